@@ -1,0 +1,131 @@
+"""Where input arrays come from: drawn from a seed, given inline, read from .npy or .csv.
+
+Every drawn array has a random stream of its own, keyed by its name and the seed, so that no array
+is ever a copy of another: a cotangent equal to x would hide a transposed outer product.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from gradcheck_cli.errors import ArrayError, shown_shape
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Shape = tuple[int, ...]
+
+DISTRIBUTIONS = ("normal", "uniform", "one-hot", "sign", "zeros", "ones")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An array drawn from a distribution, times `scale`, plus `offset`."""
+
+    distribution: str = "normal"
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def array(self, name: str, shape: Shape, seed: int) -> NDArray[np.float64]:
+        """The array of this name: the same for the same name, shape and seed, on any machine."""
+        import numpy as np
+
+        stream = np.random.default_rng([seed, crc32(name.encode())])
+        match self.distribution:
+            case "normal":
+                drawn = stream.standard_normal(shape)
+            case "uniform":
+                drawn = stream.uniform(-1.0, 1.0, shape)
+            case "sign":
+                drawn = stream.choice((-1.0, 1.0), shape)
+            case "one-hot":
+                drawn = _one_hot(stream, shape)
+            case _:
+                drawn = np.full(shape, 1.0 if self.distribution == "ones" else 0.0)
+        return np.asarray(drawn * self.scale + self.offset)
+
+
+def _one_hot(stream: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
+    """One 1 among the outputs of every sample: a row, or the whole of a column vector."""
+    import numpy as np
+
+    samples, outputs = (1, math.prod(shape)) if shape[-1] == 1 else (shape[0], shape[-1])
+    hot = np.zeros((samples, outputs))
+    hot[np.arange(samples), stream.integers(outputs, size=samples)] = 1.0
+    return hot.reshape(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An array the config gives, inline (nested lists) or by a file that was read."""
+
+    values: Any
+    origin: str
+
+    def array(self, name: str, shape: Shape, seed: int) -> NDArray[np.float64]:
+        """The given values as float64; a single number fills the shape."""
+        import numpy as np
+
+        array = np.asarray(self.values, dtype=np.float64)
+        return np.full(shape, array) if array.ndim == 0 else array.reshape(shape)
+
+
+Source = Drawn | Given
+
+
+def inline_shape(values: Any) -> Shape:
+    """The shape of nested lists of numbers. Raises ArrayError where they are ragged or empty."""
+    if not isinstance(values, list):
+        if isinstance(values, bool) or not isinstance(values, int | float):
+            raise ArrayError(f"an array holds numbers, not {values!r}")
+        if not math.isfinite(values):
+            raise ArrayError("an array holds finite numbers; inf and nan cannot be checked")
+        return ()
+    if not values:
+        raise ArrayError("an array needs at least one number")
+    shapes = [inline_shape(item) for item in values]
+    if len(set(shapes)) > 1:
+        odd = next(index for index, shape in enumerate(shapes) if shape != shapes[0])
+        raise ArrayError(
+            f"the rows differ in length: row 0 has {shown_shape(shapes[0])}, "
+            f"row {odd} has {shown_shape(shapes[odd])}"
+        )
+    return (len(values), *shapes[0])
+
+
+def read_file(path: Path) -> NDArray[np.float64]:
+    """The array in a .npy or .csv file. Pickles are refused: they run code when they are read.
+
+    Raises ArrayError for a file that is missing, of another kind, not numeric or not finite.
+    """
+    import numpy as np
+
+    try:
+        if path.suffix.lower() == ".npy":
+            array = np.load(path, allow_pickle=False)
+        else:
+            array = np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
+    except OSError as error:
+        raise ArrayError(f"cannot read '{path}': {error.strerror or error}") from error
+    except (ValueError, EOFError, UnicodeDecodeError) as error:
+        if "pickle" in str(error).lower():
+            raise ArrayError(
+                f"'{path}' holds Python objects (a pickle), which would run code; "
+                "save plain numbers with numpy.save"
+            ) from error
+        kind = "a .npy file" if path.suffix.lower() == ".npy" else "comma-separated numbers"
+        raise ArrayError(f"'{path}' is not {kind}: {str(error).splitlines()[0]}") from error
+    if not isinstance(array, np.ndarray):
+        raise ArrayError(f"'{path}' is an archive; save one array with numpy.save")
+    if array.dtype.kind not in "fiu":
+        raise ArrayError(f"'{path}' holds {array.dtype} values; real numbers are needed")
+    values = array.astype(np.float64)
+    if not np.isfinite(values).all():
+        where = np.argwhere(~np.isfinite(values))[0].tolist()
+        raise ArrayError(f"'{path}' is not finite at {where}")
+    return values

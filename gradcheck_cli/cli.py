@@ -1,0 +1,195 @@
+"""The commands: parse, call one function, exit with a code that means something.
+
+Only this module imports click, writes to the streams and exits.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from gradcheck_cli import __version__, suite
+from gradcheck_cli.config.load import load
+from gradcheck_cli.errors import ConfigError, GradcheckError
+from gradcheck_cli.reporters import FORMATS, Screen, render
+from gradcheck_cli.result import SuiteReport
+
+# One thread each: importing numpy with two costs twice the CPU, and these products are small.
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+
+EXIT_CODES = """\b
+Exit codes:
+  0    every check came out as expected
+  1    a gradient is wrong (or one expected to fail passed)
+  2    nothing was checked: usage, config, file, nothing selected
+  3    no wrong gradient, but a check was inconclusive
+  4    an internal error
+  130  interrupted
+"""
+
+CONFIGS = click.argument("configs", nargs=-1, required=True, metavar="CONFIG|DIR|-...")
+SELECT = click.option(
+    "-k", "--select", multiple=True, metavar="ID", help="Only checks of this id; a glob works too."
+)
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="gradcheck")
+def cli() -> None:
+    """Check backpropagation rules against central finite differences.
+
+    \b
+    A config is a few lines of YAML:
+      form: XW                        # Wx | xW | XW
+      shapes: {n: 8, N: 5, M: 3}
+      reduction: mean                 # sum | mean
+    """
+
+
+@cli.command(name="run", epilog=EXIT_CODES)
+@CONFIGS
+@SELECT
+@click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="Of the report.",
+)
+def run_command(configs: tuple[str, ...], select: tuple[str, ...], format: str) -> int:
+    """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
+    checks = suite.select(load(configs, note), select)
+    report = suite.run(checks, progress_bar(len(checks)))
+    return print_report(report, format)
+
+
+@cli.command(name="explain")
+@CONFIGS
+@SELECT
+def explain_command(configs: tuple[str, ...], select: tuple[str, ...]) -> int:
+    """Walk the derivation for the layer of every CONFIG, with the paper's equation numbers."""
+    from gradcheck_cli.derivation import explain
+
+    checks = suite.select(load(configs, note), select)
+    return write("\n".join(explain(check) for check in checks), suite.OK)
+
+
+def print_report(report: SuiteReport, format: str) -> int:
+    """Write the report to stdout; the exit code is the report's unless it cannot be written."""
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    code = write(render(report, format, Screen(width, wants_color(terminal))), report.exit_code)
+    if report.interrupted:
+        note(f"interrupted; {len(report.checks)} checks were done")
+    return code
+
+
+def wants_color(terminal: bool) -> bool:
+    """NO_COLOR, then FORCE_COLOR, then whether there is a terminal that can."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return terminal and os.environ.get("TERM") != "dumb"
+
+
+def write(text: str, code: int) -> int:
+    """Write to stdout and return `code`; a reader that closed the pipe had enough, no more."""
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "stdout is closed")
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        silence_stdout()
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
+            note(f"error: cannot write the report: {error.strerror}")
+            return suite.NOTHING_CHECKED
+    return code
+
+
+def silence_stdout() -> None:
+    """Send what is still buffered nowhere, so that Python's own flush at exit stays silent."""
+    if sys.stdout is not None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+
+
+def note(text: str) -> None:
+    """A line for the person at the terminal, on stderr; a closed stderr is no error."""
+    if sys.stderr is not None:
+        try:
+            print(f"gradcheck: {text}", file=sys.stderr, flush=True)
+        except OSError:
+            sys.stderr = None
+
+
+def progress_bar(total: int) -> suite.Progress | None:
+    """A progress bar on stderr, for runs of more than a second at a terminal."""
+    if total < 2 or sys.stderr is None or not sys.stderr.isatty():
+        return None
+    from gradcheck_cli.progress import Bar
+
+    return Bar(total)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script: run a command and exit with its code."""
+    for name in BLAS_THREADS:
+        os.environ.setdefault(name, "1")
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    sys.exit(exit_code(arguments))
+
+
+def exit_code(arguments: Sequence[str] | None) -> int:
+    """The code of a command, whatever happens in it; no exception of ours goes further."""
+    try:
+        code = cli.main(
+            None if arguments is None else list(arguments),
+            prog_name="gradcheck",
+            standalone_mode=False,
+        )
+        sys.stdout.flush() if sys.stdout is not None else None
+        return int(code or 0)
+    except click.ClickException as error:
+        error.show()
+        return suite.NOTHING_CHECKED
+    except ConfigError as error:
+        note_block(str(error), error.count)
+        return suite.NOTHING_CHECKED
+    except GradcheckError as error:
+        note(f"error: {error}")
+        return suite.NOTHING_CHECKED
+    except (KeyboardInterrupt, click.Abort):
+        note("interrupted")
+        return suite.INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        return suite.OK
+    except Exception as error:
+        note(f"internal error: {type(error).__name__}: {error}{_place(error)}; please report it")
+        return suite.INTERNAL
+
+
+def note_block(text: str, errors: int) -> None:
+    """The findings of configs as they are, and how many there are."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
+    note(f"{errors} error{'' if errors == 1 else 's'}; nothing was checked")
+
+
+def _place(error: BaseException) -> str:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    if frame is None:
+        return ""
+    return f" ({os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno})"

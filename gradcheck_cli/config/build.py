@@ -1,0 +1,322 @@
+"""A checked record → what the suite runs: sizes solved, formulas parsed, arrays read.
+
+Everything that can be wrong with a config is found here, before anything runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gradcheck_cli.arrays import Drawn, Given, Source, inline_shape, read_file
+from gradcheck_cli.config.located import Node
+from gradcheck_cli.config.schema import CheckConfig, DrawConfig, read, shown
+from gradcheck_cli.errors import ArrayError, Finding, FormulaError, Mark, near_miss, shown_shape
+from gradcheck_cli.forms import FORMS, Form
+from gradcheck_cli.formula import parse
+from gradcheck_cli.layer import Layer
+from gradcheck_cli.losses import LOSSES, Loss
+from gradcheck_cli.options import Numeric, Tolerance
+
+MAX_MEMORY = 4 * 2**30  # bytes of all arrays of a check; a check holds a few copies of them
+ARRAY_FILES = (".npy", ".csv")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigCheck:
+    """One check of a config, ready to run: no arrays are drawn yet, but all is known to fit.
+
+    alone: it is the only check of its config, so the path is enough to name it.
+    """
+
+    id: str
+    path: str
+    line: int
+    alone: bool
+    layer: Layer
+    numeric: Numeric
+    tolerance: Tolerance
+    expect: str
+
+
+def build(
+    node: Node, id: str, path: str, alone: bool, findings: list[Finding]
+) -> ConfigCheck | None:
+    """The check in a mapping node, or None with findings. `path` is the config's own."""
+    record = read(node, CheckConfig, findings)
+    if record is None:
+        return None
+    layer = _LayerBuilder(node, record, Path(path).parent, findings).layer()
+    if layer is None or findings:
+        return None
+    return ConfigCheck(
+        id=id,
+        path=path,
+        line=node.mark.line,
+        alone=alone,
+        layer=layer,
+        numeric=_numeric(record),
+        tolerance=Tolerance(record.tolerance.rtol, record.tolerance.atol),
+        expect=record.expect,
+    )
+
+
+def _numeric(record: CheckConfig) -> Numeric:
+    order, step = record.numeric.order, record.numeric.step
+    return Numeric(
+        None if isinstance(order, str) else order, None if isinstance(step, str) else step
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """A size that is known, and which part of the config said so."""
+
+    value: int
+    said_by: str
+
+
+class _LayerBuilder:
+    """Builds one layer and collects what does not fit."""
+
+    def __init__(
+        self, node: Node, record: CheckConfig, folder: Path, findings: list[Finding]
+    ) -> None:
+        self.node = node
+        self.record = record
+        self.folder = folder
+        self.findings = findings
+        self.form: Form = FORMS[record.form]
+        self.loss: Loss = LOSSES[record.loss]
+        self.sizes: dict[str, _Size] = {}
+        self.symbols = {**self.form.shapes, self.loss.target: self.form.output}
+
+    def find(self, mark: Mark, message: str) -> None:
+        self.findings.append(Finding(mark, message))
+
+    def layer(self) -> Layer | None:
+        """The layer, or None where its sizes could not be found."""
+        before = len(self.findings)
+        self.read_shapes()
+        sources, seed = self.read_inputs()
+        missing = [size for size in self.form.sizes if size not in self.sizes]
+        if missing and not self.findings:
+            self.missing_sizes(missing)
+        own_rules = self.own_rules()
+        if missing or len(self.findings) > before:
+            return None
+        layer = Layer(
+            form=self.form,
+            sizes={size: self.sizes[size].value for size in self.form.sizes},
+            loss=self.loss,
+            reduction=self.record.reduction,
+            delta=self.record.delta,
+            gradient_reduction=self.record.gradient_reduction,
+            own_rules=own_rules,
+            jacobian=self.record.jacobian,
+            sources=sources,
+            seed=seed,
+            dtype=self.record.dtype,
+        )
+        if self.fits(layer):
+            self.check_rules(layer)
+        return layer
+
+    # -- sizes -----------------------------------------------------------------------------
+
+    def read_shapes(self) -> None:
+        """Both notations of `shapes`: sizes by letter, and shapes by array."""
+        shapes = self.node.child("shapes")
+        if shapes is None or not isinstance(shapes.value, dict):
+            return
+        for name, node in shapes.value.items():
+            if name in self.form.sizes:
+                if self.is_size(name, node):
+                    self.learn(name, int(node.plain()), f"{name}: {node.plain()}", node.mark)
+            elif name in self.symbols:
+                self.read_array_shape(name, node)
+            else:
+                known = [*self.form.sizes, *self.symbols]
+                message = f"unknown size or array '{name}'"
+                if name == "n":
+                    message = f"'n' does not belong to form {self.form.name}, which has one sample"
+                    known = []
+                mark = shapes.keys.get(name, node.mark)
+                self.find(mark, message + near_miss(name, known, f"{self.form.name} has"))
+
+    def is_size(self, name: str, node: Node) -> bool:
+        value = node.plain()
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            return True
+        self.find(node.mark, f"'{name}' must be a whole number of 1 or more, got {shown(node)}")
+        return False
+
+    def read_array_shape(self, name: str, node: Node) -> None:
+        symbols = self.symbols[name]
+        if not isinstance(node.value, list) or len(node.value) != len(symbols):
+            got = shown_shape(node.plain()) if isinstance(node.value, list) else shown(node)
+            message = f"'{name}' must be a list of two sizes, {'×'.join(symbols)}, got {got}"
+            self.find(node.mark, message)
+        else:
+            fit = [self.is_size(name, size) for size in node.value]
+            if not all(fit):
+                return
+            self.learn_shape(name, tuple(node.plain()), f"{name}: {node.plain()}", node.mark)
+
+    def learn_shape(self, name: str, shape: tuple[int, ...], said_by: str, mark: Mark) -> None:
+        """Take the sizes that an array's shape tells, or find where it contradicts."""
+        symbols = self.symbols[name]
+        wanted = "×".join(symbols)
+        if len(shape) != len(symbols):
+            self.find(mark, f"'{name}' must be {wanted} in form {self.form.name}, got {said_by}")
+            return
+        for symbol, size in zip(symbols, shape, strict=True):
+            if symbol == "1":
+                if size != 1:
+                    self.find(mark, f"'{name}' is {wanted} in form {self.form.name}, but {said_by}")
+            else:
+                self.learn(symbol, size, said_by, mark)
+
+    def learn(self, symbol: str, value: int, said_by: str, mark: Mark) -> None:
+        known = self.sizes.setdefault(symbol, _Size(value, said_by))
+        if known.value != value:
+            self.find(
+                mark,
+                f"{symbol} is {value} by '{said_by}' but {known.value} by '{known.said_by}'; "
+                "make them agree",
+            )
+
+    def missing_sizes(self, missing: list[str]) -> None:
+        shapes = self.node.child("shapes")
+        mark = self.node.keys.get("shapes") or (shapes or self.node).mark
+        example = ", ".join(
+            f"{size}: {value}"
+            for size, value in zip("nNM", (8, 5, 3), strict=True)
+            if size in self.form.sizes
+        )
+        names = " and ".join(missing)
+        self.find(mark, f"shapes must give {names}; write shapes: {{{example}}}")
+
+    def fits(self, layer: Layer) -> bool:
+        need = layer.bytes()
+        if need <= MAX_MEMORY:
+            return True
+        mark = self.node.keys.get("shapes", self.node.mark)
+        what = "their Jacobians" if layer.jacobian else "their arrays"
+        self.find(
+            mark,
+            f"sizes {_listed(layer.sizes)} are too large for memory: {what} take "
+            f"{_gigabytes(need)}; at most {_gigabytes(MAX_MEMORY)} are allowed",
+        )
+        return False
+
+    # -- inputs ----------------------------------------------------------------------------
+
+    def read_inputs(self) -> tuple[dict[str, Source], int]:
+        """The sources of the arrays that `inputs` names, and the seed."""
+        sources: dict[str, Source] = {}
+        seed = 0
+        inputs = self.node.child("inputs")
+        if inputs is None or not isinstance(inputs.value, dict):
+            return sources, seed
+        allowed = [*self.form.arrays, self.loss.target]
+        for name, node in inputs.value.items():
+            if name == "seed":
+                seed = self.read_seed(node)
+            elif name not in allowed:
+                message = f"unknown input '{name}'"
+                miss = near_miss(name, ["seed", *allowed], "inputs may give")
+                self.find(inputs.keys.get(name, node.mark), message + miss)
+            else:
+                source = self.read_source(name, node)
+                if source is not None:
+                    sources[name] = source
+        return sources, seed
+
+    def read_seed(self, node: Node) -> int:
+        value = node.plain()
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
+            return value
+        self.find(node.mark, f"'seed' must be a whole number of 0 or more, got {shown(node)}")
+        return 0
+
+    def read_source(self, name: str, node: Node) -> Source | None:
+        """An array: a mapping draws it, a text is a file, numbers are its values."""
+        if isinstance(node.value, dict):
+            drawn = read(node, DrawConfig, self.findings)
+            return Drawn(**msgspec.structs.asdict(drawn)) if drawn else None
+        try:
+            if isinstance(node.value, str):
+                return self.read_array_file(name, node)
+            values = node.plain()
+            shape = inline_shape(values)
+        except ArrayError as error:
+            self.find(node.mark, f"'{name}': {error}")
+            return None
+        if shape:
+            self.learn_shape(name, shape, f"inputs.{name} of {shown_shape(shape)}", node.mark)
+        return Given(values, "inline")
+
+    def read_array_file(self, name: str, node: Node) -> Source:
+        text = str(node.value)
+        if not text.lower().endswith(ARRAY_FILES):
+            raise ArrayError(
+                f"expected numbers, a {' or '.join(ARRAY_FILES)} file, or a mapping such as "
+                f"{{distribution: normal, scale: 10}}, got {shown(node)}"
+            )
+        values: Any = read_file(self.folder / text)
+        self.learn_shape(name, values.shape, f"{text} of {shown_shape(values.shape)}", node.mark)
+        return Given(values, text)
+
+    # -- rules -----------------------------------------------------------------------------
+
+    def own_rules(self) -> dict[str, str]:
+        """The user's formulas by input; numbers are formulas too."""
+        rules: dict[str, str] = {}
+        backward = self.node.child("backward")
+        if backward is None or not isinstance(backward.value, dict):
+            return rules
+        for name, node in backward.value.items():
+            if name not in self.form.arrays:
+                message = f"form {self.form.name} has no input '{name}'"
+                miss = near_miss(name, self.form.arrays, "its inputs are")
+                self.find(backward.keys.get(name, node.mark), message + miss)
+            elif isinstance(node.value, str | int | float) and not isinstance(node.value, bool):
+                rules[name] = str(node.value)
+            else:
+                self.find(
+                    node.mark,
+                    f"'{name}' must be a formula, such as 'X.T @ delta / n', got {shown(node)}",
+                )
+        return rules
+
+    def check_rules(self, layer: Layer) -> None:
+        """Parse the user's formulas with this layer's shapes: what cannot be evaluated is found.
+
+        A formula of the wrong shape is no error of the config: it is a wrong gradient.
+        """
+        for name, text in layer.own_rules.items():
+            try:
+                parse(text, layer.names)
+            except FormulaError as error:
+                node = self.node.child("backward", name)
+                assert node is not None
+                self.find(_inside(node, error), error.message)
+
+
+def _inside(node: Node, error: FormulaError) -> Mark:
+    """The place of a formula's error in the file."""
+    if node.start is None:
+        return node.mark
+    return Mark(node.start.line, node.start.column + error.offset, error.length)
+
+
+def _listed(sizes: Any) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sizes.items())
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 2**30:,.0f} GiB" if count < 2**50 else f"{count / 2**30:.0e} GiB"

@@ -1,0 +1,115 @@
+"""Paths on the command line → checks: files, directories in sorted order, or `-` for stdin."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from gradcheck_cli.config.build import ConfigCheck, build
+from gradcheck_cli.config.expand import expand
+from gradcheck_cli.config.located import MAX_BYTES, Node, decode, parse
+from gradcheck_cli.config.schema import OWN_KEYS
+from gradcheck_cli.errors import ConfigError, Finding, UsageError
+
+SUFFIXES = (".yaml", ".yml")
+STDIN = "-"
+_OWN_KEY = re.compile(rf"^(?:{'|'.join(sorted(OWN_KEYS))})\s*:", re.MULTILINE)
+
+Note = Callable[[str], None]
+
+
+def load(paths: Iterable[str], note: Note) -> list[ConfigCheck]:
+    """Every check of every config, in order. `note` is told which files were skipped.
+
+    Raises ConfigError with the findings of all broken configs, and UsageError where a path does
+    not exist or holds no config.
+    """
+    checks: list[ConfigCheck] = []
+    broken: list[ConfigError] = []
+    for path, text in _texts(paths, note):
+        try:
+            checks += read_config(text() if callable(text) else text, path)
+        except ConfigError as error:
+            broken.append(error)
+    if broken:
+        raise ConfigError.joined(broken)
+    return checks
+
+
+def read_config(text: str, path: str) -> list[ConfigCheck]:
+    """The checks of one config. Raises ConfigError with everything that is wrong with it."""
+    root = parse(text, path)
+    findings: list[Finding] = []
+    nodes = expand(root, findings)
+    several = not (len(nodes) == 1 and nodes[0] is root)
+    default = _name(root) or ("stdin" if path == STDIN else Path(path).stem)
+    checks: list[ConfigCheck] = []
+    taken: dict[str, int] = {}
+    for position, node in enumerate(nodes, start=1):
+        own = _name(node) if node is not root else None
+        inherited = own is None or node.keys.get("name") == root.keys.get("name")
+        name = f"{default}[{position}]" if several and inherited else own or default
+        if name in taken:
+            mark = node.keys.get("name", node.mark)
+            message = f"the name '{name}' stands twice; the first is in line {taken[name]}"
+            findings.append(Finding(mark, message))
+        taken.setdefault(name, node.mark.line)
+        of_check: list[Finding] = []
+        check = build(node, name, path, len(nodes) == 1, of_check)
+        findings += of_check
+        if check is not None:
+            checks.append(check)
+    if findings:
+        raise ConfigError(path, text, findings)
+    return checks
+
+
+def _name(node: Node) -> str | None:
+    found = node.child("name")
+    return found.value if found is not None and isinstance(found.value, str) else None
+
+
+def _texts(paths: Iterable[str], note: Note) -> Iterable[tuple[str, str | Callable[[], str]]]:
+    """The path and the text of every config that the command line names."""
+    for name in paths:
+        path = Path(name)
+        if name == STDIN:
+            yield STDIN, lambda: decode(sys.stdin.buffer.read(MAX_BYTES + 1), STDIN)
+        elif path.is_dir():
+            yield from _in_directory(path, note)
+        elif path.exists():
+            yield name, lambda path=path: _read(path)  # type: ignore[misc]
+        else:
+            raise UsageError(f"no such file or directory: '{name}'")
+
+
+def _in_directory(folder: Path, note: Note) -> Iterable[tuple[str, Callable[[], str]]]:
+    files = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    found = False
+    for path in files:
+        if not _is_own(path):
+            note(f"skipped {path}: not a gradcheck config")
+            continue
+        found = True
+        yield str(path), lambda path=path: _read(path)  # type: ignore[misc]
+    if not found:
+        raise UsageError(f"no config (*.yaml, *.yml) in directory '{folder}'")
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a YAML file looks like a config; a broken config still does."""
+    try:
+        return _OWN_KEY.search(path.read_bytes()[:MAX_BYTES].decode(errors="replace")) is not None
+    except OSError:
+        return True
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read '{path}': {error.strerror or error}") from error
+    return decode(data, str(path))

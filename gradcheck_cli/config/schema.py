@@ -1,0 +1,216 @@
+"""What a config may say: typed records, read from located nodes with every error found at once.
+
+The same types give the JSON Schema; each key carries its description and what it expects.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gradcheck_cli.arrays import DISTRIBUTIONS
+from gradcheck_cli.config.located import Node
+from gradcheck_cli.errors import Finding, near_miss
+from gradcheck_cli.forms import FORMS
+from gradcheck_cli.layer import DELTAS, DTYPES, REDUCTIONS
+from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.options import ORDERS
+
+VERSION = 1
+EXPECTATIONS = ("pass", "fail")
+
+
+def one_of(*choices: Any, doc: str) -> Meta:
+    """A value out of a list."""
+    shown = ", ".join(map(str, choices[:-1])) + f" or {choices[-1]}" if choices[1:] else choices[0]
+    return Meta(
+        description=doc,
+        extra_json_schema={"enum": list(choices)},
+        extra={"expected": str(shown), "choices": choices},
+    )
+
+
+def key(doc: str, expected: str, **bounds: Any) -> Meta:
+    """A value of the annotated type within bounds."""
+    return Meta(description=doc, extra={"expected": expected}, **bounds)
+
+
+Formula = Annotated[str, key("A formula.", "a formula, such as 'X.T @ delta / n'")]
+
+
+class NumericConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The numeric side."""
+
+    scheme: Annotated[str, one_of("central", doc="The finite differences.")] = "central"
+    order: Annotated[
+        int | str, one_of("auto", *ORDERS, doc="The order of the stencil; auto extrapolates.")
+    ] = "auto"
+    step: Annotated[
+        Annotated[float, Meta(gt=0)] | Literal["auto"],
+        key("The step; auto finds one for every entry.", "auto or a number above 0"),
+    ] = "auto"
+
+
+class ToleranceConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How far analytic may be from numeric beyond its uncertainty."""
+
+    rtol: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None,
+        key("Relative; 1e-9 in float64, 1e-3 in float32.", "a number above 0, below 1"),
+    ] = None
+    atol: Annotated[float, key("Absolute.", "a number, 0 or more", ge=0)] = 0.0
+
+
+class DrawConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """An array drawn from a distribution."""
+
+    distribution: Annotated[str, one_of(*DISTRIBUTIONS, doc="What is drawn.")] = "normal"
+    scale: Annotated[float, key("Multiplies what was drawn.", "a number")] = 1.0
+    offset: Annotated[float, key("Is added after that.", "a number")] = 0.0
+
+
+class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One check, or the defaults of several."""
+
+    form: Annotated[str, one_of(*FORMS, doc="The layer: y = Wx, y = xW or, for a batch, Y = XW.")]
+    version: Annotated[int, one_of(VERSION, doc="Of the config's format.")] = VERSION
+    name: Annotated[
+        str,
+        key(
+            "Names the check in reports and for --select; default: the file's name.",
+            "a short line of text",
+            min_length=1,
+            max_length=120,
+            pattern=r"^[^\x00-\x1f\x7f]*$",
+        ),
+    ] = ""
+    shapes: Annotated[
+        dict[str, Any],
+        key(
+            "Sizes by letter {n: 8, N: 5, M: 3} or by array {X: [8, 5], W: [5, 3]}.",
+            "a mapping, such as {n: 8, N: 5, M: 3} or {X: [8, 5], W: [5, 3]}",
+        ),
+    ] = {}
+    reduction: Annotated[str, one_of(*REDUCTIONS, doc="L = Σ ℓ_i, or (1/n) Σ ℓ_i.")] = "sum"
+    loss: Annotated[str, one_of(*LOSSES, doc="The per-sample loss ℓ.")] = "squared-error"
+    delta: Annotated[
+        str, one_of(*DELTAS, doc="What δ holds: ∂L/∂y, or per sample ∂ℓ_i/∂y_i, without the 1/n.")
+    ] = "total"
+    gradient_reduction: Annotated[
+        str | None,
+        one_of(*REDUCTIONS, doc="How per-sample gradients of W combine; default: as is right."),
+    ] = None
+    backward: Annotated[
+        dict[str, Any],
+        key(
+            "Your rule instead of the paper's, a formula by input.",
+            "a mapping from inputs to formulas, such as {W: 'X.T @ delta / n'}",
+        ),
+    ] = {}
+    jacobian: Annotated[bool, key("Also check ∂y/∂x and ∂y/∂W.", "true or false")] = False
+    inputs: Annotated[
+        dict[str, Any],
+        key(
+            "The seed, and where arrays come from: inline, .npy, .csv or a distribution.",
+            "a mapping, such as {seed: 0, W: w.npy}",
+        ),
+    ] = {}
+    dtype: Annotated[str, one_of(*DTYPES, doc="Of all arrays.")] = "float64"
+    numeric: Annotated[
+        NumericConfig, key("The numeric side.", "a mapping, such as {step: 1e-5}")
+    ] = NumericConfig()
+    tolerance: Annotated[
+        ToleranceConfig, key("What still passes.", "a mapping, such as {rtol: 1e-7}")
+    ] = ToleranceConfig()
+    expect: Annotated[
+        str, one_of(*EXPECTATIONS, doc="fail: the check is right when the gradient is wrong.")
+    ] = "pass"
+
+
+CHECKS_KEY = "checks"
+# A YAML file in a directory is taken for a config if one of these stands at its top: keys that
+# other files (workflows, compose files) do not use are enough, so typos elsewhere are still found.
+OWN_KEYS = frozenset(field.name for field in msgspec.structs.fields(CheckConfig)) - {
+    "version",
+    "name",
+    "inputs",
+} | {CHECKS_KEY}
+
+Record = TypeVar("Record", bound=Struct)
+
+
+def read(node: Node, kind: type[Record], findings: list[Finding]) -> Record | None:
+    """The record in a mapping node, and findings of what does not fit.
+
+    Every key is read by itself, and one that does not fit keeps its default, so that one error
+    does not hide another. None where there is no mapping or a required key has no value.
+    """
+    if not isinstance(node.value, dict):
+        findings.append(Finding(node.mark, f"expected a mapping of keys, got {shown(node)}"))
+        return None
+    hints = get_type_hints(kind, include_extras=True)
+    values: dict[str, Any] = {}
+    for name, child in node.value.items():
+        if name not in hints:
+            message = f"unknown key '{name}'" + near_miss(name, hints, "the keys are")
+            findings.append(Finding(node.keys.get(name, child.mark), message))
+            continue
+        before = len(findings)
+        value = _value(name, child, hints[name], findings)
+        if len(findings) == before:
+            values[name] = value
+    required = [field.name for field in msgspec.structs.fields(kind) if field.required]
+    for name in required:
+        if name not in node.value:
+            expected = _meta(hints[name]).get("expected", "a value")
+            message = f"the key '{name}' is missing; it is {expected}"
+            findings.append(Finding(node.mark, message))
+    return kind(**values) if all(name in values for name in required) else None
+
+
+def _meta(hint: Any) -> dict[str, Any]:
+    """What `one_of` or `key` said of a type."""
+    if get_origin(hint) is Annotated:
+        for extra in hint.__metadata__:
+            if isinstance(extra, Meta) and extra.extra:
+                return dict(extra.extra)
+    return {}
+
+
+def _value(name: str, node: Node, hint: Any, findings: list[Finding]) -> Any:
+    inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    meta = _meta(hint)
+    if isinstance(inner, type) and issubclass(inner, Struct) and isinstance(node.value, dict):
+        return read(node, inner, findings)
+    value = node.plain()
+    choices = meta.get("choices")
+    if choices is not None:
+        if not any(type(value) is type(choice) and value == choice for choice in choices):
+            hint_text = near_miss(value, map(str, choices)) if isinstance(value, str) else ""
+            did = hint_text if hint_text.startswith("; did") else ""
+            message = f"'{name}' must be {meta['expected']}, got {shown(node)}{did}"
+            findings.append(Finding(node.mark, message))
+        return value
+    try:
+        return msgspec.convert(value, type=hint)
+    except msgspec.ValidationError:
+        message = f"'{name}' must be {meta.get('expected', 'of another type')}, got {shown(node)}"
+        findings.append(Finding(node.mark, message))
+        return None
+
+
+def shown(node: Node) -> str:
+    """A value as an error shows it: what it is, and its text where that is short."""
+    value = node.value
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value) if len(str(value)) <= 40 else str(value)[:39] + "…"
+    return f"'{text}'" if isinstance(value, str) else text

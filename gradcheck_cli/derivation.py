@@ -1,0 +1,118 @@
+"""`gradcheck explain`: the derivation for one layer, element by element and then as vectors.
+
+Every product is shown with the layer's own shapes; the paper's equation numbers stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradcheck_cli.config.build import ConfigCheck
+from gradcheck_cli.errors import shown_shape
+from gradcheck_cli.forms import Rule
+from gradcheck_cli.formula import Formula, Product, parse
+from gradcheck_cli.layer import Layer
+
+
+def explain(check: ConfigCheck) -> str:
+    """The derivation for the layer of a check, as plain text."""
+    layer = check.layer
+    sizes = ", ".join(f"{name} = {value}" for name, value in layer.sizes.items())
+    lines = [f"{check.id}: {layer.form.equation} with {sizes}", ""]
+    for title, body in (
+        ("Forward", _forward(layer)),
+        ("Loss", _loss(layer)),
+        ("Upstream gradient", _cotangent(layer)),
+        *((f"∂L/∂{rule.of}", _gradient(layer, rule)) for rule in layer.form.rules),
+        ("Where the 1/n goes", _reduction(layer)),
+    ):
+        lines += [title, *(f"  {line}" for line in body), ""]
+    return "\n".join(lines)
+
+
+def _number(number: int | None) -> str:
+    return "" if number is None else f" ({number})"
+
+
+def _forward(layer: Layer) -> Iterator[str]:
+    form = layer.form
+    yield f"{form.equation}{_number(form.number)}"
+    yield f"element by element: {form.forward_elements}"
+    yield from _products(parse(form.forward, layer.names))
+    for rule in form.jacobians:
+        yield f"{rule.elements[0]} ({rule.number})"
+
+
+def _loss(layer: Layer) -> Iterator[str]:
+    sample = "each sample a: " if layer.samples > 1 else ""
+    yield f"{layer.loss.name}, {sample}{layer.loss.shown}"
+    total = "L = (1/n) Σ_a ℓ_a" if layer.reduction == "mean" else "L = Σ_a ℓ_a"
+    yield f"{total}, reduction {layer.reduction}, n = {layer.samples}"
+
+
+def _cotangent(layer: Layer) -> Iterator[str]:
+    symbol, number = layer.form.cotangent
+    letter = symbol[0]
+    shape = shown_shape(layer.shape(layer.form.output_name))
+    if layer.delta == "total":
+        yield f"{symbol} ({number}), {shape}, written delta in formulas"
+        inside = "with the 1/n of the mean inside" if layer.reduction == "mean" else "all of it"
+        yield f"delta: total, so {letter} is the gradient of L, {inside}"
+    else:
+        yield f"{letter} = ∂ℓ_a/∂y_a for each sample a, {shape}, written delta in formulas"
+        yield f"delta: per-sample, so {letter} lacks the 1/n of a mean; L's own is ({number})"
+
+
+def _gradient(layer: Layer, rule: Rule) -> Iterator[str]:
+    indent = " " * (len(f"∂L/∂{rule.of}_ij") + 1)
+    yield "element by element:"
+    for position, step in enumerate(rule.elements):
+        yield f"  {step if position == 0 else indent + step}"
+    if rule.remark:
+        yield f"  {rule.remark}"
+    formula, label = layer.rule(rule)
+    wanted = layer.shape(rule.of)
+    parsed = parse(formula, layer.names)
+    yield f"as vectors: {label.gradient} = {rule.shown} ({rule.number})"
+    if rule.of in layer.own_rules:
+        yield f"your rule instead: {label.gradient} = {formula}"
+    elif label.rule != rule.shown:
+        yield f"here divided by n = {layer.samples}: {label.gradient} = {label.rule}"
+    yield from _products(parsed)
+    if parsed.shape == wanted:
+        yield f"{shown_shape(parsed.shape)}, the shape of {rule.of} ✓"
+    else:
+        yield f"{shown_shape(parsed.shape)} ✗ must be {shown_shape(wanted)}, the shape of {rule.of}"
+
+
+def _products(formula: Formula) -> Iterator[str]:
+    for product in formula.products:
+        yield f"{product.text}: {_shapes(product)}"
+
+
+def _shapes(product: Product) -> str:
+    left, right = shown_shape(product.left), shown_shape(product.right)
+    return f"({left})({right}) = {shown_shape(product.result)} ✓"
+
+
+def _reduction(layer: Layer) -> Iterator[str]:
+    weight = next(rule for rule in layer.form.rules if rule.of == "W")
+    other = next(rule for rule in layer.form.rules if rule.of != "W")
+    letter = layer.form.cotangent[0][0]
+    if layer.samples == 1:
+        yield "n = 1: sum and mean are the same, and no 1/n can go wrong here"
+    if layer.reduction == "sum":
+        yield "L is a sum: no 1/n anywhere; per-sample gradients of W are summed"
+    elif layer.delta == "total":
+        yield f"L is a mean: its 1/n is inside {letter}, so it stands in no rule"
+        yield "per-sample gradients of W are summed; dividing again would divide twice"
+    else:
+        yield f"L is a mean, and {letter} lacks its 1/n: every rule divides by n"
+        yield f"∂L/∂{other.of} = {other.shown}/n and ∂L/∂W = {weight.shown}/n (after (48))"
+    right = "mean" if layer.reduction == "mean" and layer.delta == "per-sample" else "sum"
+    if layer.gradient_reduction not in (None, right) and layer.samples > 1:
+        factor = "1/n" if layer.gradient_reduction == "mean" else "n"
+        yield (
+            f"this config sets gradient_reduction: {layer.gradient_reduction}, where calculus asks "
+            f"for {right}: ∂L/∂W comes out {factor} times the gradient of L"
+        )

@@ -1,0 +1,115 @@
+"""Every error a user can meet. Constructors take data and write the sentence.
+
+`GradcheckError` is the one root; a message says what was wrong, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class GradcheckError(Exception):
+    """The root of all errors of this package; its text is meant for the user."""
+
+
+class FormulaError(GradcheckError):
+    """A formula that cannot be evaluated: what is wrong, and where in its text.
+
+    `offset` and `length` count characters of the formula.
+    """
+
+    def __init__(self, message: str, offset: int = 0, length: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+        self.length = length
+
+
+class ArrayError(GradcheckError):
+    """An input array that cannot be used: a file, its type, its values or its shape."""
+
+
+class ForwardError(GradcheckError):
+    """A forward that cannot be checked: it fails, or what it returns is not an array of numbers."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a config: line and column from 1, and how many characters it spans."""
+
+    line: int
+    column: int
+    length: int = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One thing wrong with a config, at a place in it."""
+
+    mark: Mark
+    message: str
+
+    def render(self, path: str, lines: Sequence[str]) -> str:
+        """The finding as compilers print it: place, sentence, the line and a caret."""
+        text = f"{path}:{self.mark.line}:{self.mark.column}: error: {self.message}"
+        if not 1 <= self.mark.line <= len(lines) or not lines[self.mark.line - 1].strip():
+            return text
+        shown, start = _window(lines[self.mark.line - 1].expandtabs(1), self.mark.column - 1)
+        length = max(1, min(self.mark.length, len(shown) - start))
+        return f"{text}\n  {shown}\n  {' ' * start}^{'~' * (length - 1)}"
+
+
+LONGEST_SHOWN_LINE = 100
+
+
+def _window(line: str, start: int) -> tuple[str, int]:
+    """The part of a long line around `start`, and where `start` is in it."""
+    if len(line) <= LONGEST_SHOWN_LINE:
+        return line, start
+    left = max(0, min(start - LONGEST_SHOWN_LINE // 2, len(line) - LONGEST_SHOWN_LINE))
+    part = line[left : left + LONGEST_SHOWN_LINE]
+    return ("…" + part[1:] if left else part), start - left
+
+
+class ConfigError(GradcheckError):
+    """Configs that cannot be used: every finding at once, sorted by place. `count` of them."""
+
+    def __init__(self, path: str, source: str, findings: Iterable[Finding]) -> None:
+        found = sorted(set(findings))
+        self.count = len(found)
+        lines = source.splitlines()
+        super().__init__("\n".join(finding.render(path, lines) for finding in found))
+
+    @classmethod
+    def joined(cls, errors: Sequence[ConfigError]) -> ConfigError:
+        """The findings of several files as one error, file by file."""
+        whole = cls("", "", [])
+        whole.count = sum(error.count for error in errors)
+        whole.args = ("\n".join(map(str, errors)),)
+        return whole
+
+
+class UsageError(GradcheckError):
+    """A command line that names nothing that can be checked."""
+
+
+def near_miss(word: str, known: Iterable[str], what: str = "expected") -> str:
+    """`; did you mean 'shapes'?`, or the list of what is known where nothing is near."""
+    from difflib import get_close_matches
+
+    choices = list(known)
+    by_folded = {choice.casefold(): choice for choice in choices}
+    close = get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{by_folded[close[0]]}'?"
+    return f"; {what}: {', '.join(choices)}" if choices else ""
+
+
+def shown_shape(shape: Sequence[int]) -> str:
+    """`5×3`; a vector is `(5,)` and a scalar `a single number`, so that neither is misread."""
+    if len(shape) == 0:
+        return "a single number"
+    if len(shape) == 1:
+        return f"({shape[0]},)"
+    return "×".join(str(size) for size in shape)

@@ -1,0 +1,91 @@
+"""A safe formula ("X.T @ delta / n") → function.
+
+The text is parsed, every node is checked against a short list, and shapes are worked out before
+anything is evaluated. There is no `eval`: a formula becomes a tree of plain functions.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gradcheck_cli.errors import FormulaError
+from gradcheck_cli.formula.checker import Checker, Evaluate, Product, Shape
+from gradcheck_cli.formula.functions import FUNCTIONS
+
+__all__ = ["FUNCTIONS", "Formula", "Product", "Shape", "parse"]
+
+MAX_LENGTH = 4_000  # characters; a rule that needs more belongs into a Python file
+MAX_DEPTH = 100  # nested operations; far from Python's own recursion limit
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A checked formula: its text, the shape it gives, its products, and how to evaluate it.
+
+    Calling it with a mapping from names to arrays (of the shapes it was checked with, or with
+    further leading axes where its operations allow them) returns a numpy array or scalar.
+    """
+
+    text: str
+    shape: Shape
+    products: tuple[Product, ...]
+    evaluate: Evaluate
+
+    def __call__(self, values: Mapping[str, Any]) -> Any:
+        """Evaluate on `values`; floating-point warnings are for the verdict, not for stderr."""
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            return self.evaluate(values)
+
+
+def parse(text: str, names: Mapping[str, Shape | int]) -> Formula:
+    """Check `text` against `names` (arrays by shape, sizes by value) and return the formula.
+
+    Raises FormulaError for anything but arithmetic on these names and the functions of this
+    module, for shapes that do not fit, and for intermediates above the bounds of this module.
+    """
+    if len(text) > MAX_LENGTH:
+        raise FormulaError(
+            f"the formula has {len(text):,} characters; at most {MAX_LENGTH:,} are allowed"
+        )
+    source = text.strip()
+    shift = len(text) - len(text.lstrip())
+    if not source:
+        raise FormulaError("the formula is empty; write one, such as 'X.T @ delta'")
+    # Parentheses let the formula span lines; the offset is taken back below.
+    try:
+        tree = ast.parse(f"({source}\n)", mode="eval").body
+    except SyntaxError as error:
+        offset = max(0, min((error.offset or 2) - 2, len(source) - 1))
+        raise FormulaError(_syntax_sentence(error), offset + shift) from error
+    except (RecursionError, MemoryError, ValueError, OverflowError) as error:
+        raise FormulaError("the formula is nested too deeply; simplify it") from error
+    _check_depth(tree)
+    checker = Checker(source, shift, names, FUNCTIONS)
+    term = checker.term(tree)
+    return Formula(text, term.shape, tuple(checker.products), term.evaluate)
+
+
+def _syntax_sentence(error: SyntaxError) -> str:
+    if "too many nested" in str(error.msg):
+        return "the formula is nested too deeply; simplify it"
+    return f"this is not a formula ({error.msg}); write arithmetic, such as 'X.T @ delta / n'"
+
+
+def _check_depth(tree: ast.AST) -> None:
+    """Refuse deep trees level by level, without recursion."""
+    level = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in ast.iter_child_nodes(node)
+            if isinstance(child, ast.expr)
+        ]
+        if not level:
+            return
+    raise FormulaError(f"the formula is nested more than {MAX_DEPTH} deep; simplify it")

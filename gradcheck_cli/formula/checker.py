@@ -1,0 +1,311 @@
+"""Walks a formula once: every node gets a shape and an evaluation, or the formula is refused.
+
+Shapes, products and sizes are worked out here, without numpy and without memory.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gradcheck_cli.errors import FormulaError, near_miss, shown_shape
+
+Shape = tuple[int, ...]
+Scalar = int | float
+Evaluate = Callable[[Mapping[str, Any]], Any]
+
+MAX_ELEMENTS = 2**27  # of any intermediate array: 1 GiB of float64
+MAX_WORK = 2**33  # multiplications of one product or einsum: some seconds of one core
+MAX_AXES = 16  # numpy allows 64; nothing here needs more
+MAX_NUMBER = 2**63  # whole numbers stay machine-sized, so 9**9**9 ends at once
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One matrix product of a formula and the shapes that met in it."""
+
+    text: str
+    left: Shape
+    right: Shape
+    result: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A checked node: its shape, its value where that is known beforehand, its evaluation."""
+
+    shape: Shape
+    evaluate: Evaluate
+    known: Scalar | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the formula language: its arguments and how a call of it is checked."""
+
+    usage: str
+    least: int
+    most: int
+    check: Callable[[Checker, ast.Call, str], Term]
+    keywords: tuple[str, ...] = ()
+
+
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+
+
+class Checker:
+    """Walks a formula once: every node becomes a `Term`, or the formula is refused."""
+
+    def __init__(
+        self,
+        source: str,
+        shift: int,
+        names: Mapping[str, Shape | int],
+        functions: Mapping[str, Function],
+    ) -> None:
+        self.source = source
+        self.shift = shift
+        self.names = names
+        self.functions = functions
+        self.products: list[Product] = []
+
+    def refuse(self, node: ast.AST, message: str) -> FormulaError:
+        """The error, at the node's place (in the first line; later lines are found by their
+        own start, which is enough for the caret)."""
+        offset, length = 0, 1
+        if isinstance(node, ast.expr):
+            lines = self.source.splitlines()
+            before = sum(len(line) + 1 for line in lines[: node.lineno - 1])
+            column = node.col_offset - (1 if node.lineno == 1 else 0)
+            # ast counts bytes of UTF-8; the caret counts characters.
+            prefix = lines[node.lineno - 1].encode()[:column] if node.lineno <= len(lines) else b""
+            offset = before + len(prefix.decode(errors="ignore"))
+            segment = ast.get_source_segment(f"({self.source}\n)", node)
+            length = len(segment or " ")
+        return FormulaError(message, offset + self.shift, length)
+
+    def term(self, node: ast.expr) -> Term:
+        """Check one node and everything below it."""
+        match node:
+            case ast.Constant(value=bool() | str() | bytes() | complex()):
+                raise self.refuse(node, f"{ast.unparse(node)} is not a real number")
+            case ast.Constant(value=int() | float() as value):
+                return self._number(node, value)
+            case ast.Name(id=name):
+                return self._name(node, name)
+            case ast.Attribute(value=inner, attr="T"):
+                return self.transposed(node, self.term(inner))
+            case ast.Attribute(attr=attribute):
+                raise self.refuse(node, f"'.{attribute}' is not allowed; the only attribute is .T")
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=inner):
+                return self._signed(node, sign, self.term(inner))
+            case ast.BinOp(left=left, op=ast.MatMult(), right=right):
+                return self._matmul(node, self.term(left), self.term(right))
+            case ast.BinOp(left=left, op=symbol, right=right) if type(symbol) in _ARITHMETIC:
+                return self._arithmetic(
+                    node, _ARITHMETIC[type(symbol)], self.term(left), self.term(right)
+                )
+            case ast.Compare(left=left, ops=[compare], comparators=[right]) if (
+                type(compare) in _COMPARISONS
+            ):
+                pair = self.term(left), self.term(right)
+                return self.elementwise(node, _COMPARISONS[type(compare)], pair)
+            case ast.Call(func=ast.Name(id=name)):
+                return self._call(node, name)
+        raise self.refuse(
+            node,
+            f"'{shortened(ast.unparse(node))}' is not allowed in a formula; it knows names, "
+            "numbers, + - * / ** @, comparisons, .T and functions",
+        )
+
+    def _number(self, node: ast.expr, value: Scalar) -> Term:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.refuse(node, "the number is too large for float64")
+        if abs(value) > MAX_NUMBER and isinstance(value, int):
+            raise self.refuse(node, "the whole number is too large; at most 2**63 is allowed")
+        return Term((), lambda _: value, value)
+
+    def _name(self, node: ast.expr, name: str) -> Term:
+        if name not in self.names:
+            known = [*self.names, *self.functions]
+            if name in self.functions:
+                raise self.refuse(node, f"'{name}' is a function; call it: {name}(…)")
+            raise self.refuse(
+                node, f"unknown name '{name}'" + near_miss(name, known, "the formula knows")
+            )
+        value = self.names[name]
+        if isinstance(value, int):
+            return Term((), lambda _: value, value)
+        return Term(value, operator.itemgetter(name))
+
+    def transposed(self, node: ast.expr, inner: Term) -> Term:
+        """The transpose of a matrix; vectors and numbers are their own."""
+        if len(inner.shape) > 2:
+            raise self.refuse(
+                node, f".T is for matrices; {shown_shape(inner.shape)} has {len(inner.shape)} axes"
+            )
+        evaluate = inner.evaluate
+        return Term(
+            inner.shape[::-1], lambda env: evaluate(env).T if inner.shape else evaluate(env)
+        )
+
+    def _signed(self, node: ast.expr, sign: ast.unaryop, inner: Term) -> Term:
+        if isinstance(sign, ast.UAdd):
+            return inner
+        if inner.known is not None:
+            return self._number(node, -inner.known)
+        evaluate = inner.evaluate
+        return Term(inner.shape, lambda env: -evaluate(env))
+
+    def _arithmetic(
+        self, node: ast.BinOp, function: Callable[[Any, Any], Any], left: Term, right: Term
+    ) -> Term:
+        if left.known is not None and right.known is not None:
+            return self._number(node, self._folded(node, function, left.known, right.known))
+        if function is operator.truediv and right.known == 0:
+            raise self.refuse(node, f"'{shortened(ast.unparse(node))}' divides by zero")
+        return self.elementwise(node, function, (left, right))
+
+    def _folded(
+        self, node: ast.BinOp, function: Callable[[Any, Any], Any], left: Scalar, right: Scalar
+    ) -> Scalar:
+        """Arithmetic on known numbers, bounded before it is done."""
+        shown = shortened(ast.unparse(node))
+        if function is operator.pow and abs(left) > 1:
+            bits = math.log2(abs(left)) * abs(right)
+            limit = 63.0 if isinstance(left, int) and isinstance(right, int) else 1023.0
+            if bits > limit and right > 0:
+                raise self.refuse(node, f"'{shown}' is too large a number")
+        try:
+            value = function(left, right)
+        except ZeroDivisionError:
+            raise self.refuse(node, f"'{shown}' divides by zero") from None
+        except OverflowError:
+            raise self.refuse(node, f"'{shown}' is too large a number") from None
+        if isinstance(value, complex):
+            raise self.refuse(node, f"'{shown}' is not a real number")
+        return value  # type: ignore[no-any-return]
+
+    def _matmul(self, node: ast.BinOp, left: Term, right: Term) -> Term:
+        a, b = left.shape, right.shape
+        shown = shortened(ast.unparse(node))
+        if not a or not b:
+            raise self.refuse(
+                node, f"'{shown}': @ needs two arrays; write * to multiply by a number"
+            )
+        if len(a) > 2 or len(b) > 2:
+            raise self.refuse(node, f"'{shown}': @ is for vectors and matrices; use einsum")
+        if a[-1] != (b[-2] if len(b) == 2 else b[0]):
+            raise self.refuse(node, f"'{shown}': {shown_shape(a)} times {shown_shape(b)}")
+        result = a[:-1] + (b[-1:] if len(b) == 2 else ())
+        self.bounded(node, result, work=math.prod(result) * a[-1])
+        self.products.append(Product(ast.unparse(node), a, b, result))
+        evaluate_left, evaluate_right = left.evaluate, right.evaluate
+        return Term(result, lambda env: evaluate_left(env) @ evaluate_right(env))
+
+    def elementwise(
+        self, node: ast.expr, function: Callable[..., Any], terms: Sequence[Term]
+    ) -> Term:
+        """An operation entry by entry, with numpy's broadcasting."""
+        shape = self._broadcast(node, [term.shape for term in terms])
+        if len(terms) == 1:
+            (only,) = (term.evaluate for term in terms)
+            return Term(shape, lambda env: function(only(env)))
+        if len(terms) == 2:
+            first, second = (term.evaluate for term in terms)
+            return Term(shape, lambda env: function(first(env), second(env)))
+        parts = [term.evaluate for term in terms]
+        return Term(shape, lambda env: function(*[part(env) for part in parts]))
+
+    def _broadcast(self, node: ast.expr, shapes: Sequence[Shape]) -> Shape:
+        result: list[int] = []
+        for axis in range(1, max((len(shape) for shape in shapes), default=0) + 1):
+            sizes = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
+            if len(sizes) > 1:
+                met = " with ".join(shown_shape(shape) for shape in shapes if shape)
+                raise self.refuse(node, f"'{shortened(ast.unparse(node))}': {met} does not fit")
+            result.append(sizes.pop() if sizes else 1)
+        return self.bounded(node, tuple(reversed(result)))
+
+    def bounded(self, node: ast.expr, shape: Shape, work: int = 0) -> Shape:
+        """Refuse a result or an amount of work that no gradient check needs."""
+        if len(shape) > MAX_AXES:
+            raise self.refuse(
+                node, f"an array of {len(shape)} axes; at most {MAX_AXES} are allowed"
+            )
+        if math.prod(shape) > MAX_ELEMENTS or any(size > MAX_ELEMENTS for size in shape):
+            raise self.refuse(
+                node,
+                f"'{shortened(ast.unparse(node))}' makes an array of {shown_shape(shape)}; at most "
+                f"{MAX_ELEMENTS:,} entries are allowed",
+            )
+        if work > MAX_WORK:
+            raise self.refuse(
+                node, f"'{shortened(ast.unparse(node))}' takes {work:.0e} multiplications; too many"
+            )
+        return shape
+
+    def _call(self, node: ast.Call, name: str) -> Term:
+        if name not in self.functions:
+            if name in self.names:
+                raise self.refuse(node, f"'{name}' is not a function")
+            raise self.refuse(
+                node, f"unknown function '{name}'" + near_miss(name, self.functions, "there are")
+            )
+        function = self.functions[name]
+        if not function.least <= len(node.args) <= function.most or any(
+            isinstance(argument, ast.Starred) for argument in node.args
+        ):
+            raise self.refuse(node, f"wrong number of arguments; write {function.usage}")
+        for keyword in node.keywords:
+            if keyword.arg not in function.keywords:
+                unknown = f"'{keyword.arg}'" if keyword.arg else "'**'"
+                raise self.refuse(keyword.value, f"{name} has no {unknown}; write {function.usage}")
+        return function.check(self, node, name)
+
+    def whole(self, node: ast.expr, what: str) -> int:
+        """A whole number known beforehand, such as a size or an axis."""
+        term = self.term(node)
+        if isinstance(term.known, float) and term.known.is_integer():
+            return int(term.known)
+        if not isinstance(term.known, int):
+            raise self.refuse(node, f"{what} must be a whole number, such as 2 or n")
+        return term.known
+
+    def axes(self, node: ast.expr, rank: int) -> tuple[int, ...]:
+        """An axis, or a tuple of them, counted from the front."""
+        nodes = node.elts if isinstance(node, ast.Tuple) else [node]
+        axes: list[int] = []
+        for item in nodes:
+            axis = self.whole(item, "an axis")
+            if not -rank <= axis < rank:
+                raise self.refuse(
+                    item, f"axis {axis} does not exist: the array's number of axes is {rank}"
+                )
+            axes.append(axis % rank)
+        if len(set(axes)) != len(axes):
+            raise self.refuse(node, "the same axis is named twice")
+        return tuple(axes)
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """The text, cut to `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,196 @@
+"""A layer of the paper: form + loss + reduction + inputs → Problem.
+
+The outputs of the problem are the per-sample losses; the reduction is the cotangent: ones for
+`sum`, ones/n for `mean`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from gradcheck_cli.arrays import Drawn, Source
+from gradcheck_cli.forms import Form, Rule
+from gradcheck_cli.formula import Formula, Shape, parse
+from gradcheck_cli.losses import LOSSES, Loss
+from gradcheck_cli.problem import Label, Problem
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Array, Arrays
+
+REDUCTIONS = ("sum", "mean")
+DELTAS = ("total", "per-sample")
+DTYPES = ("float64", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a config says of one of the paper's layers; numbers and text, no arrays yet.
+
+    delta: what Δ holds, ∂L/∂Y (`total`, the paper's (39)) or ∂ℓ_i/∂y_i (`per-sample`).
+    gradient_reduction: how per-sample weight gradients are combined; None: as calculus asks.
+    own_rules: formulas that replace the paper's rule, by input.
+    """
+
+    form: Form
+    sizes: Mapping[str, int]
+    loss: Loss = LOSSES["squared-error"]
+    reduction: str = "sum"
+    delta: str = "total"
+    gradient_reduction: str | None = None
+    own_rules: Mapping[str, str] = field(default_factory=dict)
+    jacobian: bool = False
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    seed: int = 0
+    dtype: str = "float64"
+
+    def shape(self, name: str) -> Shape:
+        """The shape of an array of the layer: an input, the output, or the loss's target."""
+        symbols = self.form.shapes.get(name, self.form.output)
+        return tuple(1 if size == "1" else self.sizes[size] for size in symbols)
+
+    @property
+    def samples(self) -> int:
+        """How many samples the layer has: n, which is 1 for a single vector."""
+        return self.sizes.get("n", 1)
+
+    @property
+    def names(self) -> dict[str, Shape | int]:
+        """What a rule of this layer may name: the paper's arrays by shape, sizes by value."""
+        arrays = {name: self.shape(name) for name in self.form.shapes}
+        output = self.shape(self.form.output_name)
+        sizes = {"n": self.samples, "N": self.sizes["N"], "M": self.sizes["M"]}
+        return {**arrays, "y": output, "delta": output, self.loss.target: output, **sizes}
+
+    @property
+    def divides(self) -> dict[str, bool]:
+        """Which of the paper's rules get a 1/n, by input.
+
+        Source: DESIGN §2. Δ per sample lacks the 1/n of a mean loss, so ∂L/∂X needs it; the
+        per-sample gradients of W are averaged where `gradient_reduction` (or calculus) says so.
+        """
+        lacking = self.reduction == "mean" and self.delta == "per-sample"
+        averaged = self.gradient_reduction == "mean" if self.gradient_reduction else lacking
+        return {rule.of: averaged if rule.of == "W" else lacking for rule in self.form.rules}
+
+    def rule(self, rule: Rule) -> tuple[str, Label]:
+        """The formula checked for an input, and what a report calls it."""
+        gradient = f"∂L/∂{rule.of}"
+        if rule.of in self.own_rules:
+            formula = self.own_rules[rule.of]
+            return formula, Label(gradient, formula)
+        if self.divides[rule.of]:
+            return f"{rule.formula} / n", Label(gradient, f"{rule.shown}/n", rule.number)
+        return rule.formula, Label(gradient, rule.shown, rule.number)
+
+    def bytes(self) -> int:
+        """The memory of the layer's arrays, and of its Jacobians where they are asked for."""
+        arrays = sum(prod(self.shape(name)) for name in self.form.shapes)
+        if self.jacobian:
+            output = prod(self.shape(self.form.output_name))
+            arrays += output * sum(prod(self.shape(name)) for name in self.form.arrays)
+        return 8 * arrays
+
+
+def arrays(layer: Layer) -> tuple[Arrays, Array]:
+    """The inputs of the layer and the target of its loss, drawn or given, in its dtype."""
+    import numpy as np
+
+    dtype = np.dtype(layer.dtype)
+
+    def make(name: str, default: Drawn) -> Array:
+        source = layer.sources.get(name, default)
+        return source.array(name, layer.shape(name), layer.seed).astype(dtype)
+
+    inputs = {name: make(name, Drawn()) for name in layer.form.arrays}
+    return inputs, make(layer.loss.target, Drawn(layer.loss.draw))
+
+
+def problems(layer: Layer) -> list[Problem]:
+    """The gradient check of the layer and, where asked for, that of its Jacobians."""
+    found = [_gradients(layer)]
+    if layer.jacobian:
+        found.append(_jacobians(layer))
+    return found
+
+
+def _gradients(layer: Layer) -> Problem:
+    import numpy as np
+
+    form, loss, names = layer.form, layer.loss, layer.names
+    inputs, target = arrays(layer)
+    forward = parse(form.forward, names)
+    # The losses are written for samples in rows; a sample that is a column is turned.
+    turned = form.sample_axis == 1
+
+    def rows(array: Any) -> Any:
+        return np.swapaxes(array, -1, -2) if turned else array
+
+    shape = layer.shape(form.output_name)
+    row_names = {"y": shape[::-1] if turned else shape}
+    row_names[loss.target] = row_names["y"]
+    value, derivative = parse(loss.value, row_names), parse(loss.delta, row_names)
+    row_target = rows(target)
+    rules = {rule.of: parse(layer.rule(rule)[0], names) for rule in form.rules}
+
+    def losses(values: Arrays) -> Any:
+        return value({"y": rows(forward(values)), loss.target: row_target})
+
+    def backward(values: Arrays, cotangent: Any) -> dict[str, Any]:
+        y = forward(values)
+        delta = derivative({"y": rows(y), loss.target: row_target})
+        if layer.delta == "total":
+            delta = cotangent[:, None] * delta
+        known = {**values, form.output_name: y, "y": y, "delta": rows(delta), loss.target: target}
+        return {name: rule(known) for name, rule in rules.items()}
+
+    weight = 1.0 / layer.samples if layer.reduction == "mean" else 1.0
+    return Problem(
+        inputs=inputs,
+        forward=losses,
+        backward=backward,
+        cotangent=np.full(layer.samples, weight, dtype=layer.dtype),
+        batched=True,
+        labels={rule.of: layer.rule(rule)[1] for rule in form.rules},
+    )
+
+
+def _jacobians(layer: Layer) -> Problem:
+    """∂y/∂x and ∂y/∂W. A Jacobian is outputs × inputs (2, 3), so vectors become flat here."""
+    import numpy as np
+
+    form, names = layer.form, layer.names
+    inputs, _ = arrays(layer)
+    forward = parse(form.forward, names)
+    # Of x and y, a vector has one axis of length 1 in the paper's two-dimensional writing.
+    flat = None if "n" in form.sizes else (-1 if form.sample_axis == 1 else -2)
+    rules: dict[str, Formula] = {rule.of: parse(rule.formula, names) for rule in form.jacobians}
+
+    def matrices(values: Arrays) -> dict[str, Any]:
+        if flat is None:
+            return dict(values)
+        return {**values, "x": np.expand_dims(values["x"], flat)}
+
+    def outputs(values: Arrays) -> Any:
+        y = forward(matrices(values))
+        return y if flat is None else np.squeeze(y, flat)
+
+    def backward(values: Arrays, cotangent: Any) -> dict[str, Any]:
+        known = matrices(values)
+        return {name: rule(known) for name, rule in rules.items()}
+
+    if flat is not None:
+        inputs = {**inputs, "x": np.squeeze(inputs["x"], flat)}
+    output = form.output_name
+    return Problem(
+        inputs=inputs,
+        forward=outputs,
+        backward=backward,
+        batched=True,
+        labels={
+            rule.of: Label(f"∂{output}/∂{rule.of}", rule.shown, rule.number)
+            for rule in form.jacobians
+        },
+    )

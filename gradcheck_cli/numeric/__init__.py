@@ -1,0 +1,1 @@
+"""The oracle: derivatives by finite differences. It knows functions and arrays, nothing else."""

@@ -1,0 +1,31 @@
+"""How a check is done, where its user has a say: the numeric side and the tolerance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ORDERS = (2, 4, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Numeric:
+    """How the numeric gradient is taken.
+
+    order: of the central stencil, one of ORDERS; None: 2, which the ladder of steps extrapolates.
+    step: a fixed step, in the units of the inputs; None: found for every entry.
+    """
+
+    order: int | None = None
+    step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far analytic may be from numeric beyond the uncertainty.
+
+    An entry is wrong where |a − m| > u + rtol·max(|a|, |m|) + atol. rtol > 0, None: 1e-9 in
+    float64 and 1e-3 in float32; atol ≥ 0.
+    """
+
+    rtol: float | None = None
+    atol: float = 0.0

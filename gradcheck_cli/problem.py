@@ -1,0 +1,57 @@
+"""Problem: what a check is about. Every check is a check of a vector-Jacobian product.
+
+L = Σ cotangent · forward(inputs); `backward` claims ∂L/∂input for every input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating[Any]]
+    Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """How a gradient is called in a report: `∂L/∂W`, its rule `XᵀΔ` and where that stands.
+
+    equation: the paper's number, 52; None for a rule of the user's.
+    """
+
+    gradient: str
+    rule: str = ""
+    equation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A differentiable function at a point, and the backward pass that is to be checked.
+
+    inputs: named float arrays of any shape; all of them are differentiated.
+    forward: maps such inputs to one float array, the outputs. It must not change them.
+    cotangent: of the outputs' shape; L = Σ cotangent · outputs. None stands for every basis
+        vector in turn: then the gradients are Jacobians, of shape outputs × input.
+    backward: maps (inputs, cotangent) to the gradient of L for every input, by name.
+    batched: forward also accepts one of its inputs with a leading axis of K points, and then
+        returns K outputs along a leading axis.
+    labels: how each gradient is called in a report; `∂L/∂name` where one is missing.
+
+    Source: DESIGN "every check is a VJP check"; δ is the paper's (8), Δ its (39).
+    """
+
+    inputs: Arrays
+    forward: Callable[[Arrays], Any]
+    backward: Callable[[Arrays, Any], Mapping[str, Any]]
+    cotangent: Array | None = None
+    batched: bool = False
+    labels: Mapping[str, Label] = field(default_factory=dict)
+
+    def label(self, name: str) -> Label:
+        """The label of the gradient of input `name`."""
+        return self.labels.get(name) or Label(f"∂L/∂{name}")

@@ -1,0 +1,27 @@
+"""Formats of a report: one module each, with a function from a SuiteReport to text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+
+from gradcheck_cli.result import SuiteReport
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What a report is written to. width: in columns; None where nothing limits it."""
+
+    width: int | None = None
+    color: bool = False
+
+
+# Modules are imported when their format is used: rich takes a while.
+FORMATS = ("table", "json")
+
+
+def render(report: SuiteReport, format: str, screen: Screen) -> str:
+    """The report in one of FORMATS, as text that ends with a newline."""
+    module = import_module(f"{__name__}.{format}")
+    text: str = module.render(report, screen)
+    return text

@@ -1,0 +1,13 @@
+"""The report as JSON: the records as they are; what is not a finite number is null."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gradcheck_cli.reporters import Screen
+from gradcheck_cli.result import SuiteReport
+
+
+def render(report: SuiteReport, screen: Screen) -> str:
+    """One JSON document, indented; `schema_version` says how to read it."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"

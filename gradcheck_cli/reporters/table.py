@@ -1,0 +1,222 @@
+"""The report for a person: a row a gradient, then what is wrong, then a summary line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from io import StringIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from gradcheck_cli.errors import shown_shape
+from gradcheck_cli.reporters import Screen
+from gradcheck_cli.result import CheckReport, GradientResult, Outcome, SuiteReport, Verdict
+
+UNLIMITED = 10_000  # columns: without a terminal nothing is cut off or wrapped
+MOST_ROWS = 200  # of the table; a row costs rich half a millisecond, and nobody reads more
+
+STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red"}
+
+Row = tuple[CheckReport, GradientResult]
+
+
+def render(report: SuiteReport, screen: Screen) -> str:
+    """The report as text, with colours if the screen has them."""
+    console = Console(
+        file=StringIO(),
+        width=screen.width or UNLIMITED,
+        force_terminal=screen.color,
+        no_color=not screen.color,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        legacy_windows=False,
+    )
+    with console.capture() as capture:
+        _print_rows(console, _rows(report))
+        for check in report.checks:
+            if check.outcome != Outcome.OK:
+                _print_lines(console, _details(check))
+        _print_lines(console, _notes(report))
+        _print_lines(console, [_summary(report)])
+    return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
+
+
+def _rows(report: SuiteReport) -> list[Row]:
+    rows = [
+        (check, gradient)
+        for check in report.checks
+        if check.result is not None
+        for gradient in check.result.gradients
+    ]
+    if len(rows) <= MOST_ROWS:
+        return rows
+    return [row for row in rows if row[0].outcome != Outcome.OK][:MOST_ROWS]
+
+
+def _print_rows(console: Console, rows: list[Row]) -> None:
+    """The table; in a window too narrow for it, a few lines a gradient."""
+    if not rows:
+        return
+    table = _table(rows)
+    if Measurement.get(console, console.options, table).minimum <= console.width:
+        console.print(table)
+        return
+    for check, gradient in rows:
+        _print_lines(console, _stacked(check, gradient))
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("check", "gradient", "rule", "eq.", "shape"):
+        table.add_column(name, no_wrap=name != "rule")
+    for name in ("abs. error", "rel. error", "uncertainty"):
+        table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("verdict", no_wrap=True)
+    last = ""
+    for check, gradient in rows:
+        table.add_row(
+            Text(check.id if check.id != last else ""),
+            Text(gradient.gradient),
+            Text(gradient.rule),
+            Text(equation(gradient)),
+            Text(shown_shape(gradient.shape)),
+            *(Text(number(value)) for value in _numbers(gradient)),
+            _verdict(check, gradient),
+        )
+        last = check.id
+    return table
+
+
+def _numbers(gradient: GradientResult) -> tuple[float | None, ...]:
+    return gradient.max_abs_error, gradient.max_rel_error, gradient.uncertainty
+
+
+def number(value: float | None) -> str:
+    """An error in two digits; `–` where there is none."""
+    if value is None:
+        return "–"
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def equation(gradient: GradientResult) -> str:
+    """`(52)`, the paper's number; nothing for a rule of the user's."""
+    return "" if gradient.equation is None else f"({gradient.equation})"
+
+
+def written(gradient: GradientResult) -> str:
+    """`∂L/∂W = XᵀΔ (52)`."""
+    rule = f" = {gradient.rule}" if gradient.rule else ""
+    return f"{gradient.gradient}{rule} {equation(gradient)}".rstrip()
+
+
+def _verdict(check: CheckReport, gradient: GradientResult) -> Text:
+    verdict = gradient.verdict.value
+    text = Text(verdict, style=STYLES[verdict])
+    if check.expected == Verdict.FAIL and check.result is not None:
+        if gradient.verdict == Verdict.FAIL:
+            return Text("fail, as expected", style=STYLES["pass"])
+        if check.outcome != Outcome.OK:
+            return Text(f"{verdict}, but fail expected", style=STYLES["fail"])
+    return text
+
+
+def _stacked(check: CheckReport, gradient: GradientResult) -> Iterator[Text]:
+    yield Text(f"{check.id}  {written(gradient)}")
+    error, relative, uncertainty = map(number, _numbers(gradient))
+    yield Text(f"  {shown_shape(gradient.shape)}  abs {error}  rel {relative}  ± {uncertainty}")
+    yield Text("  ").append_text(_verdict(check, gradient))
+
+
+def _details(check: CheckReport) -> Iterator[Text]:
+    """What is wrong with a check, from what to how to run it again."""
+    if check.result is None:
+        yield Text("")
+        yield _heading("error", check, "")
+        yield Text(f"  {check.error}")
+        yield Text(f"  rerun: {check.rerun}")
+        return
+    if check.result.verdict == Verdict.PASS:
+        yield Text("")
+        yield _heading("fail", check, "")
+        yield Text("  every gradient is right, but the config says expect: fail")
+        yield Text(f"  rerun: {check.rerun}")
+        return
+    for gradient in check.result.gradients:
+        if gradient.verdict != Verdict.PASS:
+            yield Text("")
+            yield from _gradient_details(check, gradient)
+
+
+def _heading(verdict: str, check: CheckReport, what: str) -> Text:
+    text = Text(verdict.upper(), style=STYLES[verdict])
+    text.append(f"  {check.id}{what}", style="bold")
+    return text.append(f"  {check.path}:{check.line}", style="dim")
+
+
+def _gradient_details(check: CheckReport, gradient: GradientResult) -> Iterator[Text]:
+    yield _heading(gradient.verdict.value, check, f"  {written(gradient)}")
+    yield Text(f"  {gradient.reason}")
+    worst = gradient.worst
+    if worst is not None and gradient.verdict == Verdict.FAIL:
+        index = "[" + ", ".join(map(str, worst.index)) + "]"
+        yield Text(f"  worst entry {index}:")
+        yield Text(f"    analytic  {worst.analytic: .15g}")
+        yield Text(f"    numeric   {worst.numeric: .15g} ± {worst.uncertainty:.1e}")
+        if worst.ratio is not None:
+            yield Text(f"    analytic / numeric = {worst.ratio:.10g}")
+    yield Text(f"  rerun: {check.rerun}")
+
+
+def _notes(report: SuiteReport) -> Iterator[Text]:
+    notes = [
+        f"note: {check.id} {gradient.gradient}: {note}"
+        for check in report.checks
+        if check.result is not None
+        for gradient in check.result.gradients
+        for note in gradient.notes
+    ]
+    shown = len(_rows(report))
+    total = sum(len(check.result.gradients) for check in report.checks if check.result)
+    if shown < total:
+        notes.append(f"note: {total - shown} of {total} gradients are left out of the table")
+    if notes:
+        yield Text("")
+    for note in notes:
+        yield Text(note, style="dim")
+
+
+def _summary(report: SuiteReport) -> Text:
+    """`12 checks: 11 ok, 1 wrong · resolution 3e-13 · seed 0 · 0.2 s`."""
+    checks = len(report.checks)
+    text = Text(f"\n{checks} check{'' if checks == 1 else 's'}: ")
+    styles = {"ok": "green", "wrong": "bold red", "inconclusive": "yellow", "error": "bold red"}
+    counted = [(name, count) for name, count in report.counts.items() if count]
+    for position, (name, count) in enumerate(counted):
+        text.append(", " if position else "")
+        text.append(f"{count} {name}", style=styles[name])
+    if report.interrupted:
+        text.append(", interrupted" if counted else "interrupted", style="yellow")
+    resolution = max(_resolutions(report), default=None)
+    if resolution is not None:
+        text.append(f" · an error above {resolution:.0e} of a gradient would have been seen")
+    seeds = sorted({check.settings.seed for check in report.checks})
+    if seeds:
+        text.append(f" · seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}")
+    return text.append(f" · {report.seconds:.2f} s")
+
+
+def _resolutions(report: SuiteReport) -> Iterator[float]:
+    for check in report.checks:
+        if check.result is not None:
+            for gradient in check.result.gradients:
+                if gradient.verdict == Verdict.PASS and gradient.resolution is not None:
+                    yield gradient.resolution
+
+
+def _print_lines(console: Console, lines: Iterable[Text]) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=False)

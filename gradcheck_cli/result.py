@@ -1,0 +1,138 @@
+"""What a check found: frozen records, which reporters only print and JSON writes as they are."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+SCHEMA_VERSION = 1
+
+
+class Verdict(StrEnum):
+    """What is known of a gradient."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Outcome(StrEnum):
+    """A verdict against what the config expected of it."""
+
+    OK = "ok"
+    WRONG = "wrong"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+class Entry(Struct, frozen=True):
+    """One entry of a gradient: both sides, their uncertainty, analytic over numeric."""
+
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+    uncertainty: float
+    ratio: float | None
+
+
+class GradientResult(Struct, frozen=True):
+    """One gradient, analytic against numeric.
+
+    name: the input it is the gradient of; gradient: its symbol, ∂L/∂W.
+    rule: the analytic rule; equation: its number in the paper, None for a rule of the user's.
+    shape: of the gradient; entries, wrong: how many entries it has and how many are wrong.
+    max_abs_error: max |a − m| over the entries.
+    max_rel_error: max |a − m| / (max(|a|, |m|) + (u + atol)/rtol): the relative error, with a
+        floor where the uncertainty u hides it; above rtol exactly where an entry is wrong.
+    uncertainty: the largest uncertainty of an entry of the numeric gradient.
+    resolution: that over the largest entry; a larger error would have been seen.
+    step: the median of the steps the values were taken at.
+    reason: why the verdict is not pass, as a sentence; empty for a pass.
+    worst: the entry with the largest relative error; None where values were not compared.
+    notes: what else a reader should know.
+    """
+
+    name: str
+    gradient: str
+    rule: str
+    equation: int | None
+    shape: tuple[int, ...]
+    verdict: Verdict
+    entries: int
+    reason: str = ""
+    wrong: int = 0
+    max_abs_error: float | None = None
+    max_rel_error: float | None = None
+    uncertainty: float | None = None
+    resolution: float | None = None
+    step: float | None = None
+    worst: Entry | None = None
+    notes: tuple[str, ...] = ()
+
+
+class CheckResult(Struct, frozen=True):
+    """One check: its verdict, a result per gradient, the tolerance, the work it took.
+
+    evaluations: of the forward, in all; seconds: wall-clock time.
+    """
+
+    verdict: Verdict
+    gradients: tuple[GradientResult, ...]
+    rtol: float
+    atol: float
+    evaluations: int
+    seconds: float
+
+
+class Settings(Struct, frozen=True):
+    """What a config asked for, as far as a reader of the report needs it."""
+
+    form: str
+    equation: str
+    sizes: dict[str, int]
+    loss: str
+    reduction: str
+    delta: str
+    gradient_reduction: str
+    dtype: str
+    seed: int
+    scheme: str
+    order: int | str
+    step: float | str
+
+
+class CheckReport(Struct, frozen=True):
+    """A check of a config and how it came out.
+
+    id: names it on the command line; path, line: where the config describes it.
+    expected: the verdict the config expects; outcome: how that turned out.
+    result: None where the check could not be run; error then says why.
+    rerun: the command that runs just this check again.
+    """
+
+    id: str
+    path: str
+    line: int
+    settings: Settings
+    expected: Verdict
+    outcome: Outcome
+    result: CheckResult | None
+    error: str
+    rerun: str
+
+
+class SuiteReport(Struct, frozen=True):
+    """All checks of one run, in the order of their configs, and how many came out how.
+
+    interrupted: the run was stopped; checks that were not reached are missing.
+    exit_code: the command's, see the table of exit codes.
+    """
+
+    schema_version: int
+    gradcheck_version: str
+    checks: tuple[CheckReport, ...]
+    counts: dict[str, int]
+    seconds: float
+    interrupted: bool
+    exit_code: int
