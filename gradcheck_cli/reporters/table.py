@@ -62,32 +62,35 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
     if not rows:
         return
     table = _table(rows)
-    if Measurement.get(console, console.options, table).minimum <= console.width:
+    natural = Measurement.get(console, console.options.update(width=UNLIMITED), table).maximum
+    if natural <= console.width:
         console.print(table)
         return
+    last = None
     for check, gradient in rows:
+        if check is not last:
+            _print_lines(console, [Text(check.id, style="bold")])
         _print_lines(console, _stacked(check, gradient))
+        last = check
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("check", "gradient", "rule", "eq.", "shape"):
-        table.add_column(name, no_wrap=name != "rule")
-    for name in ("abs. error", "rel. error", "uncertainty"):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for name in ("check", "gradient", "shape"):
+        table.add_column(name, no_wrap=True, vertical="bottom")
+    for name in ("abs.\nerror", "rel.\nerror", "uncer-\ntainty"):
         table.add_column(name, no_wrap=True, justify="right")
     table.add_column("verdict", no_wrap=True)
-    last = ""
+    last = None
     for check, gradient in rows:
         table.add_row(
-            Text(check.id if check.id != last else ""),
-            Text(gradient.gradient),
-            Text(gradient.rule),
-            Text(equation(gradient)),
+            Text("" if check is last else check.id),
+            Text(written(gradient)),
             Text(shown_shape(gradient.shape)),
             *(Text(number(value)) for value in _numbers(gradient)),
             _verdict(check, gradient),
         )
-        last = check.id
+        last = check
     return table
 
 
@@ -102,20 +105,18 @@ def number(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
-def equation(gradient: GradientResult) -> str:
-    """`(52)`, the paper's number; nothing for a rule of the user's."""
-    return "" if gradient.equation is None else f"({gradient.equation})"
-
-
 def written(gradient: GradientResult) -> str:
-    """`∂L/∂W = XᵀΔ (52)`."""
+    """`∂L/∂W = XᵀΔ (52)`: the gradient, its rule and the rule's equation in the paper."""
     rule = f" = {gradient.rule}" if gradient.rule else ""
-    return f"{gradient.gradient}{rule} {equation(gradient)}".rstrip()
+    equation = f" ({gradient.equation})" if gradient.equation is not None else ""
+    return f"{gradient.gradient}{rule}{equation}"
 
 
 def _verdict(check: CheckReport, gradient: GradientResult) -> Text:
     verdict = gradient.verdict.value
     text = Text(verdict, style=STYLES[verdict])
+    if gradient.verdict == Verdict.PASS and gradient.resolution is not None:
+        text.append(f", to {gradient.resolution:.0e}")
     if check.expected == Verdict.FAIL and check.result is not None:
         if gradient.verdict == Verdict.FAIL:
             return Text("fail, as expected", style=STYLES["pass"])
@@ -125,10 +126,11 @@ def _verdict(check: CheckReport, gradient: GradientResult) -> Text:
 
 
 def _stacked(check: CheckReport, gradient: GradientResult) -> Iterator[Text]:
-    yield Text(f"{check.id}  {written(gradient)}")
+    yield Text(f"  {written(gradient)}")
+    yield Text(f"    {shown_shape(gradient.shape)}  ").append_text(_verdict(check, gradient))
     error, relative, uncertainty = map(number, _numbers(gradient))
-    yield Text(f"  {shown_shape(gradient.shape)}  abs {error}  rel {relative}  ± {uncertainty}")
-    yield Text("  ").append_text(_verdict(check, gradient))
+    if gradient.max_abs_error is not None:
+        yield Text(f"    abs {error}  rel {relative}  ± {uncertainty}")
 
 
 def _details(check: CheckReport) -> Iterator[Text]:
