@@ -92,8 +92,8 @@ def inline_shape(values: Any) -> Shape:
     if len(set(shapes)) > 1:
         odd = next(index for index, shape in enumerate(shapes) if shape != shapes[0])
         raise ArrayError(
-            f"the rows differ in length: row 0 has {shown_shape(shapes[0])}, "
-            f"row {odd} has {shown_shape(shapes[odd])}"
+            f"the rows differ: row 0 is of shape {shown_shape(shapes[0])}, "
+            f"row {odd} of {shown_shape(shapes[odd])}"
         )
     return (len(values), *shapes[0])
 
@@ -111,21 +111,23 @@ def read_file(path: Path) -> NDArray[np.float64]:
         else:
             array = np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
     except OSError as error:
-        raise ArrayError(f"cannot read '{path}': {error.strerror or error}") from error
+        raise ArrayError(f"cannot read '{path.as_posix()}': {error.strerror or error}") from error
     except (ValueError, EOFError, UnicodeDecodeError) as error:
         if "pickle" in str(error).lower():
             raise ArrayError(
-                f"'{path}' holds Python objects (a pickle), which would run code; "
+                f"'{path.as_posix()}' holds Python objects (a pickle), which would run code; "
                 "save plain numbers with numpy.save"
             ) from error
         kind = "a .npy file" if path.suffix.lower() == ".npy" else "comma-separated numbers"
-        raise ArrayError(f"'{path}' is not {kind}: {str(error).splitlines()[0]}") from error
+        raise ArrayError(
+            f"'{path.as_posix()}' is not {kind}: {str(error).splitlines()[0]}"
+        ) from error
     if not isinstance(array, np.ndarray):
-        raise ArrayError(f"'{path}' is an archive; save one array with numpy.save")
+        raise ArrayError(f"'{path.as_posix()}' is an archive; save one array with numpy.save")
     if array.dtype.kind not in "fiu":
-        raise ArrayError(f"'{path}' holds {array.dtype} values; real numbers are needed")
+        raise ArrayError(f"'{path.as_posix()}' holds {array.dtype} values; real numbers are needed")
     values = array.astype(np.float64)
     if not np.isfinite(values).all():
         where = np.argwhere(~np.isfinite(values))[0].tolist()
-        raise ArrayError(f"'{path}' is not finite at {where}")
+        raise ArrayError(f"'{path.as_posix()}' is not finite at {where}")
     return values

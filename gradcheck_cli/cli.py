@@ -152,13 +152,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def exit_code(arguments: Sequence[str] | None) -> int:
     """The code of a command, whatever happens in it; no exception of ours goes further."""
     try:
-        code = cli.main(
-            None if arguments is None else list(arguments),
-            prog_name="gradcheck",
-            standalone_mode=False,
-        )
-        sys.stdout.flush() if sys.stdout is not None else None
-        return int(code or 0)
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        # Not cli.main, which would turn a closed pipe into exit code 1.
+        with cli.make_context("gradcheck", words) as context:
+            return int(cli.invoke(context))
+    except click.exceptions.Exit as done:
+        return write("", done.exit_code)
     except click.ClickException as error:
         error.show()
         return suite.NOTHING_CHECKED

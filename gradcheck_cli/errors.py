@@ -100,10 +100,18 @@ def near_miss(word: str, known: Iterable[str], what: str = "expected") -> str:
 
     choices = list(known)
     by_folded = {choice.casefold(): choice for choice in choices}
-    close = get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    folded = word.casefold()
+    close = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
+    if len(folded) > 3:  # a word that was cut short, such as softmax
+        close = close or [choice for choice in by_folded if choice.startswith(folded)]
     if close:
         return f"; did you mean '{by_folded[close[0]]}'?"
     return f"; {what}: {', '.join(choices)}" if choices else ""
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """`n, N and M`."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def shown_shape(shape: Sequence[int]) -> str:

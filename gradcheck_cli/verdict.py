@@ -114,8 +114,7 @@ def _judged(
 ) -> tuple[Verdict, str]:
     count = int(wrong.sum())
     if count:
-        entries = "the only entry is" if a.size == 1 else f"{count} of {a.size} entries are"
-        return Verdict.FAIL, f"{entries} wrong"
+        return Verdict.FAIL, f"{count} of {a.size} entries {'is' if count == 1 else 'are'} wrong"
     if not np.isfinite(m).all():
         bad = int((~np.isfinite(m)).sum())
         return Verdict.INCONCLUSIVE, (

@@ -14,7 +14,15 @@ import msgspec
 from gradcheck_cli.arrays import Drawn, Given, Source, inline_shape, read_file
 from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.schema import CheckConfig, DrawConfig, read, shown
-from gradcheck_cli.errors import ArrayError, Finding, FormulaError, Mark, near_miss, shown_shape
+from gradcheck_cli.errors import (
+    ArrayError,
+    Finding,
+    FormulaError,
+    Mark,
+    listed,
+    near_miss,
+    shown_shape,
+)
 from gradcheck_cli.forms import FORMS, Form
 from gradcheck_cli.formula import parse
 from gradcheck_cli.layer import Layer
@@ -157,7 +165,7 @@ class _LayerBuilder:
     def read_array_shape(self, name: str, node: Node) -> None:
         symbols = self.symbols[name]
         if not isinstance(node.value, list) or len(node.value) != len(symbols):
-            got = shown_shape(node.plain()) if isinstance(node.value, list) else shown(node)
+            got = node.plain() if isinstance(node.value, list) else shown(node)
             message = f"'{name}' must be a list of two sizes, {'×'.join(symbols)}, got {got}"
             self.find(node.mark, message)
         else:
@@ -197,7 +205,7 @@ class _LayerBuilder:
             for size, value in zip("nNM", (8, 5, 3), strict=True)
             if size in self.form.sizes
         )
-        names = " and ".join(missing)
+        names = listed(missing)
         self.find(mark, f"shapes must give {names}; write shapes: {{{example}}}")
 
     def fits(self, layer: Layer) -> bool:

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from gradcheck_cli.arrays import DISTRIBUTIONS
 from gradcheck_cli.config.located import Node
-from gradcheck_cli.errors import Finding, near_miss
+from gradcheck_cli.errors import Finding, listed, near_miss
 from gradcheck_cli.forms import FORMS
 from gradcheck_cli.layer import DELTAS, DTYPES, REDUCTIONS
 from gradcheck_cli.losses import LOSSES
@@ -24,11 +24,10 @@ EXPECTATIONS = ("pass", "fail")
 
 def one_of(*choices: Any, doc: str) -> Meta:
     """A value out of a list."""
-    shown = ", ".join(map(str, choices[:-1])) + f" or {choices[-1]}" if choices[1:] else choices[0]
     return Meta(
         description=doc,
         extra_json_schema={"enum": list(choices)},
-        extra={"expected": str(shown), "choices": choices},
+        extra={"expected": listed([str(choice) for choice in choices], "or"), "choices": choices},
     )
 
 

@@ -60,8 +60,7 @@ def parse(text: str, names: Mapping[str, Shape | int]) -> Formula:
     try:
         tree = ast.parse(f"({source}\n)", mode="eval").body
     except SyntaxError as error:
-        offset = max(0, min((error.offset or 2) - 2, len(source) - 1))
-        raise FormulaError(_syntax_sentence(error), offset + shift) from error
+        raise FormulaError(_syntax_sentence(error), shift + _place(error, source)) from error
     except (RecursionError, MemoryError, ValueError, OverflowError) as error:
         raise FormulaError("the formula is nested too deeply; simplify it") from error
     _check_depth(tree)
@@ -74,6 +73,17 @@ def _syntax_sentence(error: SyntaxError) -> str:
     if "too many nested" in str(error.msg):
         return "the formula is nested too deeply; simplify it"
     return f"this is not a formula ({error.msg}); write arithmetic, such as 'X.T @ delta / n'"
+
+
+def _place(error: SyntaxError, source: str) -> int:
+    """Where in the formula Python's parser stopped; its last character where that is unknown."""
+    lines = source.splitlines()
+    line = (error.lineno or 1) - 1
+    if line >= len(lines):
+        return len(source) - 1
+    opened = 1 if line == 0 else 0  # by the parenthesis around the formula
+    before = sum(len(above) + 1 for above in lines[:line])
+    return max(0, min(before + (error.offset or 1) - 1 - opened, len(source) - 1))
 
 
 def _check_depth(tree: ast.AST) -> None:

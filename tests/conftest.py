@@ -1,0 +1,79 @@
+"""Golden files, and the command as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+
+# The same examples on every machine and in every run; a failure can be run again.
+settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("steady")
+
+Golden = Callable[[Path, str], None]
+Result = subprocess.CompletedProcess[str]
+Gradcheck = Callable[..., Result]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compares a text with a golden file; with --update-golden, writes the file instead."""
+
+    def compare(path: Path, text: str) -> None:
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"no golden file {path}; write it with --update-golden"
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment without what changes colours and widths."""
+    dropped = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", **extra}
+
+
+def command() -> str:
+    """The installed console script."""
+    name = "gradcheck.exe" if sys.platform == "win32" else "gradcheck"
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
+@pytest.fixture
+def gradcheck() -> Iterator[Gradcheck]:
+    """Runs the installed command in a process of its own and returns what it did."""
+
+    def run(
+        *arguments: str | Path,
+        stdin: str = "",
+        cwd: Path = ROOT,
+        env: dict[str, str] | None = None,
+    ) -> Result:
+        return subprocess.run(
+            [command(), *map(str, arguments)],
+            input=stdin,
+            cwd=cwd,
+            env=environment(**(env or {})),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+
+    yield run

@@ -1,0 +1,107 @@
+"""The house of the design holds: who may import whom, and who may import what is heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gradcheck_cli
+
+PACKAGE = Path(gradcheck_cli.__file__).parent
+ROOMS = {
+    # room: the rooms it may import from, besides itself
+    "errors": set(),
+    "options": set(),
+    "result": set(),
+    "problem": set(),
+    "forms": set(),
+    "losses": set(),
+    "formula": {"errors"},
+    "arrays": {"errors"},
+    "numeric": set(),
+    "layer": {"arrays", "forms", "formula", "losses", "problem"},
+    "verdict": {"errors", "numeric", "problem", "result"},
+    "checking": {"numeric", "options", "problem", "result", "verdict"},
+    "config": {"arrays", "errors", "forms", "formula", "layer", "losses", "options"},
+    "suite": {"checking", "config", "errors", "layer", "result"},
+    "derivation": {"config", "errors", "forms", "formula", "layer"},
+    "reporters": {"errors", "result"},
+    "progress": set(),
+    "cli": {"config", "derivation", "errors", "progress", "reporters", "result", "suite"},
+    "__main__": {"cli"},
+    "__init__": {"checking", "options", "problem", "result"},
+}
+# Who may import a library, anywhere in the module.
+LIBRARIES = {
+    "click": {"cli"},
+    "rich": {"reporters", "progress"},
+    "yaml": {"config"},
+    "msgspec": {"config", "result", "reporters"},
+}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "gradcheck_cli":
+            yield from (f"gradcheck_cli.{name.name}" for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
+    here = room(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "gradcheck_cli" and len(parts) > 1 and parts[1] != "__version__":
+            assert parts[1] in ROOMS[here] | {here}, f"{here} imports {parts[1]}"
+        elif parts[0] in LIBRARIES:
+            assert here in LIBRARIES[parts[0]], f"{here} imports {parts[0]}"
+
+
+def test_no_room_is_missing() -> None:
+    assert {room(path) for path in modules()} == set(ROOMS)
+
+
+COMMANDS = {
+    "help": (["--help"], 0),
+    "help of run": (["run", "--help"], 0),
+    "version": (["--version"], 0),
+    "explain": (["explain", "configs/batch.yaml"], 0),
+    "a broken config": (["run", "tests/errors/unknown-key.yaml"], 2),
+    "a file that is not there": (["run", "missing.yaml"], 2),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_numpy_and_rich_are_not_imported_before_a_config_was_validated(name: str) -> None:
+    arguments, code = COMMANDS[name]
+    script = (
+        "import sys; from gradcheck_cli.cli import exit_code; "
+        f"code = exit_code({arguments!r}); "
+        "heavy = {'numpy', 'rich'} & set(sys.modules); "
+        "sys.exit(f'{code}, {heavy}' if heavy else code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
