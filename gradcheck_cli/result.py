@@ -46,7 +46,8 @@ class GradientResult(Struct, frozen=True):
     max_rel_error: max |a − m| / (max(|a|, |m|) + (u + atol)/rtol): the relative error, with a
         floor where the uncertainty u hides it; above rtol exactly where an entry is wrong.
     uncertainty: the largest uncertainty of an entry of the numeric gradient.
-    resolution: that over the largest entry; a larger error would have been seen.
+    resolution: that over the largest entry: the smallest error that can be seen.
+    bound: max (|a − m| + u) over the largest entry: the analytic gradient is right to this.
     step: the median of the steps the values were taken at.
     reason: why the verdict is not pass, as a sentence; empty for a pass.
     worst: the entry with the largest relative error; None where values were not compared.
@@ -66,6 +67,7 @@ class GradientResult(Struct, frozen=True):
     max_rel_error: float | None = None
     uncertainty: float | None = None
     resolution: float | None = None
+    bound: float | None = None
     step: float | None = None
     worst: Entry | None = None
     notes: tuple[str, ...] = ()

@@ -73,7 +73,8 @@ def compare(
         wrong = error > u + rtol * size + atol
         floor = (u + atol) / rtol
         relative = np.where(error == 0, 0.0, error / (size + floor))
-    resolution = _resolution(m, u)
+        bound = _relative_to_largest(error + u, m)
+    resolution = _relative_to_largest(u, m)
     verdict, reason = _judged(a, m, wrong, resolution, rtol)
     flat = int(np.argmax(np.where(np.isnan(relative), -1.0, relative)))
     return GradientResult(
@@ -90,6 +91,7 @@ def compare(
         max_rel_error=_largest(relative),
         uncertainty=_largest(u),
         resolution=resolution,
+        bound=bound,
         step=float(np.median(numeric.step)),
         worst=_entry(np.unravel_index(flat, a.shape), a, m, u),
         notes=_notes(a, m),
@@ -101,12 +103,13 @@ def _largest(values: Float) -> float:
     return float(np.max(np.where(np.isnan(values), np.inf, values)))
 
 
-def _resolution(m: Float, u: Float) -> float:
-    largest = float(np.max(np.abs(m), where=np.isfinite(m), initial=0.0))
-    uncertainty = _largest(u)
-    if uncertainty == 0.0:
+def _relative_to_largest(values: Float, m: Float) -> float:
+    """The largest of `values` over the largest entry of m."""
+    entry = float(np.max(np.abs(m), where=np.isfinite(m), initial=0.0))
+    value = _largest(values)
+    if value == 0.0:
         return 0.0
-    return uncertainty / largest if largest > 0 else np.inf
+    return value / entry if entry > 0 else np.inf
 
 
 def _judged(
@@ -119,7 +122,7 @@ def _judged(
         bad = int((~np.isfinite(m)).sum())
         return Verdict.INCONCLUSIVE, (
             f"the difference quotient is not finite in {bad} of {a.size} entries: the forward "
-            "overflows near these inputs; give inputs of a smaller scale"
+            "overflows near these inputs, or the step is lost in their rounding"
         )
     if not a.any() and not m.any():
         return Verdict.PASS, ""

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,7 +56,7 @@ def command() -> str:
 
 
 @pytest.fixture
-def gradcheck() -> Iterator[Gradcheck]:
+def gradcheck() -> Gradcheck:
     """Runs the installed command in a process of its own and returns what it did."""
 
     def run(
@@ -76,4 +76,4 @@ def gradcheck() -> Iterator[Gradcheck]:
             check=False,
         )
 
-    yield run
+    return run

@@ -65,7 +65,9 @@ reductions = st.sampled_from(["sum", "mean"])
 
 
 @st.composite
-def layers(draw: st.DrawFn, forms: tuple[str, ...] = ("Wx", "xW", "XW"), **changes: Any) -> Layer:
+def layers(
+    draw: st.DrawFn, /, forms: tuple[str, ...] = ("Wx", "xW", "XW"), **changes: Any
+) -> Layer:
     """Any small layer of the paper."""
     return layer(
         draw(st.sampled_from(forms)),

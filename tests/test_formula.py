@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck_cli.errors import FormulaError
-from gradcheck_cli.formula import FUNCTIONS, parse
+from gradcheck_cli.formula import FUNCTIONS, Shape, parse
 
 SIZES = {"n": 8, "N": 5, "M": 3}
-SHAPES = {"X": (8, 5), "W": (5, 3), "delta": (8, 3), "y": (8, 3)}
-NAMES = {**SHAPES, **SIZES}
+SHAPES: dict[str, Shape] = {"X": (8, 5), "W": (5, 3), "delta": (8, 3), "y": (8, 3)}
+NAMES: dict[str, Shape | int] = {**SHAPES, **SIZES}
 ARRAYS = {name: np.random.default_rng(len(name)).normal(size=SHAPES[name]) for name in SHAPES}
 
 

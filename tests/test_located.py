@@ -88,9 +88,9 @@ def test_every_node_knows_its_place() -> None:
 
 
 def test_a_file_that_is_too_large_or_not_utf_8_is_refused() -> None:
-    with pytest.raises(ConfigError, match="the file has 5.0 MiB; at most 4 are read"):
+    with pytest.raises(ConfigError, match=r"the file has 5\.0 MiB; at most 4 are read"):
         decode(b" " * (MAX_BYTES + 2**20), "c.yaml")
-    with pytest.raises(ConfigError, match=r"c.yaml:2:4: error: the file is not UTF-8: byte 0xff"):
+    with pytest.raises(ConfigError, match=r"c\.yaml:2:4: error: the file is not UTF-8: byte 0xff"):
         decode(b"a: 1\nb: \xff", "c.yaml")
 
 

@@ -26,8 +26,10 @@ MAX_COLUMNS = 6  # of Neville's table; later columns gain nothing over the noise
 DEVIATIONS = 5.0
 # Extrapolation amplifies noise: Σ|weights| of Neville's table with ratio 4 stays below this.
 AMPLIFICATION = 2.0
-# Halving a fixed step takes 3/4 or more of the truncation error away, but not all of it.
-SAFETY = 2.0
+# A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
+# away; the other share is there because one difference can be small by chance.
+SHORTER = (0.5, 0.7)
+SAFETY = 3.0
 BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
 
 
@@ -192,11 +194,14 @@ def _exact(x: NDArray[Any], step: Float) -> Float:
 
 
 def _fixed(differences: _Differences, step: Float) -> tuple[Float, Float, Float]:
-    """The quotients at one step; their truncation is judged by half the step."""
+    """The quotients at one step; their truncation is judged by the quotients at shorter ones."""
     entries = np.arange(differences.x.size)
     at = differences.quotients(entries, step)
-    half = differences.quotients(entries, step / 2)
-    uncertainty = SAFETY * np.abs(at.value - half.value) + DEVIATIONS * (at.noise + half.noise)
+    uncertainty = DEVIATIONS * at.noise
+    for share in SHORTER:
+        other = differences.quotients(entries, step * share)
+        gap = SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
+        uncertainty = np.maximum(uncertainty, gap)
     uncertainty = np.where(np.isfinite(uncertainty), uncertainty, np.inf)
     return at.value, uncertainty, np.broadcast_to(step[:, None], at.value.shape)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from io import StringIO
+from math import ceil, floor, isfinite, log10
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -112,11 +113,19 @@ def written(gradient: GradientResult) -> str:
     return f"{gradient.gradient}{rule}{equation}"
 
 
+def bound(value: float) -> str:
+    """A bound in one digit, rounded up."""
+    if value == 0 or not isfinite(value):
+        return number(value)
+    exponent = floor(log10(value))
+    return f"{ceil(value / 10.0**exponent) * 10.0**exponent:.0e}"
+
+
 def _verdict(check: CheckReport, gradient: GradientResult) -> Text:
     verdict = gradient.verdict.value
     text = Text(verdict, style=STYLES[verdict])
-    if gradient.verdict == Verdict.PASS and gradient.resolution is not None:
-        text.append(f", to {gradient.resolution:.0e}")
+    if gradient.verdict == Verdict.PASS and gradient.bound is not None:
+        text.append(f", to {bound(gradient.bound)}")
     if check.expected == Verdict.FAIL and check.result is not None:
         if gradient.verdict == Verdict.FAIL:
             return Text("fail, as expected", style=STYLES["pass"])
@@ -192,7 +201,7 @@ def _notes(report: SuiteReport) -> Iterator[Text]:
 
 
 def _summary(report: SuiteReport) -> Text:
-    """`12 checks: 11 ok, 1 wrong · resolution 3e-13 · seed 0 · 0.2 s`."""
+    """How many checks came out how, how well that is known, the seed, the time."""
     checks = len(report.checks)
     text = Text(f"\n{checks} check{'' if checks == 1 else 's'}: ")
     styles = {"ok": "green", "wrong": "bold red", "inconclusive": "yellow", "error": "bold red"}
@@ -202,21 +211,21 @@ def _summary(report: SuiteReport) -> Text:
         text.append(f"{count} {name}", style=styles[name])
     if report.interrupted:
         text.append(", interrupted" if counted else "interrupted", style="yellow")
-    resolution = max(_resolutions(report), default=None)
-    if resolution is not None:
-        text.append(f" · an error above {resolution:.0e} of a gradient would have been seen")
+    worst = max(_bounds(report), default=None)
+    if worst is not None:
+        text.append(f" · what passed is right to {bound(worst)} of its largest entry")
     seeds = sorted({check.settings.seed for check in report.checks})
     if seeds:
         text.append(f" · seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}")
     return text.append(f" · {report.seconds:.2f} s")
 
 
-def _resolutions(report: SuiteReport) -> Iterator[float]:
+def _bounds(report: SuiteReport) -> Iterator[float]:
     for check in report.checks:
         if check.result is not None:
             for gradient in check.result.gradients:
-                if gradient.verdict == Verdict.PASS and gradient.resolution is not None:
-                    yield gradient.resolution
+                if gradient.verdict == Verdict.PASS and gradient.bound is not None:
+                    yield gradient.bound
 
 
 def _print_lines(console: Console, lines: Iterable[Text]) -> None:

@@ -34,7 +34,7 @@ RULES = [
 ]
 
 
-def of_W(results: tuple[GradientResult, ...]) -> GradientResult:
+def weights(results: tuple[GradientResult, ...]) -> GradientResult:
     return next(result for result in results if result.name == "W")
 
 
@@ -42,7 +42,7 @@ def of_W(results: tuple[GradientResult, ...]) -> GradientResult:
 def test_a_wrong_rule_fails_and_says_why(form: str, rule: str, sentence: str) -> None:
     result = check(problem(layer(form, own_rules={"W": rule})))
     assert result.verdict == Verdict.FAIL
-    assert of_W(result.gradients).reason == sentence
+    assert weights(result.gradients).reason == sentence
     assert [other.verdict for other in result.gradients if other.name != "W"] == [Verdict.PASS]
 
 
@@ -59,7 +59,7 @@ def test_a_wrong_way_to_combine_samples_fails_by_its_factor(
     reduction: str, delta: str, gradient_reduction: str, factor: float
 ) -> None:
     wrong = layer(reduction=reduction, delta=delta, gradient_reduction=gradient_reduction)
-    result = of_W(check(problem(wrong)).gradients)
+    result = weights(check(problem(wrong)).gradients)
     assert result.verdict == Verdict.FAIL
     assert result.worst is not None
     assert result.worst.ratio == pytest.approx(factor, rel=1e-9)
@@ -82,7 +82,7 @@ def test_one_wrong_entry_is_found_and_named(index: tuple[int, int]) -> None:
         claimed["W"][row, column] *= 1 + 1e-7
         return claimed
 
-    result = of_W(check(replace(checked, backward=off_by_one_in_ten_million)).gradients)
+    result = weights(check(replace(checked, backward=off_by_one_in_ten_million)).gradients)
     assert (result.wrong, result.reason) == (1, "1 of 15 entries is wrong")
     assert result.worst is not None
     assert result.worst.index == index
