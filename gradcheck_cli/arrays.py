@@ -7,6 +7,7 @@ is ever a copy of another: a cotangent equal to x would hide a transposed outer 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
+LARGEST = sys.float_info.max
+
 DISTRIBUTIONS = ("normal", "uniform", "one-hot", "sign", "zeros", "ones")
 
 
@@ -32,7 +35,7 @@ class Drawn:
     offset: float = 0.0
 
     def array(self, name: str, shape: Shape, seed: int) -> NDArray[np.float64]:
-        """The array of this name: the same for the same name, shape and seed, on any machine."""
+        """The array of this name: the same for the same name, shape and seed."""
         import numpy as np
 
         stream = np.random.default_rng([seed, crc32(name.encode())])
@@ -83,8 +86,8 @@ def inline_shape(values: Any) -> Shape:
     if not isinstance(values, list):
         if isinstance(values, bool) or not isinstance(values, int | float):
             raise ArrayError(f"an array holds numbers, not {values!r}")
-        if not math.isfinite(values):
-            raise ArrayError("an array holds finite numbers; inf and nan cannot be checked")
+        if abs(values) > LARGEST:
+            raise ArrayError("an array holds numbers of float64; this one is too large")
         return ()
     if not values:
         raise ArrayError("an array needs at least one number")
@@ -98,6 +101,23 @@ def inline_shape(values: Any) -> Shape:
     return (len(values), *shapes[0])
 
 
+def _read_npy(path: Path) -> Any:
+    import numpy as np
+
+    with path.open("rb") as file:
+        return np.load(file, allow_pickle=False)
+
+
+def _read_csv(path: Path) -> Any:
+    import numpy as np
+
+    # Read here, because numpy would also follow URLs and unpack archives.
+    text = path.read_text(encoding="utf-8-sig")
+    if not text.strip():
+        raise ArrayError(f"'{path.as_posix()}' holds no numbers")
+    return np.loadtxt(text.splitlines(), delimiter=",", ndmin=2)
+
+
 def read_file(path: Path) -> NDArray[np.float64]:
     """The array in a .npy or .csv file. Pickles are refused: they run code when they are read.
 
@@ -106,13 +126,12 @@ def read_file(path: Path) -> NDArray[np.float64]:
     import numpy as np
 
     try:
-        if path.suffix.lower() == ".npy":
-            array = np.load(path, allow_pickle=False)
-        else:
-            array = np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
+        array = _read_npy(path) if path.suffix.lower() == ".npy" else _read_csv(path)
     except OSError as error:
         raise ArrayError(f"cannot read '{path.as_posix()}': {error.strerror or error}") from error
-    except (ValueError, EOFError, UnicodeDecodeError) as error:
+    except MemoryError as error:
+        raise ArrayError(f"'{path.as_posix()}' is too large for memory") from error
+    except (ValueError, EOFError) as error:
         if "pickle" in str(error).lower():
             raise ArrayError(
                 f"'{path.as_posix()}' holds Python objects (a pickle), which would run code; "

@@ -1,7 +1,7 @@
 """Every entry of a gradient by central differences: its value and its uncertainty.
 
-Outputs are differenced before they are contracted with the cotangent. A ladder of halved steps is
-extrapolated (Ridders 1982); each entry stops where noise lets a finer step gain nothing more.
+Outputs are differenced before they are contracted with the cotangent. A ladder of shrinking steps
+is extrapolated (Ridders 1982); each entry stops where noise lets a finer step gain nothing more.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from gradcheck_cli.numeric.schemes import STENCILS, Stencil
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
 FIRST_STEP = 0.5
-MAX_LEVELS = 30  # halvings: down to 1e-9 of the scale, below every useful step of float64
+# Of a step to the next. With 2, an oscillation whose period fits the first step fits many more
+# of them and passes for a slow one; no power of √3 but the even ones is a whole number.
+RATIO = 3.0**0.5
+MAX_LEVELS = 38  # down to 1e-9 of the scale, below every useful step of float64
 MIN_LEVELS = 3  # two agreeing quotients can be chance, three with their extrapolations hardly
 MAX_COLUMNS = 6  # of Neville's table; later columns gain nothing over the noise
 # How many deviations of noise an uncertainty holds: 5 leaves 6e-7 of a normal distribution.
 DEVIATIONS = 5.0
-# Extrapolation amplifies noise: Σ|weights| of Neville's table with ratio 4 stays below this.
+# Extrapolation amplifies noise: the finest quotient of a cell has a weight of up to 1.8, and the
+# coarser ones, which are less noisy, add little to it.
 AMPLIFICATION = 2.0
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
 # away; the other share is there because one difference can be small by chance.
@@ -207,7 +211,7 @@ def _fixed(differences: _Differences, step: Float) -> tuple[Float, Float, Float]
 
 
 def _ladder(differences: _Differences, first: Float) -> tuple[Float, Float, Float]:
-    """Neville's table over halved steps, for all entries at once.
+    """Neville's table over shrinking steps, for all entries at once.
 
     Every entry keeps the cell with the smallest uncertainty, and leaves the ladder when noise
     alone would exceed it at the next step.
@@ -229,10 +233,10 @@ def _ladder(differences: _Differences, first: Float) -> tuple[Float, Float, Floa
             for column in range(1, min(level, MAX_COLUMNS)):
                 spread = _disagreement(row, previous, column)
                 best.offer(entries, row[column], spread + noise, step)
-        going = np.any(2 * noise < best.uncertainty[entries], axis=1) & (step > 0)
+        going = np.any(RATIO * noise < best.uncertainty[entries], axis=1) & (step > 0)
         if level < MIN_LEVELS - 1:
             going[:] = True
-        entries, step = entries[going], step[going] / 2
+        entries, step = entries[going], step[going] / RATIO
         previous = [column[going] for column in row]
         if not len(entries):
             break
@@ -262,7 +266,7 @@ def _neville(value: Float, previous: list[Float], order: int) -> list[Float]:
     """The next row of Neville's table: column k has the error terms up to h^(order+2k−2) gone."""
     row = [value]
     for column, last in enumerate(previous[:MAX_COLUMNS]):
-        factor = 2.0 ** (order + 2 * column) - 1
+        factor = RATIO ** (order + 2 * column) - 1
         row.append(row[column] + (row[column] - last) / factor)
     return row
 

@@ -1,0 +1,131 @@
+"""Input arrays: streams of their own, inline lists, files; what is refused says why."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradcheck_cli.arrays import DISTRIBUTIONS, Drawn, Given, inline_shape, read_file
+from gradcheck_cli.errors import ArrayError
+
+
+def test_an_array_is_keyed_by_its_name_and_its_seed() -> None:
+    first = Drawn().array("x", (4, 3), 0)
+    np.testing.assert_array_equal(first, Drawn().array("x", (4, 3), 0))
+    for other in (Drawn().array("delta", (4, 3), 0), Drawn().array("x", (4, 3), 1)):
+        assert not np.any(first == other)
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_every_distribution_is_what_it_says(distribution: str) -> None:
+    drawn = Drawn(distribution).array("t", (50, 4), 0)
+    assert drawn.shape == (50, 4)
+    holds = {
+        "normal": abs(drawn.mean()) < 0.3 < drawn.std(),
+        "uniform": bool(np.all(np.abs(drawn) <= 1)),
+        "one-hot": bool(np.all(drawn.sum(1) == 1) and set(np.unique(drawn)) == {0, 1}),
+        "sign": set(np.unique(drawn)) == {-1, 1},
+        "zeros": not drawn.any(),
+        "ones": bool(np.all(drawn == 1)),
+    }
+    assert holds[distribution]
+
+
+def test_a_column_is_one_sample_of_a_one_hot_target() -> None:
+    assert Drawn("one-hot").array("t", (5, 1), 0).sum() == 1
+
+
+def test_scale_and_offset() -> None:
+    plain = Drawn().array("x", (3,), 0)
+    np.testing.assert_array_equal(Drawn("normal", 10.0, 2.0).array("x", (3,), 0), 10 * plain + 2)
+
+
+def test_one_number_fills_an_array() -> None:
+    np.testing.assert_array_equal(Given(0.5, "inline").array("t", (2, 1), 0), [[0.5], [0.5]])
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ([], "an array needs at least one number"),
+        ([[1], []], "an array needs at least one number"),
+        ([[1, 2], [3]], "the rows differ: row 0 is of shape (2,), row 1 of (1,)"),
+        ([1, [2]], "the rows differ: row 0 is of shape a single number, row 1 of (1,)"),
+        (["a"], "an array holds numbers, not 'a'"),
+        ([True], "an array holds numbers, not True"),
+        ([None], "an array holds numbers, not None"),
+        ([10**400], "an array holds numbers of float64; this one is too large"),
+    ],
+)
+def test_lists_that_are_no_array(values: list[object], sentence: str) -> None:
+    with pytest.raises(ArrayError) as raised:
+        inline_shape(values)
+    assert str(raised.value) == sentence
+
+
+def test_npy_and_csv_are_read(tmp_path: Path) -> None:
+    array = np.arange(6.0).reshape(2, 3)
+    np.save(tmp_path / "a.npy", array.astype(np.int32))
+    np.savetxt(tmp_path / "a.csv", array, delimiter=",")
+    np.testing.assert_array_equal(read_file(tmp_path / "a.npy"), array)
+    np.testing.assert_array_equal(read_file(tmp_path / "a.csv"), array)
+
+
+class Marker:
+    """Unpickling it would leave a trace."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return exec, ("raise SystemExit('the pickle ran')",)
+
+
+def test_pickles_are_refused_and_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "objects.npy"
+    np.save(path, np.array([Marker()], dtype=object), allow_pickle=True)
+    with pytest.raises(ArrayError, match="a pickle"):
+        read_file(path)
+    bare = tmp_path / "bare.npy"
+    bare.write_bytes(pickle.dumps(Marker()))
+    with pytest.raises(ArrayError, match="a pickle"):
+        read_file(bare)
+
+
+def broken_files(folder: Path) -> dict[str, str]:
+    np.save(folder / "complex.npy", np.ones(2, dtype=complex))
+    np.save(folder / "text.npy", np.array(["a"]))
+    np.save(folder / "nan.npy", np.array([[1.0, np.nan]]))
+    np.savez(folder / "archive", a=np.ones(2))
+    (folder / "archive.npz").rename(folder / "archive.npy")
+    np.save(folder / "cut.npy", np.ones(100))
+    whole = (folder / "cut.npy").read_bytes()
+    (folder / "cut.npy").write_bytes(whole[:200])
+    (folder / "empty.npy").write_bytes(b"")
+    (folder / "empty.csv").write_text("")
+    (folder / "words.csv").write_text("a,b\n1,2\n")
+    (folder / "ragged.csv").write_text("1,2\n3\n")
+    (folder / "nan.csv").write_text("1,nan\n")
+    (folder / "folder.npy").mkdir()
+    return {
+        "complex.npy": "holds complex128 values; real numbers are needed",
+        "text.npy": "real numbers are needed",
+        "nan.npy": "is not finite at [0, 1]",
+        "archive.npy": "is an archive; save one array with numpy.save",
+        "cut.npy": "is not a .npy file",
+        "empty.npy": "is not a .npy file",
+        "empty.csv": "holds no numbers",
+        "words.csv": "is not comma-separated numbers",
+        "ragged.csv": "is not comma-separated numbers",
+        "nan.csv": "is not finite at [0, 1]",
+        "folder.npy": "cannot read",
+        "missing.csv": "cannot read",
+    }
+
+
+def test_each_broken_file_has_its_sentence(tmp_path: Path) -> None:
+    for name, sentence in broken_files(tmp_path).items():
+        with pytest.raises(ArrayError) as raised:
+            read_file(tmp_path / name)
+        assert sentence in str(raised.value), name
+        assert name in str(raised.value)

@@ -1,0 +1,87 @@
+"""Help, derivations and reports, as they are printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gradcheck_cli.cli import exit_code
+from gradcheck_cli.config.load import read_config
+from gradcheck_cli.reporters import Screen, render
+from gradcheck_cli.suite import run
+from tests.conftest import GOLDEN, ROOT, Golden
+
+PRINTED = {
+    "help": ["--help"],
+    "help-run": ["run", "--help"],
+    "help-explain": ["explain", "--help"],
+    "explain-column-vector": ["explain", "configs/column-vector.yaml"],
+    "explain-row-vector": ["explain", "configs/row-vector.yaml"],
+    "explain-batch": ["explain", "configs/batch.yaml"],
+    "explain-reduction": ["explain", "configs/reduction.yaml"],
+    "explain-wrong-shape": ["explain", "configs/own-rules.yaml", "-k", "transposed-result"],
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_the_command_prints_its_golden_file(
+    name: str,
+    golden: Golden,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert exit_code(PRINTED[name]) == 0
+    golden(GOLDEN / f"{name}.txt", capsys.readouterr().out)
+
+
+SUITE = """\
+form: XW
+shapes: {n: 4, N: 3, M: 2}
+checks:
+- {name: right, jacobian: true}
+- {name: wrong, backward: {W: X.T @ delta / n}}
+- {name: shape, backward: {W: delta.T @ X}}
+- {name: wrong-as-expected, backward: {W: X.T @ delta / n}, expect: fail}
+- {name: right-unexpectedly, expect: fail}
+- {name: coarse, loss: cosine, numeric: {order: 2, step: 0.1}}
+- {name: powerless, loss: linear, inputs: {c: 0}}
+"""
+
+
+def masked(text: str) -> str:
+    """Without times, rounding errors and last digits, which differ between machines."""
+    text = re.sub(r'("(seconds|step|evaluations)": )[\d.e-]+', r"\g<1>0", text)
+    text = re.sub(r"\d+\.\d\d s\b", "0.00 s", text)
+    text = re.sub(r"\b\d(\.\d+)?e-(0[7-9]|[1-9]\d)\b", "0e-00", text)
+    return re.sub(r"(-?\d+\.\d{6})\d+(e-0\d)?", r"\1\2", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "screen"),
+    [
+        ("report-wide.txt", "table", Screen()),
+        ("report-40-columns.txt", "table", Screen(width=40)),
+        ("report-color.txt", "table", Screen(width=100, color=True)),
+        ("report.json", "json", Screen()),
+    ],
+)
+def test_a_report_looks_like_its_golden_file(
+    name: str, format: str, screen: Screen, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("COLORTERM", raising=False)
+    report = run(read_config(SUITE, "suite.yaml"))
+    golden(Path(GOLDEN / name), masked(render(report, format, screen)))
+
+
+def test_a_report_of_very_many_gradients_shows_what_is_not_right() -> None:
+    several = "form: Wx\nshapes: {N: 1, M: 1}\nchecks:\n" + "- {}\n" * 150
+    wrong = several + "- {name: wrong, backward: {W: 2 * delta @ x.T}}\n"
+    lines = render(run(read_config(wrong, "c.yaml")), "table", Screen()).splitlines()
+    assert len(lines) < 20
+    assert "note: 300 of 302 gradients are left out of the table" in lines
+    assert any(line.startswith("FAIL  wrong") for line in lines)

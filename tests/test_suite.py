@@ -1,0 +1,100 @@
+"""Many checks: selection, outcomes, what one failure costs, Ctrl-C, rerun commands."""
+
+from __future__ import annotations
+
+import pytest
+
+from gradcheck_cli import suite
+from gradcheck_cli.config.build import ConfigCheck
+from gradcheck_cli.config.load import read_config
+from gradcheck_cli.errors import ForwardError, UsageError
+from gradcheck_cli.result import CheckResult, Outcome
+
+CONFIG = """\
+form: XW
+shapes: {n: 2, N: 2, M: 2}
+checks:
+- {name: right}
+- {name: "odd [name]"}
+- {name: wrong, backward: {W: 2 * X.T @ delta}}
+- {}
+"""
+
+
+@pytest.fixture
+def checks() -> list[ConfigCheck]:
+    return read_config(CONFIG, "some dir/c.yaml")
+
+
+def ids(found: list[ConfigCheck]) -> list[str]:
+    return [check.id for check in found]
+
+
+def test_checks_are_named_by_their_name_or_their_place(checks: list[ConfigCheck]) -> None:
+    assert ids(checks) == ["right", "odd [name]", "wrong", "c[4]"]
+    assert ids(read_config("form: Wx\nshapes: {N: 2, M: 2}\n", "dir/one.yaml")) == ["one"]
+
+
+def test_selection_is_by_id_or_glob(checks: list[ConfigCheck]) -> None:
+    assert ids(suite.select(checks, [])) == ids(checks)
+    assert ids(suite.select(checks, ["w*", "*odd*"])) == ["odd [name]", "wrong"]
+    assert ids(suite.select(checks, ["odd [name]", "right"])) == ["right", "odd [name]"]
+    assert ids(suite.select(checks, ["c[4]"])) == ["c[4]"]
+
+
+def test_a_pattern_that_selects_nothing_is_an_error(checks: list[ConfigCheck]) -> None:
+    with pytest.raises(UsageError, match="no check matches 'rigth'; did you mean 'right'"):
+        suite.select(checks, ["rigth"])
+
+
+def test_the_rerun_command_quotes_what_a_shell_would_take_apart(checks: list[ConfigCheck]) -> None:
+    assert suite.rerun(checks[1]) == "gradcheck run --select 'odd [name]' 'some dir/c.yaml'"
+    (alone,) = read_config("form: Wx\nshapes: {N: 2, M: 2}\n", "-odd.yaml")
+    assert suite.rerun(alone) == "gradcheck run -- -odd.yaml"
+
+
+def test_one_check_that_cannot_run_costs_only_itself(
+    checks: list[ConfigCheck], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = suite._checked
+    failures = {"right": MemoryError(), "odd [name]": ForwardError("the forward returns text")}
+
+    def sometimes(check: ConfigCheck) -> CheckResult:
+        if check.id in failures:
+            raise failures[check.id]
+        return plain(check)
+
+    monkeypatch.setattr(suite, "_checked", sometimes)
+    report = suite.run(checks)
+    assert [check.outcome for check in report.checks] == [
+        Outcome.ERROR,
+        Outcome.ERROR,
+        Outcome.WRONG,
+        Outcome.OK,
+    ]
+    assert "not enough memory" in report.checks[0].error
+    assert report.checks[1].error == "the forward returns text"
+    assert report.exit_code == suite.WRONG
+    assert suite.exit_code(report.checks[:2]) == suite.NOTHING_CHECKED
+
+
+def test_ctrl_c_keeps_what_is_done(
+    checks: list[ConfigCheck], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = suite.run_check
+
+    def interrupted(check: ConfigCheck) -> object:
+        if check.id == "wrong":
+            raise KeyboardInterrupt
+        return plain(check)
+
+    monkeypatch.setattr(suite, "run_check", interrupted)
+    report = suite.run(checks)
+    assert (report.interrupted, report.exit_code) == (True, suite.INTERRUPTED)
+    assert [check.id for check in report.checks] == ["right", "odd [name]"]
+
+
+def test_progress_is_told_after_every_check(checks: list[ConfigCheck]) -> None:
+    seen: list[tuple[int, int]] = []
+    suite.run(checks, lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
