@@ -10,13 +10,15 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from gradcheck_cli.numeric.entries import NumericGradient, numeric_gradient
 from gradcheck_cli.numeric.noise import Evaluate
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
+from gradcheck_cli.purity import call_backward, observe_forward
 from gradcheck_cli.result import CheckResult, GradientResult, Verdict
-from gradcheck_cli.verdict import DEFAULT_RTOL, compare, refusal, refused
+from gradcheck_cli.verdict import DEFAULT_RTOL, agrees, compare, refusal, refused
 
 
 def check(
@@ -27,33 +29,86 @@ def check(
     numeric, tolerance: see their classes; what they leave open is found or has its default.
     Returns the verdict, a result per input, and the work it took. What the backward returns is
     never trusted: a wrong type, shape or value is a failure with its reason, not an exception.
+    Raises ForwardError where the forward's outputs are no numbers or do not fit the cotangent.
     """
     started = time.perf_counter()
-    numeric = numeric or Numeric()
-    tolerance = tolerance or Tolerance()
-    rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
-    copies = {name: array.copy() for name, array in problem.inputs.items()}
-    claimed = problem.backward(copies, problem.cotangent)
-    results: list[GradientResult] = []
-    evaluations = 0
-    outputs = np.shape(problem.forward(problem.inputs)) if problem.cotangent is None else ()
-    for name, x in problem.inputs.items():
-        label, shape = problem.label(name), (*outputs, *x.shape)
-        reason = refusal(claimed.get(name), shape, label)
-        if reason is not None:
-            results.append(refused(name, label, shape, reason))
-            continue
-        measured = differences(problem, name, numeric)
-        evaluations += measured.evaluations
-        results.append(compare(name, label, claimed[name], measured, rtol, tolerance.atol))
+    checker = _Checker(problem, numeric or Numeric(), tolerance or Tolerance())
+    gradients = checker.gradients()
     return CheckResult(
-        verdict=worst_verdict([result.verdict for result in results]),
-        gradients=tuple(results),
-        rtol=rtol,
-        atol=tolerance.atol,
-        evaluations=evaluations,
+        verdict=worst_verdict([gradient.verdict for gradient in gradients]),
+        gradients=tuple(gradients),
+        rtol=checker.rtol,
+        atol=checker.atol,
+        evaluations=sum(measured.evaluations for measured in checker.measured.values()),
         seconds=time.perf_counter() - started,
+        notes=tuple(checker.notes),
     )
+
+
+class _Checker:
+    """One check: numeric gradients are measured once, when they are needed."""
+
+    def __init__(self, problem: Problem, numeric: Numeric, tolerance: Tolerance) -> None:
+        self.problem = problem
+        self.numeric = numeric
+        self.rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
+        self.atol = tolerance.atol
+        self.measured: dict[str, NumericGradient] = {}
+        self.notes = [*problem.notes, *vacuous(problem)]
+
+    def gradients(self) -> list[GradientResult]:
+        """A result for every input, in their order."""
+        forward, claim = observe_forward(self.problem), call_backward(self.problem)
+        self.notes += [forward.note] if forward.note else []
+        outputs = () if self.problem.cotangent is not None else forward.outputs.shape
+        results = []
+        for name, x in self.problem.inputs.items():
+            label, shape = self.problem.label(name), (*outputs, *x.shape)
+            claimed = claim.gradients.get(name)
+            reason = forward.fault or claim.fault or refusal(claimed, shape, label)
+            if reason:
+                results.append(refused(name, label, shape, reason))
+            else:
+                measured = self.measure(name)
+                results.append(compare(name, label, claimed, measured, self.rtol, self.atol))
+        return (
+            results if forward.fault or claim.fault else self.told_swaps(results, claim.gradients)
+        )
+
+    def measure(self, name: str) -> NumericGradient:
+        """The numeric gradient of an input."""
+        if name not in self.measured:
+            self.measured[name] = differences(self.problem, name, self.numeric)
+        return self.measured[name]
+
+    def told_swaps(self, results: list[GradientResult], claimed: Any) -> list[GradientResult]:
+        """The results, with gradients that were returned in each other's place named."""
+        failed = [result for result in results if result.verdict == Verdict.FAIL]
+        for first in failed:
+            for other in failed:
+                if first is not other and self.is_of(claimed.get(first.name), other):
+                    told = f"{first.reason}; what was returned for it is {other.gradient}"
+                    results[results.index(first)] = replace(first, reason=told)
+        return results
+
+    def is_of(self, claimed: Any, result: GradientResult) -> bool:
+        """Whether an array is the right gradient of another input."""
+        if refusal(claimed, result.shape, self.problem.label(result.name)):
+            return False
+        return agrees(claimed, self.measure(result.name), self.rtol, self.atol)
+
+
+def vacuous(problem: Problem) -> list[str]:
+    """What makes a check blind: it passes, and would for many a wrong rule."""
+    notes = []
+    if problem.cotangent is not None and not np.any(problem.cotangent):
+        notes.append("the upstream gradient is zero: every gradient is zero, whatever the rule")
+    for name, x in problem.inputs.items():
+        if x.size > 1 and np.all(x == x.flat[0]):
+            notes.append(f"all entries of {name} are equal: permuted or summed entries go unseen")
+        elif x.ndim == 2 and x.shape[0] == x.shape[1] > 1 and np.array_equal(x, x.T):
+            notes.append(f"{name} is symmetric: a missing or extra transpose goes unseen")
+    return notes
 
 
 def joined(results: Iterable[CheckResult]) -> CheckResult:
@@ -66,6 +121,7 @@ def joined(results: Iterable[CheckResult]) -> CheckResult:
         atol=parts[0].atol,
         evaluations=sum(part.evaluations for part in parts),
         seconds=sum(part.seconds for part in parts),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 

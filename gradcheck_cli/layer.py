@@ -154,6 +154,9 @@ def _gradients(layer: Layer) -> Problem:
         cotangent=np.full(layer.samples, weight, dtype=layer.dtype),
         batched=True,
         labels={rule.of: layer.rule(rule)[1] for rule in form.rules},
+        notes=("n = 1: sum and mean coincide, so no 1/n can go wrong here",)
+        if layer.reduction == "mean" and layer.samples == 1
+        else (),
     )
 
 

@@ -40,6 +40,7 @@ class Problem:
     backward: maps (inputs, cotangent) to the gradient of L for every input, by name.
     batched: forward also accepts one of its inputs with a leading axis of K points, and then
         returns K outputs along a leading axis.
+    notes: what a reader of the result should know of the problem.
     labels: how each gradient is called in a report; `∂L/∂name` where one is missing.
 
     Source: DESIGN "every check is a VJP check"; δ is the paper's (8), Δ its (39).
@@ -51,6 +52,7 @@ class Problem:
     cotangent: Array | None = None
     batched: bool = False
     labels: Mapping[str, Label] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""

@@ -41,7 +41,8 @@ class GradientResult(Struct, frozen=True):
 
     name: the input it is the gradient of; gradient: its symbol, ∂L/∂W.
     rule: the analytic rule; equation: its number in the paper, None for a rule of the user's.
-    shape: of the gradient; entries, wrong: how many entries it has and how many are wrong.
+    shape: of the gradient.
+    entries, wrong, kinks: how many entries it has, how many are wrong, how many are at a kink.
     max_abs_error: max |a − m| over the entries.
     max_rel_error: max |a − m| / (max(|a|, |m|) + (u + atol)/rtol): the relative error, with a
         floor where the uncertainty u hides it; above rtol exactly where an entry is wrong.
@@ -63,6 +64,7 @@ class GradientResult(Struct, frozen=True):
     entries: int
     reason: str = ""
     wrong: int = 0
+    kinks: int = 0
     max_abs_error: float | None = None
     max_rel_error: float | None = None
     uncertainty: float | None = None
@@ -77,6 +79,7 @@ class CheckResult(Struct, frozen=True):
     """One check: its verdict, a result per gradient, the tolerance, the work it took.
 
     evaluations: of the forward, in all; seconds: wall-clock time.
+    notes: what makes the check weaker than it looks.
     """
 
     verdict: Verdict
@@ -85,6 +88,7 @@ class CheckResult(Struct, frozen=True):
     atol: float
     evaluations: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 class Settings(Struct, frozen=True):

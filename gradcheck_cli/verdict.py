@@ -5,6 +5,7 @@ Types and shapes are compared before values, and without broadcasting.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,11 @@ Float = NDArray[np.float64]
 # The uncertainty of the numeric side does the work of a tolerance; rtol is left for the rounding
 # of the analytic side: thousands of ulps of its own type.
 DEFAULT_RTOL = {"float64": 1e-9, "float32": 1e-3}
+# A pass needs two thirds of the digits that rtol asks for; with fewer, rtol would mean nothing.
+DIGITS_NEEDED = 2 / 3
+# An error of this size, relative to the largest entry, is what computing in float32 leaves.
+FLOAT32_ERROR = 1e-6
+MIXED = 0.2  # the share of each sign among rounding errors; both have about a half
 
 
 def refusal(analytic: Any, shape: tuple[int, ...], label: Label) -> str | None:
@@ -31,7 +37,12 @@ def refusal(analytic: Any, shape: tuple[int, ...], label: Label) -> str | None:
     if analytic is None:
         return f"the backward returned no {name}"
     array = np.asarray(analytic)
-    if array.dtype.kind not in "fiub":
+    kind = array.dtype.kind
+    if kind in "iub":
+        return (
+            f"{name} must hold real numbers; the backward gives {array.dtype}, which cuts them off"
+        )
+    if kind not in "fc" or (kind == "c" and np.any(array.imag)):
         return f"{name} must hold real numbers; the backward gives {array.dtype}"
     if array.shape != shape:
         subject = f"'{label.rule}'" if label.rule and label.equation is None else "the backward"
@@ -57,98 +68,185 @@ def refused(name: str, label: Label, shape: tuple[int, ...], reason: str) -> Gra
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Both sides of a gradient, entry by entry, and what follows for every entry.
+
+    At a kink every value between the slopes is a subgradient: there the analytic value is
+    compared with the nearest of them, and the entry says nothing about the resolution.
+    """
+
+    analytic: Float
+    numeric: NumericGradient
+    error: Float
+    relative: Float
+    wrong: NDArray[np.bool_]
+    rtol: float
+
+    @property
+    def smooth(self) -> NDArray[np.bool_]:
+        return ~self.numeric.kink
+
+    def over_largest(self, values: Float) -> float:
+        """The largest of `values` at smooth entries, over the largest entry of either side."""
+        finite = np.isfinite(self.numeric.value) & self.smooth
+        entry = float(np.max(np.abs(self.numeric.value), where=finite, initial=0.0))
+        value = largest(values[self.smooth])
+        if value == 0.0:
+            return 0.0
+        return value / entry if entry > 0 else np.inf
+
+
+def _compared(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) -> _Comparison:
+    array = np.asarray(analytic)
+    a = np.asarray(array.real if array.dtype.kind == "c" else array, dtype=np.float64)
+    nearest = np.where(numeric.kink, np.clip(a, numeric.low, numeric.high), numeric.value)
+    u = np.where(numeric.kink, 0.0, numeric.uncertainty)
+    with np.errstate(all="ignore"):
+        error = np.abs(a - nearest)
+        size = np.maximum(np.abs(a), np.abs(nearest))
+        wrong = error > u + rtol * size + atol
+        floor = (u + atol) / rtol
+        relative = np.where(error == 0, 0.0, error / (size + floor))
+    return _Comparison(a, numeric, error, relative, wrong, rtol)
+
+
 def compare(
     name: str, label: Label, analytic: Any, numeric: NumericGradient, rtol: float, atol: float
 ) -> GradientResult:
     """Judge every entry of a gradient; analytic has the numeric gradient's shape.
 
     An entry is wrong where |a − m| > u + rtol·max(|a|, |m|) + atol. The gradient is inconclusive
-    where nothing is wrong, but its resolution (the largest u over the largest entry) exceeds rtol.
+    where nothing is wrong, but there is nothing to compare, or the resolution (the largest u over
+    the largest entry) has less than two thirds of the digits of rtol.
     """
-    a = np.asarray(analytic, dtype=np.float64)
-    m, u = numeric.value, numeric.uncertainty
-    with np.errstate(all="ignore"):
-        error = np.abs(a - m)
-        size = np.maximum(np.abs(a), np.abs(m))
-        wrong = error > u + rtol * size + atol
-        floor = (u + atol) / rtol
-        relative = np.where(error == 0, 0.0, error / (size + floor))
-        bound = _relative_to_largest(error + u, m)
-    resolution = _relative_to_largest(u, m)
-    verdict, reason = _judged(a, m, wrong, resolution, rtol)
-    flat = int(np.argmax(np.where(np.isnan(relative), -1.0, relative)))
+    found = _compared(analytic, numeric, rtol, atol)
+    verdict, reason = _judged(found)
+    # np.argmax takes the first nan for the largest, which is what should be shown.
+    flat = int(np.argmax(found.relative))
     return GradientResult(
         name=name,
         gradient=label.gradient,
         rule=label.rule,
         equation=label.equation,
-        shape=a.shape,
+        shape=found.analytic.shape,
         verdict=verdict,
         reason=reason,
-        entries=a.size,
-        wrong=int(wrong.sum()),
-        max_abs_error=_largest(error),
-        max_rel_error=_largest(relative),
-        uncertainty=_largest(u),
-        resolution=resolution,
-        bound=bound,
+        entries=found.analytic.size,
+        wrong=int(found.wrong.sum()),
+        kinks=int(numeric.kink.sum()),
+        max_abs_error=largest(found.error),
+        max_rel_error=largest(found.relative),
+        uncertainty=largest(numeric.uncertainty),
+        resolution=found.over_largest(numeric.uncertainty),
+        bound=found.over_largest(found.error + numeric.uncertainty),
         step=float(np.median(numeric.step)),
-        worst=_entry(np.unravel_index(flat, a.shape), a, m, u),
-        notes=_notes(a, m),
+        worst=_entry(np.unravel_index(flat, found.analytic.shape), found),
+        notes=_notes(found),
     )
 
 
-def _largest(values: Float) -> float:
-    """The largest value; inf where one of them is not a number."""
-    return float(np.max(np.where(np.isnan(values), np.inf, values)))
+def agrees(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) -> bool:
+    """Whether no entry is wrong."""
+    return not _compared(analytic, numeric, rtol, atol).wrong.any()
 
 
-def _relative_to_largest(values: Float, m: Float) -> float:
-    """The largest of `values` over the largest entry of m."""
-    entry = float(np.max(np.abs(m), where=np.isfinite(m), initial=0.0))
-    value = _largest(values)
-    if value == 0.0:
-        return 0.0
-    return value / entry if entry > 0 else np.inf
+def largest(values: Float) -> float:
+    """The largest value; inf where one of them is not a number, 0 of none."""
+    return float(np.max(np.where(np.isnan(values), np.inf, values), initial=0.0))
 
 
-def _judged(
-    a: Float, m: Float, wrong: NDArray[np.bool_], resolution: float, rtol: float
-) -> tuple[Verdict, str]:
-    count = int(wrong.sum())
+def _judged(found: _Comparison) -> tuple[Verdict, str]:
+    a, m = found.analytic, found.numeric.value
+    count = int(found.wrong.sum())
     if count:
-        return Verdict.FAIL, f"{count} of {a.size} entries {'is' if count == 1 else 'are'} wrong"
-    if not np.isfinite(m).all():
-        bad = int((~np.isfinite(m)).sum())
+        sentence = f"{count} of {a.size} entries {'is' if count == 1 else 'are'} wrong"
+        return Verdict.FAIL, sentence + _float32(found)
+    if not found.smooth.any():
+        return Verdict.INCONCLUSIVE, (
+            "every entry is at a kink, where a gradient is any value between two slopes; "
+            "give other inputs"
+        )
+    bad = int((~np.isfinite(m) & found.smooth).sum())
+    if bad:
         return Verdict.INCONCLUSIVE, (
             f"the difference quotient is not finite in {bad} of {a.size} entries: the forward "
             "overflows near these inputs, or the step is lost in their rounding"
         )
     if not a.any() and not m.any():
         return Verdict.PASS, ""
-    if resolution > rtol:
-        return Verdict.INCONCLUSIVE, (
-            f"nothing wrong was seen, but the numeric gradient is only known to "
-            f"{resolution:.1e} of its largest entry, and rtol {rtol:.0e} asks for more; "
-            "change the inputs or numeric.step, or accept less by tolerance.rtol"
-        )
+    resolution = found.over_largest(found.numeric.uncertainty)
+    if resolution > found.rtol**DIGITS_NEEDED:
+        return Verdict.INCONCLUSIVE, _unresolved(found, resolution)
     return Verdict.PASS, ""
 
 
-def _entry(index: tuple[Any, ...], a: Float, m: Float, u: Float) -> Entry:
-    numeric = float(m[index])
+def _unresolved(found: _Comparison, resolution: float) -> str:
+    """Why the numeric gradient is not known better, at its least certain entry."""
+    u = np.where(found.smooth, found.numeric.uncertainty, -1.0)
+    index = np.unravel_index(int(np.argmax(u)), u.shape)
+    where = list(map(int, index))
+    value, uncertainty = float(found.numeric.value[index]), float(u[index])
+    noise = float(found.numeric.noise[index])
+    seen = (
+        f"nothing wrong was seen, but the numeric gradient is only known to {resolution:.1e} of "
+        f"its largest entry, too little for rtol {found.rtol:.0e}: "
+    )
+    if noise >= uncertainty / 2:
+        step = float(found.numeric.step[index])
+        return seen + (
+            f"the forward is noisy, which over the step {step:.1e} makes {noise:.1e} at {where}; "
+            "give inputs where less cancels, or accept it by tolerance.rtol"
+        )
+    return seen + (
+        f"the difference quotient does not settle: at {where} it is {value:.6g} ± "
+        f"{uncertainty:.1e}, of which noise explains {noise:.1e}; is the forward smooth there? "
+        "try another numeric.step or other inputs"
+    )
+
+
+def _float32(found: _Comparison) -> str:
+    """What gives a float32 inside a float64 backward away."""
+    a = found.analytic
+    whole = np.all(a == np.round(a))
+    if not whole and np.array_equal(a, a.astype(np.float32).astype(np.float64)):
+        return ": every value is a float32 number, so the backward computes in float32 somewhere"
+    # Rounding errors have both signs; an offset has one, and so has a factor, relative to a.
+    errors = (a - found.numeric.value)[found.wrong]
+    mixed = _mixed(errors) and _mixed(errors * a[found.wrong])
+    if mixed and found.over_largest(found.error) < FLOAT32_ERROR and len(errors) > a.size / 2:
+        return ", all by about a rounding in float32: is there a float32 in the backward?"
+    return ""
+
+
+def _mixed(errors: Float) -> bool:
+    return bool(MIXED < np.mean(errors > 0) < 1 - MIXED)
+
+
+def _entry(index: tuple[Any, ...], found: _Comparison) -> Entry:
+    analytic, numeric = float(found.analytic[index]), float(found.numeric.value[index])
     with np.errstate(all="ignore"):
-        ratio = float(np.float64(a[index]) / numeric) if numeric else None
+        ratio = float(np.float64(analytic) / numeric) if numeric else None
     return Entry(
         index=tuple(int(axis) for axis in index),
-        analytic=float(a[index]),
+        analytic=analytic,
         numeric=numeric,
-        uncertainty=float(u[index]),
+        uncertainty=float(found.numeric.uncertainty[index]),
         ratio=ratio,
     )
 
 
-def _notes(a: Float, m: Float) -> tuple[str, ...]:
-    if not a.any() and not m.any():
-        return ("the gradient is zero on both sides: this check has no power",)
-    return ()
+def _notes(found: _Comparison) -> tuple[str, ...]:
+    notes = []
+    numeric = found.numeric
+    if not found.analytic.any() and not np.any(numeric.value):
+        notes.append("the gradient is zero on both sides: this check has no power")
+    kinks = np.argwhere(numeric.kink)
+    if len(kinks):
+        index = tuple(int(axis) for axis in kinks[0])
+        notes.append(
+            f"{len(kinks)} of {numeric.kink.size} entries are at a kink and left out, such as "
+            f"{list(index)}, where the slopes are {numeric.low[index]:.6g} and "
+            f"{numeric.high[index]:.6g} and the analytic value is {found.analytic[index]:.6g}"
+        )
+    return tuple(notes)

@@ -25,8 +25,9 @@ ROOMS = {
     "arrays": {"errors"},
     "numeric": set(),
     "layer": {"arrays", "forms", "formula", "losses", "problem"},
+    "purity": {"errors", "problem"},
     "verdict": {"errors", "numeric", "problem", "result"},
-    "checking": {"numeric", "options", "problem", "result", "verdict"},
+    "checking": {"numeric", "options", "problem", "purity", "result", "verdict"},
     "config": {"arrays", "errors", "forms", "formula", "layer", "losses", "options"},
     "suite": {"checking", "config", "errors", "layer", "result"},
     "derivation": {"config", "errors", "forms", "formula", "layer"},
@@ -41,7 +42,7 @@ LIBRARIES = {
     "click": {"cli"},
     "rich": {"reporters", "progress"},
     "yaml": {"config"},
-    "msgspec": {"config", "result", "reporters"},
+    "msgspec": {"checking", "config", "result", "reporters"},
 }
 
 

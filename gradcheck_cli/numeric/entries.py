@@ -6,30 +6,22 @@ is extrapolated (Ridders 1982); each entry stops where noise lets a finer step g
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.ladder import RATIO, Best, Rung, Rungs
 from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, function_noise
 from gradcheck_cli.numeric.schemes import STENCILS, Stencil
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
 FIRST_STEP = 0.5
-# Of a step to the next. With 2, an oscillation whose period fits the first step fits many more
-# of them and passes for a slow one; no power of √3 but the even ones is a whole number.
-RATIO = 3.0**0.5
 MAX_LEVELS = 38  # down to 1e-9 of the scale, below every useful step of float64
-MIN_LEVELS = 3  # two agreeing quotients can be chance, three with their extrapolations hardly
-MAX_COLUMNS = 6  # of Neville's table; later columns gain nothing over the noise
 # How many deviations of noise an uncertainty holds: 5 leaves 6e-7 of a normal distribution.
 DEVIATIONS = 5.0
-# Extrapolation amplifies noise: the finest quotient of a cell has a weight of up to 1.8, and the
-# coarser ones, which are less noisy, add little to it.
-AMPLIFICATION = 2.0
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
 # away; the other share is there because one difference can be small by chance.
 SHORTER = (0.5, 0.7)
@@ -41,104 +33,21 @@ BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gai
 class NumericGradient:
     """The numeric gradient of one input; arrays of the gradient's shape.
 
-    value ± uncertainty; step: the one that gave the value; evaluations: of the forward, in all.
+    value ± uncertainty; noise: the part of the uncertainty that the forward's noise makes.
+    step: the one that gave the value.
+    kink: where the slopes on the two sides differ; low, high: the interval they span there, each
+        with its uncertainty, which holds every subgradient. Elsewhere value ± uncertainty.
+    evaluations: of the forward, in all.
     """
 
     value: Float
     uncertainty: Float
-    step: Float
-    evaluations: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Quotients:
-    """Central quotients of some entries at one step each: (entries, cotangents) arrays."""
-
-    value: Float
     noise: Float
-    slope: Float
-
-
-class _Differences:
-    """Evaluates the forward around x and contracts differences of outputs with the cotangent."""
-
-    def __init__(
-        self,
-        evaluate: Evaluate,
-        x: NDArray[Any],
-        cotangent: Float | None,
-        noise: Float,
-        stencil: Stencil,
-    ) -> None:
-        self.evaluate = evaluate
-        self.x = x
-        self.cotangent = None if cotangent is None else cotangent.ravel()
-        self.noise = noise.ravel()
-        self.stencil = stencil
-        self.eps = float(np.finfo(x.dtype).eps)
-        self.evaluations = 0
-        point_bytes = 8 * (x.size + self.noise.size)
-        self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
-
-    def quotients(self, entries: NDArray[np.intp], step: Float) -> _Quotients:
-        """The stencil's quotient of every entry (a flat index of x) at its own step."""
-        parts = [
-            self._block(entries[start : start + self.block], step[start : start + self.block])
-            for start in range(0, len(entries), self.block)
-        ]
-        return _Quotients(
-            np.concatenate([part.value for part in parts]),
-            np.concatenate([part.noise for part in parts]),
-            np.concatenate([part.slope for part in parts]),
-        )
-
-    def _block(self, entries: NDArray[np.intp], step: Float) -> _Quotients:
-        total: _Quotients | None = None
-        for offset, weight in zip(self.stencil.offsets, self.stencil.weights, strict=True):
-            part = self._central(entries, step * offset)
-            share = float(weight)
-            if total is None:
-                total = _Quotients(share * part.value, abs(share) * part.noise, part.slope)
-            else:
-                total = _Quotients(
-                    total.value + share * part.value,
-                    total.noise + abs(share) * part.noise,
-                    np.maximum(total.slope, part.slope),
-                )
-        assert total is not None
-        return total
-
-    def _central(self, entries: NDArray[np.intp], step: Float) -> _Quotients:
-        """Plain central quotients: outputs are differenced, then contracted, then divided."""
-        count = len(entries)
-        points = np.repeat(self.x.reshape(1, -1), 2 * count, axis=0)
-        rows = np.arange(count)
-        points[rows, entries] += step.astype(self.x.dtype)
-        points[rows + count, entries] -= step.astype(self.x.dtype)
-        taken = points[rows, entries].astype(np.float64) - points[rows + count, entries]
-        outputs = np.asarray(self.evaluate(points.reshape(2 * count, *self.x.shape)))
-        self.evaluations += 2 * count
-        outputs = outputs.reshape(2 * count, -1).astype(np.float64, copy=False)
-        above, below = outputs[:count], outputs[count:]
-        change = above - below
-        # An output rounds at the size it has here, which may be far from the size it has at x.
-        rounding = (ROUNDING * self.eps) * np.maximum(np.abs(above), np.abs(below))
-        noise = np.where(change != 0, np.maximum(self.noise, rounding), 0.0)
-        value, scatter, slope = self._contracted(change, noise)
-        width = taken[:, None]
-        return _Quotients(value / width, scatter / width, slope / width)
-
-    def _contracted(self, change: Float, noise: Float) -> tuple[Float, Float, Float]:
-        """Σ c·change, the deviation of its noise (independent outputs), and Σ |c·change|."""
-        if self.cotangent is None:
-            return change, np.sqrt(2.0) * noise, np.abs(change)
-        weighted = np.abs(self.cotangent) * noise
-        peak = np.max(weighted, axis=1, keepdims=True, initial=0.0)
-        scaled = np.divide(weighted, peak, out=np.zeros_like(weighted), where=peak > 0)
-        deviation = peak * np.sqrt(2.0 * np.sum(scaled**2, axis=1, keepdims=True))
-        value = change @ self.cotangent
-        slope = np.abs(change) @ np.abs(self.cotangent)
-        return value[:, None], deviation, slope[:, None]
+    step: Float
+    kink: NDArray[np.bool_]
+    low: Float
+    high: Float
+    evaluations: int
 
 
 def numeric_gradient(
@@ -148,7 +57,6 @@ def numeric_gradient(
     *,
     order: int | None = None,
     step: float | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> NumericGradient:
     """The gradient of Σ cotangent · evaluate(x) for every entry of x.
 
@@ -157,26 +65,19 @@ def numeric_gradient(
     order: of the stencil, a key of STENCILS; None: 2, which the ladder extrapolates.
     step: a fixed step; None: chosen for every entry by a ladder of steps.
 
-    The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of two steps)
-    and the measured noise over the step. Sources: C. Ridders, "Accurate computation of F'(x) and
-    F'(x)F''(x)" (1982); J. Moré and S. Wild (2011) for the noise.
+    The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
+    steps) and the measured noise over the step. Sources: C. Ridders, "Accurate computation of
+    F'(x) and F'(x)F''(x)" (1982); J. Moré and S. Wild (2011) for the noise.
     """
     with np.errstate(all="ignore"):
         scale = entry_scale(x)
-        noise = function_noise(evaluate, x, scale)
-        differences = _Differences(evaluate, x, cotangent, noise, STENCILS[order or 2])
+        differences = _Differences(evaluate, x, scale, cotangent, STENCILS[order or 2])
         if step is None:
-            value, uncertainty, taken = _ladder(differences, FIRST_STEP * scale.ravel())
+            best = _ladder(differences, FIRST_STEP * scale.ravel())
         else:
-            value, uncertainty, taken = _fixed(differences, np.full(x.size, step))
-    outputs = () if cotangent is not None else noise.shape
-    shape = (*outputs, *x.shape)
-    return NumericGradient(
-        value.T.reshape(shape),
-        uncertainty.T.reshape(shape),
-        taken.T.reshape(shape),
-        differences.evaluations,
-    )
+            best = _fixed(differences, np.full(x.size, step))
+        outputs = () if cotangent is not None else differences.outputs
+        return _gradient(best, (*outputs, *x.shape), differences.evaluations)
 
 
 def entry_scale(x: NDArray[Any]) -> Float:
@@ -190,91 +91,183 @@ def entry_scale(x: NDArray[Any]) -> Float:
     return scale
 
 
-def _exact(x: NDArray[Any], step: Float) -> Float:
-    """The step rounded so that x + step and x − step are representable and symmetric."""
-    size = np.abs(x.ravel())
-    exact: Float = ((size + step.astype(x.dtype)) - size).astype(np.float64)
-    return exact
+class _Differences:
+    """Evaluates the forward around x and contracts differences of outputs with the cotangent."""
+
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        x: NDArray[Any],
+        scale: Float,
+        cotangent: Float | None,
+        stencil: Stencil,
+    ) -> None:
+        self.evaluate = evaluate
+        self.x = x
+        self.scale = scale.ravel()
+        self.stencil = stencil
+        self.cotangent = None if cotangent is None else cotangent.ravel()
+        noise = function_noise(evaluate, x, scale)
+        self.outputs: tuple[int, ...] = noise.center.shape
+        self.evaluations = noise.evaluations
+        self.noise = noise.flat()
+        self.center = self.noise.center
+        self.rounding = ROUNDING * float(np.finfo(x.dtype).eps)
+        point_bytes = 8 * (x.size + self.center.size)
+        self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
+
+    def rung(self, entries: NDArray[np.intp], step: Float) -> Rung:
+        """The quotients of every entry (a flat index of x) at its own step."""
+        parts = [
+            self._stencil(entries[start : start + self.block], step[start : start + self.block])
+            for start in range(0, len(entries), self.block)
+        ]
+        return parts[0] if len(parts) == 1 else Rung.concatenated(parts)
+
+    def _stencil(self, entries: NDArray[np.intp], step: Float) -> Rung:
+        """The stencil's weighted mean of central quotients; the sides are those of one step."""
+        first = self._pair(entries, step)
+        if len(self.stencil.offsets) == 1:
+            return first
+        weights = [float(weight) for weight in self.stencil.weights]
+        value, noise = weights[0] * first.value[0], abs(weights[0]) * first.noise[0]
+        for offset, weight in zip(self.stencil.offsets[1:], weights[1:], strict=True):
+            pair = self._pair(entries, step * offset)
+            value = value + weight * pair.value[0]
+            noise = noise + abs(weight) * pair.noise[0]
+        first.value[0], first.noise[0] = value, noise
+        return first
+
+    def _pair(self, entries: NDArray[np.intp], step: Float) -> Rung:
+        """Quotients of one point on each side, each over the step that was really taken."""
+        count = len(entries)
+        rows = np.arange(count)
+        points = np.repeat(self.x.reshape(1, -1), 2 * count, axis=0)
+        here = points[rows, entries].astype(np.float64)
+        points[rows, entries] += step.astype(self.x.dtype)
+        points[rows + count, entries] -= step.astype(self.x.dtype)
+        above_x, below_x = points[rows, entries], points[rows + count, entries]
+        outputs = np.asarray(self.evaluate(points.reshape(2 * count, *self.x.shape)))
+        self.evaluations += 2 * count
+        outputs = outputs.reshape(2 * count, -1).astype(np.float64, copy=False)
+        above, below = outputs[:count], outputs[count:]
+        changes = np.stack([above - below, above - self.center, self.center - below])
+        widths = np.stack([above_x - below_x.astype(np.float64), above_x - here, here - below_x])
+        noise = self._noise(above, below, changes)
+        value, scatter, slope = self._contracted(changes, noise)
+        return Rung(
+            value / widths[..., None], scatter / widths[..., None], slope / widths[0, :, None]
+        )
+
+    def _noise(self, above: Float, below: Float, changes: Float) -> Float:
+        """The deviation of every output here: the forward's, or its rounding, if that is more."""
+        size = np.maximum(np.abs(above), np.abs(below))
+        move = np.maximum(np.abs(changes[1]), np.abs(changes[2]))
+        grown = np.maximum(self.noise.at(move), self.rounding * size)
+        return np.where(move > 0, grown, 0.0)
+
+    def _contracted(self, changes: Float, noise: Float) -> tuple[Float, Float, Float]:
+        """Σ c·change, the deviation of its noise (of independent outputs), and Σ |c·change|."""
+        if self.cotangent is None:
+            return changes, np.sqrt(2.0) * noise, np.abs(changes[0])
+        weight = np.abs(self.cotangent)
+        weighted = weight * noise
+        # Scaled, because squares of 1e200 overflow.
+        peak = np.max(weighted, axis=1, keepdims=True, initial=0.0)
+        scaled = weighted / np.where(peak > 0, peak, 1.0)
+        deviation = peak * np.sqrt(2.0 * np.sum(scaled * scaled, axis=1, keepdims=True))
+        value = changes @ self.cotangent
+        slope = np.abs(changes[0]) @ weight
+        return value[..., None], deviation, slope[:, None]
+
+    def floor(self, rung: Rung, step: Float) -> Float:
+        """What no quotient can tell from zero, given those at the largest step.
+
+        A relative rounding of the change seen there; where nothing changed, of the outputs.
+        """
+        size = np.abs(self.center)
+        unseen = size if self.cotangent is None else (size @ np.abs(self.cotangent))[None]
+        slope = np.where(rung.slope > 0, rung.slope, unseen / step[:, None])
+        return 2 * self.rounding * np.where(np.isfinite(slope), slope, 0.0)
+
+    def exact(self, entries: NDArray[np.intp], step: Float) -> Float:
+        """Steps rounded so that x + step and x − step are representable and symmetric."""
+        size = np.abs(self.x.ravel()[entries])
+        rounded: Float = ((size + step.astype(self.x.dtype)) - size).astype(np.float64)
+        return rounded
 
 
-def _fixed(differences: _Differences, step: Float) -> tuple[Float, Float, Float]:
-    """The quotients at one step; their truncation is judged by the quotients at shorter ones."""
-    entries = np.arange(differences.x.size)
-    at = differences.quotients(entries, step)
-    uncertainty = DEVIATIONS * at.noise
-    for share in SHORTER:
-        other = differences.quotients(entries, step * share)
-        gap = SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
-        uncertainty = np.maximum(uncertainty, gap)
-    uncertainty = np.where(np.isfinite(uncertainty), uncertainty, np.inf)
-    return at.value, uncertainty, np.broadcast_to(step[:, None], at.value.shape)
-
-
-def _ladder(differences: _Differences, first: Float) -> tuple[Float, Float, Float]:
-    """Neville's table over shrinking steps, for all entries at once.
+def _ladder(differences: _Differences, first: Float) -> Best:
+    """Extrapolates quotients at shrinking steps, for all entries at once.
 
     Every entry keeps the cell with the smallest uncertainty, and leaves the ladder when noise
     alone would exceed it at the next step.
     """
     entries = np.arange(differences.x.size)
-    step = first
-    best: _Best | None = None
-    previous: list[Float] = []
-    floor: Float | None = None
-    for level in range(MAX_LEVELS):
-        step = _exact(differences.x.ravel()[entries], step)
-        found = differences.quotients(entries, step)
-        if best is None or floor is None:
-            best = _Best(differences.x.size, found.value.shape[1])
-            floor = differences.eps * np.where(np.isfinite(found.slope), found.slope, 0.0)
-        row = _neville(found.value, previous, differences.stencil.order)
-        noise = DEVIATIONS * AMPLIFICATION * found.noise
-        if level >= MIN_LEVELS - 1:
-            for column in range(1, min(level, MAX_COLUMNS)):
-                spread = _disagreement(row, previous, column)
-                best.offer(entries, row[column], spread + noise, step)
-        going = np.any(RATIO * noise < best.uncertainty[entries], axis=1) & (step > 0)
-        if level < MIN_LEVELS - 1:
-            going[:] = True
-        entries, step = entries[going], step[going] / RATIO
-        previous = [column[going] for column in row]
+    step = differences.exact(entries, first)
+    rung = differences.rung(entries, step)
+    best = Best(rung.value.shape, differences.floor(rung, step))
+    rungs = Rungs(differences.stencil.order)
+    for _ in range(MAX_LEVELS):
+        noise = DEVIATIONS * rung.noise
+        rungs.climb(rung.value, noise)
+        if rungs.ready:
+            best.offer(entries, rungs, step)
+        going = (
+            best.can_gain(entries, RATIO * noise) if rungs.ready else np.full(len(entries), True)
+        )
+        going &= step > 0
+        entries = entries[going]
         if not len(entries):
             break
-    assert best is not None
-    assert floor is not None
-    return best.value, np.maximum(best.uncertainty, floor), best.step
+        rungs.keep(going)
+        step = differences.exact(entries, step[going] / RATIO)
+        rung = differences.rung(entries, step)
+    return best
 
 
-class _Best:
-    """The best cell so far of every entry and cotangent."""
-
-    def __init__(self, entries: int, cotangents: int) -> None:
-        self.value = np.full((entries, cotangents), np.nan)
-        self.uncertainty = np.full((entries, cotangents), np.inf)
-        self.step = np.full((entries, cotangents), np.nan)
-
-    def offer(
-        self, entries: NDArray[np.intp], value: Float, uncertainty: Float, step: Float
-    ) -> None:
-        better = uncertainty < self.uncertainty[entries]
-        self.value[entries] = np.where(better, value, self.value[entries])
-        self.uncertainty[entries] = np.where(better, uncertainty, self.uncertainty[entries])
-        self.step[entries] = np.where(better, step[:, None], self.step[entries])
+def _fixed(differences: _Differences, step: Float) -> Best:
+    """The quotients at one step; their truncation is judged by the quotients at shorter ones."""
+    entries = np.arange(differences.x.size)
+    at = differences.rung(entries, step)
+    noise = DEVIATIONS * at.noise
+    uncertainty = noise.copy()
+    for share in SHORTER:
+        other = differences.rung(entries, step * share)
+        gap = SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
+        uncertainty = np.maximum(uncertainty, gap)
+    best = Best(at.value.shape, np.zeros(at.slope.shape))
+    best.put(at.value, np.where(np.isfinite(uncertainty), uncertainty, np.inf), noise, step)
+    return best
 
 
-def _neville(value: Float, previous: list[Float], order: int) -> list[Float]:
-    """The next row of Neville's table: column k has the error terms up to h^(order+2k−2) gone."""
-    row = [value]
-    for column, last in enumerate(previous[:MAX_COLUMNS]):
-        factor = RATIO ** (order + 2 * column) - 1
-        row.append(row[column] + (row[column] - last) / factor)
-    return row
+def _gradient(best: Best, shape: tuple[int, ...], evaluations: int) -> NumericGradient:
+    """The three tables of the ladder as one gradient: central where smooth, sides at kinks."""
+    central, right, left = best.value
+    u_central, u_right, u_left = best.uncertainty
+    sided = (right + left) / 2
+    u_sided = (u_right + u_left) / 2 + np.abs(right - left) / 2
+    kink = np.abs(right - left) > u_right + u_left
+    # Where the curvature jumps, sides converge and the centre hardly.
+    better = ~kink & (u_sided < u_central)
+    value = np.where(better, sided, central)
+    uncertainty = np.where(better, u_sided, u_central)
+    noise = np.where(better, best.noise[1:].mean(axis=0), best.noise[0])
+    step = np.where(better, best.step[1], best.step[0])
+    low = np.minimum(value - uncertainty, np.minimum(right - u_right, left - u_left))
+    high = np.maximum(value + uncertainty, np.maximum(right + u_right, left + u_left))
+    uncertainty = np.where(value == 0.0, np.maximum(uncertainty, best.floor), uncertainty)
 
+    def shaped(array: NDArray[Any]) -> NDArray[Any]:
+        return array.T.reshape(shape)
 
-def _disagreement(row: list[Float], previous: list[Float], column: int) -> Float:
-    """How far a cell is from its three neighbours of lower order or larger step."""
-    spread = np.maximum(
-        np.abs(row[column] - row[column - 1]), np.abs(row[column] - previous[column - 1])
+    return NumericGradient(
+        value=shaped(value),
+        uncertainty=shaped(uncertainty),
+        noise=shaped(noise),
+        step=shaped(step),
+        kink=shaped(kink),
+        low=shaped(np.where(kink, low, value - uncertainty)),
+        high=shaped(np.where(kink, high, value + uncertainty)),
+        evaluations=evaluations,
     )
-    spread = np.maximum(spread, np.abs(row[column] - previous[column]))
-    return np.where(np.isfinite(spread), spread, np.inf)

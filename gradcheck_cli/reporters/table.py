@@ -183,13 +183,13 @@ def _gradient_details(check: CheckReport, gradient: GradientResult) -> Iterator[
 
 
 def _notes(report: SuiteReport) -> Iterator[Text]:
-    notes = [
-        f"note: {check.id} {gradient.gradient}: {note}"
-        for check in report.checks
-        if check.result is not None
-        for gradient in check.result.gradients
-        for note in gradient.notes
-    ]
+    notes = []
+    for check in report.checks:
+        if check.result is not None:
+            notes += [f"note: {check.id}: {note}" for note in check.result.notes]
+            for gradient in check.result.gradients:
+                about = f"{check.id} {gradient.gradient}"
+                notes += [f"note: {about}: {note}" for note in gradient.notes]
     shown = len(_rows(report))
     total = sum(len(check.result.gradients) for check in report.checks if check.result)
     if shown < total:

@@ -1,0 +1,151 @@
+"""Extrapolation of quotients at shrinking steps to step zero, with what is known of its error.
+
+Three tables at once: the central quotient, whose error has even powers of the step, and the
+quotients of the right and the left side, whose errors have all powers. Source: C. Ridders (1982).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.noise import Float
+
+# Of a step to the next. With 2, an oscillation whose period fits the first step fits many more
+# of them and passes for a slow one; no power of √3 but the even ones is a whole number.
+RATIO = 3.0**0.5
+MIN_LEVELS = 3  # two agreeing quotients can be chance, three with their extrapolations hardly
+COLUMNS = 6  # of Neville's tables; later columns gain nothing over the noise
+TABLES = 3  # central, right, left
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """Quotients of some entries at one step each.
+
+    value, noise: (TABLES, entries, cotangents), the noise as a deviation; slope: Σ |c·change| over
+    the step, (entries, cotangents).
+    """
+
+    value: Float
+    noise: Float
+    slope: Float
+
+    @classmethod
+    def concatenated(cls, parts: list[Rung]) -> Rung:
+        """Rungs of consecutive entries as one."""
+        return cls(
+            np.concatenate([part.value for part in parts], axis=1),
+            np.concatenate([part.noise for part in parts], axis=1),
+            np.concatenate([part.slope for part in parts]),
+        )
+
+
+def _powers(order: int) -> NDArray[np.int64]:
+    """The power of the step that each column removes, by column and table."""
+    columns = np.arange(COLUMNS - 1)
+    return np.stack([order + 2 * columns, 1 + columns, 1 + columns], axis=1)
+
+
+def _amplification(factors: Float) -> Float:
+    """The noise of a cell over that of its finest quotient, by column and table.
+
+    The quotients of a cell have independent noise, which grows like 1/step.
+    """
+    weights = np.zeros((COLUMNS, COLUMNS, TABLES))  # column, level back from the finest, table
+    weights[0, 0] = 1.0
+    for column, factor in enumerate(factors):
+        weights[column + 1] = weights[column] * (1 + 1 / factor)
+        weights[column + 1, 1:] -= weights[column, :-1] / factor
+    shrunk = weights * RATIO ** -np.arange(COLUMNS)[:, None]
+    return np.asarray(np.sqrt(np.sum(shrunk**2, axis=1)))
+
+
+class Rungs:
+    """Neville's tables: their newest row, and of each of its cells the uncertainty."""
+
+    def __init__(self, order: int) -> None:
+        self.factors: Float = RATIO ** _powers(order).astype(np.float64) - 1.0
+        self.amplification = _amplification(self.factors)
+        self.rows: list[Float] = []
+        self.noise: Float | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there are enough levels to compare."""
+        return len(self.rows) >= MIN_LEVELS
+
+    def climb(self, value: Float, noise: Float) -> None:
+        """Add the quotients of the next smaller step, and how far noise may move them."""
+        cells = [value]
+        if self.rows:
+            last = self.rows[-1]
+            for column in range(min(len(last), COLUMNS - 1)):
+                factor = self.factors[column][:, None, None]
+                cells.append(cells[column] + (cells[column] - last[column]) / factor)
+        self.rows = [*self.rows[-(MIN_LEVELS - 1) :], np.stack(cells)]
+        self.noise = noise
+
+    def keep(self, going: NDArray[np.bool_]) -> None:
+        """Drop the entries that left the ladder."""
+        self.rows = [row[:, :, going] for row in self.rows]
+
+    def best_cells(self) -> tuple[Float, Float, Float]:
+        """Of every table, entry and cotangent the best new cell: value, uncertainty, noise.
+
+        A cell is as uncertain as it differs from its three neighbours of lower order or larger
+        step, plus its noise.
+        """
+        assert self.noise is not None
+        new, last = self.rows[-1], self.rows[-2]
+        columns = min(len(new), len(last))
+        cells = new[1:columns]
+        spread = np.maximum(np.abs(cells - new[: columns - 1]), np.abs(cells - last[: columns - 1]))
+        np.maximum(spread, np.abs(cells - last[1:columns]), out=spread)
+        noise = self.amplification[1:columns, :, None, None] * self.noise
+        total = spread + noise
+        total[~np.isfinite(total)] = np.inf
+        chosen = np.argmin(total, axis=0)[None]
+        value, uncertainty, part = (
+            np.take_along_axis(array, chosen, axis=0)[0] for array in (cells, total, noise)
+        )
+        return value, uncertainty, part
+
+
+class Best:
+    """The best cell so far of every table, entry and cotangent."""
+
+    def __init__(self, shape: tuple[int, ...], floor: Float) -> None:
+        self.value = np.full(shape, np.nan)
+        self.uncertainty = np.full(shape, np.inf)
+        self.noise = np.full(shape, np.inf)
+        self.step = np.full(shape, np.nan)
+        self.floor = floor
+
+    def offer(self, entries: NDArray[np.intp], rungs: Rungs, step: Float) -> None:
+        """Take the new cells of these entries where they are better."""
+        value, uncertainty, noise = rungs.best_cells()
+        better = uncertainty < self.uncertainty[:, entries]
+        for kept, new in (
+            (self.value, value),
+            (self.uncertainty, uncertainty),
+            (self.noise, noise),
+            (self.step, np.broadcast_to(step[:, None], value.shape)),
+        ):
+            kept[:, entries] = np.where(better, new, kept[:, entries])
+
+    def put(self, value: Float, uncertainty: Float, noise: Float, step: Float) -> None:
+        """Take these values for all entries."""
+        self.value, self.uncertainty, self.noise = value, uncertainty, noise
+        self.step = np.broadcast_to(step[:, None], value.shape)
+
+    def can_gain(self, entries: NDArray[np.intp], noise: Float) -> NDArray[np.bool_]:
+        """The entries that a step of this noise could still improve.
+
+        An entry is done when its central table is, or both of its sides are.
+        """
+        central, right, left = np.any(noise < self.uncertainty[:, entries], axis=2)
+        going: NDArray[np.bool_] = central & (right | left)
+        return going
