@@ -87,10 +87,21 @@ class _Comparison:
     def smooth(self) -> NDArray[np.bool_]:
         return ~self.numeric.kink
 
+    @property
+    def zero(self) -> bool:
+        """Whether neither gradient differs from zero by more than the uncertainty."""
+        size = np.maximum(np.abs(self.analytic), np.abs(self.numeric.value))
+        return bool(np.all((size <= self.numeric.uncertainty) | self.numeric.kink))
+
     def over_largest(self, values: Float) -> float:
-        """The largest of `values` at smooth entries, over the largest entry of either side."""
+        """The largest of `values` at smooth entries, over the largest numeric entry.
+
+        A gradient that is zero has no largest entry; the steepest slope around stands for it.
+        """
         finite = np.isfinite(self.numeric.value) & self.smooth
         entry = float(np.max(np.abs(self.numeric.value), where=finite, initial=0.0))
+        if self.zero:
+            entry = self.numeric.steepest
         value = largest(values[self.smooth])
         if value == 0.0:
             return 0.0
@@ -173,7 +184,7 @@ def _judged(found: _Comparison) -> tuple[Verdict, str]:
             f"the difference quotient is not finite in {bad} of {a.size} entries: the forward "
             "overflows near these inputs, or the step is lost in their rounding"
         )
-    if not a.any() and not m.any():
+    if found.zero and not m.any():
         return Verdict.PASS, ""
     resolution = found.over_largest(found.numeric.uncertainty)
     if resolution > found.rtol**DIGITS_NEEDED:
@@ -239,7 +250,7 @@ def _entry(index: tuple[Any, ...], found: _Comparison) -> Entry:
 def _notes(found: _Comparison) -> tuple[str, ...]:
     notes = []
     numeric = found.numeric
-    if not found.analytic.any() and not np.any(numeric.value):
+    if found.zero:
         notes.append("the gradient is zero on both sides: this check has no power")
     kinks = np.argwhere(numeric.kink)
     if len(kinks):

@@ -20,6 +20,10 @@ from gradcheck_cli.numeric.schemes import STENCILS, Stencil
 # largest is the best for them; others pay for it with some levels of the ladder.
 FIRST_STEP = 0.5
 MAX_LEVELS = 38  # down to 1e-9 of the scale, below every useful step of float64
+# Entries whose noise exceeds this share of the largest are tried again from a step so much larger,
+# for as many levels as lead down to the first step: a polynomial does not mind, and noise shrinks.
+UNRESOLVED = 1e-9
+WIDER, WIDER_LEVELS = 32.0, 7
 # How many deviations of noise an uncertainty holds: 5 leaves 6e-7 of a normal distribution.
 DEVIATIONS = 5.0
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
@@ -35,6 +39,7 @@ class NumericGradient:
 
     value ± uncertainty; noise: the part of the uncertainty that the forward's noise makes.
     step: the one that gave the value.
+    steepest: the largest slope of L between points a large step away: what a gradient could be.
     kink: where the slopes on the two sides differ; low, high: the interval they span there, each
         with its uncertainty, which holds every subgradient. Elsewhere value ± uncertainty.
     evaluations: of the forward, in all.
@@ -47,6 +52,7 @@ class NumericGradient:
     kink: NDArray[np.bool_]
     low: Float
     high: Float
+    steepest: float
     evaluations: int
 
 
@@ -72,10 +78,7 @@ def numeric_gradient(
     with np.errstate(all="ignore"):
         scale = entry_scale(x)
         differences = _Differences(evaluate, x, scale, cotangent, STENCILS[order or 2])
-        if step is None:
-            best = _ladder(differences, FIRST_STEP * scale.ravel())
-        else:
-            best = _fixed(differences, np.full(x.size, step))
+        best = _auto(differences) if step is None else _fixed(differences, np.full(x.size, step))
         outputs = () if cotangent is not None else differences.outputs
         return _gradient(best, (*outputs, *x.shape), differences.evaluations)
 
@@ -153,23 +156,17 @@ class _Differences:
         above, below = outputs[:count], outputs[count:]
         changes = np.stack([above - below, above - self.center, self.center - below])
         widths = np.stack([above_x - below_x.astype(np.float64), above_x - here, here - below_x])
-        noise = self._noise(above, below, changes)
-        value, scatter, slope = self._contracted(changes, noise)
-        return Rung(
-            value / widths[..., None], scatter / widths[..., None], slope / widths[0, :, None]
-        )
-
-    def _noise(self, above: Float, below: Float, changes: Float) -> Float:
-        """The deviation of every output here: the forward's, or its rounding, if that is more."""
-        size = np.maximum(np.abs(above), np.abs(below))
         move = np.maximum(np.abs(changes[1]), np.abs(changes[2]))
-        grown = np.maximum(self.noise.at(move), self.rounding * size)
-        return np.where(move > 0, grown, 0.0)
+        # An output rounds at the size it has here, which may be far from the size it has at x.
+        rounding = self.rounding * np.maximum(np.abs(above), np.abs(below))
+        noise = np.where(move > 0, np.maximum(self.noise.at(move), rounding), 0.0)
+        value, scatter, slope = self._contracted(changes, noise, move)
+        return Rung(value / widths[..., None], scatter / widths[..., None], slope / step[:, None])
 
-    def _contracted(self, changes: Float, noise: Float) -> tuple[Float, Float, Float]:
-        """Σ c·change, the deviation of its noise (of independent outputs), and Σ |c·change|."""
+    def _contracted(self, changes: Float, noise: Float, move: Float) -> tuple[Float, Float, Float]:
+        """Σ c·change, the deviation of its noise (of independent outputs), and Σ |c|·move."""
         if self.cotangent is None:
-            return changes, np.sqrt(2.0) * noise, np.abs(changes[0])
+            return changes, np.sqrt(2.0) * noise, move
         weight = np.abs(self.cotangent)
         weighted = weight * noise
         # Scaled, because squares of 1e200 overflow.
@@ -177,8 +174,7 @@ class _Differences:
         scaled = weighted / np.where(peak > 0, peak, 1.0)
         deviation = peak * np.sqrt(2.0 * np.sum(scaled * scaled, axis=1, keepdims=True))
         value = changes @ self.cotangent
-        slope = np.abs(changes[0]) @ weight
-        return value[..., None], deviation, slope[:, None]
+        return value[..., None], deviation, (move @ weight)[:, None]
 
     def floor(self, rung: Rung, step: Float) -> Float:
         """What no quotient can tell from zero, given those at the largest step.
@@ -197,28 +193,39 @@ class _Differences:
         return rounded
 
 
-def _ladder(differences: _Differences, first: Float) -> Best:
-    """Extrapolates quotients at shrinking steps, for all entries at once.
+def _auto(differences: _Differences) -> Best:
+    """Steps found for every entry; where noise leaves it unresolved, larger ones are tried too."""
+    first = FIRST_STEP * differences.scale
+    entries = np.arange(first.size)
+    best = _ladder(differences, entries, first, MAX_LEVELS)
+    entries = best.noisy(UNRESOLVED)
+    if len(entries):
+        best.refine(entries, _ladder(differences, entries, WIDER * first[entries], WIDER_LEVELS))
+    return best
+
+
+def _ladder(
+    differences: _Differences, entries: NDArray[np.intp], first: Float, levels: int
+) -> Best:
+    """Extrapolates quotients at shrinking steps, for many entries at once.
 
     Every entry keeps the cell with the smallest uncertainty, and leaves the ladder when noise
     alone would exceed it at the next step.
     """
-    entries = np.arange(differences.x.size)
     step = differences.exact(entries, first)
     rung = differences.rung(entries, step)
-    best = Best(rung.value.shape, differences.floor(rung, step))
+    best = Best(rung.value.shape, differences.floor(rung, step), rung.slope)
     rungs = Rungs(differences.stencil.order)
-    for _ in range(MAX_LEVELS):
+    rows = np.arange(len(entries))
+    for _ in range(levels):
         noise = DEVIATIONS * rung.noise
         rungs.climb(rung.value, noise)
+        going = step > 0
         if rungs.ready:
-            best.offer(entries, rungs, step)
-        going = (
-            best.can_gain(entries, RATIO * noise) if rungs.ready else np.full(len(entries), True)
-        )
-        going &= step > 0
-        entries = entries[going]
-        if not len(entries):
+            best.offer(rows, rungs, step)
+            going &= best.can_gain(rows, RATIO * noise)
+        rows, entries = rows[going], entries[going]
+        if not len(rows):
             break
         rungs.keep(going)
         step = differences.exact(entries, step[going] / RATIO)
@@ -236,7 +243,7 @@ def _fixed(differences: _Differences, step: Float) -> Best:
         other = differences.rung(entries, step * share)
         gap = SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
         uncertainty = np.maximum(uncertainty, gap)
-    best = Best(at.value.shape, np.zeros(at.slope.shape))
+    best = Best(at.value.shape, np.zeros(at.slope.shape), at.slope)
     best.put(at.value, np.where(np.isfinite(uncertainty), uncertainty, np.inf), noise, step)
     return best
 
@@ -269,5 +276,6 @@ def _gradient(best: Best, shape: tuple[int, ...], evaluations: int) -> NumericGr
         kink=shaped(kink),
         low=shaped(np.where(kink, low, value - uncertainty)),
         high=shaped(np.where(kink, high, value + uncertainty)),
+        steepest=float(np.max(best.slope, where=np.isfinite(best.slope), initial=0.0)),
         evaluations=evaluations,
     )

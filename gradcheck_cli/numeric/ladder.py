@@ -25,8 +25,9 @@ TABLES = 3  # central, right, left
 class Rung:
     """Quotients of some entries at one step each.
 
-    value, noise: (TABLES, entries, cotangents), the noise as a deviation; slope: Σ |c·change| over
-    the step, (entries, cotangents).
+    value, noise: (TABLES, entries, cotangents), the noise as a deviation.
+    slope: Σ |c|·move over the step, (entries, cotangents); a move is the larger of the changes of
+        an output on the two sides.
     """
 
     value: Float
@@ -115,14 +116,18 @@ class Rungs:
 
 
 class Best:
-    """The best cell so far of every table, entry and cotangent."""
+    """The best cell so far of every table, entry and cotangent.
 
-    def __init__(self, shape: tuple[int, ...], floor: Float) -> None:
+    floor: what no quotient of an entry tells from zero; slope: Σ |c|·move at the largest step.
+    """
+
+    def __init__(self, shape: tuple[int, ...], floor: Float, slope: Float) -> None:
         self.value = np.full(shape, np.nan)
         self.uncertainty = np.full(shape, np.inf)
         self.noise = np.full(shape, np.inf)
         self.step = np.full(shape, np.nan)
         self.floor = floor
+        self.slope = slope
 
     def offer(self, entries: NDArray[np.intp], rungs: Rungs, step: Float) -> None:
         """Take the new cells of these entries where they are better."""
@@ -149,3 +154,24 @@ class Best:
         central, right, left = np.any(noise < self.uncertainty[:, entries], axis=2)
         going: NDArray[np.bool_] = central & (right | left)
         return going
+
+    def noisy(self, share: float) -> NDArray[np.intp]:
+        """The entries that mostly noise keeps from being known to this share of the largest."""
+        size = np.abs(self.value[0])
+        largest = np.max(size, where=np.isfinite(size), initial=0.0)
+        uncertainty, noise = self.uncertainty[0], self.noise[0]
+        unknown = (uncertainty > share * largest) & (noise > uncertainty / 2)
+        return np.flatnonzero(np.any(unknown & np.isfinite(uncertainty), axis=1))
+
+    def refine(self, entries: NDArray[np.intp], other: Best) -> None:
+        """Take another table's cells for these entries where they are better and agree."""
+        uncertainty = self.uncertainty[:, entries]
+        agree = np.abs(other.value - self.value[:, entries]) <= other.uncertainty + uncertainty
+        better = agree & (other.uncertainty < uncertainty)
+        for mine, new in (
+            (self.value, other.value),
+            (self.uncertainty, other.uncertainty),
+            (self.noise, other.noise),
+            (self.step, other.step),
+        ):
+            mine[:, entries] = np.where(better, new, mine[:, entries])

@@ -34,13 +34,12 @@ ROUNDING = 0.29
 class Noise:
     """The noise of every output, as a deviation; arrays of the outputs' shape.
 
-    near: at x; center: the outputs there. away: some steps away from x; growth: there, over the
+    near: at x; center: the outputs there. growth: of the noise some steps away from x, over the
     root of how far the outputs have moved. evaluations: of the function, in all.
     """
 
     near: Float
     center: Float
-    away: Float
     growth: Float
     evaluations: int
 
@@ -49,7 +48,6 @@ class Noise:
         return Noise(
             self.near.ravel(),
             self.center.ravel(),
-            self.away.ravel(),
             self.growth.ravel(),
             self.evaluations,
         )
@@ -60,8 +58,8 @@ class Noise:
         At a minimum noise is small (that of ½δ² is δ times that of δ) and grows with the slope,
         which is like the root of the move.
         """
-        grown: Float = np.minimum(self.growth * np.sqrt(move), self.away)
-        return np.maximum(self.near, grown)
+        grown: Float = np.maximum(self.near, self.growth * np.sqrt(move))
+        return grown
 
 
 def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
@@ -89,9 +87,8 @@ def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     rounding = ROUNDING * np.finfo(x.dtype).eps * size
     moves = random.choice((-AWAY, AWAY), size=(LINES, *x.shape)) * scale
     there = _Lines(evaluate, (x + moves).astype(x.dtype), scale, spacing, random)
-    away, growth = _away(there, center)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
-    return Noise(near, center, away, growth, evaluations)
+    return Noise(near, center, _growth(there, center), evaluations)
 
 
 class _Lines:
@@ -137,12 +134,14 @@ class _Lines:
         return curved
 
 
-def _away(lines: _Lines, center: Float) -> tuple[Float, Float]:
-    """The deviation away from x, each line at a place of its own, and its growth with the move."""
+def _growth(lines: _Lines, center: Float) -> Float:
+    """The noise away from x over the root of the move there, each line at a place of its own.
+
+    The second largest of the lines, because one of them may have moved little by chance.
+    """
     variance = np.min(lines.variances, axis=0)
     move = np.abs(lines.values[POINTS // 2] - center)
     usable = np.isfinite(variance) & np.isfinite(move) & (move > 0)
-    count = np.maximum(np.sum(usable, axis=0), 1)
-    growth = np.sum(np.where(usable, variance / np.where(usable, move, 1.0), 0.0), axis=0) / count
-    largest = np.max(np.where(usable, variance, 0.0), axis=0)
-    return np.sqrt(largest), np.sqrt(growth)
+    ratios = np.where(usable, variance / np.where(usable, move, 1.0), 0.0)
+    growth: Float = np.sqrt(np.sort(ratios, axis=0)[-2])
+    return growth
