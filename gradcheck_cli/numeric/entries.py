@@ -222,7 +222,7 @@ def _ladder(
         rungs.climb(rung.value, noise)
         going = step > 0
         if rungs.ready:
-            best.offer(rows, rungs, step)
+            best.offer(rows, rungs.best_cells(step))
             going &= best.can_gain(rows, RATIO * noise)
         rows, entries = rows[going], entries[going]
         if not len(rows):
@@ -244,7 +244,9 @@ def _fixed(differences: _Differences, step: Float) -> Best:
         gap = SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
         uncertainty = np.maximum(uncertainty, gap)
     best = Best(at.value.shape, np.zeros(at.slope.shape), at.slope)
-    best.put(at.value, np.where(np.isfinite(uncertainty), uncertainty, np.inf), noise, step)
+    uncertainty = np.where(np.isfinite(uncertainty), uncertainty, np.inf)
+    steps = np.broadcast_to(step[:, None], noise.shape)
+    best.offer(entries, np.stack([at.value, uncertainty, noise, steps]))
     return best
 
 
@@ -269,7 +271,7 @@ def _gradient(best: Best, shape: tuple[int, ...], evaluations: int) -> NumericGr
         return array.T.reshape(shape)
 
     return NumericGradient(
-        value=shaped(value),
+        value=shaped(np.where(np.isfinite(uncertainty), value, np.nan)),
         uncertainty=shaped(uncertainty),
         noise=shaped(noise),
         step=shaped(step),

@@ -93,8 +93,8 @@ class Rungs:
         """Drop the entries that left the ladder."""
         self.rows = [row[:, :, going] for row in self.rows]
 
-    def best_cells(self) -> tuple[Float, Float, Float]:
-        """Of every table, entry and cotangent the best new cell: value, uncertainty, noise.
+    def best_cells(self, step: Float) -> Float:
+        """Of every table, entry and cotangent the best new cell; first axis as in `Best.cells`.
 
         A cell is as uncertain as it differs from its three neighbours of lower order or larger
         step, plus its noise.
@@ -102,56 +102,44 @@ class Rungs:
         assert self.noise is not None
         new, last = self.rows[-1], self.rows[-2]
         columns = min(len(new), len(last))
-        cells = new[1:columns]
-        spread = np.maximum(np.abs(cells - new[: columns - 1]), np.abs(cells - last[: columns - 1]))
-        np.maximum(spread, np.abs(cells - last[1:columns]), out=spread)
+        value = new[1:columns]
+        spread = np.maximum(np.abs(value - new[: columns - 1]), np.abs(value - last[: columns - 1]))
+        np.maximum(spread, np.abs(value - last[1:columns]), out=spread)
         noise = self.amplification[1:columns, :, None, None] * self.noise
-        total = spread + noise
-        total[~np.isfinite(total)] = np.inf
-        chosen = np.argmin(total, axis=0)[None]
-        value, uncertainty, part = (
-            np.take_along_axis(array, chosen, axis=0)[0] for array in (cells, total, noise)
-        )
-        return value, uncertainty, part
+        uncertainty = spread + noise
+        uncertainty[~np.isfinite(uncertainty)] = np.inf
+        cells = np.empty((4, *value.shape))
+        cells[0], cells[1], cells[2], cells[3] = value, uncertainty, noise, step[:, None]
+        best = np.argmin(uncertainty, axis=0)
+        tables, entries, cotangents = np.ogrid[tuple(map(slice, best.shape))]
+        chosen: Float = cells[:, best, tables, entries, cotangents]
+        return chosen
 
 
 class Best:
     """The best cell so far of every table, entry and cotangent.
 
-    floor: what no quotient of an entry tells from zero; slope: Σ |c|·move at the largest step.
+    cells: value, uncertainty, the noise in it, step. floor: what no quotient of an entry tells
+    from zero; slope: Σ |c|·move at the largest step.
     """
 
     def __init__(self, shape: tuple[int, ...], floor: Float, slope: Float) -> None:
-        self.value = np.full(shape, np.nan)
-        self.uncertainty = np.full(shape, np.inf)
-        self.noise = np.full(shape, np.inf)
-        self.step = np.full(shape, np.nan)
+        self.cells = np.full((4, *shape), np.inf)
+        self.value, self.uncertainty, self.noise, self.step = self.cells
         self.floor = floor
         self.slope = slope
 
-    def offer(self, entries: NDArray[np.intp], rungs: Rungs, step: Float) -> None:
-        """Take the new cells of these entries where they are better."""
-        value, uncertainty, noise = rungs.best_cells()
-        better = uncertainty < self.uncertainty[:, entries]
-        for kept, new in (
-            (self.value, value),
-            (self.uncertainty, uncertainty),
-            (self.noise, noise),
-            (self.step, np.broadcast_to(step[:, None], value.shape)),
-        ):
-            kept[:, entries] = np.where(better, new, kept[:, entries])
+    def offer(self, rows: NDArray[np.intp], cells: Float) -> None:
+        """Take new cells for these rows where they are less uncertain."""
+        mine = self.cells[:, :, rows]
+        self.cells[:, :, rows] = np.where(cells[1] < mine[1], cells, mine)
 
-    def put(self, value: Float, uncertainty: Float, noise: Float, step: Float) -> None:
-        """Take these values for all entries."""
-        self.value, self.uncertainty, self.noise = value, uncertainty, noise
-        self.step = np.broadcast_to(step[:, None], value.shape)
-
-    def can_gain(self, entries: NDArray[np.intp], noise: Float) -> NDArray[np.bool_]:
-        """The entries that a step of this noise could still improve.
+    def can_gain(self, rows: NDArray[np.intp], noise: Float) -> NDArray[np.bool_]:
+        """Which of these rows a step of this noise could still improve.
 
         An entry is done when its central table is, or both of its sides are.
         """
-        central, right, left = np.any(noise < self.uncertainty[:, entries], axis=2)
+        central, right, left = np.any(noise < self.uncertainty[:, rows], axis=2)
         going: NDArray[np.bool_] = central & (right | left)
         return going
 
@@ -163,15 +151,9 @@ class Best:
         unknown = (uncertainty > share * largest) & (noise > uncertainty / 2)
         return np.flatnonzero(np.any(unknown & np.isfinite(uncertainty), axis=1))
 
-    def refine(self, entries: NDArray[np.intp], other: Best) -> None:
-        """Take another table's cells for these entries where they are better and agree."""
-        uncertainty = self.uncertainty[:, entries]
-        agree = np.abs(other.value - self.value[:, entries]) <= other.uncertainty + uncertainty
-        better = agree & (other.uncertainty < uncertainty)
-        for mine, new in (
-            (self.value, other.value),
-            (self.uncertainty, other.uncertainty),
-            (self.noise, other.noise),
-            (self.step, other.step),
-        ):
-            mine[:, entries] = np.where(better, new, mine[:, entries])
+    def refine(self, rows: NDArray[np.intp], other: Best) -> None:
+        """Take another's cells for these rows where they are less uncertain and agree."""
+        mine = self.cells[:, :, rows]
+        agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
+        better = agree & (other.uncertainty < mine[1])
+        self.cells[:, :, rows] = np.where(better, other.cells, mine)
