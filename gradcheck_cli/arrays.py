@@ -118,6 +118,26 @@ def _read_csv(path: Path) -> Any:
     return np.loadtxt(text.splitlines(), delimiter=",", ndmin=2)
 
 
+def _csv_fault(path: Path) -> str:
+    """The first line of a file that is not like comma-separated numbers, in words."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        return "is not text in UTF-8"
+    width = len(lines[0].split(","))
+    for position, line in enumerate(lines, start=1):
+        cells = line.split(",")
+        for cell in cells:
+            try:
+                float(cell)
+            except ValueError:
+                header = "; a header line must go" if position == 1 else ""
+                return f"is not comma-separated numbers: line {position} has '{cell[:40]}'{header}"
+        if len(cells) != width:
+            return f"has {len(cells)} numbers in line {position}, but {width} in line 1"
+    return "is not comma-separated numbers"
+
+
 def read_file(path: Path) -> NDArray[np.float64]:
     """The array in a .npy or .csv file. Pickles are refused: they run code when they are read.
 
@@ -132,14 +152,15 @@ def read_file(path: Path) -> NDArray[np.float64]:
     except MemoryError as error:
         raise ArrayError(f"'{path.as_posix()}' is too large for memory") from error
     except (ValueError, EOFError) as error:
+        if path.suffix.lower() != ".npy":
+            raise ArrayError(f"'{path.as_posix()}' {_csv_fault(path)}") from error
         if "pickle" in str(error).lower():
             raise ArrayError(
                 f"'{path.as_posix()}' holds Python objects (a pickle), which would run code; "
                 "save plain numbers with numpy.save"
             ) from error
-        kind = "a .npy file" if path.suffix.lower() == ".npy" else "comma-separated numbers"
         raise ArrayError(
-            f"'{path.as_posix()}' is not {kind}: {str(error).splitlines()[0]}"
+            f"'{path.as_posix()}' is not a .npy file: {str(error).splitlines()[0]}"
         ) from error
     if not isinstance(array, np.ndarray):
         raise ArrayError(f"'{path.as_posix()}' is an archive; save one array with numpy.save")

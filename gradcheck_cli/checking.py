@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli.numeric.entries import NumericGradient, numeric_gradient
+from gradcheck_cli.numeric.entries import NumericGradient, Progress, numeric_gradient
 from gradcheck_cli.numeric.noise import Evaluate
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
@@ -22,17 +22,22 @@ from gradcheck_cli.verdict import DEFAULT_RTOL, agrees, compare, refusal, refuse
 
 
 def check(
-    problem: Problem, *, numeric: Numeric | None = None, tolerance: Tolerance | None = None
+    problem: Problem,
+    *,
+    numeric: Numeric | None = None,
+    tolerance: Tolerance | None = None,
+    progress: Progress | None = None,
 ) -> CheckResult:
     """Check every gradient of a problem against central differences.
 
     numeric, tolerance: see their classes; what they leave open is found or has its default.
+    progress: is told, now and then, how many more entries were measured.
     Returns the verdict, a result per input, and the work it took. What the backward returns is
     never trusted: a wrong type, shape or value is a failure with its reason, not an exception.
     Raises ForwardError where the forward's outputs are no numbers or do not fit the cotangent.
     """
     started = time.perf_counter()
-    checker = _Checker(problem, numeric or Numeric(), tolerance or Tolerance())
+    checker = _Checker(problem, numeric or Numeric(), tolerance or Tolerance(), progress)
     gradients = checker.gradients()
     return CheckResult(
         verdict=worst_verdict([gradient.verdict for gradient in gradients]),
@@ -48,9 +53,16 @@ def check(
 class _Checker:
     """One check: numeric gradients are measured once, when they are needed."""
 
-    def __init__(self, problem: Problem, numeric: Numeric, tolerance: Tolerance) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        numeric: Numeric,
+        tolerance: Tolerance,
+        progress: Progress | None,
+    ) -> None:
         self.problem = problem
         self.numeric = numeric
+        self.progress = progress
         self.rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
         self.atol = tolerance.atol
         self.measured: dict[str, NumericGradient] = {}
@@ -78,7 +90,7 @@ class _Checker:
     def measure(self, name: str) -> NumericGradient:
         """The numeric gradient of an input."""
         if name not in self.measured:
-            self.measured[name] = differences(self.problem, name, self.numeric)
+            self.measured[name] = differences(self.problem, name, self.numeric, self.progress)
         return self.measured[name]
 
     def told_swaps(self, results: list[GradientResult], claimed: Any) -> list[GradientResult]:
@@ -125,7 +137,9 @@ def joined(results: Iterable[CheckResult]) -> CheckResult:
     )
 
 
-def differences(problem: Problem, name: str, numeric: Numeric) -> NumericGradient:
+def differences(
+    problem: Problem, name: str, numeric: Numeric, progress: Progress | None = None
+) -> NumericGradient:
     """The numeric gradient of one input of a problem."""
     cotangent = problem.cotangent
     return numeric_gradient(
@@ -134,6 +148,7 @@ def differences(problem: Problem, name: str, numeric: Numeric) -> NumericGradien
         None if cotangent is None else np.asarray(cotangent, dtype=np.float64),
         order=numeric.order,
         step=numeric.step,
+        progress=progress,
     )
 
 

@@ -17,6 +17,7 @@ import click
 from gradcheck_cli import __version__, suite
 from gradcheck_cli.config.load import load
 from gradcheck_cli.errors import ConfigError, GradcheckError
+from gradcheck_cli.progress import Bar
 from gradcheck_cli.reporters import FORMATS, Screen, render
 from gradcheck_cli.result import SuiteReport
 
@@ -65,7 +66,10 @@ def cli() -> None:
 def run_command(configs: tuple[str, ...], select: tuple[str, ...], format: str) -> int:
     """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
     checks = suite.select(load(configs, note), select)
-    report = suite.run(checks, progress_bar(len(checks)))
+    bar = progress_bar()
+    report = suite.run(checks, bar)
+    if bar is not None:
+        bar.close()
     return print_report(report, format)
 
 
@@ -76,7 +80,7 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...]) -> int:
     """Walk the derivation for the layer of every CONFIG, with the paper's equation numbers."""
     from gradcheck_cli.derivation import explain
 
-    checks = suite.select(load(configs, note), select)
+    checks = suite.select(load(configs, note, check_rules=False), select)
     return write("\n".join(explain(check) for check in checks), suite.OK)
 
 
@@ -130,13 +134,9 @@ def note(text: str) -> None:
             sys.stderr = None
 
 
-def progress_bar(total: int) -> suite.Progress | None:
+def progress_bar() -> Bar | None:
     """A progress bar on stderr, for runs of more than a second at a terminal."""
-    if total < 2 or sys.stderr is None or not sys.stderr.isatty():
-        return None
-    from gradcheck_cli.progress import Bar
-
-    return Bar(total)
+    return Bar() if sys.stderr is not None and sys.stderr.isatty() else None
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

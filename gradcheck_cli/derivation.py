@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradcheck_cli.config.build import ConfigCheck
-from gradcheck_cli.errors import shown_shape
+from gradcheck_cli.errors import FormulaError, shown_shape
 from gradcheck_cli.forms import Rule
 from gradcheck_cli.formula import Formula, Product, parse
 from gradcheck_cli.layer import Layer
@@ -72,12 +72,16 @@ def _gradient(layer: Layer, rule: Rule) -> Iterator[str]:
         yield f"  {rule.remark}"
     formula, label = layer.rule(rule)
     wanted = layer.shape(rule.of)
-    parsed = parse(formula, layer.names)
     yield f"as vectors: {label.gradient} = {rule.shown} ({rule.number})"
     if rule.of in layer.own_rules:
         yield f"your rule instead: {label.gradient} = {formula}"
     elif label.rule != rule.shown:
         yield f"here divided by n = {layer.samples}: {label.gradient} = {label.rule}"
+    try:
+        parsed = parse(formula, layer.names)
+    except FormulaError as error:
+        yield f"✗ {error.message}"
+        return
     yield from _products(parsed)
     if parsed.shape == wanted:
         yield f"{shown_shape(parsed.shape)}, the shape of {rule.of} ✓"

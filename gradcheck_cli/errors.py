@@ -99,13 +99,16 @@ def near_miss(word: str, known: Iterable[str], what: str = "expected") -> str:
     from difflib import get_close_matches
 
     choices = list(known)
-    by_folded = {choice.casefold(): choice for choice in choices}
+    by_folded: dict[str, list[str]] = {}
+    for choice in choices:
+        by_folded.setdefault(choice.casefold(), []).append(choice)
     folded = word.casefold()
     close = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
     if len(folded) > 3:  # a word that was cut short, such as softmax
         close = close or [choice for choice in by_folded if choice.startswith(folded)]
     if close:
-        return f"; did you mean '{by_folded[close[0]]}'?"
+        meant = [f"'{choice}'" for choice in by_folded[close[0]]]
+        return f"; did you mean {listed(meant, 'or')}?"
     return f"; {what}: {', '.join(choices)}" if choices else ""
 
 

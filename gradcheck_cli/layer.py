@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 REDUCTIONS = ("sum", "mean")
 DELTAS = ("total", "per-sample")
 DTYPES = ("float64", "float32")
+# How a rule may write the upstream gradient: plain, or as the paper and the reports print it.
+UPSTREAM_NAMES = ("delta", "δ", "Δ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class Layer:
         arrays = {name: self.shape(name) for name in self.form.shapes}
         output = self.shape(self.form.output_name)
         sizes = {"n": self.samples, "N": self.sizes["N"], "M": self.sizes["M"]}
-        return {**arrays, "y": output, "delta": output, self.loss.target: output, **sizes}
+        upstream = dict.fromkeys(UPSTREAM_NAMES, output)
+        return {**arrays, "y": output, **upstream, self.loss.target: output, **sizes}
 
     @property
     def divides(self) -> dict[str, bool]:
@@ -84,6 +87,12 @@ class Layer:
         if self.divides[rule.of]:
             return f"{rule.formula} / n", Label(gradient, f"{rule.shown}/n", rule.number)
         return rule.formula, Label(gradient, rule.shown, rule.number)
+
+    @property
+    def entries(self) -> int:
+        """How many entries of gradients a check of the layer measures, Jacobians included."""
+        inputs = sum(prod(self.shape(name)) for name in self.form.arrays)
+        return 2 * inputs if self.jacobian else inputs
 
     def bytes(self) -> int:
         """The memory of the layer's arrays, and of its Jacobians where they are asked for."""
@@ -143,7 +152,8 @@ def _gradients(layer: Layer) -> Problem:
         delta = derivative({"y": rows(y), loss.target: row_target})
         if layer.delta == "total":
             delta = cotangent[:, None] * delta
-        known = {**values, form.output_name: y, "y": y, "delta": rows(delta), loss.target: target}
+        known = {**values, form.output_name: y, "y": y, loss.target: target}
+        known |= dict.fromkeys(UPSTREAM_NAMES, rows(delta))
         return {name: rule(known) for name, rule in rules.items()}
 
     weight = 1.0 / layer.samples if layer.reduction == "mean" else 1.0

@@ -10,35 +10,37 @@ QUIET = 1.0  # seconds without a bar
 
 
 class Bar:
-    """Called after each check with how many are done; draws with rich when it takes long."""
+    """Is told how many entries are done, of how many; draws with rich when that takes long."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self) -> None:
         self.started = time.perf_counter()
-        self.total = total
         self.bar: Any = None
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` checks are done."""
+        """Show that `done` of `total` entries are done."""
         if self.bar is None:
             if done == total or time.perf_counter() - self.started < QUIET:
                 return
-            self.bar, self.task = self._start()
+            self.bar, self.task = self._start(total)
         self.bar.update(self.task, completed=done)
-        if done == total:
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self.bar is not None:
             self.bar.stop()
 
-    def _start(self) -> tuple[Any, Any]:
+    def _start(self, total: int) -> tuple[Any, Any]:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
         bar = Progress(
-            "checks",
+            "entries",
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             console=Console(file=sys.stderr),
             transient=True,
         )
-        task = bar.add_task("", total=self.total)
+        task = bar.add_task("", total=total)
         bar.start()
         return bar, task

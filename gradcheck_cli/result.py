@@ -112,6 +112,7 @@ class CheckReport(Struct, frozen=True):
     """A check of a config and how it came out.
 
     id: names it on the command line; path, line: where the config describes it.
+    rule_lines: where it gives a rule of its own, by input.
     expected: the verdict the config expects; outcome: how that turned out.
     result: None where the check could not be run; error then says why.
     rerun: the command that runs just this check again.
@@ -120,6 +121,7 @@ class CheckReport(Struct, frozen=True):
     id: str
     path: str
     line: int
+    rule_lines: dict[str, int]
     settings: Settings
     expected: Verdict
     outcome: Outcome

@@ -25,7 +25,7 @@ from gradcheck_cli.result import (
 
 OK, WRONG, NOTHING_CHECKED, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-# After each check: how many are done, of how many.
+# Is told how many entries of all gradients are done, of how many.
 Progress = Callable[[int, int], None]
 
 
@@ -54,11 +54,11 @@ def run(checks: Sequence[ConfigCheck], progress: Progress | None = None) -> Suit
     started = time.perf_counter()
     reports: list[CheckReport] = []
     interrupted = False
+    counter = _Counter(sum(check.layer.entries for check in checks), progress)
     try:
         for check in checks:
-            reports.append(run_check(check))
-            if progress is not None:
-                progress(len(reports), len(checks))
+            reports.append(run_check(check, counter))
+            counter.finish(check.layer.entries)
     except KeyboardInterrupt:
         interrupted = True
     counts = Counter(report.outcome.value for report in reports)
@@ -73,12 +73,37 @@ def run(checks: Sequence[ConfigCheck], progress: Progress | None = None) -> Suit
     )
 
 
-def run_check(check: ConfigCheck) -> CheckReport:
+class _Counter:
+    """Counts entries: those that are measured, and those of a check that needed no measuring."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.total = total
+        self.progress = progress
+        self.finished = 0
+        self.measured = 0
+
+    def __call__(self, entries: int) -> None:
+        """Some more entries of the running check were measured."""
+        self.measured += entries
+        self.tell()
+
+    def finish(self, entries: int) -> None:
+        """A check of that many entries is done."""
+        self.finished += entries
+        self.measured = 0
+        self.tell()
+
+    def tell(self) -> None:
+        if self.progress is not None:
+            self.progress(self.finished + self.measured, self.total)
+
+
+def run_check(check: ConfigCheck, advance: Callable[[int], None]) -> CheckReport:
     """One check, from its config to its report; what cannot be run costs only this check."""
     result: CheckResult | None = None
     error = ""
     try:
-        result = _checked(check)
+        result = _checked(check, advance)
     except MemoryError:
         error = "not enough memory for this check; use smaller sizes"
     except GradcheckError as failure:
@@ -88,6 +113,7 @@ def run_check(check: ConfigCheck) -> CheckReport:
         id=check.id,
         path=check.path,
         line=check.line,
+        rule_lines=dict(check.rule_lines),
         settings=_settings(check),
         expected=expected,
         outcome=_outcome(result, expected),
@@ -97,14 +123,14 @@ def run_check(check: ConfigCheck) -> CheckReport:
     )
 
 
-def _checked(check: ConfigCheck) -> CheckResult:
+def _checked(check: ConfigCheck, advance: Callable[[int], None]) -> CheckResult:
     """The gradients of the check's layer and, where asked for, its Jacobians, as one result."""
     from gradcheck_cli.checking import check as check_problem
     from gradcheck_cli.checking import joined
     from gradcheck_cli.layer import problems
 
     return joined(
-        check_problem(problem, numeric=check.numeric, tolerance=check.tolerance)
+        check_problem(problem, numeric=check.numeric, tolerance=check.tolerance, progress=advance)
         for problem in problems(check.layer)
     )
 

@@ -21,6 +21,7 @@ PRINTED = {
     "explain-row-vector": ["explain", "configs/row-vector.yaml"],
     "explain-batch": ["explain", "configs/batch.yaml"],
     "explain-reduction": ["explain", "configs/reduction.yaml"],
+    "explain-no-product": ["explain", "tests/explain/no-product.yaml"],
     "explain-wrong-shape": ["explain", "configs/own-rules.yaml", "-k", "transposed-result"],
 }
 

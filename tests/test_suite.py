@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from gradcheck_cli import suite
@@ -59,10 +61,10 @@ def test_one_check_that_cannot_run_costs_only_itself(
     plain = suite._checked
     failures = {"right": MemoryError(), "odd [name]": ForwardError("the forward returns text")}
 
-    def sometimes(check: ConfigCheck) -> CheckResult:
+    def sometimes(check: ConfigCheck, advance: Callable[[int], None]) -> CheckResult:
         if check.id in failures:
             raise failures[check.id]
-        return plain(check)
+        return plain(check, advance)
 
     monkeypatch.setattr(suite, "_checked", sometimes)
     report = suite.run(checks)
@@ -83,10 +85,10 @@ def test_ctrl_c_keeps_what_is_done(
 ) -> None:
     plain = suite.run_check
 
-    def interrupted(check: ConfigCheck) -> object:
+    def interrupted(check: ConfigCheck, advance: Callable[[int], None]) -> object:
         if check.id == "wrong":
             raise KeyboardInterrupt
-        return plain(check)
+        return plain(check, advance)
 
     monkeypatch.setattr(suite, "run_check", interrupted)
     report = suite.run(checks)
@@ -94,7 +96,9 @@ def test_ctrl_c_keeps_what_is_done(
     assert [check.id for check in report.checks] == ["right", "odd [name]"]
 
 
-def test_progress_is_told_after_every_check(checks: list[ConfigCheck]) -> None:
+def test_progress_counts_the_entries_of_all_gradients(checks: list[ConfigCheck]) -> None:
     seen: list[tuple[int, int]] = []
     suite.run(checks, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    # Four checks of a 2×2 X and a 2×2 W, told after each gradient and each check.
+    assert [done for done, _ in seen] == [4, 8, 8, 12, 16, 16, 20, 24, 24, 28, 32, 32]
+    assert {total for _, total in seen} == {32}

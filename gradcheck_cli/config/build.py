@@ -5,6 +5,7 @@ Everything that can be wrong with a config is found here, before anything runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class ConfigCheck:
     """One check of a config, ready to run: no arrays are drawn yet, but all is known to fit.
 
     alone: it is the only check of its config, so the path is enough to name it.
+    rule_lines: where the config gives a rule of its own, by input.
     """
 
     id: str
@@ -48,16 +50,20 @@ class ConfigCheck:
     numeric: Numeric
     tolerance: Tolerance
     expect: str
+    rule_lines: Mapping[str, int]
 
 
 def build(
-    node: Node, id: str, path: str, alone: bool, findings: list[Finding]
+    node: Node, id: str, path: str, alone: bool, findings: list[Finding], check_rules: bool
 ) -> ConfigCheck | None:
-    """The check in a mapping node, or None with findings. `path` is the config's own."""
+    """The check in a mapping node, or None with findings. `path` is the config's own.
+
+    check_rules: whether a formula that cannot be evaluated is a finding.
+    """
     record = read(node, CheckConfig, findings)
     if record is None:
         return None
-    layer = _LayerBuilder(node, record, Path(path).parent, findings).layer()
+    layer = _LayerBuilder(node, record, Path(path).parent, findings).layer(check_rules)
     if layer is None or findings:
         return None
     return ConfigCheck(
@@ -69,6 +75,11 @@ def build(
         numeric=_numeric(record),
         tolerance=Tolerance(record.tolerance.rtol, record.tolerance.atol),
         expect=record.expect,
+        rule_lines={
+            name: formula.mark.line
+            for name in layer.own_rules
+            if (formula := node.child("backward", name)) is not None
+        },
     )
 
 
@@ -105,7 +116,7 @@ class _LayerBuilder:
     def find(self, mark: Mark, message: str) -> None:
         self.findings.append(Finding(mark, message))
 
-    def layer(self) -> Layer | None:
+    def layer(self, check_rules: bool) -> Layer | None:
         """The layer, or None where its sizes could not be found."""
         before = len(self.findings)
         self.read_shapes()
@@ -114,6 +125,12 @@ class _LayerBuilder:
         if missing and not self.findings:
             self.missing_sizes(missing)
         own_rules = self.own_rules()
+        if "W" in own_rules and self.record.gradient_reduction is not None:
+            self.find(
+                self.node.keys["gradient_reduction"],
+                "gradient_reduction combines the paper's rule for W, but backward gives W a rule "
+                "of its own; leave one out",
+            )
         if missing or len(self.findings) > before:
             return None
         layer = Layer(
@@ -129,7 +146,7 @@ class _LayerBuilder:
             seed=seed,
             dtype=self.record.dtype,
         )
-        if self.fits(layer):
+        if self.fits(layer) and check_rules:
             self.check_rules(layer)
         return layer
 
@@ -149,6 +166,8 @@ class _LayerBuilder:
             else:
                 known = [*self.form.sizes, *self.symbols]
                 message = f"unknown size or array '{name}'"
+                if ":" in name:
+                    message, known = f"'{name}' needs a space after the colon", []
                 if name == "n":
                     message = f"'n' does not belong to form {self.form.name}, which has one sample"
                     known = []
@@ -167,6 +186,9 @@ class _LayerBuilder:
         if not isinstance(node.value, list) or len(node.value) != len(symbols):
             got = node.plain() if isinstance(node.value, list) else shown(node)
             message = f"'{name}' must be a list of two sizes, {'×'.join(symbols)}, got {got}"
+            if isinstance(node.value, list) and len(node.value) == 1 and "1" in symbols:
+                size = node.value[0].plain()
+                message += f"; write {[1 if symbol == '1' else size for symbol in symbols]}"
             self.find(node.mark, message)
         else:
             fit = [self.is_size(name, size) for size in node.value]
@@ -179,7 +201,12 @@ class _LayerBuilder:
         symbols = self.symbols[name]
         wanted = "×".join(symbols)
         if len(shape) != len(symbols):
-            self.find(mark, f"'{name}' must be {wanted} in form {self.form.name}, got {said_by}")
+            message = f"'{name}' must be {wanted} in form {self.form.name}, got {said_by}"
+            if len(shape) == 1 and symbols == ("1", "N"):
+                message += "; write it as one row, [[1, 2, 3]]"
+            elif len(shape) == 1 and symbols[1] == "1":
+                message += "; write it as a column, [[1], [2], [3]]"
+            self.find(mark, message)
             return
         for symbol, size in zip(symbols, shape, strict=True):
             if symbol == "1":
@@ -290,14 +317,17 @@ class _LayerBuilder:
         for name, node in backward.value.items():
             if name not in self.form.arrays:
                 message = f"form {self.form.name} has no input '{name}'"
-                miss = near_miss(name, self.form.arrays, "its inputs are")
+                miss = near_miss(name.removeprefix("d"), self.form.arrays, "its inputs are")
+                if not name.isidentifier():
+                    miss = "; put a formula with commas or colons in quotes"
                 self.find(backward.keys.get(name, node.mark), message + miss)
             elif isinstance(node.value, str | int | float) and not isinstance(node.value, bool):
                 rules[name] = str(node.value)
             else:
                 self.find(
                     node.mark,
-                    f"'{name}' must be a formula, such as 'X.T @ delta / n', got {shown(node)}",
+                    f"'{name}' must be a formula, such as 'X.T @ delta / n', got {shown(node)}; "
+                    "put a formula with commas or colons in quotes",
                 )
         return rules
 

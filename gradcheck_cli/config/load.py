@@ -20,8 +20,10 @@ _OWN_KEY = re.compile(rf"^(?:{'|'.join(sorted(OWN_KEYS))})\s*:", re.MULTILINE)
 Note = Callable[[str], None]
 
 
-def load(paths: Iterable[str], note: Note) -> list[ConfigCheck]:
+def load(paths: Iterable[str], note: Note, *, check_rules: bool = True) -> list[ConfigCheck]:
     """Every check of every config, in order. `note` is told which files were skipped.
+
+    check_rules: whether a formula that cannot be evaluated is an error of its config.
 
     Raises ConfigError with the findings of all broken configs, and UsageError where a path does
     not exist or holds no config.
@@ -30,7 +32,7 @@ def load(paths: Iterable[str], note: Note) -> list[ConfigCheck]:
     broken: list[ConfigError] = []
     for path, text in _texts(paths, note):
         try:
-            checks += read_config(text() if callable(text) else text, path)
+            checks += read_config(text() if callable(text) else text, path, check_rules)
         except ConfigError as error:
             broken.append(error)
     if broken:
@@ -38,7 +40,7 @@ def load(paths: Iterable[str], note: Note) -> list[ConfigCheck]:
     return checks
 
 
-def read_config(text: str, path: str) -> list[ConfigCheck]:
+def read_config(text: str, path: str, check_rules: bool = True) -> list[ConfigCheck]:
     """The checks of one config. Raises ConfigError with everything that is wrong with it."""
     root = parse(text, path)
     findings: list[Finding] = []
@@ -57,7 +59,7 @@ def read_config(text: str, path: str) -> list[ConfigCheck]:
             findings.append(Finding(mark, message))
         taken.setdefault(name, node.mark.line)
         of_check: list[Finding] = []
-        check = build(node, name, path, len(nodes) == 1, of_check)
+        check = build(node, name, path, len(nodes) == 1, of_check, check_rules)
         findings += of_check
         if check is not None:
             checks.append(check)

@@ -137,6 +137,14 @@ OWN_KEYS = frozenset(field.name for field in msgspec.structs.fields(CheckConfig)
     "inputs",
 } | {CHECKS_KEY}
 
+# Keys that belong under another one, for those who write them at the top.
+HOMES = {
+    **dict.fromkeys(("n", "N", "M", "X", "x", "W"), "shapes"),
+    **dict.fromkeys(NumericConfig.__struct_fields__, "numeric"),
+    **dict.fromkeys(ToleranceConfig.__struct_fields__, "tolerance"),
+    "seed": "inputs",
+}
+
 Record = TypeVar("Record", bound=Struct)
 
 
@@ -153,7 +161,9 @@ def read(node: Node, kind: type[Record], findings: list[Finding]) -> Record | No
     values: dict[str, Any] = {}
     for name, child in node.value.items():
         if name not in hints:
-            message = f"unknown key '{name}'" + near_miss(name, hints, "the keys are")
+            home = HOMES.get(name) if kind is CheckConfig else None
+            belongs = f"; it belongs under '{home}'" if home else ""
+            message = f"unknown key '{name}'" + (belongs or near_miss(name, hints, "the keys are"))
             findings.append(Finding(node.keys.get(name, child.mark), message))
             continue
         before = len(findings)

@@ -52,6 +52,9 @@ def parse(text: str, names: Mapping[str, Shape | int]) -> Formula:
         raise FormulaError(
             f"the formula has {len(text):,} characters; at most {MAX_LENGTH:,} are allowed"
         )
+    if "ᵀ" in text:
+        message = "write .T for ᵀ and @ for a product, as in X.T @ delta"
+        raise FormulaError(message, text.index("ᵀ"))
     source = text.strip()
     shift = len(text) - len(text.lstrip())
     if not source:
@@ -72,6 +75,8 @@ def parse(text: str, names: Mapping[str, Shape | int]) -> Formula:
 def _syntax_sentence(error: SyntaxError) -> str:
     if "too many nested" in str(error.msg):
         return "the formula is nested too deeply; simplify it"
+    if "unterminated string" in str(error.msg):
+        return "a quote opens and does not close; a transpose is written .T"
     return f"this is not a formula ({error.msg}); write arithmetic, such as 'X.T @ delta / n'"
 
 

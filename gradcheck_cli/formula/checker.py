@@ -24,6 +24,19 @@ MAX_AXES = 16  # numpy allows 64; nothing here needs more
 MAX_NUMBER = 2**63  # whole numbers stay machine-sized, so 9**9**9 ends at once
 
 
+# What people write out of habit, and what it is called here.
+INSTEAD = {
+    "dot": "the matrix product is @, as in X.T @ delta",
+    "matmul": "the matrix product is @, as in X.T @ delta",
+    "T": ".T has no parentheses",
+    "transpose": "write .T, or transpose(x)",
+    "multiply": "write *",
+    "power": "write **",
+    "array": "arrays cannot be written out; use ones, zeros or eye",
+}
+UPSTREAM = {"dout", "dy", "dY", "dL", "dz", "dZ", "grad", "grad_output", "upstream", "d"}
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
     """One matrix product of a formula and the shapes that met in it."""
@@ -113,6 +126,8 @@ class Checker:
                 return self._name(node, name)
             case ast.Attribute(value=inner, attr="T"):
                 return self.transposed(node, self.term(inner))
+            case ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=attribute):
+                raise self.refuse(node, f"write {attribute} without numpy's name before it")
             case ast.Attribute(attr=attribute):
                 raise self.refuse(node, f"'.{attribute}' is not allowed; the only attribute is .T")
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=inner):
@@ -130,11 +145,25 @@ class Checker:
                 return self.elementwise(node, _COMPARISONS[type(compare)], pair)
             case ast.Call(func=ast.Name(id=name)):
                 return self._call(node, name)
+            case ast.Call(func=ast.Attribute(value=inner, attr=method)):
+                raise self.refuse(node, self._method(inner, method))
+            case ast.BinOp(op=ast.BitXor()):
+                raise self.refuse(node, "^ is not allowed; a power is **, a transpose is .T")
         raise self.refuse(
             node,
             f"'{shortened(ast.unparse(node))}' is not allowed in a formula; it knows names, "
             "numbers, + - * / ** @, comparisons, .T and functions",
         )
+
+    def _method(self, inner: ast.expr, method: str) -> str:
+        """What to write instead of a call of a method or of a module's function."""
+        if isinstance(inner, ast.Name) and inner.id in ("np", "numpy"):
+            return INSTEAD.get(method, f"write {method}(…), without numpy's name before it")
+        if method in INSTEAD:
+            return INSTEAD[method]
+        if method in self.functions:
+            return f"arrays have no methods here; write {self.functions[method].usage}"
+        return f"'.{method}' is not allowed; the only attribute is .T"
 
     def _number(self, node: ast.expr, value: Scalar) -> Term:
         if isinstance(value, float) and not math.isfinite(value):
@@ -148,9 +177,12 @@ class Checker:
             known = [*self.names, *self.functions]
             if name in self.functions:
                 raise self.refuse(node, f"'{name}' is a function; call it: {name}(…)")
-            raise self.refuse(
-                node, f"unknown name '{name}'" + near_miss(name, known, "the formula knows")
-            )
+            if name in UPSTREAM and "delta" in self.names:
+                raise self.refuse(node, f"unknown name '{name}'; the upstream gradient is delta")
+            shown = near_miss(name, known)
+            if not shown.startswith("; did"):
+                shown = f"; the formula knows {', '.join(self.names)} and functions such as exp(x)"
+            raise self.refuse(node, f"unknown name '{name}'{shown}")
         value = self.names[name]
         if isinstance(value, int):
             return Term((), lambda _: value, value)
@@ -214,7 +246,12 @@ class Checker:
         if len(a) > 2 or len(b) > 2:
             raise self.refuse(node, f"'{shown}': @ is for vectors and matrices; use einsum")
         if a[-1] != (b[-2] if len(b) == 2 else b[0]):
-            raise self.refuse(node, f"'{shown}': {shown_shape(a)} times {shown_shape(b)}")
+            inner = a[-1], b[-2] if len(b) == 2 else b[0]
+            raise self.refuse(
+                node,
+                f"'{shown}': {shown_shape(a)} times {shown_shape(b)}, "
+                f"but {inner[0]} is not {inner[1]}",
+            )
         result = a[:-1] + (b[-1:] if len(b) == 2 else ())
         self.bounded(node, result, work=math.prod(result) * a[-1])
         self.products.append(Product(ast.unparse(node), a, b, result))
@@ -241,7 +278,10 @@ class Checker:
             sizes = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
             if len(sizes) > 1:
                 met = " with ".join(shown_shape(shape) for shape in shapes if shape)
-                raise self.refuse(node, f"'{shortened(ast.unparse(node))}': {met} does not fit")
+                product = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
+                hint = "; * is entry by entry, the matrix product is @" if product else ""
+                message = f"'{shortened(ast.unparse(node))}': {met} does not fit{hint}"
+                raise self.refuse(node, message)
             result.append(sizes.pop() if sizes else 1)
         return self.bounded(node, tuple(reversed(result)))
 
@@ -267,6 +307,8 @@ class Checker:
         if name not in self.functions:
             if name in self.names:
                 raise self.refuse(node, f"'{name}' is not a function")
+            if name in INSTEAD:
+                raise self.refuse(node, f"unknown function '{name}'; {INSTEAD[name]}")
             raise self.refuse(
                 node, f"unknown function '{name}'" + near_miss(name, self.functions, "there are")
             )

@@ -6,6 +6,7 @@ is extrapolated (Ridders 1982); each entry stops where noise lets a finer step g
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,14 @@ DEVIATIONS = 5.0
 # away; the other share is there because one difference can be small by chance.
 SHORTER = (0.5, 0.7)
 SAFETY = 3.0
+# Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their
+# tables stay small and progress is told now and then.
+LEAST_CHUNK = 64
+MAX_CELLS = 2**16
 BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
+
+
+Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ def numeric_gradient(
     *,
     order: int | None = None,
     step: float | None = None,
+    progress: Progress | None = None,
 ) -> NumericGradient:
     """The gradient of Σ cotangent · evaluate(x) for every entry of x.
 
@@ -70,6 +79,7 @@ def numeric_gradient(
     cotangent: of the outputs' shape, or None for the whole Jacobian (outputs × x.shape).
     order: of the stencil, a key of STENCILS; None: 2, which the ladder extrapolates.
     step: a fixed step; None: chosen for every entry by a ladder of steps.
+    progress: is told, now and then, how many more entries are done.
 
     The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
     steps) and the measured noise over the step. Sources: C. Ridders, "Accurate computation of
@@ -78,7 +88,14 @@ def numeric_gradient(
     with np.errstate(all="ignore"):
         scale = entry_scale(x)
         differences = _Differences(evaluate, x, scale, cotangent, STENCILS[order or 2])
-        best = _auto(differences) if step is None else _fixed(differences, np.full(x.size, step))
+        parts = []
+        for entries in differences.chunks():
+            parts.append(_measured(differences, entries, step))
+            if progress is not None:
+                progress(len(entries))
+        best = Best.joined(parts)
+        if step is None:
+            _refine(differences, best)
         outputs = () if cotangent is not None else differences.outputs
         return _gradient(best, (*outputs, *x.shape), differences.evaluations)
 
@@ -118,6 +135,14 @@ class _Differences:
         self.rounding = ROUNDING * float(np.finfo(x.dtype).eps)
         point_bytes = 8 * (x.size + self.center.size)
         self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
+
+    def chunks(self, entries: NDArray[np.intp] | None = None) -> list[NDArray[np.intp]]:
+        """All entries, or these, in parts that climb the ladder together."""
+        if entries is None:
+            entries = np.arange(self.x.size)
+        cotangents = self.center.size if self.cotangent is None else 1
+        size = max(1, min(max(self.block, LEAST_CHUNK), MAX_CELLS // cotangents))
+        return [entries[start : start + size] for start in range(0, len(entries), size)]
 
     def rung(self, entries: NDArray[np.intp], step: Float) -> Rung:
         """The quotients of every entry (a flat index of x) at its own step."""
@@ -193,15 +218,17 @@ class _Differences:
         return rounded
 
 
-def _auto(differences: _Differences) -> Best:
-    """Steps found for every entry; where noise leaves it unresolved, larger ones are tried too."""
-    first = FIRST_STEP * differences.scale
-    entries = np.arange(first.size)
-    best = _ladder(differences, entries, first, MAX_LEVELS)
-    entries = best.noisy(UNRESOLVED)
-    if len(entries):
-        best.refine(entries, _ladder(differences, entries, WIDER * first[entries], WIDER_LEVELS))
-    return best
+def _measured(differences: _Differences, entries: NDArray[np.intp], step: float | None) -> Best:
+    if step is not None:
+        return _fixed(differences, entries, np.full(len(entries), step))
+    return _ladder(differences, entries, FIRST_STEP * differences.scale[entries], MAX_LEVELS)
+
+
+def _refine(differences: _Differences, best: Best) -> None:
+    """Try larger steps for the entries that noise leaves unresolved."""
+    for entries in differences.chunks(best.noisy(UNRESOLVED)):
+        first = WIDER * FIRST_STEP * differences.scale[entries]
+        best.refine(entries, _ladder(differences, entries, first, WIDER_LEVELS))
 
 
 def _ladder(
@@ -233,9 +260,8 @@ def _ladder(
     return best
 
 
-def _fixed(differences: _Differences, step: Float) -> Best:
+def _fixed(differences: _Differences, entries: NDArray[np.intp], step: Float) -> Best:
     """The quotients at one step; their truncation is judged by the quotients at shorter ones."""
-    entries = np.arange(differences.x.size)
     at = differences.rung(entries, step)
     noise = DEVIATIONS * at.noise
     uncertainty = noise.copy()
@@ -246,7 +272,7 @@ def _fixed(differences: _Differences, step: Float) -> Best:
     best = Best(at.value.shape, np.zeros(at.slope.shape), at.slope)
     uncertainty = np.where(np.isfinite(uncertainty), uncertainty, np.inf)
     steps = np.broadcast_to(step[:, None], noise.shape)
-    best.offer(entries, np.stack([at.value, uncertainty, noise, steps]))
+    best.offer(np.arange(len(entries)), np.stack([at.value, uncertainty, noise, steps]))
     return best
 
 

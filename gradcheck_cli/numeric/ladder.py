@@ -129,6 +129,16 @@ class Best:
         self.floor = floor
         self.slope = slope
 
+    @classmethod
+    def joined(cls, parts: list[Best]) -> Best:
+        """The best cells of consecutive entries as one."""
+        if len(parts) == 1:
+            return parts[0]
+        floor = np.concatenate([part.floor for part in parts])
+        whole = cls((TABLES, *floor.shape), floor, np.concatenate([part.slope for part in parts]))
+        np.concatenate([part.cells for part in parts], axis=2, out=whole.cells)
+        return whole
+
     def offer(self, rows: NDArray[np.intp], cells: Float) -> None:
         """Take new cells for these rows where they are less uncertain."""
         mine = self.cells[:, :, rows]

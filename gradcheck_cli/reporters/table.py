@@ -139,20 +139,21 @@ def _stacked(check: CheckReport, gradient: GradientResult) -> Iterator[Text]:
     yield Text(f"    {shown_shape(gradient.shape)}  ").append_text(_verdict(check, gradient))
     error, relative, uncertainty = map(number, _numbers(gradient))
     if gradient.max_abs_error is not None:
-        yield Text(f"    abs {error}  rel {relative}  ± {uncertainty}")
+        yield Text(f"    errors: abs. {error}, rel. {relative}")
+        yield Text(f"    uncertainty {uncertainty}")
 
 
 def _details(check: CheckReport) -> Iterator[Text]:
     """What is wrong with a check, from what to how to run it again."""
     if check.result is None:
         yield Text("")
-        yield _heading("error", check, "")
+        yield _heading("error", check)
         yield Text(f"  {check.error}")
         yield Text(f"  rerun: {check.rerun}")
         return
     if check.result.verdict == Verdict.PASS:
         yield Text("")
-        yield _heading("fail", check, "")
+        yield _heading("fail", check)
         yield Text("  every gradient is right, but the config says expect: fail")
         yield Text(f"  rerun: {check.rerun}")
         return
@@ -162,14 +163,15 @@ def _details(check: CheckReport) -> Iterator[Text]:
             yield from _gradient_details(check, gradient)
 
 
-def _heading(verdict: str, check: CheckReport, what: str) -> Text:
+def _heading(verdict: str, check: CheckReport, what: str = "", line: int | None = None) -> Text:
     text = Text(verdict.upper(), style=STYLES[verdict])
     text.append(f"  {check.id}{what}", style="bold")
-    return text.append(f"  {check.path}:{check.line}", style="dim")
+    return text.append(f"  {check.path}:{line or check.line}", style="dim")
 
 
 def _gradient_details(check: CheckReport, gradient: GradientResult) -> Iterator[Text]:
-    yield _heading(gradient.verdict.value, check, f"  {written(gradient)}")
+    line = check.rule_lines.get(gradient.name) if gradient.equation is None else None
+    yield _heading(gradient.verdict.value, check, f"  {written(gradient)}", line)
     yield Text(f"  {gradient.reason}")
     worst = gradient.worst
     if worst is not None and gradient.verdict == Verdict.FAIL:
@@ -213,7 +215,7 @@ def _summary(report: SuiteReport) -> Text:
         text.append(", interrupted" if counted else "interrupted", style="yellow")
     worst = max(_bounds(report), default=None)
     if worst is not None:
-        text.append(f" · what passed is right to {bound(worst)} of its largest entry")
+        text.append(f" · gradients that passed are right to {bound(worst)}")
     seeds = sorted({check.settings.seed for check in report.checks})
     if seeds:
         text.append(f" · seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}")

@@ -29,8 +29,14 @@ def blocks() -> list[tuple[str, str]]:
         if heredoc:
             found.append((heredoc[1], heredoc[3]))
         else:
-            line, _, output = block.partition("\n")
-            found.append((line, output))
+            # A command goes on while a quote is open.
+            lines = block.split("\n")
+            length = next(
+                count
+                for count in range(1, len(lines) + 1)
+                if "\n".join(lines[:count]).count("'") % 2 == 0
+            )
+            found.append(("\n".join(lines[:length]), "\n".join(lines[length:])))
     return found
 
 
