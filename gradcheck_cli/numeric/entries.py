@@ -25,8 +25,11 @@ MAX_LEVELS = 38  # down to 1e-9 of the scale, below every useful step of float64
 # for as many levels as lead down to the first step: a polynomial does not mind, and noise shrinks.
 UNRESOLVED = 1e-9
 WIDER, WIDER_LEVELS = 32.0, 7
-# How many deviations of noise an uncertainty holds: 5 leaves 6e-7 of a normal distribution.
-DEVIATIONS = 5.0
+# Where outputs do not move at all, because units are saturated or other terms are far larger, the
+# first step grows by leaps until they do.
+LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
+# How many deviations of noise an uncertainty holds; the deviation itself is only an estimate.
+DEVIATIONS = 6.0
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
 # away; the other share is there because one difference can be small by chance.
 SHORTER = (0.5, 0.7)
@@ -34,7 +37,7 @@ SAFETY = 3.0
 # Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their
 # tables stay small and progress is told now and then.
 LEAST_CHUNK = 64
-MAX_CELLS = 2**16
+MAX_CELLS, MAX_MASK = 2**16, 2**22
 BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
 
 
@@ -141,32 +144,43 @@ class _Differences:
         if entries is None:
             entries = np.arange(self.x.size)
         cotangents = self.center.size if self.cotangent is None else 1
-        size = max(1, min(max(self.block, LEAST_CHUNK), MAX_CELLS // cotangents))
+        size = max(self.block, LEAST_CHUNK)
+        size = max(1, min(size, MAX_CELLS // cotangents, MAX_MASK // self.center.size))
         return [entries[start : start + size] for start in range(0, len(entries), size)]
 
-    def rung(self, entries: NDArray[np.intp], step: Float) -> Rung:
-        """The quotients of every entry (a flat index of x) at its own step."""
-        parts = [
-            self._stencil(entries[start : start + self.block], step[start : start + self.block])
-            for start in range(0, len(entries), self.block)
-        ]
+    def rung(
+        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None = None
+    ) -> Rung:
+        """The quotients of every entry (a flat index of x) at its own step.
+
+        moved: which outputs an entry is known to move; by default those that it moves here.
+        """
+        parts = []
+        for start in range(0, len(entries), self.block):
+            part = slice(start, start + self.block)
+            known = None if moved is None else moved[part]
+            parts.append(self._stencil(entries[part], step[part], known))
         return parts[0] if len(parts) == 1 else Rung.concatenated(parts)
 
-    def _stencil(self, entries: NDArray[np.intp], step: Float) -> Rung:
+    def _stencil(
+        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
+    ) -> Rung:
         """The stencil's weighted mean of central quotients; the sides are those of one step."""
-        first = self._pair(entries, step)
+        first = self._pair(entries, step, moved)
         if len(self.stencil.offsets) == 1:
             return first
         weights = [float(weight) for weight in self.stencil.weights]
         value, noise = weights[0] * first.value[0], abs(weights[0]) * first.noise[0]
         for offset, weight in zip(self.stencil.offsets[1:], weights[1:], strict=True):
-            pair = self._pair(entries, step * offset)
+            pair = self._pair(entries, step * offset, first.moved)
             value = value + weight * pair.value[0]
             noise = noise + abs(weight) * pair.noise[0]
         first.value[0], first.noise[0] = value, noise
         return first
 
-    def _pair(self, entries: NDArray[np.intp], step: Float) -> Rung:
+    def _pair(
+        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
+    ) -> Rung:
         """Quotients of one point on each side, each over the step that was really taken."""
         count = len(entries)
         rows = np.arange(count)
@@ -182,34 +196,47 @@ class _Differences:
         changes = np.stack([above - below, above - self.center, self.center - below])
         widths = np.stack([above_x - below_x.astype(np.float64), above_x - here, here - below_x])
         move = np.maximum(np.abs(changes[1]), np.abs(changes[2]))
+        if moved is None:
+            moved = move != 0  # where it left its domain, too
         # An output rounds at the size it has here, which may be far from the size it has at x.
         rounding = self.rounding * np.maximum(np.abs(above), np.abs(below))
-        noise = np.where(move > 0, np.maximum(self.noise.at(move), rounding), 0.0)
-        value, scatter, slope = self._contracted(changes, noise, move)
-        return Rung(value / widths[..., None], scatter / widths[..., None], slope / step[:, None])
+        noise = np.where(moved, np.maximum(self.noise.at(move), rounding), 0.0)
+        value, deviation = self._contracted(changes, noise)
+        slope = self._weighed(move)
+        # What moves little here may have been hidden by the rounding of what moved at this step.
+        hidden = 2 * self.rounding * slope * np.maximum(step / self.scale[entries], 1.0)[:, None]
+        floor = hidden + self._unseen(moved)
+        return Rung(
+            value / widths[..., None],
+            deviation / widths[..., None],
+            slope / step[:, None],
+            floor / step[:, None],
+            moved,
+        )
 
-    def _contracted(self, changes: Float, noise: Float, move: Float) -> tuple[Float, Float, Float]:
-        """Σ c·change, the deviation of its noise (of independent outputs), and Σ |c|·move."""
+    def _unseen(self, moved: NDArray[np.bool_]) -> Float:
+        """What outputs may have changed by without a trace: by the noise around x, where an entry
+        moves them; by a rounding of all of them, where it moves none."""
+        around = self._weighed(np.where(moved, self.noise.away, 0.0))
+        rounding = self._weighed(np.abs(self.rounding * self.center)[None])
+        return np.where(np.any(moved, axis=1, keepdims=True), around, rounding)
+
+    def _weighed(self, sizes: Float) -> Float:
+        """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""
         if self.cotangent is None:
-            return changes, np.sqrt(2.0) * noise, move
-        weight = np.abs(self.cotangent)
-        weighted = weight * noise
+            return sizes
+        return np.asarray(sizes @ np.abs(self.cotangent))[:, None]
+
+    def _contracted(self, changes: Float, noise: Float) -> tuple[Float, Float]:
+        """Σ c·change and the deviation of its noise, which is independent in every output."""
+        if self.cotangent is None:
+            return changes, np.sqrt(2.0) * noise
+        weighted = np.abs(self.cotangent) * noise
         # Scaled, because squares of 1e200 overflow.
         peak = np.max(weighted, axis=1, keepdims=True, initial=0.0)
         scaled = weighted / np.where(peak > 0, peak, 1.0)
         deviation = peak * np.sqrt(2.0 * np.sum(scaled * scaled, axis=1, keepdims=True))
-        value = changes @ self.cotangent
-        return value[..., None], deviation, (move @ weight)[:, None]
-
-    def floor(self, rung: Rung, step: Float) -> Float:
-        """What no quotient can tell from zero, given those at the largest step.
-
-        A relative rounding of the change seen there; where nothing changed, of the outputs.
-        """
-        size = np.abs(self.center)
-        unseen = size if self.cotangent is None else (size @ np.abs(self.cotangent))[None]
-        slope = np.where(rung.slope > 0, rung.slope, unseen / step[:, None])
-        return 2 * self.rounding * np.where(np.isfinite(slope), slope, 0.0)
+        return (changes @ self.cotangent)[..., None], deviation
 
     def exact(self, entries: NDArray[np.intp], step: Float) -> Float:
         """Steps rounded so that x + step and x − step are representable and symmetric."""
@@ -221,7 +248,16 @@ class _Differences:
 def _measured(differences: _Differences, entries: NDArray[np.intp], step: float | None) -> Best:
     if step is not None:
         return _fixed(differences, entries, np.full(len(entries), step))
-    return _ladder(differences, entries, FIRST_STEP * differences.scale[entries], MAX_LEVELS)
+    best = _ladder(differences, entries, FIRST_STEP * differences.scale[entries], MAX_LEVELS)
+    still = np.arange(len(entries))
+    for leap in range(1, LEAPS):
+        still = still[best.unmoved(still)]
+        first = LEAP**leap * FIRST_STEP * differences.scale[entries[still]]
+        still, first = still[first < LARGEST_STEP], first[first < LARGEST_STEP]
+        if not len(still):
+            break
+        best.replace(still, _ladder(differences, entries[still], first, MAX_LEVELS))
+    return best
 
 
 def _refine(differences: _Differences, best: Best) -> None:
@@ -241,7 +277,7 @@ def _ladder(
     """
     step = differences.exact(entries, first)
     rung = differences.rung(entries, step)
-    best = Best(rung.value.shape, differences.floor(rung, step), rung.slope)
+    best = Best(DEVIATIONS * rung.floor, rung.slope, DEVIATIONS * rung.noise[0])
     rungs = Rungs(differences.stencil.order)
     rows = np.arange(len(entries))
     for _ in range(levels):
@@ -256,7 +292,7 @@ def _ladder(
             break
         rungs.keep(going)
         step = differences.exact(entries, step[going] / RATIO)
-        rung = differences.rung(entries, step)
+        rung = differences.rung(entries, step, rung.moved[going])
     return best
 
 
@@ -269,7 +305,7 @@ def _fixed(differences: _Differences, entries: NDArray[np.intp], step: Float) ->
         other = differences.rung(entries, step * share)
         gap = SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
         uncertainty = np.maximum(uncertainty, gap)
-    best = Best(at.value.shape, np.zeros(at.slope.shape), at.slope)
+    best = Best(at.floor, at.slope, noise[0])
     uncertainty = np.where(np.isfinite(uncertainty), uncertainty, np.inf)
     steps = np.broadcast_to(step[:, None], noise.shape)
     best.offer(np.arange(len(entries)), np.stack([at.value, uncertainty, noise, steps]))

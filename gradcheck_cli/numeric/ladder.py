@@ -18,6 +18,12 @@ from gradcheck_cli.numeric.noise import Float
 RATIO = 3.0**0.5
 MIN_LEVELS = 3  # two agreeing quotients can be chance, three with their extrapolations hardly
 COLUMNS = 6  # of Neville's tables; later columns gain nothing over the noise
+# Of an uncertainty that is mostly noise and holds six deviations of it, two or three.
+CERTAIN = 0.4
+# Of a spread: the best of many cells has a small one partly by chance.
+SAFETY = 4.0
+QUIET = 0.3  # noise below this share of an uncertainty does not explain it
+DOUBT = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
 TABLES = 3  # central, right, left
 
 
@@ -28,11 +34,15 @@ class Rung:
     value, noise: (TABLES, entries, cotangents), the noise as a deviation.
     slope: Σ |c|·move over the step, (entries, cotangents); a move is the larger of the changes of
         an output on the two sides.
+    floor: what these quotients cannot tell from zero: the noise around x, over the step.
+    moved: which outputs an entry moves, (entries, outputs).
     """
 
     value: Float
     noise: Float
     slope: Float
+    floor: Float
+    moved: NDArray[np.bool_]
 
     @classmethod
     def concatenated(cls, parts: list[Rung]) -> Rung:
@@ -41,6 +51,8 @@ class Rung:
             np.concatenate([part.value for part in parts], axis=1),
             np.concatenate([part.noise for part in parts], axis=1),
             np.concatenate([part.slope for part in parts]),
+            np.concatenate([part.floor for part in parts]),
+            np.concatenate([part.moved for part in parts]),
         )
 
 
@@ -106,7 +118,7 @@ class Rungs:
         spread = np.maximum(np.abs(value - new[: columns - 1]), np.abs(value - last[: columns - 1]))
         np.maximum(spread, np.abs(value - last[1:columns]), out=spread)
         noise = self.amplification[1:columns, :, None, None] * self.noise
-        uncertainty = spread + noise
+        uncertainty = SAFETY * spread + noise
         uncertainty[~np.isfinite(uncertainty)] = np.inf
         cells = np.empty((4, *value.shape))
         cells[0], cells[1], cells[2], cells[3] = value, uncertainty, noise, step[:, None]
@@ -119,38 +131,64 @@ class Rungs:
 class Best:
     """The best cell so far of every table, entry and cotangent.
 
-    cells: value, uncertainty, the noise in it, step. floor: what no quotient of an entry tells
-    from zero; slope: Σ |c|·move at the largest step.
+    cells: value, uncertainty, the noise in it, step. floor, slope, first_noise: of the first rung.
     """
 
-    def __init__(self, shape: tuple[int, ...], floor: Float, slope: Float) -> None:
-        self.cells = np.full((4, *shape), np.inf)
+    def __init__(self, floor: Float, slope: Float, first_noise: Float) -> None:
+        self.cells = np.full((4, TABLES, *slope.shape), np.inf)
         self.value, self.uncertainty, self.noise, self.step = self.cells
-        self.floor = floor
+        self.floor = np.where(np.isfinite(floor), floor, 0.0)
         self.slope = slope
+        self.first_noise = first_noise
 
     @classmethod
     def joined(cls, parts: list[Best]) -> Best:
         """The best cells of consecutive entries as one."""
         if len(parts) == 1:
             return parts[0]
-        floor = np.concatenate([part.floor for part in parts])
-        whole = cls((TABLES, *floor.shape), floor, np.concatenate([part.slope for part in parts]))
+        whole = cls(
+            np.concatenate([part.floor for part in parts]),
+            np.concatenate([part.slope for part in parts]),
+            np.concatenate([part.first_noise for part in parts]),
+        )
         np.concatenate([part.cells for part in parts], axis=2, out=whole.cells)
         return whole
 
+    def unmoved(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of these rows moved the outputs, by the largest step, no more than noise does."""
+        still: NDArray[np.bool_] = np.all(self.slope[rows] <= self.first_noise[rows], axis=1)
+        return still
+
+    def replace(self, rows: NDArray[np.intp], other: Best) -> None:
+        """Take all that another knows for these rows."""
+        self.cells[:, :, rows] = other.cells
+        self.floor[rows] = np.maximum(self.floor[rows], other.floor)
+        self.slope[rows], self.first_noise[rows] = other.slope, other.first_noise
+
     def offer(self, rows: NDArray[np.intp], cells: Float) -> None:
-        """Take new cells for these rows where they are less uncertain."""
+        """Take new cells of a smaller step where they are less uncertain, or more to be believed.
+
+        Quotients that agree at large steps can agree by chance. Of two values that contradict
+        each other, the one of the smaller steps is right; and only noise can make a smaller step
+        worse than a larger one, so where noise is small, its uncertainty is the true one.
+        """
         mine = self.cells[:, :, rows]
-        self.cells[:, :, rows] = np.where(cells[1] < mine[1], cells, mine)
+        contradict = np.abs(cells[0] - mine[0]) > CERTAIN * cells[1] + mine[1]
+        quiet = cells[2] < QUIET * mine[1]
+        better = (cells[1] < mine[1]) | contradict | quiet
+        self.cells[:, :, rows] = np.where(better, cells, mine)
 
     def can_gain(self, rows: NDArray[np.intp], noise: Float) -> NDArray[np.bool_]:
         """Which of these rows a step of this noise could still improve.
 
-        An entry is done when its central table is, or both of its sides are.
+        An entry is done when its central table is; but where the sides differ, smaller steps must
+        confirm it, as long as noise lets them.
         """
-        central, right, left = np.any(noise < self.uncertainty[:, rows], axis=2)
-        going: NDArray[np.bool_] = central & (right | left)
+        central = np.any(noise[0] < self.uncertainty[0, rows], axis=1)
+        gap = np.abs(self.value[1, rows] - self.value[2, rows])
+        kinked = (gap > self.uncertainty[1, rows] + self.uncertainty[2, rows]) & np.isfinite(gap)
+        doubtful = np.any(kinked & (noise[1] < DOUBT * gap), axis=1)
+        going: NDArray[np.bool_] = central | doubtful
         return going
 
     def noisy(self, share: float) -> NDArray[np.intp]:
@@ -162,8 +200,9 @@ class Best:
         return np.flatnonzero(np.any(unknown & np.isfinite(uncertainty), axis=1))
 
     def refine(self, rows: NDArray[np.intp], other: Best) -> None:
-        """Take another's cells for these rows where they are less uncertain and agree."""
+        """Take another's cells for these rows where they agree and noise is all that is left."""
         mine = self.cells[:, :, rows]
         agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
-        better = agree & (other.uncertainty < mine[1])
+        settled = other.noise >= QUIET * other.uncertainty
+        better = agree & settled & (other.uncertainty < mine[1])
         self.cells[:, :, rows] = np.where(better, other.cells, mine)

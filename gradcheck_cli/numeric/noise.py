@@ -19,12 +19,12 @@ Evaluate = Callable[[NDArray[Any]], NDArray[Any]]
 LINES = 5  # one line has too few samples: its estimate is often five times too small
 POINTS = 9  # on a line; Moré and Wild find 6 to 8 differences enough
 ORDERS = (5, 6, 7)  # of differences: smooth parts are gone, some samples are left
-# Spacings of the points in units of the scale of x. The usual one is FINE. A function that rounds
-# to few digits is flat there and shows its steps at the COARSE one; one that oscillates fast is
-# curved there and smooth at the FINEST.
-FINEST, FINE, COARSE = 1e-9, 1e-6, 1e-3
+# Spacings of the points in units of the scale of x. What scatters at all of them is noise; what is
+# smooth at one is not. A function that rounds to few digits is flat at the finer ones.
+SPACINGS = (1e-9, 1e-6, 1e-3)
 FLAT = 0.25  # a share of equal neighbours that chance does not give
-CURVED = 0.1  # of a variance from the lowest to the highest order; noise leaves it the same
+HOPELESS = 0.05  # noise over the values themselves: there is no curve to differentiate
+GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
 AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
 # The last rounding of a value: uniform within half a unit of eps|f|, hence its deviation.
 ROUNDING = 0.29
@@ -34,12 +34,13 @@ ROUNDING = 0.29
 class Noise:
     """The noise of every output, as a deviation; arrays of the outputs' shape.
 
-    near: at x; center: the outputs there. growth: of the noise some steps away from x, over the
+    near: at x; center: the outputs there. away: some steps away from x; growth: that over the
     root of how far the outputs have moved. evaluations: of the function, in all.
     """
 
     near: Float
     center: Float
+    away: Float
     growth: Float
     evaluations: int
 
@@ -48,6 +49,7 @@ class Noise:
         return Noise(
             self.near.ravel(),
             self.center.ravel(),
+            self.away.ravel(),
             self.growth.ravel(),
             self.evaluations,
         )
@@ -71,77 +73,61 @@ def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     it is that rounding.
     """
     random = np.random.default_rng(0)
-    here = _Lines(evaluate, np.stack([x] * LINES), scale, FINE, random)
-    near, evaluations = here.deviation(), 2 * LINES * POINTS
-    if np.any(here.flat()):
-        coarse = _Lines(evaluate, np.stack([x] * LINES), scale, COARSE, random).deviation()
-        near = np.where(here.flat(), np.fmax(near, coarse), near)
-        evaluations += LINES * POINTS
-    spacing = FINEST if np.any(here.curved()) else FINE
-    if spacing == FINEST:
-        finest = _Lines(evaluate, np.stack([x] * LINES), scale, FINEST, random).deviation()
-        near = np.where(here.curved(), np.fmin(near, finest), near)
-        evaluations += LINES * POINTS
-    center = here.values[POINTS // 2, 0]
+    moves = random.choice((-AWAY, AWAY), size=(LINES, *x.shape)) * scale
+    here = _values(evaluate, np.stack([x] * LINES), scale, random)
+    there = _values(evaluate, (x + moves).astype(x.dtype), scale, random)
+    center = here[0, POINTS // 2, 0]
+    near = np.sqrt(np.mean(_variances(here), axis=0))
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
     rounding = ROUNDING * np.finfo(x.dtype).eps * size
-    moves = random.choice((-AWAY, AWAY), size=(LINES, *x.shape)) * scale
-    there = _Lines(evaluate, (x + moves).astype(x.dtype), scale, spacing, random)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
-    return Noise(near, center, _growth(there, center), evaluations)
+    largest = np.max(np.abs(np.where(np.isfinite(here), here, 0.0)), axis=(0, 1, 2))
+    near = np.where(near > HOPELESS * largest, np.inf, near)
+    away, growth = _away(_variances(there), np.abs(there[0, POINTS // 2] - center))
+    return Noise(near, center, away, growth, 2 * len(SPACINGS) * POINTS * LINES)
 
 
-class _Lines:
-    """Values of a function on lines of equidistant points, (POINTS, LINES, *outputs)."""
+def _values(
+    evaluate: Evaluate, centers: NDArray[Any], scale: Float, random: np.random.Generator
+) -> Float:
+    """Outputs on lines of equidistant points through the centers (LINES, *x.shape).
 
-    def __init__(
-        self,
-        evaluate: Evaluate,
-        centers: NDArray[Any],
-        scale: Float,
-        spacing: float,
-        random: np.random.Generator,
-    ) -> None:
-        directions = random.uniform(0.5, 1.5, size=centers.shape)
-        directions *= random.choice((-spacing, spacing), size=centers.shape) * scale
-        steps = np.arange(POINTS) - POINTS // 2
-        points = (centers + np.multiply.outer(steps, directions)).astype(centers.dtype)
-        outputs = np.asarray(evaluate(points.reshape(-1, *centers.shape[1:])), dtype=np.float64)
-        self.values = outputs.reshape(POINTS, LINES, *outputs.shape[1:])
-        # A k-th difference of independent noise has binom(2k, k) times its variance.
-        self.variances = np.stack(
-            [
-                np.mean(np.diff(self.values, n=order, axis=0) ** 2, axis=0) / comb(2 * order, order)
-                for order in ORDERS
-            ]
-        )
-
-    def deviation(self) -> Float:
-        """From smoothness, of every output. Of the orders, the smallest: what is left of a smooth
-        part only adds to the lower ones."""
-        return np.asarray(np.sqrt(np.min(np.mean(self.variances, axis=1), axis=0)))
-
-    def flat(self) -> NDArray[np.bool_]:
-        """The outputs that keep their value from point to point more often than by chance."""
-        same = np.diff(self.values, axis=0) == 0
-        flat: NDArray[np.bool_] = (np.mean(same, axis=(0, 1)) > FLAT) & ~np.all(same, axis=(0, 1))
-        return flat
-
-    def curved(self) -> NDArray[np.bool_]:
-        """The outputs whose differences still hold a smooth part."""
-        pooled = np.mean(self.variances, axis=1)
-        curved: NDArray[np.bool_] = pooled[-1] < CURVED * pooled[0]
-        return curved
-
-
-def _growth(lines: _Lines, center: Float) -> Float:
-    """The noise away from x over the root of the move there, each line at a place of its own.
-
-    The second largest of the lines, because one of them may have moved little by chance.
+    Returns (SPACINGS, POINTS, LINES, *outputs); the middle point of a line is its center.
     """
-    variance = np.min(lines.variances, axis=0)
-    move = np.abs(lines.values[POINTS // 2] - center)
-    usable = np.isfinite(variance) & np.isfinite(move) & (move > 0)
-    ratios = np.where(usable, variance / np.where(usable, move, 1.0), 0.0)
-    growth: Float = np.sqrt(np.sort(ratios, axis=0)[-2])
-    return growth
+    directions = random.uniform(0.5, 1.5, size=centers.shape) * scale
+    directions *= random.choice((-1.0, 1.0), size=centers.shape)
+    offsets = np.multiply.outer(SPACINGS, np.arange(POINTS) - POINTS // 2)
+    points = (centers + np.multiply.outer(offsets, directions)).astype(centers.dtype)
+    outputs = np.asarray(evaluate(points.reshape(-1, *centers.shape[1:])), dtype=np.float64)
+    return outputs.reshape(len(SPACINGS), POINTS, LINES, *outputs.shape[1:])
+
+
+def _variances(values: Float) -> Float:
+    """The variance about a smooth curve of every output on every line, (LINES, *outputs).
+
+    Of the orders of differences, the smallest: what is left of a smooth part only adds to the
+    lower ones. Of the spacings, the smallest that is not flat.
+    """
+    # A k-th difference of independent noise has binom(2k, k) times its variance.
+    by_order = [
+        np.mean(np.diff(values, n=order, axis=1) ** 2, axis=1) / comb(2 * order, order)
+        for order in ORDERS
+    ]
+    variances = np.min(by_order, axis=0)
+    flat = np.mean(np.diff(values, axis=1) == 0, axis=(1, 2), keepdims=True)[:, 0] > FLAT
+    rough = np.where(flat, np.inf, variances)
+    smallest = np.min(rough, axis=0)
+    # Flat everywhere: a constant, or one that jumps somewhere.
+    found: Float = np.where(np.isinf(smallest), np.max(variances, axis=0), smallest)
+    return found
+
+
+def _away(variances: Float, moves: Float) -> tuple[Float, Float]:
+    """The noise away from x, and over the root of the move, each line at a place of its own.
+
+    Of the growth, the second largest: one of the lines may have moved little by chance.
+    """
+    usable = np.isfinite(variances) & np.isfinite(moves) & (moves > 0)
+    ratios = np.where(usable, variances / np.where(usable, moves, 1.0), 0.0)
+    largest = np.max(np.where(usable, variances, 0.0), axis=0)
+    return np.sqrt(largest), GROWTH * np.sqrt(np.sort(ratios, axis=0)[-2])
