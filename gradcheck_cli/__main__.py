@@ -1,6 +1,22 @@
-"""python -m gradcheck_cli."""
+"""The console script, and python -m gradcheck_cli: nothing is imported before Ctrl-C is heard."""
 
-from gradcheck_cli.cli import main
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run the command; Ctrl-C while it is still importing is a quiet 130, too."""
+    try:
+        from gradcheck_cli.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
 
 if __name__ == "__main__":
     main()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 LARGEST = sys.float_info.max
+LARGEST_FILE = 4 * 2**30  # bytes
 
 DISTRIBUTIONS = ("normal", "uniform", "one-hot", "sign", "zeros", "ones")
 
@@ -85,7 +86,8 @@ def inline_shape(values: Any) -> Shape:
     """The shape of nested lists of numbers. Raises ArrayError where they are ragged or empty."""
     if not isinstance(values, list):
         if isinstance(values, bool) or not isinstance(values, int | float):
-            raise ArrayError(f"an array holds numbers, not {values!r}")
+            shown = "nothing" if values is None else repr(values)
+            raise ArrayError(f"an array holds numbers, not {shown}")
         if abs(values) > LARGEST:
             raise ArrayError("an array holds numbers of float64; this one is too large")
         return ()
@@ -113,9 +115,10 @@ def _read_csv(path: Path) -> Any:
 
     # Read here, because numpy would also follow URLs and unpack archives.
     text = path.read_text(encoding="utf-8-sig")
-    if not text.strip():
+    lines = [line for line in text.splitlines() if line.partition("#")[0].strip()]
+    if not lines:
         raise ArrayError(f"'{path.as_posix()}' holds no numbers")
-    return np.loadtxt(text.splitlines(), delimiter=",", ndmin=2)
+    return np.loadtxt(lines, delimiter=",", ndmin=2)
 
 
 def _csv_fault(path: Path) -> str:
@@ -145,13 +148,20 @@ def read_file(path: Path) -> NDArray[np.float64]:
     """
     import numpy as np
 
+    shown = path.as_posix()
     try:
+        if path.exists() and not path.is_file():
+            raise ArrayError(f"cannot read '{shown}': it is not a regular file")
+        if path.stat().st_size > LARGEST_FILE:
+            raise ArrayError(f"'{shown}' is larger than {LARGEST_FILE / 2**30:.0f} GiB")
         array = _read_npy(path) if path.suffix.lower() == ".npy" else _read_csv(path)
     except OSError as error:
         raise ArrayError(f"cannot read '{path.as_posix()}': {error.strerror or error}") from error
     except MemoryError as error:
         raise ArrayError(f"'{path.as_posix()}' is too large for memory") from error
-    except (ValueError, EOFError) as error:
+    except ArrayError:
+        raise
+    except Exception as error:  # numpy's readers raise whatever a broken header makes of them
         if path.suffix.lower() != ".npy":
             raise ArrayError(f"'{path.as_posix()}' {_csv_fault(path)}") from error
         if "pickle" in str(error).lower():
@@ -166,6 +176,8 @@ def read_file(path: Path) -> NDArray[np.float64]:
         raise ArrayError(f"'{path.as_posix()}' is an archive; save one array with numpy.save")
     if array.dtype.kind not in "fiu":
         raise ArrayError(f"'{path.as_posix()}' holds {array.dtype} values; real numbers are needed")
+    if array.size == 0:
+        raise ArrayError(f"'{path.as_posix()}' holds no numbers: its shape is {array.shape}")
     values = array.astype(np.float64)
     if not np.isfinite(values).all():
         where = np.argwhere(~np.isfinite(values))[0].tolist()

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -125,11 +126,14 @@ def silence_stdout() -> None:
         os.dup2(null, sys.stdout.fileno())
 
 
-def note(text: str) -> None:
-    """A line for the person at the terminal, on stderr; a closed stderr is no error."""
+def note(text: str, before: str = "") -> None:
+    """A line for the person at the terminal, on stderr, and what stands before it.
+
+    A stderr that is closed or full changes no exit code.
+    """
     if sys.stderr is not None:
         try:
-            print(f"gradcheck: {text}", file=sys.stderr, flush=True)
+            print(f"{before}\n" * bool(before) + f"gradcheck: {text}", file=sys.stderr, flush=True)
         except OSError:
             sys.stderr = None
 
@@ -159,10 +163,12 @@ def exit_code(arguments: Sequence[str] | None) -> int:
     except click.exceptions.Exit as done:
         return write("", done.exit_code)
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return suite.NOTHING_CHECKED
     except ConfigError as error:
-        note_block(str(error), error.count)
+        count = f"{error.count:,} error{'' if error.count == 1 else 's'}"
+        note(f"{count}; nothing was checked", before=str(error))
         return suite.NOTHING_CHECKED
     except GradcheckError as error:
         note(f"error: {error}")
@@ -173,16 +179,13 @@ def exit_code(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         silence_stdout()
         return suite.OK
+    except OSError as error:
+        silence_stdout()
+        note(f"error: cannot write: {error.strerror or error}")
+        return suite.NOTHING_CHECKED
     except Exception as error:
         note(f"internal error: {type(error).__name__}: {error}{_place(error)}; please report it")
         return suite.INTERNAL
-
-
-def note_block(text: str, errors: int) -> None:
-    """The findings of configs as they are, and how many there are."""
-    if sys.stderr is not None:
-        print(text, file=sys.stderr)
-    note(f"{errors} error{'' if errors == 1 else 's'}; nothing was checked")
 
 
 def _place(error: BaseException) -> str:

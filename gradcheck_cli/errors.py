@@ -52,15 +52,28 @@ class Finding:
 
     def render(self, path: str, lines: Sequence[str]) -> str:
         """The finding as compilers print it: place, sentence, the line and a caret."""
-        text = f"{path}:{self.mark.line}:{self.mark.column}: error: {self.message}"
+        place = f"{printable(path)}:{self.mark.line}:{self.mark.column}"
+        text = f"{place}: error: {printable(self.message)}"
         if not 1 <= self.mark.line <= len(lines) or not lines[self.mark.line - 1].strip():
             return text
-        shown, start = _window(lines[self.mark.line - 1].expandtabs(1), self.mark.column - 1)
+        line = lines[self.mark.line - 1].expandtabs(1).translate(UNPRINTABLE)
+        shown, start = _window(line, self.mark.column - 1)
         length = max(1, min(self.mark.length, len(shown) - start))
         return f"{text}\n  {shown}\n  {' ' * start}^{'~' * (length - 1)}"
 
 
 LONGEST_SHOWN_LINE = 100
+MOST_FINDINGS = 50  # shown of a file; nobody repairs more before the next try
+# Control characters of a config would act on the terminal; in a line they keep their width.
+UNPRINTABLE = dict.fromkeys([*range(32), *range(127, 160)], "�")
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelled out and undecodable bytes replaced."""
+    safe = text.encode("utf-8", "replace").decode()
+    return "".join(
+        repr(char)[1:-1] if char < " " or "\x7f" <= char < "\xa0" else char for char in safe
+    )
 
 
 def _window(line: str, start: int) -> tuple[str, int]:
@@ -79,7 +92,10 @@ class ConfigError(GradcheckError):
         found = sorted(set(findings))
         self.count = len(found)
         lines = source.splitlines()
-        super().__init__("\n".join(finding.render(path, lines) for finding in found))
+        shown = [finding.render(path, lines) for finding in found[:MOST_FINDINGS]]
+        if len(found) > MOST_FINDINGS:
+            shown.append(f"{printable(path)}: and {len(found) - MOST_FINDINGS:,} more errors")
+        super().__init__("\n".join(shown))
 
     @classmethod
     def joined(cls, errors: Sequence[ConfigError]) -> ConfigError:

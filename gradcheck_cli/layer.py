@@ -12,6 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.arrays import Drawn, Source
+from gradcheck_cli.errors import ArrayError, printable
 from gradcheck_cli.forms import Form, Rule
 from gradcheck_cli.formula import Formula, Shape, parse
 from gradcheck_cli.losses import LOSSES, Loss
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 REDUCTIONS = ("sum", "mean")
 DELTAS = ("total", "per-sample")
 DTYPES = ("float64", "float32")
+# A check holds some copies of its arrays, and some twenty numbers for every entry it measures.
+BYTES_OF_ARRAYS, BYTES_OF_ENTRIES = 3 * 8, 25 * 8
 # How a rule may write the upstream gradient: plain, or as the paper and the reports print it.
 UPSTREAM_NAMES = ("delta", "δ", "Δ")
 
@@ -83,7 +86,7 @@ class Layer:
         gradient = f"∂L/∂{rule.of}"
         if rule.of in self.own_rules:
             formula = self.own_rules[rule.of]
-            return formula, Label(gradient, formula)
+            return formula, Label(gradient, printable(" ".join(formula.split())))
         if self.divides[rule.of]:
             return f"{rule.formula} / n", Label(gradient, f"{rule.shown}/n", rule.number)
         return rule.formula, Label(gradient, rule.shown, rule.number)
@@ -95,12 +98,13 @@ class Layer:
         return 2 * inputs if self.jacobian else inputs
 
     def bytes(self) -> int:
-        """The memory of the layer's arrays, and of its Jacobians where they are asked for."""
+        """About the memory of a check: the layer's arrays, and of every entry of a gradient, or
+        of a Jacobian where they are asked for, what the numeric side keeps of it."""
         arrays = sum(prod(self.shape(name)) for name in self.form.shapes)
+        entries = sum(prod(self.shape(name)) for name in self.form.arrays)
         if self.jacobian:
-            output = prod(self.shape(self.form.output_name))
-            arrays += output * sum(prod(self.shape(name)) for name in self.form.arrays)
-        return 8 * arrays
+            entries *= prod(self.shape(self.form.output_name))
+        return BYTES_OF_ARRAYS * arrays + BYTES_OF_ENTRIES * entries
 
 
 def arrays(layer: Layer) -> tuple[Arrays, Array]:
@@ -111,7 +115,11 @@ def arrays(layer: Layer) -> tuple[Arrays, Array]:
 
     def make(name: str, default: Drawn) -> Array:
         source = layer.sources.get(name, default)
-        return source.array(name, layer.shape(name), layer.seed).astype(dtype)
+        with np.errstate(all="ignore"):
+            made = source.array(name, layer.shape(name), layer.seed).astype(dtype)
+        if not np.isfinite(made).all():
+            raise ArrayError(f"{name} is not finite in {layer.dtype}; give it a smaller scale")
+        return made
 
     inputs = {name: make(name, Drawn()) for name in layer.form.arrays}
     return inputs, make(layer.loss.target, Drawn(layer.loss.draw))

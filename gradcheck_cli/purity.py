@@ -108,7 +108,7 @@ def _difference(first: Any, again: Any) -> str:
 def observe_forward(problem: Problem) -> Conduct:
     """Call the forward twice on copies and see what it does.
 
-    Raises ForwardError where its outputs are no real numbers or do not fit the cotangent.
+    Raises ForwardError where its outputs are not finite real numbers or do not fit the cotangent.
     """
     inputs = {name: x.copy() for name, x in problem.inputs.items()}
     outputs = np.array(problem.forward(inputs))
@@ -118,6 +118,11 @@ def observe_forward(problem: Problem) -> Conduct:
         raise ForwardError(
             f"the forward gives {shown_shape(outputs.shape)}, but the cotangent is "
             f"{shown_shape(problem.cotangent.shape)}; they must have one shape"
+        )
+    if not np.isfinite(outputs).all():
+        where = [int(axis) for axis in np.argwhere(~np.isfinite(outputs))[0]]
+        raise ForwardError(
+            f"the forward gives {outputs[tuple(where)]} at {where}; give inputs of another scale"
         )
     changed = [name for name, x in problem.inputs.items() if not _same(inputs[name], x)]
     if changed:

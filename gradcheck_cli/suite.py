@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from gradcheck_cli import __version__
 from gradcheck_cli.config.build import ConfigCheck
-from gradcheck_cli.errors import GradcheckError, UsageError, near_miss
+from gradcheck_cli.errors import GradcheckError, UsageError, near_miss, printable
 from gradcheck_cli.result import (
     SCHEMA_VERSION,
     CheckReport,
@@ -111,7 +111,7 @@ def run_check(check: ConfigCheck, advance: Callable[[int], None]) -> CheckReport
     expected = Verdict(check.expect)
     return CheckReport(
         id=check.id,
-        path=check.path,
+        path=printable(check.path),
         line=check.line,
         rule_lines=dict(check.rule_lines),
         settings=_settings(check),
@@ -164,6 +164,7 @@ def rerun(check: ConfigCheck) -> str:
     words += (
         ["--", check.path] if check.path.startswith("-") and check.path != "-" else [check.path]
     )
+    words = [printable(word) for word in words]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 

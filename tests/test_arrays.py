@@ -56,7 +56,7 @@ def test_one_number_fills_an_array() -> None:
         ([1, [2]], "the rows differ: row 0 is of shape a single number, row 1 of (1,)"),
         (["a"], "an array holds numbers, not 'a'"),
         ([True], "an array holds numbers, not True"),
-        ([None], "an array holds numbers, not None"),
+        ([None], "an array holds numbers, not nothing"),
         ([10**400], "an array holds numbers of float64; this one is too large"),
     ],
 )

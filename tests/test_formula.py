@@ -47,9 +47,25 @@ EQUAL_TO_NUMPY = [
     "logaddexp(0, X) + log1p(abs(X)) + expm1(X)",
     "sign(X) * ones_like(X) + zeros_like(X)",
     "(n * N) / (M - 1) + X",
-    "X != X",
     "+X",
+    "(X > 0) * X",
 ]
+
+# Comparisons give 1.0 and 0.0, and whole numbers count as floats: no formula wraps or raises.
+AS_FLOATS = {
+    "((X > 0) - (X < 0)) + 0 * X": np.sign(ARRAYS["X"]),
+    "-(X > 0) + 0 * X": -1.0 * (ARRAYS["X"] > 0),
+    "square(n)**-1 * X": ARRAYS["X"] / 64,
+    "reciprocal(n) * X": ARRAYS["X"] / 8,
+    "square(2**32) * X": ARRAYS["X"] * 2.0**64,
+    "maximum(2**63, -1) * X": ARRAYS["X"] * 2.0**63,
+    "sigmoid(X > 0)": np.where(ARRAYS["X"] > 0, 1 / (1 + np.exp(-1)), 0.5),
+}
+
+
+@pytest.mark.parametrize("text", AS_FLOATS)
+def test_every_number_is_a_float(text: str) -> None:
+    np.testing.assert_allclose(evaluate(text), AS_FLOATS[text], rtol=1e-15)
 
 
 @pytest.mark.parametrize("text", EQUAL_TO_NUMPY)
@@ -102,6 +118,11 @@ REFUSED = {
     "True": "True is not a real number",
     "__import__('os')": "unknown function '__import__'",
     "(lambda: 0)()": "is not allowed in a formula",
+    "X) + (W": "this is not a formula",
+    "X # + 1": "a formula has no comments",
+    "sum(X, 0, axis=1)": "an argument is given twice",
+    "+".join(["ones(2**24)"] * 9): "at most 134,217,728 are allowed",
+    "+".join(["sum(ones(2**9, 2**9) @ ones(2**9, 2**9))"] * 20): "multiplications; too many",
     "exp": "'exp' is a function; call it: exp(…)",
     "X(1)": "'X' is not a function",
     "exp(X, W)": "wrong number of arguments; write exp(x)",

@@ -24,7 +24,7 @@ ROOMS = {
     "formula": {"errors"},
     "arrays": {"errors"},
     "numeric": set(),
-    "layer": {"arrays", "forms", "formula", "losses", "problem"},
+    "layer": {"arrays", "errors", "forms", "formula", "losses", "problem"},
     "purity": {"errors", "problem"},
     "verdict": {"errors", "numeric", "problem", "result"},
     "checking": {"numeric", "options", "problem", "purity", "result", "verdict"},

@@ -26,11 +26,12 @@ from gradcheck_cli.errors import (
 )
 from gradcheck_cli.forms import FORMS, Form
 from gradcheck_cli.formula import parse
+from gradcheck_cli.formula.checker import shortened
 from gradcheck_cli.layer import Layer
 from gradcheck_cli.losses import LOSSES, Loss
 from gradcheck_cli.options import Numeric, Tolerance
 
-MAX_MEMORY = 4 * 2**30  # bytes of all arrays of a check; a check holds a few copies of them
+MAX_MEMORY = 4 * 2**30  # bytes of a check
 ARRAY_FILES = (".npy", ".csv")
 
 
@@ -184,7 +185,7 @@ class _LayerBuilder:
     def read_array_shape(self, name: str, node: Node) -> None:
         symbols = self.symbols[name]
         if not isinstance(node.value, list) or len(node.value) != len(symbols):
-            got = node.plain() if isinstance(node.value, list) else shown(node)
+            got = shortened(str(node.plain())) if isinstance(node.value, list) else shown(node)
             message = f"'{name}' must be a list of two sizes, {'×'.join(symbols)}, got {got}"
             if isinstance(node.value, list) and len(node.value) == 1 and "1" in symbols:
                 size = node.value[0].plain()
@@ -240,10 +241,10 @@ class _LayerBuilder:
         if need <= MAX_MEMORY:
             return True
         mark = self.node.keys.get("shapes", self.node.mark)
-        what = "their Jacobians" if layer.jacobian else "their arrays"
+        what = "checking their Jacobians" if layer.jacobian else "checking them"
         self.find(
             mark,
-            f"sizes {_listed(layer.sizes)} are too large for memory: {what} take "
+            f"sizes {_listed(layer.sizes)} are too large for memory: {what} takes "
             f"{_gigabytes(need)}; at most {_gigabytes(MAX_MEMORY)} are allowed",
         )
         return False

@@ -78,13 +78,26 @@ def _texts(paths: Iterable[str], note: Note) -> Iterable[tuple[str, str | Callab
     for name in paths:
         path = Path(name)
         if name == STDIN:
-            yield STDIN, lambda: decode(sys.stdin.buffer.read(MAX_BYTES + 1), STDIN)
+            yield STDIN, _read_stdin
+        elif not name or not _exists(path):
+            raise UsageError(f"no such file or directory: '{name}'")
         elif path.is_dir():
             yield from _in_directory(path, note)
-        elif path.exists():
-            yield name, lambda path=path: _read(path)  # type: ignore[misc]
         else:
-            raise UsageError(f"no such file or directory: '{name}'")
+            yield name, lambda path=path: _read(path)  # type: ignore[misc]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UsageError(f"cannot read '{path}': {error.strerror or error}") from error
+
+
+def _read_stdin() -> str:
+    if sys.stdin is None:
+        raise UsageError("stdin is closed; there is no config to read")
+    return decode(sys.stdin.buffer.read(MAX_BYTES + 1), STDIN)
 
 
 def _in_directory(folder: Path, note: Note) -> Iterable[tuple[str, Callable[[], str]]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gradcheck_cli.errors import FormulaError
+from gradcheck_cli.errors import FormulaError, ForwardError
 from gradcheck_cli.formula.checker import Checker, Evaluate, Product, Shape
 from gradcheck_cli.formula.functions import FUNCTIONS
 
@@ -35,11 +35,17 @@ class Formula:
     evaluate: Evaluate
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
-        """Evaluate on `values`; floating-point warnings are for the verdict, not for stderr."""
+        """Evaluate on `values`; floating-point warnings are for the verdict, not for stderr.
+
+        Raises ForwardError where numpy refuses what the checks let through.
+        """
         import numpy as np
 
-        with np.errstate(all="ignore"):
-            return self.evaluate(values)
+        try:
+            with np.errstate(all="ignore"):
+                return self.evaluate(values)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise ForwardError(f"'{self.text}' cannot be evaluated: {error}") from error
 
 
 def parse(text: str, names: Mapping[str, Shape | int]) -> Formula:
@@ -55,13 +61,15 @@ def parse(text: str, names: Mapping[str, Shape | int]) -> Formula:
     if "ᵀ" in text:
         message = "write .T for ᵀ and @ for a product, as in X.T @ delta"
         raise FormulaError(message, text.index("ᵀ"))
-    source = text.strip()
+    if "#" in text:
+        raise FormulaError("a formula has no comments; '#' is not allowed", text.index("#"))
+    # On one line, where Python ends a statement at no line break.
+    source = text.strip().translate(dict.fromkeys(map(ord, "\r\n\x0b\x0c\x85\u2028\u2029"), " "))
     shift = len(text) - len(text.lstrip())
     if not source:
         raise FormulaError("the formula is empty; write one, such as 'X.T @ delta'")
-    # Parentheses let the formula span lines; the offset is taken back below.
     try:
-        tree = ast.parse(f"({source}\n)", mode="eval").body
+        tree = ast.parse(source, mode="eval").body
     except SyntaxError as error:
         raise FormulaError(_syntax_sentence(error), shift + _place(error, source)) from error
     except (RecursionError, MemoryError, ValueError, OverflowError) as error:
@@ -81,14 +89,8 @@ def _syntax_sentence(error: SyntaxError) -> str:
 
 
 def _place(error: SyntaxError, source: str) -> int:
-    """Where in the formula Python's parser stopped; its last character where that is unknown."""
-    lines = source.splitlines()
-    line = (error.lineno or 1) - 1
-    if line >= len(lines):
-        return len(source) - 1
-    opened = 1 if line == 0 else 0  # by the parenthesis around the formula
-    before = sum(len(above) + 1 for above in lines[:line])
-    return max(0, min(before + (error.offset or 1) - 1 - opened, len(source) - 1))
+    """Where in the formula Python's parser stopped."""
+    return max(0, min((error.offset or 1) - 1, len(source) - 1))
 
 
 def _check_depth(tree: ast.AST) -> None:

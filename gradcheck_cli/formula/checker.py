@@ -18,8 +18,8 @@ Shape = tuple[int, ...]
 Scalar = int | float
 Evaluate = Callable[[Mapping[str, Any]], Any]
 
-MAX_ELEMENTS = 2**27  # of any intermediate array: 1 GiB of float64
-MAX_WORK = 2**33  # multiplications of one product or einsum: some seconds of one core
+MAX_ELEMENTS = 2**27  # of all intermediate arrays together: 1 GiB of float64
+MAX_WORK = 2**31  # multiplications of all products: about a second of one core
 MAX_AXES = 16  # numpy allows 64; nothing here needs more
 MAX_NUMBER = 2**63  # whole numbers stay machine-sized, so 9**9**9 ends at once
 
@@ -84,6 +84,11 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
+def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """A comparison that gives 1.0 and 0.0, which arithmetic goes on with."""
+    return lambda left, right: compare(left, right) * 1.0
+
+
 class Checker:
     """Walks a formula once: every node becomes a `Term`, or the formula is refused."""
 
@@ -99,20 +104,18 @@ class Checker:
         self.names = names
         self.functions = functions
         self.products: list[Product] = []
+        self.elements = 0
+        self.work = 0
 
     def refuse(self, node: ast.AST, message: str) -> FormulaError:
-        """The error, at the node's place (in the first line; later lines are found by their
-        own start, which is enough for the caret)."""
+        """The error, at the node's place in the formula."""
         offset, length = 0, 1
         if isinstance(node, ast.expr):
-            lines = self.source.splitlines()
-            before = sum(len(line) + 1 for line in lines[: node.lineno - 1])
-            column = node.col_offset - (1 if node.lineno == 1 else 0)
             # ast counts bytes of UTF-8; the caret counts characters.
-            prefix = lines[node.lineno - 1].encode()[:column] if node.lineno <= len(lines) else b""
-            offset = before + len(prefix.decode(errors="ignore"))
-            segment = ast.get_source_segment(f"({self.source}\n)", node)
-            length = len(segment or " ")
+            before = self.source.encode()[: node.col_offset]
+            upto = self.source.encode()[: node.end_col_offset]
+            offset = len(before.decode(errors="ignore"))
+            length = len(upto.decode(errors="ignore")) - offset
         return FormulaError(message, offset + self.shift, length)
 
     def term(self, node: ast.expr) -> Term:
@@ -142,7 +145,7 @@ class Checker:
                 type(compare) in _COMPARISONS
             ):
                 pair = self.term(left), self.term(right)
-                return self.elementwise(node, _COMPARISONS[type(compare)], pair)
+                return self.elementwise(node, _compared(_COMPARISONS[type(compare)]), pair)
             case ast.Call(func=ast.Name(id=name)):
                 return self._call(node, name)
             case ast.Call(func=ast.Attribute(value=inner, attr=method)):
@@ -170,7 +173,8 @@ class Checker:
             raise self.refuse(node, "the number is too large for float64")
         if abs(value) > MAX_NUMBER and isinstance(value, int):
             raise self.refuse(node, "the whole number is too large; at most 2**63 is allowed")
-        return Term((), lambda _: value, value)
+        # In arrays every number is a float: whole ones wrap around and have no negative powers.
+        return Term((), lambda _: float(value), value)
 
     def _name(self, node: ast.expr, name: str) -> Term:
         if name not in self.names:
@@ -185,7 +189,7 @@ class Checker:
             raise self.refuse(node, f"unknown name '{name}'{shown}")
         value = self.names[name]
         if isinstance(value, int):
-            return Term((), lambda _: value, value)
+            return self._number(node, value)
         return Term(value, operator.itemgetter(name))
 
     def transposed(self, node: ast.expr, inner: Term) -> Term:
@@ -297,10 +301,17 @@ class Checker:
                 f"'{shortened(ast.unparse(node))}' makes an array of {shown_shape(shape)}; at most "
                 f"{MAX_ELEMENTS:,} entries are allowed",
             )
-        if work > MAX_WORK:
+        self.elements += math.prod(shape)
+        self.work += work
+        if self.elements > MAX_ELEMENTS:
             raise self.refuse(
-                node, f"'{shortened(ast.unparse(node))}' takes {work:.0e} multiplications; too many"
+                node,
+                f"the arrays of the formula have {self.elements:,} entries together; at most "
+                f"{MAX_ELEMENTS:,} are allowed",
             )
+        if self.work > MAX_WORK:
+            message = f"the products of the formula take {self.work:.0e} multiplications; too many"
+            raise self.refuse(node, message)
         return shape
 
     def _call(self, node: ast.Call, name: str) -> Term:
@@ -317,6 +328,9 @@ class Checker:
             isinstance(argument, ast.Starred) for argument in node.args
         ):
             raise self.refuse(node, f"wrong number of arguments; write {function.usage}")
+        named = [keyword.arg for keyword in node.keywords]
+        if len(set(named)) != len(named) or (len(node.args) > 1 and "axis" in named):
+            raise self.refuse(node, f"an argument is given twice; write {function.usage}")
         for keyword in node.keywords:
             if keyword.arg not in function.keywords:
                 unknown = f"'{keyword.arg}'" if keyword.arg else "'**'"
