@@ -99,6 +99,7 @@ def numeric_gradient(
         best = Best.joined(parts)
         if step is None:
             _refine(differences, best)
+            _doubt_zeros(differences, best)
         outputs = () if cotangent is not None else differences.outputs
         return _gradient(best, (*outputs, *x.shape), differences.evaluations)
 
@@ -265,6 +266,15 @@ def _refine(differences: _Differences, best: Best) -> None:
     for entries in differences.chunks(best.noisy(UNRESOLVED)):
         first = WIDER * FIRST_STEP * differences.scale[entries]
         best.refine(entries, _ladder(differences, entries, first, WIDER_LEVELS))
+
+
+def _doubt_zeros(differences: _Differences, best: Best) -> None:
+    """Ask far away what the rounding of a saturated unit may hide where nothing is seen to move."""
+    for entries in differences.chunks(np.flatnonzero(np.any(best.value[0] == 0, axis=1))):
+        far = LEAP * FIRST_STEP * differences.scale[entries]
+        floor = DEVIATIONS * differences.rung(entries, far).floor
+        floor = np.where(np.isfinite(floor), floor, 0.0)
+        best.floor[entries] = np.maximum(best.floor[entries], floor)
 
 
 def _ladder(
