@@ -30,6 +30,8 @@ WIDER, WIDER_LEVELS = 32.0, 7
 LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
 # How many deviations of noise an uncertainty holds; the deviation itself is only an estimate.
 DEVIATIONS = 6.0
+# Another step must promise to divide the uncertainty by this much.
+WORTH = 2.0
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
 # away; the other share is there because one difference can be small by chance.
 SHORTER = (0.5, 0.7)
@@ -249,7 +251,8 @@ class _Differences:
 def _measured(differences: _Differences, entries: NDArray[np.intp], step: float | None) -> Best:
     if step is not None:
         return _fixed(differences, entries, np.full(len(entries), step))
-    best = _ladder(differences, entries, FIRST_STEP * differences.scale[entries], MAX_LEVELS)
+    scale = differences.noise.reach * differences.scale[entries]
+    best = _ladder(differences, entries, FIRST_STEP * scale, MAX_LEVELS)
     still = np.arange(len(entries))
     for leap in range(1, LEAPS):
         still = still[best.unmoved(still)]
@@ -262,7 +265,9 @@ def _measured(differences: _Differences, entries: NDArray[np.intp], step: float 
 
 
 def _refine(differences: _Differences, best: Best) -> None:
-    """Try larger steps for the entries that noise leaves unresolved."""
+    """Try larger steps for the entries that noise leaves unresolved, if the outputs are smooth."""
+    if differences.noise.reach < 1:
+        return
     for entries in differences.chunks(best.noisy(UNRESOLVED)):
         first = WIDER * FIRST_STEP * differences.scale[entries]
         best.refine(entries, _ladder(differences, entries, first, WIDER_LEVELS))
@@ -296,7 +301,7 @@ def _ladder(
         going = step > 0
         if rungs.ready:
             best.offer(rows, rungs.best_cells(step))
-            going &= best.can_gain(rows, RATIO * noise)
+            going &= best.can_gain(rows, WORTH * RATIO * noise)
         rows, entries = rows[going], entries[going]
         if not len(rows):
             break

@@ -18,8 +18,6 @@ from gradcheck_cli.numeric.noise import Float
 RATIO = 3.0**0.5
 MIN_LEVELS = 3  # two agreeing quotients can be chance, three with their extrapolations hardly
 COLUMNS = 6  # of Neville's tables; later columns gain nothing over the noise
-# Of an uncertainty that is mostly noise and holds six deviations of it, two or three.
-CERTAIN = 0.4
 # Of a spread: the best of many cells has a small one partly by chance.
 SAFETY = 4.0
 QUIET = 0.3  # noise below this share of an uncertainty does not explain it
@@ -168,12 +166,12 @@ class Best:
     def offer(self, rows: NDArray[np.intp], cells: Float) -> None:
         """Take new cells of a smaller step where they are less uncertain, or more to be believed.
 
-        Quotients that agree at large steps can agree by chance. Of two values that contradict
-        each other, the one of the smaller steps is right; and only noise can make a smaller step
+        Quotients that agree at large steps can agree by chance. A value that lies outside the
+        uncertainty of the one of larger steps refutes it; and only noise can make a smaller step
         worse than a larger one, so where noise is small, its uncertainty is the true one.
         """
         mine = self.cells[:, :, rows]
-        contradict = np.abs(cells[0] - mine[0]) > CERTAIN * cells[1] + mine[1]
+        contradict = np.abs(cells[0] - mine[0]) > mine[1]
         quiet = cells[2] < QUIET * mine[1]
         better = (cells[1] < mine[1]) | contradict | quiet
         self.cells[:, :, rows] = np.where(better, cells, mine)

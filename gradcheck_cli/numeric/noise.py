@@ -22,8 +22,10 @@ ORDERS = (5, 6, 7)  # of differences: smooth parts are gone, some samples are le
 # Spacings of the points in units of the scale of x. What scatters at all of them is noise; what is
 # smooth at one is not. A function that rounds to few digits is flat at the finer ones.
 SPACINGS = (1e-9, 1e-6, 1e-3)
+ROUGH = 1e3  # over the variance at a finer spacing: more than noise differs between two
+SCATTERED = 0.1  # of the whole variance of the points: they are not on a curve
 FLAT = 0.25  # a share of equal neighbours that chance does not give
-HOPELESS = 0.05  # noise over the values themselves: there is no curve to differentiate
+HOPELESS = 3e-3  # noise over the values around: there is no curve to differentiate
 GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
 AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
 # The last rounding of a value: uniform within half a unit of eps|f|, hence its deviation.
@@ -35,13 +37,15 @@ class Noise:
     """The noise of every output, as a deviation; arrays of the outputs' shape.
 
     near: at x; center: the outputs there. away: some steps away from x; growth: that over the
-    root of how far the outputs have moved. evaluations: of the function, in all.
+    root of how far the outputs have moved. reach: how far, in units of the scale of x, all outputs
+    are smooth curves; 1 where nothing speaks against it. evaluations: of the function, in all.
     """
 
     near: Float
     center: Float
     away: Float
     growth: Float
+    reach: float
     evaluations: int
 
     def flat(self) -> Noise:
@@ -51,6 +55,7 @@ class Noise:
             self.center.ravel(),
             self.away.ravel(),
             self.growth.ravel(),
+            self.reach,
             self.evaluations,
         )
 
@@ -77,14 +82,17 @@ def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     here = _values(evaluate, np.stack([x] * LINES), scale, random)
     there = _values(evaluate, (x + moves).astype(x.dtype), scale, random)
     center = here[0, POINTS // 2, 0]
-    near = np.sqrt(np.mean(_variances(here), axis=0))
+    by_spacing = _variances(here)
+    near = np.sqrt(np.mean(_smallest(by_spacing), axis=0))
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
     rounding = ROUNDING * np.finfo(x.dtype).eps * size
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
-    largest = np.max(np.abs(np.where(np.isfinite(here), here, 0.0)), axis=(0, 1, 2))
+    around = np.concatenate([here, there])
+    largest = np.max(np.abs(np.where(np.isfinite(around), around, 0.0)), axis=(0, 1, 2))
     near = np.where(near > HOPELESS * largest, np.inf, near)
-    away, growth = _away(_variances(there), np.abs(there[0, POINTS // 2] - center))
-    return Noise(near, center, away, growth, 2 * len(SPACINGS) * POINTS * LINES)
+    away, growth = _away(_smallest(_variances(there)), np.abs(there[0, POINTS // 2] - center))
+    reach = _reach(by_spacing, np.var(here, axis=1))
+    return Noise(near, center, away, growth, reach, 2 * len(SPACINGS) * POINTS * LINES)
 
 
 def _values(
@@ -103,10 +111,10 @@ def _values(
 
 
 def _variances(values: Float) -> Float:
-    """The variance about a smooth curve of every output on every line, (LINES, *outputs).
+    """The variance about a smooth curve of every output on every line; inf where it is flat.
 
-    Of the orders of differences, the smallest: what is left of a smooth part only adds to the
-    lower ones. Of the spacings, the smallest that is not flat.
+    (SPACINGS, LINES, *outputs). Of the orders of differences, the smallest: what is left of a
+    smooth part only adds to the lower ones.
     """
     # A k-th difference of independent noise has binom(2k, k) times its variance.
     by_order = [
@@ -115,11 +123,31 @@ def _variances(values: Float) -> Float:
     ]
     variances = np.min(by_order, axis=0)
     flat = np.mean(np.diff(values, axis=1) == 0, axis=(1, 2), keepdims=True)[:, 0] > FLAT
-    rough = np.where(flat, np.inf, variances)
-    smallest = np.min(rough, axis=0)
     # Flat everywhere: a constant, or one that jumps somewhere.
-    found: Float = np.where(np.isinf(smallest), np.max(variances, axis=0), smallest)
-    return found
+    flat &= ~np.all(flat, axis=0)
+    return np.where(flat, np.inf, variances)
+
+
+def _smallest(variances: Float) -> Float:
+    """Of the spacings, the smallest: noise scatters at all of them."""
+    smallest: Float = np.min(variances, axis=0)
+    return smallest
+
+
+def _reach(variances: Float, spreads: Float) -> float:
+    """The largest spacing at which no output scatters far more than at a finer one.
+
+    What scatters about as much as it varies is an oscillation, if it does not at finer spacings.
+    """
+    pooled, spread = np.mean(variances, axis=1), np.mean(spreads, axis=1)
+    reach = 1.0
+    for coarse in range(len(SPACINGS) - 1, 0, -1):
+        finer = np.min(pooled[:coarse], axis=0)
+        rough = (pooled[coarse] > ROUGH * finer) & (pooled[coarse] > SCATTERED * spread[coarse])
+        if not np.any(rough & np.isfinite(pooled[coarse])):
+            break
+        reach = SPACINGS[coarse]
+    return reach
 
 
 def _away(variances: Float, moves: Float) -> tuple[Float, Float]:
