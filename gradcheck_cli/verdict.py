@@ -21,6 +21,7 @@ Float = NDArray[np.float64]
 # The uncertainty of the numeric side does the work of a tolerance; rtol is left for the rounding
 # of the analytic side: thousands of ulps of its own type.
 DEFAULT_RTOL = {"float64": 1e-9, "float32": 1e-3}
+NOISY = 0.1  # the share of noise in an uncertainty from which noise is what is told of it
 # A pass needs two thirds of the digits that rtol asks for; with fewer, rtol would mean nothing.
 DIGITS_NEEDED = 2 / 3
 # An error of this size, relative to the largest entry, is what computing in float32 leaves.
@@ -203,7 +204,7 @@ def _unresolved(found: _Comparison, resolution: float) -> str:
         f"nothing wrong was seen, but the numeric gradient is only known to {resolution:.1e} of "
         f"its largest entry, too little for rtol {found.rtol:.0e}: "
     )
-    if noise >= uncertainty / 2:
+    if noise >= NOISY * uncertainty:
         step = float(found.numeric.step[index])
         return seen + (
             f"the forward is noisy, which over the step {step:.1e} makes {noise:.1e} at {where}; "

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.ladder import RATIO, Best, Rung, Rungs
+from gradcheck_cli.numeric.ladder import RATIO, TABLES, Best, Rung, Rungs
 from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, function_noise
 from gradcheck_cli.numeric.schemes import STENCILS, Stencil
 
@@ -29,9 +29,9 @@ WIDER, WIDER_LEVELS = 32.0, 7
 # first step grows by leaps until they do.
 LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
 # How many deviations of noise an uncertainty holds; the deviation itself is only an estimate.
-DEVIATIONS = 6.0
+DEVIATIONS = 5.0
 # Another step must promise to divide the uncertainty by this much.
-WORTH = 2.0
+WORTH = 1.4
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
 # away; the other share is there because one difference can be small by chance.
 SHORTER = (0.5, 0.7)
@@ -196,19 +196,21 @@ class _Differences:
         self.evaluations += 2 * count
         outputs = outputs.reshape(2 * count, -1).astype(np.float64, copy=False)
         above, below = outputs[:count], outputs[count:]
-        changes = np.stack([above - below, above - self.center, self.center - below])
-        widths = np.stack([above_x - below_x.astype(np.float64), above_x - here, here - below_x])
+        changes = np.empty((TABLES, *above.shape))
+        changes[0], changes[1], changes[2] = above - below, above - self.center, self.center - below
+        widths = np.empty((TABLES, count))
+        widths[1], widths[2] = above_x - here, here - below_x
+        widths[0] = above_x - below_x.astype(np.float64)
         move = np.maximum(np.abs(changes[1]), np.abs(changes[2]))
+        slope = self._weighed(move)
+        floor = np.zeros_like(slope)
         if moved is None:
             moved = move != 0  # where it left its domain, too
+            floor = self._floor(slope, moved, step / self.scale[entries])
         # An output rounds at the size it has here, which may be far from the size it has at x.
         rounding = self.rounding * np.maximum(np.abs(above), np.abs(below))
         noise = np.where(moved, np.maximum(self.noise.at(move), rounding), 0.0)
         value, deviation = self._contracted(changes, noise)
-        slope = self._weighed(move)
-        # What moves little here may have been hidden by the rounding of what moved at this step.
-        hidden = 2 * self.rounding * slope * np.maximum(step / self.scale[entries], 1.0)[:, None]
-        floor = hidden + self._unseen(moved)
         return Rung(
             value / widths[..., None],
             deviation / widths[..., None],
@@ -217,12 +219,16 @@ class _Differences:
             moved,
         )
 
-    def _unseen(self, moved: NDArray[np.bool_]) -> Float:
-        """What outputs may have changed by without a trace: by the noise around x, where an entry
-        moves them; by a rounding of all of them, where it moves none."""
+    def _floor(self, slope: Float, moved: NDArray[np.bool_], share: Float) -> Float:
+        """What outputs may change by without a trace at smaller steps.
+
+        By a rounding of what moved at this one, a share of the scale; and by the noise around x
+        where an entry moves them, or by a rounding of all of them where it moves none.
+        """
+        hidden = 2 * self.rounding * slope * np.maximum(share, 1.0)[:, None]
         around = self._weighed(np.where(moved, self.noise.away, 0.0))
         rounding = self._weighed(np.abs(self.rounding * self.center)[None])
-        return np.where(np.any(moved, axis=1, keepdims=True), around, rounding)
+        return hidden + np.where(np.any(moved, axis=1, keepdims=True), around, rounding)
 
     def _weighed(self, sizes: Float) -> Float:
         """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""

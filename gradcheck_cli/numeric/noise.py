@@ -25,7 +25,7 @@ SPACINGS = (1e-9, 1e-6, 1e-3)
 ROUGH = 1e3  # over the variance at a finer spacing: more than noise differs between two
 SCATTERED = 0.1  # of the whole variance of the points: they are not on a curve
 FLAT = 0.25  # a share of equal neighbours that chance does not give
-HOPELESS = 3e-3  # noise over the values around: there is no curve to differentiate
+HOPELESS = 1e-3  # noise over the values around: there is no curve to differentiate
 GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
 AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
 # The last rounding of a value: uniform within half a unit of eps|f|, hence its deviation.
