@@ -55,6 +55,19 @@ def command() -> str:
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 
+def shell(line: str) -> Result:
+    """Runs a line of bash in which the first `gradcheck` is the installed command."""
+    return subprocess.run(
+        ["bash", "-c", line.replace("gradcheck", command(), 1)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.fixture
 def gradcheck() -> Gradcheck:
     """Runs the installed command in a process of its own and returns what it did."""

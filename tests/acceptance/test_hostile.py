@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.cli import exit_code
-from tests.conftest import ROOT, Gradcheck, command, environment
+from tests.conftest import Gradcheck, command, environment, shell
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files and shells")
 
@@ -187,15 +187,7 @@ def test_paths_that_are_no_paths(gradcheck: Gradcheck) -> None:
     ],
 )
 def test_streams_that_fail_do_not_look_like_a_wrong_gradient(line: str) -> None:
-    done = subprocess.run(
-        ["bash", "-c", line.replace("gradcheck", command(), 1)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = shell(line)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "internal" not in done.stderr

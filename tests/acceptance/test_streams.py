@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Gradcheck, command, environment
+from tests.conftest import Gradcheck, shell
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 WRONG = "form: XW\nshapes: {n: 8, N: 5, M: 3}\nbackward: {W: X.T @ delta / n}\n"
-
-
-def shell(line: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", "-c", line.replace("gradcheck", command(), 1)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @unix

@@ -18,7 +18,7 @@ def relu(x: Any) -> Any:
 
 
 def judged(
-    function: Callable[[Float], Any], x: list[float], claimed: Callable[[Float], Any]
+    function: Callable[[Any], Any], x: list[float], claimed: Callable[[Any], Any]
 ) -> CheckResult:
     """The check of Σ function(x), with a claimed derivative."""
     points = np.array(x)
