@@ -152,7 +152,8 @@ def compare(
         uncertainty=largest(numeric.uncertainty),
         resolution=found.over_largest(numeric.uncertainty),
         bound=found.over_largest(found.error + numeric.uncertainty),
-        step=float(np.median(numeric.step)),
+        # Not np.median, which imports numpy.ma.
+        step=float(np.sort(numeric.step, axis=None)[numeric.step.size // 2]),
         worst=_entry(np.unravel_index(flat, found.analytic.shape), found),
         notes=_notes(found),
     )
