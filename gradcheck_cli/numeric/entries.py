@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.ladder import RATIO, TABLES, Best, Rung, Rungs
-from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, function_noise
-from gradcheck_cli.numeric.schemes import STENCILS, Stencil
+from gradcheck_cli.numeric.differences import Differences, entry_scale
+from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
+from gradcheck_cli.numeric.noise import Evaluate, Float
+from gradcheck_cli.numeric.schemes import STENCILS
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
@@ -35,12 +36,7 @@ WORTH = 1.4
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
 # away; the other share is there because one difference can be small by chance.
 SHORTER = (0.5, 0.7)
-SAFETY = 3.0
-# Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their
-# tables stay small and progress is told now and then.
-LEAST_CHUNK = 64
-MAX_CELLS, MAX_MASK = 2**16, 2**22
-BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
+FIXED_SAFETY = 3.0
 
 
 Progress = Callable[[int], None]
@@ -92,7 +88,7 @@ def numeric_gradient(
     """
     with np.errstate(all="ignore"):
         scale = entry_scale(x)
-        differences = _Differences(evaluate, x, scale, cotangent, STENCILS[order or 2])
+        differences = Differences(evaluate, x, scale, cotangent, STENCILS[order or 2])
         parts = []
         for entries in differences.chunks():
             parts.append(_measured(differences, entries, step))
@@ -106,155 +102,8 @@ def numeric_gradient(
         return _gradient(best, (*outputs, *x.shape), differences.evaluations)
 
 
-def entry_scale(x: NDArray[Any]) -> Float:
-    """The scale of every entry: its own size, or the tensor's root mean square if that is more."""
-    size = np.abs(x.astype(np.float64))
-    peak = float(np.max(size, initial=0.0))
-    if peak == 0.0:
-        return np.ones(x.shape)
-    typical = peak * float(np.sqrt(np.mean((size / peak) ** 2)))
-    scale: Float = np.maximum(size, typical)
-    return scale
-
-
-class _Differences:
-    """Evaluates the forward around x and contracts differences of outputs with the cotangent."""
-
-    def __init__(
-        self,
-        evaluate: Evaluate,
-        x: NDArray[Any],
-        scale: Float,
-        cotangent: Float | None,
-        stencil: Stencil,
-    ) -> None:
-        self.evaluate = evaluate
-        self.x = x
-        self.scale = scale.ravel()
-        self.stencil = stencil
-        self.cotangent = None if cotangent is None else cotangent.ravel()
-        noise = function_noise(evaluate, x, scale)
-        self.outputs: tuple[int, ...] = noise.center.shape
-        self.evaluations = noise.evaluations
-        self.noise = noise.flat()
-        self.center = self.noise.center
-        self.rounding = ROUNDING * float(np.finfo(x.dtype).eps)
-        point_bytes = 8 * (x.size + self.center.size)
-        self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
-
-    def chunks(self, entries: NDArray[np.intp] | None = None) -> list[NDArray[np.intp]]:
-        """All entries, or these, in parts that climb the ladder together."""
-        if entries is None:
-            entries = np.arange(self.x.size)
-        cotangents = self.center.size if self.cotangent is None else 1
-        size = max(self.block, LEAST_CHUNK)
-        size = max(1, min(size, MAX_CELLS // cotangents, MAX_MASK // self.center.size))
-        return [entries[start : start + size] for start in range(0, len(entries), size)]
-
-    def rung(
-        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None = None
-    ) -> Rung:
-        """The quotients of every entry (a flat index of x) at its own step.
-
-        moved: which outputs an entry is known to move; by default those that it moves here.
-        """
-        parts = []
-        for start in range(0, len(entries), self.block):
-            part = slice(start, start + self.block)
-            known = None if moved is None else moved[part]
-            parts.append(self._stencil(entries[part], step[part], known))
-        return parts[0] if len(parts) == 1 else Rung.concatenated(parts)
-
-    def _stencil(
-        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
-    ) -> Rung:
-        """The stencil's weighted mean of central quotients; the sides are those of one step."""
-        first = self._pair(entries, step, moved)
-        if len(self.stencil.offsets) == 1:
-            return first
-        weights = [float(weight) for weight in self.stencil.weights]
-        value, noise = weights[0] * first.value[0], abs(weights[0]) * first.noise[0]
-        for offset, weight in zip(self.stencil.offsets[1:], weights[1:], strict=True):
-            pair = self._pair(entries, step * offset, first.moved)
-            value = value + weight * pair.value[0]
-            noise = noise + abs(weight) * pair.noise[0]
-        first.value[0], first.noise[0] = value, noise
-        return first
-
-    def _pair(
-        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
-    ) -> Rung:
-        """Quotients of one point on each side, each over the step that was really taken."""
-        count = len(entries)
-        rows = np.arange(count)
-        points = np.repeat(self.x.reshape(1, -1), 2 * count, axis=0)
-        here = points[rows, entries].astype(np.float64)
-        points[rows, entries] += step.astype(self.x.dtype)
-        points[rows + count, entries] -= step.astype(self.x.dtype)
-        above_x, below_x = points[rows, entries], points[rows + count, entries]
-        outputs = np.asarray(self.evaluate(points.reshape(2 * count, *self.x.shape)))
-        self.evaluations += 2 * count
-        outputs = outputs.reshape(2 * count, -1).astype(np.float64, copy=False)
-        above, below = outputs[:count], outputs[count:]
-        changes = np.empty((TABLES, *above.shape))
-        changes[0], changes[1], changes[2] = above - below, above - self.center, self.center - below
-        widths = np.empty((TABLES, count))
-        widths[1], widths[2] = above_x - here, here - below_x
-        widths[0] = above_x - below_x.astype(np.float64)
-        move = np.maximum(np.abs(changes[1]), np.abs(changes[2]))
-        slope = self._weighed(move)
-        floor = np.zeros_like(slope)
-        if moved is None:
-            moved = move != 0  # where it left its domain, too
-            floor = self._floor(slope, moved, step / self.scale[entries])
-        # An output rounds at the size it has here, which may be far from the size it has at x.
-        rounding = self.rounding * np.maximum(np.abs(above), np.abs(below))
-        noise = np.where(moved, np.maximum(self.noise.at(move), rounding), 0.0)
-        value, deviation = self._contracted(changes, noise)
-        return Rung(
-            value / widths[..., None],
-            deviation / widths[..., None],
-            slope / step[:, None],
-            floor / step[:, None],
-            moved,
-        )
-
-    def _floor(self, slope: Float, moved: NDArray[np.bool_], share: Float) -> Float:
-        """What outputs may change by without a trace at smaller steps.
-
-        By a rounding of what moved at this one, a share of the scale; and by the noise around x
-        where an entry moves them, or by a rounding of all of them where it moves none.
-        """
-        hidden = 2 * self.rounding * slope * np.maximum(share, 1.0)[:, None]
-        around = self._weighed(np.where(moved, self.noise.away, 0.0))
-        rounding = self._weighed(np.abs(self.rounding * self.center)[None])
-        return hidden + np.where(np.any(moved, axis=1, keepdims=True), around, rounding)
-
-    def _weighed(self, sizes: Float) -> Float:
-        """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""
-        if self.cotangent is None:
-            return sizes
-        return np.asarray(sizes @ np.abs(self.cotangent))[:, None]
-
-    def _contracted(self, changes: Float, noise: Float) -> tuple[Float, Float]:
-        """Σ c·change and the deviation of its noise, which is independent in every output."""
-        if self.cotangent is None:
-            return changes, np.sqrt(2.0) * noise
-        weighted = np.abs(self.cotangent) * noise
-        # Scaled, because squares of 1e200 overflow.
-        peak = np.max(weighted, axis=1, keepdims=True, initial=0.0)
-        scaled = weighted / np.where(peak > 0, peak, 1.0)
-        deviation = peak * np.sqrt(2.0 * np.sum(scaled * scaled, axis=1, keepdims=True))
-        return (changes @ self.cotangent)[..., None], deviation
-
-    def exact(self, entries: NDArray[np.intp], step: Float) -> Float:
-        """Steps rounded so that x + step and x − step are representable and symmetric."""
-        size = np.abs(self.x.ravel()[entries])
-        rounded: Float = ((size + step.astype(self.x.dtype)) - size).astype(np.float64)
-        return rounded
-
-
-def _measured(differences: _Differences, entries: NDArray[np.intp], step: float | None) -> Best:
+def _measured(differences: Differences, entries: NDArray[np.intp], step: float | None) -> Best:
+    """Some entries at the step asked for, or by a ladder from a step that moves the outputs."""
     if step is not None:
         return _fixed(differences, entries, np.full(len(entries), step))
     scale = differences.noise.reach * differences.scale[entries]
@@ -270,7 +119,7 @@ def _measured(differences: _Differences, entries: NDArray[np.intp], step: float 
     return best
 
 
-def _refine(differences: _Differences, best: Best) -> None:
+def _refine(differences: Differences, best: Best) -> None:
     """Try larger steps for the entries that noise leaves unresolved, if the outputs are smooth."""
     if differences.noise.reach < 1:
         return
@@ -279,7 +128,7 @@ def _refine(differences: _Differences, best: Best) -> None:
         best.refine(entries, _ladder(differences, entries, first, WIDER_LEVELS))
 
 
-def _doubt_zeros(differences: _Differences, best: Best) -> None:
+def _doubt_zeros(differences: Differences, best: Best) -> None:
     """Ask far away what the rounding of a saturated unit may hide where nothing is seen to move."""
     for entries in differences.chunks(np.flatnonzero(np.any(best.value[0] == 0, axis=1))):
         far = LEAP * FIRST_STEP * differences.scale[entries]
@@ -288,9 +137,7 @@ def _doubt_zeros(differences: _Differences, best: Best) -> None:
         best.floor[entries] = np.maximum(best.floor[entries], floor)
 
 
-def _ladder(
-    differences: _Differences, entries: NDArray[np.intp], first: Float, levels: int
-) -> Best:
+def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, levels: int) -> Best:
     """Extrapolates quotients at shrinking steps, for many entries at once.
 
     Every entry keeps the cell with the smallest uncertainty, and leaves the ladder when noise
@@ -317,14 +164,14 @@ def _ladder(
     return best
 
 
-def _fixed(differences: _Differences, entries: NDArray[np.intp], step: Float) -> Best:
+def _fixed(differences: Differences, entries: NDArray[np.intp], step: Float) -> Best:
     """The quotients at one step; their truncation is judged by the quotients at shorter ones."""
     at = differences.rung(entries, step)
     noise = DEVIATIONS * at.noise
     uncertainty = noise.copy()
     for share in SHORTER:
         other = differences.rung(entries, step * share)
-        gap = SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
+        gap = FIXED_SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
         uncertainty = np.maximum(uncertainty, gap)
     best = Best(at.floor, at.slope, noise[0])
     uncertainty = np.where(np.isfinite(uncertainty), uncertainty, np.inf)

@@ -1,0 +1,169 @@
+"""Differences of a forward's outputs around a point, contracted with the cotangent.
+
+The forward is a function of arrays; nothing here knows what it computes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.ladder import TABLES, Rung
+from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, function_noise
+from gradcheck_cli.numeric.schemes import Stencil
+
+# Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their
+# tables stay small and progress is told now and then.
+LEAST_CHUNK = 64
+MAX_CELLS, MAX_MASK = 2**16, 2**22
+BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
+
+
+def entry_scale(x: NDArray[Any]) -> Float:
+    """The scale of every entry: its own size, or the tensor's root mean square if that is more."""
+    size = np.abs(x.astype(np.float64))
+    peak = float(np.max(size, initial=0.0))
+    if peak == 0.0:
+        return np.ones(x.shape)
+    typical = peak * float(np.sqrt(np.mean((size / peak) ** 2)))
+    scale: Float = np.maximum(size, typical)
+    return scale
+
+
+class Differences:
+    """Evaluates the forward around x and contracts differences of outputs with the cotangent."""
+
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        x: NDArray[Any],
+        scale: Float,
+        cotangent: Float | None,
+        stencil: Stencil,
+    ) -> None:
+        self.evaluate = evaluate
+        self.x = x
+        self.scale = scale.ravel()
+        self.stencil = stencil
+        self.cotangent = None if cotangent is None else cotangent.ravel()
+        noise = function_noise(evaluate, x, scale)
+        self.outputs: tuple[int, ...] = noise.center.shape
+        self.evaluations = noise.evaluations
+        self.noise = noise.flat()
+        self.center = self.noise.center
+        self.rounding = ROUNDING * float(np.finfo(x.dtype).eps)
+        point_bytes = 8 * (x.size + self.center.size)
+        self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
+
+    def chunks(self, entries: NDArray[np.intp] | None = None) -> list[NDArray[np.intp]]:
+        """All entries, or these, in parts that climb the ladder together."""
+        if entries is None:
+            entries = np.arange(self.x.size)
+        cotangents = self.center.size if self.cotangent is None else 1
+        size = max(self.block, LEAST_CHUNK)
+        size = max(1, min(size, MAX_CELLS // cotangents, MAX_MASK // self.center.size))
+        return [entries[start : start + size] for start in range(0, len(entries), size)]
+
+    def rung(
+        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None = None
+    ) -> Rung:
+        """The quotients of every entry (a flat index of x) at its own step.
+
+        moved: which outputs an entry is known to move; by default those that it moves here.
+        """
+        parts = []
+        for start in range(0, len(entries), self.block):
+            part = slice(start, start + self.block)
+            known = None if moved is None else moved[part]
+            parts.append(self._stencil(entries[part], step[part], known))
+        return parts[0] if len(parts) == 1 else Rung.concatenated(parts)
+
+    def _stencil(
+        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
+    ) -> Rung:
+        """The stencil's weighted mean of central quotients; the sides are those of one step."""
+        first = self._pair(entries, step, moved)
+        if len(self.stencil.offsets) == 1:
+            return first
+        weights = [float(weight) for weight in self.stencil.weights]
+        value, noise = weights[0] * first.value[0], abs(weights[0]) * first.noise[0]
+        for offset, weight in zip(self.stencil.offsets[1:], weights[1:], strict=True):
+            pair = self._pair(entries, step * offset, first.moved)
+            value = value + weight * pair.value[0]
+            noise = noise + abs(weight) * pair.noise[0]
+        first.value[0], first.noise[0] = value, noise
+        return first
+
+    def _pair(
+        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
+    ) -> Rung:
+        """Quotients of one point on each side, each over the step that was really taken."""
+        count = len(entries)
+        rows = np.arange(count)
+        points = np.repeat(self.x.reshape(1, -1), 2 * count, axis=0)
+        here = points[rows, entries].astype(np.float64)
+        points[rows, entries] += step.astype(self.x.dtype)
+        points[rows + count, entries] -= step.astype(self.x.dtype)
+        above_x, below_x = points[rows, entries], points[rows + count, entries]
+        outputs = np.asarray(self.evaluate(points.reshape(2 * count, *self.x.shape)))
+        self.evaluations += 2 * count
+        outputs = outputs.reshape(2 * count, -1).astype(np.float64, copy=False)
+        above, below = outputs[:count], outputs[count:]
+        changes = np.empty((TABLES, *above.shape))
+        changes[0], changes[1], changes[2] = above - below, above - self.center, self.center - below
+        widths = np.empty((TABLES, count))
+        widths[1], widths[2] = above_x - here, here - below_x
+        widths[0] = above_x - below_x.astype(np.float64)
+        move = np.maximum(np.abs(changes[1]), np.abs(changes[2]))
+        slope = self._weighed(move)
+        floor = np.zeros_like(slope)
+        if moved is None:
+            moved = move != 0  # where it left its domain, too
+            floor = self._floor(slope, moved, step / self.scale[entries])
+        # An output rounds at the size it has here, which may be far from the size it has at x.
+        rounding = self.rounding * np.maximum(np.abs(above), np.abs(below))
+        noise = np.where(moved, np.maximum(self.noise.at(move), rounding), 0.0)
+        value, deviation = self._contracted(changes, noise)
+        return Rung(
+            value / widths[..., None],
+            deviation / widths[..., None],
+            slope / step[:, None],
+            floor / step[:, None],
+            moved,
+        )
+
+    def _floor(self, slope: Float, moved: NDArray[np.bool_], share: Float) -> Float:
+        """What outputs may change by without a trace at smaller steps.
+
+        By a rounding of what moved at this one, a share of the scale; and by the noise around x
+        where an entry moves them, or by a rounding of all of them where it moves none.
+        """
+        hidden = 2 * self.rounding * slope * np.maximum(share, 1.0)[:, None]
+        around = self._weighed(np.where(moved, self.noise.away, 0.0))
+        rounding = self._weighed(np.abs(self.rounding * self.center)[None])
+        return hidden + np.where(np.any(moved, axis=1, keepdims=True), around, rounding)
+
+    def _weighed(self, sizes: Float) -> Float:
+        """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""
+        if self.cotangent is None:
+            return sizes
+        return np.asarray(sizes @ np.abs(self.cotangent))[:, None]
+
+    def _contracted(self, changes: Float, noise: Float) -> tuple[Float, Float]:
+        """Σ c·change and the deviation of its noise, which is independent in every output."""
+        if self.cotangent is None:
+            return changes, np.sqrt(2.0) * noise
+        weighted = np.abs(self.cotangent) * noise
+        # Scaled, because squares of 1e200 overflow.
+        peak = np.max(weighted, axis=1, keepdims=True, initial=0.0)
+        scaled = weighted / np.where(peak > 0, peak, 1.0)
+        deviation = peak * np.sqrt(2.0 * np.sum(scaled * scaled, axis=1, keepdims=True))
+        return (changes @ self.cotangent)[..., None], deviation
+
+    def exact(self, entries: NDArray[np.intp], step: Float) -> Float:
+        """Steps rounded so that x + step and x − step are representable and symmetric."""
+        size = np.abs(self.x.ravel()[entries])
+        rounded: Float = ((size + step.astype(self.x.dtype)) - size).astype(np.float64)
+        return rounded
