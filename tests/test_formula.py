@@ -157,7 +157,7 @@ REFUSED = {
     "X; W": "this is not a formula",
     "import os": "this is not a formula",
     "((((X": "this is not a formula",
-    "X" + "+X" * 1000: "nested more than 100 deep",
+    "X" + "+X" * 1000: "nested too deeply, at most 100 operations",
     "(" * 500 + "X" + ")" * 500: "nested too deeply",
     "-" * 3900 + "X": "nested too deeply",
     "X" * 1_000_000: "the formula has 1,000,000 characters; at most 4,000 are allowed",

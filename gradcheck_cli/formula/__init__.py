@@ -19,6 +19,7 @@ __all__ = ["FUNCTIONS", "Formula", "Product", "Shape", "parse"]
 
 MAX_LENGTH = 4_000  # characters; a rule that needs more belongs into a Python file
 MAX_DEPTH = 100  # nested operations; far from Python's own recursion limit
+NESTED = f"the formula is nested too deeply, at most {MAX_DEPTH} operations; simplify it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def parse(text: str, names: Mapping[str, Shape | int]) -> Formula:
     except SyntaxError as error:
         raise FormulaError(_syntax_sentence(error), shift + _place(error, source)) from error
     except (RecursionError, MemoryError, ValueError, OverflowError) as error:
-        raise FormulaError("the formula is nested too deeply; simplify it") from error
+        raise FormulaError(NESTED) from error
     _check_depth(tree)
     checker = Checker(source, shift, names, FUNCTIONS)
     term = checker.term(tree)
@@ -82,7 +83,7 @@ def parse(text: str, names: Mapping[str, Shape | int]) -> Formula:
 
 def _syntax_sentence(error: SyntaxError) -> str:
     if "too many nested" in str(error.msg):
-        return "the formula is nested too deeply; simplify it"
+        return NESTED
     if "unterminated string" in str(error.msg):
         return "a quote opens and does not close; a transpose is written .T"
     return f"this is not a formula ({error.msg}); write arithmetic, such as 'X.T @ delta / n'"
@@ -105,4 +106,4 @@ def _check_depth(tree: ast.AST) -> None:
         ]
         if not level:
             return
-    raise FormulaError(f"the formula is nested more than {MAX_DEPTH} deep; simplify it")
+    raise FormulaError(NESTED)
