@@ -21,7 +21,7 @@ POINTS = 9  # on a line; Moré and Wild find 6 to 8 differences enough
 ORDERS = (5, 6, 7)  # of differences: smooth parts are gone, some samples are left
 # Spacings of the points in units of the scale of x. What scatters at all of them is noise; what is
 # smooth at one is not. A function that rounds to few digits is flat at the finer ones.
-SPACINGS = (1e-9, 1e-6, 1e-3)
+SPACINGS = (1e-11, 1e-6, 1e-3)
 ROUGH = 1e3  # over the variance at a finer spacing: more than noise differs between two
 SCATTERED = 0.1  # of the whole variance of the points: they are not on a curve
 FLAT = 0.25  # a share of equal neighbours that chance does not give
@@ -117,11 +117,12 @@ def _variances(values: Float) -> Float:
     smooth part only adds to the lower ones.
     """
     # A k-th difference of independent noise has binom(2k, k) times its variance.
-    by_order = [
-        np.mean(np.diff(values, n=order, axis=1) ** 2, axis=1) / comb(2 * order, order)
-        for order in ORDERS
-    ]
-    variances = np.min(by_order, axis=0)
+    differences = np.diff(values, n=ORDERS[0], axis=1)
+    variances = np.full(differences.shape[:1] + differences.shape[2:], np.inf)
+    for order in ORDERS:
+        variance = np.mean(differences * differences, axis=1) / comb(2 * order, order)
+        variances = np.minimum(variances, variance)
+        differences = np.diff(differences, axis=1)
     flat = np.mean(np.diff(values, axis=1) == 0, axis=(1, 2), keepdims=True)[:, 0] > FLAT
     # Flat everywhere: a constant, or one that jumps somewhere.
     flat &= ~np.all(flat, axis=0)
