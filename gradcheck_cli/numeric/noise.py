@@ -82,7 +82,7 @@ def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     here = _values(evaluate, np.stack([x] * LINES), scale, random)
     there = _values(evaluate, (x + moves).astype(x.dtype), scale, random)
     center = here[0, POINTS // 2, 0]
-    by_spacing = _variances(here)
+    by_spacing, by_spacing_away = _variances(np.stack([here, there]))
     near = np.sqrt(np.mean(_smallest(by_spacing), axis=0))
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
     rounding = ROUNDING * np.finfo(x.dtype).eps * size
@@ -90,7 +90,7 @@ def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     around = np.concatenate([here, there])
     largest = np.max(np.abs(np.where(np.isfinite(around), around, 0.0)), axis=(0, 1, 2))
     near = np.where(near > HOPELESS * largest, np.inf, near)
-    away, growth = _away(_smallest(_variances(there)), np.abs(there[0, POINTS // 2] - center))
+    away, growth = _away(_smallest(by_spacing_away), np.abs(there[0, POINTS // 2] - center))
     reach = _reach(by_spacing, np.var(here, axis=1))
     return Noise(near, center, away, growth, reach, 2 * len(SPACINGS) * POINTS * LINES)
 
@@ -113,19 +113,20 @@ def _values(
 def _variances(values: Float) -> Float:
     """The variance about a smooth curve of every output on every line; inf where it is flat.
 
-    (SPACINGS, LINES, *outputs). Of the orders of differences, the smallest: what is left of a
-    smooth part only adds to the lower ones.
+    (PLACES, SPACINGS, LINES, *outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs).
+    Of the orders of differences, the smallest: what is left of a smooth part only adds to the
+    lower ones.
     """
     # A k-th difference of independent noise has binom(2k, k) times its variance.
-    differences = np.diff(values, n=ORDERS[0], axis=1)
-    variances = np.full(differences.shape[:1] + differences.shape[2:], np.inf)
+    differences = np.diff(values, n=ORDERS[0], axis=2)
+    variances = np.full(differences.shape[:2] + differences.shape[3:], np.inf)
     for order in ORDERS:
-        variance = np.mean(differences * differences, axis=1) / comb(2 * order, order)
+        variance = np.mean(differences * differences, axis=2) / comb(2 * order, order)
         variances = np.minimum(variances, variance)
-        differences = np.diff(differences, axis=1)
-    flat = np.mean(np.diff(values, axis=1) == 0, axis=(1, 2), keepdims=True)[:, 0] > FLAT
+        differences = np.diff(differences, axis=2)
+    flat = np.mean(np.diff(values, axis=2) == 0, axis=(2, 3), keepdims=True)[:, :, 0] > FLAT
     # Flat everywhere: a constant, or one that jumps somewhere.
-    flat &= ~np.all(flat, axis=0)
+    flat &= ~np.all(flat, axis=1, keepdims=True)
     return np.where(flat, np.inf, variances)
 
 
