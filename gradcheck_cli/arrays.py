@@ -156,30 +156,28 @@ def read_file(path: Path) -> NDArray[np.float64]:
             raise ArrayError(f"'{shown}' is larger than {LARGEST_FILE / 2**30:.0f} GiB")
         array = _read_npy(path) if path.suffix.lower() == ".npy" else _read_csv(path)
     except OSError as error:
-        raise ArrayError(f"cannot read '{path.as_posix()}': {error.strerror or error}") from error
+        raise ArrayError(f"cannot read '{shown}': {error.strerror or error}") from error
     except MemoryError as error:
-        raise ArrayError(f"'{path.as_posix()}' is too large for memory") from error
+        raise ArrayError(f"'{shown}' is too large for memory") from error
     except ArrayError:
         raise
     except Exception as error:  # numpy's readers raise whatever a broken header makes of them
         if path.suffix.lower() != ".npy":
-            raise ArrayError(f"'{path.as_posix()}' {_csv_fault(path)}") from error
+            raise ArrayError(f"'{shown}' {_csv_fault(path)}") from error
         if "pickle" in str(error).lower():
             raise ArrayError(
-                f"'{path.as_posix()}' holds Python objects (a pickle), which would run code; "
+                f"'{shown}' holds Python objects (a pickle), which would run code; "
                 "save plain numbers with numpy.save"
             ) from error
-        raise ArrayError(
-            f"'{path.as_posix()}' is not a .npy file: {str(error).splitlines()[0]}"
-        ) from error
+        raise ArrayError(f"'{shown}' is not a .npy file: {str(error).splitlines()[0]}") from error
     if not isinstance(array, np.ndarray):
-        raise ArrayError(f"'{path.as_posix()}' is an archive; save one array with numpy.save")
+        raise ArrayError(f"'{shown}' is an archive; save one array with numpy.save")
     if array.dtype.kind not in "fiu":
-        raise ArrayError(f"'{path.as_posix()}' holds {array.dtype} values; real numbers are needed")
+        raise ArrayError(f"'{shown}' holds {array.dtype} values; real numbers are needed")
     if array.size == 0:
-        raise ArrayError(f"'{path.as_posix()}' holds no numbers: its shape is {array.shape}")
+        raise ArrayError(f"'{shown}' holds no numbers: its shape is {array.shape}")
     values = array.astype(np.float64)
     if not np.isfinite(values).all():
         where = np.argwhere(~np.isfinite(values))[0].tolist()
-        raise ArrayError(f"'{path.as_posix()}' is not finite at {where}")
+        raise ArrayError(f"'{shown}' is not finite at {where}")
     return values

@@ -166,7 +166,8 @@ def points_evaluator(problem: Problem, name: str) -> Evaluate:
 
 def default_rtol(problem: Problem) -> float:
     """The rtol of the coarsest type among the inputs."""
-    return max(DEFAULT_RTOL.get(str(x.dtype), 1e-9) for x in problem.inputs.values())
+    strict = DEFAULT_RTOL["float64"]
+    return max(DEFAULT_RTOL.get(str(x.dtype), strict) for x in problem.inputs.values())
 
 
 def worst_verdict(verdicts: list[Verdict]) -> Verdict:

@@ -110,8 +110,8 @@ class UsageError(GradcheckError):
     """A command line that names nothing that can be checked."""
 
 
-def near_miss(word: str, known: Iterable[str], what: str = "expected") -> str:
-    """`; did you mean 'shapes'?`, or the list of what is known where nothing is near."""
+def near_miss(word: str, known: Iterable[str], what: str = "") -> str:
+    """`; did you mean 'shapes'?`; where nothing is near, the list of `what` is known, if asked."""
     from difflib import get_close_matches
 
     choices = list(known)
@@ -125,7 +125,7 @@ def near_miss(word: str, known: Iterable[str], what: str = "expected") -> str:
     if close:
         meant = [f"'{choice}'" for choice in by_folded[close[0]]]
         return f"; did you mean {listed(meant, 'or')}?"
-    return f"; {what}: {', '.join(choices)}" if choices else ""
+    return f"; {what}: {', '.join(choices)}" if what and choices else ""
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

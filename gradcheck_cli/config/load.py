@@ -32,7 +32,7 @@ def load(paths: Iterable[str], note: Note, *, check_rules: bool = True) -> list[
     broken: list[ConfigError] = []
     for path, text in _texts(paths, note):
         try:
-            checks += read_config(text() if callable(text) else text, path, check_rules)
+            checks += read_config(text(), path, check_rules)
         except ConfigError as error:
             broken.append(error)
     if broken:
@@ -73,8 +73,8 @@ def _name(node: Node) -> str | None:
     return found.value if found is not None and isinstance(found.value, str) else None
 
 
-def _texts(paths: Iterable[str], note: Note) -> Iterable[tuple[str, str | Callable[[], str]]]:
-    """The path and the text of every config that the command line names."""
+def _texts(paths: Iterable[str], note: Note) -> Iterable[tuple[str, Callable[[], str]]]:
+    """The path of every config that the command line names, and what reads its text."""
     for name in paths:
         path = Path(name)
         if name == STDIN:

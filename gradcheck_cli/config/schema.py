@@ -197,8 +197,7 @@ def _value(name: str, node: Node, hint: Any, findings: list[Finding]) -> Any:
     choices = meta.get("choices")
     if choices is not None:
         if not any(type(value) is type(choice) and value == choice for choice in choices):
-            hint_text = near_miss(value, map(str, choices)) if isinstance(value, str) else ""
-            did = hint_text if hint_text.startswith("; did") else ""
+            did = near_miss(value, map(str, choices)) if isinstance(value, str) else ""
             message = f"'{name}' must be {meta['expected']}, got {shown(node)}{did}"
             findings.append(Finding(node.mark, message))
         return value

@@ -183,10 +183,8 @@ class Checker:
                 raise self.refuse(node, f"'{name}' is a function; call it: {name}(…)")
             if name in UPSTREAM and "delta" in self.names:
                 raise self.refuse(node, f"unknown name '{name}'; the upstream gradient is delta")
-            shown = near_miss(name, known)
-            if not shown.startswith("; did"):
-                shown = f"; the formula knows {', '.join(self.names)} and functions such as exp(x)"
-            raise self.refuse(node, f"unknown name '{name}'{shown}")
+            names = f"; the formula knows {', '.join(self.names)} and functions such as exp(x)"
+            raise self.refuse(node, f"unknown name '{name}'{near_miss(name, known) or names}")
         value = self.names[name]
         if isinstance(value, int):
             return self._number(node, value)

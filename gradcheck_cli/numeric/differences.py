@@ -48,6 +48,7 @@ class Differences:
         self.scale = scale.ravel()
         self.stencil = stencil
         self.cotangent = None if cotangent is None else cotangent.ravel()
+        self.weight = None if self.cotangent is None else np.abs(self.cotangent)
         noise = function_noise(evaluate, x, scale)
         self.outputs: tuple[int, ...] = noise.center.shape
         self.evaluations = noise.evaluations
@@ -147,15 +148,13 @@ class Differences:
 
     def _weighed(self, sizes: Float) -> Float:
         """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""
-        if self.cotangent is None:
-            return sizes
-        return np.asarray(sizes @ np.abs(self.cotangent))[:, None]
+        return sizes if self.weight is None else np.asarray(sizes @ self.weight)[:, None]
 
     def _contracted(self, changes: Float, noise: Float) -> tuple[Float, Float]:
         """Σ c·change and the deviation of its noise, which is independent in every output."""
-        if self.cotangent is None:
+        if self.cotangent is None or self.weight is None:
             return changes, np.sqrt(2.0) * noise
-        weighted = np.abs(self.cotangent) * noise
+        weighted = self.weight * noise
         # Scaled, because squares of 1e200 overflow.
         peak = np.max(weighted, axis=1, keepdims=True, initial=0.0)
         scaled = weighted / np.where(peak > 0, peak, 1.0)
