@@ -46,7 +46,7 @@ def check(
         atol=checker.atol,
         evaluations=sum(measured.evaluations for measured in checker.measured.values()),
         seconds=time.perf_counter() - started,
-        notes=tuple(checker.notes),
+        notes=(*checker.notes, *problem.observed()),
     )
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +34,53 @@ class ArrayError(GradcheckError):
 
 class ForwardError(GradcheckError):
     """A forward that cannot be checked: it fails, or what it returns is not an array of numbers."""
+
+
+MOST_FRAMES = 6  # of the user's traceback; the last ones, where it happened
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class CodeError(GradcheckError):
+    """The user's own code, called in a way it does not take, or raising: their lines, not ours."""
+
+    @classmethod
+    def raised(cls, function: str, error: BaseException) -> CodeError:
+        """What `function` raised, as Python would show it, from the user's frames alone."""
+        if isinstance(error, SystemExit):
+            told = f"{function} called sys.exit({'' if error.code is None else repr(error.code)})"
+        else:
+            kind, text = type(error).__name__, str(error)
+            told = f"{function} raised {kind}: {text}" if text else f"{function} raised {kind}"
+        return cls("\n".join([told, *_frames(error), *_remedy(error)]))
+
+
+def _frames(error: BaseException) -> list[str]:
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not os.path.abspath(frame.filename).startswith(_PACKAGE)
+        and not frame.filename.startswith("<frozen")
+    ]
+    lines = []
+    if len(frames) > MOST_FRAMES:
+        lines.append(f"  … {len(frames) - MOST_FRAMES} more calls")
+    for frame in frames[-MOST_FRAMES:]:
+        place = f'  File "{shown_path(frame.filename)}", line {frame.lineno}, in {frame.name}'
+        lines += [place, *[f"    {frame.line}"] * bool(frame.line)]
+    return lines
+
+
+def _remedy(error: BaseException) -> list[str]:
+    """What to change in the config, where a Python error is one of it."""
+    if isinstance(error, AttributeError) and "'list' object has no attribute" in str(error):
+        return ["  a list in constants stays a list; {values: [0, 2, 1]} makes it an array"]
+    return []
+
+
+def shown_path(path: str) -> str:
+    """A path as a reader at the terminal would write it: from here, where it is below."""
+    here = os.getcwd() + os.sep
+    return path[len(here) :] if path.startswith(here) else path
 
 
 @dataclass(frozen=True, slots=True, order=True)

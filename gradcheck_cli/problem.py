@@ -40,7 +40,8 @@ class Problem:
     backward: maps (inputs, cotangent) to the gradient of L for every input, by name.
     batched: forward also accepts one of its inputs with a leading axis of K points, and then
         returns K outputs along a leading axis.
-    notes: what a reader of the result should know of the problem.
+    notes: what a reader of the result should know of the problem; observed: is asked for more of
+        them when the check is done.
     labels: how each gradient is called in a report; `∂L/∂name` where one is missing.
 
     Source: DESIGN "every check is a VJP check"; δ is the paper's (8), Δ its (39).
@@ -53,6 +54,7 @@ class Problem:
     batched: bool = False
     labels: Mapping[str, Label] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    observed: Callable[[], tuple[str, ...]] = tuple
 
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""

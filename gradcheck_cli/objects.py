@@ -1,0 +1,89 @@
+"""Layers that are objects: where they keep their parameters, and the gradients of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradcheck_cli.conventions import gradient_names
+from gradcheck_cli.errors import CodeError, shown_shape
+
+PARAMETER_HOLDERS = ("params", "parameters", "weights")
+GRADIENT_HOLDERS = ("grads", "gradients", "grad", "dparams")
+WRAPPED = ("data", "value")  # the array of a parameter that is an object itself
+
+
+def method(owner: Any, *names: str) -> Callable[..., Any]:
+    """The first of these methods that an object has. Raises CodeError where it has none."""
+    for name in names:
+        if callable(getattr(owner, name, None)):
+            return getattr(owner, name)  # type: ignore[no-any-return]
+    raise CodeError(f"{type(owner).__name__} has no method '{names[0]}'")
+
+
+def holds(owner: Any, name: str) -> bool:
+    """Whether an object has a parameter of this name: an attribute, or a key of its params."""
+    return bool(_places(owner, name))
+
+
+def put(owner: Any, name: str, value: Any) -> None:
+    """Set a parameter of an object, wherever it keeps it.
+
+    Raises CodeError where the object's own array has another shape.
+    """
+    for holder, key in _places(owner, name):
+        current = _get(holder, key)
+        inner = _wrapped(current)
+        array = current if inner is None else getattr(current, inner)
+        if isinstance(array, np.ndarray) and array.shape != np.shape(value):
+            raise CodeError(
+                f"{type(owner).__name__}.{name} is {shown_shape(array.shape)}, but the input of "
+                f"its name is {shown_shape(np.shape(value))}; give it that shape"
+            )
+        if inner is not None:
+            setattr(current, inner, value)
+        elif isinstance(holder, dict):
+            holder[key] = value
+        else:
+            setattr(holder, key, value)
+
+
+def held_gradient(owner: Any, name: str) -> Any:
+    """The gradient of a parameter, as an object keeps it after backward; None without.
+
+    Looked for as dW, grad_W and the like: an attribute, or a key of grads; and as W.grad.
+    """
+    holders = [owner, *(getattr(owner, holder, None) for holder in GRADIENT_HOLDERS)]
+    for holder in holders:
+        names = [*gradient_names(name), *[name] * isinstance(holder, dict)]
+        for key in names:
+            if _get(holder, key) is not None:
+                return _get(holder, key)
+    for holder, key in _places(owner, name):
+        gradient = getattr(_get(holder, key), "grad", None)
+        if gradient is not None:
+            return gradient
+    return None
+
+
+def _places(owner: Any, name: str) -> list[tuple[Any, str]]:
+    found: list[tuple[Any, str]] = [(owner, name)] if hasattr(owner, name) else []
+    for holder in PARAMETER_HOLDERS:
+        held = getattr(owner, holder, None)
+        if isinstance(held, dict) and name in held:
+            found.append((held, name))
+    return found
+
+
+def _get(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
+
+
+def _wrapped(parameter: Any) -> str | None:
+    """The attribute that holds the array of a parameter object; None for a plain array."""
+    if isinstance(parameter, np.ndarray):
+        return None
+    found = (name for name in WRAPPED if isinstance(getattr(parameter, name, None), np.ndarray))
+    return next(found, None)
