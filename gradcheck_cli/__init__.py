@@ -1,6 +1,7 @@
 """A gradient checker: analytic backprop against central finite differences.
 
-The public API: `check(problem)` judges a `Problem` and returns a `CheckResult` with a `Verdict`.
+The public API: `check(forward, backward, inputs)` returns a `CheckResult` with a `Verdict`,
+`assert_gradients` raises it; the `from_…` functions make a `Problem` of what is written otherwise.
 """
 
 from __future__ import annotations
@@ -8,21 +9,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["CheckResult", "Numeric", "Problem", "Tolerance", "Verdict", "check"]
+__all__ = [
+    "CheckResult",
+    "GradcheckError",
+    "GradientError",
+    "Numeric",
+    "Problem",
+    "Tolerance",
+    "Verdict",
+    "assert_gradients",
+    "check",
+    "from_functions",
+    "from_layer",
+    "from_value_and_grad",
+]
 
 if TYPE_CHECKING:
-    from gradcheck_cli.checking import check
+    from gradcheck_cli.api import assert_gradients, check
+    from gradcheck_cli.errors import GradcheckError, GradientError
     from gradcheck_cli.options import Numeric, Tolerance
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.result import CheckResult, Verdict
+    from gradcheck_cli.usercode import from_functions, from_layer, from_value_and_grad
 
 _HOMES = {
-    "check": "checking",
+    "assert_gradients": "api",
+    "check": "api",
+    "GradcheckError": "errors",
+    "GradientError": "errors",
     "Numeric": "options",
+    "Tolerance": "options",
     "Problem": "problem",
     "CheckResult": "result",
     "Verdict": "result",
-    "Tolerance": "options",
+    "from_functions": "usercode",
+    "from_layer": "usercode",
+    "from_value_and_grad": "usercode",
 }
 
 

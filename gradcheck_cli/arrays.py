@@ -24,18 +24,25 @@ Shape = tuple[int, ...]
 LARGEST = sys.float_info.max
 LARGEST_FILE = 4 * 2**30  # bytes
 
-DISTRIBUTIONS = ("normal", "uniform", "one-hot", "sign", "zeros", "ones")
+DISTRIBUTIONS = ("normal", "uniform", "one-hot", "sign", "zeros", "ones", "integers", "mask")
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """An array drawn from a distribution, times `scale`, plus `offset`."""
+    """An array drawn from a distribution, times `scale`, plus `offset`.
+
+    integers are whole numbers from `low` to below `high`, as they are; a mask holds a 1 with the
+    probability `keep`, else a 0.
+    """
 
     distribution: str = "normal"
     scale: float = 1.0
     offset: float = 0.0
+    low: int = 0
+    high: int = 2
+    keep: float = 0.5
 
-    def array(self, name: str, shape: Shape, seed: int) -> NDArray[np.float64]:
+    def array(self, name: str, shape: Shape, seed: int) -> NDArray[Any]:
         """The array of this name: the same for the same name, shape and seed."""
         import numpy as np
 
@@ -49,6 +56,10 @@ class Drawn:
                 drawn = stream.choice((-1.0, 1.0), shape)
             case "one-hot":
                 drawn = _one_hot(stream, shape)
+            case "integers":
+                return stream.integers(self.low, self.high, size=shape)
+            case "mask":
+                drawn = (stream.random(shape) < self.keep).astype(np.float64)
             case _:
                 drawn = np.full(shape, 1.0 if self.distribution == "ones" else 0.0)
         return np.asarray(drawn * self.scale + self.offset)
@@ -71,11 +82,12 @@ class Given:
     values: Any
     origin: str
 
-    def array(self, name: str, shape: Shape, seed: int) -> NDArray[np.float64]:
-        """The given values as float64; a single number fills the shape."""
+    def array(self, name: str, shape: Shape, seed: int) -> NDArray[Any]:
+        """The given values, whole numbers as such; a single number fills the shape."""
         import numpy as np
 
-        array = np.asarray(self.values, dtype=np.float64)
+        array = np.asarray(self.values)
+        array = array if array.dtype.kind in "ib" else array.astype(np.float64)
         return np.full(shape, array) if array.ndim == 0 else array.reshape(shape)
 
 
@@ -141,7 +153,7 @@ def _csv_fault(path: Path) -> str:
     return "is not comma-separated numbers"
 
 
-def read_file(path: Path) -> NDArray[np.float64]:
+def read_file(path: Path) -> NDArray[Any]:
     """The array in a .npy or .csv file. Pickles are refused: they run code when they are read.
 
     Raises ArrayError for a file that is missing, of another kind, not numeric or not finite.
@@ -176,8 +188,7 @@ def read_file(path: Path) -> NDArray[np.float64]:
         raise ArrayError(f"'{shown}' holds {array.dtype} values; real numbers are needed")
     if array.size == 0:
         raise ArrayError(f"'{shown}' holds no numbers: its shape is {array.shape}")
-    values = array.astype(np.float64)
-    if not np.isfinite(values).all():
-        where = np.argwhere(~np.isfinite(values))[0].tolist()
+    if not np.isfinite(array).all():
+        where = np.argwhere(~np.isfinite(array))[0].tolist()
         raise ArrayError(f"'{shown}' is not finite at {where}")
-    return values
+    return array

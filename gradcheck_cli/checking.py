@@ -148,6 +148,7 @@ def differences(
         None if cotangent is None else np.asarray(cotangent, dtype=np.float64),
         order=numeric.order,
         step=numeric.step,
+        sample=numeric.sample,
         progress=progress,
     )
 

@@ -35,6 +35,8 @@ Exit codes:
   130  interrupted
 """
 
+TIMEOUT = 60.0  # seconds; a forward that takes longer is too slow to be differenced
+
 CONFIGS = click.argument("configs", nargs=-1, required=True, metavar="CONFIG|DIR|-...")
 SELECT = click.option(
     "-k", "--select", multiple=True, metavar="ID", help="Only checks of this id; a glob works too."
@@ -64,11 +66,26 @@ def cli() -> None:
     show_default=True,
     help="Of the report.",
 )
-def run_command(configs: tuple[str, ...], select: tuple[str, ...], format: str) -> int:
+@click.option(
+    "--allow-code", is_flag=True, help="Run the Python code that configs name. Read it before."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=TIMEOUT,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one call of such code may take.",
+)
+def run_command(
+    configs: tuple[str, ...], select: tuple[str, ...], format: str, allow_code: bool, timeout: float
+) -> int:
     """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
     checks = suite.select(load(configs, note), select)
+    if not allow_code:
+        suite.refuse_code(checks)
     bar = progress_bar()
-    report = suite.run(checks, bar)
+    report = suite.run(checks, bar, timeout=timeout)
     if bar is not None:
         bar.close()
     return print_report(report, format)

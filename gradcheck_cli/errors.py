@@ -36,8 +36,17 @@ class ForwardError(GradcheckError):
     """A forward that cannot be checked: it fails, or what it returns is not an array of numbers."""
 
 
+class GradientError(GradcheckError, AssertionError):
+    """A gradient is wrong, or could not be told right from wrong; the text is the report."""
+
+
 MOST_FRAMES = 6  # of the user's traceback; the last ones, where it happened
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def is_ours(path: str) -> bool:
+    """Whether a file of a traceback is one of this package, and no business of the user's."""
+    return os.path.abspath(path).startswith(_PACKAGE) or path.startswith("<frozen")
 
 
 class CodeError(GradcheckError):
@@ -56,10 +65,7 @@ class CodeError(GradcheckError):
 
 def _frames(error: BaseException) -> list[str]:
     frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not os.path.abspath(frame.filename).startswith(_PACKAGE)
-        and not frame.filename.startswith("<frozen")
+        frame for frame in traceback.extract_tb(error.__traceback__) if not is_ours(frame.filename)
     ]
     lines = []
     if len(frames) > MOST_FRAMES:

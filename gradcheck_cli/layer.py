@@ -92,10 +92,30 @@ class Layer:
         return rule.formula, Label(gradient, rule.shown, rule.number)
 
     @property
-    def entries(self) -> int:
-        """How many entries of gradients a check of the layer measures, Jacobians included."""
-        inputs = sum(prod(self.shape(name)) for name in self.form.arrays)
-        return 2 * inputs if self.jacobian else inputs
+    def gradients(self) -> list[tuple[str, int]]:
+        """The inputs that have a gradient, Jacobians after them, and how many entries each has."""
+        inputs = [(name, prod(self.shape(name))) for name in self.form.arrays]
+        return inputs * 2 if self.jacobian else inputs
+
+    @property
+    def code(self) -> tuple[()]:
+        """No code of the user's."""
+        return ()
+
+    def problems(self) -> list[Problem]:
+        """The gradient check of the layer and, where asked for, that of its Jacobians."""
+        return [_gradients(self), *[_jacobians(self)] * self.jacobian]
+
+    def described(self) -> dict[str, Any]:
+        """What a report says of the layer."""
+        return {
+            "form": self.form.name,
+            "equation": self.form.equation,
+            "loss": self.loss.name,
+            "reduction": self.reduction,
+            "delta": self.delta,
+            "gradient_reduction": "mean" if self.divides["W"] else "sum",
+        }
 
     def bytes(self) -> int:
         """About the memory of a check: the layer's arrays, and of every entry of a gradient, or
@@ -123,14 +143,6 @@ def arrays(layer: Layer) -> tuple[Arrays, Array]:
 
     inputs = {name: make(name, Drawn()) for name in layer.form.arrays}
     return inputs, make(layer.loss.target, Drawn(layer.loss.draw))
-
-
-def problems(layer: Layer) -> list[Problem]:
-    """The gradient check of the layer and, where asked for, that of its Jacobians."""
-    found = [_gradients(layer)]
-    if layer.jacobian:
-        found.append(_jacobians(layer))
-    return found
 
 
 def _gradients(layer: Layer) -> Problem:

@@ -13,10 +13,12 @@ class Numeric:
 
     order: of the central stencil, one of ORDERS; None: 2, which the ladder of steps extrapolates.
     step: a fixed step, in the units of the inputs; None: found for every entry.
+    sample: how many entries of each gradient are measured, spread over it; None: all of them.
     """
 
     order: int | None = None
     step: float | None = None
+    sample: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ L = Σ cotangent · forward(inputs); `backward` claims ∂L/∂input for every i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,3 +59,33 @@ class Problem:
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""
         return self.labels.get(name) or Label(f"∂L/∂{name}")
+
+
+class AnyLayer(Protocol):
+    """What a config describes, before an array is drawn or code is imported."""
+
+    @property
+    def gradients(self) -> Sequence[tuple[str, int]]:
+        """Of every gradient to be checked, the input it is of, and the entries of that input."""
+
+    @property
+    def seed(self) -> int:
+        """What its arrays are drawn with."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Its sizes by letter."""
+
+    @property
+    def dtype(self) -> str:
+        """Of all its arrays."""
+
+    @property
+    def code(self) -> Sequence[Any]:
+        """The user's code that its problems run."""
+
+    def problems(self) -> list[Problem]:
+        """What is to be checked."""
+
+    def described(self) -> dict[str, Any]:
+        """What a report says of it, by the names of its settings."""

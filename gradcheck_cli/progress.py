@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 QUIET = 1.0  # seconds without a bar
+REDRAW = 0.1  # seconds
 
 
 class Bar:
@@ -14,6 +15,7 @@ class Bar:
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
+        self.drawn = 0.0
         self.bar: Any = None
 
     def __call__(self, done: int, total: int) -> None:
@@ -23,6 +25,9 @@ class Bar:
                 return
             self.bar, self.task = self._start(total)
         self.bar.update(self.task, completed=done)
+        if time.perf_counter() - self.drawn > REDRAW or done == total:
+            self.drawn = time.perf_counter()
+            self.bar.refresh()
 
     def close(self) -> None:
         """Take the bar off the screen."""
@@ -40,6 +45,7 @@ class Bar:
             TimeRemainingColumn(),
             console=Console(file=sys.stderr),
             transient=True,
+            auto_refresh=False,  # no thread: processes are forked while the bar is shown
         )
         task = bar.add_task("", total=total)
         bar.start()

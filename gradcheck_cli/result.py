@@ -42,7 +42,8 @@ class GradientResult(Struct, frozen=True):
     name: the input it is the gradient of; gradient: its symbol, ∂L/∂W.
     rule: the analytic rule; equation: its number in the paper, None for a rule of the user's.
     shape: of the gradient.
-    entries, wrong, kinks: how many entries it has, how many are wrong, how many are at a kink.
+    entries, measured, wrong, kinks: how many entries it has, and of how many of them the numeric
+        gradient was measured; of these, how many are wrong and how many are at a kink.
     max_abs_error: max |a − m| over the entries.
     max_rel_error: max |a − m| / (max(|a|, |m|) + (u + atol)/rtol): the relative error, with a
         floor where the uncertainty u hides it; above rtol exactly where an entry is wrong.
@@ -62,6 +63,7 @@ class GradientResult(Struct, frozen=True):
     shape: tuple[int, ...]
     verdict: Verdict
     entries: int
+    measured: int = 0
     reason: str = ""
     wrong: int = 0
     kinks: int = 0
@@ -92,20 +94,27 @@ class CheckResult(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """What a config asked for, as far as a reader of the report needs it."""
+    """What a config asked for, as far as a reader of the report needs it.
 
-    form: str
-    equation: str
+    form to gradient_reduction: of a layer of the paper; forward, backward: of a layer of the
+    user's own, the formula or the code.
+    """
+
     sizes: dict[str, int]
-    loss: str
-    reduction: str
-    delta: str
-    gradient_reduction: str
     dtype: str
     seed: int
     scheme: str
     order: int | str
     step: float | str
+    sample: int | None
+    form: str | None = None
+    equation: str | None = None
+    loss: str | None = None
+    reduction: str | None = None
+    delta: str | None = None
+    gradient_reduction: str | None = None
+    forward: str | None = None
+    backward: str | None = None
 
 
 class CheckReport(Struct, frozen=True):

@@ -8,11 +8,14 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from gradcheck_cli import __version__
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.errors import GradcheckError, UsageError, near_miss, printable
+from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import (
     SCHEMA_VERSION,
     CheckReport,
@@ -23,7 +26,12 @@ from gradcheck_cli.result import (
     Verdict,
 )
 
+if TYPE_CHECKING:
+    from gradcheck_cli.worker import Watchdog
+
 OK, WRONG, NOTHING_CHECKED, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+MOST_NAMES = 6  # of functions, in a list that is read on a screen
 
 # Is told how many entries of all gradients are done, of how many.
 Progress = Callable[[int, int], None]
@@ -49,16 +57,44 @@ def _matches(id: str, pattern: str) -> bool:
     return id == pattern or fnmatchcase(id, pattern)
 
 
-def run(checks: Sequence[ConfigCheck], progress: Progress | None = None) -> SuiteReport:
-    """Run the checks one after the other. Ctrl-C ends the run and keeps what is done."""
+def refuse_code(checks: Sequence[ConfigCheck]) -> None:
+    """Raises UsageError where checks run Python code, with the code and the place that names it."""
+    named: dict[str, dict[str, None]] = {}
+    for check in checks:
+        for code in check.layer.code:
+            named.setdefault(f"{check.path}: {code.place}", {})[code.name] = None
+    if named:
+        lines = [f"  {printable(place)}: {_some(list(names))}" for place, names in named.items()]
+        raise UsageError(
+            "configs name Python code, which runs with --allow-code only\n"
+            + "\n".join(lines)
+            + "\nread this code, then add --allow-code; nothing was checked"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def run(
+    checks: Sequence[ConfigCheck],
+    progress: Progress | None = None,
+    *,
+    timeout: float | None = None,
+) -> SuiteReport:
+    """Run the checks one after the other. Ctrl-C ends the run and keeps what is done.
+
+    timeout: seconds that a call of the user's code may take; None: any time.
+    """
     started = time.perf_counter()
     reports: list[CheckReport] = []
     interrupted = False
-    counter = _Counter(sum(check.layer.entries for check in checks), progress)
+    counter = _Counter(sum(map(_entries, checks)), progress)
     try:
         for check in checks:
-            reports.append(run_check(check, counter))
-            counter.finish(check.layer.entries)
+            reports.append(run_check(check, counter, timeout))
+            counter.finish(_entries(check))
     except KeyboardInterrupt:
         interrupted = True
     counts = Counter(report.outcome.value for report in reports)
@@ -71,6 +107,12 @@ def run(checks: Sequence[ConfigCheck], progress: Progress | None = None) -> Suit
         interrupted=interrupted,
         exit_code=INTERRUPTED if interrupted else exit_code(reports),
     )
+
+
+def _entries(check: ConfigCheck) -> int:
+    """How many entries of gradients a check measures."""
+    most = check.numeric.sample
+    return sum(size if most is None else min(size, most) for _, size in check.layer.gradients)
 
 
 class _Counter:
@@ -98,12 +140,14 @@ class _Counter:
             self.progress(self.finished + self.measured, self.total)
 
 
-def run_check(check: ConfigCheck, advance: Callable[[int], None]) -> CheckReport:
+def run_check(
+    check: ConfigCheck, advance: Callable[[int], None], timeout: float | None = None
+) -> CheckReport:
     """One check, from its config to its report; what cannot be run costs only this check."""
     result: CheckResult | None = None
     error = ""
     try:
-        result = _checked(check, advance)
+        result = _checked(check, advance, timeout)
     except MemoryError:
         error = "not enough memory for this check; use smaller sizes"
     except GradcheckError as failure:
@@ -123,15 +167,41 @@ def run_check(check: ConfigCheck, advance: Callable[[int], None]) -> CheckReport
     )
 
 
-def _checked(check: ConfigCheck, advance: Callable[[int], None]) -> CheckResult:
-    """The gradients of the check's layer and, where asked for, its Jacobians, as one result."""
+def _checked(
+    check: ConfigCheck, advance: Callable[[int], None], timeout: float | None
+) -> CheckResult:
+    """All gradients of the check's layer as one result; code is run in a process of its own."""
+    if not check.layer.code:
+        return _result(check, check.layer.problems(), advance)
+    # Imported here once, not in every process.
+    from gradcheck_cli import checking, usercode  # noqa: F401
+    from gradcheck_cli.isolation import isolated
+
+    return isolated(_watched, check, advance, timeout)
+
+
+def _watched(check: ConfigCheck, watchdog: Watchdog, advance: Callable[[int], None]) -> CheckResult:
+    """The result of a check of the user's code: every call of it is told to the watchdog."""
+    problems = [
+        replace(
+            problem,
+            forward=watchdog.watched(problem.forward),
+            backward=watchdog.watched(problem.backward),
+        )
+        for problem in check.layer.problems()
+    ]
+    return _result(check, problems, advance)
+
+
+def _result(
+    check: ConfigCheck, problems: Sequence[Problem], advance: Callable[[int], None]
+) -> CheckResult:
     from gradcheck_cli.checking import check as check_problem
     from gradcheck_cli.checking import joined
-    from gradcheck_cli.layer import problems
 
     return joined(
         check_problem(problem, numeric=check.numeric, tolerance=check.tolerance, progress=advance)
-        for problem in problems(check.layer)
+        for problem in problems
     )
 
 
@@ -158,7 +228,7 @@ def exit_code(reports: Sequence[CheckReport]) -> int:
 
 def rerun(check: ConfigCheck) -> str:
     """The command that runs just this check again."""
-    words = ["gradcheck", "run"]
+    words = ["gradcheck", "run", *["--allow-code"] * bool(check.layer.code)]
     if not check.alone:
         words += ["--select", check.id]
     words += (
@@ -171,16 +241,12 @@ def rerun(check: ConfigCheck) -> str:
 def _settings(check: ConfigCheck) -> Settings:
     layer, numeric = check.layer, check.numeric
     return Settings(
-        form=layer.form.name,
-        equation=layer.form.equation,
         sizes=dict(layer.sizes),
-        loss=layer.loss.name,
-        reduction=layer.reduction,
-        delta=layer.delta,
-        gradient_reduction="mean" if layer.divides["W"] else "sum",
         dtype=layer.dtype,
         seed=layer.seed,
         scheme="central",
         order="auto" if numeric.order is None else numeric.order,
         step="auto" if numeric.step is None else numeric.step,
+        sample=numeric.sample,
+        **layer.described(),
     )

@@ -43,6 +43,7 @@ def from_functions(
     inputs: Any,
     constants: Mapping[str, Any] | None = None,
     *,
+    optional: Mapping[str, Any] | None = None,
     delta: Array | None = None,
     seed: int = 0,
 ) -> Problem:
@@ -53,12 +54,13 @@ def from_functions(
         the order of the forward's parameters, a dict by name or "d" + name, or one array.
     inputs: by name, or in the order of the forward's parameters; nested in dicts and tuples as the
         functions take them. Arrays of floats are differentiated, all else is passed on as it is.
-    constants: what has no gradient, by the names of parameters.
+    constants: what has no gradient, by the names of parameters; optional: more of them, which no
+        function has to take.
     delta: the upstream gradient, of the output's shape; drawn from `seed` by default.
     Raises CodeError where the functions cannot be called so, or raise.
     """
     source = _Source(lambda _: _Pair(forward, backward), name_of(forward), name_of(backward))
-    return _Calls(source, _named(inputs, forward), constants or {}).problem(delta, seed)
+    return _Calls(source, _named(inputs, forward), constants, optional).problem(delta, seed)
 
 
 def from_layer(
@@ -66,6 +68,7 @@ def from_layer(
     inputs: Any,
     constants: Mapping[str, Any] | None = None,
     *,
+    optional: Mapping[str, Any] | None = None,
     delta: Array | None = None,
     seed: int = 0,
 ) -> Problem:
@@ -79,13 +82,15 @@ def from_layer(
     backward = name_of(method(layer, "backward"))
     named = _named(inputs, getattr(layer, forward))
     source = _of_object(layer, named, forward, backward)
-    return _Calls(source, named, constants or {}).problem(delta, seed)
+    return _Calls(source, named, constants, optional).problem(delta, seed)
 
 
 def from_value_and_grad(
     function: Function,
     inputs: Any,
     constants: Mapping[str, Any] | None = None,
+    *,
+    optional: Mapping[str, Any] | None = None,
 ) -> Problem:
     """The problem of a function that returns a number and its gradients.
 
@@ -99,7 +104,7 @@ def from_value_and_grad(
         source = _Source(lambda _: _Pair(_apart(function), _claimed), name, name)
     else:
         source = _of_object(owner, named, name, None)
-    return _Calls(source, named, constants or {}).problem(None, 0)
+    return _Calls(source, named, constants, optional).problem(None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +187,16 @@ class _Calls:
     """How a pair is called, found out by one call of it, and the problem that follows."""
 
     def __init__(
-        self, source: _Source, inputs: Mapping[str, Any], constants: Mapping[str, Any]
+        self,
+        source: _Source,
+        inputs: Mapping[str, Any],
+        constants: Mapping[str, Any] | None,
+        optional: Mapping[str, Any] | None,
     ) -> None:
         self.source = source
         self.inputs = inputs
-        self.constants = constants
+        self.asked = list(constants or {})
+        self.constants = {**(optional or {}), **(constants or {})}
         self.arrays = {
             leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
         }
@@ -195,11 +205,11 @@ class _Calls:
         self.raised: list[CodeError] = []
         arguments = [name for name in inputs if name not in source.held]
         pair = source.make(self.values(self.arrays))
-        self.call = bind(parameters(pair.forward), arguments, list(constants))
+        self.call = bind(parameters(pair.forward), arguments, list(self.constants))
         _, _, returned = self.run(self.arrays)
         flags = [_is_output(item) for item in returned]
         takes = parameters(pair.backward)
-        self.back = bind_backward(takes, arguments, list(constants), flags)
+        self.back = bind_backward(takes, arguments, list(self.constants), flags)
         self.outputs = [_array(item, source.forward) for item in returned[: self.count]]
         self.guessed = [
             f"{source.backward} has no parameter '{value}': its '{parameter}' was given it"
@@ -215,12 +225,12 @@ class _Calls:
     def unused(self) -> list[str]:
         """The constants that neither function takes."""
         used = (*self.call.used, *self.back.call.used)
-        return [name for name in self.constants if name not in used]
+        return [name for name in self.asked if name not in used]
 
     def values(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """What the functions are handed: inputs with these arrays, and copies of the constants."""
         inputs = {name: rebuilt(value, name, arrays) for name, value in self.inputs.items()}
-        return {**copy.deepcopy(dict(self.constants)), **inputs}
+        return {**copy.deepcopy(self.constants), **inputs}
 
     def run(self, arrays: Mapping[str, Any]) -> tuple[_Pair, dict[str, Any], Sequence[Any]]:
         """A call of the forward: the pair, the values it was handed, what it returned."""
@@ -320,6 +330,7 @@ class _Calls:
 
 def _called(function: Function, who: str, call: Call, values: Mapping[str, Any]) -> Any:
     """Call the user's function; what it raises becomes a CodeError with their lines."""
+    __tracebackhide__ = True
     try:
         return call(function, values)
     except GradcheckError:

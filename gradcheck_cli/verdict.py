@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import shown_shape
 from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.numeric.strata import chance_of_missing
 from gradcheck_cli.problem import Label
 from gradcheck_cli.result import Entry, GradientResult, Verdict
 
@@ -26,6 +27,7 @@ NOISY = 0.1  # the share of noise in an uncertainty from which noise is what is 
 DIGITS_NEEDED = 2 / 3
 # An error of this size, relative to the largest entry, is what computing in float32 leaves.
 FLOAT32_ERROR = 1e-6
+SHOWN_WRONG = (1, 10, 100, 1000)  # wrong entries whose chance to be missed is told
 MIXED = 0.2  # the share of each sign among rounding errors; both have about a half
 
 
@@ -110,7 +112,7 @@ class _Comparison:
 
 
 def _compared(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) -> _Comparison:
-    array = np.asarray(analytic)
+    array = numeric.of(np.asarray(analytic))
     a = np.asarray(array.real if array.dtype.kind == "c" else array, dtype=np.float64)
     nearest = np.where(numeric.kink, np.clip(a, numeric.low, numeric.high), numeric.value)
     u = np.where(numeric.kink, 0.0, numeric.uncertainty)
@@ -141,10 +143,11 @@ def compare(
         gradient=label.gradient,
         rule=label.rule,
         equation=label.equation,
-        shape=found.analytic.shape,
+        shape=np.shape(analytic),
         verdict=verdict,
         reason=reason,
-        entries=found.analytic.size,
+        entries=np.size(analytic),
+        measured=found.analytic.size,
         wrong=int(found.wrong.sum()),
         kinks=int(numeric.kink.sum()),
         max_abs_error=largest(found.error),
@@ -154,7 +157,7 @@ def compare(
         bound=found.over_largest(found.error + numeric.uncertainty),
         # Not np.median, which imports numpy.ma.
         step=float(np.sort(numeric.step, axis=None)[numeric.step.size // 2]),
-        worst=_entry(np.unravel_index(flat, found.analytic.shape), found),
+        worst=_entry(flat, found),
         notes=_notes(found),
     )
 
@@ -173,7 +176,8 @@ def _judged(found: _Comparison) -> tuple[Verdict, str]:
     a, m = found.analytic, found.numeric.value
     count = int(found.wrong.sum())
     if count:
-        sentence = f"{count} of {a.size} entries {'is' if count == 1 else 'are'} wrong"
+        kind = "entries" if found.numeric.entries is None else "measured entries"
+        sentence = f"{count} of {a.size} {kind} {'is' if count == 1 else 'are'} wrong"
         return Verdict.FAIL, sentence + _float32(found)
     if not found.smooth.any():
         return Verdict.INCONCLUSIVE, (
@@ -197,8 +201,8 @@ def _judged(found: _Comparison) -> tuple[Verdict, str]:
 def _unresolved(found: _Comparison, resolution: float) -> str:
     """Why the numeric gradient is not known better, at its least certain entry."""
     u = np.where(found.smooth, found.numeric.uncertainty, -1.0)
-    index = np.unravel_index(int(np.argmax(u)), u.shape)
-    where = list(map(int, index))
+    position = int(np.argmax(u))
+    where, index = list(found.numeric.index(position)), np.unravel_index(position, u.shape)
     value, uncertainty = float(found.numeric.value[index]), float(u[index])
     noise = float(found.numeric.noise[index])
     seen = (
@@ -236,16 +240,31 @@ def _float32(found: _Comparison) -> str:
     return ""
 
 
+def _sampled(numeric: NumericGradient) -> str:
+    """How much of a gradient was measured, and what that could miss."""
+    size, count = int(np.prod(numeric.shape)), numeric.value.shape[-1]
+    chances = ", ".join(
+        f"{wrong:,} of them {chance_of_missing(wrong, size, count):.2g}"
+        for wrong in SHOWN_WRONG
+        if wrong < size
+    )
+    return (
+        f"{count:,} of {size:,} entries were measured, spread over it; the chance to miss wrong "
+        f"ones is at most: {chances}"
+    )
+
+
 def _mixed(errors: Float) -> bool:
     return bool(MIXED < np.mean(errors > 0) < 1 - MIXED)
 
 
-def _entry(index: tuple[Any, ...], found: _Comparison) -> Entry:
+def _entry(position: int, found: _Comparison) -> Entry:
+    index = np.unravel_index(position, found.analytic.shape)
     analytic, numeric = float(found.analytic[index]), float(found.numeric.value[index])
     with np.errstate(all="ignore"):
         ratio = float(np.float64(analytic) / numeric) if numeric else None
     return Entry(
-        index=tuple(int(axis) for axis in index),
+        index=found.numeric.index(position),
         analytic=analytic,
         numeric=numeric,
         uncertainty=float(found.numeric.uncertainty[index]),
@@ -254,16 +273,16 @@ def _entry(index: tuple[Any, ...], found: _Comparison) -> Entry:
 
 
 def _notes(found: _Comparison) -> tuple[str, ...]:
-    notes = []
     numeric = found.numeric
+    notes = [] if numeric.entries is None else [_sampled(numeric)]
     if found.zero:
         notes.append("the gradient is zero on both sides: this check has no power")
-    kinks = np.argwhere(numeric.kink)
+    kinks = np.flatnonzero(numeric.kink)
     if len(kinks):
-        index = tuple(int(axis) for axis in kinks[0])
+        index = np.unravel_index(kinks[0], numeric.kink.shape)
         notes.append(
             f"{len(kinks)} of {numeric.kink.size} entries are at a kink and left out, such as "
-            f"{list(index)}, where the slopes are {numeric.low[index]:.6g} and "
+            f"{list(numeric.index(kinks[0]))}, where the slopes are {numeric.low[index]:.6g} and "
             f"{numeric.high[index]:.6g} and the analytic value is {found.analytic[index]:.6g}"
         )
     return tuple(notes)

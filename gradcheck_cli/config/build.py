@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from gradcheck_cli.arrays import Drawn, Given, Source, inline_shape, read_file
+from gradcheck_cli.config.builder import ARRAY_FILES, Builder, inside
 from gradcheck_cli.config.located import Node
-from gradcheck_cli.config.schema import CheckConfig, DrawConfig, read, shown
+from gradcheck_cli.config.own import OwnBuilder
+from gradcheck_cli.config.schema import KINDS, CheckConfig, DrawConfig, read, shown
 from gradcheck_cli.errors import (
     ArrayError,
     Finding,
@@ -30,9 +32,7 @@ from gradcheck_cli.formula.checker import shortened
 from gradcheck_cli.layer import Layer
 from gradcheck_cli.losses import LOSSES, Loss
 from gradcheck_cli.options import Numeric, Tolerance
-
-MAX_MEMORY = 4 * 2**30  # bytes of a check
-ARRAY_FILES = (".npy", ".csv")
+from gradcheck_cli.problem import AnyLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ConfigCheck:
     path: str
     line: int
     alone: bool
-    layer: Layer
+    layer: AnyLayer
     numeric: Numeric
     tolerance: Tolerance
     expect: str
@@ -64,7 +64,14 @@ def build(
     record = read(node, CheckConfig, findings)
     if record is None:
         return None
-    layer = _LayerBuilder(node, record, Path(path).parent, findings).layer(check_rules)
+    kind = _kind(node, findings)
+    if kind is None:
+        return None
+    layer: AnyLayer | None
+    if kind == "form":
+        layer = _LayerBuilder(node, record, Path(path).parent, findings).layer(check_rules)
+    else:
+        layer = OwnBuilder(node, record, Path(path).parent, findings).layer(kind, check_rules)
     if layer is None or findings:
         return None
     return ConfigCheck(
@@ -76,18 +83,48 @@ def build(
         numeric=_numeric(record),
         tolerance=Tolerance(record.tolerance.rtol, record.tolerance.atol),
         expect=record.expect,
-        rule_lines={
-            name: formula.mark.line
-            for name in layer.own_rules
-            if (formula := node.child("backward", name)) is not None
-        },
+        rule_lines=_rule_lines(node, layer),
     )
+
+
+def _rule_lines(node: Node, layer: AnyLayer) -> dict[str, int]:
+    """Where the config gives a rule or names the code of one, by input."""
+    backward = node.child("backward") or node.child("layer") or node.child("value_and_grad")
+    if backward is None:
+        return {}
+    if isinstance(backward.value, dict):
+        return {name: formula.mark.line for name, formula in backward.value.items()}
+    return dict.fromkeys((name for name, _ in layer.gradients), backward.mark.line)
+
+
+def _kind(node: Node, findings: list[Finding]) -> str | None:
+    """What the check is of, by the key that says so; keys that do not go with it are found."""
+    kinds = [kind for kind in KINDS if kind in node.keys]
+    if len(kinds) != 1:
+        forms = listed(list(FORMS), "or")
+        message = (
+            f"the key 'form' is missing; it is {forms} (or, for a layer of your own, "
+            f"{listed(list(KINDS)[1:], 'or')})"
+            if not kinds
+            else f"'{kinds[0]}' and '{kinds[1]}' say two things; keep one of them"
+        )
+        findings.append(Finding(node.keys[kinds[1]] if kinds else node.mark, message))
+        return None
+    (kind,) = kinds
+    for name, mark in node.keys.items():
+        goes = [other for other, keys in KINDS.items() if name in keys]
+        if goes and kind not in goes:
+            message = f"'{name}' goes with {listed(goes, 'or')}, not with '{kind}'"
+            findings.append(Finding(mark, message))
+    return kind
 
 
 def _numeric(record: CheckConfig) -> Numeric:
     order, step = record.numeric.order, record.numeric.step
     return Numeric(
-        None if isinstance(order, str) else order, None if isinstance(step, str) else step
+        order=None if isinstance(order, str) else order,
+        step=None if isinstance(step, str) else step,
+        sample=record.numeric.sample,
     )
 
 
@@ -99,23 +136,17 @@ class _Size:
     said_by: str
 
 
-class _LayerBuilder:
+class _LayerBuilder(Builder):
     """Builds one layer and collects what does not fit."""
 
     def __init__(
         self, node: Node, record: CheckConfig, folder: Path, findings: list[Finding]
     ) -> None:
-        self.node = node
-        self.record = record
-        self.folder = folder
-        self.findings = findings
-        self.form: Form = FORMS[record.form]
+        super().__init__(node, record, folder, findings)
+        self.form: Form = FORMS[record.form or ""]
         self.loss: Loss = LOSSES[record.loss]
         self.sizes: dict[str, _Size] = {}
         self.symbols = {**self.form.shapes, self.loss.target: self.form.output}
-
-    def find(self, mark: Mark, message: str) -> None:
-        self.findings.append(Finding(mark, message))
 
     def layer(self, check_rules: bool) -> Layer | None:
         """The layer, or None where its sizes could not be found."""
@@ -147,7 +178,8 @@ class _LayerBuilder:
             seed=seed,
             dtype=self.record.dtype,
         )
-        if self.fits(layer) and check_rules:
+        what = "checking their Jacobians" if layer.jacobian else "checking them"
+        if self.fits(f"sizes {_listed(layer.sizes)}", layer.bytes(), what) and check_rules:
             self.check_rules(layer)
         return layer
 
@@ -174,13 +206,6 @@ class _LayerBuilder:
                     known = []
                 mark = shapes.keys.get(name, node.mark)
                 self.find(mark, message + near_miss(name, known, f"{self.form.name} has"))
-
-    def is_size(self, name: str, node: Node) -> bool:
-        value = node.plain()
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-            return True
-        self.find(node.mark, f"'{name}' must be a whole number of 1 or more, got {shown(node)}")
-        return False
 
     def read_array_shape(self, name: str, node: Node) -> None:
         symbols = self.symbols[name]
@@ -236,19 +261,6 @@ class _LayerBuilder:
         names = listed(missing)
         self.find(mark, f"shapes must give {names}; write shapes: {{{example}}}")
 
-    def fits(self, layer: Layer) -> bool:
-        need = layer.bytes()
-        if need <= MAX_MEMORY:
-            return True
-        mark = self.node.keys.get("shapes", self.node.mark)
-        what = "checking their Jacobians" if layer.jacobian else "checking them"
-        self.find(
-            mark,
-            f"sizes {_listed(layer.sizes)} are too large for memory: {what} takes "
-            f"{_gigabytes(need)}; at most {_gigabytes(MAX_MEMORY)} are allowed",
-        )
-        return False
-
     # -- inputs ----------------------------------------------------------------------------
 
     def read_inputs(self) -> tuple[dict[str, Source], int]:
@@ -272,18 +284,13 @@ class _LayerBuilder:
                     sources[name] = source
         return sources, seed
 
-    def read_seed(self, node: Node) -> int:
-        value = node.plain()
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
-            return value
-        self.find(node.mark, f"'seed' must be a whole number of 0 or more, got {shown(node)}")
-        return 0
-
     def read_source(self, name: str, node: Node) -> Source | None:
         """An array: a mapping draws it, a text is a file, numbers are its values."""
         if isinstance(node.value, dict):
             drawn = read(node, DrawConfig, self.findings)
-            return Drawn(**msgspec.structs.asdict(drawn)) if drawn else None
+            if drawn is None or not isinstance(drawn.high, int):
+                return None
+            return Drawn(**msgspec.structs.asdict(drawn))
         try:
             if isinstance(node.value, str):
                 return self.read_array_file(name, node)
@@ -343,19 +350,8 @@ class _LayerBuilder:
             except FormulaError as error:
                 node = self.node.child("backward", name)
                 assert node is not None
-                self.find(_inside(node, error), error.message)
-
-
-def _inside(node: Node, error: FormulaError) -> Mark:
-    """The place of a formula's error in the file."""
-    if node.start is None:
-        return node.mark
-    return Mark(node.start.line, node.start.column + error.offset, error.length)
+                self.find(inside(node, error), error.message)
 
 
 def _listed(sizes: Any) -> str:
     return ", ".join(f"{name}={value}" for name, value in sizes.items())
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 2**30:,.0f} GiB" if count < 2**50 else f"{count / 2**30:.0e} GiB"

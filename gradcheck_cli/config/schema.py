@@ -50,6 +50,10 @@ class NumericConfig(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[float, Meta(gt=0)] | Literal["auto"],
         key("The step; auto finds one for every entry.", "auto or a number above 0"),
     ] = "auto"
+    sample: Annotated[
+        Annotated[int, Meta(gt=0)] | None,
+        key("How many entries of each gradient to measure; default: all.", "a number above 0"),
+    ] = None
 
 
 class ToleranceConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,12 +72,43 @@ class DrawConfig(Struct, frozen=True, forbid_unknown_fields=True):
     distribution: Annotated[str, one_of(*DISTRIBUTIONS, doc="What is drawn.")] = "normal"
     scale: Annotated[float, key("Multiplies what was drawn.", "a number")] = 1.0
     offset: Annotated[float, key("Is added after that.", "a number")] = 0.0
+    low: Annotated[int, key("The least of the integers.", "a whole number")] = 0
+    high: Annotated[
+        int | str,
+        key("What the integers stay below: a number or a size.", "a whole number or a size"),
+    ] = 2
+    keep: Annotated[
+        float, key("The probability of a 1 in a mask.", "a number from 0 to 1", ge=0, le=1)
+    ] = 0.5
+
+
+class ArrayConfig(DrawConfig, frozen=True, forbid_unknown_fields=True):
+    """An array of an own layer: its shape, and its values or how they are drawn."""
+
+    shape: Annotated[
+        list[Any] | None, key("A list of sizes.", "a list of sizes, such as [n, 3]")
+    ] = None
+    values: Annotated[Any, key("Nested lists of numbers.", "numbers")] = None
 
 
 class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One check, or the defaults of several."""
 
-    form: Annotated[str, one_of(*FORMS, doc="The layer: y = Wx, y = xW or, for a batch, Y = XW.")]
+    form: Annotated[
+        str | None, one_of(*FORMS, doc="The layer: y = Wx, y = xW or, for a batch, Y = XW.")
+    ] = None
+    forward: Annotated[
+        str | None,
+        key("Your own layer: a formula, or code.", "a formula or code, such as layers.py:affine"),
+    ] = None
+    layer: Annotated[
+        str | None,
+        key("Your own layer: a class with forward and backward.", "code, such as layers.py:Linear"),
+    ] = None
+    value_and_grad: Annotated[
+        str | None,
+        key("Your own loss: returns its value and gradients.", "code, such as losses.py:svm_loss"),
+    ] = None
     version: Annotated[int, one_of(VERSION, doc="Of the config's format.")] = VERSION
     name: Annotated[
         str,
@@ -102,10 +137,10 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         one_of(*REDUCTIONS, doc="How per-sample gradients of W combine; default: as is right."),
     ] = None
     backward: Annotated[
-        dict[str, Any],
+        dict[str, Any] | str,
         key(
-            "Your rule instead of the paper's, a formula by input.",
-            "a mapping from inputs to formulas, such as {W: 'X.T @ delta / n'}",
+            "Your rules, a formula by input; or, with forward, code.",
+            "a mapping from inputs to formulas, such as {W: 'X.T @ delta / n'}, or code",
         ),
     ] = {}
     jacobian: Annotated[bool, key("Also check ∂y/∂x and ∂y/∂W.", "true or false")] = False
@@ -114,6 +149,13 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         key(
             "The seed, and where arrays come from: inline, .npy, .csv or a distribution.",
             "a mapping, such as {seed: 0, W: w.npy}",
+        ),
+    ] = {}
+    constants: Annotated[
+        dict[str, Any],
+        key(
+            "What your own layer takes besides, by name: numbers, modes, labels, masks.",
+            "a mapping, such as {stride: 2, y: {distribution: integers, high: 10, shape: [n]}}",
         ),
     ] = {}
     dtype: Annotated[str, one_of(*DTYPES, doc="Of all arrays.")] = "float64"
@@ -127,6 +169,15 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         str, one_of(*EXPECTATIONS, doc="fail: the check is right when the gradient is wrong.")
     ] = "pass"
 
+
+# What a check can be of: the key that says so, and the keys that go with it alone.
+FORM_KEYS = ("loss", "reduction", "delta", "gradient_reduction", "jacobian", "backward")
+KINDS: dict[str, tuple[str, ...]] = {
+    "form": FORM_KEYS,
+    "forward": ("backward", "constants"),
+    "layer": ("constants",),
+    "value_and_grad": ("constants",),
+}
 
 CHECKS_KEY = "checks"
 # A YAML file in a directory is taken for a config if one of these stands at its top: keys that

@@ -49,7 +49,7 @@ class Formula:
             raise ForwardError(f"'{self.text}' cannot be evaluated: {error}") from error
 
 
-def parse(text: str, names: Mapping[str, Shape | int]) -> Formula:
+def parse(text: str, names: Mapping[str, Shape | float]) -> Formula:
     """Check `text` against `names` (arrays by shape, sizes by value) and return the formula.
 
     Raises FormulaError for anything but arithmetic on these names and the functions of this

@@ -96,7 +96,7 @@ class Checker:
         self,
         source: str,
         shift: int,
-        names: Mapping[str, Shape | int],
+        names: Mapping[str, Shape | float],
         functions: Mapping[str, Function],
     ) -> None:
         self.source = source
@@ -186,7 +186,7 @@ class Checker:
             names = f"; the formula knows {', '.join(self.names)} and functions such as exp(x)"
             raise self.refuse(node, f"unknown name '{name}'{near_miss(name, known) or names}")
         value = self.names[name]
-        if isinstance(value, int):
+        if isinstance(value, int | float):
             return self._number(node, value)
         return Term(value, operator.itemgetter(name))
 

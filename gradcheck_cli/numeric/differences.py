@@ -5,6 +5,7 @@ The forward is a function of arrays; nothing here knows what it computes.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from gradcheck_cli.numeric.schemes import Stencil
 # tables stay small and progress is told now and then.
 LEAST_CHUNK = 64
 MAX_CELLS, MAX_MASK = 2**16, 2**22
+# Of a slow forward few entries are measured at once, so that progress is told in time: seconds, and
+# how many evaluations an entry takes.
+TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
 BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
 
 
@@ -49,7 +53,10 @@ class Differences:
         self.stencil = stencil
         self.cotangent = None if cotangent is None else cotangent.ravel()
         self.weight = None if self.cotangent is None else np.abs(self.cotangent)
+        started = time.perf_counter()
         noise = function_noise(evaluate, x, scale)
+        pace = (time.perf_counter() - started) / noise.evaluations
+        self.in_time = max(1, int(TOLD_EVERY / (TYPICAL_EVALUATIONS * pace)))
         self.outputs: tuple[int, ...] = noise.center.shape
         self.evaluations = noise.evaluations
         self.noise = noise.flat()
@@ -58,12 +65,10 @@ class Differences:
         point_bytes = 8 * (x.size + self.center.size)
         self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
 
-    def chunks(self, entries: NDArray[np.intp] | None = None) -> list[NDArray[np.intp]]:
-        """All entries, or these, in parts that climb the ladder together."""
-        if entries is None:
-            entries = np.arange(self.x.size)
+    def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """These entries in parts that climb the ladder together."""
         cotangents = self.center.size if self.cotangent is None else 1
-        size = max(self.block, LEAST_CHUNK)
+        size = min(max(self.block, LEAST_CHUNK), self.in_time)
         size = max(1, min(size, MAX_CELLS // cotangents, MAX_MASK // self.center.size))
         return [entries[start : start + size] for start in range(0, len(entries), size)]
 

@@ -7,7 +7,7 @@ is extrapolated (Ridders 1982); each entry stops where noise lets a finer step g
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from gradcheck_cli.numeric.differences import Differences, entry_scale
 from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
 from gradcheck_cli.numeric.noise import Evaluate, Float
 from gradcheck_cli.numeric.schemes import STENCILS
+from gradcheck_cli.numeric.strata import sampled
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
@@ -46,6 +47,9 @@ Progress = Callable[[int], None]
 class NumericGradient:
     """The numeric gradient of one input; arrays of the gradient's shape.
 
+    entries: where only some entries of the input were measured, their flat indices, ascending: the
+        arrays then have one axis for them, after those of the outputs of a Jacobian.
+    shape: of the input.
     value ± uncertainty; noise: the part of the uncertainty that the forward's noise makes.
     step: the one that gave the value.
     steepest: the largest slope of L between points a large step away: what a gradient could be.
@@ -63,6 +67,21 @@ class NumericGradient:
     high: Float
     steepest: float
     evaluations: int
+    shape: tuple[int, ...]
+    entries: NDArray[np.intp] | None = None
+
+    def of(self, gradient: NDArray[Any]) -> NDArray[Any]:
+        """The measured entries of a gradient of this input, in the shape of the arrays here."""
+        if self.entries is None:
+            return gradient
+        return gradient.reshape(*self.value.shape[:-1], -1)[..., self.entries]
+
+    def index(self, position: int) -> tuple[int, ...]:
+        """The index in the whole gradient of an entry of the arrays here, by flat position."""
+        index = np.unravel_index(position, self.value.shape)
+        if self.entries is not None:
+            index = (*index[:-1], *np.unravel_index(self.entries[index[-1]], self.shape))
+        return tuple(int(axis) for axis in index)
 
 
 def numeric_gradient(
@@ -72,6 +91,7 @@ def numeric_gradient(
     *,
     order: int | None = None,
     step: float | None = None,
+    sample: int | None = None,
     progress: Progress | None = None,
 ) -> NumericGradient:
     """The gradient of Σ cotangent · evaluate(x) for every entry of x.
@@ -80,6 +100,7 @@ def numeric_gradient(
     cotangent: of the outputs' shape, or None for the whole Jacobian (outputs × x.shape).
     order: of the stencil, a key of STENCILS; None: 2, which the ladder extrapolates.
     step: a fixed step; None: chosen for every entry by a ladder of steps.
+    sample: how many entries are measured, spread over x; None: all.
     progress: is told, now and then, how many more entries are done.
 
     The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
@@ -89,17 +110,21 @@ def numeric_gradient(
     with np.errstate(all="ignore"):
         scale = entry_scale(x)
         differences = Differences(evaluate, x, scale, cotangent, STENCILS[order or 2])
+        chosen = sampled(x.size, sample) if sample is not None and sample < x.size else None
+        every = np.arange(x.size) if chosen is None else chosen
         parts = []
-        for entries in differences.chunks():
+        for entries in differences.chunks(every):
             parts.append(_measured(differences, entries, step))
             if progress is not None:
                 progress(len(entries))
         best = Best.joined(parts)
         if step is None:
-            _refine(differences, best)
-            _doubt_zeros(differences, best)
+            _refine(differences, best, every)
+            _doubt_zeros(differences, best, every)
         outputs = () if cotangent is not None else differences.outputs
-        return _gradient(best, (*outputs, *x.shape), differences.evaluations)
+        inner = x.shape if chosen is None else every.shape
+        found = _gradient(best, (*outputs, *inner), differences.evaluations)
+        return replace(found, shape=x.shape, entries=chosen)
 
 
 def _measured(differences: Differences, entries: NDArray[np.intp], step: float | None) -> Best:
@@ -119,22 +144,24 @@ def _measured(differences: Differences, entries: NDArray[np.intp], step: float |
     return best
 
 
-def _refine(differences: Differences, best: Best) -> None:
+def _refine(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
     """Try larger steps for the entries that noise leaves unresolved, if the outputs are smooth."""
     if differences.noise.reach < 1:
         return
-    for entries in differences.chunks(best.noisy(UNRESOLVED)):
+    for rows in differences.chunks(best.noisy(UNRESOLVED)):
+        entries = every[rows]
         first = WIDER * FIRST_STEP * differences.scale[entries]
-        best.refine(entries, _ladder(differences, entries, first, WIDER_LEVELS))
+        best.refine(rows, _ladder(differences, entries, first, WIDER_LEVELS))
 
 
-def _doubt_zeros(differences: Differences, best: Best) -> None:
+def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
     """Ask far away what the rounding of a saturated unit may hide where nothing is seen to move."""
-    for entries in differences.chunks(np.flatnonzero(np.any(best.value[0] == 0, axis=1))):
+    for rows in differences.chunks(np.flatnonzero(np.any(best.value[0] == 0, axis=1))):
+        entries = every[rows]
         far = LEAP * FIRST_STEP * differences.scale[entries]
         floor = DEVIATIONS * differences.rung(entries, far).floor
         floor = np.where(np.isfinite(floor), floor, 0.0)
-        best.floor[entries] = np.maximum(best.floor[entries], floor)
+        best.floor[rows] = np.maximum(best.floor[rows], floor)
 
 
 def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, levels: int) -> Best:
@@ -210,4 +237,5 @@ def _gradient(best: Best, shape: tuple[int, ...], evaluations: int) -> NumericGr
         high=shaped(np.where(kink, high, value + uncertainty)),
         steepest=float(np.max(best.slope, where=np.isfinite(best.slope), initial=0.0)),
         evaluations=evaluations,
+        shape=shape,
     )

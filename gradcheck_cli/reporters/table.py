@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from math import ceil, floor, isfinite, log10
 
@@ -26,6 +26,15 @@ Row = tuple[CheckReport, GradientResult]
 
 def render(report: SuiteReport, screen: Screen) -> str:
     """The report as text, with colours if the screen has them."""
+    return _printed(report.checks, screen, _summary(report))
+
+
+def render_check(check: CheckReport) -> str:
+    """The report of one check as text, for an exception."""
+    return _printed([check], Screen(), None)
+
+
+def _printed(checks: Sequence[CheckReport], screen: Screen, summary: Text | None) -> str:
     console = Console(
         file=StringIO(),
         width=screen.width or UNLIMITED,
@@ -37,19 +46,19 @@ def render(report: SuiteReport, screen: Screen) -> str:
         legacy_windows=False,
     )
     with console.capture() as capture:
-        _print_rows(console, _rows(report))
-        for check in report.checks:
+        _print_rows(console, _rows(checks))
+        for check in checks:
             if check.outcome != Outcome.OK:
                 _print_lines(console, _details(check))
-        _print_lines(console, _notes(report))
-        _print_lines(console, [_summary(report)])
+        _print_lines(console, _notes(checks))
+        _print_lines(console, [summary] if summary else [])
     return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
 
 
-def _rows(report: SuiteReport) -> list[Row]:
+def _rows(checks: Sequence[CheckReport]) -> list[Row]:
     rows = [
         (check, gradient)
-        for check in report.checks
+        for check in checks
         if check.result is not None
         for gradient in check.result.gradients
     ]
@@ -148,7 +157,7 @@ def _details(check: CheckReport) -> Iterator[Text]:
     if check.result is None:
         yield Text("")
         yield _heading("error", check)
-        yield Text(f"  {check.error}")
+        yield from (Text(f"  {line}") for line in check.error.splitlines())
         yield Text(f"  rerun: {check.rerun}")
         return
     if check.result.verdict == Verdict.PASS:
@@ -166,7 +175,7 @@ def _details(check: CheckReport) -> Iterator[Text]:
 def _heading(verdict: str, check: CheckReport, what: str = "", line: int | None = None) -> Text:
     text = Text(verdict.upper(), style=STYLES[verdict])
     text.append(f"  {check.id}{what}", style="bold")
-    return text.append(f"  {check.path}:{line or check.line}", style="dim")
+    return text.append(f"  {check.path}:{line or check.line}" if check.path else "", style="dim")
 
 
 def _gradient_details(check: CheckReport, gradient: GradientResult) -> Iterator[Text]:
@@ -181,19 +190,20 @@ def _gradient_details(check: CheckReport, gradient: GradientResult) -> Iterator[
         yield Text(f"    numeric   {worst.numeric: .15g} ± {worst.uncertainty:.1e}")
         if worst.ratio is not None:
             yield Text(f"    analytic / numeric = {worst.ratio:.10g}")
-    yield Text(f"  rerun: {check.rerun}")
+    if check.rerun:
+        yield Text(f"  rerun: {check.rerun}")
 
 
-def _notes(report: SuiteReport) -> Iterator[Text]:
+def _notes(checks: Sequence[CheckReport]) -> Iterator[Text]:
     notes = []
-    for check in report.checks:
+    for check in checks:
         if check.result is not None:
             notes += [f"note: {check.id}: {note}" for note in check.result.notes]
             for gradient in check.result.gradients:
                 about = f"{check.id} {gradient.gradient}"
                 notes += [f"note: {about}: {note}" for note in gradient.notes]
-    shown = len(_rows(report))
-    total = sum(len(check.result.gradients) for check in report.checks if check.result)
+    shown = len(_rows(checks))
+    total = sum(len(check.result.gradients) for check in checks if check.result)
     if shown < total:
         notes.append(f"note: {total - shown} of {total} gradients are left out of the table")
     if notes:

@@ -1,0 +1,117 @@
+"""Checks from Python: `check` returns what was found, `assert_gradients` raises it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gradcheck_cli.checking import check as check_problem
+from gradcheck_cli.conventions import name_of
+from gradcheck_cli.errors import CodeError, GradientError
+from gradcheck_cli.options import Numeric, Tolerance
+from gradcheck_cli.problem import Problem
+from gradcheck_cli.result import CheckReport, CheckResult, Outcome, Settings, Verdict
+from gradcheck_cli.usercode import from_functions
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Array
+
+OUTCOMES = {
+    Verdict.PASS: Outcome.OK,
+    Verdict.FAIL: Outcome.WRONG,
+    Verdict.INCONCLUSIVE: Outcome.INCONCLUSIVE,
+}
+
+
+def check(
+    forward: Problem | Callable[..., Any],
+    backward: Callable[..., Any] | None = None,
+    inputs: Any = None,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    delta: Array | None = None,
+    seed: int = 0,
+    numeric: Numeric | None = None,
+    tolerance: Tolerance | None = None,
+) -> CheckResult:
+    """Check every gradient of a forward and its backward against central differences.
+
+    forward, backward, inputs, constants, delta, seed: as in `from_functions`; or a `Problem` in
+        place of all of them.
+    numeric, tolerance: see their classes; what they leave open is found or has its default.
+    Returns the verdict, a result per gradient and the work it took; a wrong gradient is no
+    exception. What forward or backward raises is raised; CodeError where they cannot be called
+    with these inputs, ForwardError where the outputs are no numbers.
+    """
+    __tracebackhide__ = True
+    try:
+        if not isinstance(forward, Problem):
+            if backward is None or inputs is None:
+                raise CodeError("check(forward, backward, inputs) needs a backward and inputs")
+            forward = from_functions(forward, backward, inputs, constants, delta=delta, seed=seed)
+        return check_problem(forward, numeric=numeric, tolerance=tolerance)
+    except CodeError as error:
+        if isinstance(error.__cause__, Exception):
+            raise error.__cause__ from None
+        raise
+
+
+def assert_gradients(
+    forward: Problem | Callable[..., Any],
+    backward: Callable[..., Any] | None = None,
+    inputs: Any = None,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    delta: Array | None = None,
+    seed: int = 0,
+    numeric: Numeric | None = None,
+    tolerance: Tolerance | None = None,
+) -> CheckResult:
+    """`check`, for a test: returns the result of a pass.
+
+    Raises GradientError, which is an AssertionError, with the report that the command prints,
+    where a gradient is wrong, and where the check is inconclusive.
+    """
+    __tracebackhide__ = True
+    result = check(
+        forward,
+        backward,
+        inputs,
+        constants,
+        delta=delta,
+        seed=seed,
+        numeric=numeric,
+        tolerance=tolerance,
+    )
+    if result.verdict != Verdict.PASS:
+        name = "gradients" if isinstance(forward, Problem) else name_of(forward)
+        raise GradientError(_told(result, name, seed, numeric or Numeric()))
+    return result
+
+
+def _told(result: CheckResult, name: str, seed: int, numeric: Numeric) -> str:
+    """The report of one check, as the command prints it."""
+    from gradcheck_cli.reporters.table import render_check
+
+    settings = Settings(
+        sizes={},
+        dtype="",
+        seed=seed,
+        scheme="central",
+        order=numeric.order or "auto",
+        step=numeric.step or "auto",
+        sample=numeric.sample,
+    )
+    report = CheckReport(
+        id=name,
+        path="",
+        line=0,
+        rule_lines={},
+        settings=settings,
+        expected=Verdict.PASS,
+        outcome=OUTCOMES[result.verdict],
+        result=result,
+        error="",
+        rerun="",
+    )
+    return "\n" + render_check(report)

@@ -1,0 +1,107 @@
+"""Work in a process of its own: what the user's code does there costs one check at most.
+
+It may print, exit, crash, take all memory or never return; the report goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from itertools import takewhile
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from gradcheck_cli.errors import MOST_FRAMES, CodeError, GradcheckError, is_ours, shown_path
+from gradcheck_cli.worker import ERROR, PROGRESS, RESULT, Work, run
+
+Result = TypeVar("Result")
+Progress = Callable[[int], None]
+
+POLL = 0.1  # seconds between looks at a process
+
+_FRAME = re.compile(r'File "(.+)", line (\d+) in (.+)')
+
+
+def isolated(
+    work: Work[Result], argument: Any, progress: Progress, timeout: float | None
+) -> Result:
+    """work(argument, watchdog, progress) in a process of its own.
+
+    timeout: seconds that a call may take, as the watchdog is told of calls; None: any time.
+    Raises GradcheckError with the text of the one that was raised there, and CodeError where the
+    process ended without a result.
+    """
+    context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    descriptor, dump = tempfile.mkstemp(prefix="gradcheck-")
+    os.close(descriptor)
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(
+        target=run, args=(work, argument, sending, dump, timeout), daemon=True
+    )
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+    try:
+        with warnings.catch_warnings():
+            # Python warns of forks beside threads; the only ones are BLAS's, which expect forks.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
+        sending.close()
+        result: Result = _result(receiving, process, dump, progress, timeout)
+        return result
+    finally:
+        if process.is_alive():
+            process.kill()
+        process.join()
+        receiving.close()
+        os.unlink(dump)
+
+
+def _result(
+    receiving: Connection, process: Any, dump: str, progress: Progress, timeout: float | None
+) -> Any:
+    while True:
+        if not receiving.poll(POLL):
+            progress(0)
+            continue
+        try:
+            kind, value = receiving.recv()
+        except EOFError:
+            process.join()
+            raise CodeError(_death(process.exitcode, dump, timeout)) from None
+        if kind == PROGRESS:
+            progress(value)
+        elif kind == RESULT:
+            return value
+        elif kind == ERROR:
+            raise GradcheckError(value)
+        else:
+            raise RuntimeError(value)
+
+
+def _death(code: int, dump: str, timeout: float | None) -> str:
+    """Why a process ended without a result."""
+    with open(dump, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    if "Timeout" in text[:40]:
+        frames = list(takewhile(lambda frame: not is_ours(frame[0]), _FRAME.findall(text)))
+        lines = [f"a call did not return within {timeout:g} s; --timeout allows more"]
+        for path, line, name in reversed(frames[:MOST_FRAMES]):
+            source = linecache.getline(path, int(line)).strip()
+            lines.append(f'  File "{shown_path(path)}", line {line}, in {name}')
+            lines += [f"    {source}"] * bool(source)
+        return "\n".join(lines)
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = "; was it out of memory?" if name == "SIGKILL" else ""
+        return f"the code ended its process by {name}{hint}"
+    return f"the code ended its process with exit code {code}"

@@ -1,0 +1,197 @@
+"""A layer of the user's own: formulas, functions or objects, with their inputs and constants.
+
+Like `Layer` it is numbers and text; arrays are drawn and code is imported when its problems are
+asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from gradcheck_cli.arrays import Drawn, Shape, Source
+from gradcheck_cli.errors import ArrayError, printable
+from gradcheck_cli.formula import parse
+from gradcheck_cli.loading import Reference
+from gradcheck_cli.problem import Label, Problem
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Array, Arrays
+
+UPSTREAM_NAMES = ("delta", "δ", "Δ")
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """An array before it is made: its shape and where its values come from."""
+
+    shape: Shape
+    source: Source
+
+    def array(self, name: str, seed: int, dtype: str) -> Array:
+        """The array; floats are of `dtype`, whole numbers stay whole."""
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            made = self.source.array(name, self.shape, seed)
+            made = made.astype(dtype) if made.dtype.kind == "f" else made
+        if not np.isfinite(made).all():
+            raise ArrayError(f"{name} is not finite in {dtype}; give it a smaller scale")
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What an own layer works on.
+
+    inputs: what is differentiated; constants: array specs, and any other value as it is;
+    sizes: the letters of shapes, which functions may ask for by name.
+    """
+
+    inputs: Mapping[str, ArraySpec]
+    constants: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    seed: int
+    dtype: str
+
+    def arrays(self) -> Arrays:
+        """The inputs, drawn or given."""
+        import numpy as np
+
+        made = {name: spec.array(name, self.seed, self.dtype) for name, spec in self.inputs.items()}
+        return {name: array.astype(np.dtype(self.dtype)) for name, array in made.items()}
+
+    def fixed(self) -> dict[str, Any]:
+        """The constants, with their arrays made."""
+        return {
+            name: value.array(name, self.seed, self.dtype)
+            if isinstance(value, ArraySpec)
+            else value
+            for name, value in self.constants.items()
+        }
+
+    @property
+    def gradients(self) -> list[tuple[str, int]]:
+        """The inputs, and how many entries each has."""
+        return [(name, prod(spec.shape)) for name, spec in self.inputs.items()]
+
+
+class _OfData:
+    """What a layer says of its data."""
+
+    __slots__ = ()
+    data: Data
+
+    @property
+    def gradients(self) -> list[tuple[str, int]]:
+        """The inputs that have a gradient, and how many entries each has."""
+        return self.data.gradients
+
+    @property
+    def seed(self) -> int:
+        """What arrays are drawn with."""
+        return self.data.seed
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The sizes by letter."""
+        return self.data.sizes
+
+    @property
+    def dtype(self) -> str:
+        """Of all arrays of floats."""
+        return self.data.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class FormulaLayer(_OfData):
+    """Forward and backward as formulas. rules: ∂L/∂input by input, which may name delta and y."""
+
+    data: Data
+    forward: str
+    rules: Mapping[str, str]
+
+    @property
+    def names(self) -> dict[str, Shape | float]:
+        """What the forward may name: arrays by shape, numbers by value."""
+        data = self.data
+        inputs = {name: spec.shape for name, spec in data.inputs.items()}
+        arrays = {name: c.shape for name, c in data.constants.items() if isinstance(c, ArraySpec)}
+        numbers = {name: c for name, c in data.constants.items() if isinstance(c, int | float)}
+        return {**data.sizes, **numbers, **arrays, **inputs}
+
+    @property
+    def rule_names(self) -> dict[str, Shape | float]:
+        """What a rule may name besides: the output y and the upstream gradient delta."""
+        shape = parse(self.forward, self.names).shape
+        return {"y": shape, **dict.fromkeys(UPSTREAM_NAMES, shape), **self.names}
+
+    def problems(self) -> list[Problem]:
+        """The check of the gradients."""
+        import numpy as np
+
+        forward, known = parse(self.forward, self.names), self.rule_names
+        rules = {name: parse(text, known) for name, text in self.rules.items()}
+        fixed = {name: c for name, c in self.data.fixed().items() if name in self.names}
+        constants = {name: np.asarray(c, dtype=self.data.dtype) for name, c in fixed.items()}
+
+        def outputs(arrays: Arrays) -> Any:
+            return forward({**constants, **arrays})
+
+        def backward(arrays: Arrays, cotangent: Any) -> dict[str, Any]:
+            values = {"y": outputs(arrays), **dict.fromkeys(UPSTREAM_NAMES, cotangent)}
+            return {name: rule({**values, **constants, **arrays}) for name, rule in rules.items()}
+
+        delta = Drawn().array("delta", forward.shape, self.data.seed).astype(self.data.dtype)
+        labels = {
+            name: Label(f"∂L/∂{name}", printable(" ".join(text.split())))
+            for name, text in self.rules.items()
+        }
+        return [Problem(self.data.arrays(), outputs, backward, delta, labels=labels)]
+
+    @property
+    def code(self) -> tuple[Reference, ...]:
+        """No code of the user's."""
+        return ()
+
+    def described(self) -> dict[str, Any]:
+        """What a report says of the layer."""
+        return {"forward": printable(self.forward), "backward": "formulas"}
+
+
+@dataclass(frozen=True, slots=True)
+class CodeLayer(_OfData):
+    """Forward and backward as Python code.
+
+    kind: `functions` (code is forward and backward), `layer` (a class or an object) or
+    `value_and_grad` (one function).
+    """
+
+    data: Data
+    kind: str
+    code: tuple[Reference, ...]
+
+    def problems(self) -> list[Problem]:
+        """The check of the gradients. Imports and calls the user's code."""
+        from gradcheck_cli import usercode
+        from gradcheck_cli.loading import load
+
+        arrays, fixed = self.data.arrays(), self.data.fixed()
+        sizes = {name: size for name, size in self.data.sizes.items() if name not in fixed}
+        found = [load(code, {**sizes, **fixed, **arrays}) for code in self.code]
+        functions = [function for function, _ in found]
+        used = {name: fixed.pop(name) for _, names in found for name in names if name in fixed}
+        make = {
+            "functions": partial(usercode.from_functions, *functions, seed=self.data.seed),
+            "layer": partial(usercode.from_layer, *functions, seed=self.data.seed),
+            "value_and_grad": partial(usercode.from_value_and_grad, *functions),
+        }[self.kind]
+        return [make(arrays, fixed, optional={**sizes, **used})]
+
+    def described(self) -> dict[str, Any]:
+        """What a report says of the layer."""
+        names = [printable(str(code)) for code in self.code]
+        return {"forward": names[0], "backward": names[-1]}
