@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradcheck_cli.config.build import ConfigCheck
-from gradcheck_cli.errors import FormulaError, shown_shape
+from gradcheck_cli.errors import FormulaError, listed, shown_shape
 from gradcheck_cli.forms import Rule
 from gradcheck_cli.formula import Formula, Product, parse
 from gradcheck_cli.layer import Layer
@@ -21,6 +21,7 @@ def explain(check: ConfigCheck) -> str:
     lines = [f"{check.id}: {layer.form.equation} with {sizes}", ""]
     for title, body in (
         ("Forward", _forward(layer)),
+        *((("Activation", _activation(layer)),) if layer.form.activation else ()),
         ("Loss", _loss(layer)),
         ("Upstream gradient", _cotangent(layer)),
         *((f"∂L/∂{rule.of}", _gradient(layer, rule)) for rule in layer.form.rules),
@@ -39,8 +40,23 @@ def _forward(layer: Layer) -> Iterator[str]:
     yield f"{form.equation}{_number(form.number)}"
     yield f"element by element: {form.forward_elements}"
     yield from _products(parse(form.forward, layer.names))
+    if "b" in form.arrays:
+        shapes = shown_shape(layer.shape("b")), shown_shape(layer.shape(form.output_name))
+        samples = ", the same for every sample" if layer.samples > 1 else ""
+        yield f"+ b: {shapes[0]} to {shapes[1]}{samples} ✓"
     for rule in form.jacobians:
-        yield f"{rule.elements[0]} ({rule.number})"
+        yield f"{rule.elements[0]}{_number(rule.number)}"
+
+
+def _activation(layer: Layer) -> Iterator[str]:
+    form, activation = layer.form, layer.form.activation
+    assert activation is not None
+    name, inner = activation.name, form.inner_name
+    yield f"{form.output_name} = {name}({inner}), entry by entry"
+    yield f"{name}(z) = {activation.shown}"
+    yield f"  in formulas: {activation.value}"
+    yield f"{name}′(z) = {activation.shown_derivative}"
+    yield f"  in formulas: {activation.derivative}"
 
 
 def _loss(layer: Layer) -> Iterator[str]:
@@ -61,6 +77,12 @@ def _cotangent(layer: Layer) -> Iterator[str]:
     else:
         yield f"{letter} = ∂ℓ_a/∂y_a for each sample a, {shape}, written delta in formulas"
         yield f"delta: per-sample, so {letter} lacks the 1/n of a mean; L's own is ({number})"
+    activation = layer.form.activation
+    if activation is not None:
+        inner = layer.form.inner_name
+        of, by = ("L", inner) if layer.delta == "total" else ("ℓ_a", "z_a")
+        yield f"through {activation.name}: ∂{of}/∂{by} = {layer.form.inner_cotangent}, {shape}"
+        yield f"  in formulas: delta * {activation.derivative}"
 
 
 def _gradient(layer: Layer, rule: Rule) -> Iterator[str]:
@@ -72,7 +94,7 @@ def _gradient(layer: Layer, rule: Rule) -> Iterator[str]:
         yield f"  {rule.remark}"
     formula, label = layer.rule(rule)
     wanted = layer.shape(rule.of)
-    yield f"as vectors: {label.gradient} = {rule.shown} ({rule.number})"
+    yield f"as vectors: {label.gradient} = {rule.shown}{_number(rule.number)}"
     if rule.of in layer.own_rules:
         yield f"your rule instead: {label.gradient} = {formula}"
     elif label.rule != rule.shown:
@@ -83,6 +105,8 @@ def _gradient(layer: Layer, rule: Rule) -> Iterator[str]:
         yield f"✗ {error.message}"
         return
     yield from _products(parsed)
+    if not parsed.products and rule.of not in layer.own_rules:
+        yield f"in formulas: {formula}"
     if parsed.shape == wanted:
         yield f"{shown_shape(parsed.shape)}, the shape of {rule.of} ✓"
     else:
@@ -100,23 +124,29 @@ def _shapes(product: Product) -> str:
 
 
 def _reduction(layer: Layer) -> Iterator[str]:
-    weight = next(rule for rule in layer.form.rules if rule.of == "W")
-    other = next(rule for rule in layer.form.rules if rule.of != "W")
+    rules = layer.form.rules
+    weights = [rule.of for rule in rules if rule.of in ("W", "b")]
     letter = layer.form.cotangent[0][0]
     if layer.samples == 1:
         yield "n = 1: sum and mean are the same, and no 1/n can go wrong here"
     if layer.reduction == "sum":
-        yield "L is a sum: no 1/n anywhere; per-sample gradients of W are summed"
+        yield f"L is a sum: no 1/n anywhere; per-sample gradients of {listed(weights)} are summed"
     elif layer.delta == "total":
         yield f"L is a mean: its 1/n is inside {letter}, so it stands in no rule"
-        yield "per-sample gradients of W are summed; dividing again would divide twice"
+        yield (
+            f"per-sample gradients of {listed(weights)} are summed; "
+            "dividing again would divide twice"
+        )
     else:
         yield f"L is a mean, and {letter} lacks its 1/n: every rule divides by n"
-        yield f"∂L/∂{other.of} = {other.shown}/n and ∂L/∂W = {weight.shown}/n (after (48))"
+        divided = [f"∂L/∂{rule.of} = {rule.shown}/n" for rule in rules]
+        yield f"{listed(divided)} (after (48))"
     right = "mean" if layer.reduction == "mean" and layer.delta == "per-sample" else "sum"
     if layer.gradient_reduction not in (None, right) and layer.samples > 1:
         factor = "1/n" if layer.gradient_reduction == "mean" else "n"
+        combined = listed([f"∂L/∂{name}" for name in weights])
         yield (
             f"this config sets gradient_reduction: {layer.gradient_reduction}, where calculus asks "
-            f"for {right}: ∂L/∂W comes out {factor} times the gradient of L"
+            f"for {right}: {combined} {'comes' if len(weights) == 1 else 'come'} out {factor} "
+            "times the gradient of L"
         )

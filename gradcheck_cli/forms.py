@@ -2,26 +2,41 @@
 
 Source: Y. Huang, "Vector Derivative For Back Propagation" (2019); `number` is its equation.
 Every expression is a formula (see `formula.py`); vectors stay two-dimensional, as in the paper.
+A bias and an activation, which the paper does not have, make a form out of a form.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+
+from gradcheck_cli.activations import ACTIVATIONS, NONE, Activation
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One analytic derivative: what it is of, its formula, how the paper writes it and where.
 
+    number: None where the paper does not have it.
     elements: one entry of it, step by step; remark: what a reader of the paper should know.
     """
 
     of: str
     formula: str
     shown: str
-    number: int
+    number: int | None
     elements: tuple[str, ...]
     remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """What b adds to a form: its shape, itself in the sum of one output, its rule and Jacobian."""
+
+    shape: tuple[str, str]
+    element: str
+    rule: Rule
+    jacobian: Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +44,8 @@ class Form:
     """One layer form. Shapes are symbolic: the sizes n, N, M, or 1.
 
     `sample_axis` is the axis of y that counts samples: 0 where samples are rows, 1 where the one
-    sample is a column. `cotangent` is the upstream gradient's symbol and equation.
+    sample is a column. `cotangent` is the upstream gradient's symbol and equation. `forward` gives
+    z, which is y where there is no activation; `jacobians` are those of z.
     """
 
     name: str
@@ -44,6 +60,8 @@ class Form:
     rules: tuple[Rule, ...]
     jacobians: tuple[Rule, ...]
     cotangent: tuple[str, int]
+    bias: Bias
+    activation: Activation | None = None
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -54,7 +72,87 @@ class Form:
     @property
     def shapes(self) -> dict[str, tuple[str, str]]:
         """The symbolic shape of every array of the form, the output last."""
-        return {**self.arrays, self.output_name: self.output}
+        return {**self.arrays, self.inner_name: self.output, self.output_name: self.output}
+
+    @property
+    def inner_name(self) -> str:
+        """What the activation is applied to: z or, in a batch, Z; y or Y where there is none."""
+        return self.output_name.translate(_INNER) if self.activation else self.output_name
+
+    @property
+    def slope(self) -> str:
+        """f′(z) as the reports write it, such as `relu′(Z)`; empty without an activation."""
+        return f"{self.activation.name}′({self.inner_name})" if self.activation else ""
+
+    @property
+    def inner_cotangent(self) -> str:
+        """∂L/∂z as the reports write it: `Δ⊙relu′(Z)`; `Δ` without an activation."""
+        letter = self.cotangent[0][0]
+        return f"{letter}⊙{self.slope}" if self.activation else letter
+
+    def extended(self, bias: bool = False, activation: str = NONE) -> Form:
+        """The form with a bias, with an activation (a key of ACTIVATIONS), or with both."""
+        form = self.with_bias() if bias else self
+        return form if activation == NONE else form.with_activation(ACTIVATIONS[activation])
+
+    def with_bias(self) -> Form:
+        """The form with b added to every sample."""
+        return replace(
+            self,
+            equation=f"{self.equation} + b",
+            number=None,
+            arrays={**self.arrays, "b": self.bias.shape},
+            forward=f"{self.forward} + b",
+            forward_elements=f"{self.forward_elements} + {self.bias.element}",
+            rules=(*self.rules, self.bias.rule),
+            jacobians=(*self.jacobians, self.bias.jacobian),
+        )
+
+    def with_activation(self, activation: Activation) -> Form:
+        """The paper's rules with δ ⊙ f′(z), which is ∂L/∂z, in the place of δ."""
+        output, inside = self.equation.split(" = ")
+        form = replace(
+            self,
+            equation=f"{output} = {activation.name}({inside})",
+            number=None,
+            activation=activation,
+        )
+        return replace(
+            form,
+            forward_elements=_inner(form.forward_elements),
+            rules=tuple(_through(rule, form) for rule in self.rules),
+            jacobians=tuple(
+                replace(rule, elements=tuple(map(_inner, rule.elements))) for rule in self.jacobians
+            ),
+        )
+
+
+_INNER = str.maketrans("yY", "zZ")
+
+
+def _inner(text: str) -> str:
+    """The text with z_i for y_i, but for ∂L/∂y_i: that of the upstream gradient."""
+    return re.sub(r"(?<!L/∂)([yY])_", lambda match: f"{match[1].translate(_INNER)}_", text)
+
+
+def _through(rule: Rule, form: Form) -> Rule:
+    """A rule with δ ⊙ f′(z) for δ: its formula, as it is shown, and every step of an entry."""
+    assert form.activation is not None
+    letter, factor = form.cotangent[0][0], f"delta * {form.activation.derivative}"
+    slope = rf"{form.activation.name}′({form.inner_name}_\1)"
+    steps = [_inner(step) for step in rule.elements]
+    steps = [re.sub(r"\(?∂L/∂y_(\w+)\)?", rf"(∂L/∂y_\1) {slope}", step) for step in steps]
+    steps = [re.sub(r"Δ_(\w+)", rf"Δ_\1 {slope}", step) for step in steps]
+    of_sample = f"(δ⊙{form.activation.name}′(z))"
+    steps = [step.replace("δ", of_sample) for step in steps]
+    return replace(
+        rule,
+        formula=rule.formula.replace("delta", f"({factor})" if "@" in rule.formula else factor),
+        shown=form.inner_cotangent
+        if rule.shown == letter
+        else rule.shown.replace(letter, f"({form.inner_cotangent})"),
+        elements=tuple(steps),
+    )
 
 
 FORMS: dict[str, Form] = {
@@ -101,6 +199,22 @@ FORMS: dict[str, Form] = {
                 ),
             ),
             cotangent=("δ = ∂L/∂y", 8),
+            bias=Bias(
+                ("M", "1"),
+                "b_i",
+                Rule(
+                    "b",
+                    "delta",
+                    "δ",
+                    None,
+                    (
+                        "∂L/∂b_i = Σ_k (∂L/∂y_k) (∂y_k/∂b_i)",
+                        "= Σ_k (∂L/∂y_k) 1(k=i)",
+                        "= ∂L/∂y_i",
+                    ),
+                ),
+                Rule("b", "eye(M)", "1(k=i)", None, ("∂y_k/∂b_i = 1(k=i)",)),
+            ),
         ),
         Form(
             name="xW",
@@ -144,6 +258,22 @@ FORMS: dict[str, Form] = {
                 ),
             ),
             cotangent=("δ = ∂L/∂y", 8),
+            bias=Bias(
+                ("1", "M"),
+                "b_j",
+                Rule(
+                    "b",
+                    "delta",
+                    "δ",
+                    None,
+                    (
+                        "∂L/∂b_j = Σ_k (∂L/∂y_k) (∂y_k/∂b_j)",
+                        "= Σ_k (∂L/∂y_k) 1(k=j)",
+                        "= ∂L/∂y_j",
+                    ),
+                ),
+                Rule("b", "eye(M)", "1(k=j)", None, ("∂y_k/∂b_j = 1(k=j)",)),
+            ),
         ),
         Form(
             name="XW",
@@ -192,6 +322,28 @@ FORMS: dict[str, Form] = {
                 ),
             ),
             cotangent=("Δ = ∂L/∂Y", 39),
+            bias=Bias(
+                ("1", "M"),
+                "b_k",
+                Rule(
+                    "b",
+                    "sum(delta, 0, keepdims=True)",
+                    "Σ_a Δ_a",
+                    None,
+                    (
+                        "∂L/∂b_j = Σ_a Σ_k Δ_ak (∂Y_ak/∂b_j)",
+                        "= Σ_a Σ_k Δ_ak 1(k=j)",
+                        "= Σ_a Δ_aj, the sum of the samples' δ",
+                    ),
+                ),
+                Rule(
+                    "b",
+                    "einsum('al,kj->aklj', ones(n, 1), eye(M))",
+                    "1(k=j)",
+                    None,
+                    ("∂Y_ak/∂b_j = 1(k=j)",),
+                ),
+            ),
         ),
     )
 }

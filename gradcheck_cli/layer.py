@@ -6,7 +6,7 @@ The outputs of the problem are the per-sample losses; the reduction is the cotan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ class Layer:
     """What a config says of one of the paper's layers; numbers and text, no arrays yet.
 
     delta: what Δ holds, ∂L/∂Y (`total`, the paper's (39)) or ∂ℓ_i/∂y_i (`per-sample`).
-    gradient_reduction: how per-sample weight gradients are combined; None: as calculus asks.
+    gradient_reduction: how per-sample gradients of W and b are combined; None: as calculus asks.
     own_rules: formulas that replace the paper's rule, by input.
     """
 
@@ -63,23 +63,30 @@ class Layer:
 
     @property
     def names(self) -> dict[str, Shape | int]:
-        """What a rule of this layer may name: the paper's arrays by shape, sizes by value."""
+        """What a rule of this layer may name: the form's arrays by shape, sizes by value."""
         arrays = {name: self.shape(name) for name in self.form.shapes}
         output = self.shape(self.form.output_name)
         sizes = {"n": self.samples, "N": self.sizes["N"], "M": self.sizes["M"]}
-        upstream = dict.fromkeys(UPSTREAM_NAMES, output)
-        return {**arrays, "y": output, **upstream, self.loss.target: output, **sizes}
+        outputs = dict.fromkeys((*self.inner_names, "y", *UPSTREAM_NAMES), output)
+        return {**arrays, **outputs, self.loss.target: output, **sizes}
+
+    @property
+    def inner_names(self) -> tuple[str, ...]:
+        """What a rule may call the activation's argument: z, and Z in a batch; () without one."""
+        return ("z", self.form.inner_name) if self.form.activation else ()
 
     @property
     def divides(self) -> dict[str, bool]:
         """Which of the paper's rules get a 1/n, by input.
 
         Source: DESIGN §2. Δ per sample lacks the 1/n of a mean loss, so ∂L/∂X needs it; the
-        per-sample gradients of W are averaged where `gradient_reduction` (or calculus) says so.
+        per-sample gradients of W are averaged where `gradient_reduction` (or calculus) says so, and
+        b is a row of W whose x is 1.
         """
         lacking = self.reduction == "mean" and self.delta == "per-sample"
         averaged = self.gradient_reduction == "mean" if self.gradient_reduction else lacking
-        return {rule.of: averaged if rule.of == "W" else lacking for rule in self.form.rules}
+        weights = ("W", "b")
+        return {rule.of: averaged if rule.of in weights else lacking for rule in self.form.rules}
 
     def rule(self, rule: Rule) -> tuple[str, Label]:
         """The formula checked for an input, and what a report calls it."""
@@ -145,12 +152,28 @@ def arrays(layer: Layer) -> tuple[Arrays, Array]:
     return inputs, make(layer.loss.target, Drawn(layer.loss.draw))
 
 
+def _outputs(layer: Layer) -> Callable[[Arrays], dict[str, Any]]:
+    """The forward of the layer: z and y by every name that a rule may use for them."""
+    names, activation = layer.names, layer.form.activation
+    outer = ("y", layer.form.output_name)
+    linear = parse(layer.form.forward, names)
+    if activation is None:
+        return lambda values: dict.fromkeys(outer, linear(values))
+    value = parse(activation.value, names)
+
+    def outputs(values: Arrays) -> dict[str, Any]:
+        inner = dict.fromkeys(layer.inner_names, linear(values))
+        return {**inner, **dict.fromkeys(outer, value(inner))}
+
+    return outputs
+
+
 def _gradients(layer: Layer) -> Problem:
     import numpy as np
 
     form, loss, names = layer.form, layer.loss, layer.names
     inputs, target = arrays(layer)
-    forward = parse(form.forward, names)
+    outputs = _outputs(layer)
     # The losses are written for samples in rows; a sample that is a column is turned.
     turned = form.sample_axis == 1
 
@@ -165,14 +188,13 @@ def _gradients(layer: Layer) -> Problem:
     rules = {rule.of: parse(layer.rule(rule)[0], names) for rule in form.rules}
 
     def losses(values: Arrays) -> Any:
-        return value({"y": rows(forward(values)), loss.target: row_target})
+        return value({"y": rows(outputs(values)["y"]), loss.target: row_target})
 
     def backward(values: Arrays, cotangent: Any) -> dict[str, Any]:
-        y = forward(values)
-        delta = derivative({"y": rows(y), loss.target: row_target})
+        known = {**values, **outputs(values), loss.target: target}
+        delta = derivative({"y": rows(known["y"]), loss.target: row_target})
         if layer.delta == "total":
             delta = cotangent[:, None] * delta
-        known = {**values, form.output_name: y, "y": y, loss.target: target}
         known |= dict.fromkeys(UPSTREAM_NAMES, rows(delta))
         return {name: rule(known) for name, rule in rules.items()}
 
@@ -191,39 +213,57 @@ def _gradients(layer: Layer) -> Problem:
 
 
 def _jacobians(layer: Layer) -> Problem:
-    """∂y/∂x and ∂y/∂W. A Jacobian is outputs × inputs (2, 3), so vectors become flat here."""
+    """∂y/∂x, ∂y/∂W and ∂y/∂b. A Jacobian is outputs × inputs (2, 3), so vectors become flat here.
+
+    The form has those of z; each entry of ∂y is f′(z) times that of ∂z.
+    """
     import numpy as np
 
     form, names = layer.form, layer.names
     inputs, _ = arrays(layer)
-    forward = parse(form.forward, names)
-    # Of x and y, a vector has one axis of length 1 in the paper's two-dimensional writing.
-    flat = None if "n" in form.sizes else (-1 if form.sample_axis == 1 else -2)
+    forward = _outputs(layer)
+    # Of x, b and y, a vector has one axis of length 1 in the paper's two-dimensional writing.
+    flat = -1 if form.sample_axis == 1 else -2
+    vectors = [] if "n" in form.sizes else [name for name in inputs if name != "W"]
     rules: dict[str, Formula] = {rule.of: parse(rule.formula, names) for rule in form.jacobians}
+    slope = parse(form.activation.derivative, names) if form.activation else None
 
     def matrices(values: Arrays) -> dict[str, Any]:
-        if flat is None:
-            return dict(values)
-        return {**values, "x": np.expand_dims(values["x"], flat)}
+        return {**values, **{name: np.expand_dims(values[name], flat) for name in vectors}}
+
+    def flattened(output: Any) -> Any:
+        return np.squeeze(output, flat) if vectors else output
 
     def outputs(values: Arrays) -> Any:
-        y = forward(matrices(values))
-        return y if flat is None else np.squeeze(y, flat)
+        return flattened(forward(matrices(values))["y"])
 
     def backward(values: Arrays, cotangent: Any) -> dict[str, Any]:
         known = matrices(values)
-        return {name: rule(known) for name, rule in rules.items()}
+        found = {name: rule(known) for name, rule in rules.items()}
+        if slope is None:
+            return found
+        factor = flattened(slope(forward(known)))
+        return {
+            name: factor.reshape(factor.shape + (1,) * (jacobian.ndim - factor.ndim)) * jacobian
+            for name, jacobian in found.items()
+        }
 
-    if flat is not None:
-        inputs = {**inputs, "x": np.squeeze(inputs["x"], flat)}
-    output = form.output_name
     return Problem(
-        inputs=inputs,
+        inputs={
+            name: flattened(array) if name in vectors else array for name, array in inputs.items()
+        },
         forward=outputs,
         backward=backward,
         batched=True,
-        labels={
-            rule.of: Label(f"∂{output}/∂{rule.of}", rule.shown, rule.number)
-            for rule in form.jacobians
-        },
+        labels={rule.of: _jacobian_label(form, rule) for rule in form.jacobians},
     )
+
+
+def _jacobian_label(form: Form, rule: Rule) -> Label:
+    """∂y/∂x as it is shown: rows of ∂z/∂x times f′(z), or its entries, where those are shown."""
+    shown = rule.shown
+    if form.activation and shown.startswith("1("):
+        shown = f"{form.slope[:-1]}_{'ak' if 'n' in form.sizes else 'k'}) {shown}"
+    elif form.activation:
+        shown = f"diag({form.slope}) {shown}"
+    return Label(f"∂{form.output_name}/∂{rule.of}", shown, rule.number)

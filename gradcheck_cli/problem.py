@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Label:
     """How a gradient is called in a report: `∂L/∂W`, its rule `XᵀΔ` and where that stands.
 
-    equation: the paper's number, 52; None for a rule of the user's.
+    equation: the paper's number, 52; None for a rule that is not the paper's.
     """
 
     gradient: str

@@ -42,10 +42,38 @@ DERIVATIVES: dict[str, Callable[[list[mp.mpf], list[mp.mpf]], list[mp.mpf]]] = {
 }
 
 
+# f(z), written down from the definitions; derivatives are taken of these, in 60 digits.
+ACTIVATIONS: dict[str, Callable[[mp.mpf], mp.mpf]] = {
+    "relu": lambda z: max(z, mp.mpf(0)),
+    "leaky-relu": lambda z: z if z > 0 else z / 100,
+    "elu": lambda z: z if z > 0 else mp.expm1(z),
+    "softplus": lambda z: mp.log1p(mp.exp(z)),
+    "sigmoid": lambda z: 1 / (1 + mp.exp(-z)),
+    "silu": lambda z: z / (1 + mp.exp(-z)),
+    "tanh": mp.tanh,
+    "gelu": lambda z: z / 2 * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (z + 44715 * z**3 / 10**6))),
+}
+
+
+def activated(activation: str, z: float) -> tuple[mp.mpf, mp.mpf]:
+    """f(z) and f′(z) of an activation, in enough digits for tails of 1e-300."""
+    function = ACTIVATIONS[activation]
+    with mp.workdps(800):
+        exact = mp.mpf(z)
+        return function(exact), mp.diff(function, exact)
+
+
 def exact_gradients(
-    form: str, loss: str, reduction: str, x: Float, W: Float, target: Float
-) -> tuple[Float, Float]:
-    """∂L/∂x and ∂L/∂W of a layer, in the shapes of x and W, rounded once to float64."""
+    form: str,
+    loss: str,
+    reduction: str,
+    x: Float,
+    W: Float,
+    target: Float,
+    b: Float | None = None,
+    activation: str = "none",
+) -> tuple[Float, ...]:
+    """∂L/∂x, ∂L/∂W and, with a bias, ∂L/∂b of a layer, in their shapes, rounded once to float64."""
     with mp.workdps(DIGITS):
         # As a batch: samples in rows, x (n×N), W (N×M); a column vector is one sample.
         column = form == "Wx"
@@ -53,11 +81,22 @@ def exact_gradients(
         weights = _exact(W.T if column else W)
         targets = _exact(target.T if column else target)
         n, inner, outer = len(rows), len(weights), len(weights[0])
+        function = ACTIVATIONS.get(activation, lambda z: z)
+        shift = [mp.mpf(0)] * outer if b is None else _exact(b.T if column else b)[0]
         share = mp.mpf(1) / n if reduction == "mean" else mp.mpf(1)
         deltas = []
         for row, wanted in zip(rows, targets, strict=True):
-            y = [mp.fsum(row[i] * weights[i][k] for i in range(inner)) for k in range(outer)]
-            deltas.append([share * slope for slope in DERIVATIVES[loss](y, wanted)])
+            z = [
+                mp.fsum(row[i] * weights[i][k] for i in range(inner)) + shift[k]
+                for k in range(outer)
+            ]
+            slopes = DERIVATIVES[loss]([function(value) for value in z], wanted)
+            deltas.append(
+                [
+                    share * slope * mp.diff(function, value)
+                    for slope, value in zip(slopes, z, strict=True)
+                ]
+            )
         grad_rows = [
             [mp.fsum(delta[k] * weights[i][k] for k in range(outer)) for i in range(inner)]
             for delta in deltas
@@ -66,8 +105,10 @@ def exact_gradients(
             [mp.fsum(rows[a][i] * deltas[a][k] for a in range(n)) for k in range(outer)]
             for i in range(inner)
         ]
-        grad_x, grad_W = _rounded(grad_rows), _rounded(grad_weights)
-    return (grad_x.T, grad_W.T) if column else (grad_x, grad_W)
+        grad_b = [[mp.fsum(delta[k] for delta in deltas) for k in range(outer)]]
+        found = [grad_rows, grad_weights] + ([] if b is None else [grad_b])
+        rounded = [_rounded(gradient) for gradient in found]
+    return tuple(gradient.T if column else gradient for gradient in rounded)
 
 
 def _exact(array: Float) -> Matrix:

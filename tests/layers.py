@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from gradcheck_cli.activations import ACTIVATIONS, NONE
 from gradcheck_cli.arrays import Given
 from gradcheck_cli.checking import differences
 from gradcheck_cli.forms import FORMS
@@ -27,7 +28,8 @@ def layer(form: str = "XW", n: int = 8, N: int = 5, M: int = 3, **changes: Any) 
         name: size for name, size in {"n": n, "N": N, "M": M}.items() if name in FORMS[form].sizes
     }
     loss = LOSSES[changes.pop("loss", "squared-error")]
-    return replace(Layer(form=FORMS[form], sizes=sizes, loss=loss), **changes)
+    extended = FORMS[form].extended(changes.pop("bias", False), changes.pop("activation", NONE))
+    return replace(Layer(form=extended, sizes=sizes, loss=loss), **changes)
 
 
 def given(form: str, x: Float, W: Float, target: Float, **changes: Any) -> Layer:
@@ -81,3 +83,11 @@ def layers(
             **changes,
         },
     )
+
+
+@st.composite
+def extended_layers(draw: st.DrawFn, /) -> Layer:
+    """Any small layer with a bias, an activation or both."""
+    bias = draw(st.booleans())
+    activation = draw(st.sampled_from([*ACTIVATIONS, *([NONE] if bias else [])]))
+    return draw(layers(bias=bias, activation=activation))

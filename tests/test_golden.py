@@ -21,6 +21,9 @@ PRINTED = {
     "explain-row-vector": ["explain", "configs/row-vector.yaml"],
     "explain-batch": ["explain", "configs/batch.yaml"],
     "explain-reduction": ["explain", "configs/reduction.yaml"],
+    "explain-bias": ["explain", "configs/bias.yaml", "-k", "bias-divided-by-n"],
+    "explain-activation": ["explain", "configs/activations.yaml", "-k", "relu"],
+    "explain-activation-of-a-column": ["explain", "tests/explain/activation-of-a-column.yaml"],
     "explain-no-product": ["explain", "tests/explain/no-product.yaml"],
     "explain-wrong-shape": ["explain", "configs/own-rules.yaml", "-k", "transposed-result"],
 }

@@ -5,7 +5,7 @@ Everything that can be wrong with a config is found here, before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,10 +143,17 @@ class _LayerBuilder(Builder):
         self, node: Node, record: CheckConfig, folder: Path, findings: list[Finding]
     ) -> None:
         super().__init__(node, record, folder, findings)
-        self.form: Form = FORMS[record.form or ""]
+        form = FORMS[record.form or ""]
+        self.form: Form = form.extended(record.bias, record.activation)
         self.loss: Loss = LOSSES[record.loss]
         self.sizes: dict[str, _Size] = {}
         self.symbols = {**self.form.shapes, self.loss.target: self.form.output}
+
+    def miss(self, name: str, known: Iterable[str], what: str) -> str:
+        """What may be meant by an array that the form does not have."""
+        if name == "b" and "b" not in self.form.arrays:
+            return "; bias: true adds one"
+        return near_miss(name, known, what)
 
     def layer(self, check_rules: bool) -> Layer | None:
         """The layer, or None where its sizes could not be found."""
@@ -205,7 +212,7 @@ class _LayerBuilder(Builder):
                     message = f"'n' does not belong to form {self.form.name}, which has one sample"
                     known = []
                 mark = shapes.keys.get(name, node.mark)
-                self.find(mark, message + near_miss(name, known, f"{self.form.name} has"))
+                self.find(mark, message + self.miss(name, known, f"{self.form.name} has"))
 
     def read_array_shape(self, name: str, node: Node) -> None:
         symbols = self.symbols[name]
@@ -228,7 +235,7 @@ class _LayerBuilder(Builder):
         wanted = "×".join(symbols)
         if len(shape) != len(symbols):
             message = f"'{name}' must be {wanted} in form {self.form.name}, got {said_by}"
-            if len(shape) == 1 and symbols == ("1", "N"):
+            if len(shape) == 1 and symbols[0] == "1":
                 message += "; write it as one row, [[1, 2, 3]]"
             elif len(shape) == 1 and symbols[1] == "1":
                 message += "; write it as a column, [[1], [2], [3]]"
@@ -276,7 +283,7 @@ class _LayerBuilder(Builder):
                 seed = self.read_seed(node)
             elif name not in allowed:
                 message = f"unknown input '{name}'"
-                miss = near_miss(name, ["seed", *allowed], "inputs may give")
+                miss = self.miss(name, ["seed", *allowed], "inputs may give")
                 self.find(inputs.keys.get(name, node.mark), message + miss)
             else:
                 source = self.read_source(name, node)
@@ -325,7 +332,7 @@ class _LayerBuilder(Builder):
         for name, node in backward.value.items():
             if name not in self.form.arrays:
                 message = f"form {self.form.name} has no input '{name}'"
-                miss = near_miss(name.removeprefix("d"), self.form.arrays, "its inputs are")
+                miss = self.miss(name.removeprefix("d"), self.form.arrays, "its inputs are")
                 if not name.isidentifier():
                     miss = "; put a formula with commas or colons in quotes"
                 self.find(backward.keys.get(name, node.mark), message + miss)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import msgspec
 from msgspec import Meta, Struct
 
+from gradcheck_cli.activations import ACTIVATIONS, NONE
 from gradcheck_cli.arrays import DISTRIBUTIONS
 from gradcheck_cli.config.located import Node
 from gradcheck_cli.errors import Finding, listed, near_miss
@@ -127,6 +128,10 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
             "a mapping, such as {n: 8, N: 5, M: 3} or {X: [8, 5], W: [5, 3]}",
         ),
     ] = {}
+    bias: Annotated[bool, key("Adds b: y = Wx + b.", "true or false")] = False
+    activation: Annotated[
+        str, one_of(NONE, *ACTIVATIONS, doc="Is applied to every output: y = f(Wx + b).")
+    ] = NONE
     reduction: Annotated[str, one_of(*REDUCTIONS, doc="L = Σ ℓ_i, or (1/n) Σ ℓ_i.")] = "sum"
     loss: Annotated[str, one_of(*LOSSES, doc="The per-sample loss ℓ.")] = "squared-error"
     delta: Annotated[
@@ -134,7 +139,9 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "total"
     gradient_reduction: Annotated[
         str | None,
-        one_of(*REDUCTIONS, doc="How per-sample gradients of W combine; default: as is right."),
+        one_of(
+            *REDUCTIONS, doc="How per-sample gradients of W and b combine; default: as is right."
+        ),
     ] = None
     backward: Annotated[
         dict[str, Any] | str,
@@ -143,7 +150,7 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
             "a mapping from inputs to formulas, such as {W: 'X.T @ delta / n'}, or code",
         ),
     ] = {}
-    jacobian: Annotated[bool, key("Also check ∂y/∂x and ∂y/∂W.", "true or false")] = False
+    jacobian: Annotated[bool, key("Also check ∂y/∂x, ∂y/∂W and ∂y/∂b.", "true or false")] = False
     inputs: Annotated[
         dict[str, Any],
         key(
@@ -171,7 +178,16 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 # What a check can be of: the key that says so, and the keys that go with it alone.
-FORM_KEYS = ("loss", "reduction", "delta", "gradient_reduction", "jacobian", "backward")
+FORM_KEYS = (
+    "bias",
+    "activation",
+    "loss",
+    "reduction",
+    "delta",
+    "gradient_reduction",
+    "jacobian",
+    "backward",
+)
 KINDS: dict[str, tuple[str, ...]] = {
     "form": FORM_KEYS,
     "forward": ("backward", "constants"),
@@ -190,7 +206,7 @@ OWN_KEYS = frozenset(field.name for field in msgspec.structs.fields(CheckConfig)
 
 # Keys that belong under another one, for those who write them at the top.
 HOMES = {
-    **dict.fromkeys(("n", "N", "M", "X", "x", "W"), "shapes"),
+    **dict.fromkeys(("n", "N", "M", "X", "x", "W", "b"), "shapes"),
     **dict.fromkeys(NumericConfig.__struct_fields__, "numeric"),
     **dict.fromkeys(ToleranceConfig.__struct_fields__, "tolerance"),
     "seed": "inputs",

@@ -181,6 +181,9 @@ class Checker:
             known = [*self.names, *self.functions]
             if name in self.functions:
                 raise self.refuse(node, f"'{name}' is a function; call it: {name}(…)")
+            if name in ("dz", "dZ") and "z" in self.names:
+                inside = "∂L/∂z is delta * f′(z), with the derivative written out"
+                raise self.refuse(node, f"unknown name '{name}'; {inside}")
             if name in UPSTREAM and "delta" in self.names:
                 raise self.refuse(node, f"unknown name '{name}'; the upstream gradient is delta")
             names = f"; the formula knows {', '.join(self.names)} and functions such as exp(x)"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gradcheck_cli.activations import ACTIVATIONS
 from gradcheck_cli.arrays import DISTRIBUTIONS
 from gradcheck_cli.config.schema import CHECKS_KEY, CheckConfig
 from gradcheck_cli.formula import FUNCTIONS
@@ -90,6 +91,12 @@ def test_the_python_example_runs() -> None:
     exec(code, {})
 
 
+def test_the_reference_shows_activations_as_explain_does() -> None:
+    for activation in ACTIVATIONS.values():
+        row = f"| `{activation.name}` | {activation.shown} | {activation.shown_derivative} |"
+        assert row in TEXT
+
+
 def first_cells(heading: str) -> set[str]:
     """The first column of the table under a header row."""
     rows = TEXT[TEXT.index(heading) :].splitlines()[2:]
@@ -102,8 +109,9 @@ def test_the_reference_names_every_key_and_no_other() -> None:
     assert first_cells("| key | values |") == keys
 
 
-def test_the_reference_names_every_loss_distribution_and_function() -> None:
+def test_the_reference_names_every_loss_activation_distribution_and_function() -> None:
     assert first_cells("| loss | ℓ of one sample |") == set(LOSSES)
+    assert first_cells("| activation | f(z) |") == set(ACTIVATIONS)
     sentence = TEXT[TEXT.index("Distributions are") :].split("Every array")[0]
     assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(DISTRIBUTIONS)
     functions = TEXT[TEXT.index("<!-- functions -->") :].split("<!-- end -->")[0]
