@@ -5,30 +5,73 @@ Every product is shown with the layer's own shapes; the paper's equation numbers
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from gradcheck_cli.config.build import ConfigCheck
-from gradcheck_cli.errors import FormulaError, listed, shown_shape
+from gradcheck_cli.errors import FormulaError, listed, printable, shown_shape
 from gradcheck_cli.forms import Rule
-from gradcheck_cli.formula import Formula, Product, parse
+from gradcheck_cli.formula import Formula, Product, Shape, parse
 from gradcheck_cli.layer import Layer
+from gradcheck_cli.own import ArraySpec, CodeLayer, Data, FormulaLayer
+from gradcheck_cli.problem import AnyLayer
+
+Part = tuple[str, Iterable[str]]  # a title and its lines
 
 
 def explain(check: ConfigCheck) -> str:
-    """The derivation for the layer of a check, as plain text."""
+    """The derivation for the layer of a check, as plain text; of code, what is passed to it."""
     layer = check.layer
+    if isinstance(layer, Layer):
+        what, parts = layer.form.equation, _paper(layer)
+    elif isinstance(layer, FormulaLayer):
+        what, parts = f"y = {layer.forward}", _formulas(layer)
+    else:
+        what, parts = listed([code.name for code in layer.code]), _code(layer)
     sizes = ", ".join(f"{name} = {value}" for name, value in layer.sizes.items())
-    lines = [f"{check.id}: {layer.form.equation} with {sizes}", ""]
-    for title, body in (
-        ("Forward", _forward(layer)),
-        *((("Activation", _activation(layer)),) if layer.form.activation else ()),
-        ("Loss", _loss(layer)),
-        ("Upstream gradient", _cotangent(layer)),
-        *((f"∂L/∂{rule.of}", _gradient(layer, rule)) for rule in layer.form.rules),
-        ("Where the 1/n goes", _reduction(layer)),
-    ):
+    lines = [f"{check.id}: {what}{' with ' * bool(sizes)}{sizes}", ""]
+    for title, body in parts:
         lines += [title, *(f"  {line}" for line in body), ""]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
+
+
+def _paper(layer: Layer) -> Iterator[Part]:
+    yield "Forward", _forward(layer)
+    if layer.form.activation:
+        yield "Activation", _activation(layer)
+    yield "Loss", _loss(layer)
+    yield "Upstream gradient", _cotangent(layer)
+    for rule in layer.form.rules:
+        yield f"∂L/∂{rule.of}", _gradient(layer, rule)
+    yield "Where the 1/n goes", _reduction(layer)
+
+
+def _formulas(layer: FormulaLayer) -> Iterator[Part]:
+    forward = parse(layer.forward, layer.names)
+    shape = shown_shape(forward.shape)
+    yield "Inputs", _inputs(layer.data)
+    yield "Forward", [f"y = {layer.forward}", *_products(forward), f"y: {shape}"]
+    yield "Upstream gradient", [f"δ = ∂L/∂y, {shape}, drawn at random, written delta in formulas"]
+    for name, rule in layer.rules.items():
+        wanted = layer.data.inputs[name].shape
+        checked = _checked(rule, layer.rule_names, wanted, name)
+        yield f"∂L/∂{name}", [f"∂L/∂{name} = {rule}", *checked]
+
+
+def _code(layer: AnyLayer) -> Iterator[Part]:
+    assert isinstance(layer, CodeLayer)
+    yield "Inputs", _inputs(layer.data)
+    yield (
+        "Code, which explain does not run",
+        [f"{code.name} in {code.place}" for code in layer.code],
+    )
+
+
+def _inputs(data: Data) -> Iterator[str]:
+    for name, spec in data.inputs.items():
+        yield f"{name}: {shown_shape(spec.shape)}"
+    for name, value in data.constants.items():
+        shown = shown_shape(value.shape) if isinstance(value, ArraySpec) else repr(value)
+        yield f"{name}: {shown}, a constant"
 
 
 def _number(number: int | None) -> str:
@@ -93,24 +136,30 @@ def _gradient(layer: Layer, rule: Rule) -> Iterator[str]:
     if rule.remark:
         yield f"  {rule.remark}"
     formula, label = layer.rule(rule)
-    wanted = layer.shape(rule.of)
     yield f"as vectors: {label.gradient} = {rule.shown}{_number(rule.number)}"
     if rule.of in layer.own_rules:
         yield f"your rule instead: {label.gradient} = {formula}"
     elif label.rule != rule.shown:
         yield f"here divided by n = {layer.samples}: {label.gradient} = {label.rule}"
+    if "@" not in formula and rule.of not in layer.own_rules:
+        yield f"in formulas: {formula}"
+    yield from _checked(formula, layer.names, layer.shape(rule.of), rule.of)
+
+
+def _checked(
+    formula: str, names: Mapping[str, Shape | float], wanted: Shape, of: str
+) -> Iterator[str]:
+    """The products of a rule, and whether its shape is that of its input."""
     try:
-        parsed = parse(formula, layer.names)
+        parsed = parse(formula, names)
     except FormulaError as error:
         yield f"✗ {error.message}"
         return
     yield from _products(parsed)
-    if not parsed.products and rule.of not in layer.own_rules:
-        yield f"in formulas: {formula}"
     if parsed.shape == wanted:
-        yield f"{shown_shape(parsed.shape)}, the shape of {rule.of} ✓"
+        yield f"{shown_shape(parsed.shape)}, the shape of {of} ✓"
     else:
-        yield f"{shown_shape(parsed.shape)} ✗ must be {shown_shape(wanted)}, the shape of {rule.of}"
+        yield f"{shown_shape(parsed.shape)} ✗ must be {shown_shape(wanted)}, the shape of {of}"
 
 
 def _products(formula: Formula) -> Iterator[str]:

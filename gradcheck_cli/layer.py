@@ -118,6 +118,8 @@ class Layer:
         return {
             "form": self.form.name,
             "equation": self.form.equation,
+            "bias": "b" in self.form.arrays,
+            "activation": self.form.activation.name if self.form.activation else None,
             "loss": self.loss.name,
             "reduction": self.reduction,
             "delta": self.delta,

@@ -109,6 +109,8 @@ class Settings(Struct, frozen=True):
     sample: int | None
     form: str | None = None
     equation: str | None = None
+    bias: bool | None = None
+    activation: str | None = None
     loss: str | None = None
     reduction: str | None = None
     delta: str | None = None

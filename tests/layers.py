@@ -13,7 +13,7 @@ from gradcheck_cli.activations import ACTIVATIONS, NONE
 from gradcheck_cli.arrays import Given
 from gradcheck_cli.checking import differences
 from gradcheck_cli.forms import FORMS
-from gradcheck_cli.layer import Layer, arrays, problems
+from gradcheck_cli.layer import Layer, arrays
 from gradcheck_cli.losses import LOSSES
 from gradcheck_cli.numeric.entries import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -45,7 +45,7 @@ def given(form: str, x: Float, W: Float, target: Float, **changes: Any) -> Layer
 
 def problem(of: Layer) -> Problem:
     """The gradient check of a layer."""
-    return problems(of)[0]
+    return of.problems()[0]
 
 
 def measured(of: Layer, name: str, numeric: Numeric | None = None) -> NumericGradient:

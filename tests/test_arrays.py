@@ -30,6 +30,8 @@ def test_every_distribution_is_what_it_says(distribution: str) -> None:
         "sign": set(np.unique(drawn)) == {-1, 1},
         "zeros": not drawn.any(),
         "ones": bool(np.all(drawn == 1)),
+        "integers": drawn.dtype.kind == "i" and set(np.unique(drawn)) == {0, 1},
+        "mask": set(np.unique(drawn)) == {0.0, 1.0},
     }
     assert holds[distribution]
 

@@ -61,10 +61,12 @@ def test_one_check_that_cannot_run_costs_only_itself(
     plain = suite._checked
     failures = {"right": MemoryError(), "odd [name]": ForwardError("the forward returns text")}
 
-    def sometimes(check: ConfigCheck, advance: Callable[[int], None]) -> CheckResult:
+    def sometimes(
+        check: ConfigCheck, advance: Callable[[int], None], timeout: float | None
+    ) -> CheckResult:
         if check.id in failures:
             raise failures[check.id]
-        return plain(check, advance)
+        return plain(check, advance, timeout)
 
     monkeypatch.setattr(suite, "_checked", sometimes)
     report = suite.run(checks)
@@ -85,10 +87,12 @@ def test_ctrl_c_keeps_what_is_done(
 ) -> None:
     plain = suite.run_check
 
-    def interrupted(check: ConfigCheck, advance: Callable[[int], None]) -> object:
+    def interrupted(
+        check: ConfigCheck, advance: Callable[[int], None], timeout: float | None
+    ) -> object:
         if check.id == "wrong":
             raise KeyboardInterrupt
-        return plain(check, advance)
+        return plain(check, advance, timeout)
 
     monkeypatch.setattr(suite, "run_check", interrupted)
     report = suite.run(checks)

@@ -24,7 +24,16 @@ def judged(
     uncertainty = np.full(value.shape, u)
     no_kink = np.zeros(value.shape, dtype=bool)
     measured = NumericGradient(
-        value, uncertainty, uncertainty, uncertainty, no_kink, value - u, value + u, 1.0, 1
+        value,
+        uncertainty,
+        uncertainty,
+        uncertainty,
+        no_kink,
+        value - u,
+        value + u,
+        1.0,
+        1,
+        value.shape,
     )
     return compare("W", LABEL, np.array(analytic), measured, rtol, atol)
 

@@ -73,7 +73,7 @@ def test_user_text_is_printed_as_it_is(gradcheck: Gradcheck) -> None:
 def test_colour_is_decided_by_no_color_then_force_color_then_the_terminal(
     gradcheck: Gradcheck, env: dict[str, str], colored: bool
 ) -> None:
-    assert ("\x1b[" in gradcheck("run", "configs", env=env).stdout) is colored
+    assert ("\x1b[" in gradcheck("run", "configs/reduction.yaml", env=env).stdout) is colored
 
 
 def test_an_encoding_without_greek_does_not_break_the_report(gradcheck: Gradcheck) -> None:
@@ -133,7 +133,17 @@ def test_a_directory_is_walked_in_order_and_other_yaml_is_skipped_with_a_note(
 
 
 def test_select_runs_just_these_checks_and_rerun_names_one(gradcheck: Gradcheck) -> None:
-    done = gradcheck("run", "configs", "-k", "mixed-*", "-k", "einsum", "--format", "json")
+    done = gradcheck(
+        "run",
+        "configs/reduction.yaml",
+        "configs/own-rules.yaml",
+        "-k",
+        "mixed-*",
+        "-k",
+        "einsum",
+        "--format",
+        "json",
+    )
     checks = json.loads(done.stdout)["checks"]
     assert [check["id"] for check in checks] == ["einsum", "mixed-pair", "mixed-pair-per-sample"]
     again = gradcheck(*checks[1]["rerun"].split()[1:], "--format", "json")

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from gradcheck_cli import Verdict, check
-from gradcheck_cli.layer import problems
 from gradcheck_cli.result import GradientResult
 from tests.layers import layer, problem
 
@@ -91,7 +90,7 @@ def test_one_wrong_entry_is_found_and_named(index: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("form", ["Wx", "xW", "XW"])
 def test_the_jacobians_pass_and_a_wrong_one_fails(form: str) -> None:
-    jacobians = problems(layer(form, n=2, N=3, M=4, jacobian=True))[1]
+    jacobians = layer(form, n=2, N=3, M=4, jacobian=True).problems()[1]
     assert check(jacobians).verdict == Verdict.PASS
 
     def scaled(values: object, cotangent: object) -> dict[str, object]:
