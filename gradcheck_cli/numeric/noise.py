@@ -27,6 +27,7 @@ SCATTERED = 0.1  # of the whole variance of the points: they are not on a curve
 FLAT = 0.25  # a share of equal neighbours that chance does not give
 HOPELESS = 1e-3  # noise over the values around: there is no curve to differentiate
 GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
+MOVED = 10.0  # deviations of noise, from which on an output has moved
 AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
 # The last rounding of a value: uniform within half a unit of eps|f|, hence its deviation.
 ROUNDING = 0.29
@@ -90,7 +91,8 @@ def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     around = np.concatenate([here, there])
     largest = np.max(np.abs(np.where(np.isfinite(around), around, 0.0)), axis=(0, 1, 2))
     near = np.where(near > HOPELESS * largest, np.inf, near)
-    away, growth = _away(_smallest(by_spacing_away), np.abs(there[0, POINTS // 2] - center))
+    moved = np.abs(there[0, POINTS // 2] - center)
+    away, growth = _away(_smallest(by_spacing_away), moved, near)
     reach = _reach(by_spacing, np.var(here, axis=1))
     return Noise(near, center, away, growth, reach, 2 * len(SPACINGS) * POINTS * LINES)
 
@@ -152,12 +154,13 @@ def _reach(variances: Float, spreads: Float) -> float:
     return reach
 
 
-def _away(variances: Float, moves: Float) -> tuple[Float, Float]:
+def _away(variances: Float, moves: Float, near: Float) -> tuple[Float, Float]:
     """The noise away from x, and over the root of the move, each line at a place of its own.
 
     Of the growth, the second largest: one of the lines may have moved little by chance.
     """
-    usable = np.isfinite(variances) & np.isfinite(moves) & (moves > 0)
+    # A move of about the noise is none, as of a softmax whose inputs all moved alike.
+    usable = np.isfinite(variances) & np.isfinite(moves) & (moves > MOVED * near)
     ratios = np.where(usable, variances / np.where(usable, moves, 1.0), 0.0)
     largest = np.max(np.where(usable, variances, 0.0), axis=0)
     return np.sqrt(largest), GROWTH * np.sqrt(np.sort(ratios, axis=0)[-2])
