@@ -111,7 +111,8 @@ class Layer:
 
     def problems(self) -> list[Problem]:
         """The gradient check of the layer and, where asked for, that of its Jacobians."""
-        return [_gradients(self), *[_jacobians(self)] * self.jacobian]
+        make = (_gradients, _jacobians) if self.jacobian else (_gradients,)
+        return [of(self) for of in make]
 
     def described(self) -> dict[str, Any]:
         """What a report says of the layer."""

@@ -65,7 +65,7 @@ def build(
     if record is None:
         return None
     kind = _kind(node, findings)
-    if kind is None:
+    if kind is None or getattr(record, kind) is None:
         return None
     layer: AnyLayer | None
     if kind == "form":
@@ -327,7 +327,14 @@ class _LayerBuilder(Builder):
         """The user's formulas by input; numbers are formulas too."""
         rules: dict[str, str] = {}
         backward = self.node.child("backward")
-        if backward is None or not isinstance(backward.value, dict):
+        if backward is None:
+            return rules
+        if not isinstance(backward.value, dict):
+            self.find(
+                backward.mark,
+                "'backward' of a form must be a mapping from inputs to formulas, such as "
+                f"{{W: 'X.T @ delta / n'}}, got {shown(backward)}",
+            )
             return rules
         for name, node in backward.value.items():
             if name not in self.form.arrays:

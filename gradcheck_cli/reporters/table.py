@@ -17,6 +17,7 @@ from gradcheck_cli.reporters import Screen
 from gradcheck_cli.result import CheckReport, GradientResult, Outcome, SuiteReport, Verdict
 
 UNLIMITED = 10_000  # columns: without a terminal nothing is cut off or wrapped
+LONGEST_RULE = 40  # characters, in a window too narrow for the whole
 MOST_ROWS = 200  # of the table; a row costs rich half a millisecond, and nobody reads more
 
 STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red"}
@@ -71,11 +72,12 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
     """The table; in a window too narrow for it, a few lines a gradient."""
     if not rows:
         return
-    table = _table(rows)
-    natural = Measurement.get(console, console.options.update(width=UNLIMITED), table).maximum
-    if natural <= console.width:
-        console.print(table)
-        return
+    for longest in (UNLIMITED, LONGEST_RULE):
+        table = _table(rows, longest)
+        natural = Measurement.get(console, console.options.update(width=UNLIMITED), table).maximum
+        if natural <= console.width:
+            console.print(table)
+            return
     last = None
     for check, gradient in rows:
         if check is not last:
@@ -84,7 +86,7 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
         last = check
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[Row], longest: int) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for name in ("check", "gradient", "shape"):
         table.add_column(name, no_wrap=True, vertical="bottom")
@@ -95,7 +97,7 @@ def _table(rows: list[Row]) -> Table:
     for check, gradient in rows:
         table.add_row(
             Text("" if check is last else check.id),
-            Text(written(gradient)),
+            Text(written(gradient, longest)),
             Text(shown_shape(gradient.shape)),
             *(Text(number(value)) for value in _numbers(gradient)),
             _verdict(check, gradient),
@@ -115,9 +117,12 @@ def number(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
-def written(gradient: GradientResult) -> str:
+def written(gradient: GradientResult, longest: int = UNLIMITED) -> str:
     """`∂L/∂W = XᵀΔ (52)`: the gradient, its rule and the rule's equation in the paper."""
-    rule = f" = {gradient.rule}" if gradient.rule else ""
+    rule = gradient.rule
+    if len(rule) > longest:
+        rule = rule[: longest - 1] + "…"
+    rule = f" = {rule}" if rule else ""
     equation = f" ({gradient.equation})" if gradient.equation is not None else ""
     return f"{gradient.gradient}{rule}{equation}"
 

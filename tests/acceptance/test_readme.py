@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,9 +88,22 @@ def test_the_readme_shows_commands() -> None:
     assert all(output for _, output in blocks())
 
 
-def test_the_python_example_runs() -> None:
-    (code,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.S | re.M)
-    exec(code, {})
+@pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
+def test_python_examples_run(name: str) -> None:
+    known: dict[str, Any] = {}
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for library, code in re.findall(r"^```python ?(\w*)\n(.*?)^```$", text, re.S | re.M):
+        if not library or find_spec(library):
+            exec(code, known)
+    for test in [value for key, value in known.items() if key.startswith("test_")]:
+        test()
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/own-layers.md", "docs/python.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert ((ROOT / name).parent / target).exists(), target
 
 
 def test_the_reference_shows_activations_as_explain_does() -> None:
