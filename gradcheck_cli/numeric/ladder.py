@@ -182,7 +182,8 @@ class Best:
         An entry is done when its central table is; but where the sides differ, smaller steps must
         confirm it, as long as noise lets them.
         """
-        central = np.any(noise[0] < self.uncertainty[0, rows], axis=1)
+        # Outside of a domain noise is not a number; a smaller step may lead back into it.
+        central = np.any(~(noise[0] >= self.uncertainty[0, rows]), axis=1)
         gap = np.abs(self.value[1, rows] - self.value[2, rows])
         kinked = (gap > self.uncertainty[1, rows] + self.uncertainty[2, rows]) & np.isfinite(gap)
         doubtful = np.any(kinked & (noise[1] < DOUBT * gap), axis=1)

@@ -1,0 +1,246 @@
+"""How a forward and a backward of the user are called, found out by one call of the forward.
+
+Where the forward raises at a displaced point only, as outside of its domain, that point has no
+value, and a note says how often.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.arrays import Drawn
+from gradcheck_cli.conventions import (
+    CACHE,
+    OUTPUT,
+    UPSTREAM,
+    Call,
+    bind,
+    bind_backward,
+    by_name,
+    gradient_of,
+    parameters,
+)
+from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, near_miss, shown_shape
+from gradcheck_cli.objects import held_gradient
+from gradcheck_cli.problem import Problem
+from gradcheck_cli.trees import gradient_leaves, leaves, rebuilt
+
+Array = NDArray[Any]
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A forward and a backward that share what the forward remembers; owner: their object."""
+
+    forward: Function
+    backward: Function
+    owner: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a pair comes from: made anew for every call, with the values its object holds.
+
+    forward, backward: their names, for messages; held: the inputs that are set on the object.
+    """
+
+    make: Callable[[Mapping[str, Any]], Pair]
+    forward: str
+    backward: str
+    held: tuple[str, ...] = ()
+
+
+class Calls:
+    """How a pair is called, found out by one call of it, and the problem that follows."""
+
+    def __init__(
+        self,
+        source: Source,
+        inputs: Mapping[str, Any],
+        constants: Mapping[str, Any] | None,
+        optional: Mapping[str, Any] | None,
+    ) -> None:
+        self.source = source
+        self.inputs = inputs
+        self.asked = list(constants or {})
+        self.constants = {**(optional or {}), **(constants or {})}
+        self.arrays = {
+            leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
+        }
+        if not self.arrays:
+            raise CodeError("no input is an array of floats, so nothing has a gradient")
+        self.raised: list[CodeError] = []
+        arguments = [name for name in inputs if name not in source.held]
+        pair = source.make(self.values(self.arrays))
+        self.call = bind(parameters(pair.forward), arguments, list(self.constants))
+        _, _, returned = self.run(self.arrays)
+        flags = [_is_output(item) for item in returned]
+        takes = parameters(pair.backward)
+        self.back = bind_backward(takes, arguments, list(self.constants), flags)
+        self.outputs = [as_array(item, source.forward) for item in returned[: self.count]]
+        self.guessed = [
+            f"{source.backward} has no parameter '{value}': its '{parameter}' was given it"
+            for parameter, value in zip(takes.positional, self.back.call.positional, strict=False)
+            if value in arguments and value.casefold() != parameter.casefold()
+        ]
+
+    @property
+    def count(self) -> int:
+        """How many of what the forward returns are outputs."""
+        return max(1, self.back.upstream)
+
+    def unused(self) -> list[str]:
+        """The constants that neither function takes."""
+        used = (*self.call.used, *self.back.call.used)
+        return [name for name in self.asked if name not in used]
+
+    def values(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """What the functions are handed: inputs with these arrays, and copies of the constants."""
+        inputs = {name: rebuilt(value, name, arrays) for name, value in self.inputs.items()}
+        return {**copy.deepcopy(self.constants), **inputs}
+
+    def run(self, arrays: Mapping[str, Any]) -> tuple[Pair, dict[str, Any], Sequence[Any]]:
+        """A call of the forward: the pair, the values it was handed, what it returned."""
+        values = self.values(arrays)
+        pair = self.source.make(values)
+        return pair, values, _items(_called(pair.forward, self.source.forward, self.call, values))
+
+    def forward(self, arrays: Mapping[str, Any]) -> Any:
+        """The outputs, several as one; not a number where the forward raises."""
+        try:
+            _, _, returned = self.run(arrays)
+        except CodeError as error:
+            self.raised.append(error)
+            return self.joined([np.full(output.shape, np.nan) for output in self.outputs])
+        return self.joined([as_array(item, self.source.forward) for item in returned[: self.count]])
+
+    def joined(self, outputs: Sequence[Array]) -> Array:
+        """The outputs as one array, flat if there are several."""
+        for output, first in zip(outputs, self.outputs, strict=True):
+            if output.shape != first.shape:
+                raise ForwardError(
+                    f"{self.source.forward} gives {shown_shape(first.shape)} at the inputs, but "
+                    f"{shown_shape(output.shape)} near them"
+                )
+        return outputs[0] if len(outputs) == 1 else np.concatenate([out.ravel() for out in outputs])
+
+    def backward(self, arrays: Mapping[str, Any], cotangent: Any) -> dict[str, Any]:
+        """The gradients of the arrays that the backward claims, after a call of the forward."""
+        pair, values, returned = self.run(arrays)
+        values |= {CACHE: returned[-1], OUTPUT: returned[0]}
+        values |= {UPSTREAM.format(place): part for place, part in enumerate(self.split(cotangent))}
+        claimed = _called(pair.backward, self.source.backward, self.back.call, values)
+        found = self.gradients(claimed, pair.owner)
+        return {
+            leaf: gradient
+            for name, value in self.inputs.items()
+            for leaf, gradient in gradient_leaves(found.get(name), value, name)
+        }
+
+    def split(self, cotangent: Any) -> list[Any]:
+        """The upstream gradient of each output: views, so that a change in place is seen."""
+        if self.count == 1:
+            return [cotangent]
+        ends = np.cumsum([output.size for output in self.outputs])[:-1]
+        parts = np.split(cotangent, ends)
+        return [part.reshape(out.shape) for part, out in zip(parts, self.outputs, strict=True)]
+
+    def gradients(self, claimed: Any, owner: Any) -> dict[str, Any]:
+        """The gradient of every input, from what a backward returned or its object keeps."""
+        held, who = self.source.held, self.source.backward
+        names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
+        order = [*self.call.used, *held]
+        if len(names) == 1 and _is_of_parts(claimed, names[0], self.inputs[names[0]]):
+            return {names[0]: claimed}
+        if held and not isinstance(claimed, Mapping):
+            whole = isinstance(claimed, tuple | list) and len(claimed) == len(names)
+            names = names if whole else [name for name in names if name not in held]
+        found = by_name(claimed, names, order, who) if names and claimed is not None else {}
+        lacking = [name for name in self.inputs if found.get(name) is None and owner is not None]
+        return found | {name: held_gradient(owner, name) for name in lacking}
+
+    def problem(self, delta: Array | None, seed: int) -> Problem:
+        """The problem; its cotangent is delta, or drawn, or 1 where the backward takes none.
+
+        Raises CodeError for constants that no function takes.
+        """
+        for name in self.unused():
+            miss = near_miss(name, self.call.used)
+            raise CodeError(f"no function takes the constant '{name}'{miss}")
+        shape = self.joined(self.outputs).shape
+        if not self.back.upstream:
+            if self.outputs[0].size != 1:
+                raise CodeError(
+                    f"{self.source.backward} takes no upstream gradient, so {self.source.forward} "
+                    f"must give a single number; it gives {shown_shape(shape)}"
+                )
+            delta = np.ones(shape)
+        elif delta is None:
+            delta = Drawn().array("delta", shape, seed).astype(np.result_type(*self.outputs, "f4"))
+        return Problem(
+            inputs=self.arrays,
+            forward=self.forward,
+            backward=self.backward,
+            cotangent=np.asarray(delta),
+            notes=tuple(self.guessed),
+            observed=self.observed,
+        )
+
+    def observed(self) -> tuple[str, ...]:
+        """What a reader should know of the forward after the check."""
+        if not self.raised:
+            return ()
+        points = f"{len(self.raised)} displaced point{'s' * (len(self.raised) != 1)}"
+        what = str(self.raised[0]).splitlines()[0]
+        return (f"the forward could not be evaluated at {points}: {what}",)
+
+
+def _called(function: Function, who: str, call: Call, values: Mapping[str, Any]) -> Any:
+    """Call the user's function; what it raises becomes a CodeError with their lines."""
+    __tracebackhide__ = True
+    try:
+        return call(function, values)
+    except GradcheckError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise CodeError.raised(who, error) from error
+
+
+def _is_of_parts(claimed: Any, name: str, value: Any) -> bool:
+    """Whether this is the gradient of an only input that is a dict or a tuple, built like it."""
+    if isinstance(value, Mapping):
+        return isinstance(claimed, Mapping) and gradient_of(name, claimed) is None
+    return isinstance(value, tuple | list) and len(value) > 1
+
+
+def _items(returned: Any) -> Sequence[Any]:
+    """What a forward returned, one by one: a tuple, or a list that does not hold numbers."""
+    if isinstance(returned, tuple):
+        return returned
+    if isinstance(returned, list) and returned and isinstance(returned[0], np.ndarray):
+        return returned
+    return (returned,)
+
+
+def _is_output(item: Any) -> bool:
+    if item is None or isinstance(item, Mapping):
+        return False
+    try:
+        return np.asarray(item).dtype.kind == "f"
+    except (ValueError, TypeError, RuntimeError):
+        return False
+
+
+def as_array(item: Any, who: str) -> Array:
+    """What `who` returned as an array. Raises CodeError where it is none."""
+    try:
+        return np.asarray(item)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise CodeError(f"{who} must return an array of numbers: {error}") from error

@@ -1,0 +1,86 @@
+"""Checks in a test suite: three lines, and the command's report in the failure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradcheck_cli
+from gradcheck_cli import GradientError, Numeric, Tolerance, assert_gradients, check
+from gradcheck_cli.errors import CodeError
+
+pytest_plugins = ["pytester"]
+
+SUITE = """\
+import numpy as np
+from gradcheck_cli import assert_gradients
+
+
+def affine(x, w, b):
+    return x @ w + b, (x, w)
+
+
+def affine_backward(dout, cache):
+    x, w = cache
+    return dout @ w.T, x.T @ dout, dout.mean(axis=0)
+
+
+def test_affine():
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(4, 3)), random.normal(size=(3, 2)), random.normal(size=2)
+    assert_gradients(affine, affine_backward, inputs)
+"""
+
+
+def test_a_failure_reads_like_the_command(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(SUITE)
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(
+        [
+            ">*assert_gradients(affine, affine_backward, inputs)",
+            "E*check   gradient*verdict",
+            "E*affine  ∂L/∂x*pass, to*",
+            "E*FAIL  affine  ∂L/∂b",
+            "E*2 of 2 entries are wrong",
+            "E*analytic / numeric = 0.25",
+        ]
+    )
+    assert str(Path(gradcheck_cli.__file__).parent) not in done.stdout.str()
+
+
+def test_a_pass_returns_the_result() -> None:
+    result = assert_gradients(np.sin, lambda delta, x: delta * np.cos(x), np.ones(3))
+    assert (result.verdict, len(result.gradients)) == ("pass", 1)
+
+
+def test_an_inconclusive_check_is_no_pass() -> None:
+    with pytest.raises(GradientError, match="INCONCLUSIVE  absolute"):
+        assert_gradients(np.absolute, lambda delta, x: delta * np.sign(x), np.zeros(3))
+    assert issubclass(GradientError, AssertionError)
+
+
+def test_delta_seed_numeric_and_tolerance_are_heard() -> None:
+    def backward(delta: Any, x: Any) -> Any:
+        return delta * np.cos(x) * (1 + 1e-6)
+
+    x = np.linspace(0, 1, 50)
+    result = check(np.sin, backward, x, tolerance=Tolerance(rtol=1e-4), numeric=Numeric(sample=7))
+    assert (result.verdict, result.gradients[0].measured) == ("pass", 7)
+    ones = check(np.sin, backward, x, delta=np.ones(50))
+    drawn, other = check(np.sin, backward, x, seed=1), check(np.sin, backward, x, seed=2)
+    values = {one.gradients[0].max_abs_error for one in (ones, drawn, other)}
+    assert len(values) == 3
+
+
+def test_a_check_needs_a_backward_and_inputs() -> None:
+    with pytest.raises(CodeError, match="needs a backward and inputs"):
+        check(np.sin)
+
+
+def test_what_is_public_is_there() -> None:
+    for name in gradcheck_cli.__all__:
+        assert getattr(gradcheck_cli, name).__doc__

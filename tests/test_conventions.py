@@ -1,0 +1,131 @@
+"""Signatures as people write them, and which value each parameter gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from gradcheck_cli.conventions import bind, bind_backward, by_name, parameters
+from gradcheck_cli.errors import CodeError
+
+Function = Callable[..., Any]
+XWB = ("x", "w", "b")
+
+
+def bound(function: Function, ordered: Sequence[str], named: Sequence[str] = ()) -> str:
+    """How a function is called, as Python would write it."""
+    call = bind(parameters(function), ordered, named)
+    return ", ".join([*call.positional, *(f"{key}={name}" for key, name in call.keyword.items())])
+
+
+@pytest.mark.parametrize(
+    ("function", "called"),
+    [
+        (lambda x, w, b: 0, "x, w, b"),
+        (lambda b, x, w: 0, "b, x, w"),
+        (lambda data, w, bias: 0, "x, w, b"),
+        (lambda X, W, b, stride=1: 0, "x, w, b, stride"),
+        (lambda x, w, b, eps=1e-5, stride=1: 0, "x, w, b, stride=stride"),
+        (lambda *inputs: 0, "x, w, b"),
+        (lambda x, *others: 0, "x, w, b"),
+        (lambda x, *, w, b, stride: 0, "x, w=w, b=b, stride=stride"),
+        (lambda x, w, b, **options: 0, "x, w, b, stride=stride"),
+        (lambda x, stride, w, b: 0, "x, stride, w, b"),
+    ],
+)
+def test_a_forward_gets_its_inputs_by_name_and_else_in_order(
+    function: Function, called: str
+) -> None:
+    assert bound(function, XWB, ("stride",)) == called
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x, w: 0, "<lambda>(x, w) takes no 'b'"),
+        (lambda x, w, b, mode: 0, "<lambda>(x, w, b, mode) needs 'mode'; give it under inputs"),
+        (lambda x, w, b, *, mode: 0, "needs 'mode'"),
+    ],
+)
+def test_a_value_without_a_parameter_and_a_parameter_without_a_value_are_named(
+    function: Function, message: str
+) -> None:
+    with pytest.raises(CodeError) as caught:
+        bound(function, XWB)
+    assert message in str(caught.value)
+
+
+def test_a_function_that_tells_no_parameters_takes_all_in_order() -> None:
+    assert bound(max, ("x", "w")) == "x, w"
+
+
+UP, UP1 = "upstream gradient 0", "upstream gradient 1"
+OUT, OUT_CACHE, TWO, TWO_CACHE = [True], [True, False], [True, True], [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("function", "returned", "called", "upstream"),
+    [
+        (lambda delta: 0, OUT, f"{UP}", 1),
+        (lambda dout, cache: 0, OUT_CACHE, f"{UP}, the cache", 1),
+        (lambda dA, Z: 0, TWO, f"{UP}, the cache", 1),
+        (lambda cache, dout: 0, OUT_CACHE, f"the cache, {UP}", 1),
+        (lambda ctx, grad_output: 0, TWO, f"the cache, {UP}", 1),
+        (lambda a_number, what_was_kept: 0, OUT_CACHE, f"{UP}, the cache", 1),
+        (lambda dh, dc, cache: 0, TWO_CACHE, f"{UP}, {UP1}, the cache", 2),
+        (lambda dh, dc, x, w, b: 0, TWO, f"{UP}, {UP1}, x, w, b", 2),
+        (lambda dout, cache: 0, TWO_CACHE, f"{UP}, the cache", 1),
+        (lambda dout, x, w: 0, OUT, f"{UP}, x, w", 1),
+        (lambda x, w, dout: 0, OUT, f"x, w, {UP}", 1),
+        (lambda delta, *inputs: 0, OUT, f"{UP}, x, w, b", 1),
+        (lambda *arguments: 0, OUT, f"{UP}, x, w, b", 1),
+        (lambda *arguments: 0, OUT_CACHE, f"{UP}, the cache", 1),
+        (lambda delta, X, weights: 0, OUT, f"{UP}, x, w", 1),
+        (lambda dout, out: 0, OUT, f"{UP}, the output", 1),
+        (lambda dA, A: 0, OUT, f"{UP}, the output", 1),
+        (lambda x, w, b: 0, OUT, "x, w, b", 0),
+        (lambda x, w, b, stride: 0, OUT, "x, w, b, stride", 0),
+        (lambda dout, cache, stride=1: 0, OUT_CACHE, f"{UP}, the cache, stride", 1),
+        (lambda dout, cache, eps=1.0: 0, OUT_CACHE, f"{UP}, the cache", 1),
+    ],
+)
+def test_a_backward_gets_what_its_parameters_are_called(
+    function: Function, returned: list[bool], called: str, upstream: int
+) -> None:
+    found = bind_backward(parameters(function), XWB, ("stride",), returned)
+    assert (", ".join(found.call.used), found.upstream) == (called, upstream)
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        (1, 2),
+        [1, 2],
+        {"x": 1, "w": 2},
+        {"dx": 1, "dw": 2},
+        {"grad_x": 1, "w_grad": 2},
+        (1, None, 2),  # in the order of the parameters, a constant among them
+    ],
+)
+def test_gradients_are_told_apart(returned: Any) -> None:
+    assert by_name(returned, ("x", "w"), ("x", "stride", "w"), "f") == {"x": 1, "w": 2}
+
+
+def test_the_order_of_a_tuple_is_that_of_the_parameters() -> None:
+    assert by_name((1, 2), ("x", "w"), ("w", "x"), "f") == {"w": 1, "x": 2}
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (1, "f returned one value for 2 inputs (x, w); expected a tuple"),
+        ((1, 2, 3, 4), "f returned 4 gradients for 2 inputs (x, w)"),
+        ({"weights": 1}, "f returned a dict with 'weights'; expected the inputs' names"),
+    ],
+)
+def test_gradients_that_cannot_be_told_apart_are_an_error(returned: Any, message: str) -> None:
+    with pytest.raises(CodeError) as caught:
+        by_name(returned, ("x", "w"), ("x", "stride", "w"), "f")
+    assert message in str(caught.value)

@@ -1,0 +1,262 @@
+"""Functions, losses and objects in the ways people write them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from gradcheck_cli import check, from_functions, from_layer, from_value_and_grad
+from gradcheck_cli.errors import CodeError, ForwardError
+from gradcheck_cli.problem import Problem
+
+Array = Any  # functions of users have no types
+
+X = np.random.default_rng(1).normal(size=(4, 3))
+W = np.random.default_rng(2).normal(size=(3, 2))
+B = np.random.default_rng(3).normal(size=2)
+
+
+def verdict(problem: Problem) -> str:
+    return check(problem).verdict.value
+
+
+# -- functions ---------------------------------------------------------------------------------
+
+
+def test_several_outputs_have_an_upstream_gradient_each() -> None:
+    def forward(x: Array) -> tuple[Array, Array, Array]:
+        return np.tanh(x), (x**2).sum(axis=0), x
+
+    def backward(dfirst: Array, dsecond: Array, cache: Array) -> Array:
+        assert (dfirst.shape, dsecond.shape) == ((4, 3), (3,))
+        return dfirst / np.cosh(cache) ** 2 + 2 * cache * dsecond
+
+    def forgets(dfirst: Array, dsecond: Array, cache: Array) -> Array:
+        return dfirst / np.cosh(cache) ** 2
+
+    assert verdict(from_functions(forward, backward, X)) == "pass"
+    assert verdict(from_functions(forward, forgets, X)) == "fail"
+
+
+def test_the_gradient_of_one_number_takes_no_upstream_gradient() -> None:
+    def loss(w: Array, t: float) -> float:
+        return float(((w - t) ** 2).sum())
+
+    assert verdict(from_functions(loss, lambda w, t: 2 * (w - t), {"w": B}, {"t": 1})) == "pass"
+    assert verdict(from_functions(loss, lambda w, t: w - t, {"w": B}, {"t": 1})) == "fail"
+    with pytest.raises(CodeError, match=r"takes no upstream gradient, so .* single number"):
+        from_functions(np.tanh, lambda x: x, {"x": B})
+
+
+class Point(NamedTuple):
+    x: Array
+    y: Array
+
+
+def test_inputs_are_nested_as_the_functions_take_them() -> None:
+    def forward(point: Point, params: dict[str, Any]) -> Array:
+        assert params["mode"] == "sum"
+        return params["W"][0] * point.x + params["W"][1] * point.y
+
+    def backward(delta: Array, point: Point, params: dict[str, Any]) -> Any:
+        first, second = params["W"]
+        of_params = {"dW": (delta * point.x, delta * point.y)}
+        return Point(delta * first, delta * second), of_params
+
+    inputs = {"point": Point(B, B + 1), "params": {"W": (B * 2, B * 3), "mode": "sum"}}
+    result = check(from_functions(forward, backward, inputs))
+    assert result.verdict == "pass"
+    names = [gradient.gradient for gradient in result.gradients]
+    assert names == ["∂L/∂point[0]", "∂L/∂point[1]", "∂L/∂params.W[0]", "∂L/∂params.W[1]"]
+
+
+def test_one_nested_input_has_a_gradient_built_like_it() -> None:
+    def forward(params: dict[str, Array]) -> Array:
+        return params["a"] * params["b"]
+
+    def backward(delta: Array, params: dict[str, Array]) -> dict[str, Array]:
+        return {"a": delta * params["b"], "b": delta * params["a"]}
+
+    assert verdict(from_functions(forward, backward, {"params": {"a": B, "b": B + 1}})) == "pass"
+
+
+def test_numbers_labels_and_modes_are_passed_on() -> None:
+    labels = np.array([0, 2, 1, 1])
+
+    def forward(x: Array, y: Array, power: float, mode: str) -> Array:
+        assert (y is not labels, y.dtype, mode) == (True, labels.dtype, "rows")
+        return x[np.arange(4), y] ** power
+
+    def backward(delta: Array, x: Array, y: Array, power: float) -> Array:
+        found = np.zeros_like(x)
+        rows = np.arange(4)
+        found[rows, y] = delta * power * x[rows, y] ** (power - 1)
+        return found
+
+    inputs = {"x": X, "y": labels, "power": 2, "mode": "rows"}
+    assert verdict(from_functions(forward, backward, inputs)) == "pass"
+
+
+def test_a_constant_may_be_changed_by_the_forward() -> None:
+    def forward(x: Array, stats: dict[str, float]) -> Array:
+        stats["calls"] += 1
+        assert stats["calls"] == 1
+        return x * 2
+
+    problem = from_functions(forward, lambda delta: 2 * delta, {"x": B}, {"stats": {"calls": 0}})
+    assert verdict(problem) == "pass"
+
+
+def test_a_constant_that_no_function_takes_is_an_error() -> None:
+    with pytest.raises(CodeError, match="no function takes the constant 'strid'"):
+        from_functions(np.tanh, lambda delta: delta, {"x": B}, {"strid": 1})
+
+
+def test_a_parameter_that_is_guessed_is_told() -> None:
+    problem = from_functions(lambda x: 2 * x, lambda delta, data: 2 * delta + 0 * data, {"x": B})
+    assert problem.notes == ("<lambda> has no parameter 'x': its 'data' was given it",)
+
+
+def test_points_outside_of_a_domain_are_left_out_and_counted() -> None:
+    def forward(x: Array) -> Array:
+        if np.any(x <= 0):
+            raise ValueError("math domain error")
+        return np.log(x)
+
+    result = check(forward, lambda delta, x: delta / x, {"x": np.array([0.3, 5.0])})
+    assert result.verdict == "pass"
+    (note,) = result.notes
+    assert note.startswith("the forward could not be evaluated at ")
+    assert note.endswith("displaced points: forward raised ValueError: math domain error")
+    with pytest.raises(ValueError, match="math domain error"):
+        check(forward, lambda delta, x: delta / x, {"x": np.array([-1.0])})
+
+
+def test_an_output_that_changes_its_shape_is_an_error() -> None:
+    with pytest.raises(ForwardError, match=r"gives .* at the inputs, but .* near them"):
+        check(lambda x: x[x > x.mean()], lambda delta, x: x, {"x": np.array([1.0, 1.0, 1.1])})
+
+
+def test_a_backward_that_changes_the_cache_changes_its_inputs() -> None:
+    def backward(delta: Array, cache: Array) -> Array:
+        cache *= 2
+        return cache * delta
+
+    result = check(lambda x: (x**2, x), backward, {"x": B})
+    assert "changes its input x in place" in result.gradients[0].reason
+
+
+# -- losses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("returns", ["tuple", "flat", "dict", "list"])
+def test_a_loss_returns_its_gradients_in_any_of_these_ways(returns: str) -> None:
+    def loss(w: Array, b: Array) -> Any:
+        value, dw, db = (w**2).sum() + (b**3).sum(), 2 * w, 3 * b**2
+        return {
+            "tuple": (value, (dw, db)),
+            "flat": (value, dw, db),
+            "dict": (value, {"dw": dw, "b": db}),
+            "list": [value, [dw, db]],
+        }[returns]
+
+    assert verdict(from_value_and_grad(loss, {"w": W, "b": B})) == "pass"
+
+
+def test_what_is_no_loss_is_an_error() -> None:
+    with pytest.raises(CodeError, match="must return a number and its gradients, not float"):
+        from_value_and_grad(lambda w: float(w.sum()), {"w": B})
+    with pytest.raises(CodeError, match=r"a single number first, not \(2,\)"):
+        from_value_and_grad(lambda w: (w, w), {"w": B})
+
+
+# -- objects -----------------------------------------------------------------------------------
+
+
+class Attributes:
+    def __init__(self) -> None:
+        self.W, self.b = W.copy(), B.copy()
+        self.dW, self.db = np.zeros_like(W), np.zeros_like(B)
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, delta: Array) -> Array:
+        self.dW += self.x.T @ delta
+        self.db += delta.sum(axis=0)
+        return delta @ self.W.T
+
+
+class Dictionaries:
+    def __init__(self) -> None:
+        self.params: dict[str, Array] = {"W": W, "b": B}
+        self.grads: dict[str, Array] = {}
+
+    def __call__(self, inputs: Array) -> Array:
+        self.inputs = inputs
+        return inputs @ self.params["W"] + self.params["b"]
+
+    def backward(self, grad: Array) -> Array:
+        self.grads["W"], self.grads["b"] = self.inputs.T @ grad, grad.sum(axis=0)
+        return grad @ self.params["W"].T
+
+
+class Wrapped:
+    def __init__(self) -> None:
+        self.W = SimpleNamespace(data=W, grad=None)
+        self.b = SimpleNamespace(data=B, grad=None)
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return x @ self.W.data + self.b.data
+
+    def backward(self, delta: Array) -> Array:
+        self.W.grad, self.b.grad = self.x.T @ delta, delta.sum(axis=0)
+        return delta @ self.W.data.T
+
+
+class Returns(Attributes):
+    def backward(self, delta: Array) -> Any:
+        return delta @ self.W.T, self.x.T @ delta, delta.sum(axis=0)
+
+
+@pytest.mark.parametrize("kind", [Attributes, Dictionaries, Wrapped, Returns])
+def test_an_object_keeps_its_parameters_and_their_gradients(kind: type) -> None:
+    result = check(from_layer(kind(), {"x": X, "W": W + 1, "b": B + 1}))
+    assert [gradient.verdict for gradient in result.gradients] == ["pass"] * 3
+
+
+def test_a_gradient_that_an_object_does_not_compute_is_missing() -> None:
+    class Forgets(Wrapped):
+        def backward(self, delta: Array) -> Array:
+            return delta @ self.W.data.T
+
+    first, second, third = check(from_layer(Forgets(), {"x": X, "W": W, "b": B})).gradients
+    assert first.verdict == "pass"
+    assert (second.reason, third.reason) == (
+        "the backward returned no ∂L/∂W",
+        "the backward returned no ∂L/∂b",
+    )
+
+
+def test_a_parameter_must_have_the_shape_the_object_gives_it() -> None:
+    with pytest.raises(CodeError, match=r"Attributes.W is 3×2, but the input of its name is 2×3"):
+        from_layer(Attributes(), {"x": X, "W": W.T})
+    with pytest.raises(CodeError, match="SimpleNamespace has no method 'backward'"):
+        from_layer(SimpleNamespace(forward=np.tanh), {"x": X})
+
+
+def test_a_method_may_return_the_value_and_the_gradients() -> None:
+    class Net:
+        def __init__(self) -> None:
+            self.params = {"W": W}
+
+        def loss(self, X: Array) -> Any:
+            error = X @ self.params["W"]
+            return 0.5 * (error**2).sum(), {"W": X.T @ error}
+
+    assert verdict(from_value_and_grad(Net().loss, {"W": W + 1}, {"X": X})) == "pass"
