@@ -289,7 +289,8 @@ class OwnBuilder(Builder):
         """Whether a check of these arrays fits into memory."""
         arrays = {**data.inputs, **data.constants}
         shapes = {n: array.shape for n, array in arrays.items() if isinstance(array, ArraySpec)}
-        entries = sum(size for _, size in data.gradients)
+        most = self.record.numeric.sample
+        entries = sum(min(size, most or size) for _, size in data.gradients)
         need = BYTES_OF_ARRAYS * sum(map(prod, shapes.values())) + BYTES_OF_ENTRIES * entries
         return self.fits(f"inputs {_listed(shapes)}", need, "checking them")
 
