@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gradcheck_cli.options import Numeric, Tolerance
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.result import CheckResult, Verdict
-    from gradcheck_cli.usercode import from_functions, from_layer, from_value_and_grad
+    from gradcheck_cli.usercode.problems import from_functions, from_layer, from_value_and_grad
 
 _HOMES = {
     "assert_gradients": "api",
@@ -42,9 +42,9 @@ _HOMES = {
     "Problem": "problem",
     "CheckResult": "result",
     "Verdict": "result",
-    "from_functions": "usercode",
-    "from_layer": "usercode",
-    "from_value_and_grad": "usercode",
+    "from_functions": "usercode.problems",
+    "from_layer": "usercode.problems",
+    "from_value_and_grad": "usercode.problems",
 }
 
 

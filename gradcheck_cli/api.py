@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.checking import check as check_problem
-from gradcheck_cli.conventions import name_of
 from gradcheck_cli.errors import CodeError, GradientError
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import CheckReport, CheckResult, Outcome, Settings, Verdict
-from gradcheck_cli.usercode import from_functions
+from gradcheck_cli.usercode.conventions import name_of
+from gradcheck_cli.usercode.problems import from_functions
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Array

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from gradcheck_cli.arrays import Drawn, Shape, Source
 from gradcheck_cli.errors import ArrayError, printable
 from gradcheck_cli.formula import parse
-from gradcheck_cli.loading import Reference
 from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.usercode.loading import Reference
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Array, Arrays
@@ -176,8 +176,8 @@ class CodeLayer(_OfData):
 
     def problems(self) -> list[Problem]:
         """The check of the gradients. Imports and calls the user's code."""
-        from gradcheck_cli import usercode
-        from gradcheck_cli.loading import load
+        from gradcheck_cli.usercode import problems
+        from gradcheck_cli.usercode.loading import load
 
         arrays, fixed = self.data.arrays(), self.data.fixed()
         sizes = {name: size for name, size in self.data.sizes.items() if name not in fixed}
@@ -185,9 +185,9 @@ class CodeLayer(_OfData):
         functions = [function for function, _ in found]
         used = {name: fixed.pop(name) for _, names in found for name in names if name in fixed}
         make = {
-            "functions": partial(usercode.from_functions, *functions, seed=self.data.seed),
-            "layer": partial(usercode.from_layer, *functions, seed=self.data.seed),
-            "value_and_grad": partial(usercode.from_value_and_grad, *functions),
+            "functions": partial(problems.from_functions, *functions, seed=self.data.seed),
+            "layer": partial(problems.from_layer, *functions, seed=self.data.seed),
+            "value_and_grad": partial(problems.from_value_and_grad, *functions),
         }[self.kind]
         return [make(arrays, fixed, optional={**sizes, **used})]
 

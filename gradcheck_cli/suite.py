@@ -174,8 +174,8 @@ def _checked(
     if not check.layer.code:
         return _result(check, check.layer.problems(), advance)
     # Imported here once, not in every process.
-    from gradcheck_cli import checking, usercode  # noqa: F401
     from gradcheck_cli.isolation import isolated
+    from gradcheck_cli.usercode import problems  # noqa: F401
 
     return isolated(_watched, check, advance, timeout)
 

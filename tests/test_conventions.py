@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gradcheck_cli.conventions import bind, bind_backward, by_name, parameters
 from gradcheck_cli.errors import CodeError
+from gradcheck_cli.usercode.conventions import bind, bind_backward, by_name, parameters
 
 Function = Callable[..., Any]
 XWB = ("x", "w", "b")

@@ -13,8 +13,8 @@ from gradcheck_cli.config.schema import ArrayConfig, read, shown
 from gradcheck_cli.errors import ArrayError, FormulaError, near_miss, shown_shape
 from gradcheck_cli.formula import parse
 from gradcheck_cli.layer import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
-from gradcheck_cli.loading import Reference, reference
 from gradcheck_cli.own import ArraySpec, CodeLayer, Data, FormulaLayer
+from gradcheck_cli.usercode.loading import Reference, reference
 
 EXAMPLE = "inputs: {x: [n, N], W: [N, M]}"
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gradcheck_cli.conventions import bind, parameters
 from gradcheck_cli.errors import CodeError, near_miss
+from gradcheck_cli.usercode.conventions import bind, parameters
 
 _REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.conventions import gradient_names
 from gradcheck_cli.errors import CodeError, shown_shape
+from gradcheck_cli.usercode.conventions import gradient_names
 
 PARAMETER_HOLDERS = ("params", "parameters", "weights")
 GRADIENT_HOLDERS = ("grads", "gradients", "grad", "dparams")

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import Drawn
-from gradcheck_cli.conventions import (
+from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, near_miss, shown_shape
+from gradcheck_cli.problem import Problem
+from gradcheck_cli.usercode.conventions import (
     CACHE,
     OUTPUT,
     UPSTREAM,
@@ -26,10 +28,8 @@ from gradcheck_cli.conventions import (
     gradient_of,
     parameters,
 )
-from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, near_miss, shown_shape
-from gradcheck_cli.objects import held_gradient
-from gradcheck_cli.problem import Problem
-from gradcheck_cli.trees import gradient_leaves, leaves, rebuilt
+from gradcheck_cli.usercode.objects import held_gradient
+from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt
 
 Array = NDArray[Any]
 Function = Callable[..., Any]

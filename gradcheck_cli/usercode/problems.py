@@ -7,14 +7,14 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from gradcheck_cli.calls import Array, Calls, Function, Pair, Source, as_array
-from gradcheck_cli.conventions import (
+from gradcheck_cli.errors import CodeError, shown_shape
+from gradcheck_cli.problem import Problem
+from gradcheck_cli.usercode.calls import Array, Calls, Function, Pair, Source, as_array
+from gradcheck_cli.usercode.conventions import (
     name_of,
     parameters,
 )
-from gradcheck_cli.errors import CodeError, shown_shape
-from gradcheck_cli.objects import holds, method, put
-from gradcheck_cli.problem import Problem
+from gradcheck_cli.usercode.objects import holds, method, put
 
 
 def from_functions(
