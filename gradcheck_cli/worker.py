@@ -81,10 +81,12 @@ def run(
             told = (ERROR, str(error))
         except MemoryError:
             told = (ERROR, "not enough memory for this check; use smaller sizes")
+        except KeyboardInterrupt:
+            told = (ERROR, "the code raised KeyboardInterrupt")
         except Exception as error:
             told = (INTERNAL, f"{type(error).__name__}: {error}")
         watchdog.stop()
-        sending.send(told)
+    sending.send(told)  # the last thing: the process is not waited for
 
 
 class _Throttled:

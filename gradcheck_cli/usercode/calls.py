@@ -207,9 +207,9 @@ def _called(function: Function, who: str, call: Call, values: Mapping[str, Any])
     __tracebackhide__ = True
     try:
         return call(function, values)
-    except GradcheckError:
+    except (GradcheckError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise CodeError.raised(who, error) from error
 
 

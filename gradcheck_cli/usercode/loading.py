@@ -77,7 +77,9 @@ def _made(kind: type, values: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
     call = bind(parameters(kind), (), list(values))
     try:
         return call(kind, values), call.used
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise CodeError.raised(kind.__name__, error) from error
 
 
@@ -97,7 +99,9 @@ def _module(code: Reference) -> ModuleType:
         if code.file is None or "." in name:
             return importlib.import_module(name)
         return _from_file(code.file.resolve(), name)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise CodeError.raised(f"importing {code.where}", error) from error
 
 
