@@ -180,6 +180,23 @@ def test_a_forward_that_never_returns_is_ended(
     assert re.search(rf'layers.py", line \d+, in {forward}\n +{where}', done.stdout)
 
 
+def test_what_a_backward_raises_is_shown(gradcheck: Gradcheck, folder: Path) -> None:
+    text = CONFIG.replace("square_backward", "fails_later") % "square"
+    (folder / "c.yaml").write_text(text, encoding="utf-8")
+    done = gradcheck("run", "--allow-code", "c.yaml", cwd=folder)
+    assert done.returncode == 2
+    assert "fails_later raised KeyError: 'cache'" in done.stdout
+    assert at("raise KeyError", "fails_later") in done.stdout
+
+
+def test_a_file_that_cannot_be_imported_is_shown(gradcheck: Gradcheck, folder: Path) -> None:
+    (folder / "layers.py").write_text("import numpy\nimport nosuchthing\n", encoding="utf-8")
+    done = gradcheck("run", "--allow-code", config(folder, "square"), cwd=folder)
+    assert done.returncode == 2
+    assert "importing layers.py raised ModuleNotFoundError: No module named 'nosuch" in done.stdout
+    assert 'File "layers.py", line 2, in <module>' in done.stdout
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_ends_the_code_too(folder: Path) -> None:
     arguments = ["run", "--allow-code", str(config(folder, "forever"))]
