@@ -63,7 +63,8 @@ def load(code: Reference, values: Mapping[str, Any]) -> tuple[Any, tuple[str, ..
     for part in code.name.split("."):
         owner = found
         if not hasattr(owner, part):
-            names = [name for name in vars(owner) if not name.startswith("_")]
+            names = [name for name in dir(owner) if name[0] != "_"]
+            names = [name for name in names if callable(getattr(owner, name))]
             of = code.where if isinstance(owner, ModuleType) else type(owner).__name__
             raise CodeError(f"{of} has no '{part}'{near_miss(part, names, 'it has')}")
         found = getattr(owner, part)
