@@ -12,7 +12,7 @@ from gradcheck_cli.errors import FormulaError, listed, printable, shown_shape
 from gradcheck_cli.forms import Rule
 from gradcheck_cli.formula import Formula, Product, Shape, parse
 from gradcheck_cli.layer import Layer
-from gradcheck_cli.own import ArraySpec, CodeLayer, Data, FormulaLayer
+from gradcheck_cli.own import ArraySpec, CodeLayer, Data, FormulaLayer, specs
 from gradcheck_cli.problem import AnyLayer
 
 Part = tuple[str, Iterable[str]]  # a title and its lines
@@ -67,7 +67,7 @@ def _code(layer: AnyLayer) -> Iterator[Part]:
 
 
 def _inputs(data: Data) -> Iterator[str]:
-    for name, spec in data.inputs.items():
+    for name, spec in specs(data.inputs):
         yield f"{name}: {shown_shape(spec.shape)}"
     for name, value in data.constants.items():
         shown = shown_shape(value.shape) if isinstance(value, ArraySpec) else repr(value)

@@ -40,13 +40,14 @@ class GradientError(GradcheckError, AssertionError):
     """A gradient is wrong, or could not be told right from wrong; the text is the report."""
 
 
+MOST_CHARACTERS = 2000  # of the message of a user's exception
 MOST_FRAMES = 6  # of the user's traceback; the last ones, where it happened
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def is_ours(path: str) -> bool:
     """Whether a file of a traceback is one of this package, and no business of the user's."""
-    return os.path.abspath(path).startswith(_PACKAGE) or path.startswith("<frozen")
+    return path.startswith((_PACKAGE, "<frozen"))
 
 
 class CodeError(GradcheckError):
@@ -58,7 +59,7 @@ class CodeError(GradcheckError):
         if isinstance(error, SystemExit):
             told = f"{function} called sys.exit({'' if error.code is None else repr(error.code)})"
         else:
-            kind, text = type(error).__name__, str(error)
+            kind, text = type(error).__name__, _text(error)[:MOST_CHARACTERS]
             told = f"{function} raised {kind}: {text}" if text else f"{function} raised {kind}"
         return cls("\n".join([told, *_frames(error), *_remedy(error)]))
 
@@ -78,14 +79,25 @@ def _frames(error: BaseException) -> list[str]:
 
 def _remedy(error: BaseException) -> list[str]:
     """What to change in the config, where a Python error is one of it."""
-    if isinstance(error, AttributeError) and "'list' object has no attribute" in str(error):
+    if isinstance(error, AttributeError | TypeError) and "list" in _text(error):
         return ["  a list in constants stays a list; {values: [0, 2, 1]} makes it an array"]
     return []
 
 
+def _text(error: BaseException) -> str:
+    """The message of an exception, which may be the user's own and broken."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def shown_path(path: str) -> str:
     """A path as a reader at the terminal would write it: from here, where it is below."""
-    here = os.getcwd() + os.sep
+    try:
+        here = os.getcwd() + os.sep
+    except OSError:  # it was deleted
+        return path
     return path[len(here) :] if path.startswith(here) else path
 
 

@@ -13,19 +13,21 @@ import re
 import signal
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from gradcheck_cli.errors import MOST_FRAMES, CodeError, GradcheckError, is_ours, shown_path
-from gradcheck_cli.worker import ERROR, PROGRESS, RESULT, Work, run
+from gradcheck_cli.worker import PROGRESS, RESULT, Work, run
 
 Result = TypeVar("Result")
 Progress = Callable[[int], None]
 
 POLL = 0.1  # seconds between looks at a process
+GRACE = 2.0  # seconds after which a process is ended that should have ended itself
 
 _FRAME = re.compile(r'File "(.+)", line (\d+) in (.+)')
 
@@ -43,8 +45,9 @@ def isolated(
     descriptor, dump = tempfile.mkstemp(prefix="gradcheck-")
     os.close(descriptor)
     receiving, sending = context.Pipe(duplex=False)
+    beat = context.RawValue("d", time.monotonic())
     process = context.Process(
-        target=run, args=(work, argument, sending, dump, timeout), daemon=True
+        target=run, args=(work, argument, sending, dump, timeout, beat), daemon=True
     )
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -56,21 +59,34 @@ def isolated(
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
         sending.close()
-        result: Result = _result(receiving, process, dump, progress, timeout)
+        result: Result = _result(receiving, process, dump, progress, timeout, beat)
         return result
     finally:
-        if process.is_alive():
-            process.kill()
-        process.join()
+        _end(process)
         receiving.close()
         os.unlink(dump)
 
 
+def _end(process: Any) -> None:
+    """End a process and those it started."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+
+
 def _result(
-    receiving: Connection, process: Any, dump: str, progress: Progress, timeout: float | None
+    receiving: Connection,
+    process: Any,
+    dump: str,
+    progress: Progress,
+    timeout: float | None,
+    beat: Any,
 ) -> Any:
     while True:
         if not receiving.poll(POLL):
+            if timeout is not None and time.monotonic() - beat.value > timeout + GRACE:
+                raise CodeError(_late(timeout))  # a stopped process cannot end itself
             progress(0)
             continue
         try:
@@ -82,10 +98,12 @@ def _result(
             progress(value)
         elif kind == RESULT:
             return value
-        elif kind == ERROR:
-            raise GradcheckError(value)
         else:
-            raise RuntimeError(value)
+            raise GradcheckError(value)
+
+
+def _late(timeout: float | None) -> str:
+    return f"a call did not return within {timeout:g} s; --timeout allows more"
 
 
 def _death(code: int, dump: str, timeout: float | None) -> str:
@@ -93,15 +111,17 @@ def _death(code: int, dump: str, timeout: float | None) -> str:
     with open(dump, encoding="utf-8", errors="replace") as file:
         text = file.read()
     if "Timeout" in text[:40]:
-        frames = list(takewhile(lambda frame: not is_ours(frame[0]), _FRAME.findall(text)))
-        lines = [f"a call did not return within {timeout:g} s; --timeout allows more"]
+        inner = dropwhile(lambda frame: is_ours(frame[0]), _FRAME.findall(text))
+        frames = list(takewhile(lambda frame: not is_ours(frame[0]), inner))
+        lines = [_late(timeout)]
         for path, line, name in reversed(frames[:MOST_FRAMES]):
             source = linecache.getline(path, int(line)).strip()
             lines.append(f'  File "{shown_path(path)}", line {line}, in {name}')
             lines += [f"    {source}"] * bool(source)
         return "\n".join(lines)
     if code < 0:
-        name = signal.Signals(-code).name
+        known = -code in set(signal.Signals)
+        name = signal.Signals(-code).name if known else f"signal {-code}"
         hint = "; was it out of memory?" if name == "SIGKILL" else ""
         return f"the code ended its process by {name}{hint}"
     return f"the code ended its process with exit code {code}"

@@ -6,7 +6,7 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -47,36 +47,46 @@ class ArraySpec:
 class Data:
     """What an own layer works on.
 
-    inputs: what is differentiated; constants: array specs, and any other value as it is;
-    sizes: the letters of shapes, which functions may ask for by name.
+    inputs: what is differentiated: array specs, alone or in mappings; constants: these, and any
+        other value as it is; sizes: the letters of shapes, which functions may ask for by name.
     """
 
-    inputs: Mapping[str, ArraySpec]
+    inputs: Mapping[str, Any]
     constants: Mapping[str, Any]
     sizes: Mapping[str, int]
     seed: int
     dtype: str
 
-    def arrays(self) -> Arrays:
-        """The inputs, drawn or given."""
-        import numpy as np
-
-        made = {name: spec.array(name, self.seed, self.dtype) for name, spec in self.inputs.items()}
-        return {name: array.astype(np.dtype(self.dtype)) for name, array in made.items()}
+    def arrays(self) -> dict[str, Any]:
+        """The inputs, drawn or given, all of them floats."""
+        return {name: self._made(name, value, floats=True) for name, value in self.inputs.items()}
 
     def fixed(self) -> dict[str, Any]:
         """The constants, with their arrays made."""
-        return {
-            name: value.array(name, self.seed, self.dtype)
-            if isinstance(value, ArraySpec)
-            else value
-            for name, value in self.constants.items()
-        }
+        return {name: self._made(name, value) for name, value in self.constants.items()}
+
+    def _made(self, name: str, value: Any, *, floats: bool = False) -> Any:
+        if isinstance(value, ArraySpec):
+            array = value.array(name, self.seed, self.dtype)
+            return array.astype(self.dtype) if floats else array
+        if isinstance(value, dict):
+            parts = value.items()
+            return {key: self._made(f"{name}.{key}", part, floats=floats) for key, part in parts}
+        return value
 
     @property
     def gradients(self) -> list[tuple[str, int]]:
-        """The inputs, and how many entries each has."""
-        return [(name, prod(spec.shape)) for name, spec in self.inputs.items()]
+        """The arrays that have a gradient, and how many entries each has."""
+        return [(name, prod(spec.shape)) for name, spec in specs(self.inputs)]
+
+
+def specs(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ArraySpec]]:
+    """The array specs in a mapping of values, by name: W, params.W."""
+    for name, value in values.items():
+        if isinstance(value, ArraySpec):
+            yield prefix + name, value
+        elif isinstance(value, dict):
+            yield from specs(value, f"{prefix}{name}.")
 
 
 class _OfData:
@@ -180,8 +190,10 @@ class CodeLayer(_OfData):
         from gradcheck_cli.usercode.loading import load
 
         arrays, fixed = self.data.arrays(), self.data.fixed()
-        sizes = {name: size for name, size in self.data.sizes.items() if name not in fixed}
-        found = [load(code, {**sizes, **fixed, **arrays}) for code in self.code]
+        taken = {**fixed, **arrays}
+        sizes = {name: size for name, size in self.data.sizes.items() if name not in taken}
+        makes = self.kind == "layer"
+        found = [load(code, {**sizes, **fixed, **arrays}, makes=makes) for code in self.code]
         functions = [function for function, _ in found]
         used = {name: fixed.pop(name) for _, names in found for name in names if name in fixed}
         make = {

@@ -24,10 +24,14 @@ ELSEWHERE = 1.0 + 2.0**-10
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a backward returned, by input, and what is wrong with how it was returned."""
+    """What a backward returned, by input, and what is wrong with how it was returned.
+
+    differs: it answered differently when called again.
+    """
 
     gradients: Mapping[str, Any]
     fault: str = ""
+    differs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ def call_backward(problem: Problem) -> Claim:
                 first,
                 f"the backward answers differently when called again: {gradient} {told}; "
                 "it must not remember earlier calls or draw at random",
+                differs=True,
             )
     return Claim(first)
 

@@ -57,7 +57,13 @@ def refusal(analytic: Any, shape: tuple[int, ...], label: Label) -> str | None:
     return None
 
 
-def refused(name: str, label: Label, shape: tuple[int, ...], reason: str) -> GradientResult:
+def refused(
+    name: str,
+    label: Label,
+    shape: tuple[int, ...],
+    reason: str,
+    verdict: Verdict = Verdict.FAIL,
+) -> GradientResult:
     """The result of a gradient that was refused before its values were compared."""
     return GradientResult(
         name=name,
@@ -65,7 +71,7 @@ def refused(name: str, label: Label, shape: tuple[int, ...], reason: str) -> Gra
         rule=label.rule,
         equation=label.equation,
         shape=shape,
-        verdict=Verdict.FAIL,
+        verdict=verdict,
         entries=int(np.prod(shape)),
         reason=reason,
     )

@@ -18,7 +18,7 @@ from gradcheck_cli.errors import GradcheckError
 Result = TypeVar("Result")
 Returned = TypeVar("Returned", covariant=True)
 
-PROGRESS, RESULT, ERROR, INTERNAL = "progress", "result", "error", "internal"
+PROGRESS, RESULT, ERROR = "progress", "result", "error"
 
 PRINTED_LINES = 20  # of what the code prints; it is called thousands of times
 OFTEN = 0.05  # seconds between reports of progress
@@ -37,17 +37,19 @@ class Work(Protocol[Returned]):
 class Watchdog:
     """Ends the process when a call does not return in time, and writes where it was.
 
-    limit: in seconds; file: where the traceback goes.
+    limit: in seconds; file: where the traceback goes; last: a value the parent sees, which gets the
+    time of each call.
     """
 
-    def __init__(self, limit: float | None, file: Any) -> None:
+    def __init__(self, limit: float | None, file: Any, last: Any) -> None:
         self.limit = limit
         self.file = file
+        self.last = last
         self.armed = -1e9
 
     def beat(self) -> None:
         """A call begins."""
-        now = time.monotonic()
+        now = self.last.value = time.monotonic()
         if self.limit is not None and now - self.armed > REARM * self.limit:
             faulthandler.dump_traceback_later(self.limit, exit=True, file=self.file)
             self.armed = now
@@ -67,13 +69,20 @@ class Watchdog:
 
 
 def run(
-    work: Work[Any], argument: Any, sending: Connection, dump: str, timeout: float | None
+    work: Work[Any],
+    argument: Any,
+    sending: Connection,
+    dump: str,
+    timeout: float | None,
+    beat: Any,
 ) -> None:
     """Do the work and send what came of it; where that took too long, `dump` says where it was."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpgid(0, 0)  # with what the code starts, to be ended together
     _limit_memory()
     with open(dump, "w", encoding="utf-8") as file, _quiet_streams():
-        watchdog = Watchdog(timeout, file)
+        watchdog = Watchdog(timeout, file, beat)
         watchdog.beat()
         try:
             told = (RESULT, work(argument, watchdog, _Throttled(sending)))
@@ -83,8 +92,8 @@ def run(
             told = (ERROR, "not enough memory for this check; use smaller sizes")
         except KeyboardInterrupt:
             told = (ERROR, "the code raised KeyboardInterrupt")
-        except Exception as error:
-            told = (INTERNAL, f"{type(error).__name__}: {error}")
+        except Exception as error:  # most likely of what the code did to its process
+            told = (ERROR, f"the check could not be done: {type(error).__name__}: {error}")
         watchdog.stop()
     sending.send(told)  # the last thing: the process is not waited for
 

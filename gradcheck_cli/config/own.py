@@ -13,7 +13,7 @@ from gradcheck_cli.config.schema import ArrayConfig, read, shown
 from gradcheck_cli.errors import ArrayError, FormulaError, near_miss, shown_shape
 from gradcheck_cli.formula import parse
 from gradcheck_cli.layer import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
-from gradcheck_cli.own import ArraySpec, CodeLayer, Data, FormulaLayer
+from gradcheck_cli.own import ArraySpec, CodeLayer, Data, FormulaLayer, specs
 from gradcheck_cli.usercode.loading import Reference, reference
 
 EXAMPLE = "inputs: {x: [n, N], W: [N, M]}"
@@ -136,7 +136,7 @@ class OwnBuilder(Builder):
             if name == "seed":
                 seed = self.read_seed(node)
             elif self.is_name(name, node):
-                spec = self.array(name, node, declared.pop(name, None), flat_is_shape=True)
+                spec = self.input(name, node, declared.pop(name, None))
                 if spec is not None:
                     inputs[name] = spec
         constants = {}
@@ -158,10 +158,9 @@ class OwnBuilder(Builder):
 
     def is_name(self, name: str, node: Node) -> bool:
         """Whether an input can be called so."""
-        if name.isidentifier() and name not in self.sizes:
+        if name.isidentifier():
             return True
-        taken = f"'{name}' is a size already" if name in self.sizes else f"'{name}' is not a name"
-        self.find(node.mark, f"{taken}; call the input by another one")
+        self.find(node.mark, f"'{name}' is not a name that a function could take")
         return False
 
     def read_shapes(self) -> dict[str, Shape]:
@@ -200,6 +199,21 @@ class OwnBuilder(Builder):
             else:
                 return None
         return tuple(sizes)
+
+    def input(self, name: str, node: Node, declared: Shape | None) -> Any:
+        """An input: an array, or a mapping of them, as a function takes it."""
+        drawn = isinstance(node.value, dict) and any(
+            key in ArrayConfig.__struct_fields__ and not isinstance(part.value, list | dict)
+            for key, part in node.value.items()
+        )
+        if isinstance(node.value, dict) and node.value and not (drawn or _is_array(node)):
+            if self.record.form is None and ":" not in (self.record.forward or ":"):
+                self.find(node.mark, f"'{name}' holds several arrays; a formula knows one by name")
+                return None
+            return {
+                key: self.input(f"{name}.{key}", part, None) for key, part in node.value.items()
+            }
+        return self.array(name, node, declared, flat_is_shape=True)
 
     def array(
         self, name: str, node: Node, declared: Shape | None, *, flat_is_shape: bool
@@ -277,22 +291,31 @@ class OwnBuilder(Builder):
         return ArraySpec(shape, source)
 
     def constant(self, name: str, node: Node, declared: Shape | None) -> Any:
-        """A constant: an array where its mapping or its file says so; any other value as it is."""
+        """A constant: an array where its mapping or its file says so; any other value as it is.
+
+        The name of a size stands for the size.
+        """
         value = node.value
-        marked = isinstance(value, dict) and {"distribution", "values", "shape"} & set(value)
         file = isinstance(value, str) and value.lower().endswith(ARRAY_FILES)
-        if marked or file or declared is not None:
+        if _is_array(node) or file or declared is not None:
             return self.array(name, node, declared, flat_is_shape=False)
-        return node.plain()
+        if isinstance(value, dict):
+            return {key: self.constant(f"{name}.{key}", part, None) for key, part in value.items()}
+        return self.sizes.get(value, value) if isinstance(value, str) else node.plain()
 
     def fits_data(self, data: Data) -> bool:
         """Whether a check of these arrays fits into memory."""
-        arrays = {**data.inputs, **data.constants}
-        shapes = {n: array.shape for n, array in arrays.items() if isinstance(array, ArraySpec)}
+        shapes = {name: spec.shape for name, spec in specs({**data.inputs, **data.constants})}
         most = self.record.numeric.sample
         entries = sum(min(size, most or size) for _, size in data.gradients)
         need = BYTES_OF_ARRAYS * sum(map(prod, shapes.values())) + BYTES_OF_ENTRIES * entries
         return self.fits(f"inputs {_listed(shapes)}", need, "checking them")
+
+
+def _is_array(node: Node) -> bool:
+    """Whether a mapping describes an array, and is not one that a function takes."""
+    described = {"distribution", "values", "shape"}
+    return isinstance(node.value, dict) and not described.isdisjoint(node.value)
 
 
 def _listed(shapes: Mapping[str, Shape]) -> str:

@@ -48,7 +48,7 @@ class Pair:
 class Source:
     """Where a pair comes from: made anew for every call, with the values its object holds.
 
-    forward, backward: their names, for messages; held: the inputs that are set on the object.
+    forward, backward: their names, for messages; held: inputs and constants set on the object.
     """
 
     make: Callable[[Mapping[str, Any]], Pair]
@@ -69,7 +69,7 @@ class Calls:
     ) -> None:
         self.source = source
         self.inputs = inputs
-        self.asked = list(constants or {})
+        self.asked, known = list(constants or {}), list(optional or {})
         self.constants = {**(optional or {}), **(constants or {})}
         self.arrays = {
             leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
@@ -79,11 +79,11 @@ class Calls:
         self.raised: list[CodeError] = []
         arguments = [name for name in inputs if name not in source.held]
         pair = source.make(self.values(self.arrays))
-        self.call = bind(parameters(pair.forward), arguments, list(self.constants))
+        self.call = bind(parameters(pair.forward), arguments, self.asked, optional=known)
         _, _, returned = self.run(self.arrays)
         flags = [_is_output(item) for item in returned]
         takes = parameters(pair.backward)
-        self.back = bind_backward(takes, arguments, list(self.constants), flags)
+        self.back = bind_backward(takes, arguments, self.asked, flags, known)
         self.outputs = [as_array(item, source.forward) for item in returned[: self.count]]
         self.guessed = [
             f"{source.backward} has no parameter '{value}': its '{parameter}' was given it"
@@ -98,7 +98,7 @@ class Calls:
 
     def unused(self) -> list[str]:
         """The constants that neither function takes."""
-        used = (*self.call.used, *self.back.call.used)
+        used = (*self.call.used, *self.back.call.used, *self.source.held)
         return [name for name in self.asked if name not in used]
 
     def values(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,6 +117,8 @@ class Calls:
         try:
             _, _, returned = self.run(arrays)
         except CodeError as error:
+            if all(np.array_equal(arrays[name], x) for name, x in self.arrays.items()):
+                raise
             self.raised.append(error)
             return self.joined([np.full(output.shape, np.nan) for output in self.outputs])
         return self.joined([as_array(item, self.source.forward) for item in returned[: self.count]])
@@ -154,7 +156,8 @@ class Calls:
 
     def gradients(self, claimed: Any, owner: Any) -> dict[str, Any]:
         """The gradient of every input, from what a backward returned or its object keeps."""
-        held, who = self.source.held, self.source.backward
+        who = self.source.backward
+        held = [name for name in self.source.held if name in self.inputs]
         names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
         order = [*self.call.used, *held]
         if len(names) == 1 and _is_of_parts(claimed, names[0], self.inputs[names[0]]):

@@ -99,11 +99,13 @@ def bind(
     ordered: Sequence[str],
     named: Sequence[str] = (),
     given: Mapping[str, str] | None = None,
+    optional: Sequence[str] = (),
 ) -> Call:
     """Which value goes to which parameter.
 
     ordered: values that must be passed, by name or else in order; named: values that are passed to
-    the parameter of their name, if there is one; given: parameters whose value is decided.
+    the parameter of their name, if there is one, and so are those of `optional`, unless the
+    parameter is needed for one that must be passed; given: parameters whose value is decided.
     Raises CodeError where a parameter gets no value, or a value finds no parameter.
     """
     where = dict(given or {})
@@ -112,8 +114,11 @@ def bind(
             where.setdefault(name, name)
     left = [value for value in ordered if value not in where.values()]
     free = [name for name in takes.positional if name not in where]
+    if len(left) <= sum(name not in optional for name in free):
+        free = [name for name in free if name not in optional]
     where |= dict(zip(free, left, strict=False))
     left = left[len(free) :]
+    where |= {name: name for name in takes.all if name in optional and name not in where}
     if left and not takes.rest:
         miss = near_miss(left[0], [name for name in takes.all if where.get(name) != name])
         raise CodeError(f"{takes} takes no '{left[0]}'{miss}")
@@ -156,7 +161,11 @@ class BackwardCall:
 
 
 def bind_backward(
-    takes: Parameters, inputs: Sequence[str], constants: Sequence[str], returned: Sequence[bool]
+    takes: Parameters,
+    inputs: Sequence[str],
+    constants: Sequence[str],
+    returned: Sequence[bool],
+    optional: Sequence[str] = (),
 ) -> BackwardCall:
     """Which parameter of a backward takes an upstream gradient, the cache, an input, a constant.
 
@@ -165,7 +174,7 @@ def bind_backward(
     Raises CodeError where a parameter gets no value.
     """
     free = [name for name in takes.positional if name not in (*inputs, *constants)]
-    free = [name for name in free if name in takes.required]
+    free = [name for name in free if is_upstream(name) or name in takes.required - set(optional)]
     given = {name: OUTPUT for name in free if name in OUTPUT_NAMES}
     free = [name for name in free if name not in given]
     likely = [name for name in free if is_upstream(name) and not _is_cache(name)]
@@ -188,7 +197,7 @@ def bind_backward(
         unnamed = unnamed[: len(others)]
     elif CACHE in (*first, *given.values()):
         unnamed = []
-    call = bind(takes, [*first, *unnamed], [*inputs, *constants], given)
+    call = bind(takes, [*first, *unnamed], [*inputs, *constants], given, optional)
     return BackwardCall(call, len(upstream) or len(first) - (CACHE in first))
 
 

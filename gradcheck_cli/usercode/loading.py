@@ -11,14 +11,14 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from gradcheck_cli.errors import CodeError, near_miss
-from gradcheck_cli.usercode.conventions import bind, parameters
+from gradcheck_cli.usercode.conventions import bind, name_of, parameters
 
 _REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
 
@@ -52,11 +52,14 @@ def reference(text: str, folder: Path) -> Reference | None:
     return Reference(found["where"], found["name"], folder) if found else None
 
 
-def load(code: Reference, values: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
+def load(
+    code: Reference, values: Mapping[str, Any], *, makes: bool = False
+) -> tuple[Any, tuple[str, ...]]:
     """What the reference names, and the names of the values that were used to make it.
 
     A class is called, with the values its constructor asks for by name; a method is that of the
-    object made so. Raises CodeError for what does not exist, and for what importing it raises.
+    object made so. makes: a function makes the object, too.
+    Raises CodeError for what does not exist, and for what importing it raises.
     """
     found: Any = _module(code)
     used: tuple[str, ...] = ()
@@ -68,20 +71,20 @@ def load(code: Reference, values: Mapping[str, Any]) -> tuple[Any, tuple[str, ..
             of = code.where if isinstance(owner, ModuleType) else type(owner).__name__
             raise CodeError(f"{of} has no '{part}'{near_miss(part, names, 'it has')}")
         found = getattr(owner, part)
-        if inspect.isclass(found):
+        if inspect.isclass(found) or (makes and inspect.isfunction(found)):
             made, names_used = _made(found, values)
             found, used = made, names_used
     return found, used
 
 
-def _made(kind: type, values: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
+def _made(kind: Callable[..., Any], values: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
     call = bind(parameters(kind), (), list(values))
     try:
         return call(kind, values), call.used
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise CodeError.raised(kind.__name__, error) from error
+        raise CodeError.raised(name_of(kind), error) from error
 
 
 def _module(code: Reference) -> ModuleType:

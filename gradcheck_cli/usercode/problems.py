@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradcheck_cli.errors import CodeError, shown_shape
@@ -61,7 +61,7 @@ def from_layer(
     forward = name_of(method(layer, "forward", "__call__"))
     backward = name_of(method(layer, "backward"))
     named = _named(inputs, getattr(layer, forward))
-    source = _of_object(layer, named, forward, backward)
+    source = _of_object(layer, [*named, *(constants or {})], forward, backward)
     return Calls(source, named, constants, optional).problem(delta, seed)
 
 
@@ -74,7 +74,8 @@ def from_value_and_grad(
 ) -> Problem:
     """The problem of a function that returns a number and its gradients.
 
-    function: returns (value, gradient), (value, *gradients) or (value, dict by name). Of a bound
+    function: returns (value, gradient), (value, *gradients), (value, dict by name) or the last
+        two the other way around. Of a bound
         method, inputs may be parameters of its object, as in `from_layer`.
     The rest is as in `from_functions`.
     """
@@ -83,14 +84,17 @@ def from_value_and_grad(
     if owner is None:
         source = Source(lambda _: Pair(_apart(function), _claimed), name, name)
     else:
-        source = _of_object(owner, named, name, None)
+        source = _of_object(owner, [*named, *(constants or {})], name, None)
     return Calls(source, named, constants, optional).problem(None, 0)
 
 
-def _of_object(owner: Any, inputs: Mapping[str, Any], forward: str, backward: str | None) -> Source:
-    """A pair of methods; without `backward`, one method that returns a value and gradients."""
+def _of_object(owner: Any, names: Sequence[str], forward: str, backward: str | None) -> Source:
+    """A pair of methods; without `backward`, one method that returns a value and gradients.
+
+    names: of inputs and constants, those of which that are no parameters the object may hold.
+    """
     takes = parameters(getattr(owner, forward)).all
-    held = tuple(name for name in inputs if name not in takes and holds(owner, name))
+    held = tuple(name for name in names if name not in takes and holds(owner, name))
 
     def make(values: Mapping[str, Any]) -> Pair:
         fresh = copy.deepcopy(owner)
@@ -115,6 +119,8 @@ def _apart(function: Function) -> Function:
         if not isinstance(returned, tuple | list) or len(returned) < 2:
             kind = type(returned).__name__
             raise CodeError(f"{who} must return a number and its gradients, not {kind}")
+        if len(returned) == 2 and isinstance(returned[0], Mapping):
+            returned = returned[::-1]
         value = as_array(returned[0], who)
         if value.size != 1:
             shape = shown_shape(value.shape)
