@@ -149,10 +149,57 @@ def test_a_backward_that_changes_the_cache_changes_its_inputs() -> None:
     assert "changes its input x in place" in result.gradients[0].reason
 
 
+def test_a_forward_that_raises_at_its_inputs_when_called_again_is_shown() -> None:
+    calls = []
+
+    def forward(x: Array) -> Array:
+        calls.append(x)
+        if len(calls) > 2:
+            raise OSError("the file is gone")
+        return 2 * x
+
+    with pytest.raises(OSError, match="the file is gone"):
+        check(forward, lambda delta: 2 * delta, {"x": B})
+
+
+def test_a_forward_that_draws_at_random_is_inconclusive() -> None:
+    random = np.random.default_rng(0)
+
+    def forward(x: Array) -> Any:
+        mask = random.random(x.shape) < 0.5
+        return x * mask, mask
+
+    (gradient,) = check(forward, lambda delta, mask: delta * mask, {"x": X}).gradients
+    assert (gradient.verdict, gradient.reason[:29]) == (
+        "inconclusive",
+        "the forward draws at random, ",
+    )
+
+
+def test_a_backward_that_draws_at_random_fails() -> None:
+    random = np.random.default_rng(0)
+    result = check(lambda x: 2 * x, lambda delta: delta * (2 + random.random()), {"x": X})
+    assert "answers differently" in result.gradients[0].reason
+
+
+def test_an_upstream_gradient_may_have_a_default() -> None:
+    def backward(x: Array, dout: Any = 1.0) -> Array:
+        return 2 * x * dout
+
+    assert verdict(from_functions(lambda x: x**2, backward, {"x": B})) == "pass"
+
+
+def test_a_size_never_takes_the_place_of_an_upstream_gradient() -> None:
+    problem = from_functions(lambda x: x**2, lambda d, x: 2 * d * x, {"x": B}, optional={"d": 3})
+    assert verdict(problem) == "pass"
+    problem = from_functions(lambda d: d**2, lambda g, d: 2 * g * d, {"x": B}, optional={"d": 3})
+    assert verdict(problem) == "pass"
+
+
 # -- losses ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("returns", ["tuple", "flat", "dict", "list"])
+@pytest.mark.parametrize("returns", ["tuple", "flat", "dict", "list", "swapped"])
 def test_a_loss_returns_its_gradients_in_any_of_these_ways(returns: str) -> None:
     def loss(w: Array, b: Array) -> Any:
         value, dw, db = (w**2).sum() + (b**3).sum(), 2 * w, 3 * b**2
@@ -161,6 +208,7 @@ def test_a_loss_returns_its_gradients_in_any_of_these_ways(returns: str) -> None
             "flat": (value, dw, db),
             "dict": (value, {"dw": dw, "b": db}),
             "list": [value, [dw, db]],
+            "swapped": ({"dw": dw, "db": db}, value),
         }[returns]
 
     assert verdict(from_value_and_grad(loss, {"w": W, "b": B})) == "pass"
@@ -260,3 +308,17 @@ def test_a_method_may_return_the_value_and_the_gradients() -> None:
             return 0.5 * (error**2).sum(), {"W": X.T @ error}
 
     assert verdict(from_value_and_grad(Net().loss, {"W": W + 1}, {"X": X})) == "pass"
+
+
+def test_a_constant_that_an_object_holds_is_set_on_it() -> None:
+    class Layer:
+        training = True
+
+        def forward(self, x: Array) -> Array:
+            assert not self.training
+            return 3 * x
+
+        def backward(self, delta: Array) -> Array:
+            return 3 * delta
+
+    assert verdict(from_layer(Layer(), {"x": X}, {"training": False})) == "pass"

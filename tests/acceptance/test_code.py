@@ -236,3 +236,65 @@ def test_files_and_modules_are_found_beside_the_config(gradcheck: Gradcheck, fol
     )
     done = gradcheck("run", "--allow-code", folder / "c.yaml")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_inputs_and_constants_are_nested_as_functions_take_them(
+    gradcheck: Gradcheck, folder: Path
+) -> None:
+    (folder / "nested.py").write_text(
+        "def f(X, parameters, options):\n"
+        "    assert (options['size'], options['mode']) == (3, 'same')\n"
+        "    return X @ parameters['W'] * options['mask'] + parameters['b']\n"
+        "def g(delta, X, parameters, options):\n"
+        "    inner = delta * options['mask']\n"
+        "    return inner @ parameters['W'].T, {'dW': X.T @ inner, 'db': delta.sum(0)}\n"
+        "class Scale:\n"
+        "    def __init__(self, factor): self.factor = factor\n"
+        "    def forward(self, x): return self.factor * x\n"
+        "    def backward(self, delta): return self.factor * delta\n"
+        "def make(size): return Scale(size)\n"
+    )
+    (folder / "c.yaml").write_text(
+        "shapes: {n: 4, N: 5, M: 3}\n"
+        "checks:\n"
+        "- forward: nested.py:f\n"
+        "  backward: nested.py:g\n"
+        "  inputs: {X: [n, N], parameters: {W: [N, M], b: [M]}}\n"
+        "  constants: {options: {size: M, mode: same, mask: {distribution: mask, shape: [n, M]}}}\n"
+        "- {layer: 'nested.py:make', inputs: {x: [n]}, constants: {size: 7}}\n"
+    )
+    done = gradcheck("run", "--allow-code", "--format", "json", folder / "c.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = json.loads(done.stdout)["checks"]
+    names = [gradient["name"] for gradient in first["result"]["gradients"]]
+    assert names == ["X", "parameters.W", "parameters.b"]
+    assert second["outcome"] == "ok"
+    explained = gradcheck("explain", folder / "c.yaml").stdout
+    assert "  parameters.W: 5×3\n" in explained
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(
+    "line",
+    ["os.kill(os.getpid(), 19)", "import faulthandler; faulthandler.cancel_dump_traceback_later()"],
+)
+def test_a_process_that_cannot_end_itself_is_ended(
+    gradcheck: Gradcheck, folder: Path, line: str
+) -> None:
+    text = LAYERS.replace("    while True:\n", f"    {line}\n    while True:\n")
+    (folder / "layers.py").write_text(text, encoding="utf-8")
+    done = gradcheck("run", "--allow-code", "--timeout", "0.5", config(folder, "forever"))
+    assert done.returncode == 2
+    assert "3 checks: 2 ok, 1 error" in done.stdout
+    assert "a call did not return within 0.5 s" in done.stdout
+
+
+def test_what_the_code_starts_ends_with_it(gradcheck: Gradcheck, folder: Path) -> None:
+    text = LAYERS.replace(
+        "def square(x):\n",
+        "import subprocess\nsubprocess.Popen(['sleep', '61.25'])\n\n\ndef square(x):\n",
+    )
+    (folder / "layers.py").write_text(text, encoding="utf-8")
+    assert gradcheck("run", "--allow-code", config(folder, "square")).returncode == 0
+    left = subprocess.run(["pgrep", "-f", "sleep 61.25"], capture_output=True, check=False)
+    assert left.stdout == b""
