@@ -128,6 +128,11 @@ class Differences:
         if moved is None:
             moved = move != 0  # where it left its domain, too
             floor = self._floor(slope, moved, step / self.scale[entries])
+        else:
+            # What moved before and does not now has moved by less than a rounding.
+            hidden = np.where(moved & (move == 0), self.noise.away, 0.0)
+            floor = np.where(slope == 0, self._weighed(hidden), 0.0)
+            moved = moved | (move != 0)  # between two saturated ends nothing moved at first
         # An output rounds at the size it has here, which may be far from the size it has at x.
         rounding = self.rounding * np.maximum(np.abs(above), np.abs(below))
         noise = np.where(moved, np.maximum(self.noise.at(move), rounding), 0.0)
@@ -149,7 +154,8 @@ class Differences:
         hidden = 2 * self.rounding * slope * np.maximum(share, 1.0)[:, None]
         around = self._weighed(np.where(moved, self.noise.away, 0.0))
         rounding = self._weighed(np.abs(self.rounding * self.center)[None])
-        return hidden + np.where(np.any(moved, axis=1, keepdims=True), around, rounding)
+        some = moved if self.weight is None else np.any(moved, axis=1, keepdims=True)
+        return hidden + np.where(some, around, rounding)
 
     def _weighed(self, sizes: Float) -> Float:
         """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""

@@ -175,19 +175,25 @@ def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, l
     best = Best(DEVIATIONS * rung.floor, rung.slope, DEVIATIONS * rung.noise[0])
     rungs = Rungs(differences.stencil.order)
     rows = np.arange(len(entries))
+    still = np.zeros(len(entries), dtype=bool)
     for _ in range(levels):
         noise = DEVIATIONS * rung.noise
         rungs.climb(rung.value, noise)
         going = step > 0
         if rungs.ready:
             best.offer(rows, rungs.best_cells(step))
-            going &= best.can_gain(rows, WORTH * RATIO * noise)
+            going &= best.can_gain(rows, WORTH * RATIO * noise) | rungs.jumps(noise)
         rows, entries = rows[going], entries[going]
         if not len(rows):
             break
         rungs.keep(going)
         step = differences.exact(entries, step[going] / RATIO)
         rung = differences.rung(entries, step, rung.moved[going])
+        stopped = rows[np.any(rung.floor > 0, axis=1) & ~still[rows]]
+        if len(stopped):
+            floor = DEVIATIONS * rung.floor[np.isin(rows, stopped)]
+            best.floor[stopped] = np.maximum(best.floor[stopped], floor)
+            still[stopped] = True
     return best
 
 

@@ -22,6 +22,7 @@ COLUMNS = 6  # of Neville's tables; later columns gain nothing over the noise
 SAFETY = 4.0
 QUIET = 0.3  # noise below this share of an uncertainty does not explain it
 DOUBT = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
+JUMP = 1.3  # of a quotient from a step to the next; a jump makes it RATIO
 TABLES = 3  # central, right, left
 
 
@@ -98,6 +99,19 @@ class Rungs:
                 cells.append(cells[column] + (cells[column] - last[column]) / factor)
         self.rows = [*self.rows[-(MIN_LEVELS - 1) :], np.stack(cells)]
         self.noise = noise
+
+    def jumps(self, noise: Float) -> NDArray[np.bool_]:
+        """Where the quotients of both sides cancel, and grow as steps shrink.
+
+        They span jumps, as of a unit between its saturated ends; a central quotient that agrees
+        with itself there means nothing.
+        """
+        new, last = np.abs(self.rows[-1][0]), np.abs(self.rows[-2][0])
+        grown = np.all(new[1:] > JUMP * last[1:] + noise[1:], axis=0)
+        cancelling: NDArray[np.bool_] = np.any(
+            grown & (2 * new[0] < np.min(new[1:], axis=0)), axis=1
+        )
+        return cancelling
 
     def keep(self, going: NDArray[np.bool_]) -> None:
         """Drop the entries that left the ladder."""
@@ -202,6 +216,7 @@ class Best:
         """Take another's cells for these rows where they agree and noise is all that is left."""
         mine = self.cells[:, :, rows]
         agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
-        settled = other.noise >= QUIET * other.uncertainty
+        # Without noise nothing moved, as between two saturated ends: that tells no slope.
+        settled = (other.noise >= QUIET * other.uncertainty) & (other.noise > 0)
         better = agree & settled & (other.uncertainty < mine[1])
         self.cells[:, :, rows] = np.where(better, other.cells, mine)

@@ -83,18 +83,29 @@ def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     here = _values(evaluate, np.stack([x] * LINES), scale, random)
     there = _values(evaluate, (x + moves).astype(x.dtype), scale, random)
     center = here[0, POINTS // 2, 0]
-    by_spacing, by_spacing_away = _variances(np.stack([here, there]))
-    near = np.sqrt(np.mean(_smallest(by_spacing), axis=0))
+    values = np.stack([here, there])
+    # In units near the largest around, because squares of 1e-200 are 0: powers of two, which round
+    # nothing.
+    largest = np.max(np.abs(np.where(np.isfinite(values), values, 0.0)), axis=(1, 2, 3))
+    unit, unit_away = np.where(largest > 0, np.exp2(np.frexp(largest)[1] - 1.0), 1.0)
+    by_spacing, by_spacing_away = _variances(
+        values / np.stack([unit, unit_away])[:, None, None, None]
+    )
+    near = unit * np.sqrt(np.mean(_smallest(by_spacing), axis=0))
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
     rounding = ROUNDING * np.finfo(x.dtype).eps * size
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
-    around = np.concatenate([here, there])
-    largest = np.max(np.abs(np.where(np.isfinite(around), around, 0.0)), axis=(0, 1, 2))
-    near = np.where(near > HOPELESS * largest, np.inf, near)
-    moved = np.abs(there[0, POINTS // 2] - center)
-    away, growth = _away(_smallest(by_spacing_away), moved, near)
-    reach = _reach(by_spacing, np.var(here, axis=1))
-    return Noise(near, center, away, growth, reach, 2 * len(SPACINGS) * POINTS * LINES)
+    near = np.where(near > HOPELESS * np.max(largest, axis=0), np.inf, near)
+    moved = np.abs(there[0, POINTS // 2] - center) / unit_away
+    away, growth = _away(_smallest(by_spacing_away), moved, near / unit_away)
+    return Noise(
+        near=near,
+        center=center,
+        away=away * unit_away,
+        growth=growth * np.sqrt(unit_away),
+        reach=_reach(by_spacing, np.var(here / unit, axis=1)),
+        evaluations=2 * len(SPACINGS) * POINTS * LINES,
+    )
 
 
 def _values(
