@@ -64,7 +64,8 @@ def isolated(
     finally:
         _end(process)
         receiving.close()
-        os.unlink(dump)
+        with contextlib.suppress(OSError):  # the code may have deleted it
+            os.unlink(dump)
 
 
 def _end(process: Any) -> None:
@@ -108,7 +109,8 @@ def _late(timeout: float | None) -> str:
 
 def _death(code: int, dump: str, timeout: float | None) -> str:
     """Why a process ended without a result."""
-    with open(dump, encoding="utf-8", errors="replace") as file:
+    text = ""
+    with contextlib.suppress(OSError), open(dump, encoding="utf-8", errors="replace") as file:
         text = file.read()
     if "Timeout" in text[:40]:
         inner = dropwhile(lambda frame: is_ours(frame[0]), _FRAME.findall(text))

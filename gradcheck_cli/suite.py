@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gradcheck_cli import __version__
 from gradcheck_cli.config.build import ConfigCheck
-from gradcheck_cli.errors import GradcheckError, UsageError, near_miss, printable
+from gradcheck_cli.errors import CodeError, GradcheckError, UsageError, near_miss, printable
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import (
     SCHEMA_VERSION,
@@ -177,7 +177,10 @@ def _checked(
     from gradcheck_cli.isolation import isolated
     from gradcheck_cli.usercode import problems  # noqa: F401
 
-    return isolated(_watched, check, advance, timeout)
+    try:
+        return isolated(_watched, check, advance, timeout)
+    except OSError as error:
+        raise CodeError(f"there is no process to run its code in: {error}") from error
 
 
 def _watched(check: ConfigCheck, watchdog: Watchdog, advance: Callable[[int], None]) -> CheckResult:
