@@ -116,7 +116,12 @@ def observe_forward(problem: Problem) -> Conduct:
     Raises ForwardError where its outputs are not finite real numbers or do not fit the cotangent.
     """
     inputs = {name: x.copy() for name, x in problem.inputs.items()}
+    for name, x in inputs.items():
+        if x.size == 0:
+            raise ForwardError(f"the input {name} has no entries: it is {shown_shape(x.shape)}")
     outputs = np.array(problem.forward(inputs))
+    if outputs.size == 0:
+        raise ForwardError(f"the forward gives no numbers: it gives {shown_shape(outputs.shape)}")
     if outputs.dtype.kind not in "fiub":
         raise ForwardError(f"the forward must return real numbers; it gives {outputs.dtype}")
     if problem.cotangent is not None and problem.cotangent.shape != outputs.shape:

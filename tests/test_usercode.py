@@ -162,6 +162,20 @@ def test_a_forward_that_raises_at_its_inputs_when_called_again_is_shown() -> Non
         check(forward, lambda delta: 2 * delta, {"x": B})
 
 
+def test_plain_lists_are_arrays_too() -> None:
+    def forward(x: Array) -> Any:
+        return (2 * x).tolist()
+
+    assert verdict(from_functions(forward, lambda d: (2 * d).tolist(), {"x": X})) == "pass"
+
+
+def test_what_is_empty_cannot_be_checked() -> None:
+    with pytest.raises(ForwardError, match="the input x has no entries: it is 0×2"):
+        check(lambda x: 2 * x, lambda delta: 2 * delta, {"x": np.zeros((0, 2))})
+    with pytest.raises(ForwardError, match="the forward gives no numbers: it gives 0×3"):
+        check(lambda x: x[:0], lambda delta: np.zeros((4, 3)), {"x": X})
+
+
 def test_a_forward_that_draws_at_random_is_inconclusive() -> None:
     random = np.random.default_rng(0)
 

@@ -231,7 +231,8 @@ def by_name(returned: Any, names: Sequence[str], order: Sequence[str], who: str)
     """
     if isinstance(returned, Mapping):
         return _from_mapping(returned, names, who)
-    if not isinstance(returned, tuple | list):
+    numbers = isinstance(returned, list) and not any(hasattr(item, "shape") for item in returned)
+    if not isinstance(returned, tuple | list) or (numbers and len(names) == 1):
         if len(names) == 1:
             return {names[0]: returned}
         raise CodeError(
