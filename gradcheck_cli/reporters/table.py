@@ -210,7 +210,10 @@ def _notes(checks: Sequence[CheckReport]) -> Iterator[Text]:
     shown = len(_rows(checks))
     total = sum(len(check.result.gradients) for check in checks if check.result)
     if shown < total:
-        notes.append(f"note: {total - shown} of {total} gradients are left out of the table")
+        notes.append(
+            f"note: {total - shown} of {total} gradients are left out of the table: they came out "
+            "as expected; --select shows them"
+        )
     if notes:
         yield Text("")
     for note in notes:
