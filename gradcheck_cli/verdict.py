@@ -231,9 +231,10 @@ def _unresolved(found: _Comparison, resolution: float) -> str:
 def _float32(found: _Comparison) -> str:
     """What gives a float32 inside a float64 backward away."""
     a = found.analytic
-    whole = np.all(a == np.round(a))
     with np.errstate(all="ignore"):
         single = a.astype(np.float32).astype(np.float64)
+        # Numbers of few digits, such as 0.25, are float32 numbers by chance.
+        whole = np.array_equal(a, a.astype(np.float16)) or np.all(a == np.round(a))
     if found.rtol >= DEFAULT_RTOL["float32"]:
         return ""
     if not whole and np.array_equal(a, single):

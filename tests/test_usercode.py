@@ -162,6 +162,31 @@ def test_a_forward_that_raises_at_its_inputs_when_called_again_is_shown() -> Non
         check(forward, lambda delta: 2 * delta, {"x": B})
 
 
+def test_the_upstream_gradient_of_a_loss_has_the_default_of_its_backward() -> None:
+    class Loss:
+        def forward(self, x: Array, t: Array) -> Any:
+            self.error = x - t
+            return 0.5 * (self.error**2).sum()
+
+        def backward(self, dout: float = 1) -> Array:
+            return self.error
+
+    assert verdict(from_layer(Loss(), {"x": X}, {"t": X + 1})) == "pass"
+
+
+def test_a_gradient_that_is_not_checked_is_told() -> None:
+    def backward(delta: Array, cache: None) -> Any:
+        return delta, 5 * delta.sum(axis=0)
+
+    result = check(lambda x, b: (x + b, None), backward, {"x": X, "b": [1, 2, 3]})
+    assert result.notes == ("∂L/∂b is not checked: b is no array of floats among the inputs",)
+    kept = check(from_layer(Attributes(), {"x": X}))
+    assert [note.split(":")[0] for note in kept.notes] == [
+        "∂L/∂W is not checked",
+        "∂L/∂b is not checked",
+    ]
+
+
 def test_plain_lists_are_arrays_too() -> None:
     def forward(x: Array) -> Any:
         return (2 * x).tolist()

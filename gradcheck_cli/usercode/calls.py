@@ -28,7 +28,7 @@ from gradcheck_cli.usercode.conventions import (
     gradient_of,
     parameters,
 )
-from gradcheck_cli.usercode.objects import held_gradient
+from gradcheck_cli.usercode.objects import also_held, held_gradient
 from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt
 
 Array = NDArray[Any]
@@ -77,6 +77,7 @@ class Calls:
         if not self.arrays:
             raise CodeError("no input is an array of floats, so nothing has a gradient")
         self.raised: list[CodeError] = []
+        self.unchecked: dict[str, None] = {}
         arguments = [name for name in inputs if name not in source.held]
         pair = source.make(self.values(self.arrays))
         self.call = bind(parameters(pair.forward), arguments, self.asked, optional=known)
@@ -160,6 +161,10 @@ class Calls:
         held = [name for name in self.source.held if name in self.inputs]
         names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
         order = [*self.call.used, *held]
+        self.unchecked |= dict.fromkeys(
+            _also_claimed(claimed, order, set(self.inputs) - set(names))
+        )
+        self.unchecked |= dict.fromkeys(also_held(owner, self.inputs) if owner is not None else ())
         if len(names) == 1 and _is_of_parts(claimed, names[0], self.inputs[names[0]]):
             return {names[0]: claimed}
         if held and not isinstance(claimed, Mapping):
@@ -178,8 +183,11 @@ class Calls:
             miss = near_miss(name, self.call.used)
             raise CodeError(f"no function takes the constant '{name}'{miss}")
         shape = self.joined(self.outputs).shape
-        if not self.back.upstream:
-            if self.outputs[0].size != 1:
+        number = self.outputs[0].size == 1
+        if delta is None and self.back.default and number:
+            delta = np.ones(shape)
+        elif not self.back.upstream:
+            if not number:
                 raise CodeError(
                     f"{self.source.backward} takes no upstream gradient, so {self.source.forward} "
                     f"must give a single number; it gives {shown_shape(shape)}"
@@ -198,11 +206,15 @@ class Calls:
 
     def observed(self) -> tuple[str, ...]:
         """What a reader should know of the forward after the check."""
+        notes = tuple(
+            f"∂L/∂{name} is not checked: {name} is no array of floats among the inputs"
+            for name in self.unchecked
+        )
         if not self.raised:
-            return ()
+            return notes
         points = f"{len(self.raised)} displaced point{'s' * (len(self.raised) != 1)}"
         what = str(self.raised[0]).splitlines()[0]
-        return (f"the forward could not be evaluated at {points}: {what}",)
+        return (*notes, f"the forward could not be evaluated at {points}: {what}")
 
 
 def _called(function: Function, who: str, call: Call, values: Mapping[str, Any]) -> Any:
@@ -214,6 +226,16 @@ def _called(function: Function, who: str, call: Call, values: Mapping[str, Any])
         raise
     except BaseException as error:
         raise CodeError.raised(who, error) from error
+
+
+def _also_claimed(claimed: Any, order: Sequence[str], others: set[str]) -> list[str]:
+    """The inputs that are not differentiated, and that a backward gives a gradient for."""
+    if isinstance(claimed, Mapping):
+        return [name for name in order if name in others and gradient_of(name, claimed) is not None]
+    if not isinstance(claimed, tuple) or len(claimed) != len(order):
+        return []
+    pairs = zip(order, claimed, strict=True)
+    return [name for name, gradient in pairs if name in others and gradient is not None]
 
 
 def _is_of_parts(claimed: Any, name: str, value: Any) -> bool:

@@ -154,10 +154,12 @@ class BackwardCall:
     """How a backward is called, and how many of the forward's values have an upstream gradient.
 
     upstream: how many it takes; 0: it is the gradient of a function with one number as output.
+    default: it has a default for them, which for a loss is 1.
     """
 
     call: Call
     upstream: int
+    default: bool = False
 
 
 def bind_backward(
@@ -198,7 +200,8 @@ def bind_backward(
     elif CACHE in (*first, *given.values()):
         unnamed = []
     call = bind(takes, [*first, *unnamed], [*inputs, *constants], given, optional)
-    return BackwardCall(call, len(upstream) or len(first) - (CACHE in first))
+    count = len(upstream) or len(first) - (CACHE in first)
+    return BackwardCall(call, count, default=takes.required.isdisjoint(upstream) and not first)
 
 
 def _is_cache(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,22 @@ def held_gradient(owner: Any, name: str) -> Any:
         if gradient is not None:
             return gradient
     return None
+
+
+def also_held(owner: Any, inputs: Container[str]) -> list[str]:
+    """The parameters of an object that have a gradient, and are not among the inputs."""
+    names = [*vars(owner)] if hasattr(owner, "__dict__") else []
+    for holder in PARAMETER_HOLDERS:
+        held = getattr(owner, holder, None)
+        names += held if isinstance(held, dict) else []
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if isinstance(name, str)
+        and name not in inputs
+        and name not in GRADIENT_HOLDERS
+        and held_gradient(owner, name) is not None
+    ]
 
 
 def _places(owner: Any, name: str) -> list[tuple[Any, str]]:
