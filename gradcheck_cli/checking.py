@@ -6,19 +6,44 @@ The backward is called, what it returns is refused or measured by differences, t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli.numeric.entries import NumericGradient, Progress, numeric_gradient
-from gradcheck_cli.numeric.noise import Evaluate
+from gradcheck_cli.faults.diagnosis import (
+    diagnosed,
+    of_reduction,
+    same_reduction,
+    shape_diagnosed,
+    told_of,
+)
+from gradcheck_cli.faults.factors import Factor
+from gradcheck_cli.faults.place import error_map, where
+from gradcheck_cli.faults.power import mutants
+from gradcheck_cli.faults.right import Right
+from gradcheck_cli.measuring import differences
+from gradcheck_cli.numeric.entries import NumericGradient, Progress
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.purity import call_backward, observe_forward
-from gradcheck_cli.result import CheckResult, GradientResult, Verdict
-from gradcheck_cli.verdict import DEFAULT_RTOL, agrees, compare, refusal, refused
+from gradcheck_cli.result import (
+    CheckResult,
+    Diagnosis,
+    GradientResult,
+    Mutant,
+    Refusal,
+    Verdict,
+)
+from gradcheck_cli.verdict import (
+    DEFAULT_RTOL,
+    OTHER_SHAPE,
+    compare,
+    compared,
+    refused,
+    unmeasured,
+)
 
 AT_RANDOM = (
     "the forward draws at random, and the backward with it: pass what is drawn as a constant, or "
@@ -32,11 +57,14 @@ def check(
     numeric: Numeric | None = None,
     tolerance: Tolerance | None = None,
     progress: Progress | None = None,
+    power: bool = False,
 ) -> CheckResult:
     """Check every gradient of a problem against central differences.
 
     numeric, tolerance: see their classes; what they leave open is found or has its default.
     progress: is told, now and then, how many more entries were measured.
+    power: also put the faults of the catalogue into the right gradients, and see which of them a
+        check like this would catch.
     Returns the verdict, a result per input, and the work it took. What the backward returns is
     never trusted: a wrong type, shape or value is a failure with its reason, not an exception.
     Raises ForwardError where the forward's outputs are no numbers or do not fit the cotangent.
@@ -49,9 +77,10 @@ def check(
         gradients=tuple(gradients),
         rtol=checker.rtol,
         atol=checker.atol,
-        evaluations=sum(measured.evaluations for measured in checker.measured.values()),
+        evaluations=checker.evaluations,
+        mutants=checker.mutants() if power else None,
         seconds=time.perf_counter() - started,
-        notes=(*checker.notes, *problem.observed()),
+        notes=tuple(checker.notes),
     )
 
 
@@ -82,39 +111,76 @@ class _Checker:
         for name, x in self.problem.inputs.items():
             label, shape = self.problem.label(name), (*outputs, *x.shape)
             claimed = claim.gradients.get(name)
-            reason = forward.fault or claim.fault or refusal(claimed, shape, label)
+            refusal = forward.fault or claim.fault or refused(claimed, shape, label)
             if claim.differs and forward.note:
-                results.append(refused(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE))
-            elif reason:
-                results.append(refused(name, label, shape, reason))
+                results.append(unmeasured(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE))
+            elif refusal:
+                result = unmeasured(name, label, shape, refusal.sentence)
+                results.append(replace(result, diagnosis=self.of_refusal(name, refusal, claimed)))
             else:
                 measured = self.measure(name)
                 results.append(compare(name, label, claimed, measured, self.rtol, self.atol))
-        return (
-            results if forward.fault or claim.fault else self.told_swaps(results, claim.gradients)
-        )
+        self.notes += self.problem.observed()
+        return self.diagnosed(results, claim.gradients)
+
+    def of_refusal(self, name: str, refusal: Refusal, claimed: Any) -> Diagnosis:
+        """What is told of a gradient that was refused; of another shape, what it may be."""
+        if refusal.code != OTHER_SHAPE:
+            return told_of(refusal.code)
+        return shape_diagnosed(self.right(name), claimed, self.rtol, self.atol)
+
+    def diagnosed(
+        self, results: list[GradientResult], claimed: Mapping[str, Any]
+    ) -> list[GradientResult]:
+        """The results, with what is wrong and where for those that failed."""
+        factors: list[Factor | None] = []
+        for place, result in enumerate(results):
+            if result.verdict != Verdict.FAIL or result.diagnosis is not None:
+                factors.append(None)
+                continue
+            right = self.right(result.name)
+            found = compared(claimed[result.name], right.gradient, self.rtol, self.atol)
+            diagnosis, by = diagnosed(right, found, self.evaluations)
+            factors.append(by)
+            results[place] = replace(
+                result,
+                diagnosis=diagnosis,
+                where=where(found, right.whole),
+                map=error_map(found, right.whole),
+            )
+        told = same_reduction(factors, self.right(results[0].name)) if any(factors) else ""
+        if not told:
+            return results
+        return [
+            replace(result, diagnosis=of_reduction(result.diagnosis, told)) for result in results
+        ]
+
+    def mutants(self) -> tuple[Mutant, ...]:
+        """The faults that apply to the gradients, and whether this check would see them."""
+
+        def measure(problem: Problem, name: str) -> NumericGradient:
+            return (
+                self.measure(name)
+                if problem is self.problem
+                else differences(problem, name, self.numeric)
+            )
+
+        return tuple(mutants(self.problem, measure, self.rtol, self.atol))
+
+    def right(self, name: str) -> Right:
+        """What is known of the right gradient of an input."""
+        return Right(self.problem, name, self.measure)
+
+    @property
+    def evaluations(self) -> int:
+        """Of the forward, for the gradients."""
+        return sum(measured.evaluations for measured in self.measured.values())
 
     def measure(self, name: str) -> NumericGradient:
         """The numeric gradient of an input."""
         if name not in self.measured:
             self.measured[name] = differences(self.problem, name, self.numeric, self.progress)
         return self.measured[name]
-
-    def told_swaps(self, results: list[GradientResult], claimed: Any) -> list[GradientResult]:
-        """The results, with gradients that were returned in each other's place named."""
-        failed = [result for result in results if result.verdict == Verdict.FAIL]
-        for first in failed:
-            for other in failed:
-                if first is not other and self.is_of(claimed.get(first.name), other):
-                    told = f"{first.reason}; what was returned for it is {other.gradient}"
-                    results[results.index(first)] = replace(first, reason=told)
-        return results
-
-    def is_of(self, claimed: Any, result: GradientResult) -> bool:
-        """Whether an array is the right gradient of another input."""
-        if refusal(claimed, result.shape, self.problem.label(result.name)):
-            return False
-        return agrees(claimed, self.measure(result.name), self.rtol, self.atol)
 
 
 def vacuous(problem: Problem) -> list[str]:
@@ -141,35 +207,15 @@ def joined(results: Iterable[CheckResult]) -> CheckResult:
         evaluations=sum(part.evaluations for part in parts),
         seconds=sum(part.seconds for part in parts),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        mutants=_mutants(parts),
     )
 
 
-def differences(
-    problem: Problem, name: str, numeric: Numeric, progress: Progress | None = None
-) -> NumericGradient:
-    """The numeric gradient of one input of a problem."""
-    cotangent = problem.cotangent
-    return numeric_gradient(
-        points_evaluator(problem, name),
-        problem.inputs[name],
-        None if cotangent is None else np.asarray(cotangent, dtype=np.float64),
-        order=numeric.order,
-        step=numeric.step,
-        sample=numeric.sample,
-        progress=progress,
-    )
-
-
-def points_evaluator(problem: Problem, name: str) -> Evaluate:
-    """The forward as a function of K points of one input: (K, *input) → (K, *outputs)."""
-
-    def at_once(points: Any) -> Any:
-        return problem.forward({**problem.inputs, name: points})
-
-    def one_by_one(points: Any) -> Any:
-        return np.stack([np.asarray(at_once(point)) for point in points])
-
-    return at_once if problem.batched else one_by_one
+def _mutants(parts: Sequence[CheckResult]) -> tuple[Mutant, ...] | None:
+    """Those of all parts, if they were asked for."""
+    if any(part.mutants is None for part in parts):
+        return None
+    return tuple(mutant for part in parts for mutant in part.mutants or ())
 
 
 def default_rtol(problem: Problem) -> float:

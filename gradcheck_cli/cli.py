@@ -9,13 +9,14 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import click
 
 from gradcheck_cli import __version__, suite
+from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.config.load import load
 from gradcheck_cli.errors import ConfigError, GradcheckError
 from gradcheck_cli.progress import Bar
@@ -35,11 +36,40 @@ Exit codes:
   130  interrupted
 """
 
+MUTATE_EXIT_CODES = """\b
+Exit codes:
+  0    every bug that changes a gradient would be caught
+  1    a bug would survive
+  2    nothing was checked: usage, config, file, nothing selected
+  4    an internal error
+  130  interrupted
+"""
+
 TIMEOUT = 60.0  # seconds; a forward that takes longer is too slow to be differenced
 
 CONFIGS = click.argument("configs", nargs=-1, required=True, metavar="CONFIG|DIR|-...")
 SELECT = click.option(
     "-k", "--select", multiple=True, metavar="ID", help="Only checks of this id; a glob works too."
+)
+
+
+FORMAT = click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="Of the report.",
+)
+ALLOW_CODE = click.option(
+    "--allow-code", is_flag=True, help="Run the Python code that configs name. Read it before."
+)
+TIME = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=TIMEOUT,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one call of such code may take.",
 )
 
 
@@ -59,54 +89,79 @@ def cli() -> None:
 @cli.command(name="run", epilog=EXIT_CODES)
 @CONFIGS
 @SELECT
+@FORMAT
+@ALLOW_CODE
+@TIME
 @click.option(
-    "--format",
-    type=click.Choice(FORMATS),
-    default="table",
-    show_default=True,
-    help="Of the report.",
-)
-@click.option(
-    "--allow-code", is_flag=True, help="Run the Python code that configs name. Read it before."
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=TIMEOUT,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long one call of such code may take.",
+    "--power", is_flag=True, help="Also tell how many common bugs each check would have caught."
 )
 def run_command(
-    configs: tuple[str, ...], select: tuple[str, ...], format: str, allow_code: bool, timeout: float
+    configs: tuple[str, ...],
+    select: tuple[str, ...],
+    format: str,
+    allow_code: bool,
+    timeout: float,
+    power: bool,
 ) -> int:
     """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
-    checks = suite.select(load(configs, note), select)
-    if not allow_code:
-        suite.refuse_code(checks)
-    bar = progress_bar()
-    report = suite.run(checks, bar, timeout=timeout)
-    if bar is not None:
-        bar.close()
+    checks = chosen(configs, select, allow_code)
+    with progress() as bar:
+        report = suite.run(checks, bar, timeout=timeout, power=power)
     return print_report(report, format)
 
 
-@cli.command(name="explain")
+@cli.command(name="mutate", epilog=MUTATE_EXIT_CODES)
 @CONFIGS
 @SELECT
-def explain_command(configs: tuple[str, ...], select: tuple[str, ...]) -> int:
-    """Walk the derivation for the layer of every CONFIG, with the paper's equation numbers."""
-    from gradcheck_cli.derivation import explain
+@FORMAT
+@ALLOW_CODE
+@TIME
+def mutate_command(
+    configs: tuple[str, ...], select: tuple[str, ...], format: str, allow_code: bool, timeout: float
+) -> int:
+    """Put common bugs into the gradients of every CONFIG, and tell which the check would catch.
 
+    A bug survives where it does not change the gradient at these inputs, or by less than the check
+    resolves; the report says why, and what to change in the config.
+    """
+    checks = chosen(configs, select, allow_code)
+    with progress() as bar:
+        report = suite.run(
+            checks, bar, timeout=timeout, power=True, judged=suite.exit_code_of_mutants
+        )
+    return print_report(report, format, mutants=True)
+
+
+def chosen(configs: Sequence[str], select: Sequence[str], allow_code: bool) -> list[ConfigCheck]:
+    """The checks that a command is to run; UsageError where they need code that is not allowed."""
+    checks = suite.select(load(configs, note), select)
+    if not allow_code:
+        suite.refuse_code(checks)
+    return checks
+
+
+@cli.command(name="explain")
+@click.argument("configs", nargs=-1, required=True, metavar="CONFIG|DIR|-|CODE...")
+@SELECT
+def explain_command(configs: tuple[str, ...], select: tuple[str, ...]) -> int:
+    """Walk the derivation for the layer of every CONFIG, with the paper's equation numbers.
+
+    Or spell out a CODE of a report, such as GC103.
+    """
+    from gradcheck_cli.derivation import explain, explain_fault, is_code
+
+    if all(map(is_code, configs)):
+        return write("\n".join(map(explain_fault, configs)), suite.OK)
     checks = suite.select(load(configs, note, check_rules=False), select)
     return write("\n".join(explain(check) for check in checks), suite.OK)
 
 
-def print_report(report: SuiteReport, format: str) -> int:
+def print_report(report: SuiteReport, format: str, *, mutants: bool = False) -> int:
     """Write the report to stdout; the exit code is the report's unless it cannot be written."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else None
-    code = write(render(report, format, Screen(width, wants_color(terminal))), report.exit_code)
+    screen = Screen(width, wants_color(terminal))
+    code = write(render(report, format, screen, mutants=mutants), report.exit_code)
     if report.interrupted:
         note(f"interrupted; {len(report.checks)} checks were done")
     return code
@@ -155,9 +210,13 @@ def note(text: str, before: str = "") -> None:
             sys.stderr = None
 
 
-def progress_bar() -> Bar | None:
+@contextmanager
+def progress() -> Iterator[Bar | None]:
     """A progress bar on stderr, for runs of more than a second at a terminal."""
-    return Bar() if sys.stderr is not None and sys.stderr.isatty() else None
+    bar = Bar() if sys.stderr is not None and sys.stderr.isatty() else None
+    yield bar
+    if bar is not None:
+        bar.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -5,10 +5,12 @@ Every product is shown with the layer's own shapes; the paper's equation numbers
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
 from gradcheck_cli.config.build import ConfigCheck
-from gradcheck_cli.errors import FormulaError, listed, printable, shown_shape
+from gradcheck_cli.errors import FormulaError, UsageError, listed, near_miss, printable, shown_shape
 from gradcheck_cli.forms import Rule
 from gradcheck_cli.formula import Formula, Product, Shape, parse
 from gradcheck_cli.layer import Layer
@@ -32,6 +34,32 @@ def explain(check: ConfigCheck) -> str:
     for title, body in parts:
         lines += [title, *(f"  {line}" for line in body), ""]
     return "\n".join(map(printable, lines))
+
+
+def is_code(word: str) -> bool:
+    """Whether a word looks like a code of the catalogue of faults."""
+    return re.fullmatch(r"GC\d+", word, re.IGNORECASE) is not None
+
+
+def explain_fault(code: str) -> str:
+    """What the catalogue has on a fault. Raises UsageError for a code that it does not have."""
+    from gradcheck_cli.faults.catalogue import FAULTS
+
+    fault = FAULTS.get(code.upper())
+    if fault is None:
+        raise UsageError(f"there is no fault {code}" + near_miss(code.upper(), FAULTS))
+    parts = [
+        ("How it usually happens", fault.cause),
+        ("Example", fault.example),
+        ("What to do", fault.next_step),
+        ("What a check needs to see it", fault.remedy),
+    ]
+    lines = [f"{fault.code}: {fault.title}", ""]
+    for title, text in parts:
+        if text:
+            lines += [title, *textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="  ")]
+            lines.append("")
+    return "\n".join(lines)
 
 
 def _paper(layer: Layer) -> Iterator[Part]:

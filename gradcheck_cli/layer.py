@@ -16,7 +16,7 @@ from gradcheck_cli.errors import ArrayError, printable
 from gradcheck_cli.forms import Form, Rule
 from gradcheck_cli.formula import Formula, Shape, parse
 from gradcheck_cli.losses import LOSSES, Loss
-from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.problem import Label, Problem, Stage
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Array, Arrays
@@ -189,30 +189,69 @@ def _gradients(layer: Layer) -> Problem:
     value, derivative = parse(loss.value, row_names), parse(loss.delta, row_names)
     row_target = rows(target)
     rules = {rule.of: parse(layer.rule(rule)[0], names) for rule in form.rules}
+    weight = 1.0 / layer.samples if layer.reduction == "mean" else 1.0
+    reduction = np.full(layer.samples, weight, dtype=layer.dtype)
 
     def losses(values: Arrays) -> Any:
         return value({"y": rows(outputs(values)["y"]), loss.target: row_target})
 
+    def upstream(y: Any, cotangent: Any) -> Any:
+        """∂L/∂y, of the shape of y."""
+        return rows(cotangent[:, None] * derivative({"y": rows(y), loss.target: row_target}))
+
     def backward(values: Arrays, cotangent: Any) -> dict[str, Any]:
         known = {**values, **outputs(values), loss.target: target}
-        delta = derivative({"y": rows(known["y"]), loss.target: row_target})
-        if layer.delta == "total":
-            delta = cotangent[:, None] * delta
-        known |= dict.fromkeys(UPSTREAM_NAMES, rows(delta))
+        share = cotangent if layer.delta == "total" else np.ones_like(cotangent)
+        known |= dict.fromkeys(UPSTREAM_NAMES, upstream(known["y"], share))
         return {name: rule(known) for name, rule in rules.items()}
 
-    weight = 1.0 / layer.samples if layer.reduction == "mean" else 1.0
+    def stages(values: Arrays) -> list[Stage]:
+        return _stages(layer, values, upstream(outputs(values)["y"], reduction))
+
     return Problem(
         inputs=inputs,
         forward=losses,
         backward=backward,
-        cotangent=np.full(layer.samples, weight, dtype=layer.dtype),
+        cotangent=reduction,
         batched=True,
         labels={rule.of: layer.rule(rule)[1] for rule in form.rules},
         notes=("n = 1: sum and mean coincide, so no 1/n can go wrong here",)
         if layer.reduction == "mean" and layer.samples == 1
         else (),
+        stages=stages,
+        numbers=layer.sizes,
     )
+
+
+def _stages(layer: Layer, inputs: Arrays, delta: Any) -> list[Stage]:
+    """y with its ∂L/∂y and, below an activation, z with its ∂L/∂z = ∂L/∂y ⊙ f′(z)."""
+    forward, activation = _outputs(layer), layer.form.activation
+    symbol, axis = layer.form.cotangent[0][0], 0 if "n" in layer.form.sizes else None
+    stages = [Stage(lambda values: forward(values)["y"], delta, True, symbol, axis)]
+    if activation is not None:
+        known, derivative = forward(inputs), parse(activation.derivative, layer.names)
+
+        def slope(at: Any) -> Any:
+            return derivative({**known, **dict.fromkeys(layer.inner_names, at)})
+
+        y, z = known["y"], known["z"]
+        mistaken = {
+            "f′ missing": delta,
+            "f′ at the output": delta * slope(y),
+            "f′ at −z": delta * slope(-z),
+            "f for f′": delta * y,
+            "f′ twice": delta * slope(z) ** 2,
+        }
+        stages.append(
+            Stage(
+                lambda values: forward(values)["z"],
+                delta * slope(z),
+                batched=True,
+                symbol=f"∂L/∂{layer.form.inner_name}",
+                mistaken=mistaken,
+            )
+        )
+    return stages
 
 
 def _jacobians(layer: Layer) -> Problem:

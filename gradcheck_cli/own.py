@@ -7,7 +7,7 @@ asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,17 @@ class Data:
             parts = value.items()
             return {key: self._made(f"{name}.{key}", part, floats=floats) for key, part in parts}
         return value
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The sizes and the constants that are numbers, by name."""
+        constants = self.constants.items()
+        numbers = {
+            name: float(value)
+            for name, value in constants
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        return {**self.sizes, **numbers}
 
     @property
     def gradients(self) -> list[tuple[str, int]]:
@@ -160,7 +171,8 @@ class FormulaLayer(_OfData):
             name: Label(f"∂L/∂{name}", printable(" ".join(text.split())))
             for name, text in self.rules.items()
         }
-        return [Problem(self.data.arrays(), outputs, backward, delta, labels=labels)]
+        arrays, numbers = self.data.arrays(), self.data.numbers
+        return [Problem(arrays, outputs, backward, delta, labels=labels, numbers=numbers)]
 
     @property
     def code(self) -> tuple[Reference, ...]:
@@ -201,7 +213,8 @@ class CodeLayer(_OfData):
             "layer": partial(problems.from_layer, *functions, seed=self.data.seed),
             "value_and_grad": partial(problems.from_value_and_grad, *functions),
         }[self.kind]
-        return [make(arrays, fixed, optional={**sizes, **used})]
+        problem = make(arrays, fixed, optional={**sizes, **used})
+        return [replace(problem, numbers=self.data.numbers)]
 
     def described(self) -> dict[str, Any]:
         """What a report says of the layer."""

@@ -30,6 +30,28 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """The forward up to some outputs, and the upstream gradient there: ∂L/∂outputs at the inputs.
+
+    forward, batched: as those of a Problem, of the same inputs.
+    symbol: what reports call the upstream gradient; sample_axis: its axis that counts samples.
+    mistaken: what people take for it, by what they got wrong.
+    """
+
+    forward: Callable[[Arrays], Any]
+    cotangent: Array
+    batched: bool = False
+    symbol: str = "the upstream gradient"
+    sample_axis: int | None = None
+    mistaken: Mapping[str, Array] = field(default_factory=dict)
+
+
+def no_stages(inputs: Arrays) -> Sequence[Stage]:
+    """The forward is all there is to look at."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """A differentiable function at a point, and the backward pass that is to be checked.
 
@@ -43,6 +65,9 @@ class Problem:
     notes: what a reader of the result should know of the problem; observed: is asked for more of
         them when the check is done.
     labels: how each gradient is called in a report; `∂L/∂name` where one is missing.
+    stages: where the upstream gradient that the rules work with is not the cotangent, as in a layer
+        below a loss: the parts of the forward that the diagnosis looks at, at some inputs.
+    numbers: what a factor may be called by: sizes, constants.
 
     Source: DESIGN "every check is a VJP check"; δ is the paper's (8), Δ its (39).
     """
@@ -55,6 +80,8 @@ class Problem:
     labels: Mapping[str, Label] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     observed: Callable[[], tuple[str, ...]] = tuple
+    stages: Callable[[Arrays], Sequence[Stage]] = no_stages
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import ForwardError, shown_shape
 from gradcheck_cli.problem import Problem
+from gradcheck_cli.result import Refusal
 
+# The codes of what is refused; see the catalogue of faults.
+NOT_RETURNED, CHANGES_ARGUMENTS, ANSWERS_DIFFERENTLY = "GC151", "GC154", "GC155"
 # A second point to call a backward at, before it is asked for the gradient: what it remembers of
 # that call is wrong by this share, and stays inside the domain of the function.
 ELSEWHERE = 1.0 + 2.0**-10
@@ -30,7 +33,7 @@ class Claim:
     """
 
     gradients: Mapping[str, Any]
-    fault: str = ""
+    fault: Refusal | None = None
     differs: bool = False
 
 
@@ -40,7 +43,7 @@ class Conduct:
     outputs: its value."""
 
     outputs: NDArray[Any]
-    fault: str = ""
+    fault: Refusal | None = None
     note: str = ""
 
 
@@ -57,20 +60,21 @@ def call_backward(problem: Problem) -> Claim:
     first, changed = _called(problem)
     if not isinstance(first, Mapping):
         kind = type(first).__name__
-        return Claim({}, f"the backward must return gradients by input name, not {kind}")
+        told = f"the backward must return gradients by input name, not {kind}"
+        return Claim({}, Refusal(NOT_RETURNED, told))
     if changed:
-        return Claim(first, f"the backward changes {changed} in place; let it work on a copy")
+        told = f"the backward changes {changed} in place; let it work on a copy"
+        return Claim(first, Refusal(CHANGES_ARGUMENTS, told))
     again, _ = _called(problem)
     for name in problem.inputs:
         told = _difference(first.get(name), again.get(name))
         if told:
             gradient = problem.label(name).gradient
-            return Claim(
-                first,
+            sentence = (
                 f"the backward answers differently when called again: {gradient} {told}; "
-                "it must not remember earlier calls or draw at random",
-                differs=True,
+                "it must not remember earlier calls or draw at random"
             )
+            return Claim(first, Refusal(ANSWERS_DIFFERENTLY, sentence), differs=True)
     return Claim(first)
 
 
@@ -137,9 +141,8 @@ def observe_forward(problem: Problem) -> Conduct:
     changed = [name for name, x in problem.inputs.items() if not _same(inputs[name], x)]
     if changed:
         names = " and ".join(changed)
-        return Conduct(
-            outputs, f"the forward changes its input {names} in place; let it work on a copy"
-        )
+        told = f"the forward changes its input {names} in place; let it work on a copy"
+        return Conduct(outputs, Refusal(CHANGES_ARGUMENTS, told))
     again = np.array(problem.forward(inputs))
     if again.shape != outputs.shape or not _same(again, outputs):
         return Conduct(outputs, note=_unrepeatable(outputs, again))

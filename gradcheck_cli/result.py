@@ -26,6 +26,13 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
+class Refusal(Struct, frozen=True):
+    """Why a gradient is wrong whatever its values are: a code of the catalogue and a sentence."""
+
+    code: str
+    sentence: str
+
+
 class Entry(Struct, frozen=True):
     """One entry of a gradient: both sides, their uncertainty, analytic over numeric."""
 
@@ -34,6 +41,64 @@ class Entry(Struct, frozen=True):
     numeric: float
     uncertainty: float
     ratio: float | None
+
+
+class Diagnosis(Struct, frozen=True):
+    """What is wrong with a gradient, as far as it can be told.
+
+    code, title: of a fault in the catalogue, GC100 where none fits; `gradcheck explain` has more.
+    observation: what was seen; evidence: how well the fault explains it; cause: the usual one;
+    next_step: what to look at.
+    fits: max |a − explained| over the largest entry; None of a fault that does not give entries.
+    """
+
+    code: str
+    title: str
+    observation: str
+    evidence: str
+    cause: str
+    next_step: str
+    fits: float | None = None
+
+
+class ErrorMap(Struct, frozen=True):
+    """The relative errors of a gradient as a picture.
+
+    cells: log10 of the largest in each cell, None where nothing is wrong; the last axis runs
+        across, all others down.
+    pooled: how many entries a cell holds, down and across.
+    """
+
+    cells: tuple[tuple[float | None, ...], ...]
+    pooled: tuple[int, int]
+
+
+class MutantStatus(StrEnum):
+    """What a check made of a fault that was put into a right gradient.
+
+    EQUAL: it changes nothing, whatever the arrays hold.
+    """
+
+    CAUGHT = "caught"
+    SURVIVED = "survived"
+    EQUAL = "equal"
+
+
+class Mutant(Struct, frozen=True):
+    """A fault that was put into a right gradient, and whether the check would have failed.
+
+    gradient: which one; told: the fault in words; error: its largest relative error.
+    reason, remedy: of a survivor: why it is not seen, and what to change in the config.
+    """
+
+    code: str
+    title: str
+    gradient: str
+    told: str
+    status: MutantStatus
+    error: float | None
+    reason: str = ""
+    remedy: str = ""
 
 
 class GradientResult(Struct, frozen=True):
@@ -54,6 +119,8 @@ class GradientResult(Struct, frozen=True):
     reason: why the verdict is not pass, as a sentence; empty for a pass.
     worst: the entry with the largest relative error; None where values were not compared.
     notes: what else a reader should know.
+    diagnosis: of a failure; where: the wrong entries are, as a sentence; map: as a picture, where
+        there is something to see.
     """
 
     name: str
@@ -75,6 +142,9 @@ class GradientResult(Struct, frozen=True):
     step: float | None = None
     worst: Entry | None = None
     notes: tuple[str, ...] = ()
+    diagnosis: Diagnosis | None = None
+    where: str = ""
+    map: ErrorMap | None = None
 
 
 class CheckResult(Struct, frozen=True):
@@ -82,6 +152,7 @@ class CheckResult(Struct, frozen=True):
 
     evaluations: of the forward, in all; seconds: wall-clock time.
     notes: what makes the check weaker than it looks.
+    mutants: the faults that were put into its gradients; None where that was not asked for.
     """
 
     verdict: Verdict
@@ -91,6 +162,7 @@ class CheckResult(Struct, frozen=True):
     evaluations: int
     seconds: float
     notes: tuple[str, ...] = ()
+    mutants: tuple[Mutant, ...] | None = None
 
 
 class Settings(Struct, frozen=True):
@@ -144,6 +216,7 @@ class CheckReport(Struct, frozen=True):
 class SuiteReport(Struct, frozen=True):
     """All checks of one run, in the order of their configs, and how many came out how.
 
+    mutants: how many faults that were put into gradients had which status, where that was asked.
     interrupted: the run was stopped; checks that were not reached are missing.
     exit_code: the command's, see the table of exit codes.
     """
@@ -155,3 +228,4 @@ class SuiteReport(Struct, frozen=True):
     seconds: float
     interrupted: bool
     exit_code: int
+    mutants: dict[str, int] | None = None

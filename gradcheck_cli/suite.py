@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gradcheck_cli import __version__
@@ -20,6 +21,8 @@ from gradcheck_cli.result import (
     SCHEMA_VERSION,
     CheckReport,
     CheckResult,
+    Mutant,
+    MutantStatus,
     Outcome,
     Settings,
     SuiteReport,
@@ -82,10 +85,14 @@ def run(
     progress: Progress | None = None,
     *,
     timeout: float | None = None,
+    power: bool = False,
+    judged: Callable[[Sequence[CheckReport]], int] | None = None,
 ) -> SuiteReport:
     """Run the checks one after the other. Ctrl-C ends the run and keeps what is done.
 
     timeout: seconds that a call of the user's code may take; None: any time.
+    power: also see which faults the checks would catch.
+    judged: the exit code of the reports; by default that of how the checks came out.
     """
     started = time.perf_counter()
     reports: list[CheckReport] = []
@@ -93,7 +100,7 @@ def run(
     counter = _Counter(sum(map(_entries, checks)), progress)
     try:
         for check in checks:
-            reports.append(run_check(check, counter, timeout))
+            reports.append(run_check(check, counter, timeout, power))
             counter.finish(_entries(check))
     except KeyboardInterrupt:
         interrupted = True
@@ -105,8 +112,28 @@ def run(
         counts={outcome.value: counts[outcome.value] for outcome in Outcome},
         seconds=time.perf_counter() - started,
         interrupted=interrupted,
-        exit_code=INTERRUPTED if interrupted else exit_code(reports),
+        exit_code=INTERRUPTED if interrupted else (judged or exit_code)(reports),
+        mutants=_statuses(reports) if power else None,
     )
+
+
+def _statuses(reports: Sequence[CheckReport]) -> dict[str, int]:
+    """How many mutants of all checks had which status."""
+    counts = Counter(mutant.status for mutant in mutants(reports))
+    return {status.value: counts[status] for status in MutantStatus}
+
+
+def mutants(reports: Sequence[CheckReport]) -> list[Mutant]:
+    """The faults that were put into the gradients of these checks."""
+    results = [report.result for report in reports if report.result is not None]
+    return [mutant for result in results for mutant in result.mutants or ()]
+
+
+def exit_code_of_mutants(reports: Sequence[CheckReport]) -> int:
+    """The exit code of `mutate`: a survivor that could have been caught weighs most."""
+    if any(mutant.status == MutantStatus.SURVIVED for mutant in mutants(reports)):
+        return WRONG
+    return NOTHING_CHECKED if any(report.result is None for report in reports) else OK
 
 
 def _entries(check: ConfigCheck) -> int:
@@ -141,13 +168,16 @@ class _Counter:
 
 
 def run_check(
-    check: ConfigCheck, advance: Callable[[int], None], timeout: float | None = None
+    check: ConfigCheck,
+    advance: Callable[[int], None],
+    timeout: float | None = None,
+    power: bool = False,
 ) -> CheckReport:
     """One check, from its config to its report; what cannot be run costs only this check."""
     result: CheckResult | None = None
     error = ""
     try:
-        result = _checked(check, advance, timeout)
+        result = _checked(check, advance, timeout, power)
     except MemoryError:
         error = "not enough memory for this check; use smaller sizes"
     except GradcheckError as failure:
@@ -168,22 +198,24 @@ def run_check(
 
 
 def _checked(
-    check: ConfigCheck, advance: Callable[[int], None], timeout: float | None
+    check: ConfigCheck, advance: Callable[[int], None], timeout: float | None, power: bool
 ) -> CheckResult:
     """All gradients of the check's layer as one result; code is run in a process of its own."""
     if not check.layer.code:
-        return _result(check, check.layer.problems(), advance)
+        return _result(check, check.layer.problems(), advance, power)
     # Imported here once, not in every process.
     from gradcheck_cli.isolation import isolated
     from gradcheck_cli.usercode import problems  # noqa: F401
 
     try:
-        return isolated(_watched, check, advance, timeout)
+        return isolated(partial(_watched, power=power), check, advance, timeout)
     except OSError as error:
         raise CodeError(f"there is no process to run its code in: {error}") from error
 
 
-def _watched(check: ConfigCheck, watchdog: Watchdog, advance: Callable[[int], None]) -> CheckResult:
+def _watched(
+    check: ConfigCheck, watchdog: Watchdog, advance: Callable[[int], None], power: bool
+) -> CheckResult:
     """The result of a check of the user's code: every call of it is told to the watchdog."""
     problems = [
         replace(
@@ -193,17 +225,26 @@ def _watched(check: ConfigCheck, watchdog: Watchdog, advance: Callable[[int], No
         )
         for problem in check.layer.problems()
     ]
-    return _result(check, problems, advance)
+    return _result(check, problems, advance, power)
 
 
 def _result(
-    check: ConfigCheck, problems: Sequence[Problem], advance: Callable[[int], None]
+    check: ConfigCheck,
+    problems: Sequence[Problem],
+    advance: Callable[[int], None],
+    power: bool = False,
 ) -> CheckResult:
     from gradcheck_cli.checking import check as check_problem
     from gradcheck_cli.checking import joined
 
     return joined(
-        check_problem(problem, numeric=check.numeric, tolerance=check.tolerance, progress=advance)
+        check_problem(
+            problem,
+            numeric=check.numeric,
+            tolerance=check.tolerance,
+            progress=advance,
+            power=power,
+        )
         for problem in problems
     )
 

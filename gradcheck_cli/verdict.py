@@ -15,49 +15,48 @@ from gradcheck_cli.errors import shown_shape
 from gradcheck_cli.numeric.entries import NumericGradient
 from gradcheck_cli.numeric.strata import chance_of_missing
 from gradcheck_cli.problem import Label
-from gradcheck_cli.result import Entry, GradientResult, Verdict
+from gradcheck_cli.result import Entry, GradientResult, Refusal, Verdict
 
 Float = NDArray[np.float64]
 
 # The uncertainty of the numeric side does the work of a tolerance; rtol is left for the rounding
 # of the analytic side: thousands of ulps of its own type.
 DEFAULT_RTOL = {"float64": 1e-9, "float32": 1e-3}
+# The codes of what is refused; see the catalogue of faults.
+OTHER_SHAPE, NOT_RETURNED, NOT_FINITE, NOT_REAL = "GC144", "GC151", "GC152", "GC153"
 NOISY = 0.1  # the share of noise in an uncertainty from which noise is what is told of it
 # A pass needs two thirds of the digits that rtol asks for; with fewer, rtol would mean nothing.
 DIGITS_NEEDED = 2 / 3
-# An error of this size, relative to the largest entry, is what computing in float32 leaves.
-FLOAT32_ERROR = 1e-6
 SHOWN_WRONG = (1, 10, 100, 1000)  # wrong entries whose chance to be missed is told
-MIXED = 0.2  # the share of each sign among rounding errors; both have about a half
 
 
-def refusal(analytic: Any, shape: tuple[int, ...], label: Label) -> str | None:
+def refused(analytic: Any, shape: tuple[int, ...], label: Label) -> Refusal | None:
     """Why a gradient is wrong whatever its values are, or None.
 
     analytic: what the backward returned; shape: of the gradient it must be.
     """
     name = label.gradient
     if analytic is None:
-        return f"the backward returned no {name}"
+        return Refusal(NOT_RETURNED, f"the backward returned no {name}")
     array = np.asarray(analytic)
     kind = array.dtype.kind
-    if kind in "iub":
-        return (
-            f"{name} must hold real numbers; the backward gives {array.dtype}, which cuts them off"
-        )
     if kind not in "fc" or (kind == "c" and np.any(array.imag)):
-        return f"{name} must hold real numbers; the backward gives {array.dtype}"
+        cut = ", which cuts them off" if kind in "iub" else ""
+        told = f"{name} must hold real numbers; the backward gives {array.dtype}{cut}"
+        return Refusal(NOT_REAL, told)
     if array.shape != shape:
         subject = f"'{label.rule}'" if label.rule and label.equation is None else "the backward"
-        return f"{name} must be {shown_shape(shape)}; {subject} gives {shown_shape(array.shape)}"
+        given = shown_shape(array.shape)
+        return Refusal(OTHER_SHAPE, f"{name} must be {shown_shape(shape)}; {subject} gives {given}")
     if not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
         where = list(map(int, bad[0]))
-        return f"{name} is {array[tuple(where)]} at {where} ({len(bad)} of {array.size} entries)"
+        told = f"{name} is {array[tuple(where)]} at {where} ({len(bad)} of {array.size} entries)"
+        return Refusal(NOT_FINITE, told)
     return None
 
 
-def refused(
+def unmeasured(
     name: str,
     label: Label,
     shape: tuple[int, ...],
@@ -78,7 +77,7 @@ def refused(
 
 
 @dataclass(frozen=True, slots=True)
-class _Comparison:
+class Comparison:
     """Both sides of a gradient, entry by entry, and what follows for every entry.
 
     At a kink every value between the slopes is a subgradient: there the analytic value is
@@ -88,12 +87,15 @@ class _Comparison:
     analytic: Float
     numeric: NumericGradient
     error: Float
+    allowed: Float
     relative: Float
     wrong: NDArray[np.bool_]
     rtol: float
+    atol: float
 
     @property
     def smooth(self) -> NDArray[np.bool_]:
+        """Where there is no kink."""
         return ~self.numeric.kink
 
     @property
@@ -117,7 +119,8 @@ class _Comparison:
         return value / entry if entry > 0 else np.inf
 
 
-def _compared(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) -> _Comparison:
+def compared(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) -> Comparison:
+    """Both sides, entry by entry; analytic has the shape of the whole gradient."""
     array = numeric.of(np.asarray(analytic))
     a = np.asarray(array.real if array.dtype.kind == "c" else array, dtype=np.float64)
     nearest = np.where(numeric.kink, np.clip(a, numeric.low, numeric.high), numeric.value)
@@ -125,10 +128,11 @@ def _compared(analytic: Any, numeric: NumericGradient, rtol: float, atol: float)
     with np.errstate(all="ignore"):
         error = np.abs(a - nearest)
         size = np.maximum(np.abs(a), np.abs(nearest))
-        wrong = error > u + rtol * size + atol
+        allowed = u + rtol * size + atol
+        wrong = error > allowed
         floor = (u + atol) / rtol
         relative = np.where(error == 0, 0.0, error / (size + floor))
-    return _Comparison(a, numeric, error, relative, wrong, rtol)
+    return Comparison(a, numeric, error, allowed, relative, wrong, rtol, atol)
 
 
 def compare(
@@ -140,7 +144,7 @@ def compare(
     where nothing is wrong, but there is nothing to compare, or the resolution (the largest u over
     the largest entry) has less than two thirds of the digits of rtol.
     """
-    found = _compared(analytic, numeric, rtol, atol)
+    found = compared(analytic, numeric, rtol, atol)
     verdict, reason = _judged(found)
     # np.argmax takes the first nan for the largest, which is what should be shown.
     flat = int(np.argmax(found.relative))
@@ -170,7 +174,7 @@ def compare(
 
 def agrees(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) -> bool:
     """Whether no entry is wrong."""
-    return not _compared(analytic, numeric, rtol, atol).wrong.any()
+    return not compared(analytic, numeric, rtol, atol).wrong.any()
 
 
 def largest(values: Float) -> float:
@@ -178,13 +182,13 @@ def largest(values: Float) -> float:
     return float(np.max(np.where(np.isnan(values), np.inf, values), initial=0.0))
 
 
-def _judged(found: _Comparison) -> tuple[Verdict, str]:
+def _judged(found: Comparison) -> tuple[Verdict, str]:
     a, m = found.analytic, found.numeric.value
     count = int(found.wrong.sum())
     if count:
         kind = "entries" if found.numeric.entries is None else "measured entries"
         sentence = f"{count} of {a.size} {kind} {'is' if count == 1 else 'are'} wrong"
-        return Verdict.FAIL, sentence + _float32(found)
+        return Verdict.FAIL, sentence
     if not found.smooth.any():
         return Verdict.INCONCLUSIVE, (
             "every entry is at a kink, where a gradient is any value between two slopes; "
@@ -204,7 +208,7 @@ def _judged(found: _Comparison) -> tuple[Verdict, str]:
     return Verdict.PASS, ""
 
 
-def _unresolved(found: _Comparison, resolution: float) -> str:
+def _unresolved(found: Comparison, resolution: float) -> str:
     """Why the numeric gradient is not known better, at its least certain entry."""
     u = np.where(found.smooth, found.numeric.uncertainty, -1.0)
     position = int(np.argmax(u))
@@ -228,25 +232,6 @@ def _unresolved(found: _Comparison, resolution: float) -> str:
     )
 
 
-def _float32(found: _Comparison) -> str:
-    """What gives a float32 inside a float64 backward away."""
-    a = found.analytic
-    with np.errstate(all="ignore"):
-        single = a.astype(np.float32).astype(np.float64)
-        # Numbers of few digits, such as 0.25, are float32 numbers by chance.
-        whole = np.array_equal(a, a.astype(np.float16)) or np.all(a == np.round(a))
-    if found.rtol >= DEFAULT_RTOL["float32"]:
-        return ""
-    if not whole and np.array_equal(a, single):
-        return ": every value is a float32 number, so the backward computes in float32 somewhere"
-    # Rounding errors have both signs; an offset has one, and so has a factor, relative to a.
-    errors = (a - found.numeric.value)[found.wrong]
-    mixed = _mixed(errors) and _mixed(errors * a[found.wrong])
-    if mixed and found.over_largest(found.error) < FLOAT32_ERROR and len(errors) > a.size / 2:
-        return ", all by about a rounding in float32: is there a float32 in the backward?"
-    return ""
-
-
 def _sampled(numeric: NumericGradient) -> str:
     """How much of a gradient was measured, and what that could miss."""
     size, count = int(np.prod(numeric.shape)), numeric.value.shape[-1]
@@ -261,11 +246,7 @@ def _sampled(numeric: NumericGradient) -> str:
     )
 
 
-def _mixed(errors: Float) -> bool:
-    return bool(MIXED < np.mean(errors > 0) < 1 - MIXED)
-
-
-def _entry(position: int, found: _Comparison) -> Entry:
+def _entry(position: int, found: Comparison) -> Entry:
     index = np.unravel_index(position, found.analytic.shape)
     analytic, numeric = float(found.analytic[index]), float(found.numeric.value[index])
     with np.errstate(all="ignore"):
@@ -279,7 +260,7 @@ def _entry(position: int, found: _Comparison) -> Entry:
     )
 
 
-def _notes(found: _Comparison) -> tuple[str, ...]:
+def _notes(found: Comparison) -> tuple[str, ...]:
     numeric = found.numeric
     notes = [] if numeric.entries is None else [_sampled(numeric)]
     if found.zero:

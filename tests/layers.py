@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.activations import ACTIVATIONS, NONE
 from gradcheck_cli.arrays import Given
-from gradcheck_cli.checking import differences
 from gradcheck_cli.forms import FORMS
 from gradcheck_cli.layer import Layer, arrays
 from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.measuring import differences
 from gradcheck_cli.numeric.entries import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem

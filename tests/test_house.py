@@ -33,9 +33,15 @@ ROOMS = {
     "arrays": {"errors"},
     "numeric": set(),
     "layer": {"arrays", "errors", "forms", "formula", "losses", "problem"},
-    "purity": {"errors", "problem"},
+    "purity": {"errors", "problem", "result"},
+    "measuring": {"numeric", "options", "problem"},
+    "faults": {
+        *("errors", "measuring", "numeric", "options", "problem", "purity", "result", "verdict"),
+    },
     "verdict": {"errors", "numeric", "problem", "result"},
-    "checking": {"numeric", "options", "problem", "purity", "result", "verdict"},
+    "checking": {
+        *("faults", "measuring", "numeric", "options", "problem", "purity", "result", "verdict"),
+    },
     "config": {
         *("activations", "arrays", "errors", "forms", "formula", "layer", "losses"),
         *("usercode", "options", "own", "problem"),
@@ -43,7 +49,7 @@ ROOMS = {
     "suite": {
         *("checking", "config", "errors", "isolation", "problem", "result", "usercode", "worker"),
     },
-    "derivation": {"config", "errors", "forms", "formula", "layer", "own", "problem"},
+    "derivation": {"config", "errors", "faults", "forms", "formula", "layer", "own", "problem"},
     "reporters": {"errors", "result"},
     "progress": set(),
     "cli": {"config", "derivation", "errors", "progress", "reporters", "result", "suite"},
@@ -55,7 +61,7 @@ LIBRARIES = {
     "click": {"cli"},
     "rich": {"reporters", "progress"},
     "yaml": {"config"},
-    "msgspec": {"checking", "config", "result", "reporters"},
+    "msgspec": {"checking", "config", "faults", "result", "reporters"},
 }
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_cli.checking import check, differences
+from gradcheck_cli.checking import check
+from gradcheck_cli.measuring import differences
 from gradcheck_cli.numeric.strata import chance_of_missing, sampled
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem

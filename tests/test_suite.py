@@ -62,11 +62,11 @@ def test_one_check_that_cannot_run_costs_only_itself(
     failures = {"right": MemoryError(), "odd [name]": ForwardError("the forward returns text")}
 
     def sometimes(
-        check: ConfigCheck, advance: Callable[[int], None], timeout: float | None
+        check: ConfigCheck, advance: Callable[[int], None], timeout: float | None, power: bool
     ) -> CheckResult:
         if check.id in failures:
             raise failures[check.id]
-        return plain(check, advance, timeout)
+        return plain(check, advance, timeout, power)
 
     monkeypatch.setattr(suite, "_checked", sometimes)
     report = suite.run(checks)

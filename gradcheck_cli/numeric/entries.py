@@ -17,7 +17,6 @@ from gradcheck_cli.numeric.differences import Differences, entry_scale
 from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
 from gradcheck_cli.numeric.noise import Evaluate, Float
 from gradcheck_cli.numeric.schemes import STENCILS
-from gradcheck_cli.numeric.strata import sampled
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
@@ -91,7 +90,7 @@ def numeric_gradient(
     *,
     order: int | None = None,
     step: float | None = None,
-    sample: int | None = None,
+    entries: NDArray[np.intp] | None = None,
     progress: Progress | None = None,
 ) -> NumericGradient:
     """The gradient of Σ cotangent · evaluate(x) for every entry of x.
@@ -100,7 +99,7 @@ def numeric_gradient(
     cotangent: of the outputs' shape, or None for the whole Jacobian (outputs × x.shape).
     order: of the stencil, a key of STENCILS; None: 2, which the ladder extrapolates.
     step: a fixed step; None: chosen for every entry by a ladder of steps.
-    sample: how many entries are measured, spread over x; None: all.
+    entries: flat indices of x, ascending: those that are measured; None: all.
     progress: is told, now and then, how many more entries are done.
 
     The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
@@ -110,21 +109,20 @@ def numeric_gradient(
     with np.errstate(all="ignore"):
         scale = entry_scale(x)
         differences = Differences(evaluate, x, scale, cotangent, STENCILS[order or 2])
-        chosen = sampled(x.size, sample) if sample is not None and sample < x.size else None
-        every = np.arange(x.size) if chosen is None else chosen
+        every = np.arange(x.size) if entries is None else entries
         parts = []
-        for entries in differences.chunks(every):
-            parts.append(_measured(differences, entries, step))
+        for some in differences.chunks(every):
+            parts.append(_measured(differences, some, step))
             if progress is not None:
-                progress(len(entries))
+                progress(len(some))
         best = Best.joined(parts)
         if step is None:
             _refine(differences, best, every)
             _doubt_zeros(differences, best, every)
         outputs = () if cotangent is not None else differences.outputs
-        inner = x.shape if chosen is None else every.shape
+        inner = x.shape if entries is None else every.shape
         found = _gradient(best, (*outputs, *inner), differences.evaluations)
-        return replace(found, shape=x.shape, entries=chosen)
+        return replace(found, shape=x.shape, entries=entries)
 
 
 def _measured(differences: Differences, entries: NDArray[np.intp], step: float | None) -> Best:
@@ -182,7 +180,7 @@ def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, l
         going = step > 0
         if rungs.ready:
             best.offer(rows, rungs.best_cells(step))
-            going &= best.can_gain(rows, WORTH * RATIO * noise) | rungs.jumps(noise)
+            going &= best.finish(rows, WORTH * RATIO * noise, rungs.jumps(noise))
         rows, entries = rows[going], entries[going]
         if not len(rows):
             break

@@ -108,9 +108,7 @@ class Rungs:
         """
         new, last = np.abs(self.rows[-1][0]), np.abs(self.rows[-2][0])
         grown = np.all(new[1:] > JUMP * last[1:] + noise[1:], axis=0)
-        cancelling: NDArray[np.bool_] = np.any(
-            grown & (2 * new[0] < np.min(new[1:], axis=0)), axis=1
-        )
+        cancelling: NDArray[np.bool_] = grown & (2 * new[0] < np.min(new[1:], axis=0))
         return cancelling
 
     def keep(self, going: NDArray[np.bool_]) -> None:
@@ -144,6 +142,7 @@ class Best:
     """The best cell so far of every table, entry and cotangent.
 
     cells: value, uncertainty, the noise in it, step. floor, slope, first_noise: of the first rung.
+    done: which entries and cotangents a smaller step would not improve.
     """
 
     def __init__(self, floor: Float, slope: Float, first_noise: Float) -> None:
@@ -152,6 +151,7 @@ class Best:
         self.floor = np.where(np.isfinite(floor), floor, 0.0)
         self.slope = slope
         self.first_noise = first_noise
+        self.done = np.zeros(slope.shape, dtype=bool)
 
     @classmethod
     def joined(cls, parts: list[Best]) -> Best:
@@ -187,21 +187,25 @@ class Best:
         mine = self.cells[:, :, rows]
         contradict = np.abs(cells[0] - mine[0]) > mine[1]
         quiet = cells[2] < QUIET * mine[1]
-        better = (cells[1] < mine[1]) | contradict | quiet
+        better = ((cells[1] < mine[1]) | contradict | quiet) & ~self.done[rows]
         self.cells[:, :, rows] = np.where(better, cells, mine)
 
-    def can_gain(self, rows: NDArray[np.intp], noise: Float) -> NDArray[np.bool_]:
-        """Which of these rows a step of this noise could still improve.
+    def finish(
+        self, rows: NDArray[np.intp], noise: Float, jumps: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Which of these rows a step of this noise could still improve, for any cotangent.
 
-        An entry is done when its central table is; but where the sides differ, smaller steps must
-        confirm it, as long as noise lets them.
+        An entry is done when its central table is; but where the sides differ, or span a jump,
+        smaller steps must confirm it, as long as noise lets them. Other cotangents may keep its row
+        on the ladder, where noise would make it worse.
         """
         # Outside of a domain noise is not a number; a smaller step may lead back into it.
-        central = np.any(~(noise[0] >= self.uncertainty[0, rows]), axis=1)
+        central = ~(noise[0] >= self.uncertainty[0, rows])
         gap = np.abs(self.value[1, rows] - self.value[2, rows])
         kinked = (gap > self.uncertainty[1, rows] + self.uncertainty[2, rows]) & np.isfinite(gap)
-        doubtful = np.any(kinked & (noise[1] < DOUBT * gap), axis=1)
-        going: NDArray[np.bool_] = central | doubtful
+        doubtful = kinked & (noise[1] < DOUBT * gap)
+        self.done[rows] |= ~(central | doubtful | jumps)
+        going: NDArray[np.bool_] = np.any(~self.done[rows], axis=1)
         return going
 
     def noisy(self, share: float) -> NDArray[np.intp]:

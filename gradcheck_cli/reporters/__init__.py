@@ -20,8 +20,11 @@ class Screen:
 FORMATS = ("table", "json")
 
 
-def render(report: SuiteReport, format: str, screen: Screen) -> str:
-    """The report in one of FORMATS, as text that ends with a newline."""
-    module = import_module(f"{__name__}.{format}")
+def render(report: SuiteReport, format: str, screen: Screen, *, mutants: bool = False) -> str:
+    """The report in one of FORMATS, as text that ends with a newline.
+
+    mutants: a table is of the faults that checks would catch, not of how they came out.
+    """
+    module = import_module(f"{__name__}.{'mutants' if mutants and format == 'table' else format}")
     text: str = module.render(report, screen)
     return text

@@ -9,12 +9,22 @@ from math import ceil, floor, isfinite, log10
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from gradcheck_cli.errors import shown_shape
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.result import CheckReport, GradientResult, Outcome, SuiteReport, Verdict
+from gradcheck_cli.result import (
+    CheckReport,
+    Diagnosis,
+    ErrorMap,
+    GradientResult,
+    MutantStatus,
+    Outcome,
+    SuiteReport,
+    Verdict,
+)
 
 UNLIMITED = 10_000  # columns: without a terminal nothing is cut off or wrapped
 LONGEST_RULE = 40  # characters, in a window too narrow for the whole
@@ -23,6 +33,7 @@ MOST_ROWS = 200  # of the table; a row costs rich half a millisecond, and nobody
 STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red"}
 
 Row = tuple[CheckReport, GradientResult]
+Line = Text | Padding | Table
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
@@ -36,7 +47,31 @@ def render_check(check: CheckReport) -> str:
 
 
 def _printed(checks: Sequence[CheckReport], screen: Screen, summary: Text | None) -> str:
-    console = Console(
+    console = _console(screen)
+    with console.capture() as capture:
+        _print_rows(console, _rows(checks))
+        for check in checks:
+            if check.outcome != Outcome.OK:
+                _print_lines(console, details_of(check))
+        _print_lines(console, _notes(checks))
+        _print_lines(console, [summary] if summary else [])
+    return _without_padding(capture.get())
+
+
+def printed(lines: Iterable[Line], screen: Screen) -> str:
+    """Lines and tables as text."""
+    console = _console(screen)
+    with console.capture() as capture:
+        _print_lines(console, lines)
+    return _without_padding(capture.get())
+
+
+def _without_padding(text: str) -> str:
+    return "".join(line.rstrip() + "\n" for line in text.splitlines())
+
+
+def _console(screen: Screen) -> Console:
+    return Console(
         file=StringIO(),
         width=screen.width or UNLIMITED,
         force_terminal=screen.color,
@@ -46,14 +81,6 @@ def _printed(checks: Sequence[CheckReport], screen: Screen, summary: Text | None
         highlight=False,
         legacy_windows=False,
     )
-    with console.capture() as capture:
-        _print_rows(console, _rows(checks))
-        for check in checks:
-            if check.outcome != Outcome.OK:
-                _print_lines(console, _details(check))
-        _print_lines(console, _notes(checks))
-        _print_lines(console, [summary] if summary else [])
-    return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
 
 
 def _rows(checks: Sequence[CheckReport]) -> list[Row]:
@@ -86,10 +113,16 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
         last = check
 
 
-def _table(rows: list[Row], longest: int) -> Table:
+def simple_table(*names: str) -> Table:
+    """A table with these columns and a line below their names."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    for name in ("check", "gradient", "shape"):
+    for name in names:
         table.add_column(name, no_wrap=True, vertical="bottom")
+    return table
+
+
+def _table(rows: list[Row], longest: int) -> Table:
+    table = simple_table("check", "gradient", "shape")
     for name in ("abs.\nerror", "rel.\nerror", "uncer-\ntainty"):
         table.add_column(name, no_wrap=True, justify="right")
     table.add_column("verdict", no_wrap=True)
@@ -157,7 +190,7 @@ def _stacked(check: CheckReport, gradient: GradientResult) -> Iterator[Text]:
         yield Text(f"    uncertainty {uncertainty}")
 
 
-def _details(check: CheckReport) -> Iterator[Text]:
+def details_of(check: CheckReport) -> Iterator[Line]:
     """What is wrong with a check, from what to how to run it again."""
     if check.result is None:
         yield Text("")
@@ -183,7 +216,7 @@ def _heading(verdict: str, check: CheckReport, what: str = "", line: int | None 
     return text.append(f"  {check.path}:{line or check.line}" if check.path else "", style="dim")
 
 
-def _gradient_details(check: CheckReport, gradient: GradientResult) -> Iterator[Text]:
+def _gradient_details(check: CheckReport, gradient: GradientResult) -> Iterator[Line]:
     line = check.rule_lines.get(gradient.name) if gradient.equation is None else None
     yield _heading(gradient.verdict.value, check, f"  {written(gradient)}", line)
     yield Text(f"  {gradient.reason}")
@@ -195,14 +228,66 @@ def _gradient_details(check: CheckReport, gradient: GradientResult) -> Iterator[
         yield Text(f"    numeric   {worst.numeric: .15g} ± {worst.uncertainty:.1e}")
         if worst.ratio is not None:
             yield Text(f"    analytic / numeric = {worst.ratio:.10g}")
+    if gradient.diagnosis is not None:
+        yield from _diagnosis(gradient.diagnosis)
+    if gradient.where and gradient.wrong != gradient.measured:
+        yield indented(f"where: {gradient.where}")
+    if gradient.map is not None:
+        yield from _picture(gradient.map)
     if check.rerun:
         yield Text(f"  rerun: {check.rerun}")
 
 
+def _diagnosis(found: Diagnosis) -> Iterator[Line]:
+    """What is wrong, how well that is known, the usual cause, what to do."""
+    head = Text(f"{found.code} {found.title}", style="bold")
+    yield indented(
+        head.append(f": {found.observation}" if found.observation else "", style="default")
+    )
+    if found.evidence:
+        yield indented(f"evidence: {found.evidence}", 4)
+    yield indented(f"usual cause: {found.cause}", 4)
+    yield indented(f"next: {found.next_step}", 4)
+
+
+# How a relative error is drawn, by its log10: from here on.
+SHADES = ((-300.0, "░", "yellow"), (-6.0, "▒", "yellow"), (-3.0, "▓", "red"), (-1.0, "█", "red"))
+NOTHING_WRONG = "·"
+
+
+def _picture(of: ErrorMap) -> Iterator[Line]:
+    """The relative errors as a map."""
+    for row in of.cells:
+        text = Text()
+        for cell in row:
+            text.append(*_shade(cell))
+        yield indented(text, 4)
+    down, across = of.pooled
+    pooled = f"; a cell is {down}×{across} entries, the worst is shown" * ((down, across) != (1, 1))
+    yield indented(f"relative error: · none  ░  1e-6  ▒  1e-3  ▓  0.1  █{pooled}", 4)
+
+
+def _shade(cell: float | None) -> tuple[str, str]:
+    if cell is None:
+        return NOTHING_WRONG, "dim"
+    return next((shade, style) for least, shade, style in reversed(SHADES) if cell >= least)
+
+
+def indented(text: Text | str, by: int = 2) -> Line:
+    """A line that stays indented where a narrow window breaks it."""
+    return Padding(Text(text) if isinstance(text, str) else text, (0, 0, 0, by))
+
+
+def plural(count: int, word: str) -> str:
+    """`1 check`, `2 checks`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def _notes(checks: Sequence[CheckReport]) -> Iterator[Text]:
-    notes = []
+    notes: list[str] = []
     for check in checks:
         if check.result is not None:
+            notes += _power(check)
             notes += [f"note: {check.id}: {note}" for note in check.result.notes]
             for gradient in check.result.gradients:
                 about = f"{check.id} {gradient.gradient}"
@@ -220,10 +305,24 @@ def _notes(checks: Sequence[CheckReport]) -> Iterator[Text]:
         yield Text(note, style="dim")
 
 
+def _power(check: CheckReport) -> Iterator[str]:
+    """How many faults the check would catch, where that was asked for."""
+    if check.result is None or check.result.mutants is None:
+        return
+    statuses = [mutant.status for mutant in check.result.mutants]
+    caught, survived = (
+        statuses.count(status) for status in (MutantStatus.CAUGHT, MutantStatus.SURVIVED)
+    )
+    which = f"; gradcheck mutate {check.path} tells which would not" if survived else ""
+    yield (
+        f"power: {check.id}: {caught} of {caught + survived} common bugs would have been caught "
+        f"here{which}"
+    )
+
+
 def _summary(report: SuiteReport) -> Text:
     """How many checks came out how, how well that is known, the seed, the time."""
-    checks = len(report.checks)
-    text = Text(f"\n{checks} check{'' if checks == 1 else 's'}: ")
+    text = Text(f"\n{plural(len(report.checks), 'check')}: ")
     styles = {"ok": "green", "wrong": "bold red", "inconclusive": "yellow", "error": "bold red"}
     counted = [(name, count) for name, count in report.counts.items() if count]
     for position, (name, count) in enumerate(counted):
@@ -248,6 +347,6 @@ def _bounds(report: SuiteReport) -> Iterator[float]:
                     yield gradient.bound
 
 
-def _print_lines(console: Console, lines: Iterable[Text]) -> None:
+def _print_lines(console: Console, lines: Iterable[Line]) -> None:
     for line in lines:
         console.print(line, soft_wrap=False)

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradcheck_cli.arrays import Given
-from gradcheck_cli.checking import differences
 from gradcheck_cli.forms import FORMS
 from gradcheck_cli.layer import Layer
 from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.measuring import differences
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from tests.exact import exact_gradients

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.activations import ACTIVATIONS
 from gradcheck_cli.arrays import Drawn
-from gradcheck_cli.checking import check, differences
+from gradcheck_cli.checking import check
 from gradcheck_cli.forms import FORMS
 from gradcheck_cli.layer import DELTAS, DTYPES, REDUCTIONS, Layer
 from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.measuring import differences
 from gradcheck_cli.numeric.entries import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 
 from gradcheck_cli import Verdict, check
 from gradcheck_cli.activations import ACTIVATIONS, NONE
-from gradcheck_cli.checking import points_evaluator
 from gradcheck_cli.forms import FORMS
 from gradcheck_cli.layer import Layer, arrays
+from gradcheck_cli.measuring import points_evaluator
 from gradcheck_cli.result import CheckResult
 from tests.exact import exact_gradients
 from tests.layers import data, extended_layers, layer, measured, problem

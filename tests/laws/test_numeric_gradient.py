@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck_cli import Problem, check
-from gradcheck_cli.checking import differences
 from gradcheck_cli.layer import Layer
+from gradcheck_cli.measuring import differences
 from gradcheck_cli.numeric.schemes import STENCILS
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import GradientResult

@@ -1,0 +1,442 @@
+"""The catalogue of faults: each is found in a wrong gradient, and put into a right one.
+
+The order is that in which they are tried: those that need no more measuring come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+
+from gradcheck_cli.faults import of_gradient, of_inputs, of_upstream
+from gradcheck_cli.faults.fault import Fault, Injected
+from gradcheck_cli.faults.right import Right
+from gradcheck_cli.verdict import Comparison
+
+NO_KNOWN_FAULT, OTHER_REDUCTION, FACTOR = "GC100", "GC104", "GC103"
+TRANSPOSED, NOT_SUMMED, SUMMED, OTHER_SHAPE = "GC105", "GC141", "GC142", "GC143"
+
+
+def _both(*functions: Callable[[Right], Iterable[Injected]]) -> Callable[[Right], list[Injected]]:
+    return lambda right: list(chain.from_iterable(function(right) for function in functions))
+
+
+def _suspected(
+    *functions: Callable[[Right], Iterable[Injected]],
+) -> Callable[[Right, Comparison], list[Injected]]:
+    return lambda right, _: _both(*functions)(right)
+
+
+_ALL: tuple[Fault, ...] = (
+    Fault(
+        "GC102",
+        "nothing but zeros",
+        cause="the gradient is written into a copy or an array that is not the one returned, or "
+        "the input is cut off from the loss",
+        next_step="look at where this gradient is stored, and whether that array is returned",
+        example="np.add.at(dx.flatten(), index, delta)    # flatten makes a copy",
+        remedy="inputs where the gradient is not zero",
+        typical=of_gradient.zeros,
+    ),
+    Fault(
+        FACTOR,
+        "a constant factor",
+        cause="a factor is missing, or there once too often",
+        next_step="look for this factor in the rule",
+        example="X.T @ delta / n    # delta is ∂L/∂Y, and has the 1/n of the mean already",
+        remedy="a batch of n = 2 or more, and inputs where the gradient is not zero",
+        typical=of_gradient.factors,
+        suspected=of_gradient.factors_between,
+    ),
+    Fault(
+        TRANSPOSED,
+        "transposed",
+        cause="the factors of a product stand in the wrong order: (AB)ᵀ = BᵀAᵀ",
+        next_step="swap the factors and their transposes, or transpose the result",
+        example="delta.T @ X    # for X.T @ delta",
+        remedy="sizes that differ, and inputs that are not symmetric",
+        typical=of_gradient.transposed,
+    ),
+    Fault(
+        "GC101",
+        "the gradient of another input",
+        cause="gradients are returned in another order than the inputs have",
+        next_step="compare the order of what is returned with that of the parameters",
+        example="return grad_W, grad_X    # for grad_X, grad_W",
+        remedy="inputs of different shapes",
+        typical=of_gradient.swapped,
+    ),
+    Fault(
+        "GC107",
+        "an index swapped",
+        cause="both factors of an entry have the same index, as in the paper's (35), which prints "
+        "∂L/∂W_ij = (∂L/∂y_i) x_i for (∂L/∂y_j) x_i",
+        next_step="write the rule for one entry [i, j], and look at which index stands where",
+        example="np.repeat((delta * x).T, M, axis=1)    # δ_i x_i for x_i δ_j",
+        remedy="sizes N = M, so that the wrong index exists, and values that differ",
+        typical=of_gradient.index_swapped,
+    ),
+    Fault(
+        "GC109",
+        "a part is zero, or has a factor",
+        cause="a loop or a slice ends early, or a part is written twice or never",
+        next_step="look at the bounds of the loop or the slice that fills this part",
+        example="for i in range(1, N): dW[i] = x[i] * delta    # dW[0] is never written",
+        remedy="inputs where no row or column of the gradient is zero",
+        typical=of_gradient.parts_zeroed,
+        suspected=of_gradient.parts_scaled,
+    ),
+    Fault(
+        "GC110",
+        "rows or columns from elsewhere",
+        cause="an index is off by one, an order is not undone, or a buffer keeps the values of "
+        "the row before",
+        next_step="look at the index with which these rows are read or written",
+        example="dW[i] = x[i - 1] * delta    # for x[i]",
+        remedy="inputs whose rows differ",
+        typical=of_gradient.moved,
+        suspected=of_gradient.taken_elsewhere,
+    ),
+    Fault(
+        "GC116",
+        "a term added",
+        cause="a regulariser is in the gradient and not in the loss, or the other way around",
+        next_step="compare the regulariser of the loss with that of the gradient",
+        example="dW = X.T @ delta + reg * W    # where the loss has no reg",
+        remedy="an input that is not zero",
+        typical=of_inputs.penalized,
+        suspected=of_inputs.term_added,
+    ),
+    Fault(
+        "GC112",
+        "cut off",
+        cause="the gradient is clipped before it is returned",
+        next_step="clip where the gradient is used, not where it is computed",
+        example="np.clip(dW, -5, 5, out=dW)",
+        remedy="inputs where the entries of the gradient differ in size",
+        typical=of_gradient.clipped,
+        suspected=of_gradient.clipped_at,
+    ),
+    Fault(
+        "GC113",
+        "rounded",
+        cause="the gradient went through a text, a file or a round()",
+        next_step="look for what rounds it",
+        example="np.round(X.T @ delta, 3)",
+        remedy="inputs whose gradient has more digits, or a smaller tolerance",
+        typical=of_gradient.rounded,
+        suspected=of_gradient.rounded_to,
+    ),
+    Fault(
+        "GC108",
+        "a product entry by entry",
+        cause="* stands where @ belongs, and the shapes happen to allow it",
+        next_step="write the product of matrices, X.T @ delta",
+        example="X * delta    # for X.T @ delta, with n = N = M",
+        remedy="sizes n, N and M that differ make it an error of shapes",
+        typical=of_inputs.elementwise,
+    ),
+    Fault(
+        "GC131",
+        "an activation's derivative, or a mask, is missing",
+        cause="the upstream gradient is not multiplied by f′(z) on its way",
+        next_step="multiply the upstream gradient by f′(z) before it is used",
+        example="X.T @ delta    # for X.T @ (delta * (Z > 0))",
+        remedy="inputs where f′(z) is not 1 everywhere",
+        typical=_both(
+            of_upstream.mistaken("f′ missing", "it is the gradient without f′(z)"),
+            of_upstream.passed_through,
+        ),
+        suspected=_suspected(
+            of_upstream.mistaken("f′ missing", "it is the gradient without f′(z)"),
+            of_upstream.passed_through,
+            of_upstream.slope_undone,
+        ),
+    ),
+    Fault(
+        "GC135",
+        "an activation in the place of its derivative",
+        cause="f is called where f′ is meant",
+        next_step="look at which function the upstream gradient is multiplied by",
+        example="delta * np.tanh(z)    # for 1 - np.tanh(z)**2",
+        remedy="inputs where f(z) and f′(z) differ",
+        typical=_both(
+            of_upstream.mistaken("f for f′", "it is the gradient with f(z) for f′(z)"),
+            of_inputs.function_for_slope,
+        ),
+    ),
+    Fault(
+        "GC121",
+        "the upstream gradient is left out",
+        cause="the rule is that of L = Σy: it ignores what it is handed",
+        next_step="multiply by the upstream gradient (the chain rule)",
+        example="X.T @ np.ones_like(delta)    # for X.T @ delta",
+        remedy="an upstream gradient that is not 1 everywhere, such as that of a squared error",
+        typical=of_upstream.left_out,
+    ),
+    Fault(
+        "GC122",
+        "the upstream gradient twice, or its sign or size only",
+        cause="it is multiplied in twice, as where a loss already did it",
+        next_step="look for every place that multiplies by the upstream gradient",
+        example="X.T @ delta**2    # for X.T @ delta",
+        remedy="an upstream gradient that is not 0 or 1 everywhere",
+        typical=of_upstream.powers,
+        suspected=of_upstream.distorted,
+    ),
+    Fault(
+        "GC123",
+        "samples left out",
+        cause="a loop over the samples returns after the first, or ends before the last",
+        next_step="look at the loop over the samples",
+        example="np.outer(X[0], delta[0])    # for X.T @ delta",
+        remedy="a batch of n = 2 or more",
+        typical=of_upstream.some_samples,
+        suspected=of_upstream.samples_counted,
+    ),
+    Fault(
+        "GC124",
+        "samples in another order",
+        cause="inputs and upstream gradients are paired wrongly, as after a shuffle of one of them",
+        next_step="look at what orders the samples, and undo it in the backward",
+        example="X[::-1].T @ delta    # for X.T @ delta",
+        remedy="a batch of n = 2 or more samples that differ",
+        typical=of_upstream.samples_moved,
+        suspected=of_upstream.samples_in_any_order,
+    ),
+    Fault(
+        "GC125",
+        "the upstream gradient averaged over samples",
+        cause="a mean over the samples is taken before the product with the inputs, or subtracted",
+        next_step="multiply sample by sample, and sum or average after",
+        example="X.T @ np.broadcast_to(delta.mean(0), delta.shape)",
+        remedy="a batch of n = 2 or more samples that differ",
+        typical=of_upstream.averaged,
+    ),
+    Fault(
+        "GC129",
+        "the diagonal of the Jacobian alone",
+        cause="every output depends on many inputs, as in a softmax, and the rule is that of a "
+        "function of each entry",
+        next_step="add the terms off the diagonal: δ y − y Σ δ y for a softmax",
+        example="delta * y * (1 - y)    # for a softmax",
+        remedy="inputs where the terms off the diagonal are not zero",
+        typical=of_inputs.diagonal,
+    ),
+    Fault(
+        "GC126",
+        "an output is cut off",
+        cause="a slice of the outputs ends early, or one of several outputs is forgotten",
+        next_step="look at the slice of the upstream gradient, or at each output's share",
+        example="delta[:, :-1] @ W[:, :-1].T    # for delta @ W.T",
+        remedy="an upstream gradient without zeros",
+        typical=of_upstream.some_outputs,
+        suspected=of_upstream.outputs_counted,
+    ),
+    Fault(
+        "GC127",
+        "the upstream gradient transposed",
+        cause="samples and outputs change places, and n = M allows it",
+        next_step="write down the shapes of both factors",
+        example="X.T @ delta.T    # for X.T @ delta, with n = M",
+        remedy="sizes n and M that differ make it an error of shapes",
+        typical=of_upstream.turned,
+    ),
+    Fault(
+        "GC132",
+        "an activation's derivative at the output",
+        cause="f′ is a formula in z, and is given y = f(z)",
+        next_step="give f′ the input of the activation, or use its formula in y",
+        example="delta * sigmoid_prime(y)    # for sigmoid_prime(z)",
+        remedy="inputs where f′(z) and f′(y) differ",
+        typical=_both(
+            of_upstream.mistaken("f′ at the output", "it is the gradient with f′(y) for f′(z)"),
+            of_inputs.at_output,
+        ),
+    ),
+    Fault(
+        "GC133",
+        "an activation's derivative twice",
+        cause="the upstream gradient is multiplied by f′(z) in two places",
+        next_step="look for both places, often the layer and the loss",
+        example="X.T @ (delta * y * (1 - y))    # where delta is ∂L/∂z already",
+        remedy="inputs where f′(z) is neither 0 nor 1",
+        typical=of_upstream.mistaken("f′ twice", "it is the gradient with f′(z)² for f′(z)"),
+        suspected=_suspected(
+            of_upstream.mistaken("f′ twice", "it is the gradient with f′(z)² for f′(z)"),
+            of_upstream.slope_doubled,
+        ),
+    ),
+    Fault(
+        "GC134",
+        "an activation's derivative on the wrong side",
+        cause="a comparison or a sign inside f′ is reversed",
+        next_step="compute f′ by hand for one positive and one negative z",
+        example="delta * (Z < 0)    # for Z > 0",
+        remedy="inputs where f′(z) and f′(−z) differ",
+        typical=_both(
+            of_upstream.mistaken("f′ at −z", "it is the gradient with f′(−z) for f′(z)"),
+            of_inputs.mirrored,
+        ),
+    ),
+    Fault(
+        "GC106",
+        "an input transposed, the sum over the wrong axis",
+        cause="a transpose is missing or once too often, and a square matrix allows it",
+        next_step="write down the shapes of both factors; sizes that differ would show it",
+        example="delta @ W    # for delta @ W.T, with N = M",
+        remedy="inputs that are not symmetric; sizes that differ make it an error of shapes",
+        typical=of_inputs.transposed,
+    ),
+    Fault(
+        "GC117",
+        "an input from an earlier call",
+        cause="the backward works with what it kept from a call before, and this check called it "
+        "before at inputs near these",
+        next_step="keep the inputs of the last forward, or pass them",
+        example="if self.cache is None: self.cache = x    # is never set again",
+        remedy="a smaller tolerance, and inputs that are not zero",
+        typical=of_inputs.stale,
+    ),
+    Fault(
+        "GC118",
+        "an input after an update",
+        cause="the weights are updated before the gradient is computed with them",
+        next_step="compute all gradients first, then update",
+        example="W -= lr * dW; dx = delta @ W.T",
+        remedy="a gradient of the other input that is not zero",
+        typical=of_inputs.updated,
+        suspected=of_inputs.updated_before,
+    ),
+    Fault(
+        "GC128",
+        "the gradient for another upstream gradient",
+        cause="the rule is right, but what it multiplies by is not ∂L/∂y: often the derivative of "
+        "the loss, or of the last function",
+        next_step="look at what computes the upstream gradient, not at the product",
+        example="X.T @ (logits - onehot)    # for softmax(logits) - onehot",
+        suspected=of_upstream.another,
+    ),
+    Fault(
+        "GC119",
+        "the gradient for another input",
+        cause="the rule is right, but works with an input from elsewhere: an earlier batch, "
+        "changed in place, normalised or not",
+        next_step="look at what the backward takes this input from",
+        example="delta @ X_old.T    # for X.T",
+        suspected=of_inputs.another,
+    ),
+    Fault(
+        "GC111",
+        "one or a few entries",
+        cause="an index or a special case of these entries is wrong",
+        next_step="compute these entries by hand",
+        example="dW[1, 2] *= 1.01",
+        remedy="a smaller tolerance",
+        typical=of_gradient.one_off,
+        described=of_gradient.few_wrong,
+    ),
+    Fault(
+        "GC114",
+        "float32 inside",
+        cause="an array of the backward is float32, as constants, files and frameworks make them",
+        next_step="look for float32 in the backward; who accepts it sets tolerance.rtol: 1e-6",
+        example="delta.astype(np.float32)",
+        remedy="float64, and a smaller tolerance",
+        typical=of_gradient.single_precision,
+        described=of_gradient.in_single_precision,
+    ),
+    Fault(
+        "GC115",
+        "noise",
+        cause="something draws at random, or is computed roughly, in the backward alone",
+        next_step="look for random numbers and for iterations that end early",
+        example="dW * (1 + 0.01 * rng.standard_normal(dW.shape))",
+        remedy="a smaller tolerance",
+        typical=of_gradient.noisy,
+        described=of_gradient.noise_seen,
+    ),
+    # What is told of a whole check, of a gradient whose shape is wrong, and of a backward that
+    # misbehaves; nothing of it is put into a gradient to see whether it would be caught: it is.
+    Fault(
+        OTHER_REDUCTION,
+        "the gradients of another reduction",
+        cause="the loss is a mean and the gradients are those of the sum, or the other way around",
+        next_step="divide by n in both, in none, or say which reduction the loss has",
+        example="reduction: sum    # and a 1/n in every rule",
+    ),
+    Fault(
+        NOT_SUMMED,
+        "not summed",
+        cause="an input that is broadcast, such as a bias, has the sum of the gradients of all its "
+        "copies",
+        next_step="sum over the axes along which the input is broadcast",
+        example="db = delta    # for delta.sum(0)",
+    ),
+    Fault(
+        SUMMED,
+        "summed over the wrong axes",
+        cause="the sum runs over an axis too many, or over the other one",
+        next_step="name the axis: the gradient has the shape of its input",
+        example="db = delta.sum()    # for delta.sum(0)",
+    ),
+    Fault(
+        OTHER_SHAPE,
+        "the right values in another shape",
+        cause="an axis of length 1 was lost or added",
+        next_step="reshape the gradient to the shape of its input",
+        example="(W.T @ delta).ravel()    # for an x of N×1",
+    ),
+    Fault(
+        "GC144",
+        "another shape",
+        cause="the gradient does not have the shape of its input",
+        next_step="write down the shapes of the factors; the gradient has that of its input",
+        example="X @ delta.T",
+    ),
+    Fault(
+        "GC151",
+        "not returned",
+        cause="the backward returns nothing for this input",
+        next_step="return a gradient for every input, or make it a constant",
+        example="return dx    # for dx, dW",
+    ),
+    Fault(
+        "GC152",
+        "not finite",
+        cause="a division by zero, a log or an overflow, often at one entry",
+        next_step="compute this entry by hand",
+        example="delta / y    # where a y is 0",
+    ),
+    Fault(
+        "GC153",
+        "not real numbers",
+        cause="the gradient is made in an array of another type, often one like an integer input",
+        next_step="make it with dtype=float",
+        example="dW = np.zeros_like(labels)",
+    ),
+    Fault(
+        "GC154",
+        "arguments are changed in place",
+        cause="an operation in place, such as *=, on an argument that others use after it",
+        next_step="work on a copy",
+        example="delta *= y > 0",
+    ),
+    Fault(
+        "GC155",
+        "another answer when called again",
+        cause="the backward adds to what an earlier call left, or draws at random",
+        next_step="start from zeros in every call; pass what is drawn",
+        example="self.dW += X.T @ delta",
+    ),
+    Fault(
+        NO_KNOWN_FAULT,
+        "no known fault fits",
+        cause="the faults of this catalogue, alone or with a factor, do not give this gradient; "
+        "there may be two at once, or one of the rule's own",
+        next_step="compute the worst entry by hand; where the errors are may tell which term",
+        example="",
+    ),
+)
+
+FAULTS: dict[str, Fault] = {fault.code: fault for fault in _ALL}

@@ -1,0 +1,310 @@
+"""Which fault turns the numeric gradient into the analytic one, to within the uncertainty?
+
+A fault is named only on evidence: it must give every entry, and be no coincidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.errors import GradcheckError, listed, shown_shape
+from gradcheck_cli.faults.catalogue import (
+    FACTOR,
+    FAULTS,
+    NO_KNOWN_FAULT,
+    NOT_SUMMED,
+    OTHER_REDUCTION,
+    OTHER_SHAPE,
+    SUMMED,
+    TRANSPOSED,
+)
+from gradcheck_cli.faults.factors import Factor, factor, fitted
+from gradcheck_cli.faults.fault import Fault, Injected
+from gradcheck_cli.faults.of_upstream import summed_wrongly
+from gradcheck_cli.faults.right import Right, Values
+from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.result import Diagnosis
+from gradcheck_cli.verdict import Comparison, compared, largest
+
+Float = NDArray[np.float64]
+
+# Digits by which an explanation must be better than none: one chance in a million. Every entry
+# counts those between its error and what is left of it; parameters and choices are taken off.
+EVIDENCE = 6.0
+NO_FACTOR = 1e-6  # how far from 1 a factor must be to be one
+# Evaluations of the forward that a diagnosis may cost: so many times those of the check, and more.
+EFFORT, FREE_EVALUATIONS = 3, 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A fault that explains a wrong gradient, in words; by: the factor besides, or the fault."""
+
+    fault: Fault
+    told: str
+    cause: str
+    next_step: str
+    fits: float
+    entries: int
+    rank: tuple[int, ...]
+    by: Factor | None = None
+
+
+def explained(right: Right, found: Comparison, evaluations: int) -> Explanation | None:
+    """The simplest fault that explains a wrong gradient, or None.
+
+    evaluations: of the forward that the check took.
+    """
+    best: Explanation | None = None
+    for order, fault in enumerate(FAULTS.values()):
+        if right.evaluations > EFFORT * evaluations + FREE_EVALUATIONS:
+            break
+        # Code of the user that ran in the check may still fail where the diagnosis looks.
+        with suppress(GradcheckError):
+            for injected in fault.suspects(right, found):
+                for explanation in _tried(fault, injected, right, found, order):
+                    if best is None or explanation.rank < best.rank:
+                        best = explanation
+        if best is not None and best.rank[:3] == (0, 1, 0):
+            break
+    return best
+
+
+def _tried(
+    fault: Fault, injected: Injected, right: Right, found: Comparison, order: int
+) -> Iterator[Explanation]:
+    """The fault alone, and together with a factor, with a transpose and with both."""
+    versions = [(fault, injected, 1)]
+    turned = None if fault.code == TRANSPOSED else _turned(injected, right)
+    if turned is not None:
+        versions.append((fault, turned, 2))
+    for fault, version, count in versions:
+        fits = _fits(version, right, found)
+        if fits is not None:
+            yield _explanation(fault, version, fits, count, order)
+        elif fault.code != FACTOR:
+            scaled = _scaled(version, right, found)
+            fits = _fits(scaled, right, found) if scaled is not None else None
+            if scaled is not None and fits is not None:
+                yield _explanation(fault, scaled, fits, count + 1, order)
+
+
+def _explanation(
+    fault: Fault, injected: Injected, fits: float, count: int, order: int
+) -> Explanation:
+    return Explanation(
+        fault,
+        injected.told,
+        injected.cause or fault.cause,
+        injected.next_step or fault.next_step,
+        fits,
+        len(injected.values.at),
+        (int(injected.fitted > 1), count, injected.fitted, order),
+        injected.by,
+    )
+
+
+def _turned(injected: Injected, right: Right) -> Injected | None:
+    """The transpose of a square gradient with a fault in it."""
+    shape, values = right.shape, injected.values
+    if not (right.whole and len(shape) == 2 and shape[0] == shape[1] > 1):
+        return None
+    if len(values.at) != right.value.size:
+        return None
+    value, uncertainty = (
+        array.reshape(shape).T.ravel() for array in (values.value, values.uncertainty)
+    )
+    return replace(
+        injected,
+        values=Values(value, uncertainty, values.at),
+        told=f"{injected.told}, transposed",
+        choices=2 * injected.choices,
+    )
+
+
+def _scaled(injected: Injected, right: Right, found: Comparison) -> Injected | None:
+    """The gradient with a fault in it, times the factor that makes it the analytic one."""
+    at = injected.values.at
+    value, uncertainty = injected.values.value, injected.values.uncertainty
+    allowed = found.allowed.ravel()[at] + np.where(np.isfinite(uncertainty), uncertainty, np.inf)
+    c, precision = fitted(found.analytic.ravel()[at], value, allowed)
+    if c == 0.0 or not np.isfinite(c) or abs(c - 1) < NO_FACTOR:
+        return None
+    by = factor(c, precision, right.numbers)
+    return replace(
+        injected,
+        values=Values(by.value * value, abs(by.value) * uncertainty, at),
+        told=f"{injected.told}, times {by.shown}",
+        fitted=injected.fitted + by.fitted,
+        choices=injected.choices * by.choices,
+    )
+
+
+def _fits(injected: Injected, right: Right, found: Comparison) -> float | None:
+    """How well a fault gives the analytic gradient: the largest error over the largest entry.
+
+    None where an entry is off by more than is allowed, or where there is too little evidence.
+    """
+    values = injected.values
+    analytic, numeric = found.analytic.ravel()[values.at], right.value.ravel()[values.at]
+    known = found.smooth.ravel()[values.at] & np.isfinite(numeric)
+    with np.errstate(all="ignore"):
+        error = np.abs(analytic - values.value)
+        size = np.maximum(np.abs(analytic), np.abs(values.value))
+        allowed = values.uncertainty + found.rtol * size + found.atol
+        if not np.all((error <= allowed) | ~known):
+            return None
+        gap = np.abs(analytic - numeric)
+        better = np.log10(gap / np.maximum(np.maximum(error, allowed), np.finfo(float).tiny))
+        wrong = found.wrong.ravel()[values.at] & known
+        digits = np.sort(np.where(wrong & (better > 0), better, 0.0))
+    evidence = float(np.sum(digits[: len(digits) - injected.fitted]))
+    if injected.fitted >= len(digits) or evidence - np.log10(injected.choices) < EVIDENCE:
+        return None
+    peak = largest(np.abs(analytic[known]))
+    return largest(error[known]) / peak if peak > 0 else 0.0
+
+
+def diagnosed(right: Right, found: Comparison, evaluations: int) -> tuple[Diagnosis, Factor | None]:
+    """What is told of a wrong gradient, and its factor, if that is all that is wrong with it."""
+    explanation = explained(right, found, evaluations)
+    if explanation is not None:
+        return _record(explanation), explanation.by
+    for fault in FAULTS.values():
+        told = fault.described(right, found) if fault.described is not None else ""
+        if told:
+            return told_of(fault.code, told), None
+    return told_of(NO_KNOWN_FAULT), None
+
+
+def told_of(code: str, observation: str = "", evidence: str = "") -> Diagnosis:
+    """What the catalogue says of a fault."""
+    fault = FAULTS[code]
+    return Diagnosis(code, fault.title, observation, evidence, fault.cause, fault.next_step)
+
+
+def _record(by: Explanation) -> Diagnosis:
+    fits = "exactly" if by.fits == 0 else f"to {by.fits:.0e} of the largest"
+    return Diagnosis(
+        code=by.fault.code,
+        title=by.fault.title,
+        observation=by.told,
+        evidence=f"so explained, {by.entries} of {by.entries} entries agree {fits}",
+        cause=by.cause,
+        next_step=by.next_step,
+        fits=by.fits,
+    )
+
+
+def shape_diagnosed(right: Right, claimed: Any, rtol: float, atol: float) -> Diagnosis:
+    """What became of a gradient that has another shape than its input."""
+    array = np.asarray(claimed, dtype=np.float64)
+    for code, told, candidate, value in _reshaped(right, array):
+        numeric = right.gradient if value is None else value
+        found = compared(candidate, numeric, rtol, atol)
+        if found.over_largest(found.error) == 0.0 and not found.analytic.any():
+            continue
+        if not found.wrong.any():
+            fits = found.over_largest(found.error)
+            return _of_shape(code, told, found.analytic.size, fits)
+        c, precision = fitted(found.analytic, numeric.value, found.allowed)
+        by = factor(c, precision, right.numbers)
+        if by.names and found.analytic.size > 1:
+            scaled = replace(
+                numeric,
+                value=by.value * numeric.value,
+                uncertainty=abs(by.value) * numeric.uncertainty,
+                kink=np.zeros_like(numeric.kink),
+            )
+            again = compared(candidate, scaled, rtol, atol)
+            if not again.wrong.any():
+                fits = again.over_largest(again.error)
+                told = f"{told}, but for a factor: {by.shown}"
+                return _of_shape(code, told, again.analytic.size, fits)
+    return told_of(
+        "GC144", f"it is {shown_shape(array.shape)}, and its values are not the gradient's"
+    )
+
+
+def _of_shape(code: str, told: str, entries: int, fits: float) -> Diagnosis:
+    evidence = f"so explained, {entries} of {entries} entries agree to {fits:.0e} of the largest"
+    return msgspec.structs.replace(told_of(code, told, evidence), fits=fits)
+
+
+def _reshaped(
+    right: Right, array: Float
+) -> Iterator[tuple[str, str, Float, NumericGradient | None]]:
+    """What an array of another shape may be: a code, words, and what to compare with what.
+
+    The last is the numeric side, where it is not the gradient itself.
+    """
+    shape = right.shape if right.whole else right.gradient.shape
+    if array.ndim > 1 and array.T.shape == shape:
+        yield TRANSPOSED, "it is the transpose of the numeric gradient", array.T, None
+    if array.size == int(np.prod(shape)):
+        yield OTHER_SHAPE, "its values are right, but not its shape", array.reshape(shape), None
+    for axes in _subsets(array.ndim):
+        total = array.sum(axes)
+        if total.size == int(np.prod(shape)):
+            told = f"its sum over {_axes(axes)} is the numeric gradient"
+            yield NOT_SUMMED, told, total.reshape(shape), None
+    if not right.whole:
+        return
+    for axes in _subsets(len(shape)):
+        total = right.value.sum(axes)
+        if total.shape == array.shape or right.value.sum(axes, keepdims=True).shape == array.shape:
+            told = f"it is the sum of the numeric gradient over {_axes(axes)}"
+            uncertainty = right.uncertainty.sum(axes)
+            yield SUMMED, told, array.reshape(total.shape), _numeric(right, total, uncertainty)
+    for told, total in summed_wrongly(array, right):
+        yield SUMMED, f"it is {told}", array, _numeric(right, total, np.zeros(total.shape))
+
+
+def _subsets(count: int) -> Iterable[tuple[int, ...]]:
+    return [axes for size in range(1, count + 1) for axes in combinations(range(count), size)]
+
+
+def _axes(axes: Sequence[int]) -> str:
+    return f"ax{'i' if len(axes) == 1 else 'e'}s {listed([str(axis) for axis in axes])}"
+
+
+def _numeric(right: Right, value: Float, uncertainty: Float) -> NumericGradient:
+    """Something that follows from the numeric gradient, in its place."""
+    nothing = np.zeros(np.shape(value), dtype=bool)
+    return replace(
+        right.gradient,
+        value=np.asarray(value),
+        uncertainty=np.asarray(uncertainty),
+        kink=nothing,
+        low=np.asarray(value),
+        high=np.asarray(value),
+    )
+
+
+def same_reduction(factors: Sequence[Factor | None], right: Right) -> str:
+    """Which reduction wrong gradients are of, if all of them have the factor n, or all 1/n."""
+    names = {name for by in factors if by is not None for name in by.names}
+    n = right.samples
+    if not n or len(factors) < 2 or None in factors:
+        return ""
+    for name, told in (
+        (n, "the sum over the samples, and the loss is their mean"),
+        (f"1/{n}", "the mean over the samples, and the loss is their sum"),
+    ):
+        if all(by is not None and name in by.names for by in factors) and name in names:
+            return f"every gradient is {name} times the numeric one: they are those of {told}"
+    return ""
+
+
+def of_reduction(one: Diagnosis | None, told: str) -> Diagnosis:
+    """What is told of each gradient where all of them are those of another reduction."""
+    found = told_of(OTHER_REDUCTION, told, one.evidence if one else "")
+    return msgspec.structs.replace(found, fits=one.fits if one else None)

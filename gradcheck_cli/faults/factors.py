@@ -1,0 +1,119 @@
+"""What a factor is called: −1, 2, ½, n, 1/n, a power or a product of sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+# A factor has a name only if it is known to so many digits: the names of small sizes lie dense.
+NEEDED = 1e-4
+# Powers of a number, and how far-fetched they are.
+POWERS = ((1, 1.0), (1, -1.0), (2, 2.0), (2, -2.0), (3, 0.5), (3, -0.5))
+SIMPLE = {"−1": -1.0, "2": 2.0, "1/2": 0.5}
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A factor, relatively known to `precision`, and its simplest names; () where it has none."""
+
+    value: float
+    names: tuple[str, ...]
+    precision: float = 0.0
+
+    @property
+    def fitted(self) -> int:
+        """How many parameters it is: none, if it is one of those that people write."""
+        return int(not self.names and not self.round)
+
+    @property
+    def choices(self) -> float:
+        """Of about how many factors with a name, or with two digits, it is one."""
+        return 1.0 if self.fitted else 200.0
+
+    @property
+    def round(self) -> bool:
+        """Whether it has two digits at most, as numbers that people write have."""
+        gap = abs(float(f"{self.value:.1e}") - self.value)
+        return self.precision < NEEDED and gap <= max(self.precision, 1e-12) * abs(self.value)
+
+    @property
+    def shown(self) -> str:
+        """`0.125 = 1/n`."""
+        digits = (f"{self.value:.{count}g}" for count in range(1, 13))
+        off = max(2 * self.precision, 1e-12) * abs(self.value)
+        number = next((text for text in digits if abs(float(text) - self.value) <= off), "")
+        number = (number or f"{self.value:.12g}").replace("-", "−")
+        return " = ".join(dict.fromkeys((number, *self.names)))
+
+
+def fitted(analytic: Float, explained: Float, allowed: Float) -> tuple[float, float]:
+    """The c with analytic = c · explained, by least squares in units of `allowed`; its precision.
+
+    Without an entry that tells, c is 0 and its precision infinite.
+    """
+    with np.errstate(all="ignore"):
+        weight = 1.0 / allowed
+        left, right = analytic * weight, explained * weight
+        usable = np.isfinite(left) & np.isfinite(right) & (explained != 0)
+    if not usable.any():
+        return 0.0, np.inf
+    left, right = left[usable], right[usable]
+    peak = np.max(np.abs(right))
+    if peak == 0.0:
+        return 0.0, np.inf
+    share = right / peak
+    c = float(share @ (left / peak) / (share @ share))
+    return c, float(1.0 / peak) / max(abs(c), np.finfo(float).tiny)
+
+
+def factor(value: float, precision: float, numbers: Mapping[str, float]) -> Factor:
+    """The factor with its names; `precision` is relative."""
+    if precision > NEEDED:
+        return Factor(value, (), precision)
+    close = max(precision, 1e-12)
+    found = sorted(
+        {
+            (complexity, name)
+            for complexity, name, number in _names(numbers)
+            if abs(number - value) <= close * abs(value)
+        }
+    )
+    simplest = [name for complexity, name in found if complexity == found[0][0]]
+    exact = SIMPLE.get(simplest[0], value) if simplest else value
+    for _, name, number in _names(numbers):
+        if simplest and name == simplest[0]:
+            exact = number
+    return Factor(exact, tuple(simplest[:3]), precision)
+
+
+def _names(numbers: Mapping[str, float]) -> Iterator[tuple[int, str, float]]:
+    """Names of factors, each with how far-fetched it is and its value."""
+    known = {name: value for name, value in numbers.items() if value not in (0.0, 1.0)}
+    for name, value in SIMPLE.items():
+        yield 1, name, value
+    for exponent in (2.0, 3.0, -2.0, -3.0):
+        yield 2, _power("2", exponent), 2.0**exponent
+    for name, value in known.items():
+        for complexity, exponent in POWERS:
+            if value > 0 or exponent == int(exponent):
+                power, shown = value**exponent, _power(name, exponent)
+                yield complexity, shown, power
+                yield complexity + 1, f"−{shown}", -power
+        yield 2, f"2/{name}", 2 / value
+    for (name, value), (other, second) in combinations(known.items(), 2):
+        yield 3, f"{name}·{other}", value * second
+        yield 3, f"1/({name}·{other})", 1 / (value * second)
+        yield 3, f"{name}/{other}", value / second
+        yield 3, f"{other}/{name}", second / value
+
+
+def _power(name: str, exponent: float) -> str:
+    """`n²`, `1/n`, `√n`."""
+    shown = {1: name, 2: f"{name}²", 3: f"{name}³", 0.5: f"√{name}"}[abs(exponent)]
+    return shown if exponent > 0 else f"1/{shown}"

@@ -1,0 +1,320 @@
+"""Faults of the upstream gradient δ a rule works with: left out, squared, some samples only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.errors import listed
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.right import Right, Values, spread
+from gradcheck_cli.faults.solving import solved
+from gradcheck_cli.problem import Stage, no_stages
+from gradcheck_cli.verdict import Comparison
+
+Float = NDArray[np.float64]
+Change = Callable[[Float], Float]
+
+# f′ by y = f(z), how it is written, and where y is, for activations that people write so.
+SLOPES: dict[str, tuple[Change, str, Callable[[Float], Any]]] = {
+    "sigmoid": (lambda y: y * (1 - y), "y (1 − y)", lambda y: (y > 0) & (y < 1)),
+    "tanh": (lambda y: 1 - y * y, "1 − y²", lambda y: np.abs(y) < 1),
+}
+MOST_PAIRS = 12  # samples of which all pairs are tried in each other's place
+MOST_PARTS = 64  # samples or outputs whose shares are solved for
+WHOLE = 1e-4  # how far a solved share may be from 0 or 1
+MOST_UNKNOWNS = 256  # entries of an upstream gradient that is solved for
+
+
+def _upstream(right: Right) -> tuple[Stage, Float] | None:
+    """The stage whose upstream gradient the rules work with; None where there is only a number."""
+    for stage in right.stages[:1]:
+        if stage.cotangent.size > 1 or right.problem.stages is not no_stages:
+            return stage, np.asarray(stage.cotangent, dtype=np.float64)
+    return None
+
+
+def _with(right: Right, change: Change, told: str, choices: float = 1.0) -> Iterator[Injected]:
+    """The gradient with a changed upstream gradient, in whose words `δ` is its symbol."""
+    upstream = _upstream(right)
+    if upstream is not None:
+        yield _changed(right, upstream[0], change, told, choices)
+
+
+def _changed(
+    right: Right, stage: Stage, change: Change, told: str, choices: float = 1.0
+) -> Injected:
+    delta, symbol = np.asarray(stage.cotangent, dtype=np.float64), stage.symbol
+    values = right.contracted(stage, change(delta))
+    same = f"{symbol} is the same with it" if np.array_equal(change(delta), delta) else ""
+    return Injected(
+        values,
+        told if told.startswith("it is") else f"it is the gradient for {told.replace('δ', symbol)}",
+        same=same,
+        choices=choices,
+    )
+
+
+def left_out(right: Right) -> Iterator[Injected]:
+    """Ones in its place."""
+    yield from _with(right, np.ones_like, "ones in the place of δ")
+
+
+def powers(right: Right) -> Iterator[Injected]:
+    """Its square."""
+    yield from _with(right, np.square, "δ² in the place of δ")
+
+
+def distorted(right: Right, found: Comparison) -> Iterator[Injected]:
+    """Its square, its sign, its size."""
+    yield from powers(right)
+    yield from _with(right, np.sign, "the sign of δ in its place")
+    yield from _with(right, np.abs, "|δ| in the place of δ")
+
+
+def turned(right: Right) -> Iterator[Injected]:
+    """Its transpose, where it is square."""
+    for stage in right.stages[:1]:
+        shape = stage.cotangent.shape
+        if len(shape) == 2 and shape[0] == shape[1] > 1:
+            yield from _with(right, np.transpose, "δᵀ in the place of δ")
+
+
+def averaged(right: Right) -> Iterator[Injected]:
+    """Its mean over the samples for each of them; and that mean subtracted."""
+    for stage in right.stages[:1]:
+        axis = stage.sample_axis
+        if axis is None or stage.cotangent.shape[axis] < 2:
+            return
+
+        def mean(delta: Float, axis: int = axis) -> Float:
+            return np.broadcast_to(delta.mean(axis, keepdims=True), delta.shape)
+
+        def centred(delta: Float) -> Float:
+            return np.asarray(delta - mean(delta))
+
+        yield from _with(right, mean, "the mean of δ over the samples in the place of δ")
+        yield from _with(right, centred, "δ without its mean over the samples")
+
+
+def some_samples(right: Right) -> Iterator[Injected]:
+    """The first sample only, and all but the last."""
+    for stage, axis, size in _samples(right):
+        first = np.zeros(size)
+        first[0] = 1.0
+        yield _shared(right, stage, axis, first)
+        if size > 2:
+            yield _shared(right, stage, axis, np.ones(size) - first[::-1])
+
+
+def samples_counted(right: Right, found: Comparison) -> Iterator[Injected]:
+    """The samples that a wrong gradient counts, where its entries tell; else the usual ones."""
+    for stage, axis, _ in _samples(right):
+        shares = _solved(right, found, stage, axis)
+        if shares is None:
+            yield from some_samples(right)
+        elif not np.all(shares == 1.0):
+            yield _shared(right, stage, axis, shares)
+
+
+def some_outputs(right: Right) -> Iterator[Injected]:
+    """All outputs but the last."""
+    for stage, axis in list(_outputs(right))[-1:]:
+        shares = np.ones(stage.cotangent.shape[axis])
+        shares[-1] = 0.0
+        yield _shared(right, stage, axis, shares)
+
+
+def outputs_counted(right: Right, found: Comparison) -> Iterator[Injected]:
+    """The outputs that a wrong gradient counts, where its entries tell; else all but the last."""
+    for stage, axis in _outputs(right):
+        shares = _solved(right, found, stage, axis)
+        if shares is None:
+            yield from some_outputs(right)
+        elif not np.all(shares == 1.0):
+            yield _shared(right, stage, axis, shares)
+
+
+def _samples(right: Right) -> Iterator[tuple[Stage, int, int]]:
+    for stage in right.stages[:1]:
+        axis = stage.sample_axis
+        if axis is not None and stage.cotangent.shape[axis] > 1:
+            yield stage, axis, stage.cotangent.shape[axis]
+
+
+def _outputs(right: Right) -> Iterator[tuple[Stage, int]]:
+    for stage in right.stages[:1]:
+        shape = stage.cotangent.shape
+        for axis in range(len(shape)):
+            if axis != stage.sample_axis and shape[axis] > 1:
+                yield stage, axis
+
+
+def _shared(right: Right, stage: Stage, axis: int, shares: Float) -> Injected:
+    """The gradient for δ times a share of 0 or 1 along an axis."""
+    shape = [1] * stage.cotangent.ndim
+    shape[axis] = len(shares)
+    kept, lost = np.flatnonzero(shares), np.flatnonzero(shares == 0)
+    part = "sample" if axis == stage.sample_axis else "output"
+    along = f" along axis {axis}" if len(shape) > 1 and part == "output" else ""
+    if len(kept) <= len(lost):
+        told = f"{part}{'s' * (len(kept) != 1)} {listed([str(k) for k in kept])}{along} of δ only"
+    else:
+        told = f"δ without {part}{'s' * (len(lost) != 1)} {listed([str(k) for k in lost])}{along}"
+    choices = 2.0 ** min(len(shares), 300)
+    return _changed(right, stage, lambda delta: delta * shares.reshape(shape), told, choices)
+
+
+def _solved(right: Right, found: Comparison, stage: Stage, axis: int) -> Float | None:
+    """The share of 0 or 1 with which each part of δ along an axis counts; None if none fits."""
+    size = stage.cotangent.shape[axis]
+    jacobian = right.jacobian(stage)
+    if not size <= min(MOST_PARTS, len(jacobian.at) - 1):
+        return None
+    parts = []
+    for index in range(size):
+        mask = np.zeros(stage.cotangent.shape)
+        np.moveaxis(mask, axis, 0)[index] = 1.0
+        parts.append((stage.cotangent * mask).ravel() @ jacobian.value)
+    weights = solved(np.stack(parts), found, jacobian.at, found.analytic)
+    if weights is None or not np.any(weights):
+        return None
+    # A factor besides is found for itself.
+    shares = weights / weights[np.argmax(np.abs(weights))]
+    whole = np.round(shares)
+    if np.max(np.abs(shares - whole)) > WHOLE or not set(whole) <= {0.0, 1.0}:
+        return None
+    return np.asarray(whole)
+
+
+def samples_moved(right: Right) -> Iterator[Injected]:
+    """Samples reversed, and shifted by one."""
+    for stage, axis, size in _samples(right):
+        yield _ordered(right, stage, axis, np.arange(size)[::-1], "in reversed order")
+        if size > 2:
+            yield _ordered(right, stage, axis, np.roll(np.arange(size), 1), "shifted by 1")
+
+
+def samples_in_any_order(right: Right, found: Comparison) -> Iterator[Injected]:
+    """Samples reversed, shifted, and any two in each other's place."""
+    for stage, axis, size in _samples(right):
+        every = np.arange(size)
+        yield _ordered(right, stage, axis, every[::-1], "in reversed order")
+        for shift in range(1, min(size, MOST_PARTS)):
+            by = shift if shift <= size // 2 else shift - size
+            told = f"shifted by {by}".replace("-", "−")
+            yield _ordered(right, stage, axis, np.roll(every, shift), told)
+        for first in range(min(size, MOST_PAIRS)):
+            for second in range(first):
+                order = every.copy()
+                order[[first, second]] = second, first
+                told = f"with samples {second} and {first} swapped"
+                yield _ordered(right, stage, axis, order, told)
+
+
+def _ordered(right: Right, stage: Stage, axis: int, order: NDArray[np.intp], told: str) -> Injected:
+    choices = float(len(order) ** 2)
+    return _changed(
+        right,
+        stage,
+        lambda delta: np.take(delta, order, axis),
+        f"the samples of δ {told}",
+        choices,
+    )
+
+
+def passed_through(right: Right) -> Iterator[Injected]:
+    """The upstream gradient itself, where the layer has the shape of its input."""
+    for stage in right.stages[:1]:
+        delta = np.asarray(stage.cotangent, dtype=np.float64)
+        if right.whole and delta.shape == right.shape and delta.size > 1:
+            same = np.array_equal(delta, right.value)
+            yield Injected(
+                right.whole_values(delta),
+                f"it is {stage.symbol} itself, as it came in",
+                same="the derivative is 1 everywhere" if same else "",
+            )
+
+
+def slope_undone(right: Right) -> Iterator[Injected]:
+    """Without the derivative of an activation that gives the outputs, by its formula in them."""
+    yield from _by_slope(right, -1.0, "it is the gradient without the {slope} of {name}")
+
+
+def slope_doubled(right: Right) -> Iterator[Injected]:
+    """With that derivative twice."""
+    yield from _by_slope(right, 1.0, "it is the gradient with the {slope} of {name} twice")
+
+
+def _by_slope(right: Right, power: float, told: str) -> Iterator[Injected]:
+    upstream = _upstream(right)
+    if upstream is None or len(right.stages) > 1:
+        return
+    stage, delta = upstream
+    with np.errstate(all="ignore"):
+        y = np.asarray(stage.forward(right.problem.inputs), dtype=np.float64)
+        for name, (slope, shown, inside) in SLOPES.items():
+            factor = slope(y) ** power if y.shape == delta.shape and np.all(inside(y)) else None
+            if factor is not None and np.isfinite(factor).all():
+                words = told.format(slope=shown, name=name)
+                yield _changed(right, stage, partial(np.multiply, factor), words)
+
+
+def mistaken(key: str, told: str) -> Callable[[Right], Iterator[Injected]]:
+    """What people take for the upstream gradient of a stage, under its key."""
+
+    def inject(right: Right) -> Iterator[Injected]:
+        for stage in right.stages:
+            if key in stage.mistaken:
+                changed = np.asarray(stage.mistaken[key], dtype=np.float64)
+                same = np.array_equal(changed, stage.cotangent)
+                yield Injected(
+                    right.contracted(stage, changed),
+                    told,
+                    same="both are the same at all entries of this check" if same else "",
+                )
+
+    return inject
+
+
+def another(right: Right, found: Comparison) -> Iterator[Injected]:
+    """The upstream gradient with which the rule would give what it gave, where it can be solved."""
+    upstream = _upstream(right)
+    if upstream is None:
+        return
+    stage, delta = upstream
+    if not 1 < delta.size <= MOST_UNKNOWNS:
+        return
+    jacobian = right.jacobian(stage)
+    if len(jacobian.at) <= delta.size:
+        return
+    other = solved(jacobian.value, found, jacobian.at, found.analytic)
+    if other is None:
+        return
+    uncertainty = spread(other, jacobian.uncertainty)
+    differ = np.abs(other - delta.ravel()) > 1e-6 * np.max(np.abs(delta))
+    if not differ.any():
+        return
+    where = np.unravel_index(int(np.argmax(differ)), delta.shape)
+    index = [int(axis) for axis in where]
+    yield Injected(
+        Values(other @ jacobian.value, uncertainty, jacobian.at),
+        f"it is the gradient for another upstream gradient than {stage.symbol}: for "
+        f"{other.reshape(delta.shape)[where]:.6g} at {index} in the place of {delta[where]:.6g}, "
+        f"{int(differ.sum())} of {delta.size} entries differ",
+        fitted=delta.size,
+    )
+
+
+def summed_wrongly(claimed: Any, right: Right) -> Iterator[tuple[str, Float]]:
+    """What a claim of another shape could be: sums of the upstream gradient over each axis."""
+    for stage in right.stages[:1]:
+        delta = np.asarray(stage.cotangent, dtype=np.float64)
+        for axis in range(delta.ndim):
+            total = delta.sum(axis)
+            if total.shape == np.shape(claimed):
+                yield f"the sum of {stage.symbol} over axis {axis}", total

@@ -1,0 +1,182 @@
+"""Where wrong entries are: in words, as a region, and as a small picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log10, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.errors import listed
+from gradcheck_cli.result import ErrorMap
+from gradcheck_cli.verdict import Comparison
+
+Float = NDArray[np.float64]
+
+MOST_SHOWN = 6  # indices of an axis that are told one by one
+MOSTLY = 0.9  # the share of wrong entries that is most of them
+MAP_ROWS, MAP_COLUMNS = 16, 40  # of the picture; larger gradients are pooled
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of an array: along some axes some indices."""
+
+    along: tuple[tuple[int, tuple[int, ...]], ...]
+
+    @property
+    def many(self) -> bool:
+        """Whether it is told in the plural."""
+        return len(self.along) == 1 and len(self.along[0][1]) > 1
+
+    @property
+    def choices(self) -> float:
+        """About how many regions of its size there are to choose from."""
+        return float(2.0 ** min(300, sum(len(indices) for _, indices in self.along)))
+
+    def mask(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Whether an entry is in it."""
+        inside = np.ones(shape, dtype=bool)
+        for axis, indices in self.along:
+            chosen = np.isin(np.arange(shape[axis]), indices)
+            inside &= chosen.reshape([-1 if other == axis else 1 for other in range(len(shape))])
+        return inside
+
+    def told(self, shape: tuple[int, ...]) -> str:
+        """`row 3`, `columns 0 and 2`, `the block of rows 0–2 and columns 1–3`."""
+        parts = [told_indices(axis, indices, shape) for axis, indices in self.along]
+        return parts[0] if len(parts) == 1 else f"the block of {listed(parts)}"
+
+
+def told_slices(axis: int, shape: tuple[int, ...]) -> str:
+    """`rows`, `columns`, `entries`; `slices along axis 2` of arrays with more axes."""
+    if len(shape) == 1:
+        return "entries"
+    if len(shape) == 2:
+        if 1 in shape:
+            return "entries"
+        return ("rows", "columns")[axis]
+    return f"slices along axis {axis}"
+
+
+def told_indices(axis: int, indices: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Indices along an axis in words."""
+    words = told_slices(axis, shape)
+    one = {"entries": "entry", "rows": "row", "columns": "column"}.get(
+        words, f"the slice along axis {axis} at"
+    )
+    if len(indices) == 1:
+        return f"{one} {indices[0]}"
+    words = words if words in ("entries", "rows", "columns") else f"{words} at"
+    if indices == tuple(range(indices[0], indices[-1] + 1)) and len(indices) > 2:
+        return f"{words} {indices[0]}–{indices[-1]}"
+    shown = [str(index) for index in indices[:MOST_SHOWN]]
+    more = len(indices) - MOST_SHOWN
+    return f"{words} {listed(shown if more <= 0 else [*shown, f'{more} more'])}"
+
+
+def confined(wrong: NDArray[np.bool_]) -> Region | None:
+    """The smallest part that holds all that is wrong; None where that is everything or nothing.
+
+    Slices along one axis are preferred to a block that is not smaller by half.
+    """
+    if not wrong.any() or wrong.ndim == 0:
+        return None
+    sides = []
+    for axis in range(wrong.ndim):
+        others = tuple(other for other in range(wrong.ndim) if other != axis)
+        inside = tuple(map(int, np.flatnonzero(wrong.any(axis=others))))
+        if len(inside) < wrong.shape[axis]:
+            sides.append((len(inside) / wrong.shape[axis], axis, inside))
+    if not sides:
+        return None
+    share, axis, indices = min(sides)
+    block = prod(side[0] for side in sides)
+    if len(sides) > 1 and block <= share / 2:
+        return Region(tuple((axis, indices) for _, axis, indices in sides))
+    return Region(((axis, indices),))
+
+
+def where(found: Comparison, whole: bool) -> str:
+    """Where the wrong entries are, as a sentence: `31 of 32 wrong entries are in row 3`."""
+    wrong = found.wrong
+    count, shape = int(wrong.sum()), wrong.shape
+    if not whole or wrong.size < 2 or not count:
+        return ""
+    if count == wrong.size:
+        return "every entry is wrong"
+    region = confined(wrong)
+    if region is not None:
+        inside = region.mask(shape)
+        entries = "the wrong entry is" if count == 1 else f"all {count} wrong entries are"
+        right = int((inside & ~wrong).sum())
+        rest = f", and {right} there {'is' if right == 1 else 'are'} right" if right else ""
+        return f"{entries} in {region.told(shape)}{rest}"
+    return _mostly(wrong, count) or _of_matrix(wrong, count) or "they are spread over all of it"
+
+
+def _mostly(wrong: NDArray[np.bool_], count: int) -> str:
+    """A few slices that hold most of what is wrong."""
+    for axis in range(wrong.ndim):
+        others = tuple(other for other in range(wrong.ndim) if other != axis)
+        counts = wrong.sum(axis=others)
+        order = np.argsort(-counts, kind="stable")
+        held = np.cumsum(counts[order])
+        needed = int(np.searchsorted(held, MOSTLY * count)) + 1
+        if needed <= max(1, wrong.shape[axis] // 3):
+            indices = tuple(sorted(int(index) for index in order[:needed]))
+            told = told_indices(axis, indices, wrong.shape)
+            return f"{int(held[needed - 1])} of {count} wrong entries are in {told}"
+    return ""
+
+
+def _of_matrix(wrong: NDArray[np.bool_], count: int) -> str:
+    """The diagonal, and the sides of it."""
+    if wrong.ndim != 2 or min(wrong.shape) < 2:
+        return ""
+    rows, columns = np.indices(wrong.shape)
+    for what, mask in (
+        ("on the diagonal", rows == columns),
+        ("off the diagonal", rows != columns),
+        ("above the diagonal", rows < columns),
+        ("below the diagonal", rows > columns),
+    ):
+        if np.array_equal(wrong, wrong & mask):
+            return f"all {count} wrong entries are {what}"
+    return ""
+
+
+def error_map(found: Comparison, whole: bool) -> ErrorMap | None:
+    """The relative errors as a picture: the last axis across, all others down, pooled by maximum.
+
+    None where there is nothing to see: of a sample of entries, where fewer than four entries are,
+    or where all of them are wrong alike.
+    """
+    wrong = found.wrong
+    if not whole or wrong.size < 4 or not wrong.any():
+        return None
+    with np.errstate(all="ignore"):
+        relative = np.where(wrong, found.relative, 0.0)
+    columns = wrong.shape[-1]
+    flat = np.where(np.isnan(relative), np.inf, relative).reshape(-1, columns)
+    if flat.shape[1] == 1:
+        flat = flat.T
+    down, across = -(-flat.shape[0] // MAP_ROWS), -(-flat.shape[1] // MAP_COLUMNS)
+    rows = tuple(
+        tuple(
+            _exponent(float(np.max(flat[row : row + down, column : column + across])))
+            for column in range(0, flat.shape[1], across)
+        )
+        for row in range(0, flat.shape[0], down)
+    )
+    if len({cell for row in rows for cell in row}) == 1:
+        return None
+    return ErrorMap(cells=rows, pooled=(down, across))
+
+
+def _exponent(error: float) -> float | None:
+    """log10 of an error, in tenths; None where nothing is wrong."""
+    if error == 0.0:
+        return None
+    return round(log10(min(error, 1.0)), 1)

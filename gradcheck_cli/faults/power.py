@@ -1,0 +1,143 @@
+"""What a check could catch: faults are put into its right gradients, and judged as it would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from msgspec.structs import replace as changed
+
+from gradcheck_cli.errors import GradcheckError
+from gradcheck_cli.faults.catalogue import FAULTS
+from gradcheck_cli.faults.fault import Fault, Injected
+from gradcheck_cli.faults.right import Right
+from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.problem import Problem, no_stages
+from gradcheck_cli.result import Mutant, MutantStatus
+from gradcheck_cli.verdict import largest
+
+# A fault that changes a gradient by less than is known of it changes nothing, if it is known so
+# well; relative to the largest entry.
+RESOLVED, ROUNDING = 1e-8, 1e-15
+
+Measure = Callable[[Problem, str], NumericGradient]
+
+
+def mutants(problem: Problem, measure: Measure, rtol: float, atol: float) -> list[Mutant]:
+    """Every fault that applies to a gradient, and whether a check with this tolerance sees it.
+
+    measure: the numeric gradient of an input of a problem.
+    """
+    rights = _rights(problem, measure)
+    drawn = [_rights(other, measure) for other in _redrawn(problem)]
+    found = []
+    for name in problem.inputs:
+        for fault in FAULTS.values():
+            for place, injected in enumerate(_injected(fault, rights(name))):
+                mutant = _judged(fault, injected, rights(name), rtol, atol)
+                if mutant.status == MutantStatus.SURVIVED and _unchanged(injected, rights(name)):
+                    others = [of(name) for of in drawn if _can(of, name)]
+                    if others and all(_same_again(fault, place, other) for other in others):
+                        mutant = changed(mutant, status=MutantStatus.EQUAL, remedy="")
+                found.append(mutant)
+    return found
+
+
+def _same_again(fault: Fault, place: int, right: Right) -> bool:
+    """Whether the fault at this place among those of its kind leaves a gradient as it is."""
+    injected = _injected(fault, right)
+    return place < len(injected) and _unchanged(injected[place], right)
+
+
+def _rights(problem: Problem, measure: Measure) -> Callable[[str], Right]:
+    """The right gradients of a problem by name, measured once."""
+
+    @cache
+    def measured(name: str) -> NumericGradient:
+        return measure(problem, name)
+
+    return cache(lambda name: Right(problem, name, measured))
+
+
+def _can(rights: Callable[[str], Right], name: str) -> bool:
+    """Whether there is a gradient; a forward may not take drawn inputs."""
+    try:
+        return bool(np.isfinite(rights(name).value).all())
+    except Exception:  # whatever the user's forward raises at inputs that they did not give
+        return False
+
+
+def _redrawn(problem: Problem) -> Iterator[Problem]:
+    """The problem with other inputs of about the same size, and another upstream gradient.
+
+    Those nearby keep to the domain of the forward; the upstream gradient of a layer below a loss
+    follows from them.
+    """
+    for seed, nearby in ((0, True), (1, False)):
+        drawn = np.random.default_rng(seed)
+        inputs = {}
+        for name, x in problem.inputs.items():
+            size = float(np.sqrt(np.mean(np.square(x)))) or 1.0
+            moved = x * drawn.uniform(0.5, 1.5, x.shape) + size * drawn.uniform(0.0, 0.1, x.shape)
+            other = moved if nearby else size * drawn.standard_normal(x.shape)
+            inputs[name] = other.astype(x.dtype)
+        delta = problem.cotangent
+        if delta is not None and problem.stages is no_stages:
+            delta = drawn.standard_normal(delta.shape).astype(delta.dtype)
+        yield replace(problem, inputs=inputs, cotangent=delta)
+
+
+def _injected(fault: Fault, right: Right) -> list[Injected]:
+    """The faults of a kind in a right gradient."""
+    # Code of the user that runs in the check may still fail with other inputs.
+    with suppress(GradcheckError):
+        return list(fault.typical(right)) if fault.typical is not None else []
+    return []
+
+
+def _judged(fault: Fault, injected: Injected, right: Right, rtol: float, atol: float) -> Mutant:
+    """An entry is seen to be wrong where it is further off than both uncertainties explain."""
+    values = injected.values
+    numeric, uncertainty = right.value.ravel()[values.at], right.uncertainty.ravel()[values.at]
+    known = ~right.gradient.kink.ravel()[values.at] & np.isfinite(numeric)
+    with np.errstate(all="ignore"):
+        error = np.abs(values.value - numeric)
+        size = np.maximum(np.abs(values.value), np.abs(numeric))
+        unseen = uncertainty + values.uncertainty + rtol * size + atol
+        caught = bool(np.any((error > unseen)[known]))
+        relative = largest(np.where(size > 0, error / size, 0.0)[known])
+    return Mutant(
+        code=fault.code,
+        title=fault.title,
+        gradient=right.label.gradient,
+        told=injected.told,
+        status=MutantStatus.CAUGHT if caught else MutantStatus.SURVIVED,
+        error=relative if np.isfinite(relative) else None,
+        reason="" if caught else _why(injected, right, relative),
+        remedy="" if caught else fault.remedy,
+    )
+
+
+def _unchanged(injected: Injected, right: Right) -> bool:
+    """Whether a fault leaves a gradient as it is, by all that is known of both."""
+    values = injected.values
+    numeric, uncertainty = right.value.ravel()[values.at], right.uncertainty.ravel()[values.at]
+    peak = largest(np.abs(numeric))
+    unsure = 2 * (uncertainty + values.uncertainty) + ROUNDING * peak
+    gap = np.abs(values.value - numeric)
+    return bool(np.all((gap == 0) | ((gap <= unsure) & (unsure <= RESOLVED * peak))))
+
+
+def _why(injected: Injected, right: Right, relative: float) -> str:
+    """Why a fault is not seen."""
+    if not np.any(np.abs(right.value) > right.uncertainty):
+        zero = [stage.symbol for stage in right.stages[:1] if not np.any(stage.cotangent)]
+        return f"{zero[0]} is zero" if zero else "the gradient is zero"
+    if injected.same:
+        return injected.same
+    if _unchanged(injected, right):
+        return "the gradient is the same with it"
+    return f"it changes the gradient by {relative:.0e} of an entry, below what this check resolves"

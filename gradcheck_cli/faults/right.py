@@ -1,0 +1,203 @@
+"""What is known of a right gradient: its values, and how they would change with what it is made of.
+
+All of it is measured through the forward. A gradient is Jᵀδ, with the Jacobian J of a stage of the
+forward and the upstream gradient δ there; people get δ wrong, or an input that J depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.measuring import of_entries
+from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.options import Numeric
+from gradcheck_cli.problem import Problem, Stage
+
+Float = NDArray[np.float64]
+
+# Of a large gradient some entries are enough to tell what became of it: of a Jacobian so many
+# cells are measured, of any gradient so many entries.
+MOST_CELLS, MOST_ENTRIES = 2**18, 400
+MOST_ELSEWHERE = 40  # entries of a gradient at other inputs, which is measured for nothing else
+
+
+class Measured(Protocol):
+    """The numeric gradient of an input of the problem, by name; measured once."""
+
+    def __call__(self, name: str) -> NumericGradient:
+        """The numeric gradient of this input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Entries of a gradient: value ± uncertainty at flat positions `at` of the measured ones."""
+
+    value: Float
+    uncertainty: Float
+    at: NDArray[np.intp]
+
+    def differs(self, other: Values) -> bool:
+        """Whether they are two gradients, at the entries of both, at all that is known of them."""
+        here, there = np.isin(self.at, other.at), np.isin(other.at, self.at)
+        gap = np.abs(self.value[here] - other.value[there])
+        return bool(np.any(gap > 2 * (self.uncertainty[here] + other.uncertainty[there])))
+
+
+def spread(weights: Float, uncertainty: Float) -> Float:
+    """Σ |w|·u, in which an infinite u counts only where w is not zero."""
+    lost = np.isinf(uncertainty)
+    known = np.abs(weights) @ np.where(lost, 0.0, uncertainty)
+    return np.where((weights != 0) @ lost, np.inf, known)
+
+
+class Right:
+    """The right gradient of one input of a problem, as it was measured."""
+
+    def __init__(self, problem: Problem, name: str, measured: Measured) -> None:
+        self.problem = problem
+        self.name = name
+        self.measured = measured
+        self.gradient = measured(name)
+        self.value = self.gradient.value
+        self.uncertainty = self.gradient.uncertainty
+        self.label = problem.label(name)
+        self.evaluations = 0
+        self._jacobians: dict[int, Values] = {}
+
+    @property
+    def whole(self) -> bool:
+        """Whether all entries were measured, so that the gradient has rows and columns."""
+        return self.gradient.entries is None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the gradient; of the measured entries, if that is not all of it."""
+        return self.value.shape
+
+    @property
+    def x(self) -> NDArray[Any]:
+        """The input it is the gradient of."""
+        return np.asarray(self.problem.inputs[self.name])
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """What a factor may be called by: sizes and constants, or the lengths of axes."""
+        named = {name: float(number) for name, number in self.problem.numbers.items()}
+        known = set(named.values())
+        for name, array in self.problem.inputs.items():
+            for axis, size in enumerate(array.shape):
+                if float(size) not in known:
+                    known.add(float(size))
+                    named[f"{name}.shape[{axis}]"] = float(size)
+        if self.whole:
+            with np.errstate(all="ignore"):
+                named[f"‖{self.name}‖₁"] = float(np.sum(np.abs(self.x)))
+                named[f"‖{self.name}‖"] = float(np.sqrt(np.sum(np.square(self.x))))
+                named[f"‖{self.label.gradient}‖"] = float(np.sqrt(np.sum(np.square(self.value))))
+        return named
+
+    @cached_property
+    def samples(self) -> str:
+        """The name of the number of samples, n; empty where nothing tells it."""
+        if "n" in self.numbers:
+            return "n"
+        stage = next(iter(self.stages), None)
+        if stage is None or stage.sample_axis is None:
+            return ""
+        size = float(stage.cotangent.shape[stage.sample_axis])
+        return next((name for name, number in self.numbers.items() if number == size), "")
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        """The stages of the forward, the outermost first; a Jacobian has no upstream gradient."""
+        problem = self.problem
+        if problem.cotangent is None:
+            return []
+        stages = list(problem.stages(problem.inputs))
+        if stages:
+            return stages
+        axis = 0 if self._rows_are_samples(np.shape(problem.cotangent)) else None
+        return [Stage(problem.forward, problem.cotangent, problem.batched, sample_axis=axis)]
+
+    def _rows_are_samples(self, outputs: tuple[int, ...]) -> bool:
+        """Whether the first axis of the outputs is that of n, or of an input's first axis."""
+        if len(outputs) < 2:
+            return False
+        n = self.problem.numbers.get("n")
+        if n is not None:
+            return n == outputs[0]
+        return any(x.ndim > 1 and len(x) == outputs[0] for x in self.problem.inputs.values())
+
+    @cached_property
+    def others(self) -> dict[str, NDArray[Any]]:
+        """The other inputs, on which the Jacobian may depend."""
+        return {name: x for name, x in self.problem.inputs.items() if name != self.name}
+
+    def positions(self, cells: int) -> NDArray[np.intp]:
+        """Some of the measured entries, spread over them, for so many cells an entry."""
+        size = self.value.size
+        most = max(1, min(size, MOST_ENTRIES, MOST_CELLS // max(1, cells)))
+        return np.unique(np.linspace(0, size - 1, most).astype(np.intp))
+
+    @cached_property
+    def few(self) -> NDArray[np.intp]:
+        """The positions that are measured where inputs are others."""
+        at = self.positions(1)
+        return at[np.unique(np.linspace(0, len(at) - 1, MOST_ELSEWHERE).astype(np.intp))]
+
+    def whole_values(self, value: Float, uncertainty: Float | float = 0.0) -> Values:
+        """A gradient of all measured entries."""
+        spread = np.broadcast_to(uncertainty, value.shape).ravel()
+        return Values(value.ravel(), spread, np.arange(value.size))
+
+    def differs(self, values: Values) -> bool:
+        """Whether a gradient is another than this one."""
+        return self.whole_values(self.value, self.uncertainty).differs(values)
+
+    def jacobian(self, stage: Stage) -> Values:
+        """∂outputs/∂input of a stage: value and uncertainty are outputs × entries, outputs flat."""
+        key = id(stage)
+        if key not in self._jacobians:
+            at = self.positions(stage.cotangent.size)
+            self._jacobians[key] = self._measure(stage, None, self.problem.inputs, at)
+        return self._jacobians[key]
+
+    def contracted(self, stage: Stage, cotangent: Any) -> Values:
+        """The gradient with another upstream gradient: Jᵀδ′."""
+        jacobian = self.jacobian(stage)
+        flat = np.asarray(cotangent, dtype=np.float64).ravel()
+        return Values(flat @ jacobian.value, spread(flat, jacobian.uncertainty), jacobian.at)
+
+    def elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values:
+        """The gradient with the same upstream gradient, where some inputs are others.
+
+        Raises whatever the forward raises there.
+        """
+        inputs = {**self.problem.inputs, **changed}
+        return self._measure(stage, stage.cotangent, inputs, self.few)
+
+    def _measure(
+        self, stage: Stage, cotangent: Any, inputs: Mapping[str, Any], at: NDArray[np.intp]
+    ) -> Values:
+        problem = replace(
+            self.problem,
+            inputs=dict(inputs),
+            forward=stage.forward,
+            cotangent=cotangent,
+            batched=stage.batched,
+        )
+        entries = at if self.whole else self.gradient.entries[at]  # type: ignore[index]
+        found = of_entries(problem, self.name, Numeric(), entries)
+        self.evaluations += found.evaluations
+        shape = (-1, len(at)) if cotangent is None else (len(at),)
+        # An output that does not settle says nothing; it must not spoil all sums over outputs.
+        known = np.isfinite(found.value) & np.isfinite(found.uncertainty)
+        value = np.where(known, found.value, 0.0).reshape(shape)
+        uncertainty = np.where(known, found.uncertainty, np.inf).reshape(shape)
+        return Values(value, uncertainty, at)

@@ -1,0 +1,115 @@
+"""What checks would catch, for a person: a row a fault or a check, then every survivor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from gradcheck_cli.reporters import Screen
+from gradcheck_cli.reporters.table import Line, details_of, indented, plural, printed, simple_table
+from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, SuiteReport
+
+STYLES = {
+    MutantStatus.CAUGHT: "green",
+    MutantStatus.SURVIVED: "bold red",
+    MutantStatus.EQUAL: "dim",
+}
+
+
+def render(report: SuiteReport, screen: Screen) -> str:
+    """The report as text, with colours if the screen has them."""
+    checks = [check for check in report.checks if check.result is not None]
+    table = _faults(checks[0]) if len(checks) == 1 else _checks(checks)
+    lines: list[Line] = [table] if checks else []
+    for check in report.checks:
+        lines += _of_check(check)
+    return printed([*lines, _summary(report)], screen)
+
+
+def _mutants(check: CheckReport) -> Sequence[Mutant]:
+    return (check.result.mutants or ()) if check.result is not None else ()
+
+
+def _faults(check: CheckReport) -> Table:
+    """A row a fault, a column a gradient."""
+    mutants = _mutants(check)
+    gradients = list(dict.fromkeys(mutant.gradient for mutant in mutants))
+    table = simple_table("fault", *gradients)
+    table.columns[0].no_wrap = False
+    for code, title in dict.fromkeys((mutant.code, mutant.title) for mutant in mutants):
+        cells = [
+            _cell([m for m in mutants if m.code == code and m.gradient == gradient])
+            for gradient in gradients
+        ]
+        table.add_row(Text(f"{code} {title}"), *cells)
+    return table
+
+
+def _cell(mutants: Sequence[Mutant]) -> Text:
+    """`caught`, or how many are where they are not all."""
+    if not mutants:
+        return Text("–", style="dim")
+    counts = Counter(mutant.status for mutant in mutants)
+    text = Text()
+    for status in MutantStatus:
+        if counts[status]:
+            number = f"{counts[status]} " if len(mutants) > 1 else ""
+            text.append(", " if text else "").append(f"{number}{status.value}", STYLES[status])
+    return text
+
+
+def _checks(checks: Sequence[CheckReport]) -> Table:
+    """A row a check."""
+    table = simple_table("check", *(status.value for status in MutantStatus))
+    for check in checks:
+        counts = Counter(mutant.status for mutant in _mutants(check))
+        cells = [
+            Text(str(counts[status]), STYLES[status] if counts[status] else "dim")
+            for status in MutantStatus
+        ]
+        table.add_row(Text(check.id), *cells)
+    return table
+
+
+def _of_check(check: CheckReport) -> Iterator[Line]:
+    """The survivors of a check, and what of it changes nothing; or why it could not be run."""
+    if check.result is None:
+        yield from details_of(check)
+    mutants = _mutants(check)
+    for mutant in mutants:
+        if mutant.status == MutantStatus.SURVIVED:
+            yield Text("")
+            head = Text("SURVIVED", style=STYLES[mutant.status])
+            head.append(f"  {check.id}  {mutant.gradient}", style="bold")
+            head.append(f"  {check.path}:{check.line}", style="dim")
+            yield head
+            yield indented(f"{mutant.code} {mutant.title}: {mutant.told}")
+            yield indented(f"unseen, because {mutant.reason}")
+            yield indented(f"what would show it: {mutant.remedy}")
+    same = [mutant for mutant in mutants if mutant.status == MutantStatus.EQUAL]
+    for reason in dict.fromkeys(mutant.reason for mutant in same):
+        count = sum(mutant.reason == reason for mutant in same)
+        yield Text("")
+        told = f"note: {check.id}: {plural(count, 'fault')} would change nothing: {reason}"
+        yield Text(told, style="dim")
+
+
+def _summary(report: SuiteReport) -> Text:
+    counts = report.mutants or {}
+    caught, survived = counts.get("caught", 0), counts.get("survived", 0)
+    text = Text(f"\n{plural(len(report.checks), 'check')}: ")
+    whole = f"{caught} of {caught + survived} faults would be caught"
+    text.append(whole, style="green" if not survived else "yellow")
+    if survived:
+        text.append(f", {survived} survived", style="bold red")
+    if counts.get("equal"):
+        text.append(f", {counts['equal']} would change nothing", style="dim")
+    errors = sum(check.result is None for check in report.checks)
+    if errors:
+        text.append(f", {plural(errors, 'check')} could not be run", style="bold red")
+    if report.interrupted:
+        text.append(", interrupted", style="yellow")
+    return text.append(f" · {report.seconds:.2f} s")
