@@ -11,13 +11,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """An activation: f(z), f′(z) as a factor that needs no more parentheses, both for people."""
+    """An activation: f(z), f′(z) as a factor that needs no more parentheses, both for people.
+
+    by_output: f′ as a formula in y = f(z), where people write it so.
+    """
 
     name: str
     value: str
     derivative: str
     shown: str
     shown_derivative: str
+    by_output: str = ""
 
 
 # gelu by tanh is z σ(2u), u = √(2/π) (z + 0.044715 z³); source: D. Hendrycks and K. Gimpel,
@@ -64,6 +68,7 @@ ACTIVATIONS: dict[str, Activation] = {
             derivative="sigmoid(z) * sigmoid(-z)",
             shown="σ(z) = 1/(1 + exp(−z))",
             shown_derivative="σ(z) σ(−z)",
+            by_output="y * (1 - y)",
         ),
         Activation(
             "silu",
@@ -78,6 +83,7 @@ ACTIVATIONS: dict[str, Activation] = {
             derivative="4 * sigmoid(2 * z) * sigmoid(-2 * z)",
             shown="(exp(z) − exp(−z)) / (exp(z) + exp(−z))",
             shown_derivative="4 σ(2z) σ(−2z) = 1 − tanh(z)²",
+            by_output="1 - y**2",
         ),
         Activation(
             "gelu",

@@ -13,6 +13,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli.faults.diagnosis import (
+    allowed_calls,
     diagnosed,
     of_reduction,
     same_reduction,
@@ -22,7 +23,7 @@ from gradcheck_cli.faults.diagnosis import (
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.place import error_map, where
 from gradcheck_cli.faults.power import mutants
-from gradcheck_cli.faults.right import Right
+from gradcheck_cli.faults.right import Effort, Right
 from gradcheck_cli.measuring import differences
 from gradcheck_cli.numeric.entries import NumericGradient, Progress
 from gradcheck_cli.options import Numeric, Tolerance
@@ -100,6 +101,7 @@ class _Checker:
         self.rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
         self.atol = tolerance.atol
         self.measured: dict[str, NumericGradient] = {}
+        self.effort = Effort()
         self.notes = [*problem.notes, *vacuous(problem)]
 
     def gradients(self) -> list[GradientResult]:
@@ -134,13 +136,15 @@ class _Checker:
     ) -> list[GradientResult]:
         """The results, with what is wrong and where for those that failed."""
         factors: list[Factor | None] = []
+        failed = [result.name for result in results if result.verdict == Verdict.FAIL]
         for place, result in enumerate(results):
             if result.verdict != Verdict.FAIL or result.diagnosis is not None:
                 factors.append(None)
                 continue
             right = self.right(result.name)
             found = compared(claimed[result.name], right.gradient, self.rtol, self.atol)
-            diagnosis, by = diagnosed(right, found, self.evaluations)
+            share = (failed.index(result.name) + 1) / len(failed)
+            diagnosis, by = diagnosed(right, found, share * allowed_calls(self.evaluations))
             factors.append(by)
             results[place] = replace(
                 result,
@@ -169,7 +173,7 @@ class _Checker:
 
     def right(self, name: str) -> Right:
         """What is known of the right gradient of an input."""
-        return Right(self.problem, name, self.measure)
+        return Right(self.problem, name, self.measure, self.effort)
 
     @property
     def evaluations(self) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from gradcheck_cli.activations import ACTIVATIONS
 from gradcheck_cli.arrays import Drawn, Source
 from gradcheck_cli.errors import ArrayError, printable
 from gradcheck_cli.forms import Form, Rule
@@ -242,6 +243,12 @@ def _stages(layer: Layer, inputs: Arrays, delta: Any) -> list[Stage]:
             "f for f′": delta * y,
             "f′ twice": delta * slope(z) ** 2,
         }
+        if activation.by_output:
+            by_output = parse(activation.by_output, layer.names)
+            mistaken["f′ by y, at z"] = delta * by_output({**known, "y": z})
+        for name, other in ACTIVATIONS.items():
+            if other is not activation:
+                mistaken[f"f′ of {name}"] = delta * parse(other.derivative, layer.names)(known)
         stages.append(
             Stage(
                 lambda values: forward(values)["z"],

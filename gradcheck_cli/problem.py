@@ -68,6 +68,7 @@ class Problem:
     stages: where the upstream gradient that the rules work with is not the cotangent, as in a layer
         below a loss: the parts of the forward that the diagnosis looks at, at some inputs.
     numbers: what a factor may be called by: sizes, constants.
+    parts: the sizes of several outputs that the forward gives as one.
 
     Source: DESIGN "every check is a VJP check"; δ is the paper's (8), Δ its (39).
     """
@@ -82,6 +83,7 @@ class Problem:
     observed: Callable[[], tuple[str, ...]] = tuple
     stages: Callable[[Arrays], Sequence[Stage]] = no_stages
     numbers: Mapping[str, float] = field(default_factory=dict)
+    parts: tuple[int, ...] = ()
 
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""

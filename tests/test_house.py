@@ -32,7 +32,7 @@ ROOMS = {
     "formula": {"errors"},
     "arrays": {"errors"},
     "numeric": set(),
-    "layer": {"arrays", "errors", "forms", "formula", "losses", "problem"},
+    "layer": {"activations", "arrays", "errors", "forms", "formula", "losses", "problem"},
     "purity": {"errors", "problem", "result"},
     "measuring": {"numeric", "options", "problem"},
     "faults": {

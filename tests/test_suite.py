@@ -88,11 +88,11 @@ def test_ctrl_c_keeps_what_is_done(
     plain = suite.run_check
 
     def interrupted(
-        check: ConfigCheck, advance: Callable[[int], None], timeout: float | None
+        check: ConfigCheck, advance: Callable[[int], None], timeout: float | None, power: bool
     ) -> object:
         if check.id == "wrong":
             raise KeyboardInterrupt
-        return plain(check, advance, timeout)
+        return plain(check, advance, timeout, power)
 
     monkeypatch.setattr(suite, "run_check", interrupted)
     report = suite.run(checks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import chain
 
-from gradcheck_cli.faults import of_gradient, of_inputs, of_upstream
+from gradcheck_cli.faults import of_gradient, of_inputs, of_upstream, slopes
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.right import Right
 from gradcheck_cli.verdict import Comparison
@@ -143,14 +143,12 @@ _ALL: tuple[Fault, ...] = (
         next_step="multiply the upstream gradient by f′(z) before it is used",
         example="X.T @ delta    # for X.T @ (delta * (Z > 0))",
         remedy="inputs where f′(z) is not 1 everywhere",
-        typical=_both(
-            of_upstream.mistaken("f′ missing", "it is the gradient without f′(z)"),
-            of_upstream.passed_through,
-        ),
+        typical=_both(slopes.mistaken(slopes.MISSING), slopes.passed_through, slopes.switched_on),
         suspected=_suspected(
-            of_upstream.mistaken("f′ missing", "it is the gradient without f′(z)"),
-            of_upstream.passed_through,
-            of_upstream.slope_undone,
+            slopes.mistaken(slopes.MISSING),
+            slopes.passed_through,
+            slopes.guessed(slopes.MISSING),
+            slopes.switched_on,
         ),
     ),
     Fault(
@@ -160,9 +158,11 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at which function the upstream gradient is multiplied by",
         example="delta * np.tanh(z)    # for 1 - np.tanh(z)**2",
         remedy="inputs where f(z) and f′(z) differ",
-        typical=_both(
-            of_upstream.mistaken("f for f′", "it is the gradient with f(z) for f′(z)"),
-            of_inputs.function_for_slope,
+        typical=_both(slopes.mistaken(slopes.FUNCTION), slopes.function_for_slope),
+        suspected=_suspected(
+            slopes.mistaken(slopes.FUNCTION),
+            slopes.function_for_slope,
+            slopes.guessed(slopes.FUNCTION),
         ),
     ),
     Fault(
@@ -244,14 +244,19 @@ _ALL: tuple[Fault, ...] = (
     ),
     Fault(
         "GC132",
-        "an activation's derivative at the output",
-        cause="f′ is a formula in z, and is given y = f(z)",
-        next_step="give f′ the input of the activation, or use its formula in y",
+        "an activation's derivative at the wrong place",
+        cause="f′ is a formula in z and is given y = f(z), or one in y and is given z",
+        next_step="give the formula of f′ what it is a formula in",
         example="delta * sigmoid_prime(y)    # for sigmoid_prime(z)",
         remedy="inputs where f′(z) and f′(y) differ",
-        typical=_both(
-            of_upstream.mistaken("f′ at the output", "it is the gradient with f′(y) for f′(z)"),
-            of_inputs.at_output,
+        typical=_both(slopes.mistaken(slopes.AT_OUTPUT), slopes.at_output),
+        suspected=_suspected(
+            slopes.mistaken(slopes.AT_OUTPUT),
+            slopes.mistaken(slopes.BY_INPUT),
+            slopes.guessed(slopes.AT_OUTPUT),
+            slopes.guessed(slopes.BY_INPUT),
+            slopes.by_input,
+            slopes.at_output,
         ),
     ),
     Fault(
@@ -261,11 +266,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for both places, often the layer and the loss",
         example="X.T @ (delta * y * (1 - y))    # where delta is ∂L/∂z already",
         remedy="inputs where f′(z) is neither 0 nor 1",
-        typical=of_upstream.mistaken("f′ twice", "it is the gradient with f′(z)² for f′(z)"),
-        suspected=_suspected(
-            of_upstream.mistaken("f′ twice", "it is the gradient with f′(z)² for f′(z)"),
-            of_upstream.slope_doubled,
-        ),
+        typical=slopes.mistaken(slopes.TWICE),
+        suspected=_suspected(slopes.mistaken(slopes.TWICE), slopes.guessed(slopes.TWICE)),
     ),
     Fault(
         "GC134",
@@ -274,10 +276,15 @@ _ALL: tuple[Fault, ...] = (
         next_step="compute f′ by hand for one positive and one negative z",
         example="delta * (Z < 0)    # for Z > 0",
         remedy="inputs where f′(z) and f′(−z) differ",
-        typical=_both(
-            of_upstream.mistaken("f′ at −z", "it is the gradient with f′(−z) for f′(z)"),
-            of_inputs.mirrored,
-        ),
+        typical=_both(slopes.mistaken(slopes.OPPOSITE), slopes.mirrored),
+    ),
+    Fault(
+        "GC136",
+        "the derivative of another activation",
+        cause="the activation was changed in the forward alone, or a constant of it in one place",
+        next_step="compare the activation of the forward with the derivative of the backward",
+        example="delta * (Z > 0)    # for a leaky relu",
+        suspected=slopes.of_another,
     ),
     Fault(
         "GC106",

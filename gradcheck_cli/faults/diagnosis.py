@@ -40,8 +40,8 @@ Float = NDArray[np.float64]
 # counts those between its error and what is left of it; parameters and choices are taken off.
 EVIDENCE = 6.0
 NO_FACTOR = 1e-6  # how far from 1 a factor must be to be one
-# Evaluations of the forward that a diagnosis may cost: so many times those of the check, and more.
-EFFORT, FREE_EVALUATIONS = 3, 20_000
+# Calls of the forward that diagnoses may cost: so many times the check's evaluations, and more.
+EFFORT, FREE_CALLS = 2, 6_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,19 @@ class Explanation:
     by: Factor | None = None
 
 
-def explained(right: Right, found: Comparison, evaluations: int) -> Explanation | None:
+def allowed_calls(evaluations: int) -> float:
+    """Of the forward, for the diagnoses of a check that took so many evaluations of it."""
+    return EFFORT * evaluations + FREE_CALLS
+
+
+def explained(right: Right, found: Comparison, calls: float) -> Explanation | None:
     """The simplest fault that explains a wrong gradient, or None.
 
-    evaluations: of the forward that the check took.
+    calls: of the forward, after which nothing more is tried.
     """
     best: Explanation | None = None
     for order, fault in enumerate(FAULTS.values()):
-        if right.evaluations > EFFORT * evaluations + FREE_EVALUATIONS:
+        if right.effort.calls > calls:
             break
         # Code of the user that ran in the check may still fail where the diagnosis looks.
         with suppress(GradcheckError):
@@ -87,12 +92,12 @@ def _tried(
     if turned is not None:
         versions.append((fault, turned, 2))
     for fault, version, count in versions:
-        fits = _fits(version, right, found)
+        fits = _fits(version, right, found, count)
         if fits is not None:
             yield _explanation(fault, version, fits, count, order)
         elif fault.code != FACTOR:
             scaled = _scaled(version, right, found)
-            fits = _fits(scaled, right, found) if scaled is not None else None
+            fits = _fits(scaled, right, found, count + 1) if scaled is not None else None
             if scaled is not None and fits is not None:
                 yield _explanation(fault, scaled, fits, count + 1, order)
 
@@ -148,11 +153,13 @@ def _scaled(injected: Injected, right: Right, found: Comparison) -> Injected | N
     )
 
 
-def _fits(injected: Injected, right: Right, found: Comparison) -> float | None:
+def _fits(injected: Injected, right: Right, found: Comparison, count: int) -> float | None:
     """How well a fault gives the analytic gradient: the largest error over the largest entry.
 
-    None where an entry is off by more than is allowed, or where there is too little evidence.
+    None where an entry is off by more than is allowed, or where there is too little evidence: each
+    of `count` changes and each parameter needs an entry of its own.
     """
+    parameters = count + injected.fitted
     values = injected.values
     analytic, numeric = found.analytic.ravel()[values.at], right.value.ravel()[values.at]
     known = found.smooth.ravel()[values.at] & np.isfinite(numeric)
@@ -166,16 +173,17 @@ def _fits(injected: Injected, right: Right, found: Comparison) -> float | None:
         better = np.log10(gap / np.maximum(np.maximum(error, allowed), np.finfo(float).tiny))
         wrong = found.wrong.ravel()[values.at] & known
         digits = np.sort(np.where(wrong & (better > 0), better, 0.0))
-    evidence = float(np.sum(digits[: len(digits) - injected.fitted]))
-    if injected.fitted >= len(digits) or evidence - np.log10(injected.choices) < EVIDENCE:
+    evidence = float(np.sum(digits[: max(0, len(digits) - injected.fitted)]))
+    told = int(np.sum(digits > 1))
+    if told < parameters or evidence - np.log10(injected.choices) < EVIDENCE:
         return None
     peak = largest(np.abs(analytic[known]))
     return largest(error[known]) / peak if peak > 0 else 0.0
 
 
-def diagnosed(right: Right, found: Comparison, evaluations: int) -> tuple[Diagnosis, Factor | None]:
+def diagnosed(right: Right, found: Comparison, calls: float) -> tuple[Diagnosis, Factor | None]:
     """What is told of a wrong gradient, and its factor, if that is all that is wrong with it."""
-    explanation = explained(right, found, evaluations)
+    explanation = explained(right, found, calls)
     if explanation is not None:
         return _record(explanation), explanation.by
     for fault in FAULTS.values():

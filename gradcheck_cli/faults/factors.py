@@ -76,20 +76,15 @@ def factor(value: float, precision: float, numbers: Mapping[str, float]) -> Fact
     """The factor with its names; `precision` is relative."""
     if precision > NEEDED:
         return Factor(value, (), precision)
-    close = max(precision, 1e-12)
-    found = sorted(
-        {
-            (complexity, name)
-            for complexity, name, number in _names(numbers)
-            if abs(number - value) <= close * abs(value)
-        }
-    )
-    simplest = [name for complexity, name in found if complexity == found[0][0]]
-    exact = SIMPLE.get(simplest[0], value) if simplest else value
-    for _, name, number in _names(numbers):
-        if simplest and name == simplest[0]:
-            exact = number
-    return Factor(exact, tuple(simplest[:3]), precision)
+    close = max(precision, 1e-12) * abs(value)
+    found = sorted(named for named in _names(numbers) if abs(named[2] - value) <= close)
+    if not found:
+        return Factor(value, (), precision)
+    names = [name for complexity, name, _ in found if complexity <= found[0][0] + 1]
+    # A size says more than a power of two.
+    sized = [name for name in names if any(char.isalpha() for char in name)]
+    plain = [name for name in names if name in SIMPLE]
+    return Factor(found[0][2], tuple((plain + sized or names)[:3]), precision)
 
 
 def _names(numbers: Mapping[str, float]) -> Iterator[tuple[int, str, float]]:
@@ -103,9 +98,11 @@ def _names(numbers: Mapping[str, float]) -> Iterator[tuple[int, str, float]]:
         for complexity, exponent in POWERS:
             if value > 0 or exponent == int(exponent):
                 power, shown = value**exponent, _power(name, exponent)
+                # Squares of small whole numbers lie dense.
+                complexity += int(abs(exponent) == 2 and value == int(value))
                 yield complexity, shown, power
                 yield complexity + 1, f"−{shown}", -power
-        yield 2, f"2/{name}", 2 / value
+        yield 3, f"2/{name}", 2 / value
     for (name, value), (other, second) in combinations(known.items(), 2):
         yield 3, f"{name}·{other}", value * second
         yield 3, f"1/({name}·{other})", 1 / (value * second)

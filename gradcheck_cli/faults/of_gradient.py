@@ -20,7 +20,7 @@ Float = NDArray[np.float64]
 MOST_SLICES = 128  # of an axis whose slices are looked for among each other
 TYPICAL_ERROR = 0.01  # of one entry, and of noise
 DECIMALS = range(9)
-FLOAT32_ERROR = 1e-6  # relative to the largest entry: what computing in float32 leaves
+FLOAT32_ERRORS = (3e-9, 5e-7)  # relative, as a root mean square: what computing in float32 leaves
 MIXED = 0.2  # the share of each sign among rounding errors; both have about a half
 FEW = 3  # entries that are told one by one
 # Errors are noise if all are this small relative to their entries, if there are enough of them to
@@ -70,11 +70,11 @@ def _cause(by: Factor) -> str:
         return "a ½ of the loss is taken twice, or one of two equal terms is left out"
     if name.startswith("1/"):
         return (
-            "an average is taken where a sum belongs; where the loss is a mean, its 1/n is in the "
-            "upstream gradient already, and dividing again divides twice"
+            "an average where a sum belongs; or, where the loss is a mean, a second 1/n: the "
+            "upstream gradient has one already"
         )
     if name:
-        return f"{name} should have been divided out: the 1/n of a mean is missing"
+        return "a sum where an average belongs: the 1/n of a mean is missing"
     return ""
 
 
@@ -85,7 +85,7 @@ def _next_step(by: Factor) -> str:
     if name == "−1":
         return "look for the sign in the rule, and in what is handed to it"
     other = name.removeprefix("1/") if name.startswith("1/") else f"1/{name}"
-    return f"look for a factor {name} that is too many, or for a {other} that is missing"
+    return f"look for a factor {name} too many in the rule, or for a missing {other}"
 
 
 def zeros(right: Right) -> Iterator[Injected]:
@@ -265,9 +265,11 @@ def few_wrong(right: Right, found: Comparison) -> str:
         return ""
     told = []
     for position in flat:
-        a, m = found.analytic.ravel()[position], right.value.ravel()[position]
-        ratio = f", {a / m:.10g} times the numeric one" if m != 0 else ""
-        told.append(f"{list(right.gradient.index(int(position)))}{ratio}".replace("-", "−"))
+        a, m = float(found.analytic.ravel()[position]), float(right.value.ravel()[position])
+        precision = float(found.allowed.ravel()[position]) / (abs(m) or 1.0)
+        by = factor(a / m if m else 0.0, precision, right.numbers)
+        ratio = f" ({by.shown} times the numeric one)" if m and not by.fitted else ""
+        told.append(f"{list(right.gradient.index(int(position)))}{ratio}")
     return f"all entries are right but {listed(told)}"
 
 
@@ -279,7 +281,8 @@ def clipped(right: Right) -> Iterator[Injected]:
 def clipped_at(right: Right, found: Comparison) -> Iterator[Injected]:
     """Every entry cut off at the largest analytic one."""
     limit = float(np.max(np.abs(found.analytic), initial=0.0))
-    if np.sum(np.abs(found.analytic) == limit) > 1:
+    cut = np.abs(found.analytic) == limit
+    if cut.sum() > 1 and not cut.all():
         yield _clipped(right, limit, 1)
 
 
@@ -334,17 +337,24 @@ def in_single_precision(right: Right, found: Comparison) -> str:
         single = a.astype(np.float32).astype(np.float64)
         # Numbers of few digits, such as 0.25, are float32 numbers by chance.
         whole = np.array_equal(a, a.astype(np.float16)) or bool(np.all(a == np.round(a)))
-    close = found.over_largest(found.error) < FLOAT32_ERROR
     if not whole and np.array_equal(a, single) and found.over_largest(found.error) < 1e-2:
         return "every entry is a float32 number"
-    errors = ((a - found.numeric.value) * a)[found.wrong]
-    if close and _mixed(errors) and len(errors) > a.size / 2:
+    relative = _relative_errors(right, found)
+    size = float(np.sqrt(np.mean(np.square(relative)))) if len(relative) else 0.0
+    low, high = FLOAT32_ERRORS
+    if low < size < high and _mixed(relative) and found.wrong.sum() > a.size / 2:
         return "the errors are about a rounding in float32, up and down"
     return ""
 
 
 def _mixed(errors: Float) -> bool:
     return bool(MIXED < np.mean(errors > 0) < 1 - MIXED)
+
+
+def _relative_errors(right: Right, found: Comparison) -> Float:
+    """Of all entries that are smooth and not zero."""
+    some = found.smooth & (right.value != 0) & np.isfinite(right.value)
+    return np.asarray((found.analytic[some] - right.value[some]) / right.value[some])
 
 
 def noisy(right: Right) -> Iterator[Injected]:
@@ -358,10 +368,9 @@ def noisy(right: Right) -> Iterator[Injected]:
 
 def noise_seen(right: Right, found: Comparison) -> str:
     """The size of relative errors that look like normal noise."""
-    some = found.smooth & (right.value != 0) & np.isfinite(right.value)
-    if some.sum() < LEAST_ENTRIES or found.wrong.sum() < 0.9 * some.sum():
+    relative = _relative_errors(right, found)
+    if len(relative) < LEAST_ENTRIES or found.wrong.sum() < 0.9 * len(relative):
         return ""
-    relative = (found.analytic[some] - right.value[some]) / right.value[some]
     size = np.sort(np.abs(relative))
     median = float(size[len(size) // 2])
     if size[-1] > MOST_NOISE or size[-1] > LONGEST_TAIL * median or not _mixed(relative):

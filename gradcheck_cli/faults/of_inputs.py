@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.right import Right, Values
+from gradcheck_cli.faults.right import Right
 from gradcheck_cli.faults.solving import solved
-from gradcheck_cli.problem import Stage
 from gradcheck_cli.purity import ELSEWHERE
 from gradcheck_cli.verdict import Comparison
 
 Float = NDArray[np.float64]
 
+LEAST_ENTRIES = 3  # from which a term that was added can be told
 TYPICAL_PENALTY = 0.01  # the weight of a regulariser
 TYPICAL_RATE = 0.01  # of an update
 MOST_UNKNOWNS = 32  # entries of an input that is solved for
 MOVED = 1e-6  # relative to the largest: by how much an entry differs
-LINEAR = 1e-6  # to this a rate is known that is solved for
+LINEAR, ITERATIONS = 1e-6, 6  # to this a rate is solved for, in so many iterations at most
 SMALL = 1e-4  # the rate at which the effect of an update is measured
 
 
@@ -32,7 +32,7 @@ def transposed(right: Right) -> Iterator[Injected]:
         if x.ndim == 2 and x.shape[0] == x.shape[1] > 1:
             same = f"{name} is symmetric" if np.array_equal(x, x.T) else ""
             told = f"it is the gradient for {name} transposed, so for a sum over its other axis"
-            yield from _elsewhere(right, {name: x.T.copy()}, told, same)
+            yield from elsewhere(right, {name: x.T.copy()}, told, same)
 
 
 def stale(right: Right) -> Iterator[Injected]:
@@ -43,7 +43,7 @@ def stale(right: Right) -> Iterator[Injected]:
         before = x * x.dtype.type(ELSEWHERE)
         same = f"{name} is zero" if np.array_equal(before, x) else ""
         told = f"it is the gradient for the {name} of an earlier call"
-        yield from _elsewhere(right, {name: before}, told, same)
+        yield from elsewhere(right, {name: before}, told, same)
 
 
 def updated(right: Right) -> Iterator[Injected]:
@@ -55,17 +55,41 @@ def updated(right: Right) -> Iterator[Injected]:
 def updated_before(right: Right, found: Comparison) -> Iterator[Injected]:
     """Another input after a step of gradient descent, of a size that is solved for."""
     for name, x in right.others.items():
-        step = right.measured(name)
-        if step.value.shape == x.shape:
-            nearby = x - x.dtype.type(SMALL) * step.value
-            for probe in _elsewhere(right, {name: nearby}, "", ""):
-                at = probe.values.at
-                change = (probe.values.value - right.value.ravel()[at]) / SMALL
-                error = (found.analytic - right.value).ravel()[at]
-                # What is not linear in the rate is seen by the gradient that is measured with it.
-                rate, precision = fitted(error, change, found.allowed.ravel()[at])
-                by = factor(rate, max(precision, LINEAR), {})
-                yield from _updated(right, name, by)
+        step = right.measured(name).value
+        if right.stages and step.shape == x.shape and step.any():
+            rate = _solved_rate(right, found, name, step)
+            if rate is not None:
+                yield from _updated(right, name, factor(rate, LINEAR, {}))
+
+
+def _solved_rate(right: Right, found: Comparison, name: str, step: Float) -> float | None:
+    """The size of a step of another input that gives the analytic gradient, by Newton's method.
+
+    The derivative is that at the start: what is found is near enough for it.
+    """
+    x, at = right.problem.inputs[name], right.few
+    allowed = found.allowed.ravel()[at]
+    analytic, start = found.analytic.ravel()[at], right.value.ravel()[at]
+
+    def measured(rate: float) -> Float | None:
+        moved = (x - x.dtype.type(rate) * step).astype(x.dtype)
+        values = right.elsewhere(right.stages[0], {name: moved})
+        return values.value if values is not None else None
+
+    near = measured(SMALL)
+    if near is None:
+        return None
+    change, here, rate = (near - start) / SMALL, start, 0.0
+    for _ in range(ITERATIONS):
+        more, _precision = fitted(analytic - here, change, allowed)
+        rate += more
+        after = measured(rate) if np.isfinite(rate) and rate > 0 else None
+        if after is None or np.sum(np.abs(analytic - after)) > np.sum(np.abs(analytic - here)):
+            return None
+        here = after
+        if abs(more) < LINEAR * rate:
+            break
+    return rate
 
 
 def _updated(right: Right, name: str, rate: Factor) -> Iterator[Injected]:
@@ -76,21 +100,10 @@ def _updated(right: Right, name: str, rate: Factor) -> Iterator[Injected]:
             f"it is the gradient for {name} − {rate.shown} · {right.problem.label(name).gradient}"
         )
         moved = (x - x.dtype.type(size) * step).astype(x.dtype)
-        yield from _elsewhere(right, {name: moved}, told, "", fitted_parameters=rate.fitted)
+        yield from elsewhere(right, {name: moved}, told, "", fitted_parameters=rate.fitted)
 
 
-def at_output(right: Right) -> Iterator[Injected]:
-    """The derivative at the output, where the layer has the shape of its input."""
-    for stage in right.stages[:1]:
-        with np.errstate(all="ignore"):
-            output = np.asarray(stage.forward(right.problem.inputs))
-        if output.shape == right.x.shape and output.size > 1 and right.whole:
-            same = "the output is the input" if np.array_equal(output, right.x) else ""
-            told = "it is the gradient at the output in the place of the input"
-            yield from _elsewhere(right, {right.name: output.astype(right.x.dtype)}, told, same)
-
-
-def _elsewhere(
+def elsewhere(
     right: Right,
     changed: Mapping[str, NDArray[Any]],
     told: str,
@@ -103,7 +116,7 @@ def _elsewhere(
     then no rule for it uses them.
     """
     for stage in right.stages[:1]:
-        values = _measured(right, stage, changed)
+        values = right.elsewhere(stage, changed)
         if values is None:
             continue
         if not right.differs(values):
@@ -111,28 +124,10 @@ def _elsewhere(
                 name: (x * np.linspace(1.0, 2.0, x.size).reshape(x.shape)).astype(x.dtype)
                 for name, x in changed.items()
             }
-            probe = _measured(right, stage, graded) if same else None
+            probe = right.elsewhere(stage, graded) if same else None
             if probe is None or not right.differs(probe):
                 continue
         yield Injected(values, told, same=same, fitted=fitted_parameters)
-
-
-def _measured(right: Right, stage: Stage, changed: Mapping[str, NDArray[Any]]) -> Values | None:
-    try:
-        with np.errstate(all="ignore"):
-            return right.elsewhere(stage, changed)
-    except Exception:  # whatever the user's forward raises at inputs that they did not give
-        return None
-
-
-def function_for_slope(right: Right) -> Iterator[Injected]:
-    """The function in the place of its derivative, where the layer has the shape of its input."""
-    for stage in right.stages[:1]:
-        if stage.cotangent.shape == right.x.shape and right.x.size > 1 and right.whole:
-            with np.errstate(all="ignore"):
-                output = np.asarray(stage.forward(right.problem.inputs), dtype=np.float64)
-            told = f"it is {stage.symbol} times the output, f for f′"
-            yield Injected(right.whole_values(stage.cotangent * output), told)
 
 
 def diagonal(right: Right) -> Iterator[Injected]:
@@ -166,18 +161,19 @@ def elementwise(right: Right) -> Iterator[Injected]:
 
 def penalized(right: Right) -> Iterator[Injected]:
     """One percent of the input itself added."""
-    yield _added(right, right.x, f" · {right.name}", Factor(TYPICAL_PENALTY, ()))
+    if right.value.size == right.gradient.of(right.x).size:
+        yield _added(right, right.x, f" · {right.name}", Factor(TYPICAL_PENALTY, ()))
 
 
 def term_added(right: Right, found: Comparison) -> Iterator[Injected]:
     """A multiple of the input, of its sign, or a constant added."""
     for array, shown in (
         (right.x, f" · {right.name}"),
-        (np.sign(right.x), f" · sign({right.name})"),
         (np.ones(right.x.shape), ""),
+        (np.sign(right.x), f" · sign({right.name})"),
     ):
         x = right.gradient.of(array)
-        if x.shape != right.shape:
+        if x.shape != right.shape or x.size < LEAST_ENTRIES:
             return
         weight, precision = fitted(found.analytic - right.value, x, found.allowed)
         if weight != 0.0:
@@ -187,7 +183,7 @@ def term_added(right: Right, found: Comparison) -> Iterator[Injected]:
 def _added(right: Right, array: NDArray[Any], shown: str, weight: Factor) -> Injected:
     x = np.broadcast_to(right.gradient.of(array), right.shape).astype(np.float64)
     extra = weight.value > 0
-    size = weight.shown.removeprefix("−")
+    size = weight.shown if extra else weight.shown.replace("−", "")
     return Injected(
         right.whole_values(right.value + weight.value * x, right.uncertainty),
         f"it is the numeric gradient {'plus' if extra else 'minus'} {size}{shown}",
@@ -204,14 +200,6 @@ def _cause(shown: str, extra: bool) -> str:
     if extra:
         return "a regulariser is in the gradient that is not in the loss, or is there twice"
     return "a regulariser of the loss is missing in the gradient, or has the wrong sign"
-
-
-def mirrored(right: Right) -> Iterator[Injected]:
-    """The derivative at −x, where the layer has the shape of its input."""
-    for stage in right.stages[:1]:
-        if stage.cotangent.shape == right.x.shape and right.x.size > 1 and right.whole:
-            same = "the input is zero" if not right.x.any() else ""
-            yield from _elsewhere(right, {right.name: -right.x}, "it is the gradient at −x", same)
 
 
 def another(right: Right, found: Comparison) -> Iterator[Injected]:
@@ -235,7 +223,7 @@ def another(right: Right, found: Comparison) -> Iterator[Injected]:
                 f"it is the gradient for another {name}: for {other[index]:.6g} at {list(index)} "
                 f"in the place of {x[index]:.6g}, {len(differ)} of {x.size} entries differ"
             )
-            yield from _elsewhere(right, {name: other}, told, "", fitted_parameters=x.size)
+            yield from elsewhere(right, {name: other}, told, "", fitted_parameters=x.size)
 
 
 def _response(right: Right, name: str, x: NDArray[Any]) -> Float:
@@ -245,7 +233,7 @@ def _response(right: Right, name: str, x: NDArray[Any]) -> Float:
         moved = x.copy()
         moved.ravel()[index] += np.sqrt(np.mean(x * x)) or 1.0
         step = float(moved.ravel()[index] - x.ravel()[index])
-        probe = _measured(right, right.stages[0], {name: moved})
+        probe = right.elsewhere(right.stages[0], {name: moved})
         if probe is not None:
             parts.append((probe.value - right.value.ravel()[probe.at]) / step)
     return np.stack(parts) if len(parts) == x.size else np.empty((0, 0))

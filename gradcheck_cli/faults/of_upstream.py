@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.place import told_numbers
 from gradcheck_cli.faults.right import Right, Values, spread
 from gradcheck_cli.faults.solving import solved
 from gradcheck_cli.problem import Stage, no_stages
@@ -19,11 +19,6 @@ from gradcheck_cli.verdict import Comparison
 Float = NDArray[np.float64]
 Change = Callable[[Float], Float]
 
-# f′ by y = f(z), how it is written, and where y is, for activations that people write so.
-SLOPES: dict[str, tuple[Change, str, Callable[[Float], Any]]] = {
-    "sigmoid": (lambda y: y * (1 - y), "y (1 − y)", lambda y: (y > 0) & (y < 1)),
-    "tanh": (lambda y: 1 - y * y, "1 − y²", lambda y: np.abs(y) < 1),
-}
 MOST_PAIRS = 12  # samples of which all pairs are tried in each other's place
 MOST_PARTS = 64  # samples or outputs whose shares are solved for
 WHOLE = 1e-4  # how far a solved share may be from 0 or 1
@@ -122,7 +117,8 @@ def samples_counted(right: Right, found: Comparison) -> Iterator[Injected]:
 
 
 def some_outputs(right: Right) -> Iterator[Injected]:
-    """All outputs but the last."""
+    """All outputs but the last; of several outputs that are joined, all but each."""
+    yield from _parts(right)
     for stage, axis in list(_outputs(right))[-1:]:
         shares = np.ones(stage.cotangent.shape[axis])
         shares[-1] = 0.0
@@ -131,12 +127,26 @@ def some_outputs(right: Right) -> Iterator[Injected]:
 
 def outputs_counted(right: Right, found: Comparison) -> Iterator[Injected]:
     """The outputs that a wrong gradient counts, where its entries tell; else all but the last."""
+    yield from _parts(right)
     for stage, axis in _outputs(right):
         shares = _solved(right, found, stage, axis)
         if shares is None:
-            yield from some_outputs(right)
+            last = np.ones(stage.cotangent.shape[axis])
+            last[-1] = 0.0
+            yield _shared(right, stage, axis, last)
         elif not np.all(shares == 1.0):
             yield _shared(right, stage, axis, shares)
+
+
+def _parts(right: Right) -> Iterator[Injected]:
+    """The gradient without each of several outputs that are joined in one."""
+    for stage in right.stages[:1]:
+        ends = np.cumsum(right.problem.parts)
+        for place, end in enumerate(ends):
+            kept = np.ones(stage.cotangent.shape)
+            kept[end - right.problem.parts[place] : end] = 0.0
+            told = f"δ without that of output {place}"
+            yield _changed(right, stage, partial(np.multiply, kept), told)
 
 
 def _samples(right: Right) -> Iterator[tuple[Stage, int, int]]:
@@ -160,11 +170,10 @@ def _shared(right: Right, stage: Stage, axis: int, shares: Float) -> Injected:
     shape[axis] = len(shares)
     kept, lost = np.flatnonzero(shares), np.flatnonzero(shares == 0)
     part = "sample" if axis == stage.sample_axis else "output"
+    some = kept if len(kept) <= len(lost) else lost
+    named = f"{part}{'s' * (len(some) != 1)} {told_numbers(tuple(map(int, some)))}"
     along = f" along axis {axis}" if len(shape) > 1 and part == "output" else ""
-    if len(kept) <= len(lost):
-        told = f"{part}{'s' * (len(kept) != 1)} {listed([str(k) for k in kept])}{along} of δ only"
-    else:
-        told = f"δ without {part}{'s' * (len(lost) != 1)} {listed([str(k) for k in lost])}{along}"
+    told = f"{named}{along} of δ only" if some is kept else f"δ without {named}{along}"
     choices = 2.0 ** min(len(shares), 300)
     return _changed(right, stage, lambda delta: delta * shares.reshape(shape), told, choices)
 
@@ -225,60 +234,6 @@ def _ordered(right: Right, stage: Stage, axis: int, order: NDArray[np.intp], tol
         f"the samples of δ {told}",
         choices,
     )
-
-
-def passed_through(right: Right) -> Iterator[Injected]:
-    """The upstream gradient itself, where the layer has the shape of its input."""
-    for stage in right.stages[:1]:
-        delta = np.asarray(stage.cotangent, dtype=np.float64)
-        if right.whole and delta.shape == right.shape and delta.size > 1:
-            same = np.array_equal(delta, right.value)
-            yield Injected(
-                right.whole_values(delta),
-                f"it is {stage.symbol} itself, as it came in",
-                same="the derivative is 1 everywhere" if same else "",
-            )
-
-
-def slope_undone(right: Right) -> Iterator[Injected]:
-    """Without the derivative of an activation that gives the outputs, by its formula in them."""
-    yield from _by_slope(right, -1.0, "it is the gradient without the {slope} of {name}")
-
-
-def slope_doubled(right: Right) -> Iterator[Injected]:
-    """With that derivative twice."""
-    yield from _by_slope(right, 1.0, "it is the gradient with the {slope} of {name} twice")
-
-
-def _by_slope(right: Right, power: float, told: str) -> Iterator[Injected]:
-    upstream = _upstream(right)
-    if upstream is None or len(right.stages) > 1:
-        return
-    stage, delta = upstream
-    with np.errstate(all="ignore"):
-        y = np.asarray(stage.forward(right.problem.inputs), dtype=np.float64)
-        for name, (slope, shown, inside) in SLOPES.items():
-            factor = slope(y) ** power if y.shape == delta.shape and np.all(inside(y)) else None
-            if factor is not None and np.isfinite(factor).all():
-                words = told.format(slope=shown, name=name)
-                yield _changed(right, stage, partial(np.multiply, factor), words)
-
-
-def mistaken(key: str, told: str) -> Callable[[Right], Iterator[Injected]]:
-    """What people take for the upstream gradient of a stage, under its key."""
-
-    def inject(right: Right) -> Iterator[Injected]:
-        for stage in right.stages:
-            if key in stage.mistaken:
-                changed = np.asarray(stage.mistaken[key], dtype=np.float64)
-                same = np.array_equal(changed, stage.cotangent)
-                yield Injected(
-                    right.contracted(stage, changed),
-                    told,
-                    same="both are the same at all entries of this check" if same else "",
-                )
-
-    return inject
 
 
 def another(right: Right, found: Comparison) -> Iterator[Injected]:

@@ -69,11 +69,15 @@ def told_indices(axis: int, indices: tuple[int, ...], shape: tuple[int, ...]) ->
     if len(indices) == 1:
         return f"{one} {indices[0]}"
     words = words if words in ("entries", "rows", "columns") else f"{words} at"
-    if indices == tuple(range(indices[0], indices[-1] + 1)) and len(indices) > 2:
-        return f"{words} {indices[0]}–{indices[-1]}"
-    shown = [str(index) for index in indices[:MOST_SHOWN]]
-    more = len(indices) - MOST_SHOWN
-    return f"{words} {listed(shown if more <= 0 else [*shown, f'{more} more'])}"
+    return f"{words} {told_numbers(indices)}"
+
+
+def told_numbers(numbers: tuple[int, ...]) -> str:
+    """`0 and 2`, `0–8`, `1, 3, 4, 7, 9, 11 and 5 more`."""
+    if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}–{numbers[-1]}"
+    shown, more = [str(number) for number in numbers[:MOST_SHOWN]], len(numbers) - MOST_SHOWN
+    return listed(shown if more <= 0 else [*shown, f"{more} more"])
 
 
 def confined(wrong: NDArray[np.bool_]) -> Region | None:

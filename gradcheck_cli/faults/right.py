@@ -6,7 +6,8 @@ forward and the upstream gradient δ there; people get δ wrong, or an input tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -34,6 +35,22 @@ class Measured(Protocol):
         """The numeric gradient of this input."""
 
 
+@dataclass(slots=True)
+class Effort:
+    """Counts the calls of the forward that go into what is known besides the gradients."""
+
+    calls: int = 0
+
+    def counted(self, forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """The forward, each call of which counts."""
+
+        def call(inputs: Any) -> Any:
+            self.calls += 1
+            return forward(inputs)
+
+        return call
+
+
 @dataclass(frozen=True, slots=True)
 class Values:
     """Entries of a gradient: value ± uncertainty at flat positions `at` of the measured ones."""
@@ -41,6 +58,10 @@ class Values:
     value: Float
     uncertainty: Float
     at: NDArray[np.intp]
+
+    def contracted(self, cotangent: Float) -> Values:
+        """Of a Jacobian, whose value is outputs × entries: its gradient for a flat cotangent."""
+        return Values(cotangent @ self.value, spread(cotangent, self.uncertainty), self.at)
 
     def differs(self, other: Values) -> bool:
         """Whether they are two gradients, at the entries of both, at all that is known of them."""
@@ -59,7 +80,9 @@ def spread(weights: Float, uncertainty: Float) -> Float:
 class Right:
     """The right gradient of one input of a problem, as it was measured."""
 
-    def __init__(self, problem: Problem, name: str, measured: Measured) -> None:
+    def __init__(
+        self, problem: Problem, name: str, measured: Measured, effort: Effort | None = None
+    ) -> None:
         self.problem = problem
         self.name = name
         self.measured = measured
@@ -67,7 +90,7 @@ class Right:
         self.value = self.gradient.value
         self.uncertainty = self.gradient.uncertainty
         self.label = problem.label(name)
-        self.evaluations = 0
+        self.effort = effort or Effort()
         self._jacobians: dict[int, Values] = {}
 
     @property
@@ -95,7 +118,7 @@ class Right:
                 if float(size) not in known:
                     known.add(float(size))
                     named[f"{name}.shape[{axis}]"] = float(size)
-        if self.whole:
+        if self.whole and self.value.size > 2:  # any number is a norm times a ratio of two others
             with np.errstate(all="ignore"):
                 named[f"‖{self.name}‖₁"] = float(np.sum(np.abs(self.x)))
                 named[f"‖{self.name}‖"] = float(np.sqrt(np.sum(np.square(self.x))))
@@ -170,17 +193,25 @@ class Right:
 
     def contracted(self, stage: Stage, cotangent: Any) -> Values:
         """The gradient with another upstream gradient: Jᵀδ′."""
-        jacobian = self.jacobian(stage)
-        flat = np.asarray(cotangent, dtype=np.float64).ravel()
-        return Values(flat @ jacobian.value, spread(flat, jacobian.uncertainty), jacobian.at)
+        return self.jacobian(stage).contracted(np.asarray(cotangent, dtype=np.float64).ravel())
 
-    def elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values:
+    def jacobian_at(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
+        """The Jacobian where some inputs are others; None where the forward does not take them."""
+        inputs = {**self.problem.inputs, **changed}
+        at = self.positions(stage.cotangent.size)
+        with suppress(Exception):  # whatever the user's forward raises at inputs of ours
+            return self._measure(stage, None, inputs, at)
+        return None
+
+    def elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
         """The gradient with the same upstream gradient, where some inputs are others.
 
-        Raises whatever the forward raises there.
+        None where the forward does not take them.
         """
         inputs = {**self.problem.inputs, **changed}
-        return self._measure(stage, stage.cotangent, inputs, self.few)
+        with suppress(Exception):  # whatever the user's forward raises at inputs of ours
+            return self._measure(stage, stage.cotangent, inputs, self.few)
+        return None
 
     def _measure(
         self, stage: Stage, cotangent: Any, inputs: Mapping[str, Any], at: NDArray[np.intp]
@@ -188,13 +219,13 @@ class Right:
         problem = replace(
             self.problem,
             inputs=dict(inputs),
-            forward=stage.forward,
+            forward=self.effort.counted(stage.forward),
             cotangent=cotangent,
             batched=stage.batched,
         )
         entries = at if self.whole else self.gradient.entries[at]  # type: ignore[index]
-        found = of_entries(problem, self.name, Numeric(), entries)
-        self.evaluations += found.evaluations
+        with np.errstate(all="ignore"):
+            found = of_entries(problem, self.name, Numeric(), entries)
         shape = (-1, len(at)) if cotangent is None else (len(at),)
         # An output that does not settle says nothing; it must not spoil all sums over outputs.
         known = np.isfinite(found.value) & np.isfinite(found.uncertainty)

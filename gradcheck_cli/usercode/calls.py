@@ -202,6 +202,7 @@ class Calls:
             cotangent=np.asarray(delta),
             notes=tuple(self.guessed),
             observed=self.observed,
+            parts=tuple(output.size for output in self.outputs) if self.count > 1 else (),
         )
 
     def observed(self) -> tuple[str, ...]:
