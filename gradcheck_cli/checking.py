@@ -129,7 +129,8 @@ class _Checker:
         """What is told of a gradient that was refused; of another shape, what it may be."""
         if refusal.code != OTHER_SHAPE:
             return told_of(refusal.code)
-        return shape_diagnosed(self.right(name), claimed, self.rtol, self.atol)
+        with np.errstate(all="ignore"):
+            return shape_diagnosed(self.right(name), claimed, self.rtol, self.atol)
 
     def diagnosed(
         self, results: list[GradientResult], claimed: Mapping[str, Any]
@@ -144,13 +145,17 @@ class _Checker:
             right = self.right(result.name)
             found = compared(claimed[result.name], right.gradient, self.rtol, self.atol)
             share = (failed.index(result.name) + 1) / len(failed)
-            diagnosis, by = diagnosed(right, found, share * allowed_calls(self.evaluations))
+            with np.errstate(all="ignore"):
+                diagnosis, by = diagnosed(right, found, share * allowed_calls(self.evaluations))
             factors.append(by)
             results[place] = replace(
                 result,
                 diagnosis=diagnosis,
                 where=where(found, right.whole),
-                map=error_map(found, right.whole),
+                # Where all is wrong for a reason that is known, there is nothing to see.
+                map=None
+                if found.wrong.all() and diagnosis.fits is not None
+                else error_map(found, right.whole),
             )
         told = same_reduction(factors, self.right(results[0].name)) if any(factors) else ""
         if not told:
@@ -169,7 +174,8 @@ class _Checker:
                 else differences(problem, name, self.numeric)
             )
 
-        return tuple(mutants(self.problem, measure, self.rtol, self.atol))
+        with np.errstate(all="ignore"):
+            return tuple(mutants(self.problem, measure, self.rtol, self.atol))
 
     def right(self, name: str) -> Right:
         """What is known of the right gradient of an input."""

@@ -17,6 +17,8 @@ PRINTED = {
     "help": ["--help"],
     "help-run": ["run", "--help"],
     "help-explain": ["explain", "--help"],
+    "help-mutate": ["mutate", "--help"],
+    "explain-faults": ["explain", "GC103", "gc107"],
     "explain-column-vector": ["explain", "configs/column-vector.yaml"],
     "explain-row-vector": ["explain", "configs/row-vector.yaml"],
     "explain-batch": ["explain", "configs/batch.yaml"],
@@ -62,6 +64,47 @@ def masked(text: str) -> str:
     text = re.sub(r"\d+\.\d\d s\b", "0.00 s", text)
     text = re.sub(r"\b\d(\.\d+)?e-(0[7-9]|[1-9]\d)\b", "0e-00", text)
     return re.sub(r"(-?\d+\.\d{6})\d+(e-0\d)?", r"\1\2", text)
+
+
+WRONG = """\
+form: XW
+shapes: {n: 4, N: 12, M: 7}
+checks:
+- {name: part, backward: {W: "X.T @ delta * where(W > 0.8, 1.001, 1)"}}
+- {name: column, backward: {W: "(X * where(X > -9, 1, 2)).T @ (delta * (1 + 0 * delta))"}}
+- {name: left-out, backward: {W: X.T @ ones_like(delta) / n}}
+- {name: shape, backward: {W: "sum(delta, 0)"}}
+"""
+
+MUTATED = """\
+form: xW
+shapes: {N: 3, M: 3}
+loss: linear
+inputs: {W: [[1, 2, 3], [2, 0, 1], [3, 1, 5]], c: {distribution: ones}}
+checks:
+- {name: blind}
+- {name: sees, inputs: {W: {scale: 1}, c: {distribution: normal}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "screen", "mutants"),
+    [
+        ("diagnosis-wide.txt", WRONG, Screen(), False),
+        ("diagnosis-60-columns.txt", WRONG, Screen(width=60), False),
+        ("diagnosis-color.txt", WRONG, Screen(width=100, color=True), False),
+        ("power.txt", MUTATED, Screen(), False),
+        ("mutants-of-two.txt", MUTATED, Screen(), True),
+        ("mutants-of-one.txt", MUTATED.split("- {name: sees")[0], Screen(), True),
+        ("mutants-60-columns.txt", MUTATED.split("- {name: sees")[0], Screen(width=60), True),
+    ],
+)
+def test_what_is_told_of_faults(
+    name: str, text: str, screen: Screen, mutants: bool, golden: Golden
+) -> None:
+    report = run(read_config(text, "suite.yaml"), power="mutants" in name or "power" in name)
+    shown = render(report, "table", screen, mutants=mutants)
+    golden(Path(GOLDEN / name), masked(shown))
 
 
 @pytest.mark.parametrize(

@@ -439,8 +439,7 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         NO_KNOWN_FAULT,
         "no known fault fits",
-        cause="the faults of this catalogue, alone or with a factor, do not give this gradient; "
-        "there may be two at once, or one of the rule's own",
+        cause="two slips at once, or one that the catalogue does not have",
         next_step="compute the worst entry by hand; where the errors are may tell which term",
         example="",
     ),

@@ -200,16 +200,20 @@ def told_of(code: str, observation: str = "", evidence: str = "") -> Diagnosis:
 
 
 def _record(by: Explanation) -> Diagnosis:
-    fits = "exactly" if by.fits == 0 else f"to {by.fits:.0e} of the largest"
     return Diagnosis(
         code=by.fault.code,
         title=by.fault.title,
         observation=by.told,
-        evidence=f"so explained, {by.entries} of {by.entries} entries agree {fits}",
+        evidence=_evidence(by.entries, by.fits),
         cause=by.cause,
         next_step=by.next_step,
         fits=by.fits,
     )
+
+
+def _evidence(entries: int, fits: float) -> str:
+    agree = "exactly" if fits == 0 else f"to {fits:.0e} of the largest"
+    return f"so explained, {entries} of {entries} entries agree {agree}"
 
 
 def shape_diagnosed(right: Right, claimed: Any, rtol: float, atol: float) -> Diagnosis:
@@ -243,8 +247,8 @@ def shape_diagnosed(right: Right, claimed: Any, rtol: float, atol: float) -> Dia
 
 
 def _of_shape(code: str, told: str, entries: int, fits: float) -> Diagnosis:
-    evidence = f"so explained, {entries} of {entries} entries agree to {fits:.0e} of the largest"
-    return msgspec.structs.replace(told_of(code, told, evidence), fits=fits)
+    found = told_of(code, told, _evidence(entries, fits))
+    return msgspec.structs.replace(found, fits=fits)
 
 
 def _reshaped(
@@ -269,9 +273,11 @@ def _reshaped(
     for axes in _subsets(len(shape)):
         total = right.value.sum(axes)
         if total.shape == array.shape or right.value.sum(axes, keepdims=True).shape == array.shape:
-            told = f"it is the sum of the numeric gradient over {_axes(axes)}"
-            uncertainty = right.uncertainty.sum(axes)
-            yield SUMMED, told, array.reshape(total.shape), _numeric(right, total, uncertainty)
+            count, uncertainty = right.value.size / total.size, right.uncertainty.sum(axes)
+            for what, by in (("sum", 1.0), ("mean", 1.0 / count)):
+                told = f"it is the {what} of the numeric gradient over {_axes(axes)}"
+                numeric = _numeric(right, by * total, by * uncertainty)
+                yield SUMMED, told, array.reshape(total.shape), numeric
     for told, total in summed_wrongly(array, right):
         yield SUMMED, f"it is {told}", array, _numeric(right, total, np.zeros(total.shape))
 

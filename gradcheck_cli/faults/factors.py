@@ -48,8 +48,10 @@ class Factor:
         digits = (f"{self.value:.{count}g}" for count in range(1, 13))
         off = max(2 * self.precision, 1e-12) * abs(self.value)
         number = next((text for text in digits if abs(float(text) - self.value) <= off), "")
-        number = (number or f"{self.value:.12g}").replace("-", "−")
-        return " = ".join(dict.fromkeys((number, *self.names)))
+        shown = f"{float(number or self.value):.12g}"
+        if shown.startswith("-"):
+            shown = f"−{shown[1:]}"
+        return " = ".join(dict.fromkeys((shown, *self.names)))
 
 
 def fitted(analytic: Float, explained: Float, allowed: Float) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.right import Right
 from gradcheck_cli.faults.solving import solved
+from gradcheck_cli.problem import no_stages
 from gradcheck_cli.purity import ELSEWHERE
 from gradcheck_cli.verdict import Comparison
 
@@ -132,7 +133,7 @@ def elsewhere(
 
 def diagonal(right: Right) -> Iterator[Injected]:
     """The diagonal of the Jacobian only, where it is square and has more."""
-    for stage in right.stages[:1]:
+    for stage in right.stages[:1] if right.problem.stages is no_stages else ():
         if stage.cotangent.shape != right.x.shape or right.x.size < 2 or not right.whole:
             continue
         jacobian = right.jacobian(stage)

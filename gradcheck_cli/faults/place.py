@@ -83,7 +83,7 @@ def told_numbers(numbers: tuple[int, ...]) -> str:
 def confined(wrong: NDArray[np.bool_]) -> Region | None:
     """The smallest part that holds all that is wrong; None where that is everything or nothing.
 
-    Slices along one axis are preferred to a block that is not smaller by half.
+    Slices along one axis are preferred to a block that is not much smaller, and not all wrong.
     """
     if not wrong.any() or wrong.ndim == 0:
         return None
@@ -96,9 +96,10 @@ def confined(wrong: NDArray[np.bool_]) -> Region | None:
     if not sides:
         return None
     share, axis, indices = min(sides)
-    block = prod(side[0] for side in sides)
-    if len(sides) > 1 and block <= share / 2:
-        return Region(tuple((axis, indices) for _, axis, indices in sides))
+    block = Region(tuple((axis, indices) for _, axis, indices in sides))
+    filled = np.array_equal(block.mask(wrong.shape), wrong)
+    if len(sides) > 1 and (filled or prod(side[0] for side in sides) <= share / 2):
+        return block
     return Region(((axis, indices),))
 
 
@@ -111,31 +112,34 @@ def where(found: Comparison, whole: bool) -> str:
     if count == wrong.size:
         return "every entry is wrong"
     region = confined(wrong)
-    if region is not None:
-        inside = region.mask(shape)
-        entries = "the wrong entry is" if count == 1 else f"all {count} wrong entries are"
-        right = int((inside & ~wrong).sum())
-        rest = f", and {right} there {'is' if right == 1 else 'are'} right" if right else ""
-        return f"{entries} in {region.told(shape)}{rest}"
-    return _mostly(wrong, count) or _of_matrix(wrong, count) or "they are spread over all of it"
+    filled = region is not None and np.array_equal(region.mask(shape), wrong)
+    told = "" if filled else _of_matrix(wrong) or _mostly(wrong, count)
+    if told:
+        return told
+    if region is None:
+        return f"the {count} wrong entries are spread over all of it"
+    entries = "the wrong entry is" if count == 1 else f"all {count} wrong entries are"
+    right = int((region.mask(shape) & ~wrong).sum())
+    rest = f", and {right} there {'is' if right == 1 else 'are'} right" if right else ""
+    return f"{entries} in {region.told(shape)}{rest}"
 
 
 def _mostly(wrong: NDArray[np.bool_], count: int) -> str:
-    """A few slices that hold most of what is wrong."""
+    """A few slices that hold most of what is wrong, where they are mostly wrong."""
     for axis in range(wrong.ndim):
         others = tuple(other for other in range(wrong.ndim) if other != axis)
         counts = wrong.sum(axis=others)
         order = np.argsort(-counts, kind="stable")
         held = np.cumsum(counts[order])
         needed = int(np.searchsorted(held, MOSTLY * count)) + 1
-        if needed <= max(1, wrong.shape[axis] // 3):
+        if needed <= max(1, wrong.shape[axis] // 3) and held[needed - 1] < count:
             indices = tuple(sorted(int(index) for index in order[:needed]))
             told = told_indices(axis, indices, wrong.shape)
             return f"{int(held[needed - 1])} of {count} wrong entries are in {told}"
     return ""
 
 
-def _of_matrix(wrong: NDArray[np.bool_], count: int) -> str:
+def _of_matrix(wrong: NDArray[np.bool_]) -> str:
     """The diagonal, and the sides of it."""
     if wrong.ndim != 2 or min(wrong.shape) < 2:
         return ""
@@ -145,9 +149,11 @@ def _of_matrix(wrong: NDArray[np.bool_], count: int) -> str:
         ("off the diagonal", rows != columns),
         ("above the diagonal", rows < columns),
         ("below the diagonal", rows > columns),
+        ("on or above the diagonal", rows <= columns),
+        ("on or below the diagonal", rows >= columns),
     ):
-        if np.array_equal(wrong, wrong & mask):
-            return f"all {count} wrong entries are {what}"
+        if np.array_equal(wrong, mask):
+            return f"all {int(wrong.sum())} wrong entries are {what}"
     return ""
 
 

@@ -13,9 +13,9 @@ from msgspec.structs import replace as changed
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.fault import Fault, Injected
-from gradcheck_cli.faults.right import Right
+from gradcheck_cli.faults.right import Right, defined
 from gradcheck_cli.numeric.entries import NumericGradient
-from gradcheck_cli.problem import Problem, no_stages
+from gradcheck_cli.problem import Problem, Stage, no_stages
 from gradcheck_cli.result import Mutant, MutantStatus
 from gradcheck_cli.verdict import largest
 
@@ -32,24 +32,35 @@ def mutants(problem: Problem, measure: Measure, rtol: float, atol: float) -> lis
     measure: the numeric gradient of an input of a problem.
     """
     rights = _rights(problem, measure)
-    drawn = [_rights(other, measure) for other in _redrawn(problem)]
+    drawn = [
+        _rights(other, measure)
+        for other in _redrawn(problem)
+        if defined(other.forward, other.inputs)
+    ]
     found = []
     for name in problem.inputs:
         for fault in FAULTS.values():
             for place, injected in enumerate(_injected(fault, rights(name))):
                 mutant = _judged(fault, injected, rights(name), rtol, atol)
                 if mutant.status == MutantStatus.SURVIVED and _unchanged(injected, rights(name)):
-                    others = [of(name) for of in drawn if _can(of, name)]
-                    if others and all(_same_again(fault, place, other) for other in others):
+                    again = [_unchanged_there(fault, place, of, name) for of in drawn]
+                    if False not in again and True in again:
                         mutant = changed(mutant, status=MutantStatus.EQUAL, remedy="")
                 found.append(mutant)
     return found
 
 
-def _same_again(fault: Fault, place: int, right: Right) -> bool:
-    """Whether the fault at this place among those of its kind leaves a gradient as it is."""
-    injected = _injected(fault, right)
-    return place < len(injected) and _unchanged(injected[place], right)
+def _unchanged_there(
+    fault: Fault, place: int, of: Callable[[str], Right], name: str
+) -> bool | None:
+    """Whether the fault at this place among those of its kind leaves a gradient as it is.
+
+    None where it does not apply, or where that is not known.
+    """
+    with suppress(Exception):  # whatever the user's forward raises near inputs of ours
+        injected = _injected(fault, of(name))
+        return _unchanged(injected[place], of(name)) if place < len(injected) else None
+    return None
 
 
 def _rights(problem: Problem, measure: Measure) -> Callable[[str], Right]:
@@ -62,32 +73,37 @@ def _rights(problem: Problem, measure: Measure) -> Callable[[str], Right]:
     return cache(lambda name: Right(problem, name, measured))
 
 
-def _can(rights: Callable[[str], Right], name: str) -> bool:
-    """Whether there is a gradient; a forward may not take drawn inputs."""
-    try:
-        return bool(np.isfinite(rights(name).value).all())
-    except Exception:  # whatever the user's forward raises at inputs that they did not give
-        return False
-
-
 def _redrawn(problem: Problem) -> Iterator[Problem]:
-    """The problem with other inputs of about the same size, and another upstream gradient.
+    """The problem at other inputs nearby, which keep to the domain of its forward, and at any.
 
-    Those nearby keep to the domain of the forward; the upstream gradient of a layer below a loss
-    follows from them.
+    The second has an upstream gradient of its own, too, whatever the loss is.
     """
-    for seed, nearby in ((0, True), (1, False)):
-        drawn = np.random.default_rng(seed)
-        inputs = {}
-        for name, x in problem.inputs.items():
-            size = float(np.sqrt(np.mean(np.square(x)))) or 1.0
-            moved = x * drawn.uniform(0.5, 1.5, x.shape) + size * drawn.uniform(0.0, 0.1, x.shape)
-            other = moved if nearby else size * drawn.standard_normal(x.shape)
-            inputs[name] = other.astype(x.dtype)
-        delta = problem.cotangent
-        if delta is not None and problem.stages is no_stages:
-            delta = drawn.standard_normal(delta.shape).astype(delta.dtype)
-        yield replace(problem, inputs=inputs, cotangent=delta)
+    drawn = np.random.default_rng(0)
+    sizes = {
+        name: float(np.sqrt(np.mean(np.square(x)))) or 1.0 for name, x in problem.inputs.items()
+    }
+    nearby, anywhere = {}, {}
+    for name, x in problem.inputs.items():
+        moved = x * drawn.uniform(0.5, 1.5, x.shape)
+        moved += sizes[name] * drawn.uniform(0.0, 0.1, x.shape)
+        nearby[name] = moved.astype(x.dtype)
+        anywhere[name] = (sizes[name] * drawn.standard_normal(x.shape)).astype(x.dtype)
+    yield replace(problem, inputs=nearby)
+    if problem.cotangent is None:
+        yield replace(problem, inputs=anywhere)
+        return
+    stages = list(problem.stages(problem.inputs))
+    stage = stages[0] if stages else Stage(problem.forward, problem.cotangent, problem.batched)
+    delta = drawn.standard_normal(stage.cotangent.shape).astype(stage.cotangent.dtype)
+    other = replace(stage, cotangent=delta)
+    yield replace(
+        problem,
+        inputs=anywhere,
+        forward=stage.forward,
+        batched=stage.batched,
+        cotangent=delta,
+        stages=(lambda _: [other]) if stages else no_stages,
+    )
 
 
 def _injected(fault: Fault, right: Right) -> list[Injected]:

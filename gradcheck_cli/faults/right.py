@@ -77,6 +77,13 @@ def spread(weights: Float, uncertainty: Float) -> Float:
     return np.where((weights != 0) @ lost, np.inf, known)
 
 
+def defined(forward: Callable[[Any], Any], inputs: Mapping[str, Any]) -> bool:
+    """Whether the user's forward takes inputs that the user did not give."""
+    with suppress(Exception):
+        return bool(np.isfinite(np.asarray(forward(dict(inputs)))).all())
+    return False
+
+
 class Right:
     """The right gradient of one input of a problem, as it was measured."""
 
@@ -199,9 +206,7 @@ class Right:
         """The Jacobian where some inputs are others; None where the forward does not take them."""
         inputs = {**self.problem.inputs, **changed}
         at = self.positions(stage.cotangent.size)
-        with suppress(Exception):  # whatever the user's forward raises at inputs of ours
-            return self._measure(stage, None, inputs, at)
-        return None
+        return self._foreign(stage, None, inputs, at)
 
     def elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
         """The gradient with the same upstream gradient, where some inputs are others.
@@ -209,8 +214,14 @@ class Right:
         None where the forward does not take them.
         """
         inputs = {**self.problem.inputs, **changed}
-        with suppress(Exception):  # whatever the user's forward raises at inputs of ours
-            return self._measure(stage, stage.cotangent, inputs, self.few)
+        return self._foreign(stage, stage.cotangent, inputs, self.few)
+
+    def _foreign(self, *arguments: Any) -> Values | None:
+        """A measurement at inputs that the user did not give, if the forward takes them."""
+        stage, _, inputs, _ = arguments
+        if defined(stage.forward, inputs):
+            with suppress(Exception):  # whatever the user's forward raises near them
+                return self._measure(*arguments)
         return None
 
     def _measure(

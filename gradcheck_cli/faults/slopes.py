@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.of_inputs import elsewhere
 from gradcheck_cli.faults.right import Right, Values
-from gradcheck_cli.problem import Stage
+from gradcheck_cli.problem import Stage, no_stages
 from gradcheck_cli.verdict import Comparison
 
 Float = NDArray[np.float64]
@@ -165,7 +165,7 @@ def by_input(right: Right) -> Iterator[Injected]:
 
 
 def _of_entries(right: Right) -> Iterator[Stage]:
-    for stage in right.stages[:1]:
+    for stage in right.stages[:1] if right.problem.stages is no_stages else ():
         if right.whole and stage.cotangent.shape == right.shape and right.x.size > 1:
             yield stage
 

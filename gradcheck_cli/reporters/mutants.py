@@ -63,7 +63,7 @@ def _cell(mutants: Sequence[Mutant]) -> Text:
 
 def _checks(checks: Sequence[CheckReport]) -> Table:
     """A row a check."""
-    table = simple_table("check", *(status.value for status in MutantStatus))
+    table = simple_table("check", "caught", "survived", "no change")
     for check in checks:
         counts = Counter(mutant.status for mutant in _mutants(check))
         cells = [
@@ -79,16 +79,21 @@ def _of_check(check: CheckReport) -> Iterator[Line]:
     if check.result is None:
         yield from details_of(check)
     mutants = _mutants(check)
+    survivors: dict[tuple[str, ...], list[Mutant]] = {}
     for mutant in mutants:
         if mutant.status == MutantStatus.SURVIVED:
-            yield Text("")
-            head = Text("SURVIVED", style=STYLES[mutant.status])
-            head.append(f"  {check.id}  {mutant.gradient}", style="bold")
-            head.append(f"  {check.path}:{check.line}", style="dim")
-            yield head
-            yield indented(f"{mutant.code} {mutant.title}: {mutant.told}")
-            yield indented(f"unseen, because {mutant.reason}")
-            yield indented(f"what would show it: {mutant.remedy}")
+            survivors.setdefault((mutant.code, mutant.told, mutant.reason), []).append(mutant)
+    for alike in survivors.values():
+        mutant = alike[0]
+        yield Text("")
+        head = Text("SURVIVED", style=STYLES[mutant.status])
+        gradients = ", ".join(dict.fromkeys(other.gradient for other in alike))
+        head.append(f"  {check.id}  {gradients}", style="bold")
+        head.append(f"  {check.path}:{check.line}", style="dim")
+        yield head
+        yield indented(f"{mutant.code} {mutant.title}: {mutant.told}")
+        yield indented(f"unseen, because {mutant.reason}")
+        yield indented(f"what would show it: {mutant.remedy}")
     same = [mutant for mutant in mutants if mutant.status == MutantStatus.EQUAL]
     for reason in dict.fromkeys(mutant.reason for mutant in same):
         count = sum(mutant.reason == reason for mutant in same)

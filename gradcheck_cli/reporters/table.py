@@ -313,7 +313,8 @@ def _power(check: CheckReport) -> Iterator[str]:
     caught, survived = (
         statuses.count(status) for status in (MutantStatus.CAUGHT, MutantStatus.SURVIVED)
     )
-    which = f"; gradcheck mutate {check.path} tells which would not" if survived else ""
+    command = check.rerun.replace("gradcheck run", "gradcheck mutate", 1)
+    which = f"; which would not: {command}" if survived and command else ""
     yield (
         f"power: {check.id}: {caught} of {caught + survived} common bugs would have been caught "
         f"here{which}"

@@ -1,0 +1,54 @@
+"""Right gradients for the tests of faults, and what the diagnosis says of wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradcheck_cli import Problem, check
+from gradcheck_cli.checking import default_rtol
+from gradcheck_cli.faults.diagnosis import diagnosed
+from gradcheck_cli.faults.right import Right
+from gradcheck_cli.measuring import differences
+from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.options import Numeric
+from gradcheck_cli.result import Diagnosis
+from gradcheck_cli.verdict import compared
+
+
+def rights(problem: Problem) -> Iterator[Right]:
+    """The right gradient of every input."""
+    found: dict[str, NumericGradient] = {}
+
+    def measured(name: str) -> NumericGradient:
+        if name not in found:
+            found[name] = differences(problem, name, Numeric())
+        return found[name]
+
+    for name in problem.inputs:
+        yield Right(problem, name, measured)
+
+
+def diagnosis(right: Right, analytic: Any) -> Diagnosis:
+    """What is told of a wrong gradient, whatever the effort."""
+    rtol = default_rtol(right.problem)
+    with np.errstate(all="ignore"):
+        return diagnosed(right, compared(analytic, right.gradient, rtol, 0.0), np.inf)[0]
+
+
+def told(problem: Problem, change: Callable[[dict[str, Any]], Any]) -> dict[str, str]:
+    """What a check says of each gradient whose backward was changed: `GC103 it is …`."""
+
+    def backward(inputs: Any, delta: Any) -> Any:
+        found = dict(problem.backward(inputs, delta))
+        return found | (change(found) or {})
+
+    result = check(replace(problem, backward=backward))
+    return {
+        gradient.name: f"{gradient.diagnosis.code} {gradient.diagnosis.observation}".strip()
+        for gradient in result.gradients
+        if gradient.diagnosis is not None
+    }
