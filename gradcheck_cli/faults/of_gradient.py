@@ -12,7 +12,7 @@ from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.place import Region, confined, told_slices
-from gradcheck_cli.faults.right import Right
+from gradcheck_cli.faults.right import Right, Values
 from gradcheck_cli.verdict import Comparison, agrees
 
 Float = NDArray[np.float64]
@@ -152,27 +152,44 @@ def parts_zeroed(right: Right) -> Iterator[Injected]:
 
 
 def parts_scaled(right: Right, found: Comparison) -> Iterator[Injected]:
-    """A factor, or zeros, in a part of the gradient."""
+    """A factor, or zeros, in a part of the gradient; in all wrong entries, wherever they are."""
     region = confined(found.wrong) if right.whole else None
-    if region is None:
-        return
-    inside = region.mask(right.shape)
+    if region is not None:
+        yield _part(right, region, _between(right, found, region.mask(right.shape)))
+    count = int(found.wrong.sum())
+    if 1 < count < found.wrong.size:
+        by = _between(right, found, found.wrong)
+        told = f"the {count} wrong entries are all {_times(by)}, the rest is right"
+        yield Injected(_scaled_there(right, found.wrong, by), told, None, "", by.fitted, by.choices)
+
+
+def _between(right: Right, found: Comparison, inside: NDArray[np.bool_]) -> Factor:
+    """The factor between the two gradients in a part of them."""
     value, precision = fitted(found.analytic[inside], right.value[inside], found.allowed[inside])
-    by = Factor(0.0, ()) if value == 0.0 else factor(value, precision, right.numbers)
-    yield _part(right, region, by)
+    return Factor(0.0, ()) if value == 0.0 else factor(value, precision, right.numbers)
+
+
+def _times(by: Factor) -> str:
+    return "zero" if by.value == 0.0 else f"{by.shown} times the numeric gradient"
+
+
+def _scaled_there(right: Right, inside: NDArray[np.bool_], by: Factor) -> Values:
+    return right.whole_values(
+        np.where(inside, by.value * right.value, right.value),
+        np.where(inside, abs(by.value) * right.uncertainty, right.uncertainty),
+    )
 
 
 def _part(right: Right, region: Region, by: Factor) -> Injected:
-    inside = region.mask(right.shape)
-    what = "zero" if by.value == 0.0 else f"{by.shown} times the numeric gradient"
-    same = "zero" if by.value == 0.0 and not right.value[inside].any() else ""
+    inside, where = region.mask(right.shape), region.told(right.shape)
+    verb = "are" if region.many else "is"
+    zero = by.value == 0.0 and not right.value[inside].any()
     return Injected(
-        right.whole_values(
-            np.where(inside, by.value * right.value, right.value),
-            np.where(inside, abs(by.value) * right.uncertainty, right.uncertainty),
-        ),
-        f"{region.told(right.shape)} {'are' if region.many else 'is'} {what}, the rest is right",
-        same=f"{region.told(right.shape)} of the gradient is {same} anyway" if same else "",
+        _scaled_there(right, inside, by),
+        f"{where} {'are' if region.many else 'is'} {_times(by)}, the rest is right",
+        same=f"{where} of the gradient {'are' if region.many else 'is'} zero anyway"
+        if zero
+        else "",
         fitted=by.fitted,
         choices=by.choices * region.choices,
     )

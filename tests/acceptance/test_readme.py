@@ -14,11 +14,13 @@ import pytest
 from gradcheck_cli.activations import ACTIVATIONS
 from gradcheck_cli.arrays import DISTRIBUTIONS
 from gradcheck_cli.config.schema import CHECKS_KEY, CheckConfig
+from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.formula import FUNCTIONS
 from gradcheck_cli.losses import LOSSES
 from tests.conftest import ROOT, command, environment
 
 README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 TEXT = README.read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```console\n\$ (.*?)\n```$", re.S | re.M)
 HEREDOC = re.compile(r"\A(.*<<'(\w+)'\n.*?\n\2)(?:\n|\Z)(.*)\Z", re.S)
@@ -99,7 +101,27 @@ def test_python_examples_run(name: str) -> None:
         test()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/own-layers.md", "docs/python.md"])
+def test_the_catalogue_of_faults_is_in_the_docs(request: pytest.FixtureRequest) -> None:
+    path = ROOT / "docs" / "faults.md"
+    text = path.read_text(encoding="utf-8")
+    rows = [f"| {fault.code} | {fault.title} | {fault.cause} |" for fault in FAULTS.values()]
+    rows.sort()
+    table = "\n".join(["| code | fault | the usual cause |", "|---|---|---|", *rows])
+    start, end = "<!-- catalogue -->\n", "<!-- end -->"
+    before, rest = text.split(start)
+    shown, after = rest.split(end)
+    if request.config.getoption("--update-golden"):
+        path.write_text(f"{before}{start}{table}\n{end}{after}", encoding="utf-8")
+        return
+    assert shown == f"{table}\n"
+
+
+@pytest.mark.parametrize("name", [path.name for path in DOCS])
+def test_the_docs_are_reached_from_the_readme(name: str) -> None:
+    assert f"](docs/{name})" in TEXT
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{path.name}" for path in DOCS)])
 def test_links_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)", text):
