@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from gradcheck_cli.faults.catalogue import told_of
 from gradcheck_cli.faults.diagnosis import (
     allowed_calls,
     diagnosed,
     of_reduction,
     same_reduction,
-    shape_diagnosed,
-    told_of,
 )
 from gradcheck_cli.faults.factors import Factor
+from gradcheck_cli.faults.of_shape import shape_diagnosed
 from gradcheck_cli.faults.place import error_map, where
 from gradcheck_cli.faults.power import mutants
 from gradcheck_cli.faults.right import Effort, Right

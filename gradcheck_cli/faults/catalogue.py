@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import chain
 
-from gradcheck_cli.faults import of_gradient, of_inputs, of_upstream, slopes
+from gradcheck_cli.faults import of_entries, of_gradient, of_inputs, of_parts, of_upstream, slopes
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.right import Right
+from gradcheck_cli.result import Diagnosis
 from gradcheck_cli.verdict import Comparison
 
 NO_KNOWN_FAULT, OTHER_REDUCTION, FACTOR = "GC100", "GC104", "GC103"
@@ -83,8 +84,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at the bounds of the loop or the slice that fills this part",
         example="for i in range(1, N): dW[i] = x[i] * delta    # dW[0] is never written",
         remedy="inputs where no row or column of the gradient is zero",
-        typical=of_gradient.parts_zeroed,
-        suspected=of_gradient.parts_scaled,
+        typical=of_parts.parts_zeroed,
+        suspected=of_parts.parts_scaled,
     ),
     Fault(
         "GC110",
@@ -94,8 +95,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at the index with which these rows are read or written",
         example="dW[i] = x[i - 1] * delta    # for x[i]",
         remedy="inputs whose rows differ",
-        typical=of_gradient.moved,
-        suspected=of_gradient.taken_elsewhere,
+        typical=of_parts.moved,
+        suspected=of_parts.taken_elsewhere,
     ),
     Fault(
         "GC116",
@@ -114,8 +115,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="clip where the gradient is used, not where it is computed",
         example="np.clip(dW, -5, 5, out=dW)",
         remedy="inputs where the entries of the gradient differ in size",
-        typical=of_gradient.clipped,
-        suspected=of_gradient.clipped_at,
+        typical=of_entries.clipped,
+        suspected=of_entries.clipped_at,
     ),
     Fault(
         "GC113",
@@ -124,8 +125,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for what rounds it",
         example="np.round(X.T @ delta, 3)",
         remedy="inputs whose gradient has more digits, or a smaller tolerance",
-        typical=of_gradient.rounded,
-        suspected=of_gradient.rounded_to,
+        typical=of_entries.rounded,
+        suspected=of_entries.rounded_to,
     ),
     Fault(
         "GC108",
@@ -340,8 +341,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="compute these entries by hand",
         example="dW[1, 2] *= 1.01",
         remedy="a smaller tolerance",
-        typical=of_gradient.one_off,
-        described=of_gradient.few_wrong,
+        typical=of_entries.one_off,
+        described=of_entries.few_wrong,
     ),
     Fault(
         "GC114",
@@ -350,8 +351,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for float32 in the backward; who accepts it sets tolerance.rtol: 1e-6",
         example="delta.astype(np.float32)",
         remedy="float64, and a smaller tolerance",
-        typical=of_gradient.single_precision,
-        described=of_gradient.in_single_precision,
+        typical=of_entries.single_precision,
+        described=of_entries.in_single_precision,
     ),
     Fault(
         "GC115",
@@ -360,8 +361,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for random numbers and for iterations that end early",
         example="dW * (1 + 0.01 * rng.standard_normal(dW.shape))",
         remedy="a smaller tolerance",
-        typical=of_gradient.noisy,
-        described=of_gradient.noise_seen,
+        typical=of_entries.noisy,
+        described=of_entries.noise_seen,
     ),
     # What is told of a whole check, of a gradient whose shape is wrong, and of a backward that
     # misbehaves; nothing of it is put into a gradient to see whether it would be caught: it is.
@@ -446,3 +447,14 @@ _ALL: tuple[Fault, ...] = (
 )
 
 FAULTS: dict[str, Fault] = {fault.code: fault for fault in _ALL}
+
+
+def told_of(
+    code: str, observation: str = "", fits: float | None = None, entries: int = 0
+) -> Diagnosis:
+    """What the catalogue says of a fault; fits: of so many entries, if it gives them."""
+    fault, evidence = FAULTS[code], ""
+    if fits is not None:
+        agree = "exactly" if fits == 0 else f"to {fits:.0e} of the largest"
+        evidence = f"so explained, {entries} of {entries} entries agree {agree}"
+    return Diagnosis(code, fault.title, observation, evidence, fault.cause, fault.next_step, fits)

@@ -5,34 +5,28 @@ A fault is named only on evidence: it must give every entry, and be no coinciden
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import Any
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace as changed
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import GradcheckError, listed, shown_shape
+from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import (
     FACTOR,
     FAULTS,
     NO_KNOWN_FAULT,
-    NOT_SUMMED,
     OTHER_REDUCTION,
-    OTHER_SHAPE,
-    SUMMED,
     TRANSPOSED,
+    told_of,
 )
 from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Fault, Injected
-from gradcheck_cli.faults.of_upstream import summed_wrongly
 from gradcheck_cli.faults.right import Right, Values
-from gradcheck_cli.numeric.entries import NumericGradient
 from gradcheck_cli.result import Diagnosis
-from gradcheck_cli.verdict import Comparison, compared, largest
+from gradcheck_cli.verdict import Comparison, largest
 
 Float = NDArray[np.float64]
 
@@ -193,114 +187,9 @@ def diagnosed(right: Right, found: Comparison, calls: float) -> tuple[Diagnosis,
     return told_of(NO_KNOWN_FAULT), None
 
 
-def told_of(code: str, observation: str = "", evidence: str = "") -> Diagnosis:
-    """What the catalogue says of a fault."""
-    fault = FAULTS[code]
-    return Diagnosis(code, fault.title, observation, evidence, fault.cause, fault.next_step)
-
-
 def _record(by: Explanation) -> Diagnosis:
-    return Diagnosis(
-        code=by.fault.code,
-        title=by.fault.title,
-        observation=by.told,
-        evidence=_evidence(by.entries, by.fits),
-        cause=by.cause,
-        next_step=by.next_step,
-        fits=by.fits,
-    )
-
-
-def _evidence(entries: int, fits: float) -> str:
-    agree = "exactly" if fits == 0 else f"to {fits:.0e} of the largest"
-    return f"so explained, {entries} of {entries} entries agree {agree}"
-
-
-def shape_diagnosed(right: Right, claimed: Any, rtol: float, atol: float) -> Diagnosis:
-    """What became of a gradient that has another shape than its input."""
-    array = np.asarray(claimed, dtype=np.float64)
-    for code, told, candidate, value in _reshaped(right, array):
-        numeric = right.gradient if value is None else value
-        found = compared(candidate, numeric, rtol, atol)
-        if found.over_largest(found.error) == 0.0 and not found.analytic.any():
-            continue
-        if not found.wrong.any():
-            fits = found.over_largest(found.error)
-            return _of_shape(code, told, found.analytic.size, fits)
-        c, precision = fitted(found.analytic, numeric.value, found.allowed)
-        by = factor(c, precision, right.numbers)
-        if by.names and found.analytic.size > 1:
-            scaled = replace(
-                numeric,
-                value=by.value * numeric.value,
-                uncertainty=abs(by.value) * numeric.uncertainty,
-                kink=np.zeros_like(numeric.kink),
-            )
-            again = compared(candidate, scaled, rtol, atol)
-            if not again.wrong.any():
-                fits = again.over_largest(again.error)
-                told = f"{told}, but for a factor: {by.shown}"
-                return _of_shape(code, told, again.analytic.size, fits)
-    return told_of(
-        "GC144", f"it is {shown_shape(array.shape)}, and its values are not the gradient's"
-    )
-
-
-def _of_shape(code: str, told: str, entries: int, fits: float) -> Diagnosis:
-    found = told_of(code, told, _evidence(entries, fits))
-    return msgspec.structs.replace(found, fits=fits)
-
-
-def _reshaped(
-    right: Right, array: Float
-) -> Iterator[tuple[str, str, Float, NumericGradient | None]]:
-    """What an array of another shape may be: a code, words, and what to compare with what.
-
-    The last is the numeric side, where it is not the gradient itself.
-    """
-    shape = right.shape if right.whole else right.gradient.shape
-    if array.ndim > 1 and array.T.shape == shape:
-        yield TRANSPOSED, "it is the transpose of the numeric gradient", array.T, None
-    if array.size == int(np.prod(shape)):
-        yield OTHER_SHAPE, "its values are right, but not its shape", array.reshape(shape), None
-    for axes in _subsets(array.ndim):
-        total = array.sum(axes)
-        if total.size == int(np.prod(shape)):
-            told = f"its sum over {_axes(axes)} is the numeric gradient"
-            yield NOT_SUMMED, told, total.reshape(shape), None
-    if not right.whole:
-        return
-    for axes in _subsets(len(shape)):
-        total = right.value.sum(axes)
-        if total.shape == array.shape or right.value.sum(axes, keepdims=True).shape == array.shape:
-            count, uncertainty = right.value.size / total.size, right.uncertainty.sum(axes)
-            for what, by in (("sum", 1.0), ("mean", 1.0 / count)):
-                told = f"it is the {what} of the numeric gradient over {_axes(axes)}"
-                numeric = _numeric(right, by * total, by * uncertainty)
-                yield SUMMED, told, array.reshape(total.shape), numeric
-    for told, total in summed_wrongly(array, right):
-        yield SUMMED, f"it is {told}", array, _numeric(right, total, np.zeros(total.shape))
-
-
-def _subsets(count: int) -> Iterable[tuple[int, ...]]:
-    return [axes for size in range(1, count + 1) for axes in combinations(range(count), size)]
-
-
-def _axes(axes: Sequence[int]) -> str:
-    return f"ax{'i' if len(axes) == 1 else 'e'}s {listed([str(axis) for axis in axes])}"
-
-
-def _numeric(right: Right, value: Float, uncertainty: Float) -> NumericGradient:
-    """Something that follows from the numeric gradient, in its place."""
-    nothing = np.zeros(np.shape(value), dtype=bool)
-    return replace(
-        right.gradient,
-        value=np.asarray(value),
-        uncertainty=np.asarray(uncertainty),
-        kink=nothing,
-        low=np.asarray(value),
-        high=np.asarray(value),
-    )
+    record = told_of(by.fault.code, by.told, by.fits, by.entries)
+    return changed(record, cause=by.cause, next_step=by.next_step)
 
 
 def same_reduction(factors: Sequence[Factor | None], right: Right) -> str:
@@ -320,5 +209,5 @@ def same_reduction(factors: Sequence[Factor | None], right: Right) -> str:
 
 def of_reduction(one: Diagnosis | None, told: str) -> Diagnosis:
     """What is told of each gradient where all of them are those of another reduction."""
-    found = told_of(OTHER_REDUCTION, told, one.evidence if one else "")
-    return msgspec.structs.replace(found, fits=one.fits if one else None)
+    found = told_of(OTHER_REDUCTION, told)
+    return changed(found, evidence=one.evidence, fits=one.fits) if one else found
