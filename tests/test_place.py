@@ -69,7 +69,7 @@ def test_most_of_what_is_wrong() -> None:
 
 def test_wrong_entries_without_a_place() -> None:
     mask = np.random.default_rng(4).random((7, 9)) < 0.4
-    assert wrong_at(mask).where == f"the {mask.sum()} wrong entries are spread over all of it"
+    assert wrong_at(mask).where == f"the {mask.sum()} wrong entries are spread over the whole array"
 
 
 def test_the_picture_is_in_tenths_of_decades() -> None:

@@ -16,6 +16,7 @@ from gradcheck_cli.verdict import Comparison
 
 NO_KNOWN_FAULT, OTHER_REDUCTION, FACTOR = "GC100", "GC104", "GC103"
 TRANSPOSED, NOT_SUMMED, SUMMED, OTHER_SHAPE = "GC105", "GC141", "GC142", "GC143"
+SWAPPED = "GC101"
 
 
 def _both(*functions: Callable[[Right], Iterable[Injected]]) -> Callable[[Right], list[Injected]]:
@@ -61,21 +62,30 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         "GC101",
         "the gradient of another input",
-        cause="gradients are returned in another order than the inputs have",
-        next_step="compare the order of what is returned with that of the parameters",
+        cause="gradients are returned in another order than the inputs have, or one of them twice",
+        next_step="compare what is returned, and in which order, with the parameters",
         example="return grad_W, grad_X    # for grad_X, grad_W",
-        remedy="inputs of different shapes",
+        remedy="inputs whose gradients differ",
         typical=of_gradient.swapped,
     ),
     Fault(
         "GC107",
         "an index swapped",
-        cause="both factors of an entry have the same index, as in the paper's (35), which prints "
-        "∂L/∂W_ij = (∂L/∂y_i) x_i for (∂L/∂y_j) x_i",
+        cause="δ_i for δ_j, as in the paper's (35), which prints ∂L/∂W_ij = (∂L/∂y_i) x_i for "
+        "(∂L/∂y_j) x_i",
         next_step="write the rule for one entry [i, j], and look at which index stands where",
         example="np.repeat((delta * x).T, M, axis=1)    # δ_i x_i for x_i δ_j",
         remedy="sizes N = M, so that the wrong index exists, and values that differ",
         typical=of_gradient.index_swapped,
+    ),
+    Fault(
+        SUMMED,
+        "summed over the wrong axes",
+        cause="the sum runs over an axis too many, or over the other one",
+        next_step="name the axis: the gradient has the shape of its input",
+        example="db = delta.sum()    # for delta.sum(0)",
+        remedy="an upstream gradient whose sums differ",
+        typical=_both(of_gradient.summed, of_upstream.summed),
     ),
     Fault(
         "GC109",
@@ -188,7 +198,7 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         "GC123",
         "samples left out",
-        cause="a loop over the samples returns after the first, or ends before the last",
+        cause="a loop over the samples ends early, or overwrites what it should add to (= for +=)",
         next_step="look at the loop over the samples",
         example="np.outer(X[0], delta[0])    # for X.T @ delta",
         remedy="a batch of n = 2 or more",
@@ -217,9 +227,9 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         "GC129",
         "the diagonal of the Jacobian alone",
-        cause="every output depends on many inputs, as in a softmax, and the rule is that of a "
-        "function of each entry",
-        next_step="add the terms off the diagonal: δ y − y Σ δ y for a softmax",
+        cause="every output depends on many inputs, as in a softmax or a layer that subtracts a "
+        "mean, and the rule is that of a function of each entry",
+        next_step="add what flows through the sum or the mean: −y Σ δ y for a softmax",
         example="delta * y * (1 - y)    # for a softmax",
         remedy="inputs where the terms off the diagonal are not zero",
         typical=of_inputs.diagonal,
@@ -227,8 +237,9 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         "GC126",
         "an output is cut off",
-        cause="a slice of the outputs ends early, or one of several outputs is forgotten",
-        next_step="look at the slice of the upstream gradient, or at each output's share",
+        cause="a slice of the outputs ends early, one of several outputs is forgotten, or what "
+        "comes back from later steps is not added",
+        next_step="look at the slice of the upstream gradient, or at what each output adds",
         example="delta[:, :-1] @ W[:, :-1].T    # for delta @ W.T",
         remedy="an upstream gradient without zeros",
         typical=of_upstream.some_outputs,
@@ -247,7 +258,7 @@ _ALL: tuple[Fault, ...] = (
         "GC132",
         "an activation's derivative at the wrong place",
         cause="f′ is a formula in z and is given y = f(z), or one in y and is given z",
-        next_step="give the formula of f′ what it is a formula in",
+        next_step="σ(z) (1 − σ(z)) takes z, y (1 − y) takes y: give each what it is made for",
         example="delta * sigmoid_prime(y)    # for sigmoid_prime(z)",
         remedy="inputs where f′(z) and f′(y) differ",
         typical=_both(slopes.mistaken(slopes.AT_OUTPUT), slopes.at_output),
@@ -289,12 +300,25 @@ _ALL: tuple[Fault, ...] = (
     ),
     Fault(
         "GC106",
-        "an input transposed, the sum over the wrong axis",
-        cause="a transpose is missing or once too often, and a square matrix allows it",
+        "an input transposed or reversed",
+        cause="a transpose is missing or once too often (the sum runs over the wrong axis), and a "
+        "square matrix allows it; of a convolution, the kernel is flipped or not",
         next_step="write down the shapes of both factors; sizes that differ would show it",
         example="delta @ W    # for delta @ W.T, with N = M",
         remedy="inputs that are not symmetric; sizes that differ make it an error of shapes",
         typical=of_inputs.transposed,
+        suspected=of_inputs.flipped,
+        costly=True,
+    ),
+    Fault(
+        "GC120",
+        "an input left out",
+        cause="the rule does not multiply by this input, as where a scale is forgotten",
+        next_step="multiply by it (the chain rule)",
+        example="dx = delta / std    # for delta * gamma / std",
+        remedy="an input that is not 1 everywhere",
+        typical=of_inputs.left_out,
+        costly=True,
     ),
     Fault(
         "GC117",
@@ -305,6 +329,7 @@ _ALL: tuple[Fault, ...] = (
         example="if self.cache is None: self.cache = x    # is never set again",
         remedy="a smaller tolerance, and inputs that are not zero",
         typical=of_inputs.stale,
+        costly=True,
     ),
     Fault(
         "GC118",
@@ -315,6 +340,7 @@ _ALL: tuple[Fault, ...] = (
         remedy="a gradient of the other input that is not zero",
         typical=of_inputs.updated,
         suspected=of_inputs.updated_before,
+        costly=True,
     ),
     Fault(
         "GC128",
@@ -328,11 +354,12 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         "GC119",
         "the gradient for another input",
-        cause="the rule is right, but works with an input from elsewhere: an earlier batch, "
-        "changed in place, normalised or not",
+        cause="the rule is right, but works with another array in the place of this input: one "
+        "of an earlier batch, or one before or after a step that changes it",
         next_step="look at what the backward takes this input from",
         example="delta @ X_old.T    # for X.T",
         suspected=of_inputs.another,
+        costly=True,
     ),
     Fault(
         "GC111",
@@ -348,7 +375,7 @@ _ALL: tuple[Fault, ...] = (
         "GC114",
         "float32 inside",
         cause="an array of the backward is float32, as constants, files and frameworks make them",
-        next_step="look for float32 in the backward; who accepts it sets tolerance.rtol: 1e-6",
+        next_step="look for float32 in the backward; to accept it, set tolerance: {rtol: 1e-6}",
         example="delta.astype(np.float32)",
         remedy="float64, and a smaller tolerance",
         typical=of_entries.single_precision,
@@ -380,13 +407,6 @@ _ALL: tuple[Fault, ...] = (
         "copies",
         next_step="sum over the axes along which the input is broadcast",
         example="db = delta    # for delta.sum(0)",
-    ),
-    Fault(
-        SUMMED,
-        "summed over the wrong axes",
-        cause="the sum runs over an axis too many, or over the other one",
-        next_step="name the axis: the gradient has the shape of its input",
-        example="db = delta.sum()    # for delta.sum(0)",
     ),
     Fault(
         OTHER_SHAPE,

@@ -60,12 +60,12 @@ def allowed_calls(evaluations: int) -> float:
 def explained(right: Right, found: Comparison, calls: float) -> Explanation | None:
     """The simplest fault that explains a wrong gradient, or None.
 
-    calls: of the forward, after which nothing more is tried.
+    calls: of the forward, after which gradients are not measured at other inputs any more.
     """
     best: Explanation | None = None
     for order, fault in enumerate(FAULTS.values()):
-        if right.effort.calls > calls:
-            break
+        if fault.costly and right.effort.calls > calls:
+            continue
         # Code of the user that ran in the check may still fail where the diagnosis looks.
         with suppress(GradcheckError):
             for injected in fault.suspects(right, found):

@@ -16,6 +16,7 @@ NEEDED = 1e-4
 # Powers of a number, and how far-fetched they are.
 POWERS = ((1, 1.0), (1, -1.0), (2, 2.0), (2, -2.0), (3, 0.5), (3, -0.5))
 SIMPLE = {"−1": -1.0, "2": 2.0, "1/2": 0.5}
+PLAIN = (*SIMPLE, "3", "1/3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,11 @@ def factor(value: float, precision: float, numbers: Mapping[str, float]) -> Fact
     if not found:
         return Factor(value, (), precision)
     names = [name for complexity, name, _ in found if complexity <= found[0][0] + 1]
-    # A size says more than a power of two.
+    # A constant of the user's says more than a size, which says more than a power of two.
+    whole = {name for name, number in numbers.items() if number == int(number)}
+    plain = [name for name in names if name in PLAIN]
     sized = [name for name in names if any(char.isalpha() for char in name)]
-    plain = [name for name in names if name in SIMPLE]
+    sized.sort(key=lambda name: any(size in name for size in whole))
     return Factor(found[0][2], tuple((plain + sized or names)[:3]), precision)
 
 
@@ -94,6 +97,8 @@ def _names(numbers: Mapping[str, float]) -> Iterator[tuple[int, str, float]]:
     known = {name: value for name, value in numbers.items() if value not in (0.0, 1.0)}
     for name, value in SIMPLE.items():
         yield 1, name, value
+    yield 2, "3", 3.0
+    yield 2, "1/3", 1 / 3
     for exponent in (2.0, 3.0, -2.0, -3.0):
         yield 2, _power("2", exponent), 2.0**exponent
     for name, value in known.items():
@@ -105,11 +110,25 @@ def _names(numbers: Mapping[str, float]) -> Iterator[tuple[int, str, float]]:
                 yield complexity, shown, power
                 yield complexity + 1, f"−{shown}", -power
         yield 3, f"2/{name}", 2 / value
+        if value != int(value):
+            yield 1, f"2·{name}", 2 * value
+            yield 2, f"−2·{name}", -2 * value
     for (name, value), (other, second) in combinations(known.items(), 2):
         yield 3, f"{name}·{other}", value * second
         yield 3, f"1/({name}·{other})", 1 / (value * second)
         yield 3, f"{name}/{other}", value / second
         yield 3, f"{other}/{name}", second / value
+
+
+def inverse(name: str) -> str:
+    """The name of 1 over a factor."""
+    if name.startswith("−"):
+        return f"−{inverse(name[1:])}"
+    if "/" not in name:
+        return f"1/{name}" if "·" not in name else f"1/({name})"
+    above, below = name.split("/", 1)
+    below = below.strip("()")
+    return below if above == "1" else f"{below}/{above}"
 
 
 def _power(name: str, exponent: float) -> str:

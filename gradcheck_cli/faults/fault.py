@@ -42,6 +42,7 @@ class Fault:
     example: of it, in a formula or in Python. remedy: what makes a check see it that does not.
     typical: the faults of this kind that are put into a right gradient.
     suspected: those that may be in a wrong gradient; None: the typical ones.
+    costly: whether gradients are measured at other inputs for it.
     described: what is told of a wrong gradient of which no fault gives every entry.
     """
 
@@ -54,6 +55,7 @@ class Fault:
     typical: Callable[[Right], Iterable[Injected]] | None = None
     suspected: Callable[[Right, Comparison], Iterable[Injected]] | None = None
     described: Callable[[Right, Comparison], str] | None = None
+    costly: bool = False
 
     def suspects(self, right: Right, found: Comparison) -> Iterable[Injected]:
         """The faults of this kind that may be in a wrong gradient."""

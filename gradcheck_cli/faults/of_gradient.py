@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.factors import Factor, factor, fitted
+from gradcheck_cli.faults.factors import Factor, factor, fitted, inverse
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.right import Right
 from gradcheck_cli.verdict import Comparison, agrees
@@ -42,12 +42,13 @@ def scaled(right: Right, by: Factor) -> Injected:
         fitted=by.fitted,
         choices=by.choices,
         by=by,
-        cause=_cause(by),
+        cause=_cause(by, n),
         next_step=_next_step(by),
     )
 
 
-def _cause(by: Factor) -> str:
+def _cause(by: Factor, samples: str) -> str:
+    """The usual cause, which for the number of samples is another than for other sizes."""
     name = by.names[0] if by.names else ""
     if name == "−1":
         return "a sign is lost, often that of a difference: (t − y) for (y − t)"
@@ -55,13 +56,15 @@ def _cause(by: Factor) -> str:
         return "the derivative of a square without its ½, or a term that is counted twice"
     if name == "1/2":
         return "a ½ of the loss is taken twice, or one of two equal terms is left out"
-    if name.startswith("1/"):
+    if samples and f"1/{samples}" in by.names:
         return (
             "an average where a sum belongs; or, where the loss is a mean, a second 1/n: the "
             "upstream gradient has one already"
         )
-    if name:
+    if samples and samples in by.names:
         return "a sum where an average belongs: the 1/n of a mean is missing"
+    if name:
+        return "a scale of the forward is missing in the backward, or there twice, or another one"
     return ""
 
 
@@ -71,13 +74,23 @@ def _next_step(by: Factor) -> str:
     name = by.names[0]
     if name == "−1":
         return "look for the sign in the rule, and in what is handed to it"
-    other = name.removeprefix("1/") if name.startswith("1/") else f"1/{name}"
-    return f"look for a factor {name} too many in the rule, or for a missing {other}"
+    return f"look for a factor {name} too many in the rule, or for a missing {inverse(name)}"
 
 
 def zeros(right: Right) -> Iterator[Injected]:
     """Nothing but zeros."""
     yield Injected(right.whole_values(np.zeros(right.shape)), "every entry is zero")
+
+
+def summed(right: Right) -> Iterator[Injected]:
+    """Every entry the sum or the mean of all, as of a scalar that is broadcast."""
+    value, uncertainty = right.value, float(np.sum(right.uncertainty))
+    if right.whole and value.size > 1:
+        for what, by in (("sum", 1.0), ("mean", 1.0 / value.size)):
+            yield Injected(
+                right.whole_values(np.full(value.shape, by * value.sum()), by * uncertainty),
+                f"every entry is the {what} of all entries of the numeric gradient",
+            )
 
 
 def swapped(right: Right) -> Iterator[Injected]:

@@ -32,8 +32,28 @@ def transposed(right: Right) -> Iterator[Injected]:
     for name, x in right.others.items():
         if x.ndim == 2 and x.shape[0] == x.shape[1] > 1:
             same = f"{name} is symmetric" if np.array_equal(x, x.T) else ""
-            told = f"it is the gradient for {name} transposed, so for a sum over its other axis"
+            told = (
+                f"it is the gradient with {name} in the place of {name}ᵀ, or the other way around"
+            )
             yield from elsewhere(right, {name: x.T.copy()}, told, same)
+
+
+def left_out(right: Right) -> Iterator[Injected]:
+    """Ones in the place of another input."""
+    for name, x in right.others.items():
+        same = f"{name} is 1 everywhere" if np.all(x == 1) else ""
+        told = f"it is the gradient for {name} = 1 everywhere"
+        yield from elsewhere(right, {name: np.ones_like(x)}, told, same)
+
+
+def flipped(right: Right, found: Comparison) -> Iterator[Injected]:
+    """Another input transposed, or reversed along an axis."""
+    yield from transposed(right)
+    for name, x in right.others.items():
+        for axis in range(x.ndim):
+            if x.shape[axis] > 1:
+                told = f"it is the gradient for {name} reversed along axis {axis}"
+                yield from elsewhere(right, {name: np.flip(x, axis).copy()}, told, "")
 
 
 def stale(right: Right) -> Iterator[Injected]:
@@ -167,18 +187,45 @@ def penalized(right: Right) -> Iterator[Injected]:
 
 
 def term_added(right: Right, found: Comparison) -> Iterator[Injected]:
-    """A multiple of the input, of its sign, or a constant added."""
-    for array, shown in (
+    """A multiple of the input, of its sign, of the upstream gradient, or a constant added."""
+    terms = [
         (right.x, f" · {right.name}"),
         (np.ones(right.x.shape), ""),
         (np.sign(right.x), f" · sign({right.name})"),
-    ):
-        x = right.gradient.of(array)
+    ]
+    terms += [
+        (stage.cotangent, f" · {stage.symbol}")
+        for stage in right.stages[:1]
+        if stage.cotangent.shape == right.x.shape
+    ]
+    for array, shown in terms:
+        x = right.gradient.of(np.asarray(array))
         if x.shape != right.shape or x.size < LEAST_ENTRIES:
             return
         weight, precision = fitted(found.analytic - right.value, x, found.allowed)
         if weight != 0.0:
             yield _added(right, array, shown, factor(weight, precision, right.numbers))
+    yield from _factor_and_term(right, found)
+
+
+def _factor_and_term(right: Right, found: Comparison) -> Iterator[Injected]:
+    """A factor and a multiple of the input, as where a mean is taken of one of them alone."""
+    x = right.gradient.of(right.x)
+    if x.shape != right.shape or x.size <= LEAST_ENTRIES:
+        return
+    parts = np.stack([right.value.ravel(), np.asarray(x, dtype=np.float64).ravel()])
+    weights = solved(parts, found, np.arange(x.size), found.analytic)
+    if weights is None or np.min(np.abs(weights)) == 0.0:
+        return
+    of_gradient, of_input = (factor(float(weight), LINEAR**2, right.numbers) for weight in weights)
+    value = of_gradient.value * right.value + of_input.value * x
+    yield Injected(
+        right.whole_values(value, abs(of_gradient.value) * right.uncertainty),
+        f"it is {of_gradient.shown} times the numeric gradient and {of_input.shown} · {right.name}",
+        fitted=of_gradient.fitted + of_input.fitted,
+        choices=of_gradient.choices * of_input.choices,
+        cause="a regulariser and the rest have different factors: one of them has a 1/n too many",
+    )
 
 
 def _added(right: Right, array: NDArray[Any], shown: str, weight: Factor) -> Injected:
@@ -198,6 +245,10 @@ def _added(right: Right, array: NDArray[Any], shown: str, weight: Factor) -> Inj
 def _cause(shown: str, extra: bool) -> str:
     if not shown:
         return "a constant, such as an epsilon against divisions by zero, is added to the result"
+    if shown.strip(" ·") in ("δ", "Δ", "the upstream gradient"):
+        return (
+            "a path of the input around the layer, such as a skip connection, is missing or twice"
+        )
     if extra:
         return "a regulariser is in the gradient that is not in the loss, or is there twice"
     return "a regulariser of the loss is missing in the gradient, or has the wrong sign"

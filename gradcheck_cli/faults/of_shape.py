@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import listed, shown_shape
-from gradcheck_cli.faults.catalogue import NOT_SUMMED, OTHER_SHAPE, SUMMED, TRANSPOSED, told_of
+from gradcheck_cli.faults.catalogue import (
+    NOT_SUMMED,
+    OTHER_SHAPE,
+    SUMMED,
+    SWAPPED,
+    TRANSPOSED,
+    told_of,
+)
 from gradcheck_cli.faults.factors import factor, fitted
 from gradcheck_cli.faults.of_upstream import summed_wrongly
 from gradcheck_cli.faults.right import Right
@@ -65,6 +72,10 @@ def _reshaped(right: Right, array: Float) -> Iterator[tuple[str, str, Float, Num
         if total.size == int(np.prod(shape)):
             told = f"its sum over {_axes(axes)} is the numeric gradient"
             yield NOT_SUMMED, told, total.reshape(shape), gradient
+    for name, x in right.others.items():
+        if x.shape == array.shape and right.problem.cotangent is not None:
+            told = f"it is {right.problem.label(name).gradient}"
+            yield SWAPPED, told, array, right.measured(name)
     if not right.whole:
         return
     for axes in _subsets(len(shape)):

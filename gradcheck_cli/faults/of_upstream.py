@@ -28,8 +28,10 @@ MOST_UNKNOWNS = 256  # entries of an upstream gradient that is solved for
 def _upstream(right: Right) -> tuple[Stage, Float] | None:
     """The stage whose upstream gradient the rules work with; None where there is only a number."""
     for stage in right.stages[:1]:
-        if stage.cotangent.size > 1 or right.problem.stages is not no_stages:
-            return stage, np.asarray(stage.cotangent, dtype=np.float64)
+        delta = np.asarray(stage.cotangent, dtype=np.float64)
+        # That of a loss is 1, and is handed to nobody.
+        if delta.size > 1 or np.any(delta != 1) or right.problem.stages is not no_stages:
+            return stage, delta
     return None
 
 
@@ -265,11 +267,27 @@ def another(right: Right, found: Comparison) -> Iterator[Injected]:
     )
 
 
+def summed(right: Right) -> Iterator[Injected]:
+    """Its sum over another axis than that of samples, where that has the shape of the gradient."""
+    if right.whole and right.value.size > 1:
+        for stage in right.stages[:1]:
+            for axis, total in _sums(stage, right.shape):
+                if axis != stage.sample_axis:
+                    told = f"it is the sum of {stage.symbol} over axis {axis}"
+                    yield Injected(right.whole_values(total), told)
+
+
 def summed_wrongly(claimed: Any, right: Right) -> Iterator[tuple[str, Float]]:
     """What a claim of another shape could be: sums of the upstream gradient over each axis."""
     for stage in right.stages[:1]:
-        delta = np.asarray(stage.cotangent, dtype=np.float64)
-        for axis in range(delta.ndim):
-            total = delta.sum(axis)
-            if total.shape == np.shape(claimed):
-                yield f"the sum of {stage.symbol} over axis {axis}", total
+        for axis, total in _sums(stage, np.shape(claimed)):
+            yield f"the sum of {stage.symbol} over axis {axis}", total
+
+
+def _sums(stage: Stage, shape: tuple[int, ...]) -> Iterator[tuple[int, Float]]:
+    """The sums of an upstream gradient that have this shape, and over which axis they are."""
+    delta = np.asarray(stage.cotangent, dtype=np.float64)
+    for axis in range(delta.ndim):
+        for total in (delta.sum(axis), delta.sum(axis, keepdims=True)):
+            if total.shape == shape:
+                yield axis, total

@@ -117,7 +117,7 @@ def where(found: Comparison, whole: bool) -> str:
     if told:
         return told
     if region is None:
-        return f"the {count} wrong entries are spread over all of it"
+        return f"the {count} wrong entries are spread over the whole array"
     entries = "the wrong entry is" if count == 1 else f"all {count} wrong entries are"
     right = int((region.mask(shape) & ~wrong).sum())
     rest = f", and {right} there {'is' if right == 1 else 'are'} right" if right else ""
@@ -141,7 +141,7 @@ def _mostly(wrong: NDArray[np.bool_], count: int) -> str:
 
 def _of_matrix(wrong: NDArray[np.bool_]) -> str:
     """The diagonal, and the sides of it."""
-    if wrong.ndim != 2 or min(wrong.shape) < 2:
+    if wrong.ndim != 2 or wrong.shape[0] != wrong.shape[1] or len(wrong) < 2:
         return ""
     rows, columns = np.indices(wrong.shape)
     for what, mask in (

@@ -59,6 +59,15 @@ GUESSES = (
 )
 
 
+# What people write for f′ by y, right for some activation.
+FORMULAS: dict[str, Change] = {
+    "y (1 − y)": lambda y: y * (1 - y),
+    "1 − y²": lambda y: 1 - y * y,
+    "1 − y": lambda y: 1 - y,
+    "1(y > 0)": lambda y: (y > 0).astype(np.float64),
+}
+
+
 def mistaken(key: str) -> Callable[[Right], Iterator[Injected]]:
     """What a layer says that people take for its ∂L/∂z."""
 
@@ -78,6 +87,7 @@ def mistaken(key: str) -> Callable[[Right], Iterator[Injected]]:
 
 def of_another(right: Right, found: Comparison) -> Iterator[Injected]:
     """The derivatives of other activations."""
+    yield from guessed_another(right)
     for stage in right.stages:
         for key, changed in stage.mistaken.items():
             if key.startswith(ANOTHER):
@@ -114,6 +124,19 @@ def _taken(key: str, guess: Guess, y: Float) -> Float:
         TWICE: slope**2,
         BY_INPUT: guess.by_output(z),
     }[key]
+
+
+def guessed_another(right: Right) -> Iterator[Injected]:
+    """Other formulas in y in the place of f′, of outputs that may be those of an activation."""
+    for stage in right.stages[:1] if len(right.stages) == 1 else ():
+        with np.errstate(all="ignore"):
+            y = np.asarray(stage.forward(right.problem.inputs), dtype=np.float64)
+        for guess in GUESSES if y.shape == stage.cotangent.shape else ():
+            for shown, formula in FORMULAS.items() if np.all(guess.inside(y)) else ():
+                changed = stage.cotangent * formula(y) / guess.by_output(y)
+                told = f"it is the gradient with {shown} for f′, if y is a {guess.name}"
+                if np.isfinite(changed).all():
+                    yield Injected(right.contracted(stage, changed), told)
 
 
 def passed_through(right: Right) -> Iterator[Injected]:
