@@ -6,7 +6,7 @@ The backward is called, what it returns is refused or measured by differences, t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,8 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.purity import call_backward, observe_forward
 from gradcheck_cli.result import (
     CheckResult,
-    Diagnosis,
     GradientResult,
     Mutant,
-    Refusal,
     Verdict,
 )
 from gradcheck_cli.verdict import (
@@ -59,6 +57,7 @@ def check(
     tolerance: Tolerance | None = None,
     progress: Progress | None = None,
     power: bool = False,
+    keep: Callable[[CheckResult], None] | None = None,
 ) -> CheckResult:
     """Check every gradient of a problem against central differences.
 
@@ -66,19 +65,29 @@ def check(
     progress: is told, now and then, how many more entries were measured.
     power: also put the faults of the catalogue into the right gradients, and see which of them a
         check like this would catch.
+    keep: is handed the result without diagnoses, which take more calls of the forward, before they
+        are made.
     Returns the verdict, a result per input, and the work it took. What the backward returns is
     never trusted: a wrong type, shape or value is a failure with its reason, not an exception.
     Raises ForwardError where the forward's outputs are no numbers or do not fit the cotangent.
     """
     started = time.perf_counter()
     checker = _Checker(problem, numeric or Numeric(), tolerance or Tolerance(), progress)
-    gradients = checker.gradients()
-    return CheckResult(
+    gradients, claimed = checker.gradients()
+    result = CheckResult(
         verdict=worst_verdict([gradient.verdict for gradient in gradients]),
         gradients=tuple(gradients),
         rtol=checker.rtol,
         atol=checker.atol,
         evaluations=checker.evaluations,
+        seconds=time.perf_counter() - started,
+        notes=tuple(checker.notes),
+    )
+    if keep is not None and (power or result.verdict == Verdict.FAIL):
+        keep(result)
+    return replace(
+        result,
+        gradients=tuple(checker.diagnosed(gradients, claimed)),
         mutants=checker.mutants() if power else None,
         seconds=time.perf_counter() - started,
         notes=tuple(checker.notes),
@@ -104,8 +113,8 @@ class _Checker:
         self.effort = Effort()
         self.notes = [*problem.notes, *vacuous(problem)]
 
-    def gradients(self) -> list[GradientResult]:
-        """A result for every input, in their order."""
+    def gradients(self) -> tuple[list[GradientResult], Mapping[str, Any]]:
+        """A result for every input, in their order, and what the backward claims."""
         forward, claim = observe_forward(self.problem), call_backward(self.problem)
         self.notes += [forward.note] if forward.note else []
         outputs = () if self.problem.cotangent is not None else forward.outputs.shape
@@ -118,19 +127,12 @@ class _Checker:
                 results.append(unmeasured(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE))
             elif refusal:
                 result = unmeasured(name, label, shape, refusal.sentence)
-                results.append(replace(result, diagnosis=self.of_refusal(name, refusal, claimed)))
+                results.append(replace(result, diagnosis=told_of(refusal.code)))
             else:
                 measured = self.measure(name)
                 results.append(compare(name, label, claimed, measured, self.rtol, self.atol))
         self.notes += self.problem.observed()
-        return self.diagnosed(results, claim.gradients)
-
-    def of_refusal(self, name: str, refusal: Refusal, claimed: Any) -> Diagnosis:
-        """What is told of a gradient that was refused; of another shape, what it may be."""
-        if refusal.code != OTHER_SHAPE:
-            return told_of(refusal.code)
-        with np.errstate(all="ignore"):
-            return shape_diagnosed(self.right(name), claimed, self.rtol, self.atol)
+        return results, claim.gradients
 
     def diagnosed(
         self, results: list[GradientResult], claimed: Mapping[str, Any]
@@ -138,31 +140,44 @@ class _Checker:
         """The results, with what is wrong and where for those that failed."""
         factors: list[Factor | None] = []
         failed = [result.name for result in results if result.verdict == Verdict.FAIL]
-        for place, result in enumerate(results):
-            if result.verdict != Verdict.FAIL or result.diagnosis is not None:
-                factors.append(None)
-                continue
-            right = self.right(result.name)
-            found = compared(claimed[result.name], right.gradient, self.rtol, self.atol)
-            share = (failed.index(result.name) + 1) / len(failed)
-            with np.errstate(all="ignore"):
-                diagnosis, by = diagnosed(right, found, share * allowed_calls(self.evaluations))
+        found: list[GradientResult] = []
+        for result in results:
+            share = (len(found) + 1) / len(failed) if failed else 1.0
+            calls, by = share * allowed_calls(self.evaluations), None
+            if result.verdict == Verdict.FAIL:
+                # Whatever goes wrong here, the verdict stands.
+                try:
+                    with np.errstate(all="ignore"):
+                        result, by = self.diagnosis(result, claimed.get(result.name), calls)
+                except Exception as error:
+                    self.notes.append(
+                        f"the diagnosis of {result.gradient} failed: {type(error).__name__}: "
+                        f"{error}; please report it"
+                    )
+            found.append(result)
             factors.append(by)
-            results[place] = replace(
-                result,
-                diagnosis=diagnosis,
-                where=where(found, right.whole),
-                # Where all is wrong for a reason that is known, there is nothing to see.
-                map=None
-                if found.wrong.all() and diagnosis.fits is not None
-                else error_map(found, right.whole),
-            )
-        told = same_reduction(factors, self.right(results[0].name)) if any(factors) else ""
+        told = same_reduction(factors, self.right(found[0].name)) if any(factors) else ""
         if not told:
-            return results
-        return [
-            replace(result, diagnosis=of_reduction(result.diagnosis, told)) for result in results
-        ]
+            return found
+        return [replace(result, diagnosis=of_reduction(result.diagnosis, told)) for result in found]
+
+    def diagnosis(
+        self, result: GradientResult, claimed: Any, calls: float
+    ) -> tuple[GradientResult, Factor | None]:
+        """A wrong gradient with its diagnosis, and the factor that is all that is wrong with it."""
+        if result.diagnosis is not None:
+            if result.diagnosis.code != OTHER_SHAPE:
+                return result, None
+            found = shape_diagnosed(self.right(result.name), claimed, self.rtol, self.atol)
+            return replace(result, diagnosis=found), None
+        right = self.right(result.name)
+        both = compared(claimed, right.gradient, self.rtol, self.atol)
+        told, by = diagnosed(right, both, calls)
+        # Where all is wrong for a reason that is known, there is nothing to see.
+        known = both.wrong.all() and told.fits is not None
+        told_where = where(both, right.whole)
+        picture = None if known else error_map(both, right.whole)
+        return replace(result, diagnosis=told, where=told_where, map=picture), by
 
     def mutants(self) -> tuple[Mutant, ...]:
         """The faults that apply to the gradients, and whether this check would see them."""
@@ -179,7 +194,7 @@ class _Checker:
 
     def right(self, name: str) -> Right:
         """What is known of the right gradient of an input."""
-        return Right(self.problem, name, self.measure, self.effort)
+        return Right(self.problem, name, self.measure, self.effort, guessing=True)
 
     @property
     def evaluations(self) -> int:

@@ -18,7 +18,7 @@ import click
 from gradcheck_cli import __version__, suite
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.config.load import load
-from gradcheck_cli.errors import ConfigError, GradcheckError
+from gradcheck_cli.errors import ConfigError, GradcheckError, UsageError
 from gradcheck_cli.progress import Bar
 from gradcheck_cli.reporters import FORMATS, Screen, render
 from gradcheck_cli.result import SuiteReport
@@ -93,7 +93,9 @@ def cli() -> None:
 @ALLOW_CODE
 @TIME
 @click.option(
-    "--power", is_flag=True, help="Also tell how many common bugs each check would have caught."
+    "--power",
+    is_flag=True,
+    help="Also inject common bugs, and tell how many each check would have caught.",
 )
 def run_command(
     configs: tuple[str, ...],
@@ -150,8 +152,13 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...]) -> int:
     """
     from gradcheck_cli.derivation import explain, explain_fault, is_code
 
-    if all(map(is_code, configs)):
-        return write("\n".join(map(explain_fault, configs)), suite.OK)
+    codes = [word for word in configs if is_code(word)]
+    if len(codes) == len(configs):
+        return write("\n".join(map(explain_fault, codes)), suite.OK)
+    if codes:
+        raise UsageError(
+            f"{codes[0]} is a code, the others are configs; explain one kind at a time"
+        )
     checks = suite.select(load(configs, note, check_rules=False), select)
     return write("\n".join(explain(check) for check in checks), suite.OK)
 

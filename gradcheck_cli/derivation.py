@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
 from gradcheck_cli.config.build import ConfigCheck
-from gradcheck_cli.errors import FormulaError, UsageError, listed, near_miss, printable, shown_shape
+from gradcheck_cli.errors import FormulaError, UsageError, listed, printable, shown_shape
 from gradcheck_cli.forms import Rule
 from gradcheck_cli.formula import Formula, Product, Shape, parse
 from gradcheck_cli.layer import Layer
@@ -47,7 +47,8 @@ def explain_fault(code: str) -> str:
 
     fault = FAULTS.get(code.upper())
     if fault is None:
-        raise UsageError(f"there is no fault {code}" + near_miss(code.upper(), FAULTS))
+        codes = sorted(FAULTS)
+        raise UsageError(f"there is no fault {code}; there are {codes[0]} to {codes[-1]}")
     parts = [
         ("How it usually happens", fault.cause),
         ("Example", fault.example),

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from gradcheck_cli.errors import MOST_FRAMES, CodeError, GradcheckError, is_ours, shown_path
-from gradcheck_cli.worker import PROGRESS, RESULT, Work, run
+from gradcheck_cli.worker import EARLY, PROGRESS, RESULT, Work, run
 
 Result = TypeVar("Result")
 Progress = Callable[[int], None]
@@ -32,14 +32,22 @@ GRACE = 2.0  # seconds after which a process is ended that should have ended its
 _FRAME = re.compile(r'File "(.+)", line (\d+) in (.+)')
 
 
+class UnfinishedError(CodeError):
+    """A process that ended without a result; early: what it had found by then, or None."""
+
+    def __init__(self, message: str, early: Any) -> None:
+        super().__init__(message)
+        self.early = early
+
+
 def isolated(
     work: Work[Result], argument: Any, progress: Progress, timeout: float | None
 ) -> Result:
     """work(argument, watchdog, progress) in a process of its own.
 
     timeout: seconds that a call may take, as the watchdog is told of calls; None: any time.
-    Raises GradcheckError with the text of the one that was raised there, and CodeError where the
-    process ended without a result.
+    Raises GradcheckError with the text of the one that was raised there, and UnfinishedError where
+    the process ended without a result.
     """
     context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     descriptor, dump = tempfile.mkstemp(prefix="gradcheck-")
@@ -84,19 +92,22 @@ def _result(
     timeout: float | None,
     beat: Any,
 ) -> Any:
+    early = None
     while True:
         if not receiving.poll(POLL):
             if timeout is not None and time.monotonic() - beat.value > timeout + GRACE:
-                raise CodeError(_late(timeout))  # a stopped process cannot end itself
+                raise UnfinishedError(_late(timeout), early)  # a stopped process cannot end itself
             progress(0)
             continue
         try:
             kind, value = receiving.recv()
         except EOFError:
             process.join()
-            raise CodeError(_death(process.exitcode, dump, timeout)) from None
+            raise UnfinishedError(_death(process.exitcode, dump, timeout), early) from None
         if kind == PROGRESS:
             progress(value)
+        elif kind == EARLY:
+            early = value
         elif kind == RESULT:
             return value
         else:

@@ -255,6 +255,7 @@ def _stages(layer: Layer, inputs: Arrays, delta: Any) -> list[Stage]:
                 delta * slope(z),
                 batched=True,
                 symbol=f"∂L/∂{layer.form.inner_name}",
+                sample_axis=axis,
                 mistaken=mistaken,
             )
         )

@@ -133,7 +133,10 @@ def exit_code_of_mutants(reports: Sequence[CheckReport]) -> int:
     """The exit code of `mutate`: a survivor that could have been caught weighs most."""
     if any(mutant.status == MutantStatus.SURVIVED for mutant in mutants(reports)):
         return WRONG
-    return NOTHING_CHECKED if any(report.result is None for report in reports) else OK
+    done = all(
+        report.result is not None and report.result.mutants is not None for report in reports
+    )
+    return OK if done else NOTHING_CHECKED
 
 
 def _entries(check: ConfigCheck) -> int:
@@ -204,11 +207,19 @@ def _checked(
     if not check.layer.code:
         return _result(check, check.layer.problems(), advance, power)
     # Imported here once, not in every process.
-    from gradcheck_cli.isolation import isolated
+    from msgspec.structs import replace as changed
+
+    from gradcheck_cli.isolation import UnfinishedError, isolated
     from gradcheck_cli.usercode import problems  # noqa: F401
 
     try:
         return isolated(partial(_watched, power=power), check, advance, timeout)
+    except UnfinishedError as error:
+        if error.early is None:
+            raise
+        early: CheckResult = error.early
+        note = f"the diagnosis was not finished: {error}"
+        return changed(early, notes=(*early.notes, note))
     except OSError as error:
         raise CodeError(f"there is no process to run its code in: {error}") from error
 
@@ -225,7 +236,7 @@ def _watched(
         )
         for problem in check.layer.problems()
     ]
-    return _result(check, problems, advance, power)
+    return _result(check, problems, advance, power, watchdog.keep)
 
 
 def _result(
@@ -233,6 +244,7 @@ def _result(
     problems: Sequence[Problem],
     advance: Callable[[int], None],
     power: bool = False,
+    keep: Callable[[CheckResult], None] | None = None,
 ) -> CheckResult:
     from gradcheck_cli.checking import check as check_problem
     from gradcheck_cli.checking import joined
@@ -244,6 +256,7 @@ def _result(
             tolerance=check.tolerance,
             progress=advance,
             power=power,
+            keep=keep,
         )
         for problem in problems
     )

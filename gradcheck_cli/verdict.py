@@ -168,7 +168,7 @@ def compare(
         # Not np.median, which imports numpy.ma.
         step=float(np.sort(numeric.step, axis=None)[numeric.step.size // 2]),
         worst=_entry(flat, found),
-        notes=_notes(found),
+        notes=_notes(found, verdict),
     )
 
 
@@ -260,10 +260,10 @@ def _entry(position: int, found: Comparison) -> Entry:
     )
 
 
-def _notes(found: Comparison) -> tuple[str, ...]:
+def _notes(found: Comparison, verdict: Verdict) -> tuple[str, ...]:
     numeric = found.numeric
     notes = [] if numeric.entries is None else [_sampled(numeric)]
-    if found.zero:
+    if found.zero and verdict == Verdict.PASS:
         notes.append("the gradient is zero on both sides: this check has no power")
     kinks = np.flatnonzero(numeric.kink)
     if len(kinks):

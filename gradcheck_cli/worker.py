@@ -18,7 +18,7 @@ from gradcheck_cli.errors import GradcheckError
 Result = TypeVar("Result")
 Returned = TypeVar("Returned", covariant=True)
 
-PROGRESS, RESULT, ERROR = "progress", "result", "error"
+PROGRESS, RESULT, EARLY, ERROR = "progress", "result", "early", "error"
 
 PRINTED_LINES = 20  # of what the code prints; it is called thousands of times
 OFTEN = 0.05  # seconds between reports of progress
@@ -37,11 +37,15 @@ class Work(Protocol[Returned]):
 class Watchdog:
     """Ends the process when a call does not return in time, and writes where it was.
 
+    keep: sends a result that holds if the rest of the work is never done.
     limit: in seconds; file: where the traceback goes; last: a value the parent sees, which gets the
     time of each call.
     """
 
-    def __init__(self, limit: float | None, file: Any, last: Any) -> None:
+    def __init__(
+        self, limit: float | None, file: Any, last: Any, keep: Callable[[Any], None]
+    ) -> None:
+        self.keep = keep
         self.limit = limit
         self.file = file
         self.last = last
@@ -82,7 +86,7 @@ def run(
         os.setpgid(0, 0)  # with what the code starts, to be ended together
     _limit_memory()
     with open(dump, "w", encoding="utf-8") as file, _quiet_streams():
-        watchdog = Watchdog(timeout, file, beat)
+        watchdog = Watchdog(timeout, file, beat, lambda result: sending.send((EARLY, result)))
         watchdog.beat()
         try:
             told = (RESULT, work(argument, watchdog, _Throttled(sending)))

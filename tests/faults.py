@@ -29,7 +29,7 @@ def rights(problem: Problem) -> Iterator[Right]:
         return found[name]
 
     for name in problem.inputs:
-        yield Right(problem, name, measured)
+        yield Right(problem, name, measured, guessing=True)
 
 
 def diagnosis(right: Right, analytic: Any) -> Diagnosis:
@@ -47,6 +47,7 @@ def told(problem: Problem, change: Callable[[dict[str, Any]], Any]) -> dict[str,
         return found | (change(found) or {})
 
     result = check(replace(problem, backward=backward))
+    assert not any("please report" in note for note in result.notes), result.notes
     return {
         gradient.name: f"{gradient.diagnosis.code} {gradient.diagnosis.observation}".strip()
         for gradient in result.gradients

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gradcheck_cli import Problem, Verdict, check, from_functions, from_layer
+from gradcheck_cli import Problem, Verdict, check, checking, from_functions, from_layer
+from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import ForwardError
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.factors import Factor, factor
@@ -34,7 +36,7 @@ RULES: list[tuple[dict[str, Any], str, str]] = [
     ({}, "X.T @ (delta - mean(delta, 0))", "GC125 it is the gradient for Δ without its mean over"),
     ({"N": 3}, "(X.T @ delta).T", "GC105 it is the transpose of the numeric gradient"),
     ({"N": 3}, "(X.T @ delta).T / n", "GC105 it is the transpose of the numeric gradient, times"),
-    ({"n": 5}, "X @ delta", "GC106 it is the gradient for X transposed, so for a sum over its ot"),
+    ({"n": 5}, "X @ delta", "GC106 it is the gradient with X in the place of Xᵀ"),
     ({"n": 3}, "X.T @ delta.T", "GC127 it is the gradient for Δᵀ in the place of Δ"),
     ({"n": 3, "N": 3}, "X * delta", "GC108 it is X * Δ, entry by entry"),
     ({}, "clip(X.T @ delta, -3, 3)", "GC112 its entries are cut off at ±3"),
@@ -66,7 +68,54 @@ RULES: list[tuple[dict[str, Any], str, str]] = [
         "GC133 it is the gradient with f′(z)² for f′(z)",
     ),
     ({"activation": "tanh"}, "-X.T @ (delta * (1 - y**2))", "GC103 it is −1 times"),
+    (
+        {"activation": "tanh"},
+        "X.T @ (delta * (1 - y**2))**2",
+        "GC122 it is the gradient for ∂L/∂Z² in the place of ∂L/∂Z",
+    ),
+    (
+        {"activation": "tanh", "n": 5},
+        "X @ (delta * (1 - y**2))",
+        "GC106 it is the gradient with X in the place of Xᵀ",
+    ),
+    (
+        {"activation": "sigmoid", "n": 3},
+        "X.T @ (delta * y * (1 - y)).T",
+        "GC127 it is the gradient for ∂L/∂Zᵀ in the place of ∂L/∂Z",
+    ),
+    (
+        {"activation": "softplus"},
+        "X.T @ (delta * sigmoid(z) - mean(delta * sigmoid(z), 0))",
+        "GC125 it is the gradient for ∂L/∂Z without its mean over the samples",
+    ),
+    ({"dtype": "float32"}, "X.T @ delta * 1.01", "GC103 it is 1.01 times the numeric gradient"),
+    ({}, "X.T @ delta - 1e-5 * W", "GC116 it is the numeric gradient minus 1e-05 · W"),
+    ({}, "ones_like(W) * sum(delta)", "GC100"),
+    ({}, "ones_like(W) * sum(X.T @ delta)", "GC142 every entry is the sum of all entries of the"),
+    (
+        {},
+        "X.T @ delta / 3 + W / 10",
+        "GC116 it is 0.333333333333 = 1/3 = 1/M times the numeric gradient and 0.1 · W",
+    ),
 ]
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-80, 1e80, 1e150])
+def test_a_diagnosis_at_extreme_scales_costs_no_verdict(scale: float) -> None:
+    scaled = {"X": Drawn(scale=scale)}
+    of = layer("XW", own_rules={"W": "X.T @ delta / n"}, loss="linear", sources=scaled)
+    result = check(problem(of))
+    (found,) = [gradient.diagnosis for gradient in result.gradients if gradient.diagnosis]
+    assert found.observation == "it is 0.125 = 1/n times the numeric gradient"
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize("constants", [{"a": 1e200}, {"a": 1e-200, "b": 5.0}, {"a": 1e300}])
+def test_constants_of_any_size_name_no_factor(constants: dict[str, float]) -> None:
+    of = from_functions(lambda x: np.minimum(x, 9.0), lambda delta, x: 2 * delta, INPUTS["x"])
+    result = check(replace(of, numbers=constants))
+    (found,) = [gradient.diagnosis for gradient in result.gradients if gradient.diagnosis]
+    assert found.observation == "it is 2 times the numeric gradient"
 
 
 @pytest.mark.parametrize(("settings", "rule", "said"), RULES)
@@ -74,6 +123,7 @@ def test_a_wrong_rule_is_called_by_its_fault(
     settings: dict[str, Any], rule: str, said: str
 ) -> None:
     result = check(problem(layer("XW", own_rules={"W": rule}, **settings)))
+    assert not any("please report" in note for note in result.notes), result.notes
     found = next(gradient.diagnosis for gradient in result.gradients if gradient.name == "W")
     assert found is not None
     assert f"{found.code} {found.observation}".startswith(said)
@@ -226,6 +276,80 @@ def test_a_function_of_each_entry() -> None:
         assert f"{gradient.diagnosis.code} {gradient.diagnosis.observation}" == said
 
 
+def test_what_is_below_an_activation_of_the_users_own() -> None:
+    """W for Wᵀ below a tanh: the upstream gradient there is guessed."""
+    inputs = {"x": INPUTS["x"], "w": DRAWN.normal(size=(4, 4)) / 3}
+
+    def backward(delta: Any, x: Any, w: Any) -> Any:
+        inner = delta * (1 - np.tanh(x @ w) ** 2)
+        return inner @ w, x.T @ inner
+
+    result = check(lambda x, w: np.tanh(x @ w), backward, inputs)
+    (found,) = [gradient.diagnosis for gradient in result.gradients if gradient.diagnosis]
+    assert (found.code, found.observation) == (
+        "GC106",
+        "it is the gradient with w in the place of wᵀ, or the other way around",
+    )
+
+
+def test_an_input_that_is_left_out() -> None:
+    inputs = {"x": INPUTS["x"], "gamma": np.array([1.5, 0.5, -2.0, 3.0])}
+
+    def backward(delta: Any, x: Any, gamma: Any) -> Any:
+        return delta * np.cos(x), (delta * np.sin(x)).sum(0)
+
+    result = check(lambda x, gamma: gamma * np.sin(x), backward, inputs)
+    (found,) = [gradient.diagnosis for gradient in result.gradients if gradient.diagnosis]
+    assert (found.code, found.observation) == (
+        "GC120",
+        "it is the gradient for gamma = 1 everywhere",
+    )
+
+
+def test_gradients_of_different_shapes_in_another_order() -> None:
+    def backward(delta: Any, x: Any, w: Any) -> Any:
+        return x.T @ delta, delta @ w.T
+
+    result = check(lambda x, w: x @ w, backward, {"x": INPUTS["x"], "w": INPUTS["w"]})
+    found = [gradient.diagnosis for gradient in result.gradients]
+    assert [(one.code, one.observation) for one in found if one] == [
+        ("GC101", "it is ∂L/∂w"),
+        ("GC101", "it is ∂L/∂x"),
+    ]
+
+
+def test_a_path_around_the_layer() -> None:
+    def backward(delta: Any, x: Any) -> Any:
+        return delta * np.cos(x)
+
+    (gradient,) = check(lambda x: x + np.sin(x), backward, {"x": INPUTS["x"]}).gradients
+    assert gradient.diagnosis is not None
+    assert gradient.diagnosis.observation == (
+        "it is the numeric gradient minus 1 · the upstream gradient"
+    )
+
+
+def test_a_transpose_of_three_axes() -> None:
+    x = DRAWN.normal(size=(3, 3, 3))
+    (gradient,) = check(lambda x: x * x, lambda delta, x: (2 * delta * x).T, {"x": x}).gradients
+    assert gradient.diagnosis is not None
+    assert gradient.diagnosis.observation == (
+        "it is the numeric gradient with its axes in the order [2, 1, 0]"
+    )
+
+
+def test_a_diagnosis_that_fails_is_told_and_costs_no_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr(checking, "diagnosed", fails)
+    result = check(problem(layer("XW", own_rules={"W": "2 * X.T @ delta"})))
+    assert result.verdict == Verdict.FAIL
+    assert result.notes == ("the diagnosis of ∂L/∂W failed: RuntimeError: oh; please report it",)
+
+
 def test_the_diagonal_of_a_softmax() -> None:
     def softmax(x: Any) -> Any:
         y = np.exp(x - x.max(-1, keepdims=True))
@@ -371,7 +495,7 @@ def test_a_slow_forward_is_not_asked_for_ever() -> None:
         (2 / 5, ("2/N",), "0.4 = 2/N"),
         (40.0, ("n·N",), "40 = n·N"),
         (0.01, ("reg",), "0.01 = reg"),
-        (-0.02, (), "−0.02"),
+        (-0.02, ("−2·reg",), "−0.02 = −2·reg"),
         (0.3217, (), "0.3217"),
     ],
 )

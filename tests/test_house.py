@@ -61,7 +61,7 @@ LIBRARIES = {
     "click": {"cli"},
     "rich": {"reporters", "progress"},
     "yaml": {"config"},
-    "msgspec": {"checking", "config", "faults", "result", "reporters"},
+    "msgspec": {"checking", "config", "faults", "suite", "result", "reporters"},
 }
 
 

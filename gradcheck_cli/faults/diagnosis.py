@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import (
-    FACTOR,
     FAULTS,
     NO_KNOWN_FAULT,
     OTHER_REDUCTION,
@@ -33,9 +32,10 @@ Float = NDArray[np.float64]
 # Digits by which an explanation must be better than none: one chance in a million. Every entry
 # counts those between its error and what is left of it; parameters and choices are taken off.
 EVIDENCE = 6.0
+LEAST = 0.3  # digits of an entry that counts as one
 NO_FACTOR = 1e-6  # how far from 1 a factor must be to be one
 # Calls of the forward that diagnoses may cost: so many times the check's evaluations, and more.
-EFFORT, FREE_CALLS = 2, 6_000
+EFFORT, FREE_CALLS = 2, 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _tried(
         fits = _fits(version, right, found, count)
         if fits is not None:
             yield _explanation(fault, version, fits, count, order)
-        elif fault.code != FACTOR:
+        elif not fault.alone:
             scaled = _scaled(version, right, found)
             fits = _fits(scaled, right, found, count + 1) if scaled is not None else None
             if scaled is not None and fits is not None:
@@ -168,7 +168,7 @@ def _fits(injected: Injected, right: Right, found: Comparison, count: int) -> fl
         wrong = found.wrong.ravel()[values.at] & known
         digits = np.sort(np.where(wrong & (better > 0), better, 0.0))
     evidence = float(np.sum(digits[: max(0, len(digits) - injected.fitted)]))
-    told = int(np.sum(digits > 1))
+    told = int(np.sum(digits > LEAST))
     if told < parameters or evidence - np.log10(injected.choices) < EVIDENCE:
         return None
     peak = largest(np.abs(analytic[known]))

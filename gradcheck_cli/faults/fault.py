@@ -42,7 +42,8 @@ class Fault:
     example: of it, in a formula or in Python. remedy: what makes a check see it that does not.
     typical: the faults of this kind that are put into a right gradient.
     suspected: those that may be in a wrong gradient; None: the typical ones.
-    costly: whether gradients are measured at other inputs for it.
+    costly: whether gradients are measured at other inputs for it; alone: whether it is told
+        without a factor besides, which would explain too much.
     described: what is told of a wrong gradient of which no fault gives every entry.
     """
 
@@ -56,6 +57,7 @@ class Fault:
     suspected: Callable[[Right, Comparison], Iterable[Injected]] | None = None
     described: Callable[[Right, Comparison], str] | None = None
     costly: bool = False
+    alone: bool = False
 
     def suspects(self, right: Right, found: Comparison) -> Iterable[Injected]:
         """The faults of this kind that may be in a wrong gradient."""

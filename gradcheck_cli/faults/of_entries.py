@@ -12,13 +12,14 @@ from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.factors import factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.right import Right
-from gradcheck_cli.verdict import Comparison
+from gradcheck_cli.verdict import Comparison, largest
 
 Float = NDArray[np.float64]
 
 TYPICAL_ERROR = 0.01  # of one entry, and of noise
 DECIMALS = range(9)
 FLOAT32_ERRORS = (3e-9, 5e-7)  # relative, as a root mean square: what computing in float32 leaves
+CONSTANT = 2.0  # between the smallest and the largest of errors that have one size
 MIXED = 0.2  # the share of each sign among rounding errors; both have about a half
 FEW = 3  # entries that are told one by one
 # Errors are noise if all are this small relative to their entries, if there are enough of them to
@@ -45,7 +46,8 @@ def few_wrong(right: Right, found: Comparison) -> str:
         a, m = float(found.analytic.ravel()[position]), float(right.value.ravel()[position])
         precision = float(found.allowed.ravel()[position]) / (abs(m) or 1.0)
         by = factor(a / m if m else 0.0, precision, right.numbers)
-        ratio = f" ({by.shown} times the numeric one)" if m and not by.fitted else ""
+        ratio = f" ({by.shown} times the numeric one)" if m and a and not by.fitted else ""
+        ratio = " (zero)" if m and not a else ratio
         told.append(f"{list(right.gradient.index(int(position)))}{ratio}")
     return f"all entries are right but {listed(told)}"
 
@@ -58,8 +60,8 @@ def clipped(right: Right) -> Iterator[Injected]:
 def clipped_at(right: Right, found: Comparison) -> Iterator[Injected]:
     """Every entry cut off at the largest analytic one."""
     limit = float(np.max(np.abs(found.analytic), initial=0.0))
-    cut = np.abs(found.analytic) == limit
-    if cut.sum() > 1 and not cut.all():
+    cut = found.analytic[np.abs(found.analytic) == limit]
+    if len(cut) > 1 and (len(cut) < found.analytic.size or _mixed(cut)):
         yield _clipped(right, limit, 1)
 
 
@@ -119,6 +121,9 @@ def in_single_precision(right: Right, found: Comparison) -> str:
     relative = _relative_errors(right, found)
     size = float(np.sqrt(np.mean(np.square(relative)))) if len(relative) else 0.0
     low, high = FLOAT32_ERRORS
+    errors = found.error[found.wrong]
+    if len(errors) and largest(errors) < CONSTANT * np.min(errors):
+        return ""  # a constant, which changes its sign with the gradient
     if low < size < high and _mixed(relative) and found.wrong.sum() > a.size / 2:
         return "the errors are about a rounding in float32, up and down"
     return ""
@@ -147,6 +152,8 @@ def noise_seen(right: Right, found: Comparison) -> str:
     """The size of relative errors that look like normal noise."""
     relative = _relative_errors(right, found)
     if len(relative) < LEAST_ENTRIES or found.wrong.sum() < 0.9 * len(relative):
+        return ""
+    if largest(found.error) < CONSTANT * np.min(found.error[found.wrong]):
         return ""
     size = np.sort(np.abs(relative))
     median = float(size[len(size) // 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from gradcheck_cli.faults.right import Right
 from gradcheck_cli.verdict import Comparison, agrees
 
 Float = NDArray[np.float64]
+
+MOST_AXES = 4  # of which all orders are tried
 
 
 def factors(right: Right) -> Iterator[Injected]:
@@ -118,6 +121,20 @@ def transposed(right: Right) -> Iterator[Injected]:
             "it is the transpose of the numeric gradient",
             same="the gradient is symmetric" if agrees(value.T, right.gradient, 1e-9, 0.0) else "",
         )
+
+
+def axes_moved(right: Right, found: Comparison) -> Iterator[Injected]:
+    """The transpose, and any order of the axes that leaves the shape."""
+    yield from transposed(right)
+    if right.whole and 2 < right.value.ndim <= MOST_AXES:
+        for axes in permutations(range(right.value.ndim)):
+            value = right.value.transpose(axes)
+            if value.shape == right.shape and list(axes) != sorted(axes):
+                yield Injected(
+                    right.whole_values(value, right.uncertainty.transpose(axes)),
+                    f"it is the numeric gradient with its axes in the order {list(axes)}",
+                    choices=24.0,
+                )
 
 
 def index_swapped(right: Right) -> Iterator[Injected]:

@@ -12,7 +12,7 @@ from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.right import Right
 from gradcheck_cli.faults.solving import solved
-from gradcheck_cli.problem import no_stages
+from gradcheck_cli.problem import Stage, no_stages
 from gradcheck_cli.purity import ELSEWHERE
 from gradcheck_cli.verdict import Comparison
 
@@ -77,13 +77,15 @@ def updated_before(right: Right, found: Comparison) -> Iterator[Injected]:
     """Another input after a step of gradient descent, of a size that is solved for."""
     for name, x in right.others.items():
         step = right.measured(name).value
-        if right.stages and step.shape == x.shape and step.any():
-            rate = _solved_rate(right, found, name, step)
+        for stage in right.stages if step.shape == x.shape and step.any() else ():
+            rate = _solved_rate(right, stage, found, name, step)
             if rate is not None:
                 yield from _updated(right, name, factor(rate, LINEAR, {}))
 
 
-def _solved_rate(right: Right, found: Comparison, name: str, step: Float) -> float | None:
+def _solved_rate(
+    right: Right, stage: Stage, found: Comparison, name: str, step: Float
+) -> float | None:
     """The size of a step of another input that gives the analytic gradient, by Newton's method.
 
     The derivative is that at the start: what is found is near enough for it.
@@ -94,7 +96,7 @@ def _solved_rate(right: Right, found: Comparison, name: str, step: Float) -> flo
 
     def measured(rate: float) -> Float | None:
         moved = (x - x.dtype.type(rate) * step).astype(x.dtype)
-        values = right.elsewhere(right.stages[0], {name: moved})
+        values = right.elsewhere(stage, {name: moved})
         return values.value if values is not None else None
 
     near = measured(SMALL)
@@ -136,7 +138,7 @@ def elsewhere(
     Nothing where the forward does not take them, or where the gradient does not depend on them:
     then no rule for it uses them.
     """
-    for stage in right.stages[:1]:
+    for stage in right.stages:
         values = right.elsewhere(stage, changed)
         if values is None:
             continue
@@ -153,7 +155,7 @@ def elsewhere(
 
 def diagonal(right: Right) -> Iterator[Injected]:
     """The diagonal of the Jacobian only, where it is square and has more."""
-    for stage in right.stages[:1] if right.problem.stages is no_stages else ():
+    for stage in right.declared if right.problem.stages is no_stages else ():
         if stage.cotangent.shape != right.x.shape or right.x.size < 2 or not right.whole:
             continue
         jacobian = right.jacobian(stage)
@@ -172,7 +174,7 @@ def diagonal(right: Right) -> Iterator[Injected]:
 
 def elementwise(right: Right) -> Iterator[Injected]:
     """The product, entry by entry, of an input and the upstream gradient."""
-    for stage in right.stages[:1]:
+    for stage in right.stages:
         delta = np.asarray(stage.cotangent, dtype=np.float64)
         for name, x in right.others.items():
             if right.whole and x.shape == delta.shape == right.shape and x.ndim > 1:
@@ -183,7 +185,7 @@ def elementwise(right: Right) -> Iterator[Injected]:
 def penalized(right: Right) -> Iterator[Injected]:
     """One percent of the input itself added."""
     if right.value.size == right.gradient.of(right.x).size:
-        yield _added(right, right.x, f" · {right.name}", Factor(TYPICAL_PENALTY, ()))
+        yield _added(right, right.x, f" · {right.name}", Factor(TYPICAL_PENALTY, ()), extra=True)
 
 
 def term_added(right: Right, found: Comparison) -> Iterator[Injected]:
@@ -195,7 +197,7 @@ def term_added(right: Right, found: Comparison) -> Iterator[Injected]:
     ]
     terms += [
         (stage.cotangent, f" · {stage.symbol}")
-        for stage in right.stages[:1]
+        for stage in right.declared[:1]
         if stage.cotangent.shape == right.x.shape
     ]
     for array, shown in terms:
@@ -204,7 +206,8 @@ def term_added(right: Right, found: Comparison) -> Iterator[Injected]:
             return
         weight, precision = fitted(found.analytic - right.value, x, found.allowed)
         if weight != 0.0:
-            yield _added(right, array, shown, factor(weight, precision, right.numbers))
+            size = factor(abs(weight), precision, right.numbers)
+            yield _added(right, array, shown, size, extra=weight > 0)
     yield from _factor_and_term(right, found)
 
 
@@ -228,16 +231,15 @@ def _factor_and_term(right: Right, found: Comparison) -> Iterator[Injected]:
     )
 
 
-def _added(right: Right, array: NDArray[Any], shown: str, weight: Factor) -> Injected:
+def _added(right: Right, array: NDArray[Any], shown: str, size: Factor, *, extra: bool) -> Injected:
     x = np.broadcast_to(right.gradient.of(array), right.shape).astype(np.float64)
-    extra = weight.value > 0
-    size = weight.shown if extra else weight.shown.replace("−", "")
+    weight = size.value if extra else -size.value
     return Injected(
-        right.whole_values(right.value + weight.value * x, right.uncertainty),
-        f"it is the numeric gradient {'plus' if extra else 'minus'} {size}{shown}",
+        right.whole_values(right.value + weight * x, right.uncertainty),
+        f"it is the numeric gradient {'plus' if extra else 'minus'} {size.shown}{shown}",
         same=f"{right.name} is zero" if not x.any() else "",
-        fitted=weight.fitted,
-        choices=weight.choices,
+        fitted=size.fitted,
+        choices=size.choices,
         cause=_cause(shown, extra),
     )
 
@@ -261,31 +263,34 @@ def another(right: Right, found: Comparison) -> Iterator[Injected]:
     """
     at = right.few
     for name, x in right.others.items():
-        if not (right.stages and right.whole and 1 < x.size <= min(MOST_UNKNOWNS, len(at) - 1)):
+        if not (right.whole and 1 < x.size <= min(MOST_UNKNOWNS, len(at) - 1)):
             continue
-        parts = _response(right, name, x)
-        change = solved(parts, found, at, found.analytic - right.value) if len(parts) else None
-        if change is None:
-            continue
-        other = (x + change.reshape(x.shape)).astype(x.dtype)
-        differ = np.argwhere(np.abs(other - x) > MOVED * np.max(np.abs(x)))
-        for first in differ[:1]:
-            index = tuple(int(axis) for axis in first)
-            told = (
-                f"it is the gradient for another {name}: for {other[index]:.6g} at {list(index)} "
-                f"in the place of {x[index]:.6g}, {len(differ)} of {x.size} entries differ"
-            )
-            yield from elsewhere(right, {name: other}, told, "", fitted_parameters=x.size)
+        for stage in right.stages:
+            parts = _response(right, stage, name, x)
+            change = solved(parts, found, at, found.analytic - right.value) if len(parts) else None
+            if change is None:
+                continue
+            other = (x + change.reshape(x.shape)).astype(x.dtype)
+            differ = np.argwhere(np.abs(other - x) > MOVED * np.max(np.abs(x)))
+            for first in differ[:1]:
+                index = tuple(int(axis) for axis in first)
+                told = (
+                    f"it is the gradient for another {name}: for {other[index]:.6g} at "
+                    f"{list(index)} in the place of {x[index]:.6g}, {len(differ)} of {x.size} "
+                    "entries differ"
+                )
+                yield from elsewhere(right, {name: other}, told, "", fitted_parameters=x.size)
 
 
-def _response(right: Right, name: str, x: NDArray[Any]) -> Float:
+def _response(right: Right, stage: Stage, name: str, x: NDArray[Any]) -> Float:
     """How the gradient changes with each entry of another input; empty where that is not known."""
     parts: list[Float] = []
     for index in range(x.size):
         moved = x.copy()
         moved.ravel()[index] += np.sqrt(np.mean(x * x)) or 1.0
         step = float(moved.ravel()[index] - x.ravel()[index])
-        probe = right.elsewhere(right.stages[0], {name: moved})
-        if probe is not None:
-            parts.append((probe.value - right.value.ravel()[probe.at]) / step)
-    return np.stack(parts) if len(parts) == x.size else np.empty((0, 0))
+        probe = right.elsewhere(stage, {name: moved})
+        if probe is None:
+            return np.empty((0, 0))
+        parts.append((probe.value - right.value.ravel()[probe.at]) / step)
+    return np.stack(parts)

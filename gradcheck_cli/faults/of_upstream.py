@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.place import told_numbers
-from gradcheck_cli.faults.right import Right, Values, spread
+from gradcheck_cli.faults.right import Right
 from gradcheck_cli.faults.solving import solved
 from gradcheck_cli.problem import Stage, no_stages
 from gradcheck_cli.verdict import Comparison
@@ -22,24 +22,23 @@ Change = Callable[[Float], Float]
 MOST_PAIRS = 12  # samples of which all pairs are tried in each other's place
 MOST_PARTS = 64  # samples or outputs whose shares are solved for
 WHOLE = 1e-4  # how far a solved share may be from 0 or 1
+MOVED = 1e-6  # relative to the largest: by how much an entry differs
 MOST_UNKNOWNS = 256  # entries of an upstream gradient that is solved for
 
 
-def _upstream(right: Right) -> tuple[Stage, Float] | None:
-    """The stage whose upstream gradient the rules work with; None where there is only a number."""
-    for stage in right.stages[:1]:
-        delta = np.asarray(stage.cotangent, dtype=np.float64)
+def _stages(right: Right) -> Iterator[Stage]:
+    """The stages whose upstream gradients rules work with; none where it is only a number."""
+    for stage in right.stages:
         # That of a loss is 1, and is handed to nobody.
-        if delta.size > 1 or np.any(delta != 1) or right.problem.stages is not no_stages:
-            return stage, delta
-    return None
+        handed = stage.cotangent.size > 1 or np.any(stage.cotangent != 1)
+        if handed or right.problem.stages is not no_stages:
+            yield stage
 
 
 def _with(right: Right, change: Change, told: str, choices: float = 1.0) -> Iterator[Injected]:
     """The gradient with a changed upstream gradient, in whose words `δ` is its symbol."""
-    upstream = _upstream(right)
-    if upstream is not None:
-        yield _changed(right, upstream[0], change, told, choices)
+    for stage in _stages(right):
+        yield _changed(right, stage, change, told, choices)
 
 
 def _changed(
@@ -75,27 +74,25 @@ def distorted(right: Right, found: Comparison) -> Iterator[Injected]:
 
 def turned(right: Right) -> Iterator[Injected]:
     """Its transpose, where it is square."""
-    for stage in right.stages[:1]:
+    for stage in _stages(right):
         shape = stage.cotangent.shape
         if len(shape) == 2 and shape[0] == shape[1] > 1:
-            yield from _with(right, np.transpose, "δᵀ in the place of δ")
+            yield _changed(right, stage, np.transpose, "δᵀ in the place of δ")
 
 
 def averaged(right: Right) -> Iterator[Injected]:
     """Its mean over the samples for each of them; and that mean subtracted."""
-    for stage in right.stages[:1]:
-        axis = stage.sample_axis
-        if axis is None or stage.cotangent.shape[axis] < 2:
-            return
+    for stage, axis, _ in _samples(right):
 
         def mean(delta: Float, axis: int = axis) -> Float:
             return np.broadcast_to(delta.mean(axis, keepdims=True), delta.shape)
 
-        def centred(delta: Float) -> Float:
-            return np.asarray(delta - mean(delta))
+        def centred(delta: Float, axis: int = axis) -> Float:
+            return np.asarray(delta - delta.mean(axis, keepdims=True))
 
-        yield from _with(right, mean, "the mean of δ over the samples in the place of δ")
-        yield from _with(right, centred, "δ without its mean over the samples")
+        told = "the mean of δ over the samples in the place of δ"
+        yield _changed(right, stage, mean, told)
+        yield _changed(right, stage, centred, "δ without its mean over the samples")
 
 
 def some_samples(right: Right) -> Iterator[Injected]:
@@ -142,7 +139,7 @@ def outputs_counted(right: Right, found: Comparison) -> Iterator[Injected]:
 
 def _parts(right: Right) -> Iterator[Injected]:
     """The gradient without each of several outputs that are joined in one."""
-    for stage in right.stages[:1]:
+    for stage in right.declared[:1]:
         ends = np.cumsum(right.problem.parts)
         for place, end in enumerate(ends):
             kept = np.ones(stage.cotangent.shape)
@@ -152,14 +149,14 @@ def _parts(right: Right) -> Iterator[Injected]:
 
 
 def _samples(right: Right) -> Iterator[tuple[Stage, int, int]]:
-    for stage in right.stages[:1]:
+    for stage in _stages(right):
         axis = stage.sample_axis
         if axis is not None and stage.cotangent.shape[axis] > 1:
             yield stage, axis, stage.cotangent.shape[axis]
 
 
 def _outputs(right: Right) -> Iterator[tuple[Stage, int]]:
-    for stage in right.stages[:1]:
+    for stage in _stages(right):
         shape = stage.cotangent.shape
         for axis in range(len(shape)):
             if axis != stage.sample_axis and shape[axis] > 1:
@@ -240,37 +237,33 @@ def _ordered(right: Right, stage: Stage, axis: int, order: NDArray[np.intp], tol
 
 def another(right: Right, found: Comparison) -> Iterator[Injected]:
     """The upstream gradient with which the rule would give what it gave, where it can be solved."""
-    upstream = _upstream(right)
-    if upstream is None:
-        return
-    stage, delta = upstream
-    if not 1 < delta.size <= MOST_UNKNOWNS:
-        return
-    jacobian = right.jacobian(stage)
-    if len(jacobian.at) <= delta.size:
-        return
-    other = solved(jacobian.value, found, jacobian.at, found.analytic)
-    if other is None:
-        return
-    uncertainty = spread(other, jacobian.uncertainty)
-    differ = np.abs(other - delta.ravel()) > 1e-6 * np.max(np.abs(delta))
-    if not differ.any():
-        return
-    where = np.unravel_index(int(np.argmax(differ)), delta.shape)
-    index = [int(axis) for axis in where]
-    yield Injected(
-        Values(other @ jacobian.value, uncertainty, jacobian.at),
-        f"it is the gradient for another upstream gradient than {stage.symbol}: for "
-        f"{other.reshape(delta.shape)[where]:.6g} at {index} in the place of {delta[where]:.6g}, "
-        f"{int(differ.sum())} of {delta.size} entries differ",
-        fitted=delta.size,
-    )
+    for stage in _stages(right):
+        delta = np.asarray(stage.cotangent, dtype=np.float64)
+        if not 1 < delta.size <= MOST_UNKNOWNS:
+            continue
+        jacobian = right.jacobian(stage)
+        if len(jacobian.at) <= delta.size:
+            continue
+        other = solved(jacobian.value, found, jacobian.at, found.analytic)
+        if other is None:
+            continue
+        other = other.reshape(delta.shape)
+        differ = np.argwhere(np.abs(other - delta) > MOVED * np.max(np.abs(delta)))
+        for first in differ[:1]:
+            index = tuple(int(axis) for axis in first)
+            yield Injected(
+                jacobian.contracted(other.ravel()),
+                f"it is the gradient for another upstream gradient than {stage.symbol}: for "
+                f"{other[index]:.6g} at {list(index)} in the place of "
+                f"{delta[index]:.6g}, {len(differ)} of {delta.size} entries differ",
+                fitted=delta.size,
+            )
 
 
 def summed(right: Right) -> Iterator[Injected]:
     """Its sum over another axis than that of samples, where that has the shape of the gradient."""
     if right.whole and right.value.size > 1:
-        for stage in right.stages[:1]:
+        for stage in _stages(right):
             for axis, total in _sums(stage, right.shape):
                 if axis != stage.sample_axis:
                     told = f"it is the sum of {stage.symbol} over axis {axis}"
@@ -279,7 +272,7 @@ def summed(right: Right) -> Iterator[Injected]:
 
 def summed_wrongly(claimed: Any, right: Right) -> Iterator[tuple[str, Float]]:
     """What a claim of another shape could be: sums of the upstream gradient over each axis."""
-    for stage in right.stages[:1]:
+    for stage in right.declared:
         for axis, total in _sums(stage, np.shape(claimed)):
             yield f"the sum of {stage.symbol} over axis {axis}", total
 

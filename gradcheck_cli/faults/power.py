@@ -22,6 +22,7 @@ from gradcheck_cli.verdict import largest
 # A fault that changes a gradient by less than is known of it changes nothing, if it is known so
 # well; relative to the largest entry.
 RESOLVED, ROUNDING = 1e-8, 1e-15
+UNRESOLVED = 0.1  # of the steepest slope: with such an uncertainty nothing is known
 
 Measure = Callable[[Problem, str], NumericGradient]
 
@@ -123,8 +124,11 @@ def _judged(fault: Fault, injected: Injected, right: Right, rtol: float, atol: f
         error = np.abs(values.value - numeric)
         size = np.maximum(np.abs(values.value), np.abs(numeric))
         unseen = uncertainty + values.uncertainty + rtol * size + atol
-        caught = bool(np.any((error > unseen)[known]))
+        # What is not finite is refused before it is compared.
+        overflows = not np.isfinite(values.value[known]).all()
+        caught = overflows or bool(np.any((error > unseen)[known]))
         relative = largest(np.where(size > 0, error / size, 0.0)[known])
+    reason, remedy = ("", "") if caught else _why(fault, injected, right, relative)
     return Mutant(
         code=fault.code,
         title=fault.title,
@@ -132,13 +136,15 @@ def _judged(fault: Fault, injected: Injected, right: Right, rtol: float, atol: f
         told=injected.told,
         status=MutantStatus.CAUGHT if caught else MutantStatus.SURVIVED,
         error=relative if np.isfinite(relative) else None,
-        reason="" if caught else _why(injected, right, relative),
-        remedy="" if caught else fault.remedy,
+        reason=reason,
+        remedy=remedy,
     )
 
 
 def _unchanged(injected: Injected, right: Right) -> bool:
     """Whether a fault leaves a gradient as it is, by all that is known of both."""
+    if _unresolved(right):
+        return False
     values = injected.values
     numeric, uncertainty = right.value.ravel()[values.at], right.uncertainty.ravel()[values.at]
     peak = largest(np.abs(numeric))
@@ -147,13 +153,27 @@ def _unchanged(injected: Injected, right: Right) -> bool:
     return bool(np.all((gap == 0) | ((gap <= unsure) & (unsure <= RESOLVED * peak))))
 
 
-def _why(injected: Injected, right: Right, relative: float) -> str:
-    """Why a fault is not seen."""
+def _why(fault: Fault, injected: Injected, right: Right, relative: float) -> tuple[str, str]:
+    """Why a fault is not seen, and what would show it."""
+    gradient = right.label.gradient
+    if _unresolved(right):
+        told = f"{gradient} is not known well enough at these inputs: the check is inconclusive"
+        return told, "inputs of another scale"
     if not np.any(np.abs(right.value) > right.uncertainty):
-        zero = [stage.symbol for stage in right.stages[:1] if not np.any(stage.cotangent)]
-        return f"{zero[0]} is zero" if zero else "the gradient is zero"
+        for stage in right.declared[:1]:
+            if not np.any(stage.cotangent):
+                told = f"{stage.symbol} is zero, and every gradient with it"
+                return told, f"a target or a loss for which {stage.symbol} is not zero"
+        return f"{gradient} is zero", f"inputs for which {gradient} is not zero"
     if injected.same:
-        return injected.same
+        return injected.same, fault.remedy
     if _unchanged(injected, right):
-        return "the gradient is the same with it"
-    return f"it changes the gradient by {relative:.0e} of an entry, below what this check resolves"
+        return "the gradient is the same with it", fault.remedy
+    told = f"it changes the gradient by {relative:.0e} of an entry, below what this check resolves"
+    return told, fault.remedy
+
+
+def _unresolved(right: Right) -> bool:
+    """Whether the uncertainty is as large as anything that could be seen."""
+    peak = max(largest(np.abs(right.value)), right.gradient.steepest)
+    return not largest(right.uncertainty) <= UNRESOLVED * peak and peak > 0

@@ -15,16 +15,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.faults.guesses import guessed_stages
 from gradcheck_cli.measuring import of_entries
 from gradcheck_cli.numeric.entries import NumericGradient
 from gradcheck_cli.options import Numeric
-from gradcheck_cli.problem import Problem, Stage
+from gradcheck_cli.problem import Problem, Stage, no_stages
 
 Float = NDArray[np.float64]
 
 # Of a large gradient some entries are enough to tell what became of it: of a Jacobian so many
 # cells are measured, of any gradient so many entries.
 MOST_CELLS, MOST_ENTRIES = 2**18, 400
+MOST_NAMED = 1e50  # of a number that a factor is called by; its powers must not overflow
 MOST_ELSEWHERE = 40  # entries of a gradient at other inputs, which is measured for nothing else
 
 
@@ -85,10 +87,19 @@ def defined(forward: Callable[[Any], Any], inputs: Mapping[str, Any]) -> bool:
 
 
 class Right:
-    """The right gradient of one input of a problem, as it was measured."""
+    """The right gradient of one input of a problem, as it was measured.
+
+    guessing: whether its outputs may be taken for those of an activation.
+    """
 
     def __init__(
-        self, problem: Problem, name: str, measured: Measured, effort: Effort | None = None
+        self,
+        problem: Problem,
+        name: str,
+        measured: Measured,
+        effort: Effort | None = None,
+        *,
+        guessing: bool = False,
     ) -> None:
         self.problem = problem
         self.name = name
@@ -98,6 +109,7 @@ class Right:
         self.uncertainty = self.gradient.uncertainty
         self.label = problem.label(name)
         self.effort = effort or Effort()
+        self.guessing = guessing
         self._jacobians: dict[int, Values] = {}
 
     @property
@@ -118,7 +130,11 @@ class Right:
     @cached_property
     def numbers(self) -> dict[str, float]:
         """What a factor may be called by: sizes and constants, or the lengths of axes."""
-        named = {name: float(number) for name, number in self.problem.numbers.items()}
+        named = {
+            name: float(number)
+            for name, number in self.problem.numbers.items()
+            if MOST_NAMED >= abs(number) >= 1 / MOST_NAMED
+        }
         known = set(named.values())
         for name, array in self.problem.inputs.items():
             for axis, size in enumerate(array.shape):
@@ -127,9 +143,14 @@ class Right:
                     named[f"{name}.shape[{axis}]"] = float(size)
         if self.whole and self.value.size > 2:  # any number is a norm times a ratio of two others
             with np.errstate(all="ignore"):
-                named[f"‖{self.name}‖₁"] = float(np.sum(np.abs(self.x)))
-                named[f"‖{self.name}‖"] = float(np.sqrt(np.sum(np.square(self.x))))
-                named[f"‖{self.label.gradient}‖"] = float(np.sqrt(np.sum(np.square(self.value))))
+                norms = {
+                    f"‖{self.name}‖₁": float(np.sum(np.abs(self.x))),
+                    f"‖{self.name}‖": float(np.sqrt(np.sum(np.square(self.x)))),
+                    f"‖{self.label.gradient}‖": float(np.sqrt(np.sum(np.square(self.value)))),
+                }
+            named |= {
+                name: norm for name, norm in norms.items() if MOST_NAMED >= norm >= 1 / MOST_NAMED
+            }
         return named
 
     @cached_property
@@ -137,7 +158,7 @@ class Right:
         """The name of the number of samples, n; empty where nothing tells it."""
         if "n" in self.numbers:
             return "n"
-        stage = next(iter(self.stages), None)
+        stage = next(iter(self.declared), None)
         if stage is None or stage.sample_axis is None:
             return ""
         size = float(stage.cotangent.shape[stage.sample_axis])
@@ -145,7 +166,15 @@ class Right:
 
     @cached_property
     def stages(self) -> list[Stage]:
-        """The stages of the forward, the outermost first; a Jacobian has no upstream gradient."""
+        """The stages of the forward, the outermost first, and those that it may have."""
+        if not self.guessing or self.problem.stages is not no_stages:
+            return self.declared
+        inputs = self.problem.inputs
+        return [*self.declared, *(g for s in self.declared for g in guessed_stages(s, inputs))]
+
+    @cached_property
+    def declared(self) -> list[Stage]:
+        """The stages that the forward is known to have; a Jacobian has no upstream gradient."""
         problem = self.problem
         if problem.cotangent is None:
             return []

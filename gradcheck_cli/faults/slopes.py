@@ -8,12 +8,12 @@ f′(z) is that for the upstream gradient δ g / f′(z).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.guesses import GUESSES, Guess
 from gradcheck_cli.faults.of_inputs import elsewhere
 from gradcheck_cli.faults.right import Right, Values
 from gradcheck_cli.problem import Stage, no_stages
@@ -34,29 +34,6 @@ TOLD = {
     BY_INPUT: "it is the gradient with z in the place of y in a formula of f′ by y",
 }
 FAR = 10.0  # in units of its size, or of the outputs': how far an input is moved to switch units on
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """An activation that outputs may be of: where y is, f, its inverse, and f′ by y."""
-
-    name: str
-    inside: Callable[[Float], NDArray[np.bool_]]
-    value: Change
-    inverse: Change
-    by_output: Change
-
-
-GUESSES = (
-    Guess(
-        "sigmoid",
-        lambda y: (y > 0) & (y < 1),
-        lambda z: 1 / (1 + np.exp(-z)),
-        lambda y: np.log(y / (1 - y)),
-        lambda y: y * (1 - y),
-    ),
-    Guess("tanh", lambda y: np.abs(y) < 1, np.tanh, np.arctanh, lambda y: 1 - y * y),
-)
 
 
 # What people write for f′ by y, right for some activation.
@@ -100,7 +77,7 @@ def guessed(key: str) -> Callable[[Right], Iterator[Injected]]:
     """The same of outputs that may be those of an activation."""
 
     def inject(right: Right) -> Iterator[Injected]:
-        for stage in right.stages[:1] if len(right.stages) == 1 else ():
+        for stage in _plain(right):
             with np.errstate(all="ignore"):
                 y = np.asarray(stage.forward(right.problem.inputs), dtype=np.float64)
                 for guess in GUESSES if y.shape == stage.cotangent.shape else ():
@@ -128,7 +105,7 @@ def _taken(key: str, guess: Guess, y: Float) -> Float:
 
 def guessed_another(right: Right) -> Iterator[Injected]:
     """Other formulas in y in the place of f′, of outputs that may be those of an activation."""
-    for stage in right.stages[:1] if len(right.stages) == 1 else ():
+    for stage in _plain(right):
         with np.errstate(all="ignore"):
             y = np.asarray(stage.forward(right.problem.inputs), dtype=np.float64)
         for guess in GUESSES if y.shape == stage.cotangent.shape else ():
@@ -187,8 +164,14 @@ def by_input(right: Right) -> Iterator[Injected]:
             yield Injected(right.whole_values(value), told)
 
 
+def _plain(right: Right) -> Iterator[Stage]:
+    """The whole forward of a layer that says nothing of its stages, such as the user's own."""
+    if right.problem.stages is no_stages:
+        yield from right.declared
+
+
 def _of_entries(right: Right) -> Iterator[Stage]:
-    for stage in right.stages[:1] if right.problem.stages is no_stages else ():
+    for stage in _plain(right):
         if right.whole and stage.cotangent.shape == right.shape and right.x.size > 1:
             yield stage
 
@@ -199,9 +182,9 @@ def switched_on(right: Right) -> Iterator[Injected]:
     They are those where the input itself is another: a layer that is affine in it below the relu
     has the same row wherever the unit is on.
     """
-    if len(right.stages) != 1 or not right.whole:
+    stage = next(_plain(right), None)
+    if stage is None or not right.whole:
         return
-    (stage,) = right.stages
     jacobian = right.jacobian(stage)
     off = ~np.any(jacobian.value, axis=1)
     if not off.any() or off.all():

@@ -10,7 +10,16 @@ from rich.text import Text
 
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.table import Line, details_of, indented, plural, printed, simple_table
-from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, SuiteReport
+from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, SuiteReport, Verdict
+
+NAMES = {
+    MutantStatus.CAUGHT: "caught",
+    MutantStatus.SURVIVED: "survived",
+    MutantStatus.EQUAL: "no change",
+}
+LEGEND = """
+caught: the check would fail; survived: it would not, and could; – or no change: there is nothing to
+see, whatever the inputs are"""
 
 STYLES = {
     MutantStatus.CAUGHT: "green",
@@ -26,7 +35,7 @@ def render(report: SuiteReport, screen: Screen) -> str:
     lines: list[Line] = [table] if checks else []
     for check in report.checks:
         lines += _of_check(check)
-    return printed([*lines, _summary(report)], screen)
+    return printed([*lines, Text(LEGEND, style="dim"), _summary(report)], screen)
 
 
 def _mutants(check: CheckReport) -> Sequence[Mutant]:
@@ -57,13 +66,13 @@ def _cell(mutants: Sequence[Mutant]) -> Text:
     for status in MutantStatus:
         if counts[status]:
             number = f"{counts[status]} " if len(mutants) > 1 else ""
-            text.append(", " if text else "").append(f"{number}{status.value}", STYLES[status])
+            text.append(", " if text else "").append(f"{number}{NAMES[status]}", STYLES[status])
     return text
 
 
 def _checks(checks: Sequence[CheckReport]) -> Table:
     """A row a check."""
-    table = simple_table("check", "caught", "survived", "no change")
+    table = simple_table("check", *NAMES.values())
     for check in checks:
         counts = Counter(mutant.status for mutant in _mutants(check))
         cells = [
@@ -79,21 +88,25 @@ def _of_check(check: CheckReport) -> Iterator[Line]:
     if check.result is None:
         yield from details_of(check)
     mutants = _mutants(check)
+    if check.result is not None and check.result.verdict == Verdict.FAIL:
+        yield Text("")
+        told = f"note: {check.id} itself fails; this is of what it would see in right gradients"
+        yield Text(told, style="dim")
     survivors: dict[tuple[str, ...], list[Mutant]] = {}
     for mutant in mutants:
         if mutant.status == MutantStatus.SURVIVED:
-            survivors.setdefault((mutant.code, mutant.told, mutant.reason), []).append(mutant)
-    for alike in survivors.values():
-        mutant = alike[0]
+            survivors.setdefault((mutant.reason, mutant.remedy), []).append(mutant)
+    for (reason, remedy), alike in survivors.items():
         yield Text("")
-        head = Text("SURVIVED", style=STYLES[mutant.status])
-        gradients = ", ".join(dict.fromkeys(other.gradient for other in alike))
+        head = Text("SURVIVED", style=STYLES[MutantStatus.SURVIVED])
+        gradients = ", ".join(dict.fromkeys(mutant.gradient for mutant in alike))
         head.append(f"  {check.id}  {gradients}", style="bold")
         head.append(f"  {check.path}:{check.line}", style="dim")
         yield head
-        yield indented(f"{mutant.code} {mutant.title}: {mutant.told}")
-        yield indented(f"unseen, because {mutant.reason}")
-        yield indented(f"what would show it: {mutant.remedy}")
+        for code, title, told in dict.fromkeys((m.code, m.title, m.told) for m in alike):
+            yield indented(f"{code} {title}: {told}")
+        yield indented(f"unseen, because {reason}")
+        yield indented(f"what would show it: {remedy}")
     same = [mutant for mutant in mutants if mutant.status == MutantStatus.EQUAL]
     for reason in dict.fromkeys(mutant.reason for mutant in same):
         count = sum(mutant.reason == reason for mutant in same)

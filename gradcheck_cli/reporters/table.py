@@ -244,11 +244,15 @@ def _diagnosis(found: Diagnosis) -> Iterator[Line]:
     yield indented(
         head.append(f": {found.observation}" if found.observation else "", style="default")
     )
+    if found.code == UNKNOWN:
+        return
     if found.evidence:
         yield indented(f"evidence: {found.evidence}", 4)
     yield indented(f"usual cause: {found.cause}", 4)
     yield indented(f"next: {found.next_step}", 4)
 
+
+UNKNOWN = "GC100"  # has nothing to tell but that
 
 # How a relative error is drawn, by its log10: from here on.
 SHADES = ((-300.0, "░", "yellow"), (-6.0, "▒", "yellow"), (-3.0, "▓", "red"), (-1.0, "█", "red"))
@@ -316,7 +320,7 @@ def _power(check: CheckReport) -> Iterator[str]:
     command = check.rerun.replace("gradcheck run", "gradcheck mutate", 1)
     which = f"; which would not: {command}" if survived and command else ""
     yield (
-        f"power: {check.id}: {caught} of {caught + survived} common bugs would have been caught "
+        f"power: {check.id}: {caught} of {caught + survived} injected bugs would have been caught "
         f"here{which}"
     )
 
