@@ -22,11 +22,13 @@ class Label:
     """How a gradient is called in a report: `∂L/∂W`, its rule `XᵀΔ` and where that stands.
 
     equation: the paper's number, 52; None for a rule that is not the paper's.
+    source: where the code of the rule is: `affine_backward, layers.py:12`.
     """
 
     gradient: str
     rule: str = ""
     equation: int | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,8 @@ class GradientResult(Struct, frozen=True):
     """One gradient, analytic against numeric.
 
     name: the input it is the gradient of; gradient: its symbol, ∂L/∂W.
-    rule: the analytic rule; equation: its number in the paper, None for a rule of the user's.
+    rule: the analytic rule; equation: its number in the paper, None for a rule of the user's;
+        source: where its code is, of a rule in Python.
     shape: of the gradient.
     entries, measured, wrong, kinks: how many entries it has, and of how many of them the numeric
         gradient was measured; of these, how many are wrong and how many are at a kink.
@@ -145,6 +146,7 @@ class GradientResult(Struct, frozen=True):
     diagnosis: Diagnosis | None = None
     where: str = ""
     map: ErrorMap | None = None
+    source: str = ""
 
 
 class CheckResult(Struct, frozen=True):

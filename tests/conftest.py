@@ -90,3 +90,9 @@ def gradcheck() -> Gradcheck:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def whole_run() -> Result:
+    """The README's run of all configs, which takes a while, as JSON."""
+    return shell("gradcheck run --allow-code configs --format json")

@@ -220,6 +220,8 @@ def _gradient_details(check: CheckReport, gradient: GradientResult) -> Iterator[
     line = check.rule_lines.get(gradient.name) if gradient.equation is None else None
     yield _heading(gradient.verdict.value, check, f"  {written(gradient)}", line)
     yield Text(f"  {gradient.reason}")
+    if gradient.source:
+        yield indented(f"computed in {gradient.source}")
     worst = gradient.worst
     if worst is not None and gradient.verdict == Verdict.FAIL:
         index = "[" + ", ".join(map(str, worst.index)) + "]"

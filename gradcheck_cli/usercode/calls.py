@@ -7,6 +7,7 @@ value, and a note says how often.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import Drawn
-from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, near_miss, shown_shape
-from gradcheck_cli.problem import Problem
+from gradcheck_cli.errors import (
+    CodeError,
+    ForwardError,
+    GradcheckError,
+    is_ours,
+    near_miss,
+    shown_path,
+    shown_shape,
+)
+from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.usercode.conventions import (
     CACHE,
     OUTPUT,
@@ -26,6 +35,7 @@ from gradcheck_cli.usercode.conventions import (
     bind_backward,
     by_name,
     gradient_of,
+    name_of,
     parameters,
 )
 from gradcheck_cli.usercode.objects import also_held, held_gradient
@@ -80,6 +90,7 @@ class Calls:
         self.unchecked: dict[str, None] = {}
         arguments = [name for name in inputs if name not in source.held]
         pair = source.make(self.values(self.arrays))
+        self.place = _place(pair)
         self.call = bind(parameters(pair.forward), arguments, self.asked, optional=known)
         _, _, returned = self.run(self.arrays)
         flags = [_is_output(item) for item in returned]
@@ -200,6 +211,7 @@ class Calls:
             forward=self.forward,
             backward=self.backward,
             cotangent=np.asarray(delta),
+            labels={leaf: Label(f"∂L/∂{leaf}", source=self.place) for leaf in self.arrays},
             notes=tuple(self.guessed),
             observed=self.observed,
             parts=tuple(output.size for output in self.outputs) if self.count > 1 else (),
@@ -253,6 +265,15 @@ def _items(returned: Any) -> Sequence[Any]:
     if isinstance(returned, list) and returned and isinstance(returned[0], np.ndarray):
         return returned
     return (returned,)
+
+
+def _place(pair: Pair) -> str:
+    """Where the code of the gradients is: that of the backward, or of the one function there is."""
+    for function in (pair.backward, pair.forward):
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        if code is not None and not is_ours(code.co_filename):
+            return f"{name_of(function)}, {shown_path(code.co_filename)}:{code.co_firstlineno}"
+    return ""
 
 
 def _is_output(item: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import shell
+from tests.conftest import Result
 
 # By planted bug, the inputs whose gradients it spoils.
 PLANTED = {
@@ -55,10 +55,9 @@ PLANTED = {
 
 
 @pytest.fixture(scope="module")
-def checks() -> dict[str, Any]:
-    done = shell("gradcheck run --allow-code configs/layers --format json")
-    assert (done.returncode, done.stderr) == (0, "")
-    return {check["id"]: check for check in json.loads(done.stdout)["checks"]}
+def checks(whole_run: Result) -> dict[str, Any]:
+    checks = json.loads(whole_run.stdout)["checks"]
+    return {check["id"]: check for check in checks if "layers/" in check["path"]}
 
 
 def wrong(check: Any) -> list[Any]:
@@ -76,6 +75,35 @@ def test_every_right_layer_passes(checks: dict[str, Any]) -> None:
 def test_a_planted_bug_is_caught_where_it_is(checks: dict[str, Any], name: str) -> None:
     assert checks[name]["expected"] == "fail"
     assert [gradient["name"] for gradient in wrong(checks[name])] == PLANTED[name].split()
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "observation"),
+    [
+        ("affine-bias-not-summed", "GC141", "its sum over axis 0 is the numeric gradient"),
+        ("affine-bias-averaged", "GC103", "it is 0.25 = 1/n times the numeric gradient"),
+        ("affine-relu-without-relu", "GC131", "it is the gradient without the mask of units that"),
+        ("linear-without-transpose", "GC106", "it is the gradient with w in the place of wᵀ"),
+        ("conv-bias-of-last-image", "GC123", "it is the gradient for sample 1 of the upstream"),
+        ("dropout-without-mask", "GC131", "it is the upstream gradient itself, as it came in, ti"),
+        ("dropout-scaled-by-keep", "GC103", "it is 0.25 = keep² = 1/n times the numeric gradient"),
+        ("relu-masked-by-delta", "GC109", "the 6 wrong entries are all zero, the rest is right"),
+        ("embedding-assigns", "GC111", "all entries are right but [2, 0], [2, 1] and [2, 2]"),
+        ("softmax-regression-l2-forgotten", "GC116", "it is the numeric gradient minus 0.2 = 2·r"),
+        ("linear-layer-bias-over-wrong-axis", "GC142", "it is the sum of the upstream gradient ov"),
+        ("tanh-layer-derivative-at-input", "GC132", "it is the gradient with z in the place of y"),
+        ("rnn-step-tanh-twice", "GC132", "it is the gradient with f′(y) for f′(z), if y is a tanh"),
+        ("lstm-step-forgets-next-c", "GC126", "it is the gradient for the upstream gradient with"),
+    ],
+)
+def test_the_diagnosis_names_the_bug(
+    checks: dict[str, Any], name: str, code: str, observation: str
+) -> None:
+    for gradient in wrong(checks[name]):
+        found = gradient["diagnosis"]
+        assert found["code"] == code
+        assert found["observation"].startswith(observation)
+        assert ".py:" in gradient["source"]
 
 
 @pytest.mark.parametrize(
