@@ -6,11 +6,10 @@ not 1 − tanh², which is 0 from z = 19 on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(Struct, frozen=True):
     """An activation: f(z), f′(z) as a factor that needs no more parentheses, both for people.
 
     by_output: f′ as a formula in y = f(z), where people write it so.

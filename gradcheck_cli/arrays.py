@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
+
+from msgspec import Struct
 
 from gradcheck_cli.errors import ArrayError, shown_shape
 
@@ -27,8 +28,7 @@ LARGEST_FILE = 4 * 2**30  # bytes
 DISTRIBUTIONS = ("normal", "uniform", "one-hot", "sign", "zeros", "ones", "integers", "mask")
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawn(Struct, frozen=True):
     """An array drawn from a distribution, times `scale`, plus `offset`.
 
     integers are whole numbers from `low` to below `high`, as they are; a mask holds a 1 with the
@@ -75,8 +75,7 @@ def _one_hot(stream: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
     return hot.reshape(shape)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """An array the config gives, inline (nested lists) or by a file that was read."""
 
     values: Any

@@ -12,18 +12,6 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli.faults.catalogue import told_of
-from gradcheck_cli.faults.diagnosis import (
-    allowed_calls,
-    diagnosed,
-    of_reduction,
-    same_reduction,
-)
-from gradcheck_cli.faults.factors import Factor
-from gradcheck_cli.faults.of_shape import shape_diagnosed
-from gradcheck_cli.faults.place import error_map, where
-from gradcheck_cli.faults.power import mutants
-from gradcheck_cli.faults.right import Effort, Right
 from gradcheck_cli.measuring import differences
 from gradcheck_cli.numeric.entries import NumericGradient, Progress
 from gradcheck_cli.options import Numeric, Tolerance
@@ -33,13 +21,12 @@ from gradcheck_cli.result import (
     CheckResult,
     GradientResult,
     Mutant,
+    Refusal,
     Verdict,
 )
 from gradcheck_cli.verdict import (
     DEFAULT_RTOL,
-    OTHER_SHAPE,
     compare,
-    compared,
     refused,
     unmeasured,
 )
@@ -85,12 +72,18 @@ def check(
     )
     if keep is not None and (power or result.verdict == Verdict.FAIL):
         keep(result)
+    if not power and result.verdict != Verdict.FAIL:
+        return result
+    # The catalogue is imported where there is something to say.
+    from gradcheck_cli.diagnosing import Diagnosing
+
+    diagnosing = Diagnosing(problem, checker.measure, checker.numeric, checker.rtol, checker.atol)
     return replace(
         result,
-        gradients=tuple(checker.diagnosed(gradients, claimed)),
-        mutants=checker.mutants() if power else None,
+        gradients=tuple(diagnosing.told(gradients, claimed, checker.evaluations)),
+        mutants=diagnosing.mutants() if power else None,
         seconds=time.perf_counter() - started,
-        notes=tuple(checker.notes),
+        notes=(*checker.notes, *diagnosing.notes),
     )
 
 
@@ -110,7 +103,6 @@ class _Checker:
         self.rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
         self.atol = tolerance.atol
         self.measured: dict[str, NumericGradient] = {}
-        self.effort = Effort()
         self.notes = [*problem.notes, *vacuous(problem)]
 
     def gradients(self) -> tuple[list[GradientResult], Mapping[str, Any]]:
@@ -127,74 +119,12 @@ class _Checker:
                 results.append(unmeasured(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE))
             elif refusal:
                 result = unmeasured(name, label, shape, refusal.sentence)
-                results.append(replace(result, diagnosis=told_of(refusal.code)))
+                results.append(_told(result, refusal))
             else:
                 measured = self.measure(name)
                 results.append(compare(name, label, claimed, measured, self.rtol, self.atol))
         self.notes += self.problem.observed()
         return results, claim.gradients
-
-    def diagnosed(
-        self, results: list[GradientResult], claimed: Mapping[str, Any]
-    ) -> list[GradientResult]:
-        """The results, with what is wrong and where for those that failed."""
-        factors: list[Factor | None] = []
-        failed = [result.name for result in results if result.verdict == Verdict.FAIL]
-        found: list[GradientResult] = []
-        for result in results:
-            share = (len(found) + 1) / len(failed) if failed else 1.0
-            calls, by = share * allowed_calls(self.evaluations), None
-            if result.verdict == Verdict.FAIL:
-                # Whatever goes wrong here, the verdict stands.
-                try:
-                    with np.errstate(all="ignore"):
-                        result, by = self.diagnosis(result, claimed.get(result.name), calls)
-                except Exception as error:
-                    self.notes.append(
-                        f"the diagnosis of {result.gradient} failed: {type(error).__name__}: "
-                        f"{error}; please report it"
-                    )
-            found.append(result)
-            factors.append(by)
-        told = same_reduction(factors, self.right(found[0].name)) if any(factors) else ""
-        if not told:
-            return found
-        return [replace(result, diagnosis=of_reduction(result.diagnosis, told)) for result in found]
-
-    def diagnosis(
-        self, result: GradientResult, claimed: Any, calls: float
-    ) -> tuple[GradientResult, Factor | None]:
-        """A wrong gradient with its diagnosis, and the factor that is all that is wrong with it."""
-        if result.diagnosis is not None:
-            if result.diagnosis.code != OTHER_SHAPE:
-                return result, None
-            found = shape_diagnosed(self.right(result.name), claimed, self.rtol, self.atol)
-            return replace(result, diagnosis=found), None
-        right = self.right(result.name)
-        both = compared(claimed, right.gradient, self.rtol, self.atol)
-        told, by = diagnosed(right, both, calls)
-        # Where all is wrong for a reason that is known, there is nothing to see.
-        known = both.wrong.all() and told.fits is not None
-        told_where = where(both, right.whole)
-        picture = None if known else error_map(both, right.whole)
-        return replace(result, diagnosis=told, where=told_where, map=picture), by
-
-    def mutants(self) -> tuple[Mutant, ...]:
-        """The faults that apply to the gradients, and whether this check would see them."""
-
-        def measure(problem: Problem, name: str) -> NumericGradient:
-            return (
-                self.measure(name)
-                if problem is self.problem
-                else differences(problem, name, self.numeric)
-            )
-
-        with np.errstate(all="ignore"):
-            return tuple(mutants(self.problem, measure, self.rtol, self.atol))
-
-    def right(self, name: str) -> Right:
-        """What is known of the right gradient of an input."""
-        return Right(self.problem, name, self.measure, self.effort, guessing=True)
 
     @property
     def evaluations(self) -> int:
@@ -206,6 +136,13 @@ class _Checker:
         if name not in self.measured:
             self.measured[name] = differences(self.problem, name, self.numeric, self.progress)
         return self.measured[name]
+
+
+def _told(result: GradientResult, refusal: Refusal) -> GradientResult:
+    """A gradient that was refused, with what the catalogue says of that."""
+    from gradcheck_cli.faults.catalogue import told_of
+
+    return replace(result, diagnosis=told_of(refusal.code))
 
 
 def vacuous(problem: Problem) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -166,12 +165,18 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...]) -> int:
 def print_report(report: SuiteReport, format: str, *, mutants: bool = False) -> int:
     """Write the report to stdout; the exit code is the report's unless it cannot be written."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else None
-    screen = Screen(width, wants_color(terminal))
+    screen = Screen(terminal_width() if terminal else None, wants_color(terminal))
     code = write(render(report, format, screen, mutants=mutants), report.exit_code)
     if report.interrupted:
         note(f"interrupted; {len(report.checks)} checks were done")
     return code
+
+
+def terminal_width() -> int:
+    """In columns, as COLUMNS or else the terminal says."""
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def wants_color(terminal: bool) -> bool:

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class GradcheckError(Exception):
@@ -65,6 +65,8 @@ class CodeError(GradcheckError):
 
 
 def _frames(error: BaseException) -> list[str]:
+    import traceback
+
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if not is_ours(frame.filename)
     ]
@@ -101,8 +103,7 @@ def shown_path(path: str) -> str:
     return path[len(here) :] if path.startswith(here) else path
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Mark:
+class Mark(Struct, frozen=True, order=True):
     """A place in a config: line and column from 1, and how many characters it spans."""
 
     line: int
@@ -110,8 +111,7 @@ class Mark:
     length: int = 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Finding:
+class Finding(Struct, frozen=True, order=True):
     """One thing wrong with a config, at a place in it."""
 
     mark: Mark

@@ -8,13 +8,14 @@ A bias and an activation, which the paper does not have, make a form out of a fo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck_cli.activations import ACTIVATIONS, NONE, Activation
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One analytic derivative: what it is of, its formula, how the paper writes it and where.
 
     number: None where the paper does not have it.
@@ -29,8 +30,7 @@ class Rule:
     remark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Bias:
+class Bias(Struct, frozen=True):
     """What b adds to a form: its shape, itself in the sum of one output, its rule and Jacobian."""
 
     shape: tuple[str, str]
@@ -39,8 +39,7 @@ class Bias:
     jacobian: Rule
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(Struct, frozen=True):
     """One layer form. Shapes are symbolic: the sizes n, N, M, or 1.
 
     `sample_axis` is the axis of y that counts samples: 0 where samples are rows, 1 where the one

@@ -7,9 +7,10 @@ The outputs of the problem are the per-sample losses; the reduction is the cotan
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from gradcheck_cli.activations import ACTIVATIONS
 from gradcheck_cli.arrays import Drawn, Source
@@ -31,8 +32,7 @@ BYTES_OF_ARRAYS, BYTES_OF_ENTRIES = 3 * 8, 25 * 8
 UPSTREAM_NAMES = ("delta", "δ", "Δ")
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """What a config says of one of the paper's layers; numbers and text, no arrays yet.
 
     delta: what Δ holds, ∂L/∂Y (`total`, the paper's (39)) or ∂ℓ_i/∂y_i (`per-sample`).

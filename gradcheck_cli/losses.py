@@ -6,11 +6,10 @@ n losses. The second array of a loss (its target) has the shape of the layer's o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """A loss: ℓ per sample, ∂ℓ/∂y, its target's name and how the target is drawn by default."""
 
     name: str

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 ORDERS = (2, 4, 6)
 
 
-@dataclass(frozen=True, slots=True)
-class Numeric:
+class Numeric(Struct, frozen=True):
     """How the numeric gradient is taken.
 
     order: of the central stencil, one of ORDERS; None: 2, which the ladder of steps extrapolates.
@@ -21,8 +20,7 @@ class Numeric:
     sample: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
+class Tolerance(Struct, frozen=True):
     """How far analytic may be from numeric beyond the uncertainty.
 
     An entry is wrong where |a − m| > u + rtol·max(|a|, |m|) + atol. rtol > 0, None: 1e-9 in

@@ -7,10 +7,12 @@ asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck_cli.arrays import Drawn, Shape, Source
 from gradcheck_cli.errors import ArrayError, printable
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
 UPSTREAM_NAMES = ("delta", "δ", "Δ")
 
 
-@dataclass(frozen=True, slots=True)
-class ArraySpec:
+class ArraySpec(Struct, frozen=True):
     """An array before it is made: its shape and where its values come from."""
 
     shape: Shape
@@ -43,8 +44,7 @@ class ArraySpec:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(Struct, frozen=True):
     """What an own layer works on.
 
     inputs: what is differentiated: array specs, alone or in mappings; constants: these, and any
@@ -127,8 +127,7 @@ class _OfData:
         return self.data.dtype
 
 
-@dataclass(frozen=True, slots=True)
-class FormulaLayer(_OfData):
+class FormulaLayer(_OfData, Struct, frozen=True):
     """Forward and backward as formulas. rules: ∂L/∂input by input, which may name delta and y."""
 
     data: Data
@@ -184,8 +183,7 @@ class FormulaLayer(_OfData):
         return {"forward": printable(self.forward), "backward": "formulas"}
 
 
-@dataclass(frozen=True, slots=True)
-class CodeLayer(_OfData):
+class CodeLayer(_OfData, Struct, frozen=True):
     """Forward and backward as Python code.
 
     kind: `functions` (code is forward and backward), `layer` (a class or an object) or

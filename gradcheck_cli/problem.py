@@ -6,8 +6,9 @@ L = Σ cotangent · forward(inputs); `backward` claims ∂L/∂input for every i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, Array]
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(Struct, frozen=True):
     """How a gradient is called in a report: `∂L/∂W`, its rule `XᵀΔ` and where that stands.
 
     equation: the paper's number, 52; None for a rule that is not the paper's.
@@ -31,8 +31,7 @@ class Label:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """The forward up to some outputs, and the upstream gradient there: ∂L/∂outputs at the inputs.
 
     forward, batched: as those of a Problem, of the same inputs.
@@ -53,8 +52,7 @@ def no_stages(inputs: Arrays) -> Sequence[Stage]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """A differentiable function at a point, and the backward pass that is to be checked.
 
     inputs: named float arrays of any shape; all of them are differentiated.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import ForwardError, shown_shape
@@ -25,8 +25,7 @@ NOT_RETURNED, CHANGES_ARGUMENTS, ANSWERS_DIFFERENTLY = "GC151", "GC154", "GC155"
 ELSEWHERE = 1.0 + 2.0**-10
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What a backward returned, by input, and what is wrong with how it was returned.
 
     differs: it answered differently when called again.
@@ -37,8 +36,7 @@ class Claim:
     differs: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Conduct:
+class Conduct(Struct, frozen=True):
     """How a forward behaves. fault: why it cannot be differenced; note: what a reader should know;
     outputs: its value."""
 

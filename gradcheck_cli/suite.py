@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from gradcheck_cli import __version__
 from gradcheck_cli.config.build import ConfigCheck
@@ -207,7 +206,6 @@ def _checked(
     if not check.layer.code:
         return _result(check, check.layer.problems(), advance, power)
     # Imported here once, not in every process.
-    from msgspec.structs import replace as changed
 
     from gradcheck_cli.isolation import UnfinishedError, isolated
     from gradcheck_cli.usercode import problems  # noqa: F401
@@ -219,7 +217,7 @@ def _checked(
             raise
         early: CheckResult = error.early
         note = f"the diagnosis was not finished: {error}"
-        return changed(early, notes=(*early.notes, note))
+        return replace(early, notes=(*early.notes, note))
     except OSError as error:
         raise CodeError(f"there is no process to run its code in: {error}") from error
 
@@ -292,7 +290,18 @@ def rerun(check: ConfigCheck) -> str:
         ["--", check.path] if check.path.startswith("-") and check.path != "-" else [check.path]
     )
     words = [printable(word) for word in words]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return _quoted(words)
+
+
+def _quoted(words: Sequence[str]) -> str:
+    """A command as a shell of this system reads it."""
+    if os.name == "nt":
+        import subprocess
+
+        return subprocess.list2cmdline(words)
+    import shlex
+
+    return shlex.join(words)
 
 
 def _settings(check: ConfigCheck) -> Settings:

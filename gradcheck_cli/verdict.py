@@ -5,10 +5,10 @@ Types and shapes are compared before values, and without broadcasting.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import shown_shape
@@ -77,8 +77,7 @@ def unmeasured(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """Both sides of a gradient, entry by entry, and what follows for every entry.
 
     At a kink every value between the slopes is a subgradient: there the analytic value is

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gradcheck_cli import Problem, Verdict, check, checking, from_functions, from_layer
 from gradcheck_cli.arrays import Drawn

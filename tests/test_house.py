@@ -39,8 +39,12 @@ ROOMS = {
         *("errors", "measuring", "numeric", "options", "problem", "purity", "result", "verdict"),
     },
     "verdict": {"errors", "numeric", "problem", "result"},
+    "diagnosing": {
+        *("faults", "measuring", "numeric", "options", "problem", "result", "verdict"),
+    },
     "checking": {
-        *("faults", "measuring", "numeric", "options", "problem", "purity", "result", "verdict"),
+        *("diagnosing", "faults", "measuring", "numeric", "options", "problem", "purity"),
+        *("result", "verdict"),
     },
     "config": {
         *("activations", "arrays", "errors", "forms", "formula", "layer", "losses"),
@@ -61,7 +65,6 @@ LIBRARIES = {
     "click": {"cli"},
     "rich": {"reporters", "progress"},
     "yaml": {"config"},
-    "msgspec": {"checking", "config", "faults", "suite", "result", "reporters"},
 }
 
 

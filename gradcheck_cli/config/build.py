@@ -6,12 +6,12 @@ Everything that can be wrong with a config is found here, before anything runs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gradcheck_cli.config.form import FormBuilder
 from gradcheck_cli.config.located import Node
-from gradcheck_cli.config.own import OwnBuilder
 from gradcheck_cli.config.schema import KINDS, CheckConfig, read
 from gradcheck_cli.errors import (
     Finding,
@@ -22,8 +22,7 @@ from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import AnyLayer
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigCheck:
+class ConfigCheck(Struct, frozen=True):
     """One check of a config, ready to run: no arrays are drawn yet, but all is known to fit.
 
     alone: it is the only check of its config, so the path is enough to name it.
@@ -58,6 +57,8 @@ def build(
     if kind == "form":
         layer = FormBuilder(node, record, Path(path).parent, findings).layer(check_rules)
     else:
+        from gradcheck_cli.config.own import OwnBuilder
+
         layer = OwnBuilder(node, record, Path(path).parent, findings).layer(kind, check_rules)
     if layer is None or findings:
         return None

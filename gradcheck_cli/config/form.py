@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from gradcheck_cli.arrays import Drawn, Given, Source, inline_shape, read_file
 from gradcheck_cli.config.builder import ARRAY_FILES, Builder, inside
@@ -29,8 +29,7 @@ from gradcheck_cli.layer import Layer
 from gradcheck_cli.losses import LOSSES, Loss
 
 
-@dataclass(frozen=True, slots=True)
-class _Size:
+class _Size(Struct, frozen=True):
     """A size that is known, and which part of the config said so."""
 
     value: int

@@ -7,10 +7,10 @@ Scalars follow YAML 1.2: 1e-6 is a number, on and no are strings. What is easily
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 
 from gradcheck_cli.errors import ConfigError, Finding, Mark
 
@@ -21,8 +21,7 @@ MAX_DIGITS = 40
 Scalar = str | int | float | bool | None
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """A value of a config and where it stands.
 
     value: a scalar, a list of nodes, or a mapping from keys to nodes.

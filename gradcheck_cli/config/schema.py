@@ -5,6 +5,7 @@ The same types give the JSON Schema; each key carries its description and what i
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -198,7 +199,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 CHECKS_KEY = "checks"
 # A YAML file in a directory is taken for a config if one of these stands at its top: keys that
 # other files (workflows, compose files) do not use are enough, so typos elsewhere are still found.
-OWN_KEYS = frozenset(field.name for field in msgspec.structs.fields(CheckConfig)) - {
+OWN_KEYS = frozenset(CheckConfig.__struct_fields__) - {
     "version",
     "name",
     "inputs",
@@ -219,12 +220,12 @@ def read(node: Node, kind: type[Record], findings: list[Finding]) -> Record | No
     """The record in a mapping node, and findings of what does not fit.
 
     Every key is read by itself, and one that does not fit keeps its default, so that one error
-    does not hide another. None where there is no mapping or a required key has no value.
+    does not hide another. None where there is no mapping.
     """
     if not isinstance(node.value, dict):
         findings.append(Finding(node.mark, f"expected a mapping of keys, got {shown(node)}"))
         return None
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     values: dict[str, Any] = {}
     for name, child in node.value.items():
         if name not in hints:
@@ -237,13 +238,13 @@ def read(node: Node, kind: type[Record], findings: list[Finding]) -> Record | No
         value = _value(name, child, hints[name], findings)
         if len(findings) == before:
             values[name] = value
-    required = [field.name for field in msgspec.structs.fields(kind) if field.required]
-    for name in required:
-        if name not in node.value:
-            expected = _meta(hints[name]).get("expected", "a value")
-            message = f"the key '{name}' is missing; it is {expected}"
-            findings.append(Finding(node.mark, message))
-    return kind(**values) if all(name in values for name in required) else None
+    return kind(**values)
+
+
+@cache
+def _hints(kind: type[Struct]) -> dict[str, Any]:
+    """The types of a record's fields, with what `one_of` and `key` say of them."""
+    return get_type_hints(kind, include_extras=True)
 
 
 def _meta(hint: Any) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 
 import numpy as np
-from msgspec.structs import replace as changed
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import GradcheckError
@@ -38,8 +38,7 @@ NO_FACTOR = 1e-6  # how far from 1 a factor must be to be one
 EFFORT, FREE_CALLS = 2, 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """A fault that explains a wrong gradient, in words; by: the factor besides, or the fault."""
 
     fault: Fault
@@ -189,7 +188,7 @@ def diagnosed(right: Right, found: Comparison, calls: float) -> tuple[Diagnosis,
 
 def _record(by: Explanation) -> Diagnosis:
     record = told_of(by.fault.code, by.told, by.fits, by.entries)
-    return changed(record, cause=by.cause, next_step=by.next_step)
+    return replace(record, cause=by.cause, next_step=by.next_step)
 
 
 def same_reduction(factors: Sequence[Factor | None], right: Right) -> str:
@@ -210,4 +209,4 @@ def same_reduction(factors: Sequence[Factor | None], right: Right) -> str:
 def of_reduction(one: Diagnosis | None, told: str) -> Diagnosis:
     """What is told of each gradient where all of them are those of another reduction."""
     found = told_of(OTHER_REDUCTION, told)
-    return changed(found, evidence=one.evidence, fits=one.fits) if one else found
+    return replace(found, evidence=one.evidence, fits=one.fits) if one else found

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
@@ -19,8 +19,7 @@ SIMPLE = {"−1": -1.0, "2": 2.0, "1/2": 0.5}
 PLAIN = (*SIMPLE, "3", "1/3")
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(Struct, frozen=True):
     """A factor, relatively known to `precision`, and its simplest names; () where it has none."""
 
     value: float

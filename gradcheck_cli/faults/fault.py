@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.right import Right, Values
 from gradcheck_cli.verdict import Comparison
 
 
-@dataclass(frozen=True, slots=True)
-class Injected:
+class Injected(Struct, frozen=True):
     """A right gradient with a fault in it.
 
     values: what it is then; told: the fault in words, with its parameters.
@@ -34,8 +34,7 @@ class Injected:
     next_step: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A row of the catalogue.
 
     code, title: what reports call it. cause: the usual way it happens; next_step: what to look at.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.problem import Stage
@@ -15,8 +15,7 @@ Float = NDArray[np.float64]
 Change = Callable[[Float], Float]
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
+class Guess(Struct, frozen=True):
     """An activation that outputs may be of: where y is, f, its inverse, and f′ by y."""
 
     name: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import log10, prod
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import listed
@@ -19,8 +19,7 @@ MOSTLY = 0.9  # the share of wrong entries that is most of them
 MAP_ROWS, MAP_COLUMNS = 16, 40  # of the picture; larger gradients are pooled
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(Struct, frozen=True):
     """A part of an array: along some axes some indices."""
 
     along: tuple[tuple[int, tuple[int, ...]], ...]

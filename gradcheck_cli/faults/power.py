@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from msgspec.structs import replace as changed
+from msgspec.structs import replace
 
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS
@@ -46,7 +45,7 @@ def mutants(problem: Problem, measure: Measure, rtol: float, atol: float) -> lis
                 if mutant.status == MutantStatus.SURVIVED and _unchanged(injected, rights(name)):
                     again = [_unchanged_there(fault, place, of, name) for of in drawn]
                     if False not in again and True in again:
-                        mutant = changed(mutant, status=MutantStatus.EQUAL, remedy="")
+                        mutant = replace(mutant, status=MutantStatus.EQUAL, remedy="")
                 found.append(mutant)
     return found
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.guesses import guessed_stages
@@ -37,8 +38,7 @@ class Measured(Protocol):
         """The numeric gradient of this input."""
 
 
-@dataclass(slots=True)
-class Effort:
+class Effort(Struct):
     """Counts the calls of the forward that go into what is known besides the gradients."""
 
     calls: int = 0
@@ -53,8 +53,7 @@ class Effort:
         return call
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(Struct, frozen=True):
     """Entries of a gradient: value ± uncertainty at flat positions `at` of the measured ones."""
 
     value: Float

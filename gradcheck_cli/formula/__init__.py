@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gradcheck_cli.errors import FormulaError, ForwardError
 from gradcheck_cli.formula.checker import Checker, Evaluate, Product, Shape
@@ -22,8 +23,7 @@ MAX_DEPTH = 100  # nested operations; far from Python's own recursion limit
 NESTED = f"the formula is nested too deeply, at most {MAX_DEPTH} operations; simplify it"
 
 
-@dataclass(frozen=True, slots=True)
-class Formula:
+class Formula(Struct, frozen=True):
     """A checked formula: its text, the shape it gives, its products, and how to evaluate it.
 
     Calling it with a mapping from names to arrays (of the shapes it was checked with, or with

@@ -9,8 +9,9 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gradcheck_cli.errors import FormulaError, near_miss, shown_shape
 
@@ -37,8 +38,7 @@ INSTEAD = {
 UPSTREAM = {"dout", "dy", "dY", "dL", "dz", "dZ", "grad", "grad_output", "upstream", "d"}
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
+class Product(Struct, frozen=True):
     """One matrix product of a formula and the shapes that met in it."""
 
     text: str
@@ -47,8 +47,7 @@ class Product:
     result: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """A checked node: its shape, its value where that is known beforehand, its evaluation."""
 
     shape: Shape
@@ -56,8 +55,7 @@ class Term:
     known: Scalar | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """A function of the formula language: its arguments and how a call of it is checked."""
 
     usage: str

@@ -7,10 +7,11 @@ is extrapolated (Ridders 1982); each entry stops where noise lets a finer step g
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.differences import Differences, entry_scale
@@ -42,8 +43,7 @@ FIXED_SAFETY = 3.0
 Progress = Callable[[int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class NumericGradient:
+class NumericGradient(Struct, frozen=True):
     """The numeric gradient of one input; arrays of the gradient's shape.
 
     entries: where only some entries of the input were measured, their flat indices, ascending: the

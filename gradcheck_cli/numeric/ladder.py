@@ -6,9 +6,8 @@ quotients of the right and the left side, whose errors have all powers. Source: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.noise import Float
@@ -26,8 +25,7 @@ JUMP = 1.3  # of a quotient from a step to the next; a jump makes it RATIO
 TABLES = 3  # central, right, left
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(Struct, frozen=True):
     """Quotients of some entries at one step each.
 
     value, noise: (TABLES, entries, cotangents), the noise as a deviation.

@@ -6,11 +6,11 @@ Source: J. Moré and S. Wild, "Estimating computational noise", SIAM J. Sci. Com
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import comb
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
@@ -33,8 +33,7 @@ AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
 ROUNDING = 0.29
 
 
-@dataclass(frozen=True, slots=True)
-class Noise:
+class Noise(Struct, frozen=True):
     """The noise of every output, as a deviation; arrays of the outputs' shape.
 
     near: at x; center: the outputs there. away: some steps away from x; growth: that over the

@@ -7,13 +7,13 @@ stencil is a weighted mean of plain central quotients, so each divides by the st
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Stencil:
+
+class Stencil(Struct, frozen=True):
     """A central stencil: its truncation error is O(h^order); weights belong to the offsets."""
 
     order: int

@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import Drawn
@@ -45,8 +45,7 @@ Array = NDArray[Any]
 Function = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """A forward and a backward that share what the forward remembers; owner: their object."""
 
     forward: Function
@@ -54,8 +53,7 @@ class Pair:
     owner: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where a pair comes from: made anew for every call, with the values its object holds.
 
     forward, backward: their names, for messages; held: inputs and constants set on the object.

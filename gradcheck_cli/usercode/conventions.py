@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError, listed, near_miss
 
@@ -23,8 +24,7 @@ UPSTREAM_ENDS = ("grad", "_bar")
 GRADIENT_NAMES = ("d{}", "grad_{}", "{}_grad", "d_{}")
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(Struct, frozen=True):
     """What a function takes. positional, keyword: its parameters; required: without a default.
 
     rest: it has *args; others: it has **kwargs.
@@ -74,8 +74,7 @@ def parameters(function: Callable[..., Any]) -> Parameters:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """How a function is called: names of values in order, and by parameter."""
 
     positional: tuple[str, ...]
@@ -149,8 +148,7 @@ def is_upstream(name: str) -> bool:
 CACHE, OUTPUT, UPSTREAM = "the cache", "the output", "upstream gradient {}"
 
 
-@dataclass(frozen=True, slots=True)
-class BackwardCall:
+class BackwardCall(Struct, frozen=True):
     """How a backward is called, and how many of the forward's values have an upstream gradient.
 
     upstream: how many it takes; 0: it is the gradient of a function with one number as output.

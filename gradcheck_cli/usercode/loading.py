@@ -12,10 +12,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError, near_miss
 from gradcheck_cli.usercode.conventions import bind, name_of, parameters
@@ -23,8 +24,7 @@ from gradcheck_cli.usercode.conventions import bind, name_of, parameters
 _REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """Code that a config names: a file below `folder`, or a module; and what to take from it."""
 
     where: str

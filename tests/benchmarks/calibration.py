@@ -13,9 +13,10 @@ import argparse
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 
 from gradcheck_cli.arrays import Given
 from gradcheck_cli.forms import FORMS

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import given
+from msgspec.structs import replace
 
 from gradcheck_cli.layer import Layer
 from gradcheck_cli.numeric.entries import NumericGradient

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gradcheck_cli import Verdict, check
 from gradcheck_cli.result import GradientResult
