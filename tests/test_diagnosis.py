@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from gradcheck_cli import Problem, Verdict, check, checking, from_functions, from_layer
+from gradcheck_cli import Problem, Verdict, check, diagnosing, from_functions, from_layer
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import ForwardError
 from gradcheck_cli.faults.catalogue import FAULTS
@@ -344,7 +344,7 @@ def test_a_diagnosis_that_fails_is_told_and_costs_no_verdict(
     def fails(*_: Any) -> Any:
         raise RuntimeError("oh")
 
-    monkeypatch.setattr(checking, "diagnosed", fails)
+    monkeypatch.setattr(diagnosing, "diagnosed", fails)
     result = check(problem(layer("XW", own_rules={"W": "2 * X.T @ delta"})))
     assert result.verdict == Verdict.FAIL
     assert result.notes == ("the diagnosis of ∂L/∂W failed: RuntimeError: oh; please report it",)
