@@ -6,6 +6,7 @@ The forward is a function of arrays; nothing here knows what it computes.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,75 @@ def entry_scale(x: NDArray[Any]) -> Float:
     return scale
 
 
-class Differences:
-    """Evaluates the forward around x and contracts differences of outputs with the cotangent."""
+class Differences(ABC):
+    """Quotients around x, contracted with the cotangent, for a ladder of steps to climb.
+
+    reach: see `Noise`; outputs: the axes a Jacobian has for them, () under a cotangent.
+    evaluations: of the forward, so far.
+    """
+
+    reach: float
+    outputs: tuple[int, ...]
+    evaluations: int
+
+    def __init__(self, x: NDArray[Any], scale: Float, stencil: Stencil) -> None:
+        self.x = x
+        self.scale = scale.ravel()
+        self.stencil = stencil
+        self.rounding = ROUNDING * float(np.finfo(x.dtype).eps)
+
+    @abstractmethod
+    def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """These entries in parts that climb the ladder together."""
+
+    @abstractmethod
+    def rung(
+        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None = None
+    ) -> Rung:
+        """The quotients of every entry (a flat index of x) at its own step.
+
+        moved: which outputs an entry is known to move; by default those that it moves here.
+        """
+
+    @abstractmethod
+    def _pair(
+        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
+    ) -> Rung:
+        """Quotients of one point on each side, each over the step that was really taken."""
+
+    def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp]:
+        """A permutation of these entries: the order in which they are best measured."""
+        return np.arange(len(entries))
+
+    def _stencil(
+        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
+    ) -> Rung:
+        """The stencil's weighted mean of central quotients; the sides are those of one step."""
+        first = self._pair(entries, step, moved)
+        if len(self.stencil.offsets) == 1:
+            return first
+        weights = [float(weight) for weight in self.stencil.weights]
+        value, noise = weights[0] * first.value[0], abs(weights[0]) * first.noise[0]
+        for offset, weight in zip(self.stencil.offsets[1:], weights[1:], strict=True):
+            pair = self._pair(entries, step * offset, first.moved)
+            value = value + weight * pair.value[0]
+            noise = noise + abs(weight) * pair.noise[0]
+        first.value[0], first.noise[0] = value, noise
+        return first
+
+    def exact(self, entries: NDArray[np.intp], step: Float) -> Float:
+        """Steps rounded so that x + step and x − step are representable and symmetric."""
+        size = np.abs(self.x.ravel()[entries])
+        rounded: Float = ((size + step.astype(self.x.dtype)) - size).astype(np.float64)
+        return rounded
+
+
+class WholeForwards(Differences):
+    """Evaluates the whole forward at every point: the plain method, which assumes nothing.
+
+    evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
+    cotangent: of the outputs' shape, or None for every basis vector in turn.
+    """
 
     def __init__(
         self,
@@ -47,21 +115,19 @@ class Differences:
         cotangent: Float | None,
         stencil: Stencil,
     ) -> None:
+        super().__init__(x, scale, stencil)
         self.evaluate = evaluate
-        self.x = x
-        self.scale = scale.ravel()
-        self.stencil = stencil
         self.cotangent = None if cotangent is None else cotangent.ravel()
         self.weight = None if self.cotangent is None else np.abs(self.cotangent)
         started = time.perf_counter()
         noise = function_noise(evaluate, x, scale)
         pace = (time.perf_counter() - started) / noise.evaluations
         self.in_time = max(1, int(TOLD_EVERY / (TYPICAL_EVALUATIONS * pace)))
-        self.outputs: tuple[int, ...] = noise.center.shape
+        self.outputs = noise.center.shape if cotangent is None else ()
         self.evaluations = noise.evaluations
         self.noise = noise.flat()
+        self.reach = noise.reach
         self.center = self.noise.center
-        self.rounding = ROUNDING * float(np.finfo(x.dtype).eps)
         point_bytes = 8 * (x.size + self.center.size)
         self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
 
@@ -85,22 +151,6 @@ class Differences:
             known = None if moved is None else moved[part]
             parts.append(self._stencil(entries[part], step[part], known))
         return parts[0] if len(parts) == 1 else Rung.concatenated(parts)
-
-    def _stencil(
-        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
-    ) -> Rung:
-        """The stencil's weighted mean of central quotients; the sides are those of one step."""
-        first = self._pair(entries, step, moved)
-        if len(self.stencil.offsets) == 1:
-            return first
-        weights = [float(weight) for weight in self.stencil.weights]
-        value, noise = weights[0] * first.value[0], abs(weights[0]) * first.noise[0]
-        for offset, weight in zip(self.stencil.offsets[1:], weights[1:], strict=True):
-            pair = self._pair(entries, step * offset, first.moved)
-            value = value + weight * pair.value[0]
-            noise = noise + abs(weight) * pair.noise[0]
-        first.value[0], first.noise[0] = value, noise
-        return first
 
     def _pair(
         self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
@@ -171,9 +221,3 @@ class Differences:
         scaled = weighted / np.where(peak > 0, peak, 1.0)
         deviation = peak * np.sqrt(2.0 * np.sum(scaled * scaled, axis=1, keepdims=True))
         return (changes @ self.cotangent)[..., None], deviation
-
-    def exact(self, entries: NDArray[np.intp], step: Float) -> Float:
-        """Steps rounded so that x + step and x − step are representable and symmetric."""
-        size = np.abs(self.x.ravel()[entries])
-        rounded: Float = ((size + step.astype(self.x.dtype)) - size).astype(np.float64)
-        return rounded

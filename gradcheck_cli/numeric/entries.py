@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.differences import Differences, entry_scale
+from gradcheck_cli.numeric.differences import Differences, WholeForwards, entry_scale
 from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
 from gradcheck_cli.numeric.noise import Evaluate, Float
 from gradcheck_cli.numeric.schemes import STENCILS
@@ -107,9 +107,23 @@ def numeric_gradient(
     F'(x) and F'(x)F''(x)" (1982); J. Moré and S. Wild (2011) for the noise.
     """
     with np.errstate(all="ignore"):
-        scale = entry_scale(x)
-        differences = Differences(evaluate, x, scale, cotangent, STENCILS[order or 2])
+        stencil = STENCILS[order or 2]
+        differences = WholeForwards(evaluate, x, entry_scale(x), cotangent, stencil)
+    return measured_by(differences, step, entries, progress)
+
+
+def measured_by(
+    differences: Differences,
+    step: float | None = None,
+    entries: NDArray[np.intp] | None = None,
+    progress: Progress | None = None,
+) -> NumericGradient:
+    """The numeric gradient by quotients that are taken in some way; else as `numeric_gradient`."""
+    x = differences.x
+    with np.errstate(all="ignore"):
         every = np.arange(x.size) if entries is None else entries
+        order = differences.order(every)
+        every = every[order]
         parts = []
         for some in differences.chunks(every):
             parts.append(_measured(differences, some, step))
@@ -119,9 +133,9 @@ def numeric_gradient(
         if step is None:
             _refine(differences, best, every)
             _doubt_zeros(differences, best, every)
-        outputs = () if cotangent is not None else differences.outputs
+        best.sort(order)
         inner = x.shape if entries is None else every.shape
-        found = _gradient(best, (*outputs, *inner), differences.evaluations)
+        found = _gradient(best, (*differences.outputs, *inner), differences.evaluations)
         return replace(found, shape=x.shape, entries=entries)
 
 
@@ -129,7 +143,7 @@ def _measured(differences: Differences, entries: NDArray[np.intp], step: float |
     """Some entries at the step asked for, or by a ladder from a step that moves the outputs."""
     if step is not None:
         return _fixed(differences, entries, np.full(len(entries), step))
-    scale = differences.noise.reach * differences.scale[entries]
+    scale = differences.reach * differences.scale[entries]
     best = _ladder(differences, entries, FIRST_STEP * scale, MAX_LEVELS)
     still = np.arange(len(entries))
     for leap in range(1, LEAPS):
@@ -144,7 +158,7 @@ def _measured(differences: Differences, entries: NDArray[np.intp], step: float |
 
 def _refine(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
     """Try larger steps for the entries that noise leaves unresolved, if the outputs are smooth."""
-    if differences.noise.reach < 1:
+    if differences.reach < 1:
         return
     for rows in differences.chunks(best.noisy(UNRESOLVED)):
         entries = every[rows]

@@ -164,6 +164,12 @@ class Best:
         np.concatenate([part.cells for part in parts], axis=2, out=whole.cells)
         return whole
 
+    def sort(self, order: NDArray[np.intp]) -> None:
+        """Put the entries back in the order of which they were taken by this permutation."""
+        back = np.argsort(order)
+        self.cells[:] = self.cells[:, :, back]
+        self.floor, self.slope = self.floor[back], self.slope[back]
+
     def unmoved(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of these rows moved the outputs, by the largest step, no more than noise does."""
         still: NDArray[np.bool_] = np.all(self.slope[rows] <= self.first_noise[rows], axis=1)
