@@ -31,10 +31,14 @@ class Rule(Struct, frozen=True):
 
 
 class Bias(Struct, frozen=True):
-    """What b adds to a form: its shape, itself in the sum of one output, its rule and Jacobian."""
+    """What b adds to a form: its shape, itself in the sum of one output, its rule and Jacobian.
+
+    slices: as in a form.
+    """
 
     shape: tuple[str, str]
     element: str
+    slices: int
     rule: Rule
     jacobian: Rule
 
@@ -42,6 +46,9 @@ class Bias(Struct, frozen=True):
 class Form(Struct, frozen=True):
     """One layer form. Shapes are symbolic: the sizes n, N, M, or 1.
 
+    `slices` tells what the paper observes before it differentiates, (10) and its section 4: of each
+    array, the axis across which it and the output can be cut, slice s of the output depending on
+    slice s of the array alone.
     `sample_axis` is the axis of y that counts samples: 0 where samples are rows, 1 where the one
     sample is a column. `cotangent` is the upstream gradient's symbol and equation. `forward` gives
     z, which is y where there is no activation; `jacobians` are those of z.
@@ -55,6 +62,7 @@ class Form(Struct, frozen=True):
     output_name: str
     forward: str
     forward_elements: str
+    slices: dict[str, int]
     sample_axis: int
     rules: tuple[Rule, ...]
     jacobians: tuple[Rule, ...]
@@ -103,6 +111,7 @@ class Form(Struct, frozen=True):
             arrays={**self.arrays, "b": self.bias.shape},
             forward=f"{self.forward} + b",
             forward_elements=f"{self.forward_elements} + {self.bias.element}",
+            slices={**self.slices, "b": self.bias.slices},
             rules=(*self.rules, self.bias.rule),
             jacobians=(*self.jacobians, self.bias.jacobian),
         )
@@ -166,6 +175,7 @@ FORMS: dict[str, Form] = {
             output_name="y",
             forward="W @ x",
             forward_elements="y_i = Σ_j W_ij x_j",
+            slices={"x": 1, "W": 0},
             sample_axis=1,
             rules=(
                 Rule(
@@ -201,6 +211,7 @@ FORMS: dict[str, Form] = {
             bias=Bias(
                 ("M", "1"),
                 "b_i",
+                0,
                 Rule(
                     "b",
                     "delta",
@@ -224,6 +235,7 @@ FORMS: dict[str, Form] = {
             output_name="y",
             forward="x @ W",
             forward_elements="y_j = Σ_i x_i W_ij",
+            slices={"x": 0, "W": 1},
             sample_axis=0,
             rules=(
                 Rule(
@@ -260,6 +272,7 @@ FORMS: dict[str, Form] = {
             bias=Bias(
                 ("1", "M"),
                 "b_j",
+                1,
                 Rule(
                     "b",
                     "delta",
@@ -283,6 +296,7 @@ FORMS: dict[str, Form] = {
             output_name="Y",
             forward="X @ W",
             forward_elements="Y_ak = Σ_i X_ai W_ik",
+            slices={"X": 0, "W": 1},
             sample_axis=0,
             rules=(
                 Rule(
@@ -324,6 +338,7 @@ FORMS: dict[str, Form] = {
             bias=Bias(
                 ("1", "M"),
                 "b_k",
+                1,
                 Rule(
                     "b",
                     "sum(delta, 0, keepdims=True)",

@@ -18,7 +18,7 @@ from gradcheck_cli.errors import ArrayError, printable
 from gradcheck_cli.forms import Form, Rule
 from gradcheck_cli.formula import Formula, Shape, parse
 from gradcheck_cli.losses import LOSSES, Loss
-from gradcheck_cli.problem import Label, Problem, Stage
+from gradcheck_cli.problem import Label, Locality, Problem, Stage
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Array, Arrays
@@ -158,18 +158,27 @@ def arrays(layer: Layer) -> tuple[Arrays, Array]:
 
 def _outputs(layer: Layer) -> Callable[[Arrays], dict[str, Any]]:
     """The forward of the layer: z and y by every name that a rule may use for them."""
-    names, activation = layer.names, layer.form.activation
     outer = ("y", layer.form.output_name)
-    linear = parse(layer.form.forward, names)
-    if activation is None:
-        return lambda values: dict.fromkeys(outer, linear(values))
-    value = parse(activation.value, names)
+    linear, activated = _linear(layer), _activated(layer)
 
     def outputs(values: Arrays) -> dict[str, Any]:
-        inner = dict.fromkeys(layer.inner_names, linear(values))
-        return {**inner, **dict.fromkeys(outer, value(inner))}
+        z = linear(values)
+        return {**dict.fromkeys(layer.inner_names, z), **dict.fromkeys(outer, activated(z))}
 
     return outputs
+
+
+def _linear(layer: Layer) -> Callable[[Arrays], Any]:
+    """z, of the inputs."""
+    return parse(layer.form.forward, layer.names)
+
+
+def _activated(layer: Layer) -> Callable[[Any], Any]:
+    """y, of z."""
+    if layer.form.activation is None:
+        return lambda z: z
+    value, inner_names = parse(layer.form.activation.value, layer.names), layer.inner_names
+    return lambda z: value(dict.fromkeys(inner_names, z))
 
 
 def _gradients(layer: Layer) -> Problem:
@@ -178,6 +187,7 @@ def _gradients(layer: Layer) -> Problem:
     form, loss, names = layer.form, layer.loss, layer.names
     inputs, target = arrays(layer)
     outputs = _outputs(layer)
+    linear, activated = _linear(layer), _activated(layer)
     # The losses are written for samples in rows; a sample that is a column is turned.
     turned = form.sample_axis == 1
 
@@ -200,6 +210,10 @@ def _gradients(layer: Layer) -> Problem:
         """∂L/∂y, of the shape of y."""
         return rows(cotangent[:, None] * derivative({"y": rows(y), loss.target: row_target}))
 
+    def outer(z: Any, cut: Callable[[Any], Any]) -> Any:
+        y = rows(activated(z))
+        return value({"y": y, loss.target: rows(cut(target))})
+
     def backward(values: Arrays, cotangent: Any) -> dict[str, Any]:
         known = {**values, **outputs(values), loss.target: target}
         share = cotangent if layer.delta == "total" else np.ones_like(cotangent)
@@ -221,6 +235,13 @@ def _gradients(layer: Layer) -> Problem:
         else (),
         stages=stages,
         numbers=layer.sizes,
+        locality=Locality(
+            inner=linear,
+            axes=form.slices,
+            outer=outer,
+            samples=form.sample_axis,
+            sums=loss.sums,
+        ),
     )
 
 

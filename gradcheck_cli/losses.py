@@ -10,7 +10,10 @@ from msgspec import Struct
 
 
 class Loss(Struct, frozen=True):
-    """A loss: ℓ per sample, ∂ℓ/∂y, its target's name and how the target is drawn by default."""
+    """A loss: ℓ per sample, ∂ℓ/∂y, its target's name and how the target is drawn by default.
+
+    sums: whether ℓ is a sum over the outputs of a sample, each term of one output alone.
+    """
 
     name: str
     value: str
@@ -18,6 +21,7 @@ class Loss(Struct, frozen=True):
     target: str
     draw: str
     shown: str
+    sums: bool = True
 
 
 LOSSES: dict[str, Loss] = {
@@ -46,6 +50,7 @@ LOSSES: dict[str, Loss] = {
             target="t",
             draw="one-hot",
             shown="ℓ = −Σ_k t_k log softmax(y)_k",
+            sums=False,
         ),
         Loss(
             "logistic",

@@ -12,12 +12,15 @@ class Numeric(Struct, frozen=True):
 
     order: of the central stencil, one of ORDERS; None: 2, which the ladder of steps extrapolates.
     step: a fixed step, in the units of the inputs; None: found for every entry.
+    locality: whether fewer than whole forwards may be evaluated, where a large problem falls into
+        slices and probes bear that out.
     sample: how many entries of each gradient are measured, spread over it; None: all of them.
     """
 
     order: int | None = None
     step: float | None = None
     sample: int | None = None
+    locality: bool = True
 
 
 class Tolerance(Struct, frozen=True):

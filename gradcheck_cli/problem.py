@@ -47,6 +47,25 @@ class Stage(Struct, frozen=True):
     mistaken: Mapping[str, Array] = field(default_factory=dict)
 
 
+class Locality(Struct, frozen=True):
+    """A claim that the forward falls into slices: outputs = outer(z), z = inner(inputs).
+
+    inner: of inputs to z, a matrix. It may be handed matrices that hold any number of slices.
+    axes: of each input the axis across which it is cut, and z with it: slice s of z depends on
+        slice s of this input alone, all slices in the same way.
+    outer: of z, with any leading axes, to the outputs; what else it uses of the shape of z it takes
+        through `cut`, which is handed to it and leaves the slices that z has.
+    samples: the axis of z each slice of which has an output of its own; where `sums`, the outputs
+        are sums over the slices across the other axis.
+    """
+
+    inner: Callable[[Arrays], Any]
+    axes: Mapping[str, int]
+    outer: Callable[[Any, Callable[[Any], Any]], Any]
+    samples: int
+    sums: bool
+
+
 def no_stages(inputs: Arrays) -> Sequence[Stage]:
     """The forward is all there is to look at."""
     return ()
@@ -68,6 +87,7 @@ class Problem(Struct, frozen=True):
     stages: where the upstream gradient that the rules work with is not the cotangent, as in a layer
         below a loss: the parts of the forward that the diagnosis looks at, at some inputs.
     numbers: what a factor may be called by: sizes, constants.
+    locality: what the numeric side may use to evaluate less, once it has probed it.
     parts: the sizes of several outputs that the forward gives as one.
 
     Source: DESIGN "every check is a VJP check"; δ is the paper's (8), Δ its (39).
@@ -84,6 +104,7 @@ class Problem(Struct, frozen=True):
     stages: Callable[[Arrays], Sequence[Stage]] = no_stages
     numbers: Mapping[str, float] = field(default_factory=dict)
     parts: tuple[int, ...] = ()
+    locality: Locality | None = None
 
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""

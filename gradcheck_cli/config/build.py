@@ -113,4 +113,5 @@ def _numeric(record: CheckConfig) -> Numeric:
         order=None if isinstance(order, str) else order,
         step=None if isinstance(step, str) else step,
         sample=record.numeric.sample,
+        locality=record.numeric.locality == "auto",
     )

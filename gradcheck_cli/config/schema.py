@@ -52,6 +52,9 @@ class NumericConfig(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[float, Meta(gt=0)] | Literal["auto"],
         key("The step; auto finds one for every entry.", "auto or a number above 0"),
     ] = "auto"
+    locality: Annotated[
+        str, one_of("auto", "off", doc="auto: of a large layer, evaluate what an entry touches.")
+    ] = "auto"
     sample: Annotated[
         Annotated[int, Meta(gt=0)] | None,
         key("How many entries of each gradient to measure; default: all.", "a number above 0"),

@@ -69,17 +69,18 @@ class Noise(Struct, frozen=True):
         return grown
 
 
-def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
+def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float, lines: int = LINES) -> Noise:
     """The noise of every output of `evaluate` near `x`.
 
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
     scale: the scale of every entry of x, of x's shape; sets the spacing of the probes.
+    lines: of probes, at least 2.
     The noise at x is never less than the last rounding of a value. Where probes are not finite,
     it is that rounding.
     """
     random = np.random.default_rng(0)
-    moves = random.choice((-AWAY, AWAY), size=(LINES, *x.shape)) * scale
-    here = _values(evaluate, np.stack([x] * LINES), scale, random)
+    moves = random.choice((-AWAY, AWAY), size=(lines, *x.shape)) * scale
+    here = _values(evaluate, np.stack([x] * lines), scale, random)
     there = _values(evaluate, (x + moves).astype(x.dtype), scale, random)
     center = here[0, POINTS // 2, 0]
     values = np.stack([here, there])
@@ -103,7 +104,7 @@ def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
         away=away * unit_away,
         growth=growth * np.sqrt(unit_away),
         reach=_reach(by_spacing, np.var(here / unit, axis=1)),
-        evaluations=2 * len(SPACINGS) * POINTS * LINES,
+        evaluations=2 * len(SPACINGS) * POINTS * lines,
     )
 
 
@@ -119,7 +120,7 @@ def _values(
     offsets = np.multiply.outer(SPACINGS, np.arange(POINTS) - POINTS // 2)
     points = (centers + np.multiply.outer(offsets, directions)).astype(centers.dtype)
     outputs = np.asarray(evaluate(points.reshape(-1, *centers.shape[1:])), dtype=np.float64)
-    return outputs.reshape(len(SPACINGS), POINTS, LINES, *outputs.shape[1:])
+    return outputs.reshape(len(SPACINGS), POINTS, len(centers), *outputs.shape[1:])
 
 
 def _variances(values: Float) -> Float:
