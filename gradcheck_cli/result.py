@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+WHOLE_FORWARDS = "whole forwards"
 SCHEMA_VERSION = 1
 
 
@@ -117,6 +118,8 @@ class GradientResult(Struct, frozen=True):
     resolution: that over the largest entry: the smallest error that can be seen.
     bound: max (|a − m| + u) over the largest entry: the analytic gradient is right to this.
     step: the median of the steps the values were taken at.
+    method: how much of the forward was evaluated for an entry: all of it (`whole forwards`), what
+        the entry touches (`slices`), or what comes after a measured response (`superposition`).
     reason: why the verdict is not pass, as a sentence; empty for a pass.
     worst: the entry with the largest relative error; None where values were not compared.
     notes: what else a reader should know.
@@ -147,6 +150,7 @@ class GradientResult(Struct, frozen=True):
     where: str = ""
     map: ErrorMap | None = None
     source: str = ""
+    method: str = ""
 
 
 class CheckResult(Struct, frozen=True):

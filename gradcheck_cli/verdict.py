@@ -170,6 +170,7 @@ def compare(
         step=float(np.sort(numeric.step, axis=None)[numeric.step.size // 2]),
         worst=_entry(flat, found),
         notes=_notes(found, verdict),
+        method=numeric.method,
     )
 
 

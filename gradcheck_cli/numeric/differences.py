@@ -16,6 +16,7 @@ from gradcheck_cli.numeric.ladder import TABLES, Rung
 from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, function_noise
 from gradcheck_cli.numeric.schemes import Stencil
 
+WHOLE, SLICES, SUPERPOSITION = METHODS = ("whole forwards", "slices", "superposition")
 # Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their
 # tables stay small and progress is told now and then.
 LEAST_CHUNK = 64
@@ -41,9 +42,10 @@ class Differences(ABC):
     """Quotients around x, contracted with the cotangent, for a ladder of steps to climb.
 
     reach: see `Noise`; outputs: the axes a Jacobian has for them, () under a cotangent.
-    evaluations: of the forward, so far.
+    evaluations: of the forward, so far. method: how they are taken, one of METHODS.
     """
 
+    method: str
     reach: float
     outputs: tuple[int, ...]
     evaluations: int
@@ -116,6 +118,7 @@ class WholeForwards(Differences):
         stencil: Stencil,
     ) -> None:
         super().__init__(x, scale, stencil)
+        self.method = WHOLE
         self.evaluate = evaluate
         self.cotangent = None if cotangent is None else cotangent.ravel()
         self.weight = None if self.cotangent is None else np.abs(self.cotangent)

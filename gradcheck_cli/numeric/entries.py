@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.differences import Differences, WholeForwards, entry_scale
+from gradcheck_cli.numeric.differences import WHOLE, Differences, WholeForwards, entry_scale
 from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
 from gradcheck_cli.numeric.noise import Evaluate, Float
 from gradcheck_cli.numeric.schemes import STENCILS
@@ -32,6 +32,7 @@ WIDER, WIDER_LEVELS = 32.0, 7
 LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
 # How many deviations of noise an uncertainty holds; the deviation itself is only an estimate.
 DEVIATIONS = 5.0
+PARABOLA = 2  # levels, after which one is recognized
 # Another step must promise to divide the uncertainty by this much.
 WORTH = 1.4
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
@@ -54,7 +55,7 @@ class NumericGradient(Struct, frozen=True):
     steepest: the largest slope of L between points a large step away: what a gradient could be.
     kink: where the slopes on the two sides differ; low, high: the interval they span there, each
         with its uncertainty, which holds every subgradient. Elsewhere value ± uncertainty.
-    evaluations: of the forward, in all.
+    evaluations: of the forward, in all. method: how they were taken, one of METHODS.
     """
 
     value: Float
@@ -68,6 +69,7 @@ class NumericGradient(Struct, frozen=True):
     evaluations: int
     shape: tuple[int, ...]
     entries: NDArray[np.intp] | None = None
+    method: str = WHOLE
 
     def of(self, gradient: NDArray[Any]) -> NDArray[Any]:
         """The measured entries of a gradient of this input, in the shape of the arrays here."""
@@ -136,7 +138,7 @@ def measured_by(
         best.sort(order)
         inner = x.shape if entries is None else every.shape
         found = _gradient(best, (*differences.outputs, *inner), differences.evaluations)
-        return replace(found, shape=x.shape, entries=entries)
+        return replace(found, shape=x.shape, entries=entries, method=differences.method)
 
 
 def _measured(differences: Differences, entries: NDArray[np.intp], step: float | None) -> Best:
@@ -195,6 +197,10 @@ def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, l
         if rungs.ready:
             best.offer(rows, rungs.best_cells(step))
             going &= best.finish(rows, WORTH * RATIO * noise, rungs.jumps(noise))
+        elif rungs.levels == PARABOLA:
+            fits, cells = rungs.quadratic(step)
+            best.offer(rows[fits], cells[:, :, fits])
+            going &= ~fits
         rows, entries = rows[going], entries[going]
         if not len(rows):
             break

@@ -22,6 +22,7 @@ SAFETY = 4.0
 QUIET = 0.3  # noise below this share of an uncertainty does not explain it
 DOUBT = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
 JUMP = 1.3  # of a quotient from a step to the next; a jump makes it RATIO
+CERTAIN = 1e-6  # of a quotient: with noise below this share, what agrees does not by chance
 TABLES = 3  # central, right, left
 
 
@@ -83,6 +84,11 @@ class Rungs:
         self.noise: Float | None = None
 
     @property
+    def levels(self) -> int:
+        """How many rows there are to compare; at most MIN_LEVELS."""
+        return len(self.rows)
+
+    @property
     def ready(self) -> bool:
         """Whether there are enough levels to compare."""
         return len(self.rows) >= MIN_LEVELS
@@ -97,6 +103,22 @@ class Rungs:
                 cells.append(cells[column] + (cells[column] - last[column]) / factor)
         self.rows = [*self.rows[-(MIN_LEVELS - 1) :], np.stack(cells)]
         self.noise = noise
+
+    def quadratic(self, step: Float) -> tuple[NDArray[np.bool_], Float]:
+        """Which entries a parabola fits at all five points of the first two steps, and its slopes.
+
+        Its central quotients are the same at both steps, and both sides extrapolate to them: two
+        conditions, which nothing else meets within noise so small. The cells are as in `Best`.
+        """
+        assert self.noise is not None
+        (last,), (central, value) = self.rows[-2], self.rows[-1]
+        noise = self.amplification[1, :, None, None] * self.noise
+        apart = np.abs(value - value[0])
+        apart[0] = np.maximum(np.abs(value[0] - central[0]), np.abs(value[0] - last[0]))
+        agree = np.all(apart <= noise, axis=0) & (noise[0] <= CERTAIN * np.abs(value[0]))
+        cells = np.empty((4, *value.shape))
+        cells[0], cells[1], cells[2], cells[3] = value, SAFETY * apart + noise, noise, step[:, None]
+        return np.all(agree, axis=1), cells
 
     def jumps(self, noise: Float) -> NDArray[np.bool_]:
         """Where the quotients of both sides cancel, and grow as steps shrink.
@@ -166,7 +188,10 @@ class Best:
 
     def sort(self, order: NDArray[np.intp]) -> None:
         """Put the entries back in the order of which they were taken by this permutation."""
-        back = np.argsort(order)
+        if np.array_equal(order, np.arange(len(order))):
+            return
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
         self.cells[:] = self.cells[:, :, back]
         self.floor, self.slope = self.floor[back], self.slope[back]
 

@@ -16,17 +16,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.differences import Differences
+from gradcheck_cli.numeric.differences import SLICES, SUPERPOSITION, Differences
 from gradcheck_cli.numeric.ladder import TABLES, Rung
-from gradcheck_cli.numeric.noise import Float, function_noise
+from gradcheck_cli.numeric.noise import LINES, Float, function_noise
 from gradcheck_cli.numeric.schemes import Stencil
 
 CHUNK = 2**13  # entries that climb the ladder together
 BLOCK = 2**15  # numbers that are evaluated at once: in the cache of one core
 MOST_NUMBERS = 2**23  # of z, for the entries of a chunk together
-LINES = 2  # of the noise's probes: a slice has many outputs to learn from
+SAMPLES = 10  # of the noise of a slice: lines of probes times its outputs, but 2 to 5 lines
 PROBES = (2.0**-10, 1.0, 32.0)  # how far from x, in units of its scale
-ROUNDINGS = 8  # of a sum, besides one for each of its terms
 SLACK = 1e3  # times eps: numbers that differ by less are the same, computed in another order
 
 
@@ -56,7 +55,7 @@ class Slices(Struct, frozen=True):
 
     def joined(self, slices: NDArray[Any]) -> NDArray[Any]:
         """Slices (…, slices, rows, columns) as matrices (…, rows, columns)."""
-        squeezed = np.squeeze(slices, self.axis - 2)
+        squeezed = np.squeeze(slices, axis=self.axis - 2)
         joined: NDArray[Any] = np.swapaxes(squeezed, -1, -2) if self.axis else squeezed
         return joined
 
@@ -84,7 +83,8 @@ class Responses(Struct, frozen=True):
 
     def to(self, changes: NDArray[Any]) -> NDArray[Any]:
         """Σ response · change for slices of x, all (slices, rows, columns)."""
-        flat = changes.reshape(len(changes), -1) @ self.unit.reshape(len(self.unit), -1)
+        unit = self.unit.reshape(len(self.unit), -1)
+        flat: NDArray[Any] = changes.reshape(len(changes), -1) @ unit
         return flat.reshape(-1, *self.unit.shape[1:])
 
     def at(self, place: NDArray[np.intp]) -> NDArray[Any]:
@@ -130,6 +130,7 @@ class Locally(Differences):
         self.slices = slices
         self.responses = responses
         self.inexact = 0.0 if responses is None else responses.inexact
+        self.method = SLICES if responses is None else SUPERPOSITION
         self.cut = slices.cut(x)
         self.z = slices.inner(x)
         self.parts = slices.cut(self.z)
@@ -219,12 +220,17 @@ class Locally(Differences):
     def _contracted(
         self, part: np.intp, above: NDArray[Any], below: NDArray[Any]
     ) -> tuple[Float, Float]:
-        """The changes, contracted with the cotangent (TABLES, K), and Σ |c|·move."""
+        """The changes, contracted with the cotangent (TABLES, K), and the larger Σ |c|·move."""
         own = part if self.slices.splits else 0
         center, cotangent = self.around.center[own], self.around.cotangent[own]
-        changes = (above - below, above - center, center - below)
-        move = np.maximum(np.abs(changes[1]), np.abs(changes[2]))
-        return np.stack([change @ cotangent for change in changes]), move @ np.abs(cotangent)
+        right, left = above - center, center - below
+        value = np.empty((TABLES, len(above)))
+        value[1], value[2] = right @ cotangent, left @ cotangent
+        value[0] = value[1] + value[2]
+        weight = np.abs(cotangent)
+        np.abs(right, out=right)
+        np.abs(left, out=left)
+        return value, np.maximum(right @ weight, left @ weight)
 
     def _rung(
         self,
@@ -248,8 +254,9 @@ class Locally(Differences):
             floor = np.where(moved[:, 0] & ~moves, away, 0.0)
             moves |= moved[:, 0]
         rounding = self.rounding * (size + slope * (1 + self.inexact))
-        variance = near * near + growth * slope + rounding * rounding
-        deviation = np.where(moves, np.sqrt(2 * variance), 0.0)
+        # Not the root of a sum of squares, because those of 1e-200 are 0.
+        deviation = np.hypot(np.hypot(near, rounding), np.sqrt(growth) * np.sqrt(slope))
+        deviation = np.where(moves, np.sqrt(2.0) * deviation, 0.0)
         return Rung(
             value[..., None],
             (deviation / widths)[..., None],
@@ -264,19 +271,26 @@ def locally(slices: Slices, x: NDArray[Any], scale: Float, stencil: Stencil) -> 
 
     None where nothing is left but whole forwards.
     """
-    random = np.random.default_rng(0)
     with np.errstate(all="ignore"):
-        responses = _responses(slices, x, scale)
-        if responses is not None and not _superposes(slices, responses, x, scale, random):
-            responses = None
-        elsewhere = (x + scale * random.standard_normal(x.shape)).astype(x.dtype)
-        if not _factors(slices, elsewhere):
+        try:
+            return _proven(slices, x, scale, stencil)
+        except Exception:  # what cannot even be called so
             return None
-        if slices.splits and not _adds_up(slices, elsewhere):
-            slices = replace(slices, splits=False)
-        if responses is None and not (slices.splits and _falls_apart(slices, x, elsewhere)):
-            return None
-        return Locally(slices, x, scale, stencil, responses)
+
+
+def _proven(slices: Slices, x: NDArray[Any], scale: Float, stencil: Stencil) -> Locally | None:
+    random = np.random.default_rng(0)
+    responses = _responses(slices, x, scale)
+    if responses is not None and not _superposes(slices, responses, x, scale, random):
+        responses = None
+    elsewhere = (x + scale * random.standard_normal(x.shape)).astype(x.dtype)
+    if not _factors(slices, elsewhere):
+        return None
+    if slices.splits and not _adds_up(slices, elsewhere):
+        slices = replace(slices, splits=False)
+    if responses is None and not (slices.splits and _falls_apart(slices, x, elsewhere)):
+        return None
+    return Locally(slices, x, scale, stencil, responses)
 
 
 def _responses(slices: Slices, x: NDArray[Any], scale: Float) -> Responses | None:
@@ -284,9 +298,11 @@ def _responses(slices: Slices, x: NDArray[Any], scale: Float) -> Responses | Non
     count = x.size // x.shape[slices.axis]
     # A power of two, which rounds nothing.
     unit = float(np.exp2(np.round(np.log2(np.max(scale)))))
-    units = unit * np.eye(count, dtype=x.dtype)
+    units = unit * np.eye(count + 1, count, -1, dtype=x.dtype)
+    stack = np.moveaxis(units, 0, slices.axis)
+    nothing, *_ = shown = slices.cut(slices.sliced(stack, 0))
+    moved = shown[1:] - nothing
     zero = slices.cut(slices.inner(np.zeros_like(x)))
-    moved = slices.cut(slices.sliced(units, 0)) - zero[0]
     largest, offset = float(np.max(np.abs(moved))), float(np.max(np.abs(zero)))
     if not np.isfinite(largest + offset):
         return None
@@ -301,7 +317,7 @@ def _superposes(
     random: np.random.Generator,
 ) -> bool:
     """Whether z is where the responses say it is, for random x near by and far away."""
-    eps = float(np.finfo(x.dtype).eps) * (len(responses.unit) + ROUNDINGS)
+    eps = float(np.finfo(x.dtype).eps) * max(len(responses.unit), SLACK)
     for size in PROBES:
         far = (x + size * scale * random.standard_normal(x.shape)).astype(x.dtype)
         told = responses.zero + responses.to(slices.cut(far))
@@ -334,7 +350,7 @@ def _falls_apart(slices: Slices, x: NDArray[Any], elsewhere: NDArray[Any]) -> bo
     """Whether every slice of z is what its slice of x gives alone."""
     both = [slices.cut(slices.inner(point)) for point in (x, elsewhere)]
     stacks = np.stack([slices.cut(x), slices.cut(elsewhere)], axis=1)
-    terms = x.size // len(stacks) + ROUNDINGS
+    terms = x.size // len(stacks)
     for part, stack in enumerate(stacks):
         alone = slices.cut(slices.sliced(slices.joined(stack), part))
         for at, whole in zip(alone, both, strict=True):
@@ -355,9 +371,10 @@ def _around(
     if responses is None:
         points, far, at_once = x, scale, 1
     else:
-        squares = replace(responses, unit=responses.unit**2)
-        points, far = z, np.sqrt(squares.to(scale**2))
+        points, far = z, _spread(responses, scale)
         at_once = max(1, BLOCK // z[0].size) if slices.splits else count
+    outputs = slices.cotangents(range(1)).size
+    lines = min(LINES, max(2, SAMPLES // outputs))
     found = []
     for start in range(0, count, at_once):
         parts = range(start, min(start + at_once, count))
@@ -369,7 +386,7 @@ def _around(
             stack = slices.joined(values[:, 0])
             return slices.outer(slices.cut(slices.sliced(stack, parts[0])), parts[0])[:, None]
 
-        found.append(function_noise(evaluate, points[some], far[some], LINES))
+        found.append(function_noise(evaluate, points[some], far[some], lines, alike=(0, 1)))
     center, near, away, growth = (
         np.concatenate([getattr(noise, name) for noise in found])
         for name in ("center", "near", "away", "growth")
@@ -386,12 +403,28 @@ def _around(
     return Around(
         center=center,
         cotangent=cotangent,
-        near=every(np.sqrt(np.sum((weight * near) ** 2, axis=1))),
+        near=every(_norm(weight * near)),
         away=every(np.sum(weight * away, axis=1)),
         growth=every(faster),
-        size=every(np.sqrt(np.sum((weight * center) ** 2, axis=1))),
+        size=every(_norm(weight * center)),
         reach=min(noise.reach for noise in found),
     )
+
+
+def _spread(responses: Responses, scale: Float) -> Float:
+    """How far slices of z move when all entries of x do, independently, by their scale."""
+    unit, largest = np.max(np.abs(responses.unit)), np.max(scale)
+    squares = replace(responses, unit=(responses.unit / unit) ** 2)
+    far: Float = unit * largest * np.sqrt(squares.to((scale / largest) ** 2))
+    return far
+
+
+def _norm(values: Float) -> Float:
+    """√Σ value² of every row, in units of the largest, because squares of 1e200 overflow."""
+    peak = np.max(np.abs(values), axis=1, keepdims=True)
+    scaled = values / np.where(peak > 0, peak, 1.0)
+    norm: Float = peak[:, 0] * np.sqrt(np.sum(scaled * scaled, axis=1))
+    return norm
 
 
 def _bend(

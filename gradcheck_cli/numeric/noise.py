@@ -69,12 +69,18 @@ class Noise(Struct, frozen=True):
         return grown
 
 
-def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float, lines: int = LINES) -> Noise:
+def function_noise(
+    evaluate: Evaluate,
+    x: NDArray[Any],
+    scale: Float,
+    lines: int = LINES,
+    alike: tuple[int, ...] = (),
+) -> Noise:
     """The noise of every output of `evaluate` near `x`.
 
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
     scale: the scale of every entry of x, of x's shape; sets the spacing of the probes.
-    lines: of probes, at least 2.
+    lines: of probes, at least 2. alike: axes of the outputs along which they are smooth together.
     The noise at x is never less than the last rounding of a value. Where probes are not finite,
     it is that rounding.
     """
@@ -103,7 +109,7 @@ def function_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float, lines: int
         center=center,
         away=away * unit_away,
         growth=growth * np.sqrt(unit_away),
-        reach=_reach(by_spacing, np.var(here / unit, axis=1)),
+        reach=_reach(by_spacing, np.var(here / unit, axis=1), (1, *(axis + 2 for axis in alike))),
         evaluations=2 * len(SPACINGS) * POINTS * lines,
     )
 
@@ -149,12 +155,12 @@ def _smallest(variances: Float) -> Float:
     return smallest
 
 
-def _reach(variances: Float, spreads: Float) -> float:
+def _reach(variances: Float, spreads: Float, pool: tuple[int, ...]) -> float:
     """The largest spacing at which no output scatters far more than at a finer one.
 
     What scatters about as much as it varies is an oscillation, if it does not at finer spacings.
     """
-    pooled, spread = np.mean(variances, axis=1), np.mean(spreads, axis=1)
+    pooled, spread = np.mean(variances, axis=pool), np.mean(spreads, axis=pool)
     reach = 1.0
     for coarse in range(len(SPACINGS) - 1, 0, -1):
         finer = np.min(pooled[:coarse], axis=0)

@@ -16,6 +16,7 @@ from rich.text import Text
 from gradcheck_cli.errors import shown_shape
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.result import (
+    WHOLE_FORWARDS,
     CheckReport,
     Diagnosis,
     ErrorMap,
@@ -289,12 +290,21 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
+def _methods(id: str, gradients: Sequence[GradientResult]) -> Iterator[str]:
+    """Which gradients were not measured by whole forwards."""
+    for method in dict.fromkeys(gradient.method for gradient in gradients):
+        if method not in ("", WHOLE_FORWARDS):
+            names = [gradient.gradient for gradient in gradients if gradient.method == method]
+            yield f"note: {id}: {', '.join(names)} measured by {method}"
+
+
 def _notes(checks: Sequence[CheckReport]) -> Iterator[Text]:
     notes: list[str] = []
     for check in checks:
         if check.result is not None:
             notes += _power(check)
             notes += [f"note: {check.id}: {note}" for note in check.result.notes]
+            notes += _methods(check.id, check.result.gradients)
             for gradient in check.result.gradients:
                 about = f"{check.id} {gradient.gradient}"
                 notes += [f"note: {about}: {note}" for note in gradient.notes]

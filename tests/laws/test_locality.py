@@ -1,0 +1,198 @@
+"""Evaluating only what an entry touches changes no gradient, and is given up where it would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from msgspec.structs import replace
+
+from gradcheck_cli import Problem, Verdict, check, measuring
+from gradcheck_cli.activations import ACTIVATIONS, NONE
+from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.measuring import differences
+from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.options import Numeric
+from tests.layers import extended_layers, layer, layers, problem
+
+LARGE = measuring.AFFORDABLE
+WHOLE = Numeric(locality=False)
+
+
+@pytest.fixture(autouse=True)
+def every_problem_is_large() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "AFFORDABLE", 0)
+        yield
+
+
+def both(checked: Problem, name: str) -> tuple[NumericGradient, NumericGradient]:
+    return differences(checked, name, Numeric()), differences(checked, name, WHOLE)
+
+
+def agree(local: NumericGradient, whole: NumericGradient) -> bool:
+    smooth = ~(local.kink | whole.kink)
+    apart = np.abs(local.value - whole.value)[smooth]
+    return bool(np.all(apart <= (local.uncertainty + whole.uncertainty)[smooth]))
+
+
+@given(layers())
+def test_both_ways_agree_within_their_uncertainties(of: Any) -> None:
+    checked = problem(of)
+    for name in checked.inputs:
+        assert agree(*both(checked, name))
+
+
+@given(extended_layers())
+def test_they_agree_below_an_activation(of: Any) -> None:
+    checked = problem(of)
+    for name in checked.inputs:
+        assert agree(*both(checked, name))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("form", "activation"),
+    [("Wx", NONE), ("xW", NONE), *(("XW", activation) for activation in (NONE, *ACTIVATIONS))],
+)
+def test_every_layer_passes_by_superposition(
+    form: str, loss: str, activation: str, dtype: str
+) -> None:
+    checked = problem(layer(form, loss=loss, activation=activation, bias=True, dtype=dtype))
+    result = check(checked)
+    assert {gradient.method for gradient in result.gradients} == {"superposition"}
+    assert result.verdict == check(checked, numeric=WHOLE).verdict
+
+
+@pytest.mark.parametrize("order", [2, 4, 6])
+@pytest.mark.parametrize("step", [None, 1e-3])
+def test_a_stencil_and_a_step_are_those_that_were_asked_for(order: int, step: float | None) -> None:
+    checked = problem(layer("XW", loss="logistic"))
+    local = differences(checked, "W", Numeric(order=order, step=step))
+    whole = differences(checked, "W", Numeric(order=order, step=step, locality=False))
+    assert local.method == "superposition"
+    assert agree(local, whole)
+    if step is not None:
+        assert np.all(local.step == whole.step)
+
+
+def test_a_sample_of_entries_is_measured_at_the_same_places() -> None:
+    checked = problem(layer("XW", n=8, N=20, M=15))
+    local = differences(checked, "W", Numeric(sample=40))
+    whole = differences(checked, "W", Numeric(sample=40, locality=False))
+    assert local.method == "superposition"
+    assert local.entries is not None
+    np.testing.assert_array_equal(local.entries, whole.entries)
+    assert agree(local, whole)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-8, 1e8, 1e75])
+def test_scales_do_not_matter(scale: float) -> None:
+    checked = problem(layer("XW", loss="linear"))
+    scaled = replace(checked, inputs={name: x * scale for name, x in checked.inputs.items()})
+    for name in scaled.inputs:
+        local, whole = both(scaled, name)
+        assert local.method == "superposition"
+        assert agree(local, whole)
+
+
+def claiming(**claims: Any) -> Problem:
+    """A batch that claims something else of its forward."""
+    sizes = {key: claims.pop(key) for key in ("n", "N", "M", "loss") if key in claims}
+    checked = problem(layer("XW", bias=True, **sizes))
+    assert checked.locality is not None
+    return replace(checked, locality=replace(checked.locality, **claims))
+
+
+def methods(checked: Problem) -> set[str]:
+    result = check(checked)
+    assert result.verdict == Verdict.PASS
+    return {gradient.method for gradient in result.gradients}
+
+
+def test_a_loss_that_is_no_sum_over_outputs_is_found_out() -> None:
+    lying = claiming(loss="softmax-cross-entropy", sums=True)
+    assert methods(lying) == {"superposition"}  # with z whole
+    assert agree(*both(lying, "W"))
+
+
+def test_axes_that_are_not_those_of_the_form_are_found_out() -> None:
+    # Square, so that the other axis has slices of the same shape.
+    lying = claiming(n=5, N=5, M=5, axes={"X": 1, "W": 0, "b": 1})
+    for name in ("X", "W"):
+        assert differences(lying, name, Numeric()).method == "whole forwards"
+
+
+def bent(values: Any) -> Any:
+    """Slices by themselves, but z is not affine in W."""
+    return values["X"] @ np.sin(values["W"]) + values["b"]
+
+
+def mixed(values: Any) -> Any:
+    """Affine, but each column of z also depends on the first column of W."""
+    return values["X"] @ (values["W"] + values["W"][:, :1]) + values["b"]
+
+
+def own(inner: Any) -> Problem:
+    """A layer of the user's with such an inner, and the claims of the paper's form."""
+    made = problem(layer("XW", bias=True))
+    claimed = made.locality
+    assert claimed is not None
+
+    def forward(values: Any) -> Any:
+        return claimed.outer(inner(values), lambda array: array)
+
+    lying = replace(made, forward=forward, locality=replace(claimed, inner=inner))
+    numeric = {name: differences(lying, name, WHOLE).value for name in lying.inputs}
+    return replace(lying, backward=lambda *_: numeric)
+
+
+def test_where_z_is_not_affine_slices_are_evaluated() -> None:
+    found = differences(own(bent), "W", Numeric())
+    assert found.method == "slices"
+    assert agree(found, differences(own(bent), "W", WHOLE))
+
+
+def test_where_slices_depend_on_others_whole_forwards_are() -> None:
+    found = differences(own(mixed), "W", Numeric())
+    assert found.method == "whole forwards"
+
+
+def test_an_inner_that_is_not_the_forwards_is_found_out() -> None:
+    made = problem(layer("XW", bias=True))
+    claimed = made.locality
+    assert claimed is not None
+    lying = replace(made, locality=replace(claimed, inner=lambda values: 2 * claimed.inner(values)))
+    assert methods(lying) == {"whole forwards"}
+
+
+def test_a_small_kink_in_one_column_is_found_out() -> None:
+    def creased(values: Any) -> Any:
+        z = values["X"] @ values["W"] + values["b"]
+        z[..., -1] = np.where(z[..., -1] > 0, z[..., -1], 1.001 * z[..., -1])
+        return z
+
+    assert differences(own(creased), "W", Numeric()).method == "whole forwards"
+
+
+def test_it_can_be_turned_off() -> None:
+    assert methods(claiming()) == {"superposition"}
+    result = check(claiming(), numeric=WHOLE)
+    assert {gradient.method for gradient in result.gradients} == {"whole forwards"}
+
+
+def test_a_small_problem_goes_by_whole_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "AFFORDABLE", LARGE)
+    assert methods(claiming()) == {"whole forwards"}
+
+
+@settings(deadline=None)
+@given(layers(forms=("XW",)))
+def test_a_wrong_gradient_fails_both_ways(of: Any) -> None:
+    checked = problem(replace(of, own_rules={"W": "X.T @ delta * 1.0000001"}))
+    local, whole = check(checked), check(checked, numeric=WHOLE)
+    assert [one.verdict for one in local.gradients] == [one.verdict for one in whole.gradients]
