@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.ladder import TABLES, Rung
-from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, function_noise
+from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, Noise, function_noise
 from gradcheck_cli.numeric.schemes import Stencil
 
 WHOLE, SLICES, SUPERPOSITION = METHODS = ("whole forwards", "slices", "superposition")
@@ -107,6 +107,7 @@ class WholeForwards(Differences):
 
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
     cotangent: of the outputs' shape, or None for every basis vector in turn.
+    noise: of the outputs around x, where it is known.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class WholeForwards(Differences):
         scale: Float,
         cotangent: Float | None,
         stencil: Stencil,
+        noise: Noise | None = None,
     ) -> None:
         super().__init__(x, scale, stencil)
         self.method = WHOLE
@@ -123,11 +125,14 @@ class WholeForwards(Differences):
         self.cotangent = None if cotangent is None else cotangent.ravel()
         self.weight = None if self.cotangent is None else np.abs(self.cotangent)
         started = time.perf_counter()
-        noise = function_noise(evaluate, x, scale)
-        pace = (time.perf_counter() - started) / noise.evaluations
-        self.in_time = max(1, int(TOLD_EVERY / (TYPICAL_EVALUATIONS * pace)))
+        self.evaluations = 0
+        self.in_time = LEAST_CHUNK
+        if noise is None:
+            noise = function_noise(evaluate, x, scale)
+            self.evaluations = noise.evaluations
+            pace = (time.perf_counter() - started) / noise.evaluations
+            self.in_time = max(1, int(TOLD_EVERY / (TYPICAL_EVALUATIONS * pace)))
         self.outputs = noise.center.shape if cotangent is None else ()
-        self.evaluations = noise.evaluations
         self.noise = noise.flat()
         self.reach = noise.reach
         self.center = self.noise.center

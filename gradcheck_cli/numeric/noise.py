@@ -94,7 +94,7 @@ def function_noise(
     # nothing.
     largest = np.max(np.abs(np.where(np.isfinite(values), values, 0.0)), axis=(1, 2, 3))
     unit, unit_away = np.where(largest > 0, np.exp2(np.frexp(largest)[1] - 1.0), 1.0)
-    by_spacing, by_spacing_away = _variances(
+    by_spacing, by_spacing_away = variances(
         values / np.stack([unit, unit_away])[:, None, None, None]
     )
     near = unit * np.sqrt(np.mean(_smallest(by_spacing), axis=0))
@@ -129,7 +129,7 @@ def _values(
     return outputs.reshape(len(SPACINGS), POINTS, len(centers), *outputs.shape[1:])
 
 
-def _variances(values: Float) -> Float:
+def variances(values: Float) -> Float:
     """The variance about a smooth curve of every output on every line; inf where it is flat.
 
     (PLACES, SPACINGS, LINES, *outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs).
@@ -155,12 +155,12 @@ def _smallest(variances: Float) -> Float:
     return smallest
 
 
-def _reach(variances: Float, spreads: Float, pool: tuple[int, ...]) -> float:
+def _reach(by_spacing: Float, spreads: Float, pool: tuple[int, ...]) -> float:
     """The largest spacing at which no output scatters far more than at a finer one.
 
     What scatters about as much as it varies is an oscillation, if it does not at finer spacings.
     """
-    pooled, spread = np.mean(variances, axis=pool), np.mean(spreads, axis=pool)
+    pooled, spread = np.mean(by_spacing, axis=pool), np.mean(spreads, axis=pool)
     reach = 1.0
     for coarse in range(len(SPACINGS) - 1, 0, -1):
         finer = np.min(pooled[:coarse], axis=0)

@@ -1,0 +1,214 @@
+"""Derivatives along random directions, and what they say of a whole gradient at once.
+
+A direction v has an independent normal entry for every entry of x, so that e·v of an error e is
+normal with the deviation ‖e‖, wherever the error sits. (Entries of ±1 would hide two equal errors
+half of the time.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp, lgamma, log, sqrt
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.differences import WholeForwards
+from gradcheck_cli.numeric.entries import measured_by
+from gradcheck_cli.numeric.noise import (
+    AWAY,
+    FLAT,
+    POINTS,
+    ROUNDING,
+    Float,
+    Noise,
+    variances,
+)
+from gradcheck_cli.numeric.schemes import STENCILS
+
+DIRECTIONS = 7
+SURE = 1e-6  # how likely a bound does not hold
+SPACINGS = (1e-6, 1e-3)  # of the noise's probes; the second one where nothing moves at the first
+FEW = 10.0  # outputs, with which the noise of one line is known to a factor of √2
+SHARE = 2**16  # numbers that are worked on at once
+ROUNDED = 64.0  # eps, by which a sum of products is rounded, in units of its norm
+
+Box = tuple[slice, slice]
+WHOLE_BOX: Box = (slice(None), slice(None))
+
+
+class Derivative(Struct, frozen=True):
+    """A derivative along a direction, and its uncertainty."""
+
+    value: float
+    uncertainty: float
+
+
+class Bounds(Struct, frozen=True):
+    """Bounds of the norm of an error, each of which fails to hold with the probability SURE."""
+
+    lower: float
+    upper: float
+
+
+def bounds(gaps: Float, uncertainties: Float) -> Bounds:
+    """What gaps along random directions say of the norm of the error e of a gradient.
+
+    gaps: analytic − numeric derivative along K directions of unit normal entries, so that each is
+    e·v ± uncertainty. Σ (e·v)² / ‖e‖² is χ² with K degrees of freedom, whatever e is. Hence
+    ‖e‖² ≤ Σ (|gap| + u)² / q, where χ² falls below q with the probability SURE. With the density
+    of χ² bounded by that without its factor exp(−x/2) ≤ 1,
+
+        P(χ² ≤ q) ≤ (q/2)^(K/2) / Γ(K/2 + 1),   so that   q = 2 (SURE · Γ(K/2 + 1))^(2/K)
+
+    is safe. From below, ‖e‖² ≥ Σ max(|gap| − u, 0)² / Q, where χ² exceeds
+    Q = K + 2√(K t) + 2t, t = −log SURE, with at most that probability: B. Laurent and P. Massart,
+    "Adaptive estimation of a quadratic functional by model selection", Ann. Statist. 28 (2000).
+    """
+    count, t = len(gaps), -log(SURE)
+    least = 2.0 * exp((log(SURE) + lgamma(count / 2 + 1)) * 2 / count)
+    most = count + 2 * sqrt(count * t) + 2 * t
+    size = np.abs(gaps)
+    above, below = size + uncertainties, np.maximum(size - uncertainties, 0.0)
+    return Bounds(_norm(below) / sqrt(most), _norm(above) / sqrt(least))
+
+
+def _norm(values: Float) -> float:
+    """√Σ value², in units of the largest."""
+    peak = float(np.max(values, initial=0.0))
+    return peak * float(np.sqrt(np.sum((values / peak) ** 2))) if 0 < peak < np.inf else peak
+
+
+class Directions:
+    """The derivatives of Σ cotangent · evaluate(x) along directions of unit normal entries.
+
+    evaluate: one point → outputs. x: seen as a matrix of its first axis and all others.
+    Besides x there are one direction, in single precision, and one point; nothing of the size of x
+    is made beyond that.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[NDArray[Any]], NDArray[Any]],
+        x: NDArray[Any],
+        cotangent: Float,
+        order: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.evaluate = evaluate
+        self.x = x
+        self.matrix = x.reshape(x.shape[0] if x.ndim else 1, -1)
+        self.cotangent = cotangent
+        self.stencil = STENCILS[order or 2]
+        self.seed = seed
+        self.scale = _root_mean_square(x) or 1.0
+        self.point = x.copy()
+        self.places = self.point.reshape(self.matrix.shape)
+        self.vector = np.empty(self.matrix.shape, dtype=np.float32)
+        self.drawn = -1
+        self.evaluations = 0
+        self.noise = self._noise()
+
+    def draw(self, number: int) -> NDArray[np.float32]:
+        """Direction `number`; the one before is gone."""
+        if number != self.drawn:
+            random = np.random.default_rng([self.seed, number])
+            random.standard_normal(dtype=np.float32, out=self.vector)
+            self.drawn = number
+        return self.vector
+
+    def product(self, gradient: NDArray[Any], box: Box = WHOLE_BOX) -> Derivative:
+        """gradient · v, within a box, and how far rounding may have moved it."""
+        rows = gradient.reshape(self.matrix.shape)[box]
+        part = self.vector[box]
+        step = max(1, SHARE // rows.shape[1])
+        total = squares = 0.0
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step].astype(np.float64)
+            total += float(np.vdot(some, part[start : start + step].astype(np.float64)))
+            squares += float(np.vdot(some, some))
+        eps = float(np.finfo(np.float64).eps)
+        return Derivative(total, ROUNDED * eps * sqrt(squares))
+
+    def derivative(self, box: Box = WHOLE_BOX) -> Derivative:
+        """Along the direction that was drawn last, within a box."""
+        part = self.vector[box]
+        return self._along(part, box, self.x.size / part.size)
+
+    def at(self, row: int, column: int) -> Derivative:
+        """That for one entry of x."""
+        box = (slice(row, row + 1), slice(column, column + 1))
+        return self._along(np.ones((1, 1), dtype=np.float32), box, 1.0)
+
+    def _along(self, part: NDArray[np.float32], box: Box, wider: float) -> Derivative:
+        """The derivative along a direction that is zero outside of a box.
+
+        wider: the square of the step, in units of that of a whole direction.
+        """
+
+        def evaluate(points: NDArray[Any]) -> NDArray[Any]:
+            return np.stack([self._evaluated(float(at), part, box) for at in points[:, 0]])
+
+        line = WholeForwards(
+            evaluate,
+            np.zeros(1),
+            np.array([self.scale * sqrt(wider)]),
+            self.cotangent,
+            self.stencil,
+            self.noise,
+        )
+        found = measured_by(line)
+        self.evaluations += line.evaluations
+        uncertainty = float(found.uncertainty[0])
+        if found.kink[0]:
+            uncertainty = float(found.high[0] - found.low[0])
+        return Derivative(float(found.value[0]), uncertainty)
+
+    def _evaluated(self, at: float, part: NDArray[np.float32], box: Box) -> NDArray[Any]:
+        """The outputs at x + at·v, v being zero outside of a box."""
+        place, here = self.places[box], self.matrix[box]
+        np.multiply(part, at, out=place, dtype=place.dtype)
+        place += here
+        outputs = np.asarray(self.evaluate(self.point), dtype=np.float64)
+        place[...] = here
+        return outputs
+
+    def _noise(self) -> Noise:
+        """Of the outputs, on a line through a point a step away, where it is hardly ever smaller.
+
+        Fewer evaluations than `function_noise` takes: there are as many samples as outputs.
+        """
+        center = np.asarray(self.evaluate(self.point), dtype=np.float64)
+        self.evaluations += 1
+        vector = self.draw(0)
+        for spacing in SPACINGS:
+            places = self.scale * (AWAY + spacing * (np.arange(POINTS) - POINTS // 2))
+            values = np.stack(
+                [self._evaluated(place, vector, WHOLE_BOX).ravel() for place in places]
+            )
+            self.evaluations += POINTS
+            if np.mean(np.diff(values, axis=0) == 0) <= FLAT:
+                break
+        largest = np.max(np.abs(values), axis=0)
+        unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+        scatter = unit * np.sqrt(variances((values / unit)[None, None, :, None, :])[0, 0, 0])
+        scatter = np.where(np.isfinite(scatter), scatter, 0.0) * sqrt(1 + FEW / center.size)
+        rounding = (
+            ROUNDING
+            * float(np.finfo(self.x.dtype).eps)
+            * np.maximum(np.abs(center.ravel()), largest)
+        )
+        noise = np.maximum(scatter, rounding).reshape(center.shape)
+        return Noise(noise, center, noise, np.zeros(center.shape), 1.0, self.evaluations)
+
+
+def _root_mean_square(x: NDArray[Any]) -> float:
+    """Without a copy of x."""
+    flat = x.ravel()
+    largest = float(max(flat.max(), -flat.min()))
+    if largest == 0.0:
+        return 0.0
+    parts = (flat[start : start + SHARE] / largest for start in range(0, x.size, SHARE))
+    return largest * sqrt(sum(float(np.vdot(part, part)) for part in parts) / x.size)
