@@ -62,7 +62,7 @@ class Diagnosing:
         for result in results:
             share = (len(found) + 1) / len(failed) if failed else 1.0
             calls, by = share * allowed_calls(evaluations), None
-            if result.verdict == Verdict.FAIL:
+            if result.verdict == Verdict.FAIL and not result.directions:
                 # Whatever goes wrong here, the verdict stands.
                 try:
                     with np.errstate(all="ignore"):

@@ -18,6 +18,7 @@ from gradcheck_cli.errors import ArrayError, printable
 from gradcheck_cli.forms import Form, Rule
 from gradcheck_cli.formula import Formula, Shape, parse
 from gradcheck_cli.losses import LOSSES, Loss
+from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Label, Locality, Problem, Stage
 
 if TYPE_CHECKING:
@@ -128,11 +129,11 @@ class Layer(Struct, frozen=True):
             "gradient_reduction": "mean" if self.divides["W"] else "sum",
         }
 
-    def bytes(self) -> int:
+    def bytes(self, numeric: Numeric) -> int:
         """About the memory of a check: the layer's arrays, and of every entry of a gradient, or
         of a Jacobian where they are asked for, what the numeric side keeps of it."""
         arrays = sum(prod(self.shape(name)) for name in self.form.shapes)
-        entries = sum(prod(self.shape(name)) for name in self.form.arrays)
+        entries = sum(numeric.entries(prod(self.shape(name))) for name in self.form.arrays)
         if self.jacobian:
             entries *= prod(self.shape(self.form.output_name))
         return BYTES_OF_ARRAYS * arrays + BYTES_OF_ENTRIES * entries

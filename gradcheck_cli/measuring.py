@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,39 @@ from gradcheck_cli.numeric.local import Slices, locally
 from gradcheck_cli.numeric.noise import Evaluate
 from gradcheck_cli.numeric.schemes import STENCILS
 from gradcheck_cli.numeric.strata import sampled
-from gradcheck_cli.options import Numeric
+from gradcheck_cli.options import AUTO, DIRECTIONS, ENTRIES, Numeric
 from gradcheck_cli.problem import Locality, Problem
 
 # Entries times the numbers that a forward reads: below it, whole forwards take some tens of
 # milliseconds, and the plain method is the one to trust.
 AFFORDABLE = 2**22
+# Entries that are measured to see how long all of them take; evaluations that an entry takes.
+TRIED, TYPICAL = 2**11, 12
+
+
+def mode_of(problem: Problem, name: str, numeric: Numeric) -> str:
+    """How a gradient is to be measured: its entries, or random directions."""
+    size = problem.inputs[name].size
+    if problem.cotangent is None or numeric.entries(size):
+        if numeric.budget is None or numeric.mode != AUTO:
+            return ENTRIES
+        within = _seconds(problem, name, numeric) <= numeric.budget
+        return ENTRIES if within else DIRECTIONS
+    return DIRECTIONS
+
+
+def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
+    """About the time that the entries of a gradient take, from the time that some take."""
+    count = numeric.entries(problem.inputs[name].size)
+    if count <= TRIED:
+        return 0.0
+    local = _by_slices(problem, name, numeric, None)
+    started = time.perf_counter()
+    if local is None:
+        problem.forward(problem.inputs)
+        return (time.perf_counter() - started) * TYPICAL * count
+    measured_by(local, numeric.step, np.arange(TRIED))
+    return (time.perf_counter() - started) * count / TRIED
 
 
 def differences(

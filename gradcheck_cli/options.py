@@ -5,6 +5,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 ORDERS = (2, 4, 6)
+AUTO, ENTRIES, DIRECTIONS = MODES = ("auto", "entries", "directions")
+# More entries than these are not measured one by one unless that is asked for: every entry takes
+# some two hundred bytes.
+MOST_ENTRIES = 2**22
 
 
 class Numeric(Struct, frozen=True):
@@ -12,6 +16,9 @@ class Numeric(Struct, frozen=True):
 
     order: of the central stencil, one of ORDERS; None: 2, which the ladder of steps extrapolates.
     step: a fixed step, in the units of the inputs; None: found for every entry.
+    mode: one of MODES: every entry, random directions, or which of them the size of a gradient
+        (with a budget: the time that its entries would take) allows.
+    budget: seconds for the entries of a gradient, for mode auto; None: any time.
     locality: whether fewer than whole forwards may be evaluated, where a large problem falls into
         slices and probes bear that out.
     sample: how many entries of each gradient are measured, spread over it; None: all of them.
@@ -21,6 +28,15 @@ class Numeric(Struct, frozen=True):
     step: float | None = None
     sample: int | None = None
     locality: bool = True
+    mode: str = AUTO
+    budget: float | None = None
+
+    def entries(self, size: int) -> int:
+        """How many entries of a gradient of this size are measured one by one, time aside."""
+        if self.sample is not None:
+            return min(size, self.sample)
+        large = self.mode == AUTO and size > MOST_ENTRIES
+        return 0 if large or self.mode == DIRECTIONS else size
 
 
 class Tolerance(Struct, frozen=True):

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-WHOLE_FORWARDS = "whole forwards"
+WHOLE_FORWARDS, BY_DIRECTIONS = "whole forwards", "directions"
 SCHEMA_VERSION = 1
 
 
@@ -119,7 +119,10 @@ class GradientResult(Struct, frozen=True):
     bound: max (|a − m| + u) over the largest entry: the analytic gradient is right to this.
     step: the median of the steps the values were taken at.
     method: how much of the forward was evaluated for an entry: all of it (`whole forwards`), what
-        the entry touches (`slices`), or what comes after a measured response (`superposition`).
+        the entry touches (`slices`), or what comes after a measured response (`superposition`); or
+        `directions`: then the errors and the uncertainty are those of derivatives along them, the
+        bounds are of ‖error‖/‖gradient‖, and `measured` counts the entries looked at besides.
+    directions: how many random ones; 0 where entries were measured.
     reason: why the verdict is not pass, as a sentence; empty for a pass.
     worst: the entry with the largest relative error; None where values were not compared.
     notes: what else a reader should know.
@@ -151,6 +154,7 @@ class GradientResult(Struct, frozen=True):
     map: ErrorMap | None = None
     source: str = ""
     method: str = ""
+    directions: int = 0
 
 
 class CheckResult(Struct, frozen=True):

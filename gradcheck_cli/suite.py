@@ -140,8 +140,7 @@ def exit_code_of_mutants(reports: Sequence[CheckReport]) -> int:
 
 def _entries(check: ConfigCheck) -> int:
     """How many entries of gradients a check measures."""
-    most = check.numeric.sample
-    return sum(size if most is None else min(size, most) for _, size in check.layer.gradients)
+    return sum(check.numeric.entries(size) for _, size in check.layer.gradients)
 
 
 class _Counter:

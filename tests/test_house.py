@@ -32,9 +32,14 @@ ROOMS = {
     "formula": {"errors"},
     "arrays": {"errors"},
     "numeric": set(),
-    "layer": {"activations", "arrays", "errors", "forms", "formula", "losses", "problem"},
+    "layer": {
+        *("activations", "arrays", "errors", "forms", "formula", "losses", "options", "problem"),
+    },
     "purity": {"errors", "problem", "result"},
     "measuring": {"numeric", "options", "problem"},
+    "certificate": {
+        *("errors", "faults", "numeric", "options", "problem", "result", "verdict"),
+    },
     "faults": {
         *("errors", "measuring", "numeric", "options", "problem", "purity", "result", "verdict"),
     },
@@ -43,7 +48,16 @@ ROOMS = {
         *("faults", "measuring", "numeric", "options", "problem", "result", "verdict"),
     },
     "checking": {
-        *("diagnosing", "faults", "measuring", "numeric", "options", "problem", "purity"),
+        *(
+            "certificate",
+            "diagnosing",
+            "faults",
+            "measuring",
+            "numeric",
+            "options",
+            "problem",
+            "purity",
+        ),
         *("result", "verdict"),
     },
     "config": {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gradcheck_cli.config.builder import numeric_of
 from gradcheck_cli.config.form import FormBuilder
 from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.schema import KINDS, CheckConfig, read
@@ -68,7 +69,7 @@ def build(
         line=node.mark.line,
         alone=alone,
         layer=layer,
-        numeric=_numeric(record),
+        numeric=numeric_of(record),
         tolerance=Tolerance(record.tolerance.rtol, record.tolerance.atol),
         expect=record.expect,
         rule_lines=_rule_lines(node, layer),
@@ -105,13 +106,3 @@ def _kind(node: Node, findings: list[Finding]) -> str | None:
             message = f"'{name}' goes with {listed(goes, 'or')}, not with '{kind}'"
             findings.append(Finding(mark, message))
     return kind
-
-
-def _numeric(record: CheckConfig) -> Numeric:
-    order, step = record.numeric.order, record.numeric.step
-    return Numeric(
-        order=None if isinstance(order, str) else order,
-        step=None if isinstance(step, str) else step,
-        sample=record.numeric.sample,
-        locality=record.numeric.locality == "auto",
-    )

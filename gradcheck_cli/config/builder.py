@@ -7,6 +7,7 @@ from pathlib import Path
 from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.schema import CheckConfig, shown
 from gradcheck_cli.errors import Finding, FormulaError, Mark
+from gradcheck_cli.options import Numeric
 
 MAX_MEMORY = 4 * 2**30  # bytes of a check
 ARRAY_FILES = (".npy", ".csv")
@@ -54,6 +55,18 @@ class Builder:
             f"at most {_gigabytes(MAX_MEMORY)} are allowed",
         )
         return False
+
+
+def numeric_of(record: CheckConfig) -> Numeric:
+    """What a record says of the numeric side."""
+    order, step = record.numeric.order, record.numeric.step
+    return Numeric(
+        order=None if isinstance(order, str) else order,
+        step=None if isinstance(step, str) else step,
+        sample=record.numeric.sample,
+        mode=record.numeric.mode,
+        locality=record.numeric.locality == "auto",
+    )
 
 
 def inside(node: Node, error: FormulaError) -> Mark:

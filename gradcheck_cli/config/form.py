@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from gradcheck_cli.arrays import Drawn, Given, Source, inline_shape, read_file
-from gradcheck_cli.config.builder import ARRAY_FILES, Builder, inside
+from gradcheck_cli.config.builder import ARRAY_FILES, Builder, inside, numeric_of
 from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.schema import CheckConfig, DrawConfig, read, shown
 from gradcheck_cli.errors import (
@@ -86,7 +86,10 @@ class FormBuilder(Builder):
             dtype=self.record.dtype,
         )
         what = "checking their Jacobians" if layer.jacobian else "checking them"
-        if self.fits(f"sizes {_listed(layer.sizes)}", layer.bytes(), what) and check_rules:
+        if (
+            self.fits(f"sizes {_listed(layer.sizes)}", layer.bytes(numeric_of(self.record)), what)
+            and check_rules
+        ):
             self.check_rules(layer)
         return layer
 

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from gradcheck_cli.arrays import Drawn, Given, Shape, inline_shape, read_file
-from gradcheck_cli.config.builder import ARRAY_FILES, Builder, inside
+from gradcheck_cli.config.builder import ARRAY_FILES, Builder, inside, numeric_of
 from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.schema import ArrayConfig, read, shown
 from gradcheck_cli.errors import ArrayError, FormulaError, near_miss, shown_shape
@@ -306,8 +306,7 @@ class OwnBuilder(Builder):
     def fits_data(self, data: Data) -> bool:
         """Whether a check of these arrays fits into memory."""
         shapes = {name: spec.shape for name, spec in specs({**data.inputs, **data.constants})}
-        most = self.record.numeric.sample
-        entries = sum(min(size, most or size) for _, size in data.gradients)
+        entries = sum(numeric_of(self.record).entries(size) for _, size in data.gradients)
         need = BYTES_OF_ARRAYS * sum(map(prod, shapes.values())) + BYTES_OF_ENTRIES * entries
         return self.fits(f"inputs {_listed(shapes)}", need, "checking them")
 

@@ -18,7 +18,7 @@ from gradcheck_cli.errors import Finding, listed, near_miss
 from gradcheck_cli.forms import FORMS
 from gradcheck_cli.layer import DELTAS, DTYPES, REDUCTIONS
 from gradcheck_cli.losses import LOSSES
-from gradcheck_cli.options import ORDERS
+from gradcheck_cli.options import AUTO, MODES, ORDERS
 
 VERSION = 1
 EXPECTATIONS = ("pass", "fail")
@@ -52,6 +52,10 @@ class NumericConfig(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[float, Meta(gt=0)] | Literal["auto"],
         key("The step; auto finds one for every entry.", "auto or a number above 0"),
     ] = "auto"
+    mode: Annotated[
+        str,
+        one_of(*MODES, doc="Every entry, or random directions; auto: as the size allows."),
+    ] = AUTO
     locality: Annotated[
         str, one_of("auto", "off", doc="auto: of a large layer, evaluate what an entry touches.")
     ] = "auto"

@@ -47,28 +47,28 @@ class Derivative(Struct, frozen=True):
 
 
 class Bounds(Struct, frozen=True):
-    """Bounds of the norm of an error, each of which fails to hold with the probability SURE."""
+    """Bounds of the norm of an error, each of which fails to hold with a small probability."""
 
     lower: float
     upper: float
 
 
-def bounds(gaps: Float, uncertainties: Float) -> Bounds:
+def bounds(gaps: Float, uncertainties: Float, sure: float = SURE) -> Bounds:
     """What gaps along random directions say of the norm of the error e of a gradient.
 
     gaps: analytic − numeric derivative along K directions of unit normal entries, so that each is
     e·v ± uncertainty. Σ (e·v)² / ‖e‖² is χ² with K degrees of freedom, whatever e is. Hence
-    ‖e‖² ≤ Σ (|gap| + u)² / q, where χ² falls below q with the probability SURE. With the density
+    ‖e‖² ≤ Σ (|gap| + u)² / q, where χ² falls below q with the probability `sure`. With the density
     of χ² bounded by that without its factor exp(−x/2) ≤ 1,
 
-        P(χ² ≤ q) ≤ (q/2)^(K/2) / Γ(K/2 + 1),   so that   q = 2 (SURE · Γ(K/2 + 1))^(2/K)
+        P(χ² ≤ q) ≤ (q/2)^(K/2) / Γ(K/2 + 1),   so that   q = 2 (sure · Γ(K/2 + 1))^(2/K)
 
     is safe. From below, ‖e‖² ≥ Σ max(|gap| − u, 0)² / Q, where χ² exceeds
-    Q = K + 2√(K t) + 2t, t = −log SURE, with at most that probability: B. Laurent and P. Massart,
+    Q = K + 2√(K t) + 2t, t = −log sure, with at most that probability: B. Laurent and P. Massart,
     "Adaptive estimation of a quadratic functional by model selection", Ann. Statist. 28 (2000).
     """
-    count, t = len(gaps), -log(SURE)
-    least = 2.0 * exp((log(SURE) + lgamma(count / 2 + 1)) * 2 / count)
+    count, t = len(gaps), -log(sure)
+    least = 2.0 * exp((log(sure) + lgamma(count / 2 + 1)) * 2 / count)
     most = count + 2 * sqrt(count * t) + 2 * t
     size = np.abs(gaps)
     above, below = size + uncertainties, np.maximum(size - uncertainties, 0.0)
@@ -103,7 +103,7 @@ class Directions:
         self.cotangent = cotangent
         self.stencil = STENCILS[order or 2]
         self.seed = seed
-        self.scale = _root_mean_square(x) or 1.0
+        self.scale = root_mean_square(x) or 1.0
         self.point = x.copy()
         self.places = self.point.reshape(self.matrix.shape)
         self.vector = np.empty(self.matrix.shape, dtype=np.float32)
@@ -204,8 +204,8 @@ class Directions:
         return Noise(noise, center, noise, np.zeros(center.shape), 1.0, self.evaluations)
 
 
-def _root_mean_square(x: NDArray[Any]) -> float:
-    """Without a copy of x."""
+def root_mean_square(x: NDArray[Any]) -> float:
+    """√(Σ x²/size), without a copy of x."""
     flat = x.ravel()
     largest = float(max(flat.max(), -flat.min()))
     if largest == 0.0:

@@ -16,6 +16,7 @@ from rich.text import Text
 from gradcheck_cli.errors import shown_shape
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.result import (
+    BY_DIRECTIONS,
     WHOLE_FORWARDS,
     CheckReport,
     Diagnosis,
@@ -293,7 +294,7 @@ def plural(count: int, word: str) -> str:
 def _methods(id: str, gradients: Sequence[GradientResult]) -> Iterator[str]:
     """Which gradients were not measured by whole forwards."""
     for method in dict.fromkeys(gradient.method for gradient in gradients):
-        if method not in ("", WHOLE_FORWARDS):
+        if method not in ("", WHOLE_FORWARDS, BY_DIRECTIONS):
             names = [gradient.gradient for gradient in gradients if gradient.method == method]
             yield f"note: {id}: {', '.join(names)} measured by {method}"
 

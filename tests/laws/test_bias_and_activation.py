@@ -15,6 +15,7 @@ from gradcheck_cli.activations import ACTIVATIONS, NONE
 from gradcheck_cli.forms import FORMS
 from gradcheck_cli.layer import Layer, arrays
 from gradcheck_cli.measuring import points_evaluator
+from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import CheckResult
 from tests.exact import exact_gradients
 from tests.layers import data, extended_layers, layer, measured, problem
@@ -202,4 +203,4 @@ def test_the_bias_counts_in_entries_and_memory() -> None:
     plain, biased = layer(jacobian=True), layer(bias=True, jacobian=True)
     assert sum(dict(biased.gradients).values()) - sum(dict(plain.gradients).values()) == 3
     assert len(biased.gradients) - len(plain.gradients) == 2
-    assert biased.bytes() > plain.bytes()
+    assert biased.bytes(Numeric()) > plain.bytes(Numeric())
