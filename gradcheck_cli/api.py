@@ -31,13 +31,14 @@ def check(
     *,
     delta: Array | None = None,
     seed: int = 0,
+    batched: bool = False,
     numeric: Numeric | None = None,
     tolerance: Tolerance | None = None,
 ) -> CheckResult:
     """Check every gradient of a forward and its backward against central differences.
 
-    forward, backward, inputs, constants, delta, seed: as in `from_functions`; or a `Problem` in
-        place of all of them.
+    forward, backward, inputs, constants, delta, seed, batched: as in `from_functions`; or a
+        `Problem` in place of all of them.
     numeric, tolerance: see their classes; what they leave open is found or has its default.
     Returns the verdict, a result per gradient and the work it took; a wrong gradient is no
     exception. What forward or backward raises is raised; CodeError where they cannot be called
@@ -48,7 +49,9 @@ def check(
         if not isinstance(forward, Problem):
             if backward is None or inputs is None:
                 raise CodeError("check(forward, backward, inputs) needs a backward and inputs")
-            forward = from_functions(forward, backward, inputs, constants, delta=delta, seed=seed)
+            forward = from_functions(
+                forward, backward, inputs, constants, delta=delta, seed=seed, batched=batched
+            )
         return check_problem(forward, numeric=numeric, tolerance=tolerance)
     except CodeError as error:
         if isinstance(error.__cause__, Exception):
@@ -64,6 +67,7 @@ def assert_gradients(
     *,
     delta: Array | None = None,
     seed: int = 0,
+    batched: bool = False,
     numeric: Numeric | None = None,
     tolerance: Tolerance | None = None,
 ) -> CheckResult:
@@ -80,6 +84,7 @@ def assert_gradients(
         constants,
         delta=delta,
         seed=seed,
+        batched=batched,
         numeric=numeric,
         tolerance=tolerance,
     )

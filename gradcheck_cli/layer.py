@@ -148,7 +148,7 @@ def arrays(layer: Layer) -> tuple[Arrays, Array]:
     def make(name: str, default: Drawn) -> Array:
         source = layer.sources.get(name, default)
         with np.errstate(all="ignore"):
-            made = source.array(name, layer.shape(name), layer.seed).astype(dtype)
+            made = source.array(name, layer.shape(name), layer.seed).astype(dtype, copy=False)
         if not np.isfinite(made).all():
             raise ArrayError(f"{name} is not finite in {layer.dtype}; give it a smaller scale")
         return made

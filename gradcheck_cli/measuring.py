@@ -20,19 +20,39 @@ from gradcheck_cli.problem import Locality, Problem
 # Entries times the numbers that a forward reads: below it, whole forwards take some tens of
 # milliseconds, and the plain method is the one to trust.
 AFFORDABLE = 2**22
+# The same, from which whole forwards take hours; and numbers of responses that are kept.
+MOST_NUMBERS, MOST_RESPONSES = 2**37, 2**24
 # Entries that are measured to see how long all of them take; evaluations that an entry takes.
 TRIED, TYPICAL = 2**11, 12
 
 
 def mode_of(problem: Problem, name: str, numeric: Numeric) -> str:
     """How a gradient is to be measured: its entries, or random directions."""
-    size = problem.inputs[name].size
-    if problem.cotangent is None or numeric.entries(size):
+    if problem.cotangent is None or _feasible(problem, name, numeric):
         if numeric.budget is None or numeric.mode != AUTO:
             return ENTRIES
         within = _seconds(problem, name, numeric) <= numeric.budget
         return ENTRIES if within else DIRECTIONS
     return DIRECTIONS
+
+
+def _feasible(problem: Problem, name: str, numeric: Numeric) -> bool:
+    """Whether entries are to be measured, as far as sizes tell."""
+    size = problem.inputs[name].size
+    entries = numeric.entries(size)
+    if numeric.mode != AUTO or numeric.sample is not None or not entries:
+        return entries > 0
+    numbers = entries * sum(array.size for array in problem.inputs.values())
+    return numbers <= MOST_NUMBERS or (numeric.locality and _few_responses(problem, name))
+
+
+def _few_responses(problem: Problem, name: str) -> bool:
+    """Whether superposition is claimed, and the responses to be measured are few."""
+    if problem.locality is None:
+        return False
+    axis, x = problem.locality.axes[name], problem.inputs[name]
+    z = problem.locality.inner(problem.inputs)
+    return bool((x.size // x.shape[axis]) * (z.size // z.shape[axis]) <= MOST_RESPONSES)
 
 
 def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
@@ -91,8 +111,9 @@ def _by_slices(
     x = problem.inputs[name]
     count = x.size if entries is None else len(entries)
     numbers = count * sum(array.size for array in problem.inputs.values())
-    if problem.locality is None or not numeric.locality or numbers < AFFORDABLE:
+    if not numeric.locality or numbers < AFFORDABLE or not _few_responses(problem, name):
         return None
+    assert problem.locality is not None
     slices = _slices(problem, problem.locality, name)
     return locally(slices, x, entry_scale(x), STENCILS[numeric.order or 2])
 

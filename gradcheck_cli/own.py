@@ -133,6 +133,7 @@ class FormulaLayer(_OfData, Struct, frozen=True):
     data: Data
     forward: str
     rules: Mapping[str, str]
+    batched: bool = False
 
     @property
     def names(self) -> dict[str, Shape | float]:
@@ -171,7 +172,12 @@ class FormulaLayer(_OfData, Struct, frozen=True):
             for name, text in self.rules.items()
         }
         arrays, numbers = self.data.arrays(), self.data.numbers
-        return [Problem(arrays, outputs, backward, delta, labels=labels, numbers=numbers)]
+        problem = Problem(arrays, outputs, backward, delta, labels=labels, numbers=numbers)
+        if not self.batched:
+            return [problem]
+        from gradcheck_cli.usercode.batches import batched
+
+        return [batched(problem)]
 
     @property
     def code(self) -> tuple[Reference, ...]:
@@ -193,6 +199,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
     data: Data
     kind: str
     code: tuple[Reference, ...]
+    batched: bool = False
 
     def problems(self) -> list[Problem]:
         """The check of the gradients. Imports and calls the user's code."""
@@ -207,7 +214,9 @@ class CodeLayer(_OfData, Struct, frozen=True):
         functions = [function for function, _ in found]
         used = {name: fixed.pop(name) for _, names in found for name in names if name in fixed}
         make = {
-            "functions": partial(problems.from_functions, *functions, seed=self.data.seed),
+            "functions": partial(
+                problems.from_functions, *functions, seed=self.data.seed, batched=self.batched
+            ),
             "layer": partial(problems.from_layer, *functions, seed=self.data.seed),
             "value_and_grad": partial(problems.from_value_and_grad, *functions),
         }[self.kind]

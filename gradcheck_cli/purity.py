@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from msgspec import Struct
@@ -22,6 +23,7 @@ from gradcheck_cli.result import Refusal
 NOT_RETURNED, CHANGES_ARGUMENTS, ANSWERS_DIFFERENTLY = "GC151", "GC154", "GC155"
 # A second point to call a backward at, before it is asked for the gradient: what it remembers of
 # that call is wrong by this share, and stays inside the domain of the function.
+LARGE = 2**26  # bytes of an array, from which there is no copy of it to spare
 ELSEWHERE = 1.0 + 2.0**-10
 
 
@@ -56,6 +58,7 @@ def call_backward(problem: Problem) -> Claim:
             None if problem.cotangent is None else problem.cotangent.copy(),
         )
     first, changed = _called(problem)
+    first = _copied(first)
     if not isinstance(first, Mapping):
         kind = type(first).__name__
         told = f"the backward must return gradients by input name, not {kind}"
@@ -65,7 +68,7 @@ def call_backward(problem: Problem) -> Claim:
         return Claim(first, Refusal(CHANGES_ARGUMENTS, told))
     again, _ = _called(problem)
     for name in problem.inputs:
-        told = _difference(first.get(name), again.get(name))
+        told = _difference(first.get(name), _array(again.get(name)))
         if told:
             gradient = problem.label(name).gradient
             sentence = (
@@ -76,27 +79,65 @@ def call_backward(problem: Problem) -> Claim:
     return Claim(first)
 
 
+def _array(value: Any) -> Any:
+    return value if value is None else np.asarray(value)
+
+
 def _called(problem: Problem) -> tuple[Any, str]:
-    """One call on copies: a copy of what came back, and which argument was changed."""
-    inputs = {name: x.copy() for name, x in problem.inputs.items()}
-    cotangent = None if problem.cotangent is None else problem.cotangent.copy()
-    claimed = problem.backward(inputs, cotangent)
-    changed = [
-        f"its input {name}" for name, x in problem.inputs.items() if not _same(inputs[name], x)
-    ]
-    if problem.cotangent is not None and not _same(cotangent, problem.cotangent):
+    """One call: what came back, and which argument was changed."""
+    inputs = {name: Lent(x) for name, x in problem.inputs.items()}
+    cotangent = None if problem.cotangent is None else Lent(problem.cotangent)
+    claimed = problem.backward(
+        {name: lent.array for name, lent in inputs.items()},
+        None if cotangent is None else cotangent.array,
+    )
+    changed = [f"its input {name}" for name, lent in inputs.items() if lent.changed]
+    if cotangent is not None and cotangent.changed:
         changed.append("the upstream gradient it was handed")
-    if isinstance(claimed, Mapping):
-        claimed = {name: _copied(value) for name, value in claimed.items()}
     return claimed, " and ".join(changed)
 
 
+class Lent:
+    """An array that is handed to a function: a copy or, if it is large, itself.
+
+    Either way it is seen whether the function changed it. Then nothing else is done with it.
+    """
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.large = array.nbytes > LARGE
+        self.array = array if self.large else array.copy()
+        self.before = _digest(array) if self.large else array
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is not what it was."""
+        if self.large:
+            return bool(_digest(self.array) != self.before)
+        return not _same(self.array, self.before)
+
+
+def _digest(array: NDArray[Any]) -> int:
+    """Of the bytes of an array, row by row."""
+    rows = array.reshape(len(array), -1) if array.flags.c_contiguous else array
+    digest = 0
+    for row in rows:
+        digest = crc32(np.ascontiguousarray(row).tobytes(), digest)
+    return digest
+
+
 def _copied(value: Any) -> Any:
-    return value if value is None else np.array(value)
+    """The gradients by name, which a backward may reuse the memory of."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: one if one is None else np.array(one) for name, one in value.items()}
 
 
 def _same(left: Any, right: Any) -> bool:
-    return bool(np.array_equal(left, right, equal_nan=np.asarray(right).dtype.kind in "fc"))
+    """Whether two arrays are equal, nan being nan; part by part where they are large."""
+    left, right = np.asarray(left), np.asarray(right)
+    if left.shape == right.shape and left.ndim and left.nbytes > LARGE and len(left) > 1:
+        return all(_same(one, other) for one, other in zip(left, right, strict=True))
+    return bool(np.array_equal(left, right, equal_nan=right.dtype.kind in "fc"))
 
 
 def _difference(first: Any, again: Any) -> str:
@@ -117,11 +158,11 @@ def observe_forward(problem: Problem) -> Conduct:
 
     Raises ForwardError where its outputs are not finite real numbers or do not fit the cotangent.
     """
-    inputs = {name: x.copy() for name, x in problem.inputs.items()}
-    for name, x in inputs.items():
+    inputs = {name: Lent(x) for name, x in problem.inputs.items()}
+    for name, x in problem.inputs.items():
         if x.size == 0:
             raise ForwardError(f"the input {name} has no entries: it is {shown_shape(x.shape)}")
-    outputs = np.array(problem.forward(inputs))
+    outputs = np.array(problem.forward({name: lent.array for name, lent in inputs.items()}))
     if outputs.size == 0:
         raise ForwardError(f"the forward gives no numbers: it gives {shown_shape(outputs.shape)}")
     if outputs.dtype.kind not in "fiub":
@@ -136,12 +177,12 @@ def observe_forward(problem: Problem) -> Conduct:
         raise ForwardError(
             f"the forward gives {outputs[tuple(where)]} at {where}; give inputs of another scale"
         )
-    changed = [name for name, x in problem.inputs.items() if not _same(inputs[name], x)]
+    changed = [name for name, lent in inputs.items() if lent.changed]
     if changed:
         names = " and ".join(changed)
         told = f"the forward changes its input {names} in place; let it work on a copy"
         return Conduct(outputs, Refusal(CHANGES_ARGUMENTS, told))
-    again = np.array(problem.forward(inputs))
+    again = np.array(problem.forward({name: lent.array for name, lent in inputs.items()}))
     if again.shape != outputs.shape or not _same(again, outputs):
         return Conduct(outputs, note=_unrepeatable(outputs, again))
     return Conduct(outputs)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck_cli import Problem, Verdict, check
+from gradcheck_cli import Problem, Verdict, check, purity
 from gradcheck_cli.errors import ForwardError
 from tests.layers import Float
 
@@ -18,6 +18,13 @@ C = np.array([[1.0, -2.0], [0.5, 3.0]])
 
 Inputs = Mapping[str, Any]
 Backward = Callable[[Inputs, Any], Any]
+
+
+@pytest.fixture(autouse=True, params=["copies", "the arrays themselves"])
+def handed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What functions are handed: of large arrays there are no copies to spare."""
+    if request.param != "copies":
+        monkeypatch.setattr(purity, "LARGE", 0)
 
 
 def forward(inputs: Inputs) -> Any:
@@ -30,7 +37,7 @@ def right(inputs: Inputs, delta: Any) -> dict[str, Float]:
 
 
 def layer(backward: Backward, ahead: Callable[[Inputs], Any] = forward) -> Problem:
-    return Problem({"x": X, "W": W}, ahead, backward, C)
+    return Problem({"x": X.copy(), "W": W.copy()}, ahead, backward, C.copy())
 
 
 def reasons(problem: Problem) -> list[str]:

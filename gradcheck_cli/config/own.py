@@ -52,7 +52,7 @@ class OwnBuilder(Builder):
             return None
         found = [self.code("forward", text), self.code("backward", backward.value)]
         codes = tuple(code for code in found if code is not None)
-        return CodeLayer(data, "functions", codes) if len(codes) == 2 else None
+        return CodeLayer(data, "functions", codes, self.record.batched) if len(codes) == 2 else None
 
     def code(self, key: str, text: str) -> Reference | None:
         """The code that a key names; its file must be there."""
@@ -91,7 +91,7 @@ class OwnBuilder(Builder):
                     self.node.keys["backward"],
                     f"backward has no rule for '{name}'; give one, or put it under constants",
                 )
-        layer = FormulaLayer(data, text, rules)
+        layer = FormulaLayer(data, text, rules, self.record.batched)
         node = self.node.child("forward")
         assert node is not None
         try:

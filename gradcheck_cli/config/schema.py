@@ -173,6 +173,10 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
             "a mapping, such as {stride: 2, y: {distribution: integers, high: 10, shape: [n]}}",
         ),
     ] = {}
+    batched: Annotated[
+        bool,
+        key("Your forward also takes an input with a leading axis of points.", "true or false"),
+    ] = False
     dtype: Annotated[str, one_of(*DTYPES, doc="Of all arrays.")] = "float64"
     numeric: Annotated[
         NumericConfig, key("The numeric side.", "a mapping, such as {step: 1e-5}")
@@ -198,7 +202,7 @@ FORM_KEYS = (
 )
 KINDS: dict[str, tuple[str, ...]] = {
     "form": FORM_KEYS,
-    "forward": ("backward", "constants"),
+    "forward": ("backward", "batched", "constants"),
     "layer": ("constants",),
     "value_and_grad": ("constants",),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from gradcheck_cli.errors import CodeError, shown_shape
 from gradcheck_cli.problem import Problem
+from gradcheck_cli.usercode.batches import batched as proven
 from gradcheck_cli.usercode.calls import Array, Calls, Function, Pair, Source, as_array
 from gradcheck_cli.usercode.conventions import (
     name_of,
@@ -26,6 +27,7 @@ def from_functions(
     optional: Mapping[str, Any] | None = None,
     delta: Array | None = None,
     seed: int = 0,
+    batched: bool = False,
 ) -> Problem:
     """The problem of a forward and its backward.
 
@@ -37,10 +39,14 @@ def from_functions(
     constants: what has no gradient, by the names of parameters; optional: more of them, which no
         function has to take.
     delta: the upstream gradient, of the output's shape; drawn from `seed` by default.
+    batched: the forward also accepts one of its inputs with a leading axis of K points, and then
+        returns its output with that axis: perturbations are evaluated many at once.
     Raises CodeError where the functions cannot be called so, or raise.
     """
     source = Source(lambda _: Pair(forward, backward), name_of(forward), name_of(backward))
-    return Calls(source, _named(inputs, forward), constants, optional).problem(delta, seed)
+    calls = Calls(source, _named(inputs, forward), constants, optional, batched)
+    problem = calls.problem(delta, seed)
+    return proven(problem) if batched else problem
 
 
 def from_layer(

@@ -1,0 +1,34 @@
+"""Forwards that accept one of their inputs with a leading axis of points, as their author says."""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec.structs import replace
+
+from gradcheck_cli.errors import CodeError, GradcheckError, shown_shape
+from gradcheck_cli.problem import Problem
+
+ELSEWHERE = 1.0 + 2.0**-10  # times the inputs: another point, inside the domain
+SAME = 1e-6  # of the largest output: what another order of summing may change, float32 aside
+
+
+def batched(problem: Problem) -> Problem:
+    """The problem, with perturbations that are evaluated many at once.
+
+    Raises CodeError where its forward gives something else for two points together than for each.
+    """
+    for name, x in problem.inputs.items():
+        points = np.stack([x, (x * ELSEWHERE).astype(x.dtype)])
+        told = f"batched: the forward was handed {name} of {shown_shape(points.shape)}"
+        alone = np.stack([problem.forward({**problem.inputs, name: point}) for point in points])
+        try:
+            together = np.asarray(problem.forward({**problem.inputs, name: points}))
+        except GradcheckError as error:
+            raise CodeError(f"{told}, and cannot take it; leave batched out\n{error}") from error
+        if together.shape != alone.shape:
+            gives, needs = shown_shape(together.shape), shown_shape(alone.shape)
+            raise CodeError(f"{told}, and gives {gives}, not {needs}; leave batched out")
+        within = max(SAME, float(np.sqrt(np.finfo(x.dtype).eps))) * np.max(np.abs(alone))
+        if not np.all(np.abs(together - alone) <= within):
+            raise CodeError(f"{told}, and gives other outputs than one by one; leave batched out")
+    return replace(problem, batched=True)
