@@ -71,7 +71,7 @@ def test_a_bound_of_95_percent_holds_as_often_and_is_not_vacuous() -> None:
         found, norm, _ = told(seed, 1.0, 0.05)
         held += found.lower <= norm <= found.upper
         ratios.append(found.upper / norm if norm else 1.0)
-    assert held >= 0.9 * PROBLEMS
+    assert held >= 0.9 * problems
     assert np.median(ratios) < 3
 
 
