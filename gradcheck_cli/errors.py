@@ -40,6 +40,15 @@ class GradientError(GradcheckError, AssertionError):
     """A gradient is wrong, or could not be told right from wrong; the text is the report."""
 
 
+class DiedError(GradcheckError):
+    """A process that worked on a part of a check ended before its work did, with this code."""
+
+    def __init__(self, code: int) -> None:
+        reason = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        super().__init__(f"a process of the check ended {reason}; --jobs 1 does without")
+        self.code = code
+
+
 MOST_CHARACTERS = 2000  # of the message of a user's exception
 MOST_FRAMES = 6  # of the user's traceback; the last ones, where it happened
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep

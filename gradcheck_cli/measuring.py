@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.differences import Differences, WholeForwards, entry_scale
-from gradcheck_cli.numeric.entries import NumericGradient, Progress, measured_by
+from gradcheck_cli.numeric.entries import (
+    Counted,
+    Entries,
+    NumericGradient,
+    Progress,
+    Work,
+    measured_by,
+    one_by_one,
+)
 from gradcheck_cli.numeric.local import Slices, locally
 from gradcheck_cli.numeric.noise import Evaluate
 from gradcheck_cli.numeric.schemes import STENCILS
@@ -89,7 +99,16 @@ def of_entries(
     taken = _by_slices(problem, name, numeric, entries) or _by_whole_forwards(
         problem, name, numeric
     )
-    return measured_by(taken, numeric.step, entries, progress)
+    each = one_by_one if numeric.jobs < 2 else partial(_in_processes, numeric.jobs)
+    return measured_by(taken, numeric.step, entries, progress, each)
+
+
+def _in_processes(
+    jobs: int, work: Work, chunks: list[Entries], done: Callable[[Entries], None]
+) -> list[Counted]:
+    from gradcheck_cli.forks import forked
+
+    return forked(work, chunks, jobs, done)
 
 
 def _by_whole_forwards(problem: Problem, name: str, numeric: Numeric) -> Differences:

@@ -18,6 +18,7 @@ class Numeric(Struct, frozen=True):
     step: a fixed step, in the units of the inputs; None: found for every entry.
     mode: one of MODES: every entry, random directions, or which of them the size of a gradient
         (with a budget: the time that its entries would take) allows.
+    jobs: processes that measure the entries of one gradient together.
     budget: seconds for the entries of a gradient, for mode auto; None: any time.
     locality: whether fewer than whole forwards may be evaluated, where a large problem falls into
         slices and probes bear that out.
@@ -30,6 +31,7 @@ class Numeric(Struct, frozen=True):
     locality: bool = True
     mode: str = AUTO
     budget: float | None = None
+    jobs: int = 1
 
     def entries(self, size: int) -> int:
         """How many entries of a gradient of this size are measured one by one, time aside."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TextIO, TypeVar
 
-from gradcheck_cli.errors import GradcheckError
+from gradcheck_cli.errors import DiedError, GradcheckError
 
 Result = TypeVar("Result")
 Returned = TypeVar("Returned", covariant=True)
@@ -90,6 +90,10 @@ def run(
         watchdog.beat()
         try:
             told = (RESULT, work(argument, watchdog, _Throttled(sending)))
+        except DiedError as error:
+            if os.path.getsize(dump):  # a call took too long, and this tells which
+                os._exit(1)
+            told = (ERROR, str(error))
         except GradcheckError as error:
             told = (ERROR, str(error))
         except MemoryError:

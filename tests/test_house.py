@@ -36,7 +36,8 @@ ROOMS = {
         *("activations", "arrays", "errors", "forms", "formula", "losses", "options", "problem"),
     },
     "purity": {"errors", "problem", "result"},
-    "measuring": {"numeric", "options", "problem"},
+    "forks": {"errors"},
+    "measuring": {"forks", "numeric", "options", "problem"},
     "certificate": {
         *("errors", "faults", "numeric", "options", "problem", "result", "verdict"),
     },

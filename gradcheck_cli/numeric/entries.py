@@ -7,6 +7,7 @@ is extrapolated (Ridders 1982); each entry stops where noise lets a finer step g
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,10 @@ FIXED_SAFETY = 3.0
 
 
 Progress = Callable[[int], None]
+Entries = NDArray[np.intp]
+Counted = tuple[Best, int]
+Work = Callable[[Entries], Counted]
+Each = Callable[[Work, list[Entries], Callable[[Entries], None]], list[Counted]]
 
 
 class NumericGradient(Struct, frozen=True):
@@ -114,24 +119,38 @@ def numeric_gradient(
     return measured_by(differences, step, entries, progress)
 
 
+def one_by_one(work: Work, chunks: list[Entries], done: Callable[[Entries], None]) -> list[Counted]:
+    """[work(chunk) for chunk in chunks]."""
+    found = []
+    for chunk in chunks:
+        found.append(work(chunk))
+        done(chunk)
+    return found
+
+
 def measured_by(
     differences: Differences,
     step: float | None = None,
     entries: NDArray[np.intp] | None = None,
     progress: Progress | None = None,
+    each: Each = one_by_one,
 ) -> NumericGradient:
-    """The numeric gradient by quotients that are taken in some way; else as `numeric_gradient`."""
-    x = differences.x
+    """The numeric gradient by quotients that are taken in some way; else as `numeric_gradient`.
+
+    each: works on chunks of entries, in this process or in others.
+    """
+    x, before = differences.x, differences.evaluations
     with np.errstate(all="ignore"):
         every = np.arange(x.size) if entries is None else entries
         order = differences.order(every)
         every = every[order]
-        parts = []
-        for some in differences.chunks(every):
-            parts.append(_measured(differences, some, step))
-            if progress is not None:
-                progress(len(some))
-        best = Best.joined(parts)
+        parts = each(
+            partial(_counted, differences, step),
+            differences.chunks(every),
+            lambda some: progress(len(some)) if progress is not None else None,
+        )
+        best = Best.joined([part for part, _ in parts])
+        differences.evaluations = before + sum(count for _, count in parts)
         if step is None:
             _refine(differences, best, every)
             _doubt_zeros(differences, best, every)
@@ -139,6 +158,13 @@ def measured_by(
         inner = x.shape if entries is None else every.shape
         found = _gradient(best, (*differences.outputs, *inner), differences.evaluations)
         return replace(found, shape=x.shape, entries=entries, method=differences.method)
+
+
+def _counted(differences: Differences, step: float | None, entries: Entries) -> Counted:
+    """Some entries, and the evaluations they took, which another process may have to tell."""
+    before = differences.evaluations
+    best = _measured(differences, entries, step)
+    return best, differences.evaluations - before
 
 
 def _measured(differences: Differences, entries: NDArray[np.intp], step: float | None) -> Best:

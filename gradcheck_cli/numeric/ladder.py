@@ -22,6 +22,7 @@ SAFETY = 4.0
 QUIET = 0.3  # noise below this share of an uncertainty does not explain it
 DOUBT = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
 JUMP = 1.3  # of a quotient from a step to the next; a jump makes it RATIO
+SPARSE = 2.0  # times the noise: two quotients show less of it than three or more do
 CERTAIN = 1e-6  # of a quotient: with noise below this share, what agrees does not by chance
 TABLES = 3  # central, right, left
 
@@ -117,7 +118,8 @@ class Rungs:
         apart[0] = np.maximum(np.abs(value[0] - central[0]), np.abs(value[0] - last[0]))
         agree = np.all(apart <= noise, axis=0) & (noise[0] <= CERTAIN * np.abs(value[0]))
         cells = np.empty((4, *value.shape))
-        cells[0], cells[1], cells[2], cells[3] = value, SAFETY * apart + noise, noise, step[:, None]
+        uncertainty = SAFETY * apart + SPARSE * noise
+        cells[0], cells[1], cells[2], cells[3] = value, uncertainty, noise, step[:, None]
         return np.all(agree, axis=1), cells
 
     def jumps(self, noise: Float) -> NDArray[np.bool_]:
