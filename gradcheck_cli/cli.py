@@ -18,6 +18,7 @@ from gradcheck_cli import __version__, suite
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.config.load import load
 from gradcheck_cli.errors import ConfigError, GradcheckError, UsageError
+from gradcheck_cli.executors import Executor, here
 from gradcheck_cli.progress import Bar
 from gradcheck_cli.reporters import FORMATS, Screen, render
 from gradcheck_cli.result import SuiteReport
@@ -44,6 +45,7 @@ Exit codes:
   130  interrupted
 """
 
+UNITS = {"s": 1, "m": 60, "h": 3600}  # of times, in seconds
 TIMEOUT = 60.0  # seconds; a forward that takes longer is too slow to be differenced
 
 CONFIGS = click.argument("configs", nargs=-1, required=True, metavar="CONFIG|DIR|-...")
@@ -61,6 +63,22 @@ FORMAT = click.option(
 )
 ALLOW_CODE = click.option(
     "--allow-code", is_flag=True, help="Run the Python code that configs name. Read it before."
+)
+JOBS = click.option(
+    "--jobs",
+    default="1",
+    metavar="N",
+    callback=lambda context, option, value: jobs_of(value),
+    help="How many processes to use, or auto: as many as there are cores.",
+)
+DASK = click.option(
+    "--dask", metavar="ADDRESS", help="Run the checks on the cluster of this Dask scheduler."
+)
+BUDGET = click.option(
+    "--budget",
+    metavar="TIME",
+    callback=lambda context, option, value: seconds_of(value),
+    help="For the entries of a gradient, such as 10s; beyond it, random directions.",
 )
 TIME = click.option(
     "--timeout",
@@ -91,6 +109,9 @@ def cli() -> None:
 @FORMAT
 @ALLOW_CODE
 @TIME
+@JOBS
+@DASK
+@BUDGET
 @click.option(
     "--power",
     is_flag=True,
@@ -102,12 +123,15 @@ def run_command(
     format: str,
     allow_code: bool,
     timeout: float,
+    jobs: int,
+    dask: str | None,
+    budget: float | None,
     power: bool,
 ) -> int:
     """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
-    checks = chosen(configs, select, allow_code)
-    with progress() as bar:
-        report = suite.run(checks, bar, timeout=timeout, power=power)
+    checks = suite.spread(chosen(configs, select, allow_code), jobs, budget)
+    with progress() as bar, executor(jobs, dask) as run:
+        report = suite.run(checks, bar, timeout=timeout, power=power, executor=run)
     return print_report(report, format)
 
 
@@ -117,18 +141,31 @@ def run_command(
 @FORMAT
 @ALLOW_CODE
 @TIME
+@JOBS
+@DASK
 def mutate_command(
-    configs: tuple[str, ...], select: tuple[str, ...], format: str, allow_code: bool, timeout: float
+    configs: tuple[str, ...],
+    select: tuple[str, ...],
+    format: str,
+    allow_code: bool,
+    timeout: float,
+    jobs: int,
+    dask: str | None,
 ) -> int:
     """Put common bugs into the gradients of every CONFIG, and tell which the check would catch.
 
     A bug survives where it does not change the gradient at these inputs, or by less than the check
     resolves; the report says why, and what to change in the config.
     """
-    checks = chosen(configs, select, allow_code)
-    with progress() as bar:
+    checks = suite.spread(chosen(configs, select, allow_code), jobs)
+    with progress() as bar, executor(jobs, dask) as run:
         report = suite.run(
-            checks, bar, timeout=timeout, power=True, judged=suite.exit_code_of_mutants
+            checks,
+            bar,
+            timeout=timeout,
+            power=True,
+            judged=suite.exit_code_of_mutants,
+            executor=run,
         )
     return print_report(report, format, mutants=True)
 
@@ -229,6 +266,50 @@ def progress() -> Iterator[Bar | None]:
     yield bar
     if bar is not None:
         bar.close()
+
+
+def jobs_of(text: str) -> int:
+    """How many processes `--jobs` asks for."""
+    if text == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores()
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"'{text}' is no number of processes: give 1 or more, or auto")
+    return int(text)
+
+
+def cores() -> int:
+    """Of this machine."""
+    return os.cpu_count() or 1
+
+
+def seconds_of(text: str | None) -> float | None:
+    """The seconds in `10s`, `2m`, `1h` or `10`."""
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
+    try:
+        seconds = float(number) * UNITS[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter(f"'{text}' is no time: give seconds such as 10s, or 2m or 1h")
+    return seconds
+
+
+@contextmanager
+def executor(jobs: int, dask: str | None) -> Iterator[Executor]:
+    """What runs the checks."""
+    if dask is not None:
+        from gradcheck_cli.cluster import connected
+
+        with connected(dask) as cluster:
+            yield cluster
+    elif jobs > 1:
+        from gradcheck_cli.executors import Processes
+
+        yield Processes(jobs)
+    else:
+        yield here
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

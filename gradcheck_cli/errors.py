@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
@@ -44,9 +45,17 @@ class DiedError(GradcheckError):
     """A process that worked on a part of a check ended before its work did, with this code."""
 
     def __init__(self, code: int) -> None:
-        reason = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        super().__init__(f"a process of the check ended {reason}; --jobs 1 does without")
+        super().__init__(f"a process of the check ended {ended(code)}")
         self.code = code
+
+
+def ended(code: int) -> str:
+    """How a process ended, from its exit code: `by SIGKILL; was it out of memory?`."""
+    if code >= 0:
+        return f"with exit code {code}"
+    known = -code in set(signal.Signals)
+    name = signal.Signals(-code).name if known else f"signal {-code}"
+    return f"by {name}" + ("; was it out of memory?" if name == "SIGKILL" else "")
 
 
 MOST_CHARACTERS = 2000  # of the message of a user's exception

@@ -20,7 +20,7 @@ from itertools import dropwhile, takewhile
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from gradcheck_cli.errors import MOST_FRAMES, CodeError, GradcheckError, is_ours, shown_path
+from gradcheck_cli.errors import MOST_FRAMES, CodeError, GradcheckError, ended, is_ours, shown_path
 from gradcheck_cli.worker import EARLY, PROGRESS, RESULT, Work, run
 
 Result = TypeVar("Result")
@@ -132,9 +132,4 @@ def _death(code: int, dump: str, timeout: float | None) -> str:
             lines.append(f'  File "{shown_path(path)}", line {line}, in {name}')
             lines += [f"    {source}"] * bool(source)
         return "\n".join(lines)
-    if code < 0:
-        known = -code in set(signal.Signals)
-        name = signal.Signals(-code).name if known else f"signal {-code}"
-        hint = "; was it out of memory?" if name == "SIGKILL" else ""
-        return f"the code ended its process by {name}{hint}"
-    return f"the code ended its process with exit code {code}"
+    return f"the code ended its process {ended(code)}"

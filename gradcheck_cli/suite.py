@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from gradcheck_cli import __version__
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.errors import CodeError, GradcheckError, UsageError, near_miss, printable
+from gradcheck_cli.executors import Executor, here
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import (
     SCHEMA_VERSION,
@@ -86,23 +87,27 @@ def run(
     timeout: float | None = None,
     power: bool = False,
     judged: Callable[[Sequence[CheckReport]], int] | None = None,
+    executor: Executor = here,
 ) -> SuiteReport:
-    """Run the checks one after the other. Ctrl-C ends the run and keeps what is done.
+    """Run the checks, and report them in their order. Ctrl-C ends the run and keeps what is done.
 
     timeout: seconds that a call of the user's code may take; None: any time.
     power: also see which faults the checks would catch.
     judged: the exit code of the reports; by default that of how the checks came out.
+    executor: runs them, by default one after the other.
     """
     started = time.perf_counter()
-    reports: list[CheckReport] = []
+    done: dict[int, CheckReport] = {}
     interrupted = False
     counter = _Counter(sum(map(_entries, checks)), progress)
     try:
-        for check in checks:
-            reports.append(run_check(check, counter, timeout, power))
-            counter.finish(_entries(check))
+        one = partial(run_check, timeout=timeout, power=power)
+        for place, report in executor(checks, one, not_run, counter):
+            done[place] = report
+            counter.finish(_entries(checks[place]))
     except KeyboardInterrupt:
         interrupted = True
+    reports = [done[place] for place in sorted(done)]
     counts = Counter(report.outcome.value for report in reports)
     return SuiteReport(
         schema_version=SCHEMA_VERSION,
@@ -114,6 +119,16 @@ def run(
         exit_code=INTERRUPTED if interrupted else (judged or exit_code)(reports),
         mutants=_statuses(reports) if power else None,
     )
+
+
+def spread(
+    checks: Sequence[ConfigCheck], jobs: int, budget: float | None = None
+) -> list[ConfigCheck]:
+    """The checks with the processes that are left for the entries of each, and a budget of time."""
+    each = max(1, jobs // max(1, len(checks)))
+    return [
+        replace(check, numeric=replace(check.numeric, jobs=each, budget=budget)) for check in checks
+    ]
 
 
 def _statuses(reports: Sequence[CheckReport]) -> dict[str, int]:
@@ -153,14 +168,14 @@ class _Counter:
         self.measured = 0
 
     def __call__(self, entries: int) -> None:
-        """Some more entries of the running check were measured."""
+        """Some more entries of a running check were measured."""
         self.measured += entries
         self.tell()
 
     def finish(self, entries: int) -> None:
         """A check of that many entries is done."""
         self.finished += entries
-        self.measured = 0
+        self.measured = max(0, self.measured - entries)
         self.tell()
 
     def tell(self) -> None:
@@ -175,14 +190,20 @@ def run_check(
     power: bool = False,
 ) -> CheckReport:
     """One check, from its config to its report; what cannot be run costs only this check."""
-    result: CheckResult | None = None
-    error = ""
     try:
-        result = _checked(check, advance, timeout, power)
+        return _report(check, _checked(check, advance, timeout, power))
     except MemoryError:
-        error = "not enough memory for this check; use smaller sizes"
+        return not_run(check, "not enough memory for this check; use smaller sizes")
     except GradcheckError as failure:
-        error = str(failure)
+        return not_run(check, str(failure))
+
+
+def not_run(check: ConfigCheck, error: str) -> CheckReport:
+    """The report of a check that could not be run."""
+    return _report(check, None, error)
+
+
+def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> CheckReport:
     expected = Verdict(check.expect)
     return CheckReport(
         id=check.id,

@@ -89,7 +89,7 @@ def run(
         watchdog = Watchdog(timeout, file, beat, lambda result: sending.send((EARLY, result)))
         watchdog.beat()
         try:
-            told = (RESULT, work(argument, watchdog, _Throttled(sending)))
+            told = (RESULT, work(argument, watchdog, Throttled(sending)))
         except DiedError as error:
             if os.path.getsize(dump):  # a call took too long, and this tells which
                 os._exit(1)
@@ -106,7 +106,7 @@ def run(
     sending.send(told)  # the last thing: the process is not waited for
 
 
-class _Throttled:
+class Throttled:
     """Sends progress, but not more often than anyone could look."""
 
     def __init__(self, sending: Connection) -> None:
@@ -115,6 +115,7 @@ class _Throttled:
         self.sent = 0.0
 
     def __call__(self, entries: int) -> None:
+        """So many more are done."""
         self.waiting += entries
         if time.monotonic() - self.sent > OFTEN:
             self.sending.send((PROGRESS, self.waiting))

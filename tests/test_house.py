@@ -65,13 +65,19 @@ ROOMS = {
         *("activations", "arrays", "errors", "forms", "formula", "layer", "losses"),
         *("usercode", "options", "own", "problem"),
     },
+    "executors": {"config", "errors", "result", "worker"},
+    "cluster": {"config", "errors", "executors", "result"},
     "suite": {
-        *("checking", "config", "errors", "isolation", "problem", "result", "usercode", "worker"),
+        *("checking", "config", "errors", "executors", "isolation", "problem", "result"),
+        *("usercode", "worker"),
     },
     "derivation": {"config", "errors", "faults", "forms", "formula", "layer", "own", "problem"},
     "reporters": {"errors", "result"},
     "progress": set(),
-    "cli": {"config", "derivation", "errors", "progress", "reporters", "result", "suite"},
+    "cli": {
+        *("cluster", "config", "derivation", "errors", "executors", "progress", "reporters"),
+        *("result", "suite"),
+    },
     "__main__": {"cli"},
     "__init__": {"api", "errors", "options", "problem", "result", "usercode"},
 }
