@@ -50,7 +50,7 @@ class Dask:
             for place, check in enumerate(checks)
         }
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=self.client.loop):
                 place, error = futures[future], future.exception()
                 if error is None:
                     yield place, future.result()

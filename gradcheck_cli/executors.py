@@ -19,10 +19,11 @@ from typing import Any, Protocol
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.errors import ended
 from gradcheck_cli.result import CheckReport
-from gradcheck_cli.worker import PROGRESS, Throttled
+from gradcheck_cli.worker import PROGRESS, Throttled, end_with_parent
 
 MOST_AT_ONCE = 32  # checks that a process is handed at once
 PARTS = 8  # of the checks that are left, a process is handed one
+POLL = 0.2  # seconds between looks at whether a process is still there
 PATIENCE = 2.0  # seconds for a process to end by itself
 DONE, READY, ENDED = "done", "ready", "ended"
 
@@ -63,8 +64,8 @@ class Processes:
         workers = [_Worker(checks, one) for _ in range(min(self.jobs, len(checks)))]
         try:
             while workers:
-                ready: list[Any] = wait([worker.connection for worker in workers])
-                for worker in [worker for worker in workers if worker.connection in ready]:
+                wait([worker.connection for worker in workers], POLL)
+                for worker in [worker for worker in workers if worker.speaks]:
                     kind, value = worker.told()
                     if kind == PROGRESS:
                         advance(value)
@@ -107,13 +108,21 @@ class _Worker:
             self.process.start()
         theirs.close()
 
+    @property
+    def speaks(self) -> bool:
+        """Whether there is something to hear from it, its end at least."""
+        # What it started may hold its end of the connection open when it is gone.
+        return not self.process.is_alive() or self.connection.poll()
+
     def told(self) -> tuple[str, Any]:
         """What it says, of which kind."""
         try:
-            said: tuple[str, Any] = self.connection.recv()
+            if self.connection.poll():
+                said: tuple[str, Any] = self.connection.recv()
+                return said
         except (EOFError, OSError):
-            return ENDED, None
-        return said
+            pass
+        return ENDED, None
 
     def hand(self, places: list[int]) -> None:
         """More checks to run; without any, it ends."""
@@ -134,6 +143,7 @@ class _Worker:
 
 def _serve(checks: Sequence[ConfigCheck], one: One, connection: Connection) -> None:
     """Run the checks whose places come, until none come."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it started ends, too
     try:

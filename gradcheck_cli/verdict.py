@@ -104,15 +104,23 @@ class Comparison(Struct, frozen=True):
         size = np.maximum(np.abs(self.analytic), np.abs(self.numeric.value))
         return bool(np.all((size <= self.numeric.uncertainty) | self.numeric.kink))
 
-    def over_largest(self, values: Float) -> float:
-        """The largest of `values` at smooth entries, over the largest numeric entry.
+    @property
+    def largest_entry(self) -> float:
+        """Of the numeric gradient, where it is smooth.
 
-        A gradient that is zero has no largest entry; the steepest slope around stands for it.
+        A gradient that is zero has none; the steepest slope around stands for it.
         """
-        finite = np.isfinite(self.numeric.value) & self.smooth
-        entry = float(np.max(np.abs(self.numeric.value), where=finite, initial=0.0))
         if self.zero:
-            entry = self.numeric.steepest
+            return self.numeric.steepest
+        finite = np.isfinite(self.numeric.value) & self.smooth
+        return float(np.max(np.abs(self.numeric.value), where=finite, initial=0.0))
+
+    def over_largest(self, values: Float) -> float:
+        """The largest of `values` at smooth entries, over the largest entry."""
+        return self.over(self.largest_entry, values)
+
+    def over(self, entry: float, values: Float) -> float:
+        """The same, where the largest entry is known."""
         value = largest(values[self.smooth])
         if value == 0.0 or not (self.analytic.any() or self.numeric.value.any()):
             return 0.0
@@ -145,7 +153,9 @@ def compare(
     the largest entry) has less than two thirds of the digits of rtol.
     """
     found = compared(analytic, numeric, rtol, atol)
-    verdict, reason = _judged(found)
+    entry = found.largest_entry
+    resolution = found.over(entry, numeric.uncertainty)
+    verdict, reason = _judged(found, resolution)
     # np.argmax takes the first nan for the largest, which is what should be shown.
     flat = int(np.argmax(found.relative))
     return GradientResult(
@@ -164,8 +174,8 @@ def compare(
         max_abs_error=largest(found.error),
         max_rel_error=largest(found.relative),
         uncertainty=largest(numeric.uncertainty),
-        resolution=found.over_largest(numeric.uncertainty),
-        bound=found.over_largest(found.error + numeric.uncertainty),
+        resolution=resolution,
+        bound=found.over(entry, found.error + numeric.uncertainty),
         # Not np.median, which imports numpy.ma.
         step=float(np.sort(numeric.step, axis=None)[numeric.step.size // 2]),
         worst=_entry(flat, found),
@@ -184,7 +194,7 @@ def largest(values: Float) -> float:
     return float(np.max(np.where(np.isnan(values), np.inf, values), initial=0.0))
 
 
-def _judged(found: Comparison) -> tuple[Verdict, str]:
+def _judged(found: Comparison, resolution: float) -> tuple[Verdict, str]:
     a, m = found.analytic, found.numeric.value
     count = int(found.wrong.sum())
     if count:
@@ -204,7 +214,6 @@ def _judged(found: Comparison) -> tuple[Verdict, str]:
         )
     if not a.any() and not m.any():
         return Verdict.PASS, ""
-    resolution = found.over_largest(found.numeric.uncertainty)
     if resolution > found.rtol**DIGITS_NEEDED:
         return Verdict.INCONCLUSIVE, _unresolved(found, resolution)
     return Verdict.PASS, ""

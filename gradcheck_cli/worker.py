@@ -84,6 +84,7 @@ def run(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
     with contextlib.suppress(OSError, AttributeError):
         os.setpgid(0, 0)  # with what the code starts, to be ended together
+    end_with_parent()
     _limit_memory()
     with open(dump, "w", encoding="utf-8") as file, _quiet_streams():
         watchdog = Watchdog(timeout, file, beat, lambda result: sending.send((EARLY, result)))
@@ -162,6 +163,16 @@ class _quiet_streams(contextlib.AbstractContextManager[None]):  # noqa: N801
 
     def __exit__(self, *_: object) -> None:
         self.quiet.tell_rest()
+
+
+def end_with_parent() -> None:
+    """Have this process killed when the one that started it is gone; Linux alone knows how."""
+    if sys.platform == "linux":
+        import ctypes
+
+        PR_SET_PDEATHSIG = 1
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _limit_memory() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from gradcheck_cli.formula.functions import FUNCTIONS
 __all__ = ["FUNCTIONS", "Formula", "Product", "Shape", "parse"]
 
 MAX_LENGTH = 4_000  # characters; a rule that needs more belongs into a Python file
+MAX_KNOWN = 256  # formulas that are kept: many checks of a suite have the same
 MAX_DEPTH = 100  # nested operations; far from Python's own recursion limit
 NESTED = f"the formula is nested too deeply, at most {MAX_DEPTH} operations; simplify it"
 
@@ -55,6 +57,11 @@ def parse(text: str, names: Mapping[str, Shape | float]) -> Formula:
     Raises FormulaError for anything but arithmetic on these names and the functions of this
     module, for shapes that do not fit, and for intermediates above the bounds of this module.
     """
+    return _parsed(text, tuple(names.items()))
+
+
+@lru_cache(MAX_KNOWN)
+def _parsed(text: str, names: tuple[tuple[str, Shape | float], ...]) -> Formula:
     if len(text) > MAX_LENGTH:
         raise FormulaError(
             f"the formula has {len(text):,} characters; at most {MAX_LENGTH:,} are allowed"
@@ -76,7 +83,7 @@ def parse(text: str, names: Mapping[str, Shape | float]) -> Formula:
     except (RecursionError, MemoryError, ValueError, OverflowError) as error:
         raise FormulaError(NESTED) from error
     _check_depth(tree)
-    checker = Checker(source, shift, names, FUNCTIONS)
+    checker = Checker(source, shift, dict(names), FUNCTIONS)
     term = checker.term(tree)
     return Formula(text, term.shape, tuple(checker.products), term.evaluate)
 

@@ -6,6 +6,8 @@ quotients of the right and the left side, whose errors have all powers. Source: 
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -75,12 +77,18 @@ def _amplification(factors: Float) -> Float:
     return np.asarray(np.sqrt(np.sum(shrunk**2, axis=1)))
 
 
+@cache
+def _tables(order: int) -> tuple[Float, Float]:
+    """What the columns divide by, and their amplification of noise."""
+    factors: Float = RATIO ** _powers(order).astype(np.float64) - 1.0
+    return factors, _amplification(factors)
+
+
 class Rungs:
     """Neville's tables: their newest row, and of each of its cells the uncertainty."""
 
     def __init__(self, order: int) -> None:
-        self.factors: Float = RATIO ** _powers(order).astype(np.float64) - 1.0
-        self.amplification = _amplification(self.factors)
+        self.factors, self.amplification = _tables(order)
         self.rows: list[Float] = []
         self.noise: Float | None = None
 

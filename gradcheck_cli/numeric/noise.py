@@ -85,11 +85,12 @@ def function_noise(
     it is that rounding.
     """
     random = np.random.default_rng(0)
-    moves = random.choice((-AWAY, AWAY), size=(lines, *x.shape)) * scale
-    here = _values(evaluate, np.stack([x] * lines), scale, random)
-    there = _values(evaluate, (x + moves).astype(x.dtype), scale, random)
+    moves = AWAY * _signs(random, (lines, *x.shape)) * scale
+    places = np.concatenate([np.stack([x] * lines), (x + moves).astype(x.dtype)])
+    values = _values(evaluate, places, scale, random)
+    values = np.stack([values[:, :, :lines], values[:, :, lines:]])
+    here, there = values
     center = here[0, POINTS // 2, 0]
-    values = np.stack([here, there])
     # In units near the largest around, because squares of 1e-200 are 0: powers of two, which round
     # nothing.
     largest = np.max(np.abs(np.where(np.isfinite(values), values, 0.0)), axis=(1, 2, 3))
@@ -114,15 +115,20 @@ def function_noise(
     )
 
 
+def _signs(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
+    """As many times 1 as −1, by chance."""
+    return np.where(random.integers(0, 2, shape) == 0, -1.0, 1.0)
+
+
 def _values(
     evaluate: Evaluate, centers: NDArray[Any], scale: Float, random: np.random.Generator
 ) -> Float:
-    """Outputs on lines of equidistant points through the centers (LINES, *x.shape).
+    """Outputs on lines of equidistant points through the centers (lines, *x.shape).
 
-    Returns (SPACINGS, POINTS, LINES, *outputs); the middle point of a line is its center.
+    Returns (SPACINGS, POINTS, lines, *outputs); the middle point of a line is its center.
     """
     directions = random.uniform(0.5, 1.5, size=centers.shape) * scale
-    directions *= random.choice((-1.0, 1.0), size=centers.shape)
+    directions = directions * _signs(random, centers.shape)
     offsets = np.multiply.outer(SPACINGS, np.arange(POINTS) - POINTS // 2)
     points = (centers + np.multiply.outer(offsets, directions)).astype(centers.dtype)
     outputs = np.asarray(evaluate(points.reshape(-1, *centers.shape[1:])), dtype=np.float64)

@@ -30,6 +30,7 @@ from gradcheck_cli.result import (
 
 UNLIMITED = 10_000  # columns: without a terminal nothing is cut off or wrapped
 LONGEST_RULE = 40  # characters, in a window too narrow for the whole
+MOST_SEEDS = 5  # in the summary line
 MOST_ROWS = 200  # of the table; a row costs rich half a millisecond, and nobody reads more
 
 STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red"}
@@ -299,6 +300,13 @@ def _methods(id: str, gradients: Sequence[GradientResult]) -> Iterator[str]:
             yield f"note: {id}: {', '.join(names)} measured by {method}"
 
 
+def _seeds(seeds: Sequence[int]) -> str:
+    """`seed 0`, `seeds 0, 1, 7`; of many, the first, the last and how many."""
+    if len(seeds) <= MOST_SEEDS:
+        return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+    return f"{len(seeds):,} seeds from {seeds[0]} to {seeds[-1]}"
+
+
 def _notes(checks: Sequence[CheckReport]) -> Iterator[Text]:
     notes: list[str] = []
     for check in checks:
@@ -353,7 +361,7 @@ def _summary(report: SuiteReport) -> Text:
         text.append(f" · gradients that passed are right to {bound(worst)}")
     seeds = sorted({check.settings.seed for check in report.checks})
     if seeds:
-        text.append(f" · seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}")
+        text.append(f" · {_seeds(seeds)}")
     return text.append(f" · {report.seconds:.2f} s")
 
 
