@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -18,10 +18,12 @@ from gradcheck_cli import __version__, suite
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.config.load import load
 from gradcheck_cli.errors import ConfigError, GradcheckError, UsageError
-from gradcheck_cli.executors import Executor, here
 from gradcheck_cli.progress import Bar
 from gradcheck_cli.reporters import FORMATS, Screen, render
 from gradcheck_cli.result import SuiteReport
+
+if TYPE_CHECKING:
+    from gradcheck_cli.executors import Executor
 
 # One thread each: importing numpy with two costs twice the CPU, and these products are small.
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
@@ -309,7 +311,7 @@ def executor(jobs: int, dask: str | None) -> Iterator[Executor]:
 
         yield Processes(jobs)
     else:
-        yield here
+        yield suite.here
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

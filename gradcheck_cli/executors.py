@@ -1,4 +1,4 @@
-"""The ways to run many checks: one after the other, in processes, or on a Dask cluster.
+"""Running many checks in processes; the way all executors are called.
 
 Each takes checks and a function from a check to its report, and yields reports with their places as
 they are done; what a check does to its process costs that check alone.
@@ -40,14 +40,6 @@ class Executor(Protocol):
         self, checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
     ) -> Iterator[tuple[int, CheckReport]]:
         """The reports, each with the place of its check; advance: is told entries in between."""
-
-
-def here(
-    checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
-) -> Iterator[tuple[int, CheckReport]]:
-    """One after the other, in this process."""
-    for place, check in enumerate(checks):
-        yield place, one(check, advance)
 
 
 class Processes:

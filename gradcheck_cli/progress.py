@@ -24,7 +24,7 @@ class Bar:
             if done == total or time.perf_counter() - self.started < QUIET:
                 return
             self.bar, self.task = self._start(total)
-        self.bar.update(self.task, completed=done)
+        self.bar.update(self.task, completed=done, rate=self._rate(done))
         if time.perf_counter() - self.drawn > REDRAW or done == total:
             self.drawn = time.perf_counter()
             self.bar.refresh()
@@ -34,19 +34,30 @@ class Bar:
         if self.bar is not None:
             self.bar.stop()
 
+    def _rate(self, done: int) -> str:
+        """Entries in a second, so far."""
+        return f"{done / max(1e-9, time.perf_counter() - self.started):,.0f}"
+
     def _start(self, total: int) -> tuple[Any, Any]:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         bar = Progress(
             "entries",
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}/s"),
             TimeRemainingColumn(),
             console=Console(file=sys.stderr),
             transient=True,
             auto_refresh=False,  # no thread: processes are forked while the bar is shown
         )
-        task = bar.add_task("", total=total)
+        task = bar.add_task("", total=total, rate="")
         bar.start()
         return bar, task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from gradcheck_cli import __version__
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.errors import CodeError, GradcheckError, UsageError, near_miss, printable
-from gradcheck_cli.executors import Executor, here
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import (
     SCHEMA_VERSION,
@@ -30,6 +29,7 @@ from gradcheck_cli.result import (
 )
 
 if TYPE_CHECKING:
+    from gradcheck_cli.executors import Advance, Executor, Lost, One
     from gradcheck_cli.worker import Watchdog
 
 OK, WRONG, NOTHING_CHECKED, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -78,6 +78,14 @@ def refuse_code(checks: Sequence[ConfigCheck]) -> None:
 def _some(names: Sequence[str]) -> str:
     more = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def here(
+    checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
+) -> Iterator[tuple[int, CheckReport]]:
+    """An executor: one after the other, in this process."""
+    for place, check in enumerate(checks):
+        yield place, one(check, advance)
 
 
 def run(

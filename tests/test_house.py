@@ -133,12 +133,12 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_numpy_and_rich_are_not_imported_before_a_config_was_validated(name: str) -> None:
+def test_what_is_heavy_is_not_imported_before_a_config_was_validated(name: str) -> None:
     arguments, code = COMMANDS[name]
     script = (
         "import sys; from gradcheck_cli.cli import exit_code; "
         f"code = exit_code({arguments!r}); "
-        "heavy = {'numpy', 'rich'} & set(sys.modules); "
+        "heavy = {'numpy', 'rich', 'multiprocessing', 'distributed'} & set(sys.modules); "
         "sys.exit(f'{code}, {heavy}' if heavy else code)"
     )
     done = subprocess.run(
