@@ -181,12 +181,16 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]
             process.wait()
 
 
+# Tells in which worker it runs, and gives the test the time to kill it.
 SLOW = """
-import time
+import os, time
 import numpy as np
 
+with open("started", "a") as file:
+    file.write(f"{os.getppid()}\\n")
+
 def forward(x):
-    time.sleep(0.002)
+    time.sleep(0.003)
     return np.tanh(x)
 
 def backward(delta, x):
@@ -198,7 +202,7 @@ def test_a_cluster_gives_the_same_report_though_a_worker_is_killed(
     cluster: tuple[str, list[subprocess.Popen[str]]], gradcheck: Gradcheck, tmp_path: Path
 ) -> None:
     address, workers = cluster
-    path = config(tmp_path, *["forward"] * 8)
+    path = config(tmp_path, *["forward"] * 5)
     (tmp_path / "layers.py").write_text(SLOW, encoding="utf-8")
     process = subprocess.Popen(
         [command(), "run", "--allow-code", "--dask", address, "--format", "json", str(path)],
@@ -208,12 +212,15 @@ def test_a_cluster_gives_the_same_report_though_a_worker_is_killed(
         env=environment(),
         cwd=tmp_path,
     )
-    time.sleep(4)
-    assert process.poll() is None
+    started = tmp_path / "started"
+    while not (started.exists() and f"{workers[0].pid}\n" in started.read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
     workers[0].kill()
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     there = checks(subprocess.CompletedProcess([], 0, stdout, stderr))
+    (tmp_path / "layers.py").write_text(SLOW.replace("0.003", "0"), encoding="utf-8")
     here = checks(gradcheck("run", "--allow-code", "--format", "json", path, cwd=tmp_path))
     assert there == here
 
