@@ -213,6 +213,11 @@ def near_miss(word: str, known: Iterable[str], what: str = "") -> str:
     return f"; {what}: {', '.join(choices)}" if what and choices else ""
 
 
+def plural(count: int, word: str) -> str:
+    """`1 check`, `2 checks`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def listed(words: Sequence[str], last: str = "and") -> str:
     """`n, N and M`."""
     return f" {last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gradcheck_cli import __version__
-from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.errors import CodeError, GradcheckError, UsageError, near_miss, printable
-from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import (
     SCHEMA_VERSION,
     CheckReport,
@@ -29,7 +27,9 @@ from gradcheck_cli.result import (
 )
 
 if TYPE_CHECKING:
+    from gradcheck_cli.config.build import ConfigCheck
     from gradcheck_cli.executors import Advance, Executor, Lost, One
+    from gradcheck_cli.problem import Problem
     from gradcheck_cli.worker import Watchdog
 
 OK, WRONG, NOTHING_CHECKED, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130

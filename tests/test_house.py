@@ -126,6 +126,7 @@ COMMANDS = {
     "help": (["--help"], 0),
     "help of run": (["run", "--help"], 0),
     "version": (["--version"], 0),
+    "validate": (["validate", "configs"], 0),
     "explain": (["explain", "configs/batch.yaml"], 0),
     "a broken config": (["run", "tests/errors/unknown-key.yaml"], 2),
     "a file that is not there": (["run", "missing.yaml"], 2),

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from gradcheck_cli.errors import plural
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.table import Line, details_of, indented, plural, printed, simple_table
+from gradcheck_cli.reporters.table import Line, details_of, indented, printed, simple_table
 from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, SuiteReport, Verdict
 
 NAMES = {

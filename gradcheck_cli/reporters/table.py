@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gradcheck_cli.errors import shown_shape
+from gradcheck_cli.errors import plural, shown_shape
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.result import (
     BY_DIRECTIONS,
@@ -285,11 +285,6 @@ def _shade(cell: float | None) -> tuple[str, str]:
 def indented(text: Text | str, by: int = 2) -> Line:
     """A line that stays indented where a narrow window breaks it."""
     return Padding(Text(text) if isinstance(text, str) else text, (0, 0, 0, by))
-
-
-def plural(count: int, word: str) -> str:
-    """`1 check`, `2 checks`."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _methods(id: str, gradients: Sequence[GradientResult]) -> Iterator[str]:
