@@ -58,6 +58,6 @@ class Bar:
             transient=True,
             auto_refresh=False,  # no thread: processes are forked while the bar is shown
         )
-        task = bar.add_task("", total=total, rate="")
+        task = bar.add_task("", total=total, rate=self._rate(0))
         bar.start()
         return bar, task
