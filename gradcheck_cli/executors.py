@@ -139,10 +139,11 @@ def _serve(checks: Sequence[ConfigCheck], one: One, connection: Connection) -> N
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it started ends, too
     try:
+        advance = Throttled(connection)
         connection.send((READY, None))
         while places := connection.recv():
             for place in places:
-                report = one(checks[place], Throttled(connection))
+                report = one(checks[place], advance)
                 connection.send((DONE, report))
             connection.send((READY, None))
     except (KeyboardInterrupt, EOFError, OSError):

@@ -110,7 +110,7 @@ def function_noise(
         center=center,
         away=away * unit_away,
         growth=growth * np.sqrt(unit_away),
-        reach=_reach(by_spacing, np.var(here / unit, axis=1), (1, *(axis + 2 for axis in alike))),
+        reach=_reach(by_spacing, here / unit, (1, *(axis + 2 for axis in alike))),
         evaluations=2 * len(SPACINGS) * POINTS * lines,
     )
 
@@ -146,7 +146,8 @@ def variances(values: Float) -> Float:
     differences = np.diff(values, n=ORDERS[0], axis=2)
     variances = np.full(differences.shape[:2] + differences.shape[3:], np.inf)
     for order in ORDERS:
-        variance = np.mean(differences * differences, axis=2) / comb(2 * order, order)
+        samples = differences.shape[2] * comb(2 * order, order)
+        variance = np.add.reduce(differences * differences, axis=2) / samples
         variances = np.minimum(variances, variance)
         differences = np.diff(differences, axis=2)
     flat = np.mean(np.diff(values, axis=2) == 0, axis=(2, 3), keepdims=True)[:, :, 0] > FLAT
@@ -161,17 +162,20 @@ def _smallest(variances: Float) -> Float:
     return smallest
 
 
-def _reach(by_spacing: Float, spreads: Float, pool: tuple[int, ...]) -> float:
+def _reach(by_spacing: Float, values: Float, pool: tuple[int, ...]) -> float:
     """The largest spacing at which no output scatters far more than at a finer one.
 
     What scatters about as much as it varies is an oscillation, if it does not at finer spacings.
     """
-    pooled, spread = np.mean(by_spacing, axis=pool), np.mean(spreads, axis=pool)
+    pooled = np.mean(by_spacing, axis=pool)
     reach = 1.0
     for coarse in range(len(SPACINGS) - 1, 0, -1):
         finer = np.min(pooled[:coarse], axis=0)
-        rough = (pooled[coarse] > ROUGH * finer) & (pooled[coarse] > SCATTERED * spread[coarse])
-        if not np.any(rough & np.isfinite(pooled[coarse])):
+        rough = (pooled[coarse] > ROUGH * finer) & np.isfinite(pooled[coarse])
+        if np.any(rough):
+            spread = np.mean(np.var(values[coarse], axis=0, keepdims=True), axis=pool)[0]
+            rough &= pooled[coarse] > SCATTERED * spread
+        if not np.any(rough):
             break
         reach = SPACINGS[coarse]
     return reach
