@@ -95,4 +95,4 @@ def gradcheck() -> Gradcheck:
 @pytest.fixture(scope="session")
 def whole_run() -> Result:
     """The README's run of all configs, which takes a while, as JSON."""
-    return shell("gradcheck run --allow-code configs --format json")
+    return shell("gradcheck run --allow-code --jobs 2 configs --format json")

@@ -54,7 +54,7 @@ def test_what_work_raises_is_raised() -> None:
     ("end", "told"),
     [
         (lambda: os._exit(3), "with exit code 3"),
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), "by signal 9"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "by SIGKILL; was it out of memory"),
     ],
 )
 def test_a_process_that_ends_is_told_and_leaves_none_behind(end: Any, told: str) -> None:

@@ -223,11 +223,3 @@ def test_a_cluster_gives_the_same_report_though_a_worker_is_killed(
     (tmp_path / "layers.py").write_text(SLOW.replace("0.003", "0"), encoding="utf-8")
     here = checks(gradcheck("run", "--allow-code", "--format", "json", path, cwd=tmp_path))
     assert there == here
-
-
-def test_a_scheduler_that_is_not_there(gradcheck: Gradcheck) -> None:
-    pytest.importorskip("distributed")
-    done = gradcheck("run", "--dask", "tcp://127.0.0.1:9", "configs/mean.yaml")
-    assert done.returncode == 2
-    assert "error: no Dask scheduler answers at tcp://127.0.0.1:9: " in done.stderr
-    assert "Traceback" not in done.stderr
