@@ -20,9 +20,10 @@ from gradcheck_cli.numeric.entries import (
     measured_by,
     one_by_one,
 )
-from gradcheck_cli.numeric.local import Slices, locally
+from gradcheck_cli.numeric.local import locally
 from gradcheck_cli.numeric.noise import Evaluate
 from gradcheck_cli.numeric.schemes import STENCILS
+from gradcheck_cli.numeric.slices import Slices
 from gradcheck_cli.numeric.strata import sampled
 from gradcheck_cli.options import AUTO, DIRECTIONS, ENTRIES, Numeric
 from gradcheck_cli.problem import Locality, Problem

@@ -1,0 +1,125 @@
+"""How the outputs of a forward in slices behave around a point: their noise, slice by slice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.noise import LINES, Float, function_noise
+from gradcheck_cli.numeric.slices import Responses, Slices
+
+BLOCK = 2**15  # numbers that are evaluated at once: in the cache of one core
+SAMPLES = 10  # of the noise of a slice: lines of probes times its outputs, but 2 to 5 lines
+
+
+class Around(Struct, frozen=True):
+    """How the outputs behave around z: a number for every slice, but for the first two.
+
+    center: the terms at z; cotangent: theirs (slices, outputs of a slice); of all, where outer does
+        not split (1, outputs).
+    near, away: deviations of the contracted outputs; growth: the variance, over Σ|c|·move.
+    size: of the contracted outputs, which sets their rounding. reach: see `Noise`, of all.
+    """
+
+    center: Float
+    cotangent: Float
+    near: Float
+    away: Float
+    growth: Float
+    size: Float
+    reach: float
+
+
+def around(
+    slices: Slices, x: Float, scale: Float, z: NDArray[Any], responses: Responses | None
+) -> Around:
+    """The outputs around z and their noise, from slices of x, of its scale and of z.
+
+    Along lines in z, as far as the responses move it; or in x, where there are none.
+    """
+    count = len(z)
+    if responses is None:
+        points, far, at_once = x, scale, 1
+    else:
+        points, far = z, _spread(responses, scale)
+        at_once = max(1, BLOCK // z[0].size) if slices.splits else count
+    outputs = slices.cotangents(range(1)).size
+    lines = min(LINES, max(2, SAMPLES // outputs))
+    found = []
+    for start in range(0, count, at_once):
+        parts = range(start, min(start + at_once, count))
+        some = slice(parts.start, parts.stop)
+
+        def evaluate(values: NDArray[Any], parts: range = parts) -> NDArray[Any]:
+            if responses is not None:
+                return slices.terms(values, parts)
+            stack = slices.joined(values[:, 0])
+            return slices.outer(slices.cut(slices.sliced(stack, parts[0])), parts[0])[:, None]
+
+        found.append(function_noise(evaluate, points[some], far[some], lines, alike=(0, 1)))
+    center, near, away, growth = (
+        np.concatenate([getattr(noise, name) for noise in found])
+        for name in ("center", "near", "away", "growth")
+    )
+    cotangent = slices.cotangents(range(len(center)))
+    weight = np.abs(cotangent)
+    faster = np.max(weight * growth**2, axis=1)
+    if responses is not None:
+        faster = faster + _bend(slices, responses, x, z, far, center, weight)
+
+    def every(values: Float) -> Float:
+        return np.broadcast_to(values, count)
+
+    return Around(
+        center=center,
+        cotangent=cotangent,
+        near=every(_norm(weight * near)),
+        away=every(np.sum(weight * away, axis=1)),
+        growth=every(faster),
+        size=every(_norm(weight * center)),
+        reach=min(noise.reach for noise in found),
+    )
+
+
+def _spread(responses: Responses, scale: Float) -> Float:
+    """How far slices of z move when all entries of x do, independently, by their scale."""
+    unit, largest = np.max(np.abs(responses.unit)), np.max(scale)
+    squares = replace(responses, unit=(responses.unit / unit) ** 2)
+    far: Float = unit * largest * np.sqrt(squares.to((scale / largest) ** 2))
+    return far
+
+
+def _norm(values: Float) -> Float:
+    """√Σ value² of every row, in units of the largest, because squares of 1e200 overflow."""
+    peak = np.max(np.abs(values), axis=1, keepdims=True)
+    scaled = values / np.where(peak > 0, peak, 1.0)
+    norm: Float = peak[:, 0] * np.sqrt(np.sum(scaled * scaled, axis=1))
+    return norm
+
+
+def _bend(
+    slices: Slices,
+    responses: Responses,
+    x: Float,
+    z: NDArray[Any],
+    far: Float,
+    center: Float,
+    weight: Float,
+) -> Float:
+    """How the slope may change within what z is not known to: Σ |c|·|second difference|.
+
+    z is a sum that another order of summing rounds otherwise, by δ; so ∂L/∂x, of the response R, is
+    not known to better than Σ |c·f″·R·δ| ≤ √(Σ |c·f″|·R²)·√(Σ |c·f″|·δ²). The second factor squared
+    is what is returned; the first one is at most √(2·Σ |c|·move) over the step.
+    """
+    rounded = np.abs(responses.zero + responses.to(x) - z) + np.finfo(z.dtype).eps * np.abs(z)
+    larger = np.max(far) / np.max(rounded) if np.any(rounded) else 1.0
+    moved = (larger * rounded).astype(z.dtype)
+    above, below = slices.terms(np.stack([z + moved, z - moved]), range(len(z)))
+    second = np.abs(above + below - 2 * center)
+    bend: Float = np.sum(weight * second, axis=1) / larger**2
+    return bend
