@@ -88,6 +88,8 @@ def around(
 def _spread(responses: Responses, scale: Float) -> Float:
     """How far slices of z move when all entries of x do, independently, by their scale."""
     unit, largest = np.max(np.abs(responses.unit)), np.max(scale)
+    if unit == 0.0:  # nothing of x reaches z; the outputs have a noise all the same
+        return np.ones(responses.zero.shape)
     squares = replace(responses, unit=(responses.unit / unit) ** 2)
     far: Float = unit * largest * np.sqrt(squares.to((scale / largest) ** 2))
     return far

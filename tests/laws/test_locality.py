@@ -100,6 +100,17 @@ def test_scales_do_not_matter(scale: float) -> None:
         assert agree(local, whole)
 
 
+@pytest.mark.parametrize("form", ["Wx", "xW", "XW"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_input_of_zeros_leaves_a_gradient_of_zeros(form: str, loss: str) -> None:
+    checked = problem(layer(form, loss=loss, bias=True))
+    zeros = {**checked.inputs, "W": np.zeros_like(checked.inputs["W"])}
+    checked = replace(checked, inputs=zeros)
+    result, whole = check(checked), check(checked, numeric=WHOLE)
+    assert {gradient.method for gradient in result.gradients} == {"superposition"}
+    assert [one.verdict for one in result.gradients] == [one.verdict for one in whole.gradients]
+
+
 def claiming(**claims: Any) -> Problem:
     """A batch that claims something else of its forward."""
     sizes = {key: claims.pop(key) for key in ("n", "N", "M", "loss") if key in claims}
