@@ -39,6 +39,7 @@ def agree(local: NumericGradient, whole: NumericGradient) -> bool:
     return bool(np.all(apart <= (local.uncertainty + whole.uncertainty)[smooth]))
 
 
+@settings(max_examples=40)
 @given(layers())
 def test_both_ways_agree_within_their_uncertainties(of: Any) -> None:
     checked = problem(of)
@@ -46,6 +47,7 @@ def test_both_ways_agree_within_their_uncertainties(of: Any) -> None:
         assert agree(*both(checked, name))
 
 
+@settings(max_examples=40)
 @given(extended_layers())
 def test_they_agree_below_an_activation(of: Any) -> None:
     checked = problem(of)
