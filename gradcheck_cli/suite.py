@@ -46,18 +46,21 @@ def select(checks: Sequence[ConfigCheck], patterns: Sequence[str]) -> list[Confi
     Raises UsageError for a pattern that selects nothing.
     """
     for pattern in patterns:
-        if not any(_matches(check.id, pattern) for check in checks):
+        if not any(_matches(check, pattern) for check in checks):
             ids = [check.id for check in checks]
             raise UsageError(f"no check matches '{pattern}'" + near_miss(pattern, ids, "there are"))
     return [
         check
         for check in checks
-        if not patterns or any(_matches(check.id, pattern) for pattern in patterns)
+        if not patterns or any(_matches(check, pattern) for pattern in patterns)
     ]
 
 
-def _matches(id: str, pattern: str) -> bool:
-    return id == pattern or fnmatchcase(id, pattern)
+def _matches(check: ConfigCheck, pattern: str) -> bool:
+    """Whether a pattern is of the check, or of all checks of its matrix."""
+    # Ids have brackets of their own, so only * and ? are wild.
+    wild = pattern.replace("[", "[[]")
+    return any(id == pattern or fnmatchcase(id, wild) for id in (check.id, check.name))
 
 
 def refuse_code(checks: Sequence[ConfigCheck]) -> None:
@@ -312,8 +315,9 @@ def exit_code(reports: Sequence[CheckReport]) -> int:
 def rerun(check: ConfigCheck) -> str:
     """The command that runs just this check again."""
     words = ["gradcheck", "run", *["--allow-code"] * bool(check.layer.code)]
-    if not check.alone:
-        words += ["--select", check.id]
+    words += check.words
+    if check.select is not None:
+        words += ["--select", check.select]
     words += (
         ["--", check.path] if check.path.startswith("-") and check.path != "-" else [check.path]
     )

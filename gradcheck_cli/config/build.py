@@ -26,25 +26,27 @@ from gradcheck_cli.problem import AnyLayer
 class ConfigCheck(Struct, frozen=True):
     """One check of a config, ready to run: no arrays are drawn yet, but all is known to fit.
 
-    alone: it is the only check of its config, so the path is enough to name it.
     rule_lines: where the config gives a rule of its own, by input.
+    id: its name, with the values that a matrix or `--seeds` gave it behind: `batch[n=8,seed=1]`.
+    words: the options that set what is not in the config; select: the id that selects the check
+        with them, None where it is the only one of its config.
     """
 
-    id: str
     path: str
     line: int
-    alone: bool
     layer: AnyLayer
     numeric: Numeric
     tolerance: Tolerance
     expect: str
     rule_lines: Mapping[str, int]
+    id: str = ""
+    name: str = ""
+    words: tuple[str, ...] = ()
+    select: str | None = None
 
 
-def build(
-    node: Node, id: str, path: str, alone: bool, findings: list[Finding], check_rules: bool
-) -> ConfigCheck | None:
-    """The check in a mapping node, or None with findings. `path` is the config's own.
+def build(node: Node, path: str, findings: list[Finding], check_rules: bool) -> ConfigCheck | None:
+    """The check in a mapping node, without its name, or None with findings.
 
     check_rules: whether a formula that cannot be evaluated is a finding.
     """
@@ -64,10 +66,8 @@ def build(
     if layer is None or findings:
         return None
     return ConfigCheck(
-        id=id,
         path=path,
         line=node.mark.line,
-        alone=alone,
         layer=layer,
         numeric=numeric_of(record),
         tolerance=Tolerance(record.tolerance.rtol, record.tolerance.atol),

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from gradcheck_cli.config.located import Node
+from gradcheck_cli.config.matrix import variants
+from gradcheck_cli.config.overrides import Overrides
 from gradcheck_cli.config.schema import CHECKS_KEY
 from gradcheck_cli.errors import Finding
 
+MOST_CHECKS = 10_000  # of a config; more than anyone reads, and some seconds to validate
 
-def expand(root: Node, findings: list[Finding]) -> list[Node]:
-    """The checks of a file, with inherited keys filled in and every position kept."""
-    if not isinstance(root.value, dict) or CHECKS_KEY not in root.value:
+
+class Item(Struct, frozen=True):
+    """A check of a file: its keys, with inherited ones filled in and every position kept.
+
+    place: which item of `checks` it is, from 1; 0 where there is no list.
+    axes: `n=8` for each axis of a matrix; seed: where `--seeds` gave it one.
+    """
+
+    node: Node
+    place: int = 0
+    axes: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+def expand(root: Node, overrides: Overrides, findings: list[Finding]) -> list[Item]:
+    """The checks of a file, at most MOST_CHECKS of them."""
+    found: list[Item] = []
+    for place, node in enumerate(_items(root, findings), start=int(_has_list(root))):
+        made = variants(node, overrides, MOST_CHECKS - len(found), findings)
+        found += [Item(one.node, place, one.axes, one.seed) for one in made]
+    return found
+
+
+def _has_list(root: Node) -> bool:
+    return isinstance(root.value, dict) and CHECKS_KEY in root.value
+
+
+def _items(root: Node, findings: list[Finding]) -> list[Node]:
+    """The items of `checks`, or the file as a whole."""
+    if not _has_list(root):
         return [root]
+    assert isinstance(root.value, dict)
     items = root.value[CHECKS_KEY]
     if not isinstance(items.value, list) or not items.value:
         findings.append(Finding(items.mark, "'checks' must be a list of one check or more"))
         return []
-    defaults = _without(root, CHECKS_KEY)
+    defaults = without(root, CHECKS_KEY)
     checks = []
     for item in items.value:
         if not isinstance(item.value, dict):
@@ -38,7 +71,9 @@ def inherit(own: Node, defaults: Node) -> Node:
     return Node(merged, own.mark, {**defaults.keys, **own.keys})
 
 
-def _without(node: Node, name: str) -> Node:
+def without(node: Node, name: str) -> Node:
+    """A mapping without one of its keys."""
     assert isinstance(node.value, dict)
     kept = {key: child for key, child in node.value.items() if key != name}
-    return Node(kept, node.mark, node.keys)
+    marks = {key: mark for key, mark in node.keys.items() if key != name}
+    return Node(kept, node.mark, marks)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from gradcheck_cli.config.build import ConfigCheck, build
 from gradcheck_cli.config.expand import expand
 from gradcheck_cli.config.located import MAX_BYTES, Node, decode, parse
+from gradcheck_cli.config.overrides import NOTHING_SET, Overrides
 from gradcheck_cli.config.schema import OWN_KEYS
 from gradcheck_cli.errors import ConfigError, Finding, UsageError
 
@@ -20,7 +23,13 @@ _OWN_KEY = re.compile(rf"^(?:{'|'.join(sorted(OWN_KEYS))})\s*:", re.MULTILINE)
 Note = Callable[[str], None]
 
 
-def load(paths: Iterable[str], note: Note, *, check_rules: bool = True) -> list[ConfigCheck]:
+def load(
+    paths: Iterable[str],
+    note: Note,
+    *,
+    check_rules: bool = True,
+    overrides: Overrides = NOTHING_SET,
+) -> list[ConfigCheck]:
     """Every check of every config, in order. `note` is told which files were skipped.
 
     check_rules: whether a formula that cannot be evaluated is an error of its config.
@@ -32,7 +41,7 @@ def load(paths: Iterable[str], note: Note, *, check_rules: bool = True) -> list[
     broken: list[ConfigError] = []
     for path, text in _texts(paths, note):
         try:
-            checks += read_config(text(), path, check_rules)
+            checks += read_config(text(), path, check_rules, overrides)
         except ConfigError as error:
             broken.append(error)
     if broken:
@@ -40,32 +49,43 @@ def load(paths: Iterable[str], note: Note, *, check_rules: bool = True) -> list[
     return checks
 
 
-def read_config(text: str, path: str, check_rules: bool = True) -> list[ConfigCheck]:
+def read_config(
+    text: str, path: str, check_rules: bool = True, overrides: Overrides = NOTHING_SET
+) -> list[ConfigCheck]:
     """The checks of one config. Raises ConfigError with everything that is wrong with it."""
     root = parse(text, path)
     findings: list[Finding] = []
-    nodes = expand(root, findings)
-    several = not (len(nodes) == 1 and nodes[0] is root)
+    items = expand(root, overrides, findings)
     default = _name(root) or ("stdin" if path == STDIN else Path(path).stem)
     checks: list[ConfigCheck] = []
     taken: dict[str, int] = {}
-    for position, node in enumerate(nodes, start=1):
-        own = _name(node) if node is not root else None
-        inherited = own is None or node.keys.get("name") == root.keys.get("name")
-        name = f"{default}[{position}]" if several and inherited else own or default
-        if name in taken:
+    alone = len({(item.place, item.axes) for item in items}) == 1
+    for item in items:
+        node = item.node
+        inherited = not item.place or node.keys.get("name") == root.keys.get("name")
+        own = None if inherited else _name(node)
+        name = own or (f"{default}[{item.place}]" if item.place else default)
+        seeded = () if item.seed is None else (f"seed={item.seed}",)
+        id = _id(name, (*item.axes, *seeded))
+        if id in taken:
             mark = node.keys.get("name", node.mark)
-            message = f"the name '{name}' stands twice; the first is in line {taken[name]}"
+            message = f"the name '{name}' stands twice; the first is in line {taken[id]}"
             findings.append(Finding(mark, message))
-        taken.setdefault(name, node.mark.line)
+        taken.setdefault(id, node.mark.line)
         of_check: list[Finding] = []
-        check = build(node, name, path, len(nodes) == 1, of_check, check_rules)
+        made = build(node, path, of_check, check_rules)
         findings += of_check
-        if check is not None:
-            checks.append(check)
+        if made is not None:
+            words = overrides.words + (() if item.seed is None else ("--seed", str(item.seed)))
+            select = None if alone else _id(name, item.axes)
+            checks.append(replace(made, id=id, name=name, words=words, select=select))
     if findings:
         raise ConfigError(path, text, findings)
     return checks
+
+
+def _id(name: str, axes: Sequence[str]) -> str:
+    return f"{name}[{','.join(axes)}]" if axes else name
 
 
 def _name(node: Node) -> str | None:

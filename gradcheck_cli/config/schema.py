@@ -207,14 +207,14 @@ KINDS: dict[str, tuple[str, ...]] = {
     "value_and_grad": ("constants",),
 }
 
-CHECKS_KEY = "checks"
+CHECKS_KEY, MATRIX_KEY, EXCLUDE_KEY = "checks", "matrix", "exclude"
 # A YAML file in a directory is taken for a config if one of these stands at its top: keys that
 # other files (workflows, compose files) do not use are enough, so typos elsewhere are still found.
 OWN_KEYS = frozenset(CheckConfig.__struct_fields__) - {
     "version",
     "name",
     "inputs",
-} | {CHECKS_KEY}
+} | {CHECKS_KEY, MATRIX_KEY}
 
 # Keys that belong under another one, for those who write them at the top.
 HOMES = {

@@ -1,0 +1,90 @@
+"""`--set KEY=VALUE` and `--seeds K`: what the command line says in the place of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gradcheck_cli.config.located import Node, parse
+from gradcheck_cli.errors import SET, ConfigError, Finding, Mark
+
+SEED = "inputs.seed"
+
+
+class Override(Struct, frozen=True):
+    """One `--set`: a dotted key and its value, with places in the argument."""
+
+    key: str
+    mark: Mark
+    node: Node
+
+
+class Overrides(Struct, frozen=True):
+    """What holds for every check of every config.
+
+    seeds: with how many seeds each check is run, from its own on; words: the options as they were
+    given, for the command that runs a check again.
+    """
+
+    sets: Sequence[Override] = ()
+    seeds: int = 1
+    words: tuple[str, ...] = ()
+
+
+NOTHING_SET = Overrides()
+
+
+def read_overrides(arguments: Sequence[str], seed: int | None = None, seeds: int = 1) -> Overrides:
+    """The overrides that a command line asks for; a later one of the same key wins.
+
+    Raises ConfigError with all that is wrong in the arguments of `--set`.
+    """
+    given = [*arguments, *[f"{SEED}={seed}"] * (seed is not None)]
+    found: dict[str, Override] = {}
+    broken = []
+    for argument in given:
+        try:
+            one = _read(argument)
+            found[one.key] = one
+        except ConfigError as error:
+            broken.append(error)
+    if broken:
+        raise ConfigError.joined(broken)
+    words = [word for argument in arguments for word in (SET, argument)]
+    words += ["--seed", str(seed)] if seed is not None else []
+    return Overrides(list(found.values()), seeds, tuple(words))
+
+
+def _read(argument: str) -> Override:
+    key, equals, text = argument.partition("=")
+    key = key.strip()
+    mark = Mark(1, 1, max(1, len(key)), argument or " ")
+    if not equals or not all(key.split(".")):
+        message = "expected KEY=VALUE, such as loss=huber or shapes.n=8"
+        raise ConfigError(SET, argument, [Finding(mark, message)])
+    before = argument.index("=") + 1
+
+    def here(mark: Mark) -> Mark:
+        column = mark.column + before * (mark.line == 1)
+        return Mark(mark.line, column, mark.length, argument)
+
+    if not text.strip():
+        return Override(key, mark, Node(None, here(Mark(1, 1))))
+    try:
+        return Override(key, mark, _moved(parse(text, SET), here))
+    except ConfigError as error:
+        findings = [replace(finding, mark=here(finding.mark)) for _, finding in error.places]
+        raise ConfigError(SET, argument, findings) from error
+
+
+def _moved(node: Node, here: Callable[[Mark], Mark]) -> Node:
+    """The node with its places in the whole argument."""
+    value = node.value
+    if isinstance(value, dict):
+        value = {key: _moved(child, here) for key, child in value.items()}
+    elif isinstance(value, list):
+        value = [_moved(child, here) for child in value]
+    keys = {key: here(mark) for key, mark in node.keys.items()}
+    return Node(value, here(node.mark), keys, here(node.start) if node.start else None)
