@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,7 @@ class Dask:
 
     def __call__(
         self, checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
-    ) -> Iterator[tuple[int, CheckReport]]:
+    ) -> Generator[tuple[int, CheckReport]]:
         """See `Executor`. A check that is lost with its worker is run again, on another."""
         import distributed
 

@@ -91,11 +91,8 @@ class Diagnosing:
         right = self.right(result.name)
         both = compared(claimed, right.gradient, self.rtol, self.atol)
         told, by = diagnosed(right, both, calls)
-        # Where all is wrong for a reason that is known, there is nothing to see.
-        known = both.wrong.all() and told.fits is not None
-        told_where = where(both, right.whole)
-        picture = None if known else error_map(both, right.whole)
-        return replace(result, diagnosis=told, where=told_where, map=picture), by
+        place, picture = where(both, right.whole), error_map(both, right.whole)
+        return replace(result, diagnosis=told, where=place, map=picture), by
 
     def mutants(self) -> tuple[Mutant, ...]:
         """The faults that apply to the gradients, and whether this check would see them."""

@@ -16,6 +16,10 @@ class GradcheckError(Exception):
     """The root of all errors of this package; its text is meant for the user."""
 
 
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM: whoever started the command wants it to end now."""
+
+
 class FormulaError(GradcheckError):
     """A formula that cannot be evaluated: what is wrong, and where in its text.
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
@@ -38,7 +38,7 @@ class Executor(Protocol):
 
     def __call__(
         self, checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
-    ) -> Iterator[tuple[int, CheckReport]]:
+    ) -> Generator[tuple[int, CheckReport]]:
         """The reports, each with the place of its check; advance: is told entries in between."""
 
 
@@ -50,7 +50,7 @@ class Processes:
 
     def __call__(
         self, checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
-    ) -> Iterator[tuple[int, CheckReport]]:
+    ) -> Generator[tuple[int, CheckReport]]:
         """See `Executor`."""
         waiting = deque(range(len(checks)))
         workers = [_Worker(checks, one) for _ in range(min(self.jobs, len(checks)))]
@@ -67,12 +67,13 @@ class Processes:
                         worker.hand(self._share(waiting))
                     else:
                         workers.remove(worker)
+                        how = worker.end()
                         if worker.places:
                             # It was in the first of its checks; the others are done elsewhere.
                             place, *others = worker.places
                             waiting.extendleft(reversed(others))
                             workers.append(_Worker(checks, one))
-                            yield place, lost(checks[place], f"its process ended {worker.end()}")
+                            yield place, lost(checks[place], f"its process ended {how}")
         finally:
             for worker in workers:
                 worker.process.terminate()

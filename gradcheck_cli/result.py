@@ -126,8 +126,7 @@ class GradientResult(Struct, frozen=True):
     reason: why the verdict is not pass, as a sentence; empty for a pass.
     worst: the entry with the largest relative error; None where values were not compared.
     notes: what else a reader should know.
-    diagnosis: of a failure; where: the wrong entries are, as a sentence; map: as a picture, where
-        there is something to see.
+    diagnosis: of a failure; where: the wrong entries are, as a sentence; map: as a picture.
     """
 
     name: str
@@ -223,11 +222,23 @@ class CheckReport(Struct, frozen=True):
     rerun: str
 
 
+class Environment(Struct, frozen=True):
+    """What checks were run with: versions, the system and its cores."""
+
+    python: str
+    numpy: str
+    platform: str
+    machine: str
+    cores: int
+
+
 class SuiteReport(Struct, frozen=True):
     """All checks of one run, in the order of their configs, and how many came out how.
 
     mutants: how many faults that were put into gradients had which status, where that was asked.
-    interrupted: the run was stopped; checks that were not reached are missing.
+    interrupted: the run was stopped; not_reached: how many checks are missing, since it was, or
+        since it was to end with the first failure.
+    started: when, in UTC.
     exit_code: the command's, see the table of exit codes.
     """
 
@@ -238,4 +249,7 @@ class SuiteReport(Struct, frozen=True):
     seconds: float
     interrupted: bool
     exit_code: int
+    environment: Environment
+    started: str
+    not_reached: int = 0
     mutants: dict[str, int] | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,11 +15,19 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gradcheck_cli import __version__
-from gradcheck_cli.errors import CodeError, GradcheckError, UsageError, near_miss, printable
+from gradcheck_cli.errors import (
+    CodeError,
+    GradcheckError,
+    TerminatedError,
+    UsageError,
+    near_miss,
+    printable,
+)
 from gradcheck_cli.result import (
     SCHEMA_VERSION,
     CheckReport,
     CheckResult,
+    Environment,
     Mutant,
     MutantStatus,
     Outcome,
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
     from gradcheck_cli.worker import Watchdog
 
 OK, WRONG, NOTHING_CHECKED, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
+TERMINATED = 143
 
 MOST_NAMES = 6  # of functions, in a list that is read on a screen
 
@@ -85,7 +96,7 @@ def _some(names: Sequence[str]) -> str:
 
 def here(
     checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
-) -> Iterator[tuple[int, CheckReport]]:
+) -> Generator[tuple[int, CheckReport]]:
     """An executor: one after the other, in this process."""
     for place, check in enumerate(checks):
         yield place, one(check, advance)
@@ -99,6 +110,8 @@ def run(
     power: bool = False,
     judged: Callable[[Sequence[CheckReport]], int] | None = None,
     executor: Executor = here,
+    each: Callable[[CheckReport], None] | None = None,
+    exit_first: bool = False,
 ) -> SuiteReport:
     """Run the checks, and report them in their order. Ctrl-C ends the run and keeps what is done.
 
@@ -106,18 +119,26 @@ def run(
     power: also see which faults the checks would catch.
     judged: the exit code of the reports; by default that of how the checks came out.
     executor: runs them, by default one after the other.
+    each: is told of every check as it is done; exit_first: end with the first that is not ok.
     """
-    started = time.perf_counter()
+    started, since = time.time(), time.perf_counter()
     done: dict[int, CheckReport] = {}
-    interrupted = False
+    stopped: int | None = None
     counter = _Counter(sum(map(_entries, checks)), progress)
     try:
         one = partial(run_check, timeout=timeout, power=power)
-        for place, report in executor(checks, one, not_run, counter):
-            done[place] = report
-            counter.finish(_entries(checks[place]))
+        with closing(executor(checks, one, not_run, counter)) as running:
+            for place, report in running:
+                done[place] = report
+                counter.finish(_entries(checks[place]))
+                if each is not None:
+                    each(report)
+                if exit_first and report.outcome != Outcome.OK:
+                    break
+    except TerminatedError:
+        stopped = TERMINATED
     except KeyboardInterrupt:
-        interrupted = True
+        stopped = INTERRUPTED
     reports = [done[place] for place in sorted(done)]
     counts = Counter(report.outcome.value for report in reports)
     return SuiteReport(
@@ -125,10 +146,31 @@ def run(
         gradcheck_version=__version__,
         checks=tuple(reports),
         counts={outcome.value: counts[outcome.value] for outcome in Outcome},
-        seconds=time.perf_counter() - started,
-        interrupted=interrupted,
-        exit_code=INTERRUPTED if interrupted else (judged or exit_code)(reports),
+        seconds=time.perf_counter() - since,
+        interrupted=stopped is not None,
+        exit_code=(judged or exit_code)(reports) if stopped is None else stopped,
+        not_reached=len(checks) - len(reports),
+        started=_utc(started),
+        environment=_environment(),
         mutants=_statuses(reports) if power else None,
+    )
+
+
+def _utc(seconds: float) -> str:
+    """A time of day, in ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _environment() -> Environment:
+    """What the checks were run with."""
+    import numpy as np
+
+    return Environment(
+        python=sys.version.split()[0],
+        numpy=np.__version__,
+        platform=sys.platform,
+        machine=os.uname().machine if hasattr(os, "uname") else "",
+        cores=os.cpu_count() or 1,
     )
 
 

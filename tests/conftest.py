@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import settings
@@ -19,6 +20,7 @@ GOLDEN = Path(__file__).parent / "golden"
 settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("steady")
 
+CACHE = TemporaryDirectory(prefix="gradcheck-tests-")
 Golden = Callable[[Path, str], None]
 Result = subprocess.CompletedProcess[str]
 Gradcheck = Callable[..., Result]
@@ -44,9 +46,11 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 def environment(**extra: str) -> dict[str, str]:
     """The environment without what changes colours and widths."""
-    dropped = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}
+    dropped = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "GITHUB_STEP_SUMMARY"}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", **extra}
+    # What failed last is remembered for the tests alone.
+    cache = {"XDG_CACHE_HOME": CACHE.name}
+    return {**kept, **cache, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", **extra}
 
 
 def command() -> str:

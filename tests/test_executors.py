@@ -57,7 +57,7 @@ def test_a_suite_reports_in_the_order_of_its_configs() -> None:
 def test_who_stops_listening_ends_all_processes() -> None:
     running = Processes(2)(checks(12), stopped, suite.not_run, lambda entries: None)
     _, report = next(running)
-    running.close()  # type: ignore[attr-defined]
+    running.close()
     with pytest.raises(ProcessLookupError):
         os.kill(int(report.error), 0)
 

@@ -73,7 +73,8 @@ def inside(node: Node, error: FormulaError) -> Mark:
     """The place of a formula's error in the file."""
     if node.start is None:
         return node.mark
-    return Mark(node.start.line, node.start.column + error.offset, error.length)
+    column = node.start.column + error.offset
+    return Mark(node.start.line, column, error.length, node.start.argument)
 
 
 def _gigabytes(count: int) -> str:

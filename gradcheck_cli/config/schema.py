@@ -21,6 +21,7 @@ from gradcheck_cli.losses import LOSSES
 from gradcheck_cli.options import AUTO, MODES, ORDERS
 
 VERSION = 1
+CHECKS_KEY, MATRIX_KEY, EXCLUDE_KEY = "checks", "matrix", "exclude"
 EXPECTATIONS = ("pass", "fail")
 
 
@@ -100,6 +101,14 @@ class ArrayConfig(DrawConfig, frozen=True, forbid_unknown_fields=True):
     values: Annotated[Any, key("Nested lists of numbers.", "numbers")] = None
 
 
+# What editors know of an array; a mapping may also nest arrays, by names of any kind.
+ARRAY_SCHEMA = {
+    "description": "A shape, inline numbers, a .npy or .csv file, or how it is drawn.",
+    "type": ["array", "string", "number", "object"],
+    "properties": msgspec.json.schema(ArrayConfig)["$defs"]["ArrayConfig"]["properties"],
+}
+
+
 class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One check, or the defaults of several."""
 
@@ -164,6 +173,16 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         key(
             "The seed, and where arrays come from: inline, .npy, .csv or a distribution.",
             "a mapping, such as {seed: 0, W: w.npy}",
+            extra_json_schema={
+                "properties": {
+                    "seed": {
+                        "type": "integer",
+                        "minimum": 0,
+                        "description": "What all arrays are drawn with; default: 0.",
+                    }
+                },
+                "additionalProperties": ARRAY_SCHEMA,
+            },
         ),
     ] = {}
     constants: Annotated[
@@ -189,6 +208,38 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "pass"
 
 
+class CheckItem(CheckConfig, frozen=True, forbid_unknown_fields=True):
+    """A check of a config, or one for every combination of a matrix."""
+
+    matrix: Annotated[
+        dict[str, list[Any]],
+        key(
+            "A check for every combination of the values of dotted keys; exclude: not for these.",
+            "a mapping from keys to lists",
+            extra_json_schema={
+                "properties": {
+                    EXCLUDE_KEY: {
+                        "description": "Combinations that are left out, as mappings.",
+                        "items": {"type": "object"},
+                    }
+                }
+            },
+        ),
+    ] = {}
+
+
+class ConfigFile(CheckItem, frozen=True, forbid_unknown_fields=True):
+    """A config: one check, or what several have in common.
+
+    It describes the file to editors; `expand` and `matrix` read these keys, with their places.
+    """
+
+    checks: Annotated[
+        list[CheckItem],
+        key("Several checks; the keys above the list are their defaults.", "a list", min_length=1),
+    ] = []
+
+
 # What a check can be of: the key that says so, and the keys that go with it alone.
 FORM_KEYS = (
     "bias",
@@ -207,7 +258,6 @@ KINDS: dict[str, tuple[str, ...]] = {
     "value_and_grad": ("constants",),
 }
 
-CHECKS_KEY, MATRIX_KEY, EXCLUDE_KEY = "checks", "matrix", "exclude"
 # A YAML file in a directory is taken for a config if one of these stands at its top: keys that
 # other files (workflows, compose files) do not use are enough, so typos elsewhere are still found.
 OWN_KEYS = frozenset(CheckConfig.__struct_fields__) - {
@@ -223,6 +273,15 @@ HOMES = {
     **dict.fromkeys(ToleranceConfig.__struct_fields__, "tolerance"),
     "seed": "inputs",
 }
+
+
+def documentation(key: str) -> str:
+    """What a key of a check says, and what it may be, in a line."""
+    hint = _hints(CheckConfig)[key]
+    doc = next(one.description for one in hint.__metadata__ if isinstance(one, Meta))
+    choices = _meta(hint).get("choices")
+    return f"{doc} ({_meta(hint)['expected']})" if choices and len(choices) > 1 else str(doc)
+
 
 Record = TypeVar("Record", bound=Struct)
 

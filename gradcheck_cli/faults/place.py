@@ -159,8 +159,7 @@ def _of_matrix(wrong: NDArray[np.bool_]) -> str:
 def error_map(found: Comparison, whole: bool) -> ErrorMap | None:
     """The relative errors as a picture: the last axis across, all others down, pooled by maximum.
 
-    None where there is nothing to see: of a sample of entries, where fewer than four entries are,
-    or where all of them are wrong alike.
+    None of a sample of entries, and where fewer than four entries are.
     """
     wrong = found.wrong
     if not whole or wrong.size < 4 or not wrong.any():
@@ -179,8 +178,6 @@ def error_map(found: Comparison, whole: bool) -> ErrorMap | None:
         )
         for row in range(0, flat.shape[0], down)
     )
-    if len({cell for row in rows for cell in row}) == 1:
-        return None
     return ErrorMap(cells=rows, pooled=(down, across))
 
 

@@ -10,14 +10,23 @@ from gradcheck_cli.result import SuiteReport
 
 
 class Screen(Struct, frozen=True):
-    """What a report is written to. width: in columns; None where nothing limits it."""
+    """What a report for people is written to, and how much of it.
+
+    width: in columns; None where nothing limits it. quiet: only what is wrong, and the summary;
+    verbose: also settings, steps and times; durations: so many of the slowest checks.
+    """
 
     width: int | None = None
     color: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    durations: int = 0
 
 
+TABLE, JSONL, GITHUB = "table", "jsonl", "github"
 # Modules are imported when their format is used: rich takes a while.
-FORMATS = ("table", "json")
+FORMATS = (TABLE, "plain", "json", JSONL, "junit", GITHUB, "markdown", "html")
+MUTANT_FORMATS = (TABLE, "json", JSONL)
 
 
 def render(report: SuiteReport, format: str, screen: Screen, *, mutants: bool = False) -> str:
@@ -25,6 +34,6 @@ def render(report: SuiteReport, format: str, screen: Screen, *, mutants: bool = 
 
     mutants: a table is of the faults that checks would catch, not of how they came out.
     """
-    module = import_module(f"{__name__}.{'mutants' if mutants and format == 'table' else format}")
+    module = import_module(f"{__name__}.{'mutants' if mutants and format == TABLE else format}")
     text: str = module.render(report, screen)
     return text

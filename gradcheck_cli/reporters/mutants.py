@@ -10,7 +10,8 @@ from rich.text import Text
 
 from gradcheck_cli.errors import plural
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.table import Line, details_of, indented, printed, simple_table
+from gradcheck_cli.reporters.table import Line, indented, lines_of, printed, simple_table
+from gradcheck_cli.reporters.wording import details
 from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, SuiteReport, Verdict
 
 NAMES = {
@@ -87,7 +88,7 @@ def _checks(checks: Sequence[CheckReport]) -> Table:
 def _of_check(check: CheckReport) -> Iterator[Line]:
     """The survivors of a check, and what of it changes nothing; or why it could not be run."""
     if check.result is None:
-        yield from details_of(check)
+        yield from (line for detail in details(check) for line in lines_of(detail))
     mutants = _mutants(check)
     if check.result is not None and check.result.verdict == Verdict.FAIL:
         yield Text("")

@@ -1,0 +1,220 @@
+"""`run` and `mutate`: which checks, what runs them, where the report goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Unpack
+
+import click
+
+from gradcheck_cli import suite
+from gradcheck_cli.cli import options as of
+from gradcheck_cli.cli.outputs import opened
+from gradcheck_cli.cli.streams import note, progress, silent, terminal_width, wants_color, write
+from gradcheck_cli.errors import ConfigError, plural, printable
+from gradcheck_cli.reporters import GITHUB, JSONL, MUTANT_FORMATS, Screen, render
+from gradcheck_cli.result import CheckReport, SuiteReport
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.build import ConfigCheck
+    from gradcheck_cli.executors import Executor
+
+EXIT_CODES = """\b
+Exit codes:
+  0    every check came out as expected
+  1    a gradient is wrong (or one expected to fail passed)
+  2    nothing was checked: usage, config, file, nothing selected;
+       or a report could not be written
+  3    no wrong gradient, but a check was inconclusive
+  4    an internal error
+  130  interrupted (143 by SIGTERM); what was done is reported
+"""
+
+MUTATE_EXIT_CODES = """\b
+Exit codes:
+  0    every bug that changes a gradient would be caught
+  1    a bug would survive
+  2    nothing was checked: usage, config, file, nothing selected;
+       or a report could not be written
+  4    an internal error
+  130  interrupted (143 by SIGTERM); what was done is reported
+"""
+
+CHOOSING = (of.CONFIGS, of.SELECT, of.SET, of.SEED, of.SEEDS, of.SHARD)
+RUNNING = (of.ALLOW_CODE, of.TIME, of.JOBS, of.DASK)
+
+
+@click.command(name="run", epilog=EXIT_CODES)
+@of.options(*CHOOSING, of.LAST_FAILED, of.LIST, of.FORMAT, of.OUTPUT)
+@of.options(of.QUIET, of.VERBOSE, of.COLOR, of.DURATIONS, of.EXIT_FIRST)
+@of.options(*RUNNING, of.BUDGET, of.POWER)
+def run_command(**given: Unpack[of.Given]) -> int:
+    """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
+    from gradcheck_cli import memory
+
+    with _annotated(given):
+        checks = chosen(given, memory.failed() if given["last_failed"] else None)
+        if given["list_only"]:
+            return write("".join(map(listed, checks)), suite.OK)
+        if not given["allow_code"]:
+            suite.refuse_code(checks)
+    checks = suite.spread(checks, given["jobs"], given["budget"])
+    report, code = reported(checks, given, power=given["power"])
+    memory.keep(report.checks)
+    return code
+
+
+@click.command(name="mutate", epilog=MUTATE_EXIT_CODES)
+@of.options(*CHOOSING, of.format_option(MUTANT_FORMATS), of.output_option(MUTANT_FORMATS))
+@of.options(of.QUIET, of.COLOR, *RUNNING)
+def mutate_command(**options: Any) -> int:
+    """Put common bugs into the gradients of every CONFIG, and tell which the check would catch.
+
+    A bug survives where it does not change the gradient at these inputs, or by less than the check
+    resolves; the report says why, and what to change in the config.
+    """
+    given: of.Given = {**_NOT_OF_MUTATE, **options}  # type: ignore[typeddict-item]
+    checks = chosen(given)
+    if not given["allow_code"]:
+        suite.refuse_code(checks)
+    checks = suite.spread(checks, given["jobs"])
+    return reported(checks, given, power=True, judged=suite.exit_code_of_mutants)[1]
+
+
+_NOT_OF_MUTATE = {"verbose": False, "durations": 0, "exit_first": False}
+
+
+def chosen(given: of.Given, failed: set[tuple[str, str]] | None = None) -> list[ConfigCheck]:
+    """The checks that a command line chooses.
+
+    failed: path and id of those that failed last, where only they are asked for.
+    """
+    from gradcheck_cli.config.load import load
+    from gradcheck_cli.config.overrides import read_overrides
+
+    tell = silent if given["quiet"] else note
+    overrides = read_overrides(given["set"], given["seed"], given["seeds"])
+    checks = suite.select(load(given["configs"], tell, overrides=overrides), given["select"])
+    if failed is not None:
+        again = [check for check in checks if (os.path.realpath(check.path), check.id) in failed]
+        if not again:
+            tell(f"none of these checks failed when last run; all {len(checks)} are")
+        checks = again or checks
+    if given["shard"] is not None:
+        which, count = given["shard"]
+        whole, checks = checks, checks[which - 1 :: count]
+        if not checks:
+            tell(f"shard {which}/{count} has none of {plural(len(whole), 'check')}")
+    return checks
+
+
+def listed(check: ConfigCheck) -> str:
+    """A line of `--list`."""
+    return f"{printable(check.id)}\t{printable(check.path)}:{check.line}\n"
+
+
+def reported(
+    checks: list[ConfigCheck], given: of.Given, *, power: bool, judged: Any = None
+) -> tuple[SuiteReport, int]:
+    """Run the checks and write their report everywhere it goes; it, and the exit code."""
+    quiet, format = given["quiet"], given["format"]
+    with opened(given["output"], given["configs"]) as outputs:
+        lines = _Lines() if format == JSONL and quiet < 2 else None
+        with progress(bool(quiet)) as bar, executor(given["jobs"], given["dask"]) as run:
+            report = suite.run(
+                checks,
+                bar,
+                timeout=given["timeout"],
+                power=power,
+                judged=judged,
+                executor=run,
+                each=lines,
+                exit_first=given["exit_first"],
+            )
+        code = report.exit_code
+        screen = Screen(quiet=bool(quiet), verbose=given["verbose"], durations=given["durations"])
+        mutants = judged is not None
+        if not outputs.write(report, screen, mutants) and code == suite.OK:
+            code = suite.NOTHING_CHECKED
+    if GITHUB in _formats(given):
+        summarize(report)
+    if lines is not None:
+        code = lines.end(report, code)
+    elif quiet < 2:
+        screen = Screen(
+            terminal_width(),
+            wants_color(given["color"]),
+            bool(quiet),
+            given["verbose"],
+            given["durations"],
+        )
+        code = write(render(report, format, screen, mutants=mutants), code)
+    if report.interrupted:
+        note(f"interrupted; {plural(len(report.checks), 'check')} of {len(checks)} done")
+    return report, code
+
+
+class _Lines:
+    """The report as lines of JSON, each written as soon as its check is done."""
+
+    def __init__(self) -> None:
+        self.code = suite.OK
+
+    def __call__(self, check: CheckReport) -> None:
+        from gradcheck_cli.reporters.jsonl import line
+
+        self.code = self.code or write(line(check), suite.OK)
+
+    def end(self, report: SuiteReport, code: int) -> int:
+        """The last line; the exit code, which is the report's if all could be written."""
+        from gradcheck_cli.reporters.jsonl import last
+
+        return self.code or write(last(report), code)
+
+
+def _formats(given: of.Given) -> list[str]:
+    return [given["format"], *(format for format, _ in given["output"])]
+
+
+@contextmanager
+def _annotated(given: of.Given) -> Iterator[None]:
+    """Where GitHub reads stdout, errors of configs are annotations, too."""
+    try:
+        yield
+    except ConfigError as error:
+        if given["format"] == GITHUB:
+            from gradcheck_cli.reporters.github import of_config
+
+            write(of_config(error), suite.NOTHING_CHECKED)
+        raise
+
+
+def summarize(report: SuiteReport) -> None:
+    """Add the report in Markdown to the summary of the step of a GitHub workflow, if in one."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    text = render(report, "markdown", Screen())
+    try:
+        with open(path, "a", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+    except OSError as error:
+        note(f"cannot write the step summary: {error.strerror or error}")
+
+
+@contextmanager
+def executor(jobs: int, dask: str | None) -> Iterator[Executor]:
+    """What runs the checks."""
+    if dask is not None:
+        from gradcheck_cli.cluster import connected
+
+        with connected(dask) as cluster:
+            yield cluster
+    elif jobs > 1:
+        from gradcheck_cli.executors import Processes
+
+        yield Processes(jobs)
+    else:
+        yield suite.here

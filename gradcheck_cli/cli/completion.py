@@ -1,0 +1,84 @@
+"""What the shell completes behind `gradcheck`: commands and options (by click), configs and ids."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from click.shell_completion import (
+    CompletionItem,
+    get_completion_class,
+    shell_complete,
+    split_arg_string,
+)
+
+SHELLS = ("bash", "zsh", "fish")
+PROGRAM = "gradcheck"
+VARIABLE = "_GRADCHECK_COMPLETE"  # what click's scripts set when they ask for candidates
+
+
+def script(shell: str) -> str:
+    """What the shell must read to complete; `gradcheck completion SHELL` prints it."""
+    made = get_completion_class(shell)
+    assert made is not None
+    # The command is run by the script itself, so none is needed here.
+    return made(click.Command(PROGRAM), {}, PROGRAM, VARIABLE).source()
+
+
+def answered(command: click.Command) -> bool:
+    """Whether a shell asked for candidates; then they are printed."""
+    asked = os.environ.get(VARIABLE)
+    if not asked:
+        return False
+    shell_complete(command, {}, PROGRAM, VARIABLE, asked)
+    return True
+
+
+def complete_configs(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """YAML files and folders; of the only folder that fits, what is in it."""
+    found = _paths(incomplete)
+    if len(found) == 1 and found[0].endswith(os.sep):
+        found += _paths(found[0])
+    return [CompletionItem(path) for path in found]
+
+
+def _paths(start: str) -> list[str]:
+    from gradcheck_cli.config.load import SUFFIXES
+
+    folder, prefix = os.path.split(start)
+    try:
+        entries = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    return [
+        os.path.join(folder, entry.name) + (os.sep if entry.is_dir() else "")
+        for entry in entries
+        if entry.name.startswith(prefix)
+        and (prefix or not entry.name.startswith("."))
+        and (entry.is_dir() or Path(entry.name).suffix in SUFFIXES)
+    ]
+
+
+def complete_ids(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The ids of the checks in the configs of the command line, or in those of this folder."""
+    from gradcheck_cli.config.load import SUFFIXES, load
+    from gradcheck_cli.errors import GradcheckError
+
+    # Behind an option without its value, click has not parsed the arguments.
+    words = split_arg_string(os.environ.get("COMP_WORDS", ""))[2:]
+    paths = [word for word in words if os.path.exists(word)] or [
+        str(path) for path in sorted(Path().iterdir()) if path.suffix in SUFFIXES
+    ]
+    found = []
+    for path in paths:
+        try:
+            for check in load([path], lambda text: None, check_rules=False):
+                found += [check.name, check.id]
+        except GradcheckError:  # a broken config has nothing to offer, and this is no place to say
+            continue
+    return [CompletionItem(id) for id in dict.fromkeys(found) if id.startswith(incomplete)]

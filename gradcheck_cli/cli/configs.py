@@ -1,0 +1,93 @@
+"""Commands about configs that run nothing: validate, explain, schema, completion."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from gradcheck_cli import suite
+from gradcheck_cli.cli import completion
+from gradcheck_cli.cli import options as of
+from gradcheck_cli.cli.streams import note, write
+from gradcheck_cli.errors import UsageError, plural, printable
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.build import ConfigCheck
+
+SCHEMAS = ("config", "report", "lines")
+
+
+@click.command(name="validate")
+@of.options(of.CONFIGS, of.SET)
+def validate_command(configs: tuple[str, ...], set: tuple[str, ...]) -> int:
+    """Tell whether every CONFIG can be run, and how many checks it has; nothing is run.
+
+    All that is wrong with configs is told at once. Exits with 2 if anything is.
+    """
+    counts = Counter(check.path for check in loaded(configs, set))
+    lines = [f"{printable(path)}: {plural(count, 'check')}" for path, count in counts.items()]
+    return write("\n".join([*lines, ""]), suite.OK)
+
+
+@click.command(name="explain")
+@click.argument(
+    "configs",
+    nargs=-1,
+    required=True,
+    metavar="CONFIG|DIR|-|CODE...",
+    shell_complete=completion.complete_configs,
+)
+@of.options(of.SELECT, of.SET)
+def explain_command(configs: tuple[str, ...], select: tuple[str, ...], set: tuple[str, ...]) -> int:
+    """Walk the derivation for the layer of every CONFIG, with the paper's equation numbers.
+
+    Or spell out a CODE of a report, such as GC103.
+    """
+    from gradcheck_cli.derivation import explain, explain_fault, is_code
+
+    codes = [word for word in configs if is_code(word)]
+    if len(codes) == len(configs):
+        return write("\n".join(map(explain_fault, codes)), suite.OK)
+    if codes:
+        raise UsageError(
+            f"{codes[0]} is a code, the others are configs; explain one kind at a time"
+        )
+    checks = suite.select(loaded(configs, set, check_rules=False), select)
+    return write("\n".join(explain(check) for check in checks), suite.OK)
+
+
+@click.command(name="schema")
+@click.argument("which", type=click.Choice(SCHEMAS), default="config", metavar="[WHICH]")
+def schema_command(which: str) -> int:
+    """Print a JSON Schema: of a config, of a report in JSON, or of the lines of JSONL.
+
+    WHICH is config, report or lines. With that of a config, editors complete and underline.
+    """
+    from gradcheck_cli.schemas import schema
+
+    return write(schema(which), suite.OK)
+
+
+@click.command(name="completion")
+@click.argument("shell", type=click.Choice(completion.SHELLS))
+def completion_command(shell: str) -> int:
+    """Print what SHELL reads to complete commands, options, configs and ids.
+
+    \b
+    bash:  eval "$(gradcheck completion bash)"           in ~/.bashrc
+    zsh:   eval "$(gradcheck completion zsh)"            in ~/.zshrc
+    fish:  gradcheck completion fish | source            in config.fish
+    """
+    return write(completion.script(shell), suite.OK)
+
+
+def loaded(
+    configs: tuple[str, ...], sets: tuple[str, ...] = (), *, check_rules: bool = True
+) -> list[ConfigCheck]:
+    """All checks of the configs; --help does without what reads them."""
+    from gradcheck_cli.config.load import load
+    from gradcheck_cli.config.overrides import read_overrides
+
+    return load(configs, note, check_rules=check_rules, overrides=read_overrides(sets))

@@ -1,0 +1,71 @@
+"""`init`: writes a first config."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gradcheck_cli import suite
+from gradcheck_cli.cli.streams import note, write
+from gradcheck_cli.errors import UsageError
+from gradcheck_cli.forms import FORMS
+
+STDOUT = "-"
+DEFAULT = "gradcheck.yaml"
+
+
+@click.command(name="init")
+@click.argument("path", default=DEFAULT, metavar="[PATH]")
+@click.option("--form", type=click.Choice(list(FORMS)), help="A layer of the paper; default: XW.")
+@click.option("--forward", metavar="FILE:NAME", help="A forward of your own, layers.py:affine.")
+@click.option("--backward", metavar="NAME", help="Its backward, where the name does not tell it.")
+@click.option("--layer", metavar="FILE:NAME", help="A class of your own: forward and backward.")
+@click.option(
+    "--value-and-grad", metavar="FILE:NAME", help="A loss of your own, with its gradients."
+)
+@click.option("--force", is_flag=True, help="Overwrite a file that exists, without asking.")
+def init_command(
+    path: str,
+    form: str | None,
+    forward: str | None,
+    backward: str | None,
+    layer: str | None,
+    value_and_grad: str | None,
+    force: bool,
+) -> int:
+    """Write a commented config to PATH, gradcheck.yaml by default; - writes it to stdout.
+
+    For a form of the paper, or for code of your own, which is read and not run.
+    """
+    from gradcheck_cli.config.template import of_code, of_form
+
+    codes = {"forward": forward, "layer": layer, "value_and_grad": value_and_grad}
+    given = {kind: code for kind, code in codes.items() if code is not None}
+    if len(given) + (form is not None) > 1:
+        raise UsageError("give one of --form, --forward, --layer and --value-and-grad")
+    if backward is not None and forward is None:
+        raise UsageError("--backward goes with --forward")
+    folder = Path() if path == STDOUT else Path(path).parent
+    text = of_form(form or "XW")
+    for kind, code in given.items():
+        text = of_code(kind, code, folder, backward)
+    if path == STDOUT:
+        return write(text, suite.OK)
+    _save(Path(path), text, force)
+    flags = " --allow-code" if given else ""
+    note(f"wrote {path}; next: gradcheck run{flags} {path}")
+    return suite.OK
+
+
+def _save(path: Path, text: str, force: bool) -> None:
+    """Write a new file; one that is there only if its owner says so."""
+    if (path.exists() or path.is_symlink()) and not force:
+        asked = sys.stdin is not None and sys.stdin.isatty()
+        if not asked or not click.confirm(f"overwrite '{path}'?", err=True):
+            raise UsageError(f"'{path}' exists and was left as it is; --force overwrites it")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error

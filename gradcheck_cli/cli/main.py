@@ -1,0 +1,123 @@
+"""The console script: from a command line to an exit code, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+import click
+
+from gradcheck_cli import __version__, suite
+from gradcheck_cli.cli import completion
+from gradcheck_cli.cli.checks import EXIT_CODES, mutate_command, run_command
+from gradcheck_cli.cli.configs import (
+    completion_command,
+    explain_command,
+    schema_command,
+    validate_command,
+)
+from gradcheck_cli.cli.init import init_command
+from gradcheck_cli.cli.streams import note, silence_stdout, write
+from gradcheck_cli.errors import ConfigError, GradcheckError, TerminatedError
+
+# One thread each: importing numpy with two costs twice the CPU, and these products are small.
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="gradcheck")
+def cli() -> None:
+    """Check backpropagation rules against central finite differences.
+
+    \b
+    A config is a few lines of YAML:
+      form: XW                        # Wx | xW | XW
+      shapes: {n: 8, N: 5, M: 3}
+      reduction: mean                 # sum | mean
+    """
+
+
+for command in (
+    run_command,
+    explain_command,
+    mutate_command,
+    validate_command,
+    init_command,
+    schema_command,
+    completion_command,
+):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script: run a command and exit with its code."""
+    for name in BLAS_THREADS:
+        os.environ.setdefault(name, "1")
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    # A job that is ended reports what it has done, as one that is interrupted.
+    signal.signal(signal.SIGTERM, _terminated)
+    code = exit_code(arguments)
+    # What is imported has nothing to say at its end, and saying it takes a seventh of a short run.
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
+
+
+def exit_code(arguments: Sequence[str] | None) -> int:
+    """The code of a command, whatever happens in it; no exception of ours goes further."""
+    try:
+        if completion.answered(cli):
+            return suite.OK
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        # Not cli.main, which would turn a closed pipe into exit code 1.
+        with cli.make_context("gradcheck", words) as context:
+            return int(cli.invoke(context))
+    except click.exceptions.Exit as done:
+        return write("", done.exit_code)
+    except click.ClickException as error:
+        with suppress(OSError):
+            error.show()
+        return suite.NOTHING_CHECKED
+    except ConfigError as error:
+        count = f"{error.count:,} error{'' if error.count == 1 else 's'}"
+        note(f"{count}; nothing was checked", before=str(error))
+        return suite.NOTHING_CHECKED
+    except GradcheckError as error:
+        note(f"error: {error}")
+        return suite.NOTHING_CHECKED
+    except TerminatedError:
+        note("terminated")
+        return suite.TERMINATED
+    except (KeyboardInterrupt, click.Abort):
+        note("interrupted")
+        return suite.INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        return suite.OK
+    except OSError as error:
+        silence_stdout()
+        note(f"error: cannot write: {error.strerror or error}")
+        return suite.NOTHING_CHECKED
+    except Exception as error:
+        note(f"internal error: {type(error).__name__}: {error}{_place(error)}; please report it")
+        return suite.INTERNAL
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    raise TerminatedError
+
+
+def _place(error: BaseException) -> str:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    if frame is None:
+        return ""
+    return f" ({os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno})"

@@ -1,0 +1,246 @@
+"""The options that commands share, and what their texts mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypedDict, TypeVar
+
+import click
+
+from gradcheck_cli.cli.completion import complete_configs, complete_ids
+from gradcheck_cli.cli.streams import COLORS
+from gradcheck_cli.errors import near_miss
+from gradcheck_cli.reporters import FORMATS
+
+UNITS = {"s": 1, "m": 60, "h": 3600}  # of times, in seconds
+TIMEOUT = 60.0  # seconds; a forward that takes longer is too slow to be differenced
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Given(TypedDict):
+    """The options of `run`, by name; `mutate` has some of them."""
+
+    configs: tuple[str, ...]
+    select: tuple[str, ...]
+    set: tuple[str, ...]
+    seed: int | None
+    seeds: int
+    shard: tuple[int, int] | None
+    last_failed: bool
+    list_only: bool
+    format: str
+    output: tuple[tuple[str, str], ...]
+    quiet: int
+    verbose: bool
+    color: str
+    durations: int
+    allow_code: bool
+    timeout: float
+    jobs: int
+    dask: str | None
+    exit_first: bool
+    budget: float | None
+    power: bool
+
+
+def options(*several: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Several options as one decorator, shown in this order."""
+
+    def decorated(function: Function) -> Function:
+        for option in reversed(several):
+            function = option(function)
+        return function
+
+    return decorated
+
+
+def jobs_of(text: str) -> int:
+    """How many processes `--jobs` asks for."""
+    if text == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores()
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"'{text}' is no number of processes: give 1 or more, or auto")
+    return int(text)
+
+
+def cores() -> int:
+    """Of this machine."""
+    return os.cpu_count() or 1
+
+
+def seconds_of(text: str | None) -> float | None:
+    """The seconds in `10s`, `2m`, `1h` or `10`."""
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
+    try:
+        seconds = float(number) * UNITS[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter(f"'{text}' is no time: give seconds such as 10s, or 2m or 1h")
+    return seconds
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """Which of how many in `2/4`."""
+    if text is None:
+        return None
+    which, slash, count = text.partition("/")
+    if slash and which.isdecimal() and count.isdecimal() and 1 <= int(which) <= int(count):
+        return int(which), int(count)
+    raise click.BadParameter(f"'{text}' is no shard: give K/N with K from 1 to N, such as 2/4")
+
+
+def output_of(text: str, formats: tuple[str, ...]) -> tuple[str, str]:
+    """Format and path in `junit=report.xml`."""
+    format, equals, path = text.partition("=")
+    if not equals or not path:
+        raise click.BadParameter(f"'{text}' must be FORMAT=PATH, such as junit=report.xml")
+    if format not in formats:
+        miss = near_miss(format, formats, "there are")
+        raise click.BadParameter(f"there is no format '{format}'{miss}")
+    return format, path
+
+
+CONFIGS = click.argument(
+    "configs",
+    nargs=-1,
+    required=True,
+    metavar="CONFIG|DIR|-...",
+    shell_complete=complete_configs,
+)
+SELECT = click.option(
+    "-k",
+    "--select",
+    multiple=True,
+    metavar="ID",
+    shell_complete=complete_ids,
+    help="Only checks of this id; * and ? are wild, and the id of a matrix means all of it.",
+)
+SET = click.option(
+    "-s",
+    "--set",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a dotted key of every check, such as shapes.n=8; of a matrix, keep that value only.",
+)
+SEED = click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=2**63 - 1),
+    metavar="N",
+    help="Draw the arrays with this seed: --set inputs.seed=N.",
+)
+SEEDS = click.option(
+    "--seeds",
+    type=click.IntRange(min=1, max=10_000),
+    default=1,
+    metavar="K",
+    help="Run every check with K seeds, from its own on.",
+)
+SHARD = click.option(
+    "--shard",
+    metavar="K/N",
+    callback=lambda context, option, value: shard_of(value),
+    help="Only part K of N of the checks; the N parts together are all of them.",
+)
+LAST_FAILED = click.option(
+    "--last-failed",
+    "--lf",
+    is_flag=True,
+    help="Only checks that did not come out as expected when they were last run from here.",
+)
+LIST = click.option(
+    "--list",
+    "list_only",
+    is_flag=True,
+    help="Print the id of every check that would be run, a tab and its place; run nothing.",
+)
+QUIET = click.option(
+    "-q",
+    "--quiet",
+    count=True,
+    help="Only what is wrong, and the summary; twice: nothing, the exit code says it.",
+)
+VERBOSE = click.option(
+    "-v", "--verbose", is_flag=True, help="Also settings, steps and times of every check."
+)
+COLOR = click.option(
+    "--color",
+    type=click.Choice(COLORS),
+    default="auto",
+    help="Of the table; auto: as NO_COLOR, FORCE_COLOR and the terminal say.",
+)
+DURATIONS = click.option(
+    "--durations",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Also the N slowest checks.",
+)
+EXIT_FIRST = click.option(
+    "-x", "--exitfirst", "exit_first", is_flag=True, help="Stop at the first check that fails."
+)
+ALLOW_CODE = click.option(
+    "--allow-code", is_flag=True, help="Run the Python code that configs name. Read it before."
+)
+JOBS = click.option(
+    "--jobs",
+    default="1",
+    metavar="N",
+    callback=lambda context, option, value: jobs_of(value),
+    help="How many processes to use, or auto: as many as there are cores.",
+)
+DASK = click.option(
+    "--dask", metavar="ADDRESS", help="Run the checks on the cluster of this Dask scheduler."
+)
+BUDGET = click.option(
+    "--budget",
+    metavar="TIME",
+    callback=lambda context, option, value: seconds_of(value),
+    help="For the entries of a gradient, such as 10s; beyond it, random directions.",
+)
+TIME = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=TIMEOUT,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one call of such code may take.",
+)
+POWER = click.option(
+    "--power",
+    is_flag=True,
+    help="Also inject common bugs, and tell how many each check would have caught.",
+)
+
+
+def format_option(formats: tuple[str, ...]) -> Callable[[Function], Function]:
+    """`--format`, one of these."""
+    return click.option(
+        "--format",
+        type=click.Choice(formats),
+        default="table",
+        show_default=True,
+        metavar="FORMAT",
+        help=f"Of the report on stdout: {', '.join(formats)}.",
+    )
+
+
+def output_option(formats: tuple[str, ...]) -> Callable[[Function], Function]:
+    """`--output`, in one of these."""
+    return click.option(
+        "-o",
+        "--output",
+        multiple=True,
+        metavar="FORMAT=PATH",
+        callback=lambda context, option, values: tuple(
+            output_of(value, formats) for value in values
+        ),
+        help="Also write the report to a file, such as junit=report.xml; may be given again.",
+    )
+
+
+FORMAT, OUTPUT = format_option(FORMATS), output_option(FORMATS)

@@ -1,0 +1,97 @@
+"""Reports in files, `-o FORMAT=PATH`: tried before anything runs, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gradcheck_cli.cli.streams import note
+from gradcheck_cli.errors import UsageError
+from gradcheck_cli.reporters import Screen, render
+from gradcheck_cli.result import SuiteReport
+
+
+class Outputs:
+    """The files that a report goes to; made by `opened`."""
+
+    def __init__(self, files: list[tuple[str, Path, Path | None]]) -> None:
+        # format, path, and the file beside it that takes its place; None for devices and pipes.
+        self.files = files
+
+    def write(self, report: SuiteReport, screen: Screen, mutants: bool) -> bool:
+        """Write the report to every file; what fails is told. Whether all of it was written."""
+        written = True
+        for format, path, beside in self.files:
+            try:
+                text = render(report, format, screen, mutants=mutants)
+                (beside or path).write_text(text, encoding="utf-8", errors="replace")
+                if beside is not None:
+                    os.chmod(beside, _mode(path))
+                    os.replace(beside, path)
+            except OSError as error:
+                note(f"error: cannot write the report '{path}': {error.strerror or error}")
+                written = False
+            except Exception as error:  # of ours; the other reports are written all the same
+                note(f"internal error: no {format} report: {type(error).__name__}: {error}")
+                written = False
+        return written
+
+
+@contextmanager
+def opened(targets: Sequence[tuple[str, str]], configs: Sequence[str]) -> Iterator[Outputs]:
+    """The files of these formats and paths, each known to be writable; their folders are made.
+
+    Raises UsageError where a file cannot be written, stands twice, or is one of the configs.
+    """
+    files: list[tuple[str, Path, Path | None]] = []
+    try:
+        for format, name in targets:
+            path = Path(os.path.realpath(name))
+            if path in [other for _, other, _ in files]:
+                raise UsageError(f"two reports cannot go to the same file '{name}'")
+            if any(_same(path, config) for config in configs):
+                raise UsageError(f"'{name}' is a config; a report would overwrite it")
+            files.append((format, path, _beside(path, name)))
+        yield Outputs(files)
+    finally:
+        for _, _, beside in files:
+            if beside is not None:
+                with suppress(OSError):
+                    beside.unlink(missing_ok=True)
+
+
+def _same(path: Path, config: str) -> bool:
+    with suppress(OSError):
+        return path.samefile(config)
+    return False
+
+
+def _beside(path: Path, name: str) -> Path | None:
+    """An empty file in the same folder; None where the path is no regular file."""
+    try:
+        if path.is_dir():
+            raise UsageError(f"cannot write the report '{name}': it is a directory")
+        if path.exists() and not path.is_file():
+            return None
+        if path.exists() and not os.access(path, os.W_OK):
+            raise UsageError(f"cannot write the report '{name}': Permission denied")
+        if path.parent.exists() and not path.parent.is_dir():
+            raise UsageError(f"cannot write the report '{name}': its folder is a file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, made = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+    except OSError as error:
+        raise UsageError(f"cannot write the report '{name}': {error.strerror or error}") from error
+    os.close(handle)
+    return Path(made)
+
+
+def _mode(path: Path) -> int:
+    """The permissions of the file that is replaced, or those of a new one."""
+    with suppress(OSError):
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

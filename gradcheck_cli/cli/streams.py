@@ -1,0 +1,87 @@
+"""stdout for the report, stderr for the person: what writes to them, whatever they are."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gradcheck_cli import suite
+from gradcheck_cli.progress import Bar
+
+COLORS = ("auto", "always", "never")
+
+
+def write(text: str, code: int) -> int:
+    """Write to stdout and return `code`; a reader that closed the pipe had enough, no more."""
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "stdout is closed")
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        silence_stdout()
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
+            note(f"error: cannot write the report: {error.strerror}")
+            return suite.NOTHING_CHECKED
+    return code
+
+
+def silence_stdout() -> None:
+    """Send what is still buffered nowhere, so that Python's own flush at exit stays silent."""
+    if sys.stdout is not None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+
+
+def note(text: str, before: str = "") -> None:
+    """A line for the person at the terminal, on stderr, and what stands before it.
+
+    A stderr that is closed or full changes no exit code.
+    """
+    if sys.stderr is not None:
+        try:
+            print(f"{before}\n" * bool(before) + f"gradcheck: {text}", file=sys.stderr, flush=True)
+        except OSError:
+            sys.stderr = None
+
+
+def silent(text: str) -> None:
+    """In the place of `note` where nobody wants to hear."""
+
+
+def on_terminal() -> bool:
+    """Whether stdout is one."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def terminal_width() -> int | None:
+    """In columns, as COLUMNS or else the terminal says; None where there is none."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if on_terminal() else None
+
+
+def wants_color(asked: str) -> bool:
+    """What `--color` says; then NO_COLOR, FORCE_COLOR, and whether there is a terminal that can."""
+    if asked != "auto":
+        return asked == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return on_terminal() and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Bar | None]:
+    """A progress bar on stderr, for runs of more than a second at a terminal."""
+    shown = not quiet and sys.stderr is not None and sys.stderr.isatty()
+    bar = Bar() if shown else None
+    try:
+        yield bar
+    finally:
+        if bar is not None:
+            bar.close()

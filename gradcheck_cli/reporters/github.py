@@ -1,0 +1,86 @@
+"""The report as annotations of a GitHub workflow, at the lines of the configs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from gradcheck_cli.errors import ConfigError
+from gradcheck_cli.reporters import Screen
+from gradcheck_cli.reporters.wording import Detail, details, summary
+from gradcheck_cli.result import Outcome, SuiteReport
+
+MOST = 9  # annotations; GitHub shows ten of each kind a step, and one says how many more
+STDIN = "-"
+
+
+def render(report: SuiteReport, screen: Screen) -> str:
+    """At most MOST annotations, one that says how many more, and the summary line."""
+    found = [
+        detail
+        for check in report.checks
+        if check.outcome != Outcome.OK
+        for detail in details(check)
+    ]
+    # What is wrong comes before what is not known.
+    found.sort(key=lambda detail: detail.kind == "inconclusive")
+    lines = [_annotation(detail) for detail in found[:MOST]]
+    lines += _more(len(found) - MOST)
+    return "\n".join([*lines, "".join(text for text, _ in summary(report)), ""])
+
+
+def of_config(error: ConfigError) -> str:
+    """What is wrong with configs, as annotations."""
+    lines = [
+        _command("error", "gradcheck: config", finding.message, path, finding.mark.line)
+        for path, finding in error.places[:MOST]
+    ]
+    return "\n".join([*lines, *_more(error.count - MOST), ""])
+
+
+def _more(count: int) -> Iterator[str]:
+    if count > 0:
+        verb = "is" if count == 1 else "are"
+        yield f"::error title=gradcheck::and {count} more {verb} in the report of the job"
+
+
+def _annotation(detail: Detail) -> str:
+    kind = "warning" if detail.kind == "inconclusive" else "error"
+    path, _, line = detail.place.rpartition(":")
+    title = f"gradcheck: {detail.id}: {detail.kind}"
+    code = f"{detail.code} {detail.title}" if detail.code else ""
+    observed = ": ".join(filter(None, (code, detail.observed)))
+    values = [f"{name}: {value.strip()}" for name, value in detail.values]
+    text = [
+        ": ".join(filter(None, (detail.gradient, detail.lines[0] if detail.lines else ""))),
+        *detail.lines[1:],
+        *[f"{detail.worst}: {', '.join(values)}"] * bool(detail.worst),
+        *filter(None, (observed,)),
+        *(f"{name}: {told}" for name, told in detail.told),
+        f"rerun: {detail.rerun}",
+    ]
+    return _command(kind, title, "\n".join(text), path, int(line or 1))
+
+
+def _command(kind: str, title: str, message: str, path: str, line: int) -> str:
+    """A workflow command; a config on stdin is no file that it could point at."""
+    place = "" if path in (STDIN, "") else f"file={_property(_from_workspace(path))},line={line},"
+    return f"::{kind} {place}title={_property(title)}::{_data(message)}"
+
+
+def _from_workspace(path: str) -> str:
+    """The path as GitHub counts it: from the root of the checkout."""
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if workspace:
+        relative = os.path.relpath(os.path.realpath(path), os.path.realpath(workspace))
+        if not relative.startswith(os.pardir):
+            return relative.replace(os.sep, "/")
+    return path.replace(os.sep, "/")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

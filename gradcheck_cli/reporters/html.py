@@ -1,0 +1,204 @@
+"""The report as one HTML file that needs nothing else: for a phone, paper, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from xml.etree.ElementTree import Element, tostring
+
+from gradcheck_cli.errors import plural, printable, shown_shape
+from gradcheck_cli.reporters import Screen
+from gradcheck_cli.reporters.wording import (
+    KINDS,
+    SHADES,
+    Detail,
+    about,
+    details,
+    left_out,
+    notes,
+    numbers,
+    pooled,
+    rows,
+    shade,
+    slowest,
+    summary,
+    verdict,
+    written,
+)
+from gradcheck_cli.result import CheckReport, ErrorMap, Outcome, SuiteReport
+
+MOST_ROWS = 2000  # of the table; a browser draws so many at once
+COLUMNS = ("check", "gradient", "shape", "abs. error", "rel. error", "uncertainty", "verdict")
+# Nothing is fetched and nothing is run, whatever names and formulas hold.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+CELL = 12  # of a map, in pixels
+
+
+def render(report: SuiteReport, screen: Screen) -> str:
+    """One document."""
+    bad = [check for check in report.checks if check.outcome != Outcome.OK]
+    title = "all as expected" if not bad else f"{len(bad)} of {len(report.checks)} not as expected"
+    head = _tag(
+        "head",
+        _tag("meta", charset="utf-8"),
+        _tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        _tag("meta", {"http-equiv": "Content-Security-Policy", "content": POLICY}),
+        _tag("title", f"gradcheck: {title}"),
+        _tag("style", files(__package__).joinpath("html.css").read_text(encoding="utf-8")),
+    )
+    main = _tag(
+        "main",
+        _header(report, title),
+        *(_article(detail) for check in bad for detail in details(check)),
+        *([] if screen.quiet else _gradients(report)),
+        *_more(report, screen),
+        _environment(report),
+    )
+    page = _tag("html", head, _tag("body", main), lang="en")
+    return "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
+
+
+def _tag(
+    kind: str, /, *children: Element | str | dict[str, str] | None, **attributes: str
+) -> Element:
+    """An element; texts and elements are its content, dicts and keywords its attributes."""
+    element = Element(kind, {key.rstrip("_"): value for key, value in attributes.items()})
+    last: Element | None = None
+    for child in children:
+        if isinstance(child, dict):
+            element.attrib.update(child)
+        elif isinstance(child, Element):
+            element.append(child)
+            last = child
+        elif child is not None:
+            text = child if kind == "style" else "\n".join(map(printable, child.split("\n")))
+            if last is None:
+                element.text = (element.text or "") + text
+            else:
+                last.tail = (last.tail or "") + text
+    return element
+
+
+def _header(report: SuiteReport, title: str) -> Element:
+    line = [
+        _tag("span", text, class_=KINDS.get(kind, kind) or "plain") if kind else text
+        for text, kind in summary(report)
+    ]
+    return _tag("header", _tag("h1", f"gradcheck: {title}"), _tag("p", *line, class_="summary"))
+
+
+def _article(detail: Detail) -> Element:
+    """What is wrong with a check or with a gradient."""
+    kind = KINDS[detail.kind]
+    heading = _tag("h2", _tag("span", detail.kind, class_=f"badge {kind}"), f" {detail.id}")
+    article = _tag("article", heading, class_=kind)
+    if detail.gradient:
+        article.append(_tag("p", _tag("code", detail.gradient)))
+    article.append(_tag("p", detail.place, class_="place"))
+    article.extend(_tag("p", line, class_="line") for line in detail.lines)
+    if detail.code:
+        observed = f": {detail.observed}" if detail.observed else ""
+        bold = _tag("strong", f"{detail.code} {detail.title}")
+        article.append(_tag("p", bold, observed, class_="diagnosis"))
+    if detail.told:
+        article.append(_pairs(detail.told))
+    if detail.worst:
+        article.append(_tag("h3", detail.worst))
+        article.append(_pairs(detail.values, numeric=True))
+    if detail.where or detail.map is not None:
+        article.append(_tag("h3", "where"))
+    if detail.where:
+        article.append(_tag("p", detail.where))
+    if detail.map is not None:
+        article.append(_map(detail.map, detail.where))
+    article.append(_tag("p", "rerun: ", _tag("code", detail.rerun), class_="rerun"))
+    return article
+
+
+def _pairs(pairs: tuple[tuple[str, str], ...], *, numeric: bool = False) -> Element:
+    found = _tag("dl", class_="numbers" if numeric else "told")
+    for name, value in pairs:
+        found.append(_tag("dt", name))
+        found.append(_tag("dd", value.strip()))
+    return found
+
+
+def _map(of: ErrorMap, where: str) -> Element:
+    """The relative errors as a picture, with its legend."""
+    height, width = len(of.cells), max(map(len, of.cells))
+    size = {"viewBox": f"0 0 {width * CELL} {height * CELL}", "width": str(width * CELL)}
+    told = f"the relative errors of the gradient{': ' * bool(where)}{where}"
+    drawing = _tag("svg", size, {"role": "img", "aria-label": printable(told)})
+    for i, row in enumerate(of.cells):
+        for j, cell in enumerate(row):
+            square = {"x": str(j * CELL), "y": str(i * CELL)}
+            square |= {"width": str(CELL - 1), "height": str(CELL - 1)}
+            value = "right" if cell is None else f"relative error {10.0**cell:.1e}"
+            place = "" if pooled(of) else f"[{i}, {j}] "
+            drawing.append(_tag("rect", square, _tag("title", place + value), _shade(shade(cell))))
+    bounds = ["right", "below 1e-6", "to 1e-3", "to 0.1", "above"]
+    assert len(bounds) == len(SHADES) + 1
+    legend = _tag("figcaption", "relative error: ")
+    for level, name in enumerate(bounds):
+        swatch = _tag("svg", {"viewBox": "0 0 12 12", "width": "12", "aria-hidden": "true"})
+        swatch.append(_tag("rect", {"width": "12", "height": "12"}, _shade(level)))
+        legend.append(_tag("span", swatch, f" {name}", class_="key"))
+    if pooled(of):
+        legend.append(_tag("span", pooled(of)))
+    return _tag("figure", _tag("div", drawing, class_="wide"), legend)
+
+
+def _shade(level: int) -> dict[str, str]:
+    return {"class": f"s{level}"}
+
+
+def _gradients(report: SuiteReport) -> Iterator[Element]:
+    """The table: a row a gradient; on a narrow screen, a card."""
+    shown = rows(report.checks, MOST_ROWS)
+    if not shown:
+        return
+    body = _tag("tbody")
+    last: CheckReport | None = None
+    for check, gradient in shown:
+        word, kind, rest = verdict(check, gradient)
+        texts = (check.id, written(gradient), shown_shape(gradient.shape), *numbers(gradient))
+        cells = [
+            _tag("td", {"data-label": name}, text)
+            for name, text in zip(COLUMNS[:-1], texts, strict=True)
+        ]
+        told = _tag("td", {"data-label": "verdict"}, _tag("span", word, class_=kind), rest)
+        first = {"class": "first"} if check is not last else {}
+        body.append(_tag("tr", first, *cells, told))
+        last = check
+    head = _tag("thead", _tag("tr", *(_tag("th", name, scope="col") for name in COLUMNS)))
+    yield _tag("h2", plural(len(shown), "gradient"))
+    yield _tag("table", head, body)
+
+
+def _more(report: SuiteReport, screen: Screen) -> Iterator[Element]:
+    told = [*notes(report.checks), *filter(None, [left_out(report.checks, MOST_ROWS)])]
+    if told and not screen.quiet:
+        yield _tag("h2", "Notes")
+        yield _tag("ul", *(_tag("li", note.removeprefix("note: ")) for note in told))
+    slow = slowest(report.checks, screen.durations)
+    if slow:
+        yield _tag("h2", "Slowest checks")
+        yield _tag("ul", *(_tag("li", f"{seconds:.2f} s {id}") for seconds, id in slow))
+    if screen.verbose:
+        yield _tag("h2", "Settings")
+        for check in report.checks:
+            yield _tag("h3", check.id)
+            yield _tag("ul", *(_tag("li", line) for line in about(check)))
+
+
+def _environment(report: SuiteReport) -> Element:
+    of = report.environment
+    pairs = (
+        ("gradcheck", report.gradcheck_version),
+        ("Python", of.python),
+        ("NumPy", of.numpy),
+        ("system", f"{of.platform}, {of.machine}, {plural(of.cores, 'core')}"),
+        ("started", report.started),
+        ("exit code", str(report.exit_code)),
+    )
+    return _tag("footer", _tag("h2", "Environment"), _pairs(pairs))

@@ -1,0 +1,48 @@
+"""The report as lines of JSON: one a check, as soon as it is done, and a last one of all."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import asdict
+
+from gradcheck_cli.reporters import Screen
+from gradcheck_cli.result import CheckReport, Environment, SuiteReport
+
+
+class CheckLine(CheckReport, frozen=True, tag_field="type", tag="check"):
+    """A check and how it came out; lines stand in the order in which checks were done."""
+
+
+class SummaryLine(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
+    """The last line: a report without its checks."""
+
+    schema_version: int
+    gradcheck_version: str
+    counts: dict[str, int]
+    seconds: float
+    interrupted: bool
+    exit_code: int
+    environment: Environment
+    started: str
+    not_reached: int
+    mutants: dict[str, int] | None
+
+
+def render(report: SuiteReport, screen: Screen) -> str:
+    """All lines, the checks in the order of their configs."""
+    return "".join(map(line, report.checks)) + last(report)
+
+
+def line(check: CheckReport) -> str:
+    """The line of a check."""
+    return _encoded(CheckLine(**asdict(check)))
+
+
+def last(report: SuiteReport) -> str:
+    """The last line."""
+    values = asdict(report)
+    return _encoded(SummaryLine(**{name: values[name] for name in SummaryLine.__struct_fields__}))
+
+
+def _encoded(record: msgspec.Struct) -> str:
+    return msgspec.json.encode(record).decode() + "\n"

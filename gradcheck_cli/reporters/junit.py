@@ -1,0 +1,73 @@
+"""The report as JUnit XML, as CI servers read it: a test a check, a suite a config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from gradcheck_cli.errors import printable
+from gradcheck_cli.reporters import Screen
+from gradcheck_cli.reporters.table import detailed
+from gradcheck_cli.reporters.wording import details
+from gradcheck_cli.result import CheckReport, Outcome, SuiteReport
+
+# What XML 1.0 cannot hold.
+_FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render(report: SuiteReport, screen: Screen) -> str:
+    """One document; a wrong or an inconclusive check is a failure, one not run an error."""
+    by_config: dict[str, list[CheckReport]] = {}
+    for check in report.checks:
+        by_config.setdefault(check.path, []).append(check)
+    root = Element("testsuites", _counts(report.checks), name="gradcheck")
+    for path, checks in by_config.items():
+        suite = SubElement(root, "testsuite", _counts(checks), name=_text(path))
+        suite.set("timestamp", report.started.removesuffix("Z"))
+        suite.set("skipped", "0")
+        properties = SubElement(suite, "properties")
+        for name, value in (
+            ("gradcheck", report.gradcheck_version),
+            ("python", report.environment.python),
+            ("numpy", report.environment.numpy),
+            ("seeds", " ".join(map(str, sorted({check.settings.seed for check in checks})))),
+        ):
+            SubElement(properties, "property", name=name, value=value)
+        for check in checks:
+            _test(suite, check)
+    ElementTree.indent(root)
+    text: str = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def _test(suite: Element, check: CheckReport) -> None:
+    seconds = check.result.seconds if check.result is not None else 0.0
+    name, path = _text(check.id), _text(check.path)
+    test = SubElement(suite, "testcase", name=name, classname=path, time=f"{seconds:.3f}")
+    if check.outcome == Outcome.OK:
+        return
+    first = next(details(check))
+    kind = "error" if check.outcome == Outcome.ERROR else "failure"
+    message = ": ".join(filter(None, (first.gradient, *first.lines[:1])))
+    found = SubElement(test, kind, type=check.outcome.value, message=_text(message))
+    found.text = _text(detailed(check).strip("\n"), lines=True)
+
+
+def _counts(checks: Sequence[CheckReport]) -> dict[str, str]:
+    outcomes = [check.outcome for check in checks]
+    errors = outcomes.count(Outcome.ERROR)
+    failures = len(outcomes) - errors - outcomes.count(Outcome.OK)
+    seconds = sum(check.result.seconds for check in checks if check.result is not None)
+    return {
+        "tests": str(len(checks)),
+        "failures": str(failures),
+        "errors": str(errors),
+        "time": f"{seconds:.3f}",
+    }
+
+
+def _text(text: str, lines: bool = False) -> str:
+    safe = "\n".join(map(printable, text.split("\n"))) if lines else printable(text)
+    return _FORBIDDEN.sub("�", safe)

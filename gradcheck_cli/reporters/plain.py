@@ -1,0 +1,60 @@
+"""The report for cut and awk: a line a gradient, fields between tabs, in an order that stays.
+
+A field that has nothing to say is `-`; numbers have all their digits; there is no header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gradcheck_cli.errors import printable
+from gradcheck_cli.reporters import Screen
+from gradcheck_cli.result import CheckReport, GradientResult, SuiteReport
+
+NOTHING = "-"
+
+Value = str | float | int | None
+# The fields of a line, in this order; new ones come behind these.
+WHICH: dict[str, Callable[[CheckReport], Value]] = {
+    "outcome": lambda check: check.outcome.value,
+    "check": lambda check: check.id,
+}
+GRADIENT: dict[str, Callable[[GradientResult], Value]] = {
+    "gradient": lambda of: of.gradient,
+    "verdict": lambda of: of.verdict.value,
+    "shape": lambda of: "x".join(map(str, of.shape)),
+    "entries": lambda of: of.entries,
+    "wrong": lambda of: of.wrong,
+    "abs. error": lambda of: of.max_abs_error,
+    "rel. error": lambda of: of.max_rel_error,
+    "uncertainty": lambda of: of.uncertainty,
+    "bound": lambda of: of.bound,
+    "code": lambda of: of.diagnosis.code if of.diagnosis else None,
+}
+WHERE: dict[str, Callable[[CheckReport], Value]] = {
+    "seed": lambda check: check.settings.seed,
+    "config": lambda check: check.path,
+    "line": lambda check: check.line,
+}
+FIELDS = (*WHICH, *GRADIENT, *WHERE)
+
+
+def render(report: SuiteReport, screen: Screen) -> str:
+    """A line a gradient; of a check that could not be run, one line without a gradient."""
+    return "".join(
+        "\t".join(map(_field, _values(check, gradient))) + "\n"
+        for check in report.checks
+        for gradient in (check.result.gradients if check.result else (None,))
+    )
+
+
+def _values(check: CheckReport, gradient: GradientResult | None) -> Iterator[Value]:
+    yield from (value(check) for value in WHICH.values())
+    yield from (value(gradient) if gradient else None for value in GRADIENT.values())
+    yield from (value(check) for value in WHERE.values())
+
+
+def _field(value: Value) -> str:
+    if value is None or value == "":
+        return NOTHING
+    return repr(value) if isinstance(value, float) else printable(str(value))
