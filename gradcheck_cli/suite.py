@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
@@ -40,12 +40,14 @@ if TYPE_CHECKING:
     from gradcheck_cli.config.build import ConfigCheck
     from gradcheck_cli.executors import Advance, Executor, Lost, One
     from gradcheck_cli.problem import Problem
-    from gradcheck_cli.worker import Watchdog
+    from gradcheck_cli.worker import Watchdog, Work
 
 OK, WRONG, NOTHING_CHECKED, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 TERMINATED = 143
 
 MOST_NAMES = 6  # of functions, in a list that is read on a screen
+
+Result = TypeVar("Result")
 
 # Is told how many entries of all gradients are done, of how many.
 Progress = Callable[[int, int], None]
@@ -278,19 +280,42 @@ def _checked(
     """All gradients of the check's layer as one result; code is run in a process of its own."""
     if not check.layer.code:
         return _result(check, check.layer.problems(), advance, power)
-    # Imported here once, not in every process.
-
-    from gradcheck_cli.isolation import UnfinishedError, isolated
-    from gradcheck_cli.usercode import problems  # noqa: F401
+    from gradcheck_cli.isolation import UnfinishedError
 
     try:
-        return isolated(partial(_watched, power=power), check, advance, timeout)
+        return _isolated(partial(_watched, power=power), check, advance, timeout)
     except UnfinishedError as error:
         if error.early is None:
             raise
         early: CheckResult = error.early
         note = f"the diagnosis was not finished: {error}"
         return replace(early, notes=(*early.notes, note))
+
+
+def apart(
+    check: ConfigCheck,
+    work: Callable[[ConfigCheck, Sequence[Problem], Callable[[int], None]], Result],
+    advance: Callable[[int], None],
+    timeout: float | None,
+) -> Result:
+    """work(check, its problems, advance); code is run in a process of its own.
+
+    Raises GradcheckError where that cannot be done.
+    """
+    if not check.layer.code:
+        return work(check, check.layer.problems(), advance)
+    return _isolated(partial(_of_watched, work), check, advance, timeout)
+
+
+def _isolated(
+    work: Work[Result], check: ConfigCheck, advance: Callable[[int], None], timeout: float | None
+) -> Result:
+    # Imported here once, not in every process.
+    from gradcheck_cli.isolation import isolated
+    from gradcheck_cli.usercode import problems  # noqa: F401
+
+    try:
+        return isolated(work, check, advance, timeout)
     except OSError as error:
         raise CodeError(f"there is no process to run its code in: {error}") from error
 
@@ -298,8 +323,22 @@ def _checked(
 def _watched(
     check: ConfigCheck, watchdog: Watchdog, advance: Callable[[int], None], power: bool
 ) -> CheckResult:
-    """The result of a check of the user's code: every call of it is told to the watchdog."""
-    problems = [
+    """The result of a check of the user's code."""
+    return _result(check, _watched_problems(check, watchdog), advance, power, watchdog.keep)
+
+
+def _of_watched(
+    work: Callable[[ConfigCheck, Sequence[Problem], Callable[[int], None]], Result],
+    check: ConfigCheck,
+    watchdog: Watchdog,
+    advance: Callable[[int], None],
+) -> Result:
+    return work(check, _watched_problems(check, watchdog), advance)
+
+
+def _watched_problems(check: ConfigCheck, watchdog: Watchdog) -> list[Problem]:
+    """The problems of a check of the user's code: every call of it is told to the watchdog."""
+    return [
         replace(
             problem,
             forward=watchdog.watched(problem.forward),
@@ -307,7 +346,6 @@ def _watched(
         )
         for problem in check.layer.problems()
     ]
-    return _result(check, problems, advance, power, watchdog.keep)
 
 
 def _result(

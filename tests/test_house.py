@@ -72,14 +72,15 @@ ROOMS = {
         *("usercode", "worker"),
     },
     "derivation": {"config", "errors", "faults", "forms", "formula", "layer", "own", "problem"},
-    "reporters": {"errors", "result"},
+    "reporters": {"errors", "result", "steps"},
     "progress": set(),
     "memory": {"result"},
+    "steps": {"config", "errors", "measuring", "numeric", "options", "problem", "suite"},
     "schemas": {"config", "reporters", "result"},
     "cli": {
         *("cluster", "config", "derivation", "errors", "executors", "forms", "memory"),
         "progress",
-        *("reporters", "result", "schemas", "suite"),
+        *("reporters", "result", "schemas", "steps", "suite"),
     },
     "__main__": {"cli"},
     "__init__": {"api", "errors", "options", "problem", "result", "usercode"},
@@ -89,6 +90,7 @@ LIBRARIES = {
     "click": {"cli"},
     "rich": {"reporters", "progress"},
     "yaml": {"config"},
+    "matplotlib": {"reporters"},
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck_cli import Problem, check
+from gradcheck_cli import GradientError, Problem, assert_gradients, check
 from gradcheck_cli.faults.place import told_numbers
 from gradcheck_cli.result import GradientResult
 from tests.layers import Float
@@ -96,7 +96,12 @@ def test_a_large_gradient_is_pooled_by_maximum() -> None:
 def test_no_picture_of_what_is_all_alike() -> None:
     x = {"x": np.arange(1.0, 7.0)}
     (gradient,) = check(lambda x: x * x, lambda delta, x: delta * x, x).gradients
-    assert gradient.map is None
+    assert gradient.map is not None
+    assert len({cell for row in gradient.map.cells for cell in row}) == 1
+    with pytest.raises(GradientError) as caught:
+        assert_gradients(lambda x: x * x, lambda delta, x: delta * x, x)
+    assert "GC103" in str(caught.value)
+    assert "relative error:" not in str(caught.value)
     assert gradient.where == "every entry is wrong"
 
 

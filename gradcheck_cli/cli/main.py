@@ -21,6 +21,7 @@ from gradcheck_cli.cli.configs import (
     validate_command,
 )
 from gradcheck_cli.cli.init import init_command
+from gradcheck_cli.cli.steps import steps_command
 from gradcheck_cli.cli.streams import note, silence_stdout, write
 from gradcheck_cli.errors import ConfigError, GradcheckError, TerminatedError
 
@@ -46,6 +47,7 @@ for command in (
     explain_command,
     mutate_command,
     validate_command,
+    steps_command,
     init_command,
     schema_command,
     completion_command,

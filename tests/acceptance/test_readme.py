@@ -13,10 +13,14 @@ import pytest
 
 from gradcheck_cli.activations import ACTIVATIONS
 from gradcheck_cli.arrays import DISTRIBUTIONS
-from gradcheck_cli.config.schema import CHECKS_KEY, CheckConfig
+from gradcheck_cli.cli import cli
+from gradcheck_cli.cli.checks import EXIT_CODES
+from gradcheck_cli.config.schema import ConfigFile
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.formula import FUNCTIONS
 from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.reporters import FORMATS
+from gradcheck_cli.reporters.plain import FIELDS
 from tests.conftest import ROOT, command, environment
 
 README = ROOT / "README.md"
@@ -26,10 +30,10 @@ BLOCK = re.compile(r"^```console\n\$ (.*?)\n```$", re.S | re.M)
 HEREDOC = re.compile(r"\A(.*<<'(\w+)'\n.*?\n\2)(?:\n|\Z)(.*)\Z", re.S)
 
 
-def blocks() -> list[tuple[str, str]]:
+def blocks(path: Path) -> list[tuple[str, str]]:
     """Every console block: its command (with a here-document, if it has one) and its output."""
     found = []
-    for block in BLOCK.findall(TEXT):
+    for block in BLOCK.findall(path.read_text(encoding="utf-8")):
         heredoc = HEREDOC.match(block)
         if heredoc:
             found.append((heredoc[1], heredoc[3]))
@@ -66,28 +70,35 @@ def without_rounding(text: str) -> str:
     """What is the same on every machine: no times, no rounding errors, no last digits."""
     text = re.sub(r"\d+\.\d\d s\b", "0.00 s", text)
     text = re.sub(r"\b\d(\.\d)?e-\d\d\b", "0e-00", text)
+    text = re.sub(r"^ *(1|1e-\d\d)? [┤│].*$", "(a drawing)", text, flags=re.M)
     return re.sub(r"(\d\.\d{8})\d+", r"\1", text)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the README is written for a POSIX shell")
-@pytest.mark.parametrize("shown", blocks(), ids=lambda shown: shown[0].splitlines()[0])
-def test_a_command_prints_what_the_readme_shows(
-    shown: tuple[str, str], request: pytest.FixtureRequest
+@pytest.mark.parametrize(
+    ("path", "line", "output"),
+    [
+        pytest.param(path, *shown, id=f"{path.name}: {shown[0].splitlines()[0]}")
+        for path in (README, *DOCS)
+        for shown in blocks(path)
+    ],
+)
+def test_a_command_prints_what_the_docs_show(
+    path: Path, line: str, output: str, request: pytest.FixtureRequest
 ) -> None:
-    line, output = shown
     printed = run(line)
     if request.config.getoption("--update-golden"):
-        text = README.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
         old = f"```console\n$ {line}\n{output}\n```" if output else f"```console\n$ {line}\n```"
         assert old in text
-        README.write_text(text.replace(old, f"```console\n$ {line}\n{printed}\n```"), "utf-8")
+        path.write_text(text.replace(old, f"```console\n$ {line}\n{printed}\n```"), "utf-8")
         return
     assert without_rounding(printed) == without_rounding(output)
 
 
 def test_the_readme_shows_commands() -> None:
-    assert len(blocks()) >= 4
-    assert all(output for _, output in blocks())
+    assert len(blocks(README)) >= 4
+    assert all(output for path in (README, *DOCS) for _, output in blocks(path))
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
@@ -134,16 +145,70 @@ def test_the_reference_shows_activations_as_explain_does() -> None:
         assert row in TEXT
 
 
-def first_cells(heading: str) -> set[str]:
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+
+
+def options_of(name: str) -> set[str]:
+    """All spellings of the options of a command."""
+    found = cli.commands[name].params
+    return {spelling for one in found if one.param_type_name == "option" for spelling in one.opts}
+
+
+def section(heading: str) -> str:
+    """A part of the reference, up to the next heading of its rank."""
+    assert heading in REFERENCE, heading
+    rank = heading.split()[0]
+    return re.split(rf"^{rank} ", REFERENCE.split(heading)[1], flags=re.M)[0]
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_the_reference_has_every_option_of_a_command_and_no_other(name: str) -> None:
+    text = section(f"### `gradcheck {name}")
+    rows = re.findall(r"^\| (`-.*?) \|", text, re.M)
+    shown = {option for row in rows for option in OPTION.findall(row)}
+    if name == "mutate":  # it says which of those of run it has
+        shown |= set(re.findall(r"`(-[a-z-]+)`", text))
+    assert shown == options_of(name)
+
+
+def test_the_docs_name_no_option_that_is_not_there() -> None:
+    known = {option for name in cli.commands for option in options_of(name)} | {
+        "--help",
+        "--version",
+    }
+    for path in [README, *DOCS]:
+        text = path.read_text(encoding="utf-8")
+        for line in re.findall(r"gradcheck (?:run|mutate|explain|init|steps)\b[^\n`|&]*", text):
+            assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", line)) <= known, (path, line)
+
+
+def test_the_reference_has_every_exit_code() -> None:
+    codes = set(re.findall(r"\b\d+\b", re.sub(r"^(?!  \d).*$", "", EXIT_CODES, flags=re.M)))
+    shown = first_cells("| exit code | meaning |", REFERENCE)
+    assert codes <= shown | {"143"}
+    assert shown == {"0", "1", "2", "3", "4", "130", "143"}
+
+
+def test_the_reference_has_every_format_and_field() -> None:
+    assert first_cells("| format | for |", REFERENCE) == set(FORMATS)
+    assert cells("| field | of plain |", REFERENCE, 2) == list(FIELDS)
+
+
+def first_cells(heading: str, text: str = TEXT) -> set[str]:
     """The first column of the table under a header row."""
-    rows = TEXT[TEXT.index(heading) :].splitlines()[2:]
-    cells = [row.split("|")[1].strip() for row in rows[: rows.index("")]]
-    return {cell.strip("`") for cell in cells}
+    return set(cells(heading, text, 1))
+
+
+def cells(heading: str, text: str, column: int) -> list[str]:
+    """A column of the table under a header row."""
+    rows = text[text.index(heading) :].splitlines()[2:]
+    found = [row.split("|")[column].strip() for row in rows[: rows.index("")]]
+    return [cell.strip("`") for cell in found]
 
 
 def test_the_reference_names_every_key_and_no_other() -> None:
-    keys = set(CheckConfig.__struct_fields__) | {CHECKS_KEY}
-    assert first_cells("| key | values |") == keys
+    assert first_cells("| key | values |") == set(ConfigFile.__struct_fields__)
 
 
 def test_the_reference_names_every_loss_activation_distribution_and_function() -> None:

@@ -1,0 +1,58 @@
+"""`steps`: why a step is chosen."""
+
+from __future__ import annotations
+
+import click
+
+from gradcheck_cli import suite
+from gradcheck_cli.cli import options as of
+from gradcheck_cli.cli.streams import note, progress, terminal_width, wants_color, write
+from gradcheck_cli.errors import UsageError
+from gradcheck_cli.reporters import Screen
+
+
+@click.command(name="steps")
+@of.options(of.CONFIGS, of.SELECT, of.SET, of.format_option(("table", "json")))
+@click.option("--save", metavar="PATH", help="Also a figure: .svg, .png or .pdf.")
+@of.options(of.COLOR, of.ALLOW_CODE, of.TIME)
+def steps_command(
+    configs: tuple[str, ...],
+    select: tuple[str, ...],
+    set: tuple[str, ...],
+    format: str,
+    save: str | None,
+    color: str,
+    allow_code: bool,
+    timeout: float,
+) -> int:
+    """Draw the error of the numeric gradient against the step, for each central stencil.
+
+    Large steps truncate, small ones round: the error is a V, and the step that was chosen is
+    marked in it.
+    """
+    from gradcheck_cli.config.load import load
+    from gradcheck_cli.config.overrides import read_overrides
+
+    if save is not None:
+        from gradcheck_cli.reporters import figure
+
+        figure.refuse(save)
+    checks = suite.select(load(configs, note, overrides=read_overrides(set)), select)
+    if not allow_code:
+        suite.refuse_code(checks)
+    from gradcheck_cli import steps
+    from gradcheck_cli.reporters.steps import as_json, render
+
+    with progress() as bar:
+        report = steps.run(checks, bar, timeout)
+    screen = Screen(terminal_width(), wants_color(color))
+    text = as_json(report) if format == "json" else render(report, screen)
+    code = write(text, report.exit_code)
+    if save is not None:
+        try:
+            figure.save(report, save)
+        except UsageError as error:
+            note(f"error: {error}")
+            return code or suite.NOTHING_CHECKED
+        note(f"saved {save}")
+    return code

@@ -1,0 +1,169 @@
+"""`gradcheck steps`: the error against the step for every stencil, and the step that auto chose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gradcheck_cli import __version__, suite
+from gradcheck_cli.errors import GradcheckError, printable
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.build import ConfigCheck
+    from gradcheck_cli.problem import Problem
+
+SCHEMA_VERSION = 1
+MOST_ENTRIES = 48  # of a gradient: the worst of them is shown, and every one costs 12 × 60 forwards
+ZERO = "the gradient is zero, so that there is no relative error to show"
+UNKNOWN = "the numeric gradient is not known at any entry"
+
+
+class Curve(Struct, frozen=True):
+    """The errors of one central stencil, in the order of the steps.
+
+    errors: max |D_h − m| over max |m|, m the numeric gradient of `step: auto`; None where a
+        quotient is not finite.
+    best_step: where the error is smallest; best_error: what it is there.
+    """
+
+    order: int
+    errors: tuple[float | None, ...]
+    best_step: float
+    best_error: float
+
+
+class GradientSteps(Struct, frozen=True):
+    """The curves of one gradient. steps: in the units of its input, the largest first.
+
+    entries, measured: how many it has, and of how many the curves are.
+    chosen: the median of the finest steps that `step: auto` took; known_to: the uncertainty of its
+        values over the largest entry, below which a curve tells nothing.
+    note: why there are no curves.
+    """
+
+    name: str
+    gradient: str
+    shape: tuple[int, ...]
+    entries: int
+    measured: int
+    steps: tuple[float, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    chosen: float | None = None
+    known_to: float | None = None
+    note: str = ""
+
+
+class CheckSteps(Struct, frozen=True):
+    """A check and the curves of its gradients; error: why there are none."""
+
+    id: str
+    path: str
+    line: int
+    dtype: str
+    seed: int
+    gradients: tuple[GradientSteps, ...] = ()
+    error: str = ""
+
+
+class StepsReport(Struct, frozen=True):
+    """The curves of all checks, in the order of their configs."""
+
+    schema_version: int
+    gradcheck_version: str
+    checks: tuple[CheckSteps, ...]
+    seconds: float
+    exit_code: int
+
+
+def run(
+    checks: Sequence[ConfigCheck],
+    progress: Callable[[int, int], None] | None = None,
+    timeout: float | None = None,
+) -> StepsReport:
+    """The curves of these checks; what cannot be run costs its own check alone."""
+    started, done = time.perf_counter(), 0
+    total = sum(len(check.layer.gradients) for check in checks)
+    found = []
+    for check in checks:
+        report = CheckSteps(
+            check.id, printable(check.path), check.line, check.layer.dtype, check.layer.seed
+        )
+        try:
+            gradients = suite.apart(check, _of_check, lambda entries: None, timeout)
+            found.append(replace(report, gradients=gradients))
+        except GradcheckError as error:
+            found.append(replace(report, error=str(error)))
+        except MemoryError:
+            found.append(replace(report, error="not enough memory; use smaller sizes"))
+        done += len(check.layer.gradients)
+        if progress is not None:
+            progress(done, total)
+    code = suite.NOTHING_CHECKED if any(check.error for check in found) else suite.OK
+    seconds = time.perf_counter() - started
+    return StepsReport(SCHEMA_VERSION, __version__, tuple(found), seconds, code)
+
+
+def _of_check(
+    check: ConfigCheck, problems: Sequence[Problem], advance: Callable[[int], None]
+) -> tuple[GradientSteps, ...]:
+    return tuple(
+        _of_gradient(problem, name, advance) for problem in problems for name in problem.inputs
+    )
+
+
+def _of_gradient(problem: Problem, name: str, advance: Callable[[int], None]) -> GradientSteps:
+    """The curves of the gradient of an input, at some of its entries."""
+    import numpy as np
+
+    from gradcheck_cli.measuring import of_entries, points_evaluator
+    from gradcheck_cli.numeric.curve import curves, steps_of
+    from gradcheck_cli.numeric.strata import sampled
+    from gradcheck_cli.options import Numeric
+
+    x = problem.inputs[name]
+    entries = np.arange(x.size) if x.size <= MOST_ENTRIES else sampled(x.size, MOST_ENTRIES)
+    numeric = of_entries(problem, name, Numeric(), entries)
+    known = np.where(numeric.kink, np.nan, numeric.value)
+    result = GradientSteps(
+        name=name,
+        gradient=problem.label(name).gradient,
+        shape=tuple(x.shape),
+        entries=x.size,
+        measured=len(entries),
+    )
+    if not np.isfinite(known).any():
+        return replace(result, note=UNKNOWN)
+    largest = float(np.nanmax(np.abs(known)))
+    if largest == 0.0:
+        return replace(result, note=ZERO)
+    cotangent = problem.cotangent
+    found = curves(
+        points_evaluator(problem, name),
+        x,
+        None if cotangent is None else np.asarray(cotangent, dtype=np.float64),
+        known,
+        entries,
+        advance,
+    )
+    steps = steps_of(x)
+    uncertainty = np.where(np.isnan(known), 0.0, numeric.uncertainty)
+    return replace(
+        result,
+        steps=tuple(map(float, steps)),
+        curves=tuple(
+            Curve(
+                order=order,
+                errors=tuple(float(error) if error == error else None for error in errors),
+                best_step=float(steps[np.nanargmin(errors)]),
+                best_error=float(np.nanmin(errors)),
+            )
+            for order, errors in found.items()
+            if not np.isnan(errors).all()
+        ),
+        chosen=float(np.median(numeric.step[np.isfinite(known)])),
+        known_to=float(np.max(uncertainty)) / largest,
+    )
