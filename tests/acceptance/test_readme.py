@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -99,6 +100,25 @@ def test_a_command_prints_what_the_docs_show(
 def test_the_readme_shows_commands() -> None:
     assert len(blocks(README)) >= 4
     assert all(output for path in (README, *DOCS) for _, output in blocks(path))
+
+
+def lines_of_shell() -> list[str]:
+    """The commands of the README and the reference that are shown without their output."""
+    texts = (path.read_text(encoding="utf-8") for path in (README, ROOT / "docs" / "reference.md"))
+    parts = (part for text in texts for part in re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M))
+    return [line for part in parts for line in part.splitlines() if line.startswith("gradcheck")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells")
+@pytest.mark.parametrize("line", lines_of_shell())
+def test_commands_of_the_docs_run(line: str, tmp_path: Path) -> None:
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    env = environment(PATH=f"{Path(command()).parent}:{os.environ['PATH']}")
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rror:" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
