@@ -148,6 +148,7 @@ def test_set_of_an_axis_pins_it() -> None:
         ("shapes={n: 010}", "--set:1:12: error: '010' may mean octal"),
         ("backward.W=X @ delta", "--set:1:12: error: 'X @ delta'"),
         ("loss=", "--set:1:6: error: 'loss' must be"),
+        ("loss=# huber", "--set:1:6: error: 'loss' must be"),
     ],
 )
 def test_what_is_wrong_with_set_is_told_like_a_config(argument: str, said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def init_command(
         return write(text, suite.OK)
     _save(Path(path), text, force)
     flags = " --allow-code" if given else ""
-    note(f"wrote {path}; next: gradcheck run{flags} {path}")
+    note(f"wrote {path}; next: gradcheck run{flags} {shlex.quote(path)}")
     return suite.OK
 
 

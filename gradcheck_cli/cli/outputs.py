@@ -71,6 +71,8 @@ def _same(path: Path, config: str) -> bool:
 
 def _beside(path: Path, name: str) -> Path | None:
     """An empty file in the same folder; None where the path is no regular file."""
+    if name == "-":
+        raise UsageError("'-' is no file; --format says what is written to stdout")
     try:
         if path.is_dir():
             raise UsageError(f"cannot write the report '{name}': it is a directory")

@@ -70,7 +70,7 @@ def _read(argument: str) -> Override:
         column = mark.column + before * (mark.line == 1)
         return Mark(mark.line, column, mark.length, argument)
 
-    if not text.strip():
+    if not text.strip() or text.lstrip().startswith("#"):
         return Override(key, mark, Node(None, here(Mark(1, 1))))
     try:
         return Override(key, mark, _moved(parse(text, SET), here))

@@ -198,6 +198,7 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(gradcheck: Gradcheck, bad: 
         ("json", "must be FORMAT=PATH"),
         ("jsn=x", "there is no format 'jsn'; did you mean 'json'"),
         ("json=.", "it is a directory"),
+        ("json=-", "'-' is no file; --format says what is written to stdout"),
         ("json=/dev/null/x", "its folder is a file"),
         ("json=bad.yaml", "is a config; a report would overwrite it"),
     ],
