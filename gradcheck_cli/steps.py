@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli import __version__, suite
 from gradcheck_cli.errors import GradcheckError, printable
+from gradcheck_cli.running import apart
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build import ConfigCheck
@@ -93,7 +94,7 @@ def run(
             check.id, printable(check.path), check.line, check.layer.dtype, check.layer.seed
         )
         try:
-            gradients = suite.apart(check, _of_check, lambda entries: None, timeout)
+            gradients = apart(check, _of_check, lambda entries: None, timeout)
             found.append(replace(report, gradients=gradients))
         except GradcheckError as error:
             found.append(replace(report, error=str(error)))

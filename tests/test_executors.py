@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gradcheck_cli import suite
+from gradcheck_cli import running, suite
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.executors import MOST_AT_ONCE, Processes
@@ -29,17 +29,17 @@ def checks(count: int) -> list[ConfigCheck]:
 def mortal(check: ConfigCheck, advance: Callable[[int], None]) -> CheckReport:
     if check.id == DIES:
         os.kill(os.getpid(), signal.SIGKILL)
-    return suite.not_run(check, f"seen: {check.id}")
+    return running.not_run(check, f"seen: {check.id}")
 
 
 def stopped(check: ConfigCheck, advance: Callable[[int], None]) -> CheckReport:
-    return suite.not_run(check, str(os.getpid()))
+    return running.not_run(check, str(os.getpid()))
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_every_check_is_reported_once_and_one_that_ends_its_process_is_told(jobs: int) -> None:
     given = checks(20)
-    found = list(Processes(jobs)(given, mortal, suite.not_run, lambda entries: None))
+    found = list(Processes(jobs)(given, mortal, running.not_run, lambda entries: None))
     assert sorted(place for place, _ in found) == list(range(20))
     for place, report in found:
         died = given[place].id == DIES
@@ -55,9 +55,9 @@ def test_a_suite_reports_in_the_order_of_its_configs() -> None:
 
 
 def test_who_stops_listening_ends_all_processes() -> None:
-    running = Processes(2)(checks(12), stopped, suite.not_run, lambda entries: None)
-    _, report = next(running)
-    running.close()
+    seen = Processes(2)(checks(12), stopped, running.not_run, lambda entries: None)
+    _, report = next(seen)
+    seen.close()
     with pytest.raises(ProcessLookupError):
         os.kill(int(report.error), 0)
 

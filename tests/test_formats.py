@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import xmlschema
 
-from gradcheck_cli import suite
+from gradcheck_cli import running, suite
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.reporters import FORMATS, Screen, render
 from gradcheck_cli.reporters.github import MOST, of_config
@@ -44,7 +44,7 @@ def reported(text: str = CONFIG, path: str = "dir/a: b,c%.yaml") -> SuiteReport:
 def report() -> SuiteReport:
     """With a check that could not be run."""
     whole = reported()
-    lost = suite.not_run(read_config(CONFIG, "lost.yaml")[0], "out of \x00 memory\nindeed")
+    lost = running.not_run(read_config(CONFIG, "lost.yaml")[0], "out of \x00 memory\nindeed")
     return msgspec.structs.replace(whole, checks=(*whole.checks, lost), exit_code=1)
 
 

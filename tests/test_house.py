@@ -67,15 +67,15 @@ ROOMS = {
     },
     "executors": {"config", "errors", "result", "worker"},
     "cluster": {"config", "errors", "executors", "result"},
-    "suite": {
-        *("checking", "config", "errors", "executors", "isolation", "problem", "result"),
-        *("usercode", "worker"),
+    "running": {
+        *("checking", "config", "errors", "isolation", "problem", "result", "usercode", "worker"),
     },
+    "suite": {"config", "errors", "executors", "result", "running"},
     "derivation": {"config", "errors", "faults", "forms", "formula", "layer", "own", "problem"},
     "reporters": {"errors", "result", "steps"},
     "progress": set(),
     "memory": {"result"},
-    "steps": {"config", "errors", "measuring", "numeric", "options", "problem", "suite"},
+    "steps": {"config", "errors", "measuring", "numeric", "options", "problem", "running", "suite"},
     "schemas": {"config", "reporters", "result"},
     "cli": {
         *("cluster", "config", "derivation", "errors", "executors", "forms", "memory"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gradcheck_cli import suite
+from gradcheck_cli import running, suite
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import ForwardError, UsageError
@@ -50,15 +50,15 @@ def test_a_pattern_that_selects_nothing_is_an_error(checks: list[ConfigCheck]) -
 
 
 def test_the_rerun_command_quotes_what_a_shell_would_take_apart(checks: list[ConfigCheck]) -> None:
-    assert suite.rerun(checks[1]) == "gradcheck run --select 'odd [name]' 'some dir/c.yaml'"
+    assert running.rerun(checks[1]) == "gradcheck run --select 'odd [name]' 'some dir/c.yaml'"
     (alone,) = read_config("form: Wx\nshapes: {N: 2, M: 2}\n", "-odd.yaml")
-    assert suite.rerun(alone) == "gradcheck run -- -odd.yaml"
+    assert running.rerun(alone) == "gradcheck run -- -odd.yaml"
 
 
 def test_one_check_that_cannot_run_costs_only_itself(
     checks: list[ConfigCheck], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = suite._checked
+    plain = running._checked
     failures = {"right": MemoryError(), "odd [name]": ForwardError("the forward returns text")}
 
     def sometimes(
@@ -68,7 +68,7 @@ def test_one_check_that_cannot_run_costs_only_itself(
             raise failures[check.id]
         return plain(check, advance, timeout, power)
 
-    monkeypatch.setattr(suite, "_checked", sometimes)
+    monkeypatch.setattr(running, "_checked", sometimes)
     report = suite.run(checks)
     assert [check.outcome for check in report.checks] == [
         Outcome.ERROR,
@@ -85,7 +85,7 @@ def test_one_check_that_cannot_run_costs_only_itself(
 def test_ctrl_c_keeps_what_is_done(
     checks: list[ConfigCheck], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = suite.run_check
+    plain = running.run_check
 
     def interrupted(
         check: ConfigCheck, advance: Callable[[int], None], timeout: float | None, power: bool

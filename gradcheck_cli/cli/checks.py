@@ -134,22 +134,16 @@ def reported(
                 exit_first=given["exit_first"],
             )
         code = report.exit_code
-        screen = Screen(quiet=bool(quiet), verbose=given["verbose"], durations=given["durations"])
-        mutants = judged is not None
-        if not outputs.write(report, screen, mutants) and code == suite.OK:
+        mutants, whole = judged is not None, Screen(None, False, False, *_more(given))
+        if not outputs.write(report, whole, mutants) and code == suite.OK:
             code = suite.NOTHING_CHECKED
     if GITHUB in _formats(given):
         summarize(report)
     if lines is not None:
         code = lines.end(report, code)
     elif quiet < 2:
-        screen = Screen(
-            terminal_width(),
-            wants_color(given["color"]),
-            bool(quiet),
-            given["verbose"],
-            given["durations"],
-        )
+        color = wants_color(given["color"])
+        screen = Screen(terminal_width(), color, bool(quiet), *_more(given))
         code = write(render(report, format, screen, mutants=mutants), code)
     if report.interrupted:
         note(f"interrupted; {plural(len(report.checks), 'check')} of {len(checks)} done")
@@ -172,6 +166,11 @@ class _Lines:
         from gradcheck_cli.reporters.jsonl import last
 
         return self.code or write(last(report), code)
+
+
+def _more(given: of.Given) -> tuple[bool, int]:
+    """How much every report tells, on the screen and in files."""
+    return given["verbose"], given["durations"]
 
 
 def _formats(given: of.Given) -> list[str]:

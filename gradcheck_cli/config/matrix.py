@@ -51,19 +51,8 @@ def variants(
     matrix = node.value.get(MATRIX_KEY)
     axes = _axes(matrix, findings) if matrix is not None else {}
     excluded = _excluded(matrix, axes, findings) if matrix is not None else []
-    plain = _without_matrix(node)
-    for override in overrides.sets:
-        if override.key in axes:
-            axes[override.key] = _pinned(axes[override.key], override.node)
-        elif _may_be_set(override.key, override.mark, findings):
-            plain = place(plain, override.key, override.node, override.mark, findings)
-    if overrides.seeds > 1:
-        seeds = _seeds(plain, overrides.seeds)
-        if SEED in axes:
-            message = f"'{SEED}' is an axis of the matrix, and --seeds would make it another"
-            findings.append(Finding(axes[SEED].mark, message))
-    else:
-        seeds = [None]
+    plain = _overridden(_without_matrix(node), axes, overrides, findings)
+    seeds = _seeds(plain, axes, overrides.seeds, findings)
     count = prod(len(axis.values) for axis in axes.values()) * len(seeds)
     if count > most:
         mark = node.keys.get(MATRIX_KEY, node.mark)
@@ -71,28 +60,50 @@ def variants(
         findings.append(Finding(mark, message))
     if len(findings) > before:
         return
-    names = _names(axes)
     kept = 0
-    for choice in product(*(range(len(axis.values)) for axis in axes.values())):
-        chosen = {axis.key: axis.values[i] for axis, i in zip(axes.values(), choice, strict=True)}
-        if any(_is_excluded(chosen, values) for values in excluded):
-            continue
+    for chosen, labels in _combinations(axes, excluded):
         kept += 1
         variant = plain
-        for axis in axes.values():
-            variant = place(variant, axis.key, chosen[axis.key], axis.mark, findings)
-        labels = tuple(
-            f"{names[axis.key]}={axis.labels[i]}"
-            for axis, i in zip(axes.values(), choice, strict=True)
-        )
+        for key, value in chosen.items():
+            variant = place(variant, key, value, axes[key].mark, findings)
         for seed in seeds:
-            if seed is None:
-                yield Variant(variant, labels)
-            else:
-                mark = Mark(1, 1, 1, f"--seeds {overrides.seeds}")
-                yield Variant(place(variant, SEED, Node(seed, mark), mark, findings), labels, seed)
+            yield _seeded(variant, labels, seed, overrides.seeds, findings)
     if not kept:
         findings.append(Finding(node.keys[MATRIX_KEY], f"'{EXCLUDE_KEY}' leaves no check"))
+
+
+def _overridden(
+    plain: Node, axes: dict[str, _Axis], overrides: Overrides, findings: list[Finding]
+) -> Node:
+    """A mapping with what `--set` says; what is said of an axis pins it there."""
+    for override in overrides.sets:
+        if override.key in axes:
+            axes[override.key] = _pinned(axes[override.key], override.node)
+        elif _may_be_set(override.key, override.mark, findings):
+            plain = place(plain, override.key, override.node, override.mark, findings)
+    return plain
+
+
+def _combinations(
+    axes: Mapping[str, _Axis], excluded: Sequence[Mapping[str, Node]]
+) -> Iterator[tuple[dict[str, Node], tuple[str, ...]]]:
+    """A value of every axis, by key, and what the id says of them."""
+    names = _names(axes)
+    for choice in product(*(range(len(axis.values)) for axis in axes.values())):
+        places = dict(zip(axes, choice, strict=True))
+        chosen = {key: axes[key].values[i] for key, i in places.items()}
+        if not any(_is_excluded(chosen, values) for values in excluded):
+            yield chosen, tuple(f"{names[key]}={axes[key].labels[i]}" for key, i in places.items())
+
+
+def _seeded(
+    node: Node, labels: tuple[str, ...], seed: int | None, seeds: int, findings: list[Finding]
+) -> Variant:
+    """A combination with a seed of `--seeds`, or with its own."""
+    if seed is None:
+        return Variant(node, labels)
+    mark = Mark(1, 1, 1, f"--seeds {seeds}")
+    return Variant(place(node, SEED, Node(seed, mark), mark, findings), labels, seed)
 
 
 def _without_matrix(node: Node) -> Node:
@@ -179,8 +190,15 @@ def _pinned(axis: _Axis, value: Node) -> _Axis:
     return _Axis(axis.key, axis.mark, [value], [_label(value) or "set"])
 
 
-def _seeds(node: Node, count: int) -> list[int | None]:
-    """So many seeds, from that of the check on."""
+def _seeds(
+    node: Node, axes: Mapping[str, _Axis], count: int, findings: list[Finding]
+) -> list[int | None]:
+    """So many seeds, from that of the check on; None alone stands for its own."""
+    if count == 1:
+        return [None]
+    if SEED in axes:
+        message = f"'{SEED}' is an axis of the matrix, and --seeds would make it another"
+        findings.append(Finding(axes[SEED].mark, message))
     own = node.child(*SEED.split("."))
     first = own.value if own is not None and type(own.value) is int else 0
     return [first + position for position in range(count)]

@@ -178,6 +178,8 @@ def test_reports_go_to_several_files_beside_the_screen(gradcheck: Gradcheck, bad
     assert json.loads((folder / "json").read_text())["exit_code"] == 1
     assert (folder / "html").read_text().startswith("<!doctype html>")
     assert "\x1b" not in (folder / "table").read_text()
+    gradcheck("run", "-qq", bad, "-o", f"table={folder / 'quiet'}")
+    assert "also-right  " in (folder / "quiet").read_text()  # of the screen alone
 
 
 def test_a_file_is_replaced_whole_and_keeps_its_mode(gradcheck: Gradcheck, bad: Path) -> None:
