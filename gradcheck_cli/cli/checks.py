@@ -46,7 +46,7 @@ CHOOSING = (of.CONFIGS, of.SELECT, of.SET, of.SEED, of.SEEDS, of.SHARD)
 RUNNING = (of.ALLOW_CODE, of.TIME, of.JOBS, of.DASK)
 
 
-@click.command(name="run", epilog=EXIT_CODES)
+@click.command(name="run", short_help="Check gradients.", epilog=EXIT_CODES)
 @of.options(*CHOOSING, of.LAST_FAILED, of.LIST, of.FORMAT, of.OUTPUT)
 @of.options(of.QUIET, of.VERBOSE, of.COLOR, of.DURATIONS, of.EXIT_FIRST)
 @of.options(*RUNNING, of.BUDGET, of.POWER)
@@ -66,7 +66,9 @@ def run_command(**given: Unpack[of.Given]) -> int:
     return code
 
 
-@click.command(name="mutate", epilog=MUTATE_EXIT_CODES)
+@click.command(
+    name="mutate", short_help="Tell which bugs the checks would catch.", epilog=MUTATE_EXIT_CODES
+)
 @of.options(*CHOOSING, of.format_option(MUTANT_FORMATS), of.output_option(MUTANT_FORMATS))
 @of.options(of.QUIET, of.COLOR, *RUNNING)
 def mutate_command(**options: Any) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SCHEMAS = ("config", "report", "lines")
 
 
-@click.command(name="validate")
+@click.command(name="validate", short_help="Tell what is wrong with configs; run nothing.")
 @of.options(of.CONFIGS, of.SET)
 def validate_command(configs: tuple[str, ...], set: tuple[str, ...]) -> int:
     """Tell whether every CONFIG can be run, and how many checks it has; nothing is run.
@@ -31,7 +31,7 @@ def validate_command(configs: tuple[str, ...], set: tuple[str, ...]) -> int:
     return write("\n".join([*lines, ""]), suite.OK)
 
 
-@click.command(name="explain")
+@click.command(name="explain", short_help="Walk a derivation, or spell out a code such as GC103.")
 @click.argument(
     "configs",
     nargs=-1,
@@ -58,7 +58,7 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...], set: tupl
     return write("\n".join(explain(check) for check in checks), suite.OK)
 
 
-@click.command(name="schema")
+@click.command(name="schema", short_help="Print a JSON Schema, so that editors complete configs.")
 @click.argument("which", type=click.Choice(SCHEMAS), default="config", metavar="[WHICH]")
 def schema_command(which: str) -> int:
     """Print a JSON Schema: of a config, of a report in JSON, or of the lines of JSONL.
@@ -70,7 +70,7 @@ def schema_command(which: str) -> int:
     return write(schema(which), suite.OK)
 
 
-@click.command(name="completion")
+@click.command(name="completion", short_help="Print what bash, zsh or fish reads to complete.")
 @click.argument("shell", type=click.Choice(completion.SHELLS))
 def completion_command(shell: str) -> int:
     """Print what SHELL reads to complete commands, options, configs and ids.

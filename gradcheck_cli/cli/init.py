@@ -17,7 +17,7 @@ STDOUT = "-"
 DEFAULT = "gradcheck.yaml"
 
 
-@click.command(name="init")
+@click.command(name="init", short_help="Write a commented config.")
 @click.argument("path", default=DEFAULT, metavar="[PATH]")
 @click.option("--form", type=click.Choice(list(FORMS)), help="A layer of the paper; default: XW.")
 @click.option("--forward", metavar="FILE:NAME", help="A forward of your own, layers.py:affine.")

@@ -11,7 +11,7 @@ from gradcheck_cli.errors import UsageError
 from gradcheck_cli.reporters import Screen
 
 
-@click.command(name="steps")
+@click.command(name="steps", short_help="Draw why a step is chosen.")
 @of.options(of.CONFIGS, of.SELECT, of.SET, of.format_option(("table", "json")))
 @click.option("--save", metavar="PATH", help="Also a figure: .svg, .png or .pdf.")
 @of.options(of.COLOR, of.ALLOW_CODE, of.TIME)

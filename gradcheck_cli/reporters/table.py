@@ -187,7 +187,7 @@ def lines_of(detail: Detail) -> Iterator[Line]:
     if detail.worst:
         yield Text(f"  {detail.worst}:")
         for name, value in detail.values:
-            yield Text(f"    {name} = {value}" if "/" in name else f"    {name:8}  {value}")
+            yield indented(f"{name} = {value}" if "/" in name else f"{name:8}  {value}", 4)
     if detail.code:
         code = Text(f"{detail.code} {detail.title}", style="bold")
         observed = f": {detail.observed}" if detail.observed else ""
