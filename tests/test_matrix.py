@@ -185,6 +185,15 @@ def test_a_check_of_seeds_is_found_again_by_its_own_options() -> None:
         assert layer(again) == layer(check)
 
 
+def test_a_config_may_not_have_too_many_checks() -> None:
+    text = "form: Wx\nshapes: {N: 1, M: 1}\nchecks:\n" + "- {}\n" * 10_003
+    assert (
+        refused(text)
+        .splitlines()[0]
+        .endswith(":10004:3: error: a config may have 10,000 checks; from here on there are more")
+    )
+
+
 def test_nothing_set_changes_nothing() -> None:
     for path in sorted(Path("configs").glob("*.yaml")):
         text = path.read_text()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Unpack
 
 import click
+from msgspec.structs import replace
 
 from gradcheck_cli import suite
 from gradcheck_cli.cli import options as of
@@ -50,7 +52,7 @@ RUNNING = (of.ALLOW_CODE, of.TIME, of.JOBS, of.DASK)
 @of.options(*CHOOSING, of.LAST_FAILED, of.LIST, of.FORMAT, of.OUTPUT)
 @of.options(of.QUIET, of.VERBOSE, of.COLOR, of.DURATIONS, of.EXIT_FIRST)
 @of.options(*RUNNING, of.BUDGET, of.POWER)
-def run_command(**given: Unpack[of.Given]) -> int:
+def run_command(**given: Unpack[of.GivenToRun]) -> int:
     """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
     from gradcheck_cli import memory
 
@@ -61,7 +63,9 @@ def run_command(**given: Unpack[of.Given]) -> int:
         if not given["allow_code"]:
             suite.refuse_code(checks)
     checks = suite.spread(checks, given["jobs"], given["budget"])
-    report, code = reported(checks, given, power=given["power"])
+    told = Screen(verbose=given["verbose"], durations=given["durations"])
+    run = partial(suite.run, power=given["power"], exit_first=given["exit_first"])
+    report, code = reported(checks, given, run, told)
     memory.keep(report.checks)
     return code
 
@@ -71,21 +75,18 @@ def run_command(**given: Unpack[of.Given]) -> int:
 )
 @of.options(*CHOOSING, of.format_option(MUTANT_FORMATS), of.output_option(MUTANT_FORMATS))
 @of.options(of.QUIET, of.COLOR, *RUNNING)
-def mutate_command(**options: Any) -> int:
+def mutate_command(**given: Unpack[of.Given]) -> int:
     """Put common bugs into the gradients of every CONFIG, and tell which the check would catch.
 
     A bug survives where it does not change the gradient at these inputs, or by less than the check
     resolves; the report says why, and what to change in the config.
     """
-    given: of.Given = {**_NOT_OF_MUTATE, **options}  # type: ignore[typeddict-item]
     checks = chosen(given)
     if not given["allow_code"]:
         suite.refuse_code(checks)
     checks = suite.spread(checks, given["jobs"])
-    return reported(checks, given, power=True, judged=suite.exit_code_of_mutants)[1]
-
-
-_NOT_OF_MUTATE = {"verbose": False, "durations": 0, "exit_first": False}
+    run = partial(suite.run, power=True, judged=suite.exit_code_of_mutants)
+    return reported(checks, given, run, Screen(), mutants=True)[1]
 
 
 def chosen(given: of.Given, failed: set[tuple[str, str]] | None = None) -> list[ConfigCheck]:
@@ -118,26 +119,24 @@ def listed(check: ConfigCheck) -> str:
 
 
 def reported(
-    checks: list[ConfigCheck], given: of.Given, *, power: bool, judged: Any = None
+    checks: list[ConfigCheck],
+    given: of.Given,
+    run: Callable[..., SuiteReport],
+    told: Screen,
+    *,
+    mutants: bool = False,
 ) -> tuple[SuiteReport, int]:
-    """Run the checks and write their report everywhere it goes; it, and the exit code."""
+    """Run the checks and write their report everywhere it goes; it, and the exit code.
+
+    run: `suite.run` with what the command wants of it; told: how much the report tells.
+    """
     quiet, format = given["quiet"], given["format"]
     with opened(given["output"], given["configs"]) as outputs:
         lines = _Lines() if format == JSONL and quiet < 2 else None
-        with progress(bool(quiet)) as bar, executor(given["jobs"], given["dask"]) as run:
-            report = suite.run(
-                checks,
-                bar,
-                timeout=given["timeout"],
-                power=power,
-                judged=judged,
-                executor=run,
-                each=lines,
-                exit_first=given["exit_first"],
-            )
+        with progress(bool(quiet)) as bar, executor(given["jobs"], given["dask"]) as where:
+            report = run(checks, bar, timeout=given["timeout"], executor=where, each=lines)
         code = report.exit_code
-        mutants, whole = judged is not None, Screen(None, False, False, *_more(given))
-        if not outputs.write(report, whole, mutants) and code == suite.OK:
+        if not outputs.write(report, told, mutants) and code == suite.OK:
             code = suite.NOTHING_CHECKED
     if GITHUB in _formats(given):
         summarize(report)
@@ -145,7 +144,7 @@ def reported(
         code = lines.end(report, code)
     elif quiet < 2:
         color = wants_color(given["color"])
-        screen = Screen(terminal_width(), color, bool(quiet), *_more(given))
+        screen = replace(told, width=terminal_width(), color=color, quiet=bool(quiet))
         code = write(render(report, format, screen, mutants=mutants), code)
     if report.interrupted:
         note(f"interrupted; {plural(len(report.checks), 'check')} of {len(checks)} done")
@@ -168,11 +167,6 @@ class _Lines:
         from gradcheck_cli.reporters.jsonl import last
 
         return self.code or write(last(report), code)
-
-
-def _more(given: of.Given) -> tuple[bool, int]:
-    """How much every report tells, on the screen and in files."""
-    return given["verbose"], given["durations"]
 
 
 def _formats(given: of.Given) -> list[str]:

@@ -20,7 +20,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Given(TypedDict):
-    """The options of `run`, by name; `mutate` has some of them."""
+    """The options that `run` and `mutate` have in common, by name."""
 
     configs: tuple[str, ...]
     select: tuple[str, ...]
@@ -28,18 +28,23 @@ class Given(TypedDict):
     seed: int | None
     seeds: int
     shard: tuple[int, int] | None
-    last_failed: bool
-    list_only: bool
     format: str
     output: tuple[tuple[str, str], ...]
     quiet: int
-    verbose: bool
     color: str
-    durations: int
     allow_code: bool
     timeout: float
     jobs: int
     dask: str | None
+
+
+class GivenToRun(Given):
+    """The options of `run`."""
+
+    last_failed: bool
+    list_only: bool
+    verbose: bool
+    durations: int
     exit_first: bool
     budget: float | None
     power: bool

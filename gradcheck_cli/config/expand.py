@@ -30,6 +30,10 @@ def expand(root: Node, overrides: Overrides, findings: list[Finding]) -> list[It
     """The checks of a file, at most MOST_CHECKS of them."""
     found: list[Item] = []
     for place, node in enumerate(_items(root, findings), start=int(_has_list(root))):
+        if len(found) == MOST_CHECKS:
+            message = f"a config may have {MOST_CHECKS:,} checks; from here on there are more"
+            findings.append(Finding(node.mark, message))
+            break
         made = variants(node, overrides, MOST_CHECKS - len(found), findings)
         found += [Item(one.node, place, one.axes, one.seed) for one in made]
     return found

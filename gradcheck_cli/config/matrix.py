@@ -56,7 +56,7 @@ def variants(
     count = prod(len(axis.values) for axis in axes.values()) * len(seeds)
     if count > most:
         mark = node.keys.get(MATRIX_KEY, node.mark)
-        message = f"{count:,} checks are more than a config may have; at most {most:,} are left"
+        message = f"these are {count:,} checks; a config may have at most {most:,} here"
         findings.append(Finding(mark, message))
     if len(findings) > before:
         return

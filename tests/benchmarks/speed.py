@@ -1,6 +1,6 @@
 """How fast, beside what else there is: whole processes on the same problem, one after the other.
 
-python -m tests.benchmarks.speed [--sizes n N M] [--peers NAME…] [--share 0.02]
+python -m tests.benchmarks.speed [--sizes n N M] [--peers NAME…] [--share 0.1]
     [--start] [--scaling] [--directions] [--many 10000]
 What is not installed is left out; pip install '.[bench]' gets the small ones.
 """
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument(
         "--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="NAME"
     )
-    parser.add_argument("--share", type=float, default=0.02, help="of the entries, for slow peers")
+    parser.add_argument("--share", type=float, default=0.1, help="of the entries, for slow peers")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--start", action="store_true")
     parser.add_argument("--scaling", action="store_true")
