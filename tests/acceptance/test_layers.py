@@ -64,6 +64,10 @@ def wrong(check: Any) -> list[Any]:
     return [one for one in check["result"]["gradients"] if one["verdict"] == "fail"]
 
 
+def test_the_run_of_all_configs_comes_out_as_expected_and_is_quiet(whole_run: Result) -> None:
+    assert (whole_run.returncode, whole_run.stderr) == (0, "")
+
+
 def test_every_right_layer_passes(checks: dict[str, Any]) -> None:
     right = [check for name, check in checks.items() if name not in PLANTED]
     assert len(right) == 29

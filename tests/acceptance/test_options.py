@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gradcheck_cli.config.load import read_config
 from tests.conftest import Gradcheck, command, environment, shell
 
 BAD = """\
@@ -351,9 +352,7 @@ def test_init_writes_a_config_that_runs_and_whose_comments_are_true(
     keys = re.findall(r"^# (\w+: .*)$", text, re.M)
     assert len(keys) > 10
     for key in keys:
-        one = text + key + "\n"
-        (tmp_path / "one.yaml").write_text(one)
-        assert gradcheck("validate", "one.yaml", cwd=tmp_path).returncode == 0, key
+        assert len(read_config(f"{text}{key}\n", "one.yaml")) == 1, key
 
 
 def test_init_reads_a_function_and_does_not_run_it(gradcheck: Gradcheck, tmp_path: Path) -> None:
