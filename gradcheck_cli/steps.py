@@ -21,6 +21,7 @@ SCHEMA_VERSION = 1
 MOST_ENTRIES = 48  # of a gradient: the worst of them is shown, and every one costs 12 × 60 forwards
 ZERO = "the gradient is zero, so that there is no relative error to show"
 UNKNOWN = "the numeric gradient is not known at any entry"
+KINKS = "every entry is at a kink, where there is no gradient"
 
 
 class Curve(Struct, frozen=True):
@@ -137,7 +138,7 @@ def _of_gradient(problem: Problem, name: str, advance: Callable[[int], None]) ->
         measured=len(entries),
     )
     if not np.isfinite(known).any():
-        return replace(result, note=UNKNOWN)
+        return replace(result, note=KINKS if numeric.kink.all() else UNKNOWN)
     largest = float(np.nanmax(np.abs(known)))
     if largest == 0.0:
         return replace(result, note=ZERO)

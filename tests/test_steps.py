@@ -14,7 +14,7 @@ from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.reporters import Screen, figure
 from gradcheck_cli.reporters.steps import as_json, render
-from gradcheck_cli.steps import ZERO, Curve, GradientSteps, StepsReport, run
+from gradcheck_cli.steps import KINKS, ZERO, Curve, GradientSteps, StepsReport, run
 from tests.conftest import GOLDEN, Golden, Gradcheck
 
 LAYER = "form: XW\nshapes: {n: 4, N: 3, M: 2}\n"
@@ -90,6 +90,11 @@ def test_a_zero_gradient_has_no_relative_error() -> None:
     report = steps(NOTHING)
     assert [of.note for of in report.checks[0].gradients] == ["", ZERO]
     assert ZERO in render(report, Screen())
+
+
+def test_kinks_have_no_gradient() -> None:
+    text = "forward: abs(x)\nbackward: {x: delta * sign(x)}\ninputs: {x: {values: [0, 0]}}\n"
+    assert first(text).note == KINKS
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from gradcheck_cli.config.expand import expand
 from gradcheck_cli.config.located import MAX_BYTES, Node, decode, parse
 from gradcheck_cli.config.overrides import NOTHING_SET, Overrides
 from gradcheck_cli.config.schema import OWN_KEYS
-from gradcheck_cli.errors import ConfigError, Finding, UsageError
+from gradcheck_cli.errors import ConfigError, Finding, UsageError, printable
 
 SUFFIXES = (".yaml", ".yml")
 STDIN = "-"
@@ -56,7 +56,7 @@ def read_config(
     root = parse(text, path)
     findings: list[Finding] = []
     items = expand(root, overrides, findings)
-    default = _name(root) or ("stdin" if path == STDIN else Path(path).stem)
+    default = _name(root) or ("stdin" if path == STDIN else printable(Path(path).stem))
     checks: list[ConfigCheck] = []
     taken: dict[str, int] = {}
     alone = len({(item.place, item.axes) for item in items}) == 1

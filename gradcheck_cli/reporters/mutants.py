@@ -34,10 +34,12 @@ def render(report: SuiteReport, screen: Screen) -> str:
     """The report as text, with colours if the screen has them."""
     checks = [check for check in report.checks if check.result is not None]
     table = _faults(checks[0]) if len(checks) == 1 else _checks(checks)
-    lines: list[Line] = [table] if checks else []
+    lines: list[Line] = [table] if checks and not screen.quiet else []
     for check in report.checks:
-        lines += _of_check(check)
-    return printed([*lines, Text(LEGEND, style="dim"), _summary(report)], screen)
+        lines += _of_check(check, screen.quiet)
+    legend = [] if screen.quiet else [Text(LEGEND, style="dim")]
+    text = printed([*lines, *legend, _summary(report)], screen)
+    return text.lstrip("\n") if screen.quiet else text
 
 
 def _mutants(check: CheckReport) -> Sequence[Mutant]:
@@ -85,12 +87,12 @@ def _checks(checks: Sequence[CheckReport]) -> Table:
     return table
 
 
-def _of_check(check: CheckReport) -> Iterator[Line]:
+def _of_check(check: CheckReport, quiet: bool) -> Iterator[Line]:
     """The survivors of a check, and what of it changes nothing; or why it could not be run."""
     if check.result is None:
         yield from (line for detail in details(check) for line in lines_of(detail))
     mutants = _mutants(check)
-    if check.result is not None and check.result.verdict == Verdict.FAIL:
+    if check.result is not None and check.result.verdict == Verdict.FAIL and not quiet:
         yield Text("")
         told = f"note: {check.id} itself fails; this is of what it would see in right gradients"
         yield Text(told, style="dim")
@@ -109,7 +111,7 @@ def _of_check(check: CheckReport) -> Iterator[Line]:
             yield indented(f"{code} {title}: {told}")
         yield indented(f"unseen, because {reason}")
         yield indented(f"what would show it: {remedy}")
-    same = [mutant for mutant in mutants if mutant.status == MutantStatus.EQUAL]
+    same = [mutant for mutant in mutants if mutant.status == MutantStatus.EQUAL and not quiet]
     for reason in dict.fromkeys(mutant.reason for mutant in same):
         count = sum(mutant.reason == reason for mutant in same)
         yield Text("")

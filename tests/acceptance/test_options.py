@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gradcheck_cli.config.load import read_config
+from gradcheck_cli.reporters import FORMATS
 from tests.conftest import Gradcheck, command, environment, shell
 
 BAD = """\
@@ -100,6 +101,13 @@ def test_quiet_shows_what_is_wrong_and_twice_nothing(gradcheck: Gradcheck, bad: 
     for format in ("table", "json", "jsonl"):
         done = gradcheck("run", "-qq", "--format", format, bad)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+def test_quiet_mutants_are_the_survivors(gradcheck: Gradcheck) -> None:
+    done = gradcheck("mutate", "-q", "configs/mean.yaml")
+    assert done.stdout.count("\n") == 1
+    same = "form: XW\nshapes: {n: 1, N: 3, M: 2}\ninputs: {X: {scale: 0}}\n"
+    assert gradcheck("mutate", "-q", "-", stdin=same).stdout.startswith("SURVIVED  stdin")
 
 
 def test_verbose_tells_settings_steps_and_the_reasons_of_expected_failures(
@@ -305,6 +313,13 @@ def test_odd_file_names(gradcheck: Gradcheck, tmp_path: Path) -> None:
     again = gradcheck(*shell_words(wrong["rerun"]), cwd=tmp_path)
     assert "1 check: 1 wrong" in again.stdout
     assert gradcheck("run", ".", cwd=tmp_path).returncode == 1
+    if sys.platform == "linux":
+        undecodable = os.fsdecode(b"\xff.yaml")
+        (tmp_path / undecodable).write_text(BAD.split("checks")[0])
+        for format in FORMATS:
+            done = gradcheck("run", undecodable, "--format", format, cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (0, "")
+        (tmp_path / undecodable).unlink()
     assert len(ids(gradcheck("run", "--list", ".", cwd=tmp_path))) == 16
 
 
