@@ -23,7 +23,9 @@ def script(shell: str) -> str:
     made = get_completion_class(shell)
     assert made is not None
     # The command is run by the script itself, so none is needed here.
-    return made(click.Command(PROGRAM), {}, PROGRAM, VARIABLE).source()
+    text = made(click.Command(PROGRAM), {}, PROGRAM, VARIABLE).source()
+    # Candidates come as type,value; click's script for fish cuts a value at its own commas.
+    return text.replace('string split ","', 'string split -m 1 ","')
 
 
 def answered(command: click.Command) -> bool:

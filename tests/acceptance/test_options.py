@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -457,12 +458,29 @@ def test_bash_completes_commands_options_configs_and_ids() -> None:
     assert completed("gradcheck run --format js") == ["json", "jsonl"]
 
 
+def test_fish_completes_ids_with_commas(gradcheck: Gradcheck, tmp_path: Path) -> None:
+    if not shutil.which("fish"):
+        pytest.skip("no fish here")
+    (tmp_path / "m.yaml").write_text(
+        "form: XW\nshapes: {N: 5, M: 3}\nmatrix: {reduction: [sum, mean], shapes.n: [1, 8]}\n"
+    )
+    (tmp_path / "script").write_text(gradcheck("completion", "fish").stdout)
+    line = "source script; complete -C 'gradcheck run m.yaml -k m[reduction=me'"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", line],
+        cwd=tmp_path,
+        env=environment(PATH=f"{Path(command()).parent}:{os.environ['PATH']}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["m[reduction=mean,n=1]", "m[reduction=mean,n=8]"]
+
+
 @pytest.mark.parametrize("shell_name", ["zsh", "fish"])
 def test_the_scripts_of_other_shells_are_read_by_them(
     gradcheck: Gradcheck, shell_name: str, tmp_path: Path
 ) -> None:
-    import shutil
-
     text = gradcheck("completion", shell_name).stdout
     assert f"_GRADCHECK_COMPLETE={shell_name}_complete" in text
     if not shutil.which(shell_name):
