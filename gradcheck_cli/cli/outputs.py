@@ -44,8 +44,10 @@ class Outputs:
 def opened(targets: Sequence[tuple[str, str]], configs: Sequence[str]) -> Iterator[Outputs]:
     """The files of these formats and paths, each known to be writable; their folders are made.
 
-    Raises UsageError where a file cannot be written, stands twice, or is one of the configs.
+    Raises UsageError where a file cannot be written, stands twice, or is or may be a config.
     """
+    from gradcheck_cli.config.load import SUFFIXES
+
     files: list[tuple[str, Path, Path | None]] = []
     try:
         for format, name in targets:
@@ -54,6 +56,10 @@ def opened(targets: Sequence[tuple[str, str]], configs: Sequence[str]) -> Iterat
                 raise UsageError(f"two reports cannot go to the same file '{name}'")
             if any(_same(path, config) for config in configs):
                 raise UsageError(f"'{name}' is a config; a report would overwrite it")
+            if path.suffix in SUFFIXES and path.exists():
+                raise UsageError(
+                    f"'{name}' is YAML and may be a config; remove it, or name another"
+                )
             files.append((format, path, _beside(path, name)))
         yield Outputs(files)
     finally:

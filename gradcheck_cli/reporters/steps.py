@@ -112,7 +112,7 @@ def words(of: GradientSteps) -> Iterator[str]:
             f"the gradient to {number(of.known_to)} ({KNOWN})"
         )
     if all(map(_is_exact, of.curves)):
-        yield "no truncation: the loss is quadratic here, so the largest step is the best"
+        yield "no truncation: nothing beyond a square here, so the largest step is the best"
     else:
         yield (
             "right of the best step truncation rules: ten times the step, 10^order times the "

@@ -224,6 +224,13 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_runs(
     assert bad.read_text() == BAD
 
 
+def test_a_config_of_a_directory_is_not_overwritten(gradcheck: Gradcheck, bad: Path) -> None:
+    (bad.parent / "other.yaml").write_text(BAD)
+    done = gradcheck("run", ".", "-k", "right", "-o", "json=other.yaml", cwd=bad.parent)
+    assert (done.returncode, "may be a config" in done.stderr) == (2, True)
+    assert (bad.parent / "other.yaml").read_text() == BAD
+
+
 def test_two_reports_in_one_file_are_refused(gradcheck: Gradcheck, bad: Path) -> None:
     done = gradcheck("run", bad, "-o", "json=x", "-o", "html=./x", cwd=bad.parent)
     assert (done.returncode, "same file" in done.stderr) == (2, True)
