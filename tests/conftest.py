@@ -20,6 +20,8 @@ GOLDEN = Path(__file__).parent / "golden"
 settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("steady")
 
+# Read when numpy is imported, which no test has done yet: threads of two processes only collide.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 CACHE = TemporaryDirectory(prefix="gradcheck-tests-")
 Golden = Callable[[Path, str], None]
 Result = subprocess.CompletedProcess[str]
