@@ -107,7 +107,7 @@ def of_entries(
 def _in_processes(
     jobs: int, work: Work, chunks: list[Entries], done: Callable[[Entries], None]
 ) -> list[Counted]:
-    from gradcheck_cli.forks import forked
+    from gradcheck_cli.processes.fork_map import forked
 
     return forked(work, chunks, jobs, done)
 

@@ -15,7 +15,7 @@ from gradcheck_cli.result import CheckReport, CheckResult, Outcome, Settings, Ve
 if TYPE_CHECKING:
     from gradcheck_cli.config.build import ConfigCheck
     from gradcheck_cli.problem import Problem
-    from gradcheck_cli.worker import Watchdog, Work
+    from gradcheck_cli.processes.sandbox_child import Watchdog, Work
 
 Result = TypeVar("Result")
 
@@ -62,7 +62,7 @@ def _checked(
     """All gradients of the check's layer as one result; code is run in a process of its own."""
     if not check.layer.code:
         return _result(check, check.layer.problems(), advance, power)
-    from gradcheck_cli.isolation import UnfinishedError
+    from gradcheck_cli.processes.sandbox import UnfinishedError
 
     try:
         return _isolated(partial(_watched, power=power), check, advance, timeout)
@@ -93,7 +93,7 @@ def _isolated(
     work: Work[Result], check: ConfigCheck, advance: Callable[[int], None], timeout: float | None
 ) -> Result:
     # Imported here once, not in every process.
-    from gradcheck_cli.isolation import isolated
+    from gradcheck_cli.processes.sandbox import isolated
     from gradcheck_cli.usercode import problems  # noqa: F401
 
     try:

@@ -29,7 +29,7 @@ from gradcheck_cli.running import not_run, run_check
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build import ConfigCheck
-    from gradcheck_cli.executors import Advance, Executor, Lost, One
+    from gradcheck_cli.processes.pool import Advance, Executor, Lost, One
 
 OK, WRONG, NOTHING_CHECKED, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 TERMINATED = 143

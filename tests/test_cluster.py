@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gradcheck_cli import cluster
 from gradcheck_cli.errors import UsageError
+from gradcheck_cli.processes import dask as cluster
 
 
 def test_a_scheduler_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from gradcheck_cli import running, suite
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.config.load import read_config
-from gradcheck_cli.executors import MOST_AT_ONCE, Processes
+from gradcheck_cli.processes.pool import MOST_AT_ONCE, Processes
 from gradcheck_cli.result import CheckReport, Outcome
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes end otherwise there")

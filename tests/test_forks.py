@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.errors import DiedError, GradcheckError
-from gradcheck_cli.forks import forked
 from gradcheck_cli.measuring import differences
 from gradcheck_cli.options import Numeric
+from gradcheck_cli.processes.fork_map import forked
 from tests.layers import layer, problem
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -21,7 +21,7 @@ from gradcheck_cli.result import CheckReport, SuiteReport
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build import ConfigCheck
-    from gradcheck_cli.executors import Executor
+    from gradcheck_cli.processes.pool import Executor
 
 EXIT_CODES = """\b
 Exit codes:
@@ -203,12 +203,12 @@ def summarize(report: SuiteReport) -> None:
 def executor(jobs: int, dask: str | None) -> Iterator[Executor]:
     """What runs the checks."""
     if dask is not None:
-        from gradcheck_cli.cluster import connected
+        from gradcheck_cli.processes.dask import connected
 
         with connected(dask) as cluster:
             yield cluster
     elif jobs > 1:
-        from gradcheck_cli.executors import Processes
+        from gradcheck_cli.processes.pool import Processes
 
         yield Processes(jobs)
     else:

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from gradcheck_cli.errors import MOST_FRAMES, CodeError, GradcheckError, ended, is_ours, shown_path
-from gradcheck_cli.worker import EARLY, PROGRESS, RESULT, Work, run
+from gradcheck_cli.processes.sandbox_child import EARLY, PROGRESS, RESULT, Work, run
 
 Result = TypeVar("Result")
 Progress = Callable[[int], None]

@@ -9,7 +9,7 @@ from typing import Any
 
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.executors import Advance, Lost, One
+from gradcheck_cli.processes.pool import Advance, Lost, One
 from gradcheck_cli.result import CheckReport
 
 PATIENCE = 10  # seconds for a scheduler to answer

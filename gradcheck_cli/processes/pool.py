@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.errors import ended
+from gradcheck_cli.processes.sandbox_child import PROGRESS, Throttled, end_with_parent
 from gradcheck_cli.result import CheckReport
-from gradcheck_cli.worker import PROGRESS, Throttled, end_with_parent
 
 MOST_AT_ONCE = 32  # checks that a process is handed at once
 PARTS = 8  # of the checks that are left, a process is handed one

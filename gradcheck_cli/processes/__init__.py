@@ -1,0 +1,1 @@
+"""Work in other processes: one child, and what is built on it."""
