@@ -18,6 +18,7 @@ from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.catalogue import told_of
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.factors import factor as named
+from gradcheck_cli.numeric.bisection import Found, Gap, located, some_entries
 from gradcheck_cli.numeric.directions import (
     DIRECTIONS,
     SURE,
@@ -27,8 +28,7 @@ from gradcheck_cli.numeric.directions import (
     bounds,
     root_mean_square,
 )
-from gradcheck_cli.numeric.entries import NumericGradient
-from gradcheck_cli.numeric.search import Found, Gap, located, some_entries
+from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import BY_DIRECTIONS, Diagnosis, GradientResult, Verdict

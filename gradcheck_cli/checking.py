@@ -13,7 +13,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli.measuring import differences, mode_of
-from gradcheck_cli.numeric.entries import NumericGradient, Progress
+from gradcheck_cli.numeric.gradient import NumericGradient, Progress
 from gradcheck_cli.options import DIRECTIONS, Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.purity import call_backward, observe_forward

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.differences import Differences, WholeForwards, entry_scale
-from gradcheck_cli.numeric.entries import (
+from gradcheck_cli.numeric.gradient import (
     Counted,
     Entries,
     NumericGradient,
@@ -20,11 +19,12 @@ from gradcheck_cli.numeric.entries import (
     measured_by,
     one_by_one,
 )
-from gradcheck_cli.numeric.local import locally
+from gradcheck_cli.numeric.local.claims import Slices
+from gradcheck_cli.numeric.local.quotients import locally
 from gradcheck_cli.numeric.noise import Evaluate
-from gradcheck_cli.numeric.schemes import STENCILS
-from gradcheck_cli.numeric.slices import Slices
-from gradcheck_cli.numeric.strata import sampled
+from gradcheck_cli.numeric.quotients import Differences, WholeForwards, entry_scale
+from gradcheck_cli.numeric.sampling import sampled
+from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import AUTO, DIRECTIONS, ENTRIES, Numeric
 from gradcheck_cli.problem import Locality, Problem
 

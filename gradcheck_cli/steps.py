@@ -122,8 +122,8 @@ def _of_gradient(problem: Problem, name: str, advance: Callable[[int], None]) ->
     import numpy as np
 
     from gradcheck_cli.measuring import of_entries, points_evaluator
-    from gradcheck_cli.numeric.curve import curves, steps_of
-    from gradcheck_cli.numeric.strata import sampled
+    from gradcheck_cli.numeric.sampling import sampled
+    from gradcheck_cli.numeric.step_errors import curves, steps_of
     from gradcheck_cli.options import Numeric
 
     x = problem.inputs[name]

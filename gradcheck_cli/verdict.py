@@ -12,8 +12,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import shown_shape
-from gradcheck_cli.numeric.entries import NumericGradient
-from gradcheck_cli.numeric.strata import chance_of_missing
+from gradcheck_cli.numeric.gradient import NumericGradient
+from gradcheck_cli.numeric.sampling import chance_of_missing
 from gradcheck_cli.problem import Label
 from gradcheck_cli.result import Entry, GradientResult, Refusal, Verdict
 

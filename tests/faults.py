@@ -13,7 +13,7 @@ from gradcheck_cli.checking import default_rtol
 from gradcheck_cli.faults.diagnosis import diagnosed
 from gradcheck_cli.faults.right import Right
 from gradcheck_cli.measuring import differences
-from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import Diagnosis
 from gradcheck_cli.verdict import compared

@@ -15,7 +15,7 @@ from gradcheck_cli.forms import FORMS
 from gradcheck_cli.layer import Layer, arrays
 from gradcheck_cli.losses import LOSSES
 from gradcheck_cli.measuring import differences
-from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 

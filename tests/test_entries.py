@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gradcheck_cli.numeric.differences import entry_scale
-from gradcheck_cli.numeric.entries import NumericGradient, numeric_gradient
+from gradcheck_cli.numeric.gradient import NumericGradient, numeric_gradient
+from gradcheck_cli.numeric.quotients import entry_scale
 from tests.layers import Float
 
 ONE = np.ones(1)
@@ -91,8 +91,8 @@ def test_without_a_cotangent_the_whole_jacobian_is_measured() -> None:
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.linspace(1, 2, 37)
     whole = gradient(np.sin, x)
-    monkeypatch.setattr("gradcheck_cli.numeric.differences.BLOCK_BYTES", 2000)
-    monkeypatch.setattr("gradcheck_cli.numeric.differences.LEAST_CHUNK", 1)
+    monkeypatch.setattr("gradcheck_cli.numeric.quotients.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("gradcheck_cli.numeric.quotients.LEAST_CHUNK", 1)
     parts = gradient(np.sin, x)
     np.testing.assert_array_equal(parts.value, whole.value)
     np.testing.assert_array_equal(parts.uncertainty, whole.uncertainty)

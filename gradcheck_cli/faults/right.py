@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.guesses import guessed_stages
 from gradcheck_cli.measuring import of_entries
-from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage, no_stages
 

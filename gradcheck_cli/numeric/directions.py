@@ -15,8 +15,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.differences import WholeForwards
-from gradcheck_cli.numeric.entries import measured_by
+from gradcheck_cli.numeric.gradient import measured_by
 from gradcheck_cli.numeric.noise import (
     AWAY,
     FLAT,
@@ -26,7 +25,8 @@ from gradcheck_cli.numeric.noise import (
     Noise,
     variances,
 )
-from gradcheck_cli.numeric.schemes import STENCILS
+from gradcheck_cli.numeric.quotients import WholeForwards
+from gradcheck_cli.numeric.stencils import STENCILS
 
 DIRECTIONS = 7
 SURE = 1e-6  # how likely a bound does not hold

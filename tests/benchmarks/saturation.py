@@ -26,7 +26,7 @@ from gradcheck_cli.forms import FORMS
 from gradcheck_cli.layer import DELTAS, DTYPES, REDUCTIONS, Layer
 from gradcheck_cli.losses import LOSSES
 from gradcheck_cli.measuring import differences
-from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import Verdict

@@ -14,7 +14,7 @@ from gradcheck_cli import Problem, Verdict, check, measuring
 from gradcheck_cli.activations import ACTIVATIONS, NONE
 from gradcheck_cli.losses import LOSSES
 from gradcheck_cli.measuring import differences
-from gradcheck_cli.numeric.entries import NumericGradient
+from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from tests.layers import extended_layers, layer, layers, problem
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gradcheck_cli import Problem, check
 from gradcheck_cli.layer import Layer
 from gradcheck_cli.measuring import differences
-from gradcheck_cli.numeric.schemes import STENCILS
+from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import GradientResult
 from tests.layers import Float, layers, problem, seeds

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.ladder import TABLES, Rung
 from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, Noise, function_noise
-from gradcheck_cli.numeric.schemes import Stencil
+from gradcheck_cli.numeric.stencils import Stencil
 
 WHOLE, SLICES, SUPERPOSITION = METHODS = ("whole forwards", "slices", "superposition")
 # Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.differences import WholeForwards, entry_scale
 from gradcheck_cli.numeric.noise import Evaluate, Float, function_noise
-from gradcheck_cli.numeric.schemes import STENCILS
+from gradcheck_cli.numeric.quotients import WholeForwards, entry_scale
+from gradcheck_cli.numeric.stencils import STENCILS
 
 # Steps, in units of the input's own scale: from where truncation rules to where nothing moves.
 LARGEST, SMALLEST, A_DECADE = 1.0, -14.0, 4

@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.local.claims import Responses, Slices
 from gradcheck_cli.numeric.noise import LINES, Float, function_noise
-from gradcheck_cli.numeric.slices import Responses, Slices
 
 BLOCK = 2**15  # numbers that are evaluated at once: in the cache of one core
 SAMPLES = 10  # of the noise of a slice: lines of probes times its outputs, but 2 to 5 lines

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.around import BLOCK, around
-from gradcheck_cli.numeric.differences import SLICES, SUPERPOSITION, Differences
 from gradcheck_cli.numeric.ladder import TABLES, Rung
+from gradcheck_cli.numeric.local.claims import Responses, Slices, proven
+from gradcheck_cli.numeric.local.noise import BLOCK, around
 from gradcheck_cli.numeric.noise import Float
-from gradcheck_cli.numeric.schemes import Stencil
-from gradcheck_cli.numeric.slices import Responses, Slices, proven
+from gradcheck_cli.numeric.quotients import SLICES, SUPERPOSITION, Differences
+from gradcheck_cli.numeric.stencils import Stencil
 
 CHUNK = 2**13  # entries that climb the ladder together
 MOST_NUMBERS = 2**23  # of z, for the entries of a chunk together

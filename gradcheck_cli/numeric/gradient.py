@@ -15,10 +15,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.differences import WHOLE, Differences, WholeForwards, entry_scale
 from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
 from gradcheck_cli.numeric.noise import Evaluate, Float
-from gradcheck_cli.numeric.schemes import STENCILS
+from gradcheck_cli.numeric.quotients import WHOLE, Differences, WholeForwards, entry_scale
+from gradcheck_cli.numeric.stencils import STENCILS
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
