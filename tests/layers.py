@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.activations import ACTIVATIONS, NONE
 from gradcheck_cli.arrays import Given
-from gradcheck_cli.forms import FORMS
-from gradcheck_cli.layer import Layer, arrays
-from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
+from gradcheck_cli.layers.forms import FORMS
+from gradcheck_cli.layers.losses import LOSSES
+from gradcheck_cli.layers.paper import Layer, arrays
 from gradcheck_cli.measuring import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_cli.activations import ACTIVATIONS, NONE
 from gradcheck_cli.formula import parse
+from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from tests import exact
 from tests.layers import Float
 

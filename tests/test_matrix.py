@@ -13,7 +13,7 @@ from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.config.overrides import Overrides, read_overrides
 from gradcheck_cli.errors import ConfigError
-from gradcheck_cli.layer import Layer
+from gradcheck_cli.layers.paper import Layer
 
 MATRIX = """\
 form: XW

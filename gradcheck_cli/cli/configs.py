@@ -45,7 +45,7 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...], set: tupl
 
     Or spell out a CODE of a report, such as GC103.
     """
-    from gradcheck_cli.derivation import explain, explain_fault, is_code
+    from gradcheck_cli.layers.derivation import explain, explain_fault, is_code
 
     codes = [word for word in configs if is_code(word)]
     if len(codes) == len(configs):

@@ -18,7 +18,7 @@ from gradcheck_cli.errors import (
     Finding,
     listed,
 )
-from gradcheck_cli.forms import FORMS
+from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import AnyLayer
 

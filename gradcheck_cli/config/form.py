@@ -22,11 +22,11 @@ from gradcheck_cli.errors import (
     near_miss,
     shown_shape,
 )
-from gradcheck_cli.forms import FORMS, Form
 from gradcheck_cli.formula import parse
 from gradcheck_cli.formula.checker import shortened
-from gradcheck_cli.layer import Layer
-from gradcheck_cli.losses import LOSSES, Loss
+from gradcheck_cli.layers.forms import FORMS, Form
+from gradcheck_cli.layers.losses import LOSSES, Loss
+from gradcheck_cli.layers.paper import Layer
 
 
 class _Size(Struct, frozen=True):

@@ -12,8 +12,8 @@ from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.schema import ArrayConfig, read, shown
 from gradcheck_cli.errors import ArrayError, FormulaError, near_miss, shown_shape
 from gradcheck_cli.formula import parse
-from gradcheck_cli.layer import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
-from gradcheck_cli.own import ArraySpec, CodeLayer, Data, FormulaLayer, specs
+from gradcheck_cli.layers.own import ArraySpec, CodeLayer, Data, FormulaLayer, specs
+from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
 from gradcheck_cli.usercode.loading import Reference, reference
 
 EXAMPLE = "inputs: {x: [n, N], W: [N, M]}"

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import msgspec
 from msgspec import Meta, Struct
 
-from gradcheck_cli.activations import ACTIVATIONS, NONE
 from gradcheck_cli.arrays import DISTRIBUTIONS
 from gradcheck_cli.config.located import Node
 from gradcheck_cli.errors import Finding, listed, near_miss
-from gradcheck_cli.forms import FORMS
-from gradcheck_cli.layer import DELTAS, DTYPES, REDUCTIONS
-from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
+from gradcheck_cli.layers.forms import FORMS
+from gradcheck_cli.layers.losses import LOSSES
+from gradcheck_cli.layers.paper import DELTAS, DTYPES, REDUCTIONS
 from gradcheck_cli.options import AUTO, MODES, ORDERS
 
 VERSION = 1

@@ -13,7 +13,7 @@ import msgspec
 
 from gradcheck_cli.config.schema import KINDS, CheckConfig, documentation
 from gradcheck_cli.errors import UsageError, near_miss
-from gradcheck_cli.forms import FORMS
+from gradcheck_cli.layers.forms import FORMS
 
 SIZES = {"n": 8, "N": 5, "M": 3}  # all different, so that what is transposed does not fit
 COMMENT, WIDTH = 34, 100  # the column of comments, and how far they go

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from gradcheck_cli.activations import ACTIVATIONS
 from gradcheck_cli.arrays import DISTRIBUTIONS
 from gradcheck_cli.cli import cli
 from gradcheck_cli.cli.checks import EXIT_CODES
 from gradcheck_cli.config.schema import ConfigFile
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.formula import FUNCTIONS
-from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.layers.activations import ACTIVATIONS
+from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.reporters import FORMATS
 from gradcheck_cli.reporters.plain import FIELDS
 from tests.conftest import ROOT, command, environment

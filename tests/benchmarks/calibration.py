@@ -20,9 +20,9 @@ from msgspec.structs import replace
 
 from gradcheck_cli import measuring
 from gradcheck_cli.arrays import Given
-from gradcheck_cli.forms import FORMS
-from gradcheck_cli.layer import Layer
-from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.layers.forms import FORMS
+from gradcheck_cli.layers.losses import LOSSES
+from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.measuring import differences
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.verdict import compared
 from tests.faults import diagnosis, rights
 from tests.layers import Float, layer, problem

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.activations import ACTIVATIONS
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.checking import check
-from gradcheck_cli.forms import FORMS
-from gradcheck_cli.layer import DELTAS, DTYPES, REDUCTIONS, Layer
-from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.layers.activations import ACTIVATIONS
+from gradcheck_cli.layers.forms import FORMS
+from gradcheck_cli.layers.losses import LOSSES
+from gradcheck_cli.layers.paper import DELTAS, DTYPES, REDUCTIONS, Layer
 from gradcheck_cli.measuring import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from gradcheck_cli import Verdict, check
-from gradcheck_cli.activations import ACTIVATIONS, NONE
-from gradcheck_cli.forms import FORMS
-from gradcheck_cli.layer import Layer, arrays
+from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
+from gradcheck_cli.layers.forms import FORMS
+from gradcheck_cli.layers.paper import Layer, arrays
 from gradcheck_cli.measuring import points_evaluator
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import CheckResult

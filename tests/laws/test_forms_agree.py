@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from msgspec.structs import replace
 
-from gradcheck_cli.layer import Layer
+from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.numeric.gradient import NumericGradient
 from tests.layers import Float, data, layers, measured, problem
 from tests.layers import given as layer_with

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from gradcheck_cli import Problem, Verdict, check, measuring
-from gradcheck_cli.activations import ACTIVATIONS, NONE
-from gradcheck_cli.losses import LOSSES
+from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
+from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.measuring import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gradcheck_cli import Problem, check
-from gradcheck_cli.layer import Layer
+from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.measuring import differences
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import Numeric

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 
-from gradcheck_cli.layer import Layer
+from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.result import Verdict
 from tests.exact import exact_gradients
 from tests.layers import data, layers, measured, problem

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gradcheck_cli.config.build import ConfigCheck
 from gradcheck_cli.errors import FormulaError, UsageError, listed, printable, shown_shape
-from gradcheck_cli.forms import Rule
 from gradcheck_cli.formula import Formula, Product, Shape, parse
-from gradcheck_cli.layer import Layer
-from gradcheck_cli.own import ArraySpec, CodeLayer, Data, FormulaLayer, specs
+from gradcheck_cli.layers.forms import Rule
+from gradcheck_cli.layers.own import ArraySpec, CodeLayer, Data, FormulaLayer, specs
+from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.problem import AnyLayer
 
 Part = tuple[str, Iterable[str]]  # a title and its lines

@@ -12,7 +12,7 @@ import re
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gradcheck_cli.activations import ACTIVATIONS, NONE, Activation
+from gradcheck_cli.layers.activations import ACTIVATIONS, NONE, Activation
 
 
 class Rule(Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""The layers that a config can describe."""
