@@ -18,6 +18,7 @@ from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.catalogue import told_of
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.factors import factor as named
+from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare, unmeasured
 from gradcheck_cli.numeric.bisection import Found, Gap, located, some_entries
 from gradcheck_cli.numeric.directions import (
     DIRECTIONS,
@@ -32,7 +33,6 @@ from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import BY_DIRECTIONS, Diagnosis, GradientResult, Verdict
-from gradcheck_cli.verdict import DIGITS_NEEDED, compare, unmeasured
 
 SEED = 0x6772  # any; the directions have a stream of their own, whatever the inputs are drawn with
 FACTOR = "GC103"

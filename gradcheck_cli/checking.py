@@ -12,23 +12,23 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli.measuring import differences, mode_of
+from gradcheck_cli.measure.compare import (
+    DEFAULT_RTOL,
+    compare,
+    refused,
+    unmeasured,
+)
+from gradcheck_cli.measure.measure import differences, mode_of
+from gradcheck_cli.measure.purity import call_backward, observe_forward
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
 from gradcheck_cli.options import DIRECTIONS, Numeric, Tolerance
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.purity import call_backward, observe_forward
 from gradcheck_cli.result import (
     CheckResult,
     GradientResult,
     Mutant,
     Refusal,
     Verdict,
-)
-from gradcheck_cli.verdict import (
-    DEFAULT_RTOL,
-    compare,
-    refused,
-    unmeasured,
 )
 
 AT_RANDOM = (

@@ -22,12 +22,12 @@ from gradcheck_cli.faults.of_shape import shape_diagnosed
 from gradcheck_cli.faults.place import error_map, where
 from gradcheck_cli.faults.power import mutants
 from gradcheck_cli.faults.right import Effort, Measured, Right
-from gradcheck_cli.measuring import differences
+from gradcheck_cli.measure.compare import OTHER_SHAPE, compared
+from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import GradientResult, Mutant, Verdict
-from gradcheck_cli.verdict import OTHER_SHAPE, compared
 
 
 class Diagnosing:

@@ -121,7 +121,7 @@ def _of_gradient(problem: Problem, name: str, advance: Callable[[int], None]) ->
     """The curves of the gradient of an input, at some of its entries."""
     import numpy as np
 
-    from gradcheck_cli.measuring import of_entries, points_evaluator
+    from gradcheck_cli.measure.measure import of_entries, points_evaluator
     from gradcheck_cli.numeric.sampling import sampled
     from gradcheck_cli.numeric.step_errors import curves, steps_of
     from gradcheck_cli.options import Numeric

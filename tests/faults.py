@@ -12,11 +12,11 @@ from gradcheck_cli import Problem, check
 from gradcheck_cli.checking import default_rtol
 from gradcheck_cli.faults.diagnosis import diagnosed
 from gradcheck_cli.faults.right import Right
-from gradcheck_cli.measuring import differences
+from gradcheck_cli.measure.compare import compared
+from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import Diagnosis
-from gradcheck_cli.verdict import compared
 
 
 def rights(problem: Problem) -> Iterator[Right]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.errors import DiedError, GradcheckError
-from gradcheck_cli.measuring import differences
+from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.processes.fork_map import forked
 from tests.layers import layer, problem
@@ -74,7 +74,7 @@ def test_a_process_that_ends_is_told_and_leaves_none_behind(end: Any, told: str)
 def test_a_gradient_is_the_same_in_any_number_of_processes(
     locality: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradcheck_cli.measuring.AFFORDABLE", 0)
+    monkeypatch.setattr("gradcheck_cli.measure.measure.AFFORDABLE", 0)
     monkeypatch.setattr("gradcheck_cli.numeric.local.quotients.CHUNK", 50)
     checked = problem(layer("XW", n=8, N=30, M=20))
     told: list[int] = []

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck_cli import Problem, Verdict, check, purity
+from gradcheck_cli import Problem, Verdict, check
 from gradcheck_cli.errors import ForwardError
+from gradcheck_cli.measure import purity
 from tests.layers import Float
 
 X = np.array([[0.3, -1.2], [0.8, 0.5]])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck_cli.checking import check
-from gradcheck_cli.measuring import differences
+from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.sampling import chance_of_missing, sampled
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gradcheck_cli.measure.compare import compare, refused
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Label
 from gradcheck_cli.result import GradientResult, Verdict
-from gradcheck_cli.verdict import compare, refused
 
 LABEL = Label("∂L/∂W", "X.T @ delta")
 

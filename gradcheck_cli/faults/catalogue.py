@@ -11,8 +11,8 @@ from itertools import chain
 from gradcheck_cli.faults import of_entries, of_gradient, of_inputs, of_parts, of_upstream, slopes
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.right import Right
+from gradcheck_cli.measure.compare import Comparison
 from gradcheck_cli.result import Diagnosis
-from gradcheck_cli.verdict import Comparison
 
 NO_KNOWN_FAULT, OTHER_REDUCTION, FACTOR = "GC100", "GC104", "GC103"
 TRANSPOSED, NOT_SUMMED, SUMMED, OTHER_SHAPE = "GC105", "GC141", "GC142", "GC143"

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.right import Right, Values
-from gradcheck_cli.verdict import Comparison
+from gradcheck_cli.measure.compare import Comparison
 
 
 class Injected(Struct, frozen=True):

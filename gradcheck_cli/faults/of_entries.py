@@ -12,7 +12,7 @@ from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.factors import factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.right import Right
-from gradcheck_cli.verdict import Comparison, largest
+from gradcheck_cli.measure.compare import Comparison, largest
 
 Float = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.right import Right
 from gradcheck_cli.faults.solving import solved
+from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.measure.purity import ELSEWHERE
 from gradcheck_cli.problem import Stage, no_stages
-from gradcheck_cli.purity import ELSEWHERE
-from gradcheck_cli.verdict import Comparison
 
 Float = NDArray[np.float64]
 

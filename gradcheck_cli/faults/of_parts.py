@@ -13,7 +13,7 @@ from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.place import Region, confined, told_slices
 from gradcheck_cli.faults.right import Right, Values
-from gradcheck_cli.verdict import Comparison
+from gradcheck_cli.measure.compare import Comparison
 
 Float = NDArray[np.float64]
 

@@ -22,10 +22,10 @@ from gradcheck_cli.faults.catalogue import (
 from gradcheck_cli.faults.factors import factor, fitted
 from gradcheck_cli.faults.of_upstream import summed_wrongly
 from gradcheck_cli.faults.right import Right
+from gradcheck_cli.measure.compare import OTHER_SHAPE as OTHER
+from gradcheck_cli.measure.compare import Comparison, compared
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.result import Diagnosis
-from gradcheck_cli.verdict import OTHER_SHAPE as OTHER
-from gradcheck_cli.verdict import Comparison, compared
 
 Float = NDArray[np.float64]
 

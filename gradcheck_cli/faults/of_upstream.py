@@ -13,8 +13,8 @@ from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.place import told_numbers
 from gradcheck_cli.faults.right import Right
 from gradcheck_cli.faults.solving import solved
+from gradcheck_cli.measure.compare import Comparison
 from gradcheck_cli.problem import Stage, no_stages
-from gradcheck_cli.verdict import Comparison
 
 Float = NDArray[np.float64]
 Change = Callable[[Float], Float]

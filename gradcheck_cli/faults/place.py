@@ -9,8 +9,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import listed
+from gradcheck_cli.measure.compare import Comparison
 from gradcheck_cli.result import ErrorMap
-from gradcheck_cli.verdict import Comparison
 
 Float = NDArray[np.float64]
 

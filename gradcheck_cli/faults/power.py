@@ -13,10 +13,10 @@ from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.right import Right, defined
+from gradcheck_cli.measure.compare import largest
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Problem, Stage, no_stages
 from gradcheck_cli.result import Mutant, MutantStatus
-from gradcheck_cli.verdict import largest
 
 # A fault that changes a gradient by less than is known of it changes nothing, if it is known so
 # well; relative to the largest entry.

@@ -16,8 +16,8 @@ from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.guesses import GUESSES, Guess
 from gradcheck_cli.faults.of_inputs import elsewhere
 from gradcheck_cli.faults.right import Right, Values
+from gradcheck_cli.measure.compare import Comparison
 from gradcheck_cli.problem import Stage, no_stages
-from gradcheck_cli.verdict import Comparison
 
 Float = NDArray[np.float64]
 Change = Callable[[Float], Float]

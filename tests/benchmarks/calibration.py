@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli import measuring
 from gradcheck_cli.arrays import Given
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import Layer
-from gradcheck_cli.measuring import differences
+from gradcheck_cli.measure import measure as measuring
+from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from tests.exact import exact_gradients

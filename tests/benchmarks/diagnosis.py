@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradcheck_cli.layers.losses import LOSSES
-from gradcheck_cli.verdict import compared
+from gradcheck_cli.measure.compare import compared
 from tests.faults import diagnosis, rights
 from tests.layers import Float, layer, problem
 

@@ -25,7 +25,7 @@ from gradcheck_cli.layers.activations import ACTIVATIONS
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import DELTAS, DTYPES, REDUCTIONS, Layer
-from gradcheck_cli.measuring import differences
+from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem

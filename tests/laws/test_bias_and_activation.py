@@ -14,7 +14,7 @@ from gradcheck_cli import Verdict, check
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.paper import Layer, arrays
-from gradcheck_cli.measuring import points_evaluator
+from gradcheck_cli.measure.measure import points_evaluator
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import CheckResult
 from tests.exact import exact_gradients

@@ -11,7 +11,7 @@ from gradcheck_cli import from_functions
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.power import mutants
 from gradcheck_cli.faults.right import Right
-from gradcheck_cli.measuring import differences
+from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import MutantStatus

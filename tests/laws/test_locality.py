@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from msgspec.structs import replace
 
-from gradcheck_cli import Problem, Verdict, check, measuring
+from gradcheck_cli import Problem, Verdict, check
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.losses import LOSSES
-from gradcheck_cli.measuring import differences
+from gradcheck_cli.measure import measure as measuring
+from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from tests.layers import extended_layers, layer, layers, problem

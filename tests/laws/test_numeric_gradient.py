@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli import Problem, check
 from gradcheck_cli.layers.paper import Layer
-from gradcheck_cli.measuring import differences
+from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import GradientResult

@@ -1,0 +1,1 @@
+"""One gradient: measured, and compared with what is claimed of it."""
