@@ -18,10 +18,10 @@ from gradcheck_cli.faults.diagnosis import (
     same_reduction,
 )
 from gradcheck_cli.faults.factors import Factor
+from gradcheck_cli.faults.measured_gradient import Effort, Measured, Right
+from gradcheck_cli.faults.mutation import mutants
 from gradcheck_cli.faults.of_shape import shape_diagnosed
-from gradcheck_cli.faults.place import error_map, where
-from gradcheck_cli.faults.power import mutants
-from gradcheck_cli.faults.right import Effort, Measured, Right
+from gradcheck_cli.faults.where import error_map, where
 from gradcheck_cli.measure.compare import OTHER_SHAPE, compared
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient

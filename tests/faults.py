@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gradcheck_cli import Problem, check
 from gradcheck_cli.checking import default_rtol
 from gradcheck_cli.faults.diagnosis import diagnosed
-from gradcheck_cli.faults.right import Right
+from gradcheck_cli.faults.measured_gradient import Right
 from gradcheck_cli.measure.compare import compared
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient

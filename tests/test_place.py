@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli import GradientError, Problem, assert_gradients, check
-from gradcheck_cli.faults.place import told_numbers
+from gradcheck_cli.faults.where import told_numbers
 from gradcheck_cli.result import GradientResult
 from tests.layers import Float
 

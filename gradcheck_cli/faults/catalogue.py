@@ -10,7 +10,7 @@ from itertools import chain
 
 from gradcheck_cli.faults import of_entries, of_gradient, of_inputs, of_parts, of_upstream, slopes
 from gradcheck_cli.faults.fault import Fault, Injected
-from gradcheck_cli.faults.right import Right
+from gradcheck_cli.faults.measured_gradient import Right
 from gradcheck_cli.measure.compare import Comparison
 from gradcheck_cli.result import Diagnosis
 

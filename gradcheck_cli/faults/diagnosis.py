@@ -23,7 +23,7 @@ from gradcheck_cli.faults.catalogue import (
 )
 from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Fault, Injected
-from gradcheck_cli.faults.right import Right, Values
+from gradcheck_cli.faults.measured_gradient import Right, Values
 from gradcheck_cli.measure.compare import Comparison, largest
 from gradcheck_cli.result import Diagnosis
 

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from gradcheck_cli.faults.factors import Factor
-from gradcheck_cli.faults.right import Right, Values
+from gradcheck_cli.faults.measured_gradient import Right, Values
 from gradcheck_cli.measure.compare import Comparison
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.factors import factor
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.right import Right
+from gradcheck_cli.faults.measured_gradient import Right
 from gradcheck_cli.measure.compare import Comparison, largest
 
 Float = NDArray[np.float64]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.right import Right
+from gradcheck_cli.faults.measured_gradient import Right
 from gradcheck_cli.faults.solving import solved
 from gradcheck_cli.measure.compare import Comparison
 from gradcheck_cli.measure.purity import ELSEWHERE

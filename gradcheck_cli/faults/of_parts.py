@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.place import Region, confined, told_slices
-from gradcheck_cli.faults.right import Right, Values
+from gradcheck_cli.faults.measured_gradient import Right, Values
+from gradcheck_cli.faults.where import Region, confined, told_slices
 from gradcheck_cli.measure.compare import Comparison
 
 Float = NDArray[np.float64]

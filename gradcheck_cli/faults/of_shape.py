@@ -20,8 +20,8 @@ from gradcheck_cli.faults.catalogue import (
     told_of,
 )
 from gradcheck_cli.faults.factors import factor, fitted
+from gradcheck_cli.faults.measured_gradient import Right
 from gradcheck_cli.faults.of_upstream import summed_wrongly
-from gradcheck_cli.faults.right import Right
 from gradcheck_cli.measure.compare import OTHER_SHAPE as OTHER
 from gradcheck_cli.measure.compare import Comparison, compared
 from gradcheck_cli.numeric.gradient import NumericGradient

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.place import told_numbers
-from gradcheck_cli.faults.right import Right
+from gradcheck_cli.faults.measured_gradient import Right
 from gradcheck_cli.faults.solving import solved
+from gradcheck_cli.faults.where import told_numbers
 from gradcheck_cli.measure.compare import Comparison
 from gradcheck_cli.problem import Stage, no_stages
 

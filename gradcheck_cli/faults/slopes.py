@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.guesses import GUESSES, Guess
+from gradcheck_cli.faults.inner_activations import GUESSES, Guess
+from gradcheck_cli.faults.measured_gradient import Right, Values
 from gradcheck_cli.faults.of_inputs import elsewhere
-from gradcheck_cli.faults.right import Right, Values
 from gradcheck_cli.measure.compare import Comparison
 from gradcheck_cli.problem import Stage, no_stages
 

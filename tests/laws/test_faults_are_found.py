@@ -9,8 +9,8 @@ import pytest
 
 from gradcheck_cli import from_functions
 from gradcheck_cli.faults.catalogue import FAULTS
-from gradcheck_cli.faults.power import mutants
-from gradcheck_cli.faults.right import Right
+from gradcheck_cli.faults.measured_gradient import Right
+from gradcheck_cli.faults.mutation import mutants
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem

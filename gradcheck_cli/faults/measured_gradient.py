@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.guesses import guessed_stages
+from gradcheck_cli.faults.inner_activations import guessed_stages
 from gradcheck_cli.measure.measure import of_entries
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric

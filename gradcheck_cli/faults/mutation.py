@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.fault import Fault, Injected
-from gradcheck_cli.faults.right import Right, defined
+from gradcheck_cli.faults.measured_gradient import Right, defined
 from gradcheck_cli.measure.compare import largest
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Problem, Stage, no_stages
