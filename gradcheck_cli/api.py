@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gradcheck_cli.checking import check as check_problem
+from gradcheck_cli.checker.check import check as check_problem
 from gradcheck_cli.errors import CodeError, GradientError
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem

@@ -137,8 +137,8 @@ def _result(
     power: bool = False,
     keep: Callable[[CheckResult], None] | None = None,
 ) -> CheckResult:
-    from gradcheck_cli.checking import check as check_problem
-    from gradcheck_cli.checking import joined
+    from gradcheck_cli.checker.check import check as check_problem
+    from gradcheck_cli.checker.check import joined
 
     return joined(
         check_problem(

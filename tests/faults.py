@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli import Problem, check
-from gradcheck_cli.checking import default_rtol
+from gradcheck_cli.checker.check import default_rtol
 from gradcheck_cli.faults.diagnosis import diagnosed
 from gradcheck_cli.faults.measured_gradient import Right
 from gradcheck_cli.measure.compare import compared

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from gradcheck_cli import Problem, Verdict, check, diagnosing, from_functions, from_layer
+from gradcheck_cli import Problem, Verdict, check, from_functions, from_layer
 from gradcheck_cli.arrays import Drawn
+from gradcheck_cli.checker import diagnose as diagnosing
 from gradcheck_cli.errors import ForwardError
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.factors import Factor, factor

@@ -89,7 +89,7 @@ def test_a_gradient_is_the_same_in_any_number_of_processes(
 
 
 def test_code_of_the_user_runs_in_processes_too() -> None:
-    from gradcheck_cli.checking import check
+    from gradcheck_cli.checker.check import check
     from gradcheck_cli.usercode.problems import from_functions
 
     made = from_functions(

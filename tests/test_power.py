@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli import check, from_functions
-from gradcheck_cli.checking import check as check_problem
+from gradcheck_cli.checker.check import check as check_problem
 from gradcheck_cli.options import Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import Mutant, MutantStatus

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_cli.checking import check
+from gradcheck_cli.checker.check import check
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.sampling import chance_of_missing, sampled
 from gradcheck_cli.options import Numeric

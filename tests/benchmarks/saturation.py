@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import Drawn
-from gradcheck_cli.checking import check
+from gradcheck_cli.checker.check import check
 from gradcheck_cli.layers.activations import ACTIVATIONS
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES

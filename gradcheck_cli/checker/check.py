@@ -75,7 +75,7 @@ def check(
     if not power and result.verdict != Verdict.FAIL:
         return result
     # The catalogue is imported where there is something to say.
-    from gradcheck_cli.diagnosing import Diagnosing
+    from gradcheck_cli.checker.diagnose import Diagnosing
 
     diagnosing = Diagnosing(problem, checker.measure, checker.numeric, checker.rtol, checker.atol)
     return replace(
@@ -131,7 +131,7 @@ class _Checker:
 
     def certified(self, name: str, claimed: Any) -> GradientResult:
         """The result of a gradient that is too large to measure its entries."""
-        from gradcheck_cli.certificate import Certifier
+        from gradcheck_cli.checker.certify import Certifier
 
         certifier = Certifier(self.problem, name, claimed, self.numeric, self.rtol, self.atol)
         result = certifier.result()

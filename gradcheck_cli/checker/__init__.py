@@ -1,0 +1,1 @@
+"""One problem: checked, certified where it is large, diagnosed where it is wrong."""
