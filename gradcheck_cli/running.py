@@ -13,7 +13,7 @@ from gradcheck_cli.errors import CodeError, GradcheckError, printable
 from gradcheck_cli.result import CheckReport, CheckResult, Outcome, Settings, Verdict
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build import ConfigCheck
+    from gradcheck_cli.config.build_check import ConfigCheck
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.sandbox_child import Watchdog, Work
 

@@ -14,7 +14,7 @@ from gradcheck_cli.errors import GradcheckError, printable
 from gradcheck_cli.running import apart
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build import ConfigCheck
+    from gradcheck_cli.config.build_check import ConfigCheck
     from gradcheck_cli.problem import Problem
 
 SCHEMA_VERSION = 1

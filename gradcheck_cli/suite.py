@@ -28,7 +28,7 @@ from gradcheck_cli.result import (
 from gradcheck_cli.running import not_run, run_check
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build import ConfigCheck
+    from gradcheck_cli.config.build_check import ConfigCheck
     from gradcheck_cli.processes.pool import Advance, Executor, Lost, One
 
 OK, WRONG, NOTHING_CHECKED, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130

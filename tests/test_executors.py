@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from gradcheck_cli import running, suite
-from gradcheck_cli.config.build import ConfigCheck
+from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.processes.pool import MOST_AT_ONCE, Processes
 from gradcheck_cli.result import CheckReport, Outcome

@@ -115,7 +115,7 @@ def test_json_and_every_line_of_jsonl_fit_their_schemas(report: SuiteReport) -> 
 
 
 def plain_config(path: Path) -> Any:
-    from gradcheck_cli.config.located import parse
+    from gradcheck_cli.config.yaml_tree import parse
 
     return parse(path.read_text(encoding="utf-8"), str(path)).plain()
 
@@ -146,7 +146,7 @@ def test_every_config_fits_the_schema() -> None:
     ],
 )
 def test_what_editors_underline(text: str) -> None:
-    from gradcheck_cli.config.located import parse
+    from gradcheck_cli.config.yaml_tree import parse
 
     validator = jsonschema.Draft202012Validator(json.loads(schema("config")))
     assert list(validator.iter_errors(parse(text, "c").plain()))

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_cli.config.located import MAX_BYTES, decode, parse, resolve
+from gradcheck_cli.config.yaml_tree import MAX_BYTES, decode, parse, resolve
 from gradcheck_cli.errors import ConfigError
 
 SCALARS = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_cli.config.build import ConfigCheck
+from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.config.overrides import Overrides, read_overrides
 from gradcheck_cli.errors import ConfigError

@@ -20,7 +20,7 @@ from gradcheck_cli.reporters import GITHUB, JSONL, MUTANT_FORMATS, Screen, rende
 from gradcheck_cli.result import CheckReport, SuiteReport
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build import ConfigCheck
+    from gradcheck_cli.config.build_check import ConfigCheck
     from gradcheck_cli.processes.pool import Executor
 
 EXIT_CODES = """\b

@@ -14,7 +14,7 @@ from gradcheck_cli.cli.streams import note, write
 from gradcheck_cli.errors import UsageError, plural, printable
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build import ConfigCheck
+    from gradcheck_cli.config.build_check import ConfigCheck
 
 SCHEMAS = ("config", "report", "lines")
 

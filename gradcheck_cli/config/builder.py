@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.schema import CheckConfig, shown
+from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import Finding, FormulaError, Mark
 from gradcheck_cli.options import Numeric
 

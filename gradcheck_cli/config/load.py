@@ -9,11 +9,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from gradcheck_cli.config.build import ConfigCheck, build
+from gradcheck_cli.config.build_check import ConfigCheck, build
 from gradcheck_cli.config.expand import expand
-from gradcheck_cli.config.located import MAX_BYTES, Node, decode, parse
 from gradcheck_cli.config.overrides import NOTHING_SET, Overrides
 from gradcheck_cli.config.schema import OWN_KEYS
+from gradcheck_cli.config.yaml_tree import MAX_BYTES, Node, decode, parse
 from gradcheck_cli.errors import ConfigError, Finding, UsageError, printable
 
 SUFFIXES = (".yaml", ".yml")

@@ -8,9 +8,9 @@ from math import prod
 
 from msgspec import Struct
 
-from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.overrides import SEED, Overrides
 from gradcheck_cli.config.schema import CHECKS_KEY, EXCLUDE_KEY, MATRIX_KEY, shown
+from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import Finding, Mark, near_miss
 
 _OF_IDS = "[],= *?"  # characters that mean something in an id or in a glob of ids

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gradcheck_cli.arrays import DISTRIBUTIONS
-from gradcheck_cli.config.located import Node
+from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import Finding, listed, near_miss
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.forms import FORMS

@@ -9,7 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from gradcheck_cli.config.build import ConfigCheck
+from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.errors import FormulaError, UsageError, listed, printable, shown_shape
 from gradcheck_cli.formula import Formula, Product, Shape, parse
 from gradcheck_cli.layers.forms import Rule

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from gradcheck_cli.config.build import ConfigCheck
+from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.processes.pool import Advance, Lost, One
 from gradcheck_cli.result import CheckReport

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-from gradcheck_cli.config.build import ConfigCheck
+from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.errors import ended
 from gradcheck_cli.processes.sandbox_child import PROGRESS, Throttled, end_with_parent
 from gradcheck_cli.result import CheckReport

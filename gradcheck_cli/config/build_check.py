@@ -10,10 +10,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gradcheck_cli.config.build_form import FormBuilder
 from gradcheck_cli.config.builder import numeric_of
-from gradcheck_cli.config.form import FormBuilder
-from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.schema import KINDS, CheckConfig, read
+from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import (
     Finding,
     listed,
@@ -60,7 +60,7 @@ def build(node: Node, path: str, findings: list[Finding], check_rules: bool) -> 
     if kind == "form":
         layer = FormBuilder(node, record, Path(path).parent, findings).layer(check_rules)
     else:
-        from gradcheck_cli.config.own import OwnBuilder
+        from gradcheck_cli.config.build_own import OwnBuilder
 
         layer = OwnBuilder(node, record, Path(path).parent, findings).layer(kind, check_rules)
     if layer is None or findings:

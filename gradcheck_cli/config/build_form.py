@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from gradcheck_cli.arrays import Drawn, Given, Source, inline_shape, read_file
 from gradcheck_cli.config.builder import ARRAY_FILES, Builder, inside, numeric_of
-from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.schema import CheckConfig, DrawConfig, read, shown
+from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import (
     ArrayError,
     Finding,

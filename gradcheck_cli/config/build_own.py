@@ -8,8 +8,8 @@ from typing import Any
 
 from gradcheck_cli.arrays import Drawn, Given, Shape, inline_shape, read_file
 from gradcheck_cli.config.builder import ARRAY_FILES, Builder, inside, numeric_of
-from gradcheck_cli.config.located import Node
 from gradcheck_cli.config.schema import ArrayConfig, read, shown
+from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import ArrayError, FormulaError, near_miss, shown_shape
 from gradcheck_cli.formula import parse
 from gradcheck_cli.layers.own import ArraySpec, CodeLayer, Data, FormulaLayer, specs
