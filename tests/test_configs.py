@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck_cli import suite
 from gradcheck_cli.config.load import load
 from gradcheck_cli.result import CheckReport, GradientResult, Outcome, Verdict
+from gradcheck_cli.run import suite
 from tests.conftest import ROOT
 
 # §2 to §4: gradients, and the Jacobians they come from.

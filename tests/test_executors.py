@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 import pytest
 
-from gradcheck_cli import running, suite
 from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.processes.pool import MOST_AT_ONCE, Processes
 from gradcheck_cli.result import CheckReport, Outcome
+from gradcheck_cli.run import one as running
+from gradcheck_cli.run import suite
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes end otherwise there")
 

@@ -14,12 +14,13 @@ import msgspec
 import pytest
 import xmlschema
 
-from gradcheck_cli import running, suite
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.reporters import FORMATS, Screen, render
 from gradcheck_cli.reporters.github import MOST, of_config
 from gradcheck_cli.reporters.plain import FIELDS
 from gradcheck_cli.result import SuiteReport
+from gradcheck_cli.run import one as running
+from gradcheck_cli.run import suite
 from gradcheck_cli.schemas import made, schema
 from tests.conftest import ROOT, Golden
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gradcheck_cli.cli import exit_code
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.reporters import Screen, render
-from gradcheck_cli.suite import run
+from gradcheck_cli.run.suite import run
 from tests.conftest import GOLDEN, ROOT, Golden
 
 PRINTED = {

@@ -14,7 +14,7 @@ from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.reporters import Screen, figure
 from gradcheck_cli.reporters.steps import as_json, render
-from gradcheck_cli.steps import KINKS, ZERO, Curve, GradientSteps, StepsReport, run
+from gradcheck_cli.run.step_sweep import KINKS, ZERO, Curve, GradientSteps, StepsReport, run
 from tests.conftest import GOLDEN, Golden, Gradcheck
 
 LAYER = "form: XW\nshapes: {n: 4, N: 3, M: 2}\n"

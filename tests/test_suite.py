@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from gradcheck_cli import running, suite
 from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import ForwardError, UsageError
 from gradcheck_cli.result import CheckResult, Outcome
+from gradcheck_cli.run import one as running
+from gradcheck_cli.run import suite
 
 CONFIG = """\
 form: XW

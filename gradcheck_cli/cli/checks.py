@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Unpack
 import click
 from msgspec.structs import replace
 
-from gradcheck_cli import suite
 from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.outputs import opened
 from gradcheck_cli.cli.streams import note, progress, silent, terminal_width, wants_color, write
 from gradcheck_cli.errors import ConfigError, plural, printable
 from gradcheck_cli.reporters import GITHUB, JSONL, MUTANT_FORMATS, Screen, render
 from gradcheck_cli.result import CheckReport, SuiteReport
+from gradcheck_cli.run import suite
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
@@ -54,7 +54,7 @@ RUNNING = (of.ALLOW_CODE, of.TIME, of.JOBS, of.DASK)
 @of.options(*RUNNING, of.BUDGET, of.POWER)
 def run_command(**given: Unpack[of.GivenToRun]) -> int:
     """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
-    from gradcheck_cli import memory
+    from gradcheck_cli.run import last_failed as memory
 
     with _annotated(given):
         checks = chosen(given, memory.failed() if given["last_failed"] else None)

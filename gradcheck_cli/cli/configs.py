@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gradcheck_cli import suite
 from gradcheck_cli.cli import completion
 from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.streams import note, write
 from gradcheck_cli.errors import UsageError, plural, printable
+from gradcheck_cli.run import suite
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck

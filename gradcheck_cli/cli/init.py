@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from gradcheck_cli import suite
 from gradcheck_cli.cli.streams import note, write
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.layers.forms import FORMS
+from gradcheck_cli.run import suite
 
 STDOUT = "-"
 DEFAULT = "gradcheck.yaml"

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from gradcheck_cli import __version__, suite
+from gradcheck_cli import __version__
 from gradcheck_cli.cli import completion
 from gradcheck_cli.cli.checks import EXIT_CODES, mutate_command, run_command
 from gradcheck_cli.cli.configs import (
@@ -24,6 +24,7 @@ from gradcheck_cli.cli.init import init_command
 from gradcheck_cli.cli.steps import steps_command
 from gradcheck_cli.cli.streams import note, silence_stdout, write
 from gradcheck_cli.errors import ConfigError, GradcheckError, TerminatedError
+from gradcheck_cli.run import suite
 
 # One thread each: importing numpy with two costs twice the CPU, and these products are small.
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from gradcheck_cli import suite
 from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.streams import note, progress, terminal_width, wants_color, write
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.reporters import Screen
+from gradcheck_cli.run import suite
 
 
 @click.command(name="steps", short_help="Draw why a step is chosen.")
@@ -40,8 +40,8 @@ def steps_command(
     checks = suite.select(load(configs, note, overrides=read_overrides(set)), select)
     if not allow_code:
         suite.refuse_code(checks)
-    from gradcheck_cli import steps
     from gradcheck_cli.reporters.steps import as_json, render
+    from gradcheck_cli.run import step_sweep as steps
 
     with progress() as bar:
         report = steps.run(checks, bar, timeout)

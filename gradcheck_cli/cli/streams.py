@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gradcheck_cli import suite
 from gradcheck_cli.progress import Bar
+from gradcheck_cli.run import suite
 
 COLORS = ("auto", "always", "never")
 

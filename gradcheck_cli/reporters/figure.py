@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.steps import GradientSteps, StepsReport
+from gradcheck_cli.run.step_sweep import GradientSteps, StepsReport
 
 SUFFIXES = (".svg", ".png", ".pdf")
 MOST = 24  # gradients in a figure

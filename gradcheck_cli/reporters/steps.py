@@ -12,7 +12,7 @@ from gradcheck_cli.errors import shown_shape
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.table import Line, indented, printed
 from gradcheck_cli.reporters.wording import number
-from gradcheck_cli.steps import CheckSteps, Curve, GradientSteps, StepsReport
+from gradcheck_cli.run.step_sweep import CheckSteps, Curve, GradientSteps, StepsReport
 
 WIDTH, WIDEST = 80, 100  # columns: where nothing says how many, and at most
 ROWS, DECADES = 16, 16  # of a drawing: a row a decade of the error

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gradcheck_cli import __version__, suite
+from gradcheck_cli import __version__
 from gradcheck_cli.errors import GradcheckError, printable
-from gradcheck_cli.running import apart
+from gradcheck_cli.run import suite
+from gradcheck_cli.run.one import apart
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck

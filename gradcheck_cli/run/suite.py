@@ -25,7 +25,7 @@ from gradcheck_cli.result import (
     Outcome,
     SuiteReport,
 )
-from gradcheck_cli.running import not_run, run_check
+from gradcheck_cli.run.one import not_run, run_check
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck

@@ -1,0 +1,1 @@
+"""Many checks: which, in which order, and what came of each."""
