@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gradcheck_cli.progress import Bar
+from gradcheck_cli.cli.progress import Bar
 from gradcheck_cli.run import suite
 
 COLORS = ("auto", "always", "never")
