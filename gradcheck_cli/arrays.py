@@ -14,7 +14,8 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from gradcheck_cli.errors import ArrayError, shown_shape
+from gradcheck_cli.errors import ArrayError
+from gradcheck_cli.text import format_shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,8 +109,8 @@ def inline_shape(values: Any) -> Shape:
     if len(set(shapes)) > 1:
         odd = next(index for index, shape in enumerate(shapes) if shape != shapes[0])
         raise ArrayError(
-            f"the rows differ: row 0 is of shape {shown_shape(shapes[0])}, "
-            f"row {odd} of {shown_shape(shapes[odd])}"
+            f"the rows differ: row 0 is of shape {format_shape(shapes[0])}, "
+            f"row {odd} of {format_shape(shapes[odd])}"
         )
     return (len(values), *shapes[0])
 

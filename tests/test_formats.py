@@ -219,7 +219,7 @@ def test_annotations_count_paths_from_the_root_of_the_checkout(
 
 
 def test_a_broken_config_is_annotated_at_its_lines() -> None:
-    from gradcheck_cli.errors import ConfigError
+    from gradcheck_cli.config.findings import ConfigError
 
     with pytest.raises(ConfigError) as caught:
         read_config("form: XW\nshapez: 3\nreduction: avg\n", "c.yaml")

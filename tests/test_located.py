@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.config.yaml_tree import MAX_BYTES, decode, parse, resolve
-from gradcheck_cli.errors import ConfigError
 
 SCALARS = {
     "1e-6": 1e-6,

@@ -14,7 +14,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.catalogue import told_of
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.factors import factor as named
@@ -33,6 +32,7 @@ from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import BY_DIRECTIONS, Diagnosis, GradientResult, Verdict
+from gradcheck_cli.text import join_words
 
 SEED = 0x6772  # any; the directions have a stream of their own, whatever the inputs are drawn with
 FACTOR = "GC103"
@@ -258,4 +258,4 @@ def _told(word: str, parts: Sequence[range]) -> str:
     ]
     more = [f"{len(shown) - SHOWN} more"] if len(shown) > SHOWN else []
     plural = "s" if len(shown) > 1 or any(len(part) > 1 for part in parts) else ""
-    return f"{word}{plural} {listed([*shown[:SHOWN], *more])}"
+    return f"{word}{plural} {join_words([*shown[:SHOWN], *more])}"

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.outputs import opened
 from gradcheck_cli.cli.streams import note, progress, silent, terminal_width, wants_color, write
-from gradcheck_cli.errors import ConfigError, plural, printable
+from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.reporters import GITHUB, JSONL, MUTANT_FORMATS, Screen, render
 from gradcheck_cli.result import CheckReport, SuiteReport
 from gradcheck_cli.run import suite
+from gradcheck_cli.text import count_of, printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
@@ -109,7 +110,7 @@ def chosen(given: of.Given, failed: set[tuple[str, str]] | None = None) -> list[
         which, count = given["shard"]
         whole, checks = checks, checks[which - 1 :: count]
         if not checks:
-            tell(f"shard {which}/{count} has none of {plural(len(whole), 'check')}")
+            tell(f"shard {which}/{count} has none of {count_of(len(whole), 'check')}")
     return checks
 
 
@@ -147,7 +148,7 @@ def reported(
         screen = replace(told, width=terminal_width(), color=color, quiet=bool(quiet))
         code = write(render(report, format, screen, mutants=mutants), code)
     if report.interrupted:
-        note(f"interrupted; {plural(len(report.checks), 'check')} of {len(checks)} done")
+        note(f"interrupted; {count_of(len(report.checks), 'check')} of {len(checks)} done")
     return report, code
 
 

@@ -10,8 +10,9 @@ import click
 from gradcheck_cli.cli import completion
 from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.streams import note, write
-from gradcheck_cli.errors import UsageError, plural, printable
+from gradcheck_cli.errors import UsageError
 from gradcheck_cli.run import suite
+from gradcheck_cli.text import count_of, printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
@@ -27,7 +28,7 @@ def validate_command(configs: tuple[str, ...], set: tuple[str, ...]) -> int:
     All that is wrong with configs is told at once. Exits with 2 if anything is.
     """
     counts = Counter(check.path for check in loaded(configs, set))
-    lines = [f"{printable(path)}: {plural(count, 'check')}" for path, count in counts.items()]
+    lines = [f"{printable(path)}: {count_of(count, 'check')}" for path, count in counts.items()]
     return write("\n".join([*lines, ""]), suite.OK)
 
 
@@ -45,17 +46,19 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...], set: tupl
 
     Or spell out a CODE of a report, such as GC103.
     """
-    from gradcheck_cli.layers.derivation import explain, explain_fault, is_code
+    from gradcheck_cli.faults.explanation import explain_fault, is_fault_code
 
-    codes = [word for word in configs if is_code(word)]
+    codes = [word for word in configs if is_fault_code(word)]
     if len(codes) == len(configs):
         return write("\n".join(map(explain_fault, codes)), suite.OK)
     if codes:
         raise UsageError(
             f"{codes[0]} is a code, the others are configs; explain one kind at a time"
         )
+    from gradcheck_cli.layers.derivation import explain
+
     checks = suite.select(loaded(configs, set, check_rules=False), select)
-    return write("\n".join(explain(check) for check in checks), suite.OK)
+    return write("\n".join(explain(check.id, check.layer) for check in checks), suite.OK)
 
 
 @click.command(name="schema", short_help="Print a JSON Schema, so that editors complete configs.")

@@ -23,7 +23,8 @@ from gradcheck_cli.cli.configs import (
 from gradcheck_cli.cli.init import init_command
 from gradcheck_cli.cli.steps import steps_command
 from gradcheck_cli.cli.streams import note, silence_stdout, write
-from gradcheck_cli.errors import ConfigError, GradcheckError, TerminatedError
+from gradcheck_cli.config.findings import ConfigError
+from gradcheck_cli.errors import GradcheckError, TerminatedError
 from gradcheck_cli.run import suite
 
 # One thread each: importing numpy with two costs twice the CPU, and these products are small.

@@ -10,8 +10,8 @@ import click
 
 from gradcheck_cli.cli.completion import complete_configs, complete_ids
 from gradcheck_cli.cli.streams import COLORS
-from gradcheck_cli.errors import near_miss
 from gradcheck_cli.reporters import FORMATS
+from gradcheck_cli.text import suggest
 
 UNITS = {"s": 1, "m": 60, "h": 3600}  # of times, in seconds
 TIMEOUT = 60.0  # seconds; a forward that takes longer is too slow to be differenced
@@ -105,7 +105,7 @@ def output_of(text: str, formats: tuple[str, ...]) -> tuple[str, str]:
     if not equals or not path:
         raise click.BadParameter(f"'{text}' must be FORMAT=PATH, such as junit=report.xml")
     if format not in formats:
-        miss = near_miss(format, formats, "there are")
+        miss = suggest(format, formats, "there are")
         raise click.BadParameter(f"there is no format '{format}'{miss}")
     return format, path
 

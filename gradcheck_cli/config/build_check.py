@@ -12,15 +12,13 @@ from msgspec import Struct
 
 from gradcheck_cli.config.build_form import FormBuilder
 from gradcheck_cli.config.builder import numeric_of
+from gradcheck_cli.config.findings import Finding
 from gradcheck_cli.config.schema import KINDS, CheckConfig, read
 from gradcheck_cli.config.yaml_tree import Node
-from gradcheck_cli.errors import (
-    Finding,
-    listed,
-)
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import AnyLayer
+from gradcheck_cli.text import join_words
 
 
 class ConfigCheck(Struct, frozen=True):
@@ -90,10 +88,10 @@ def _kind(node: Node, findings: list[Finding]) -> str | None:
     """What the check is of, by the key that says so; keys that do not go with it are found."""
     kinds = [kind for kind in KINDS if kind in node.keys]
     if len(kinds) != 1:
-        forms = listed(list(FORMS), "or")
+        forms = join_words(list(FORMS), "or")
         message = (
             f"the key 'form' is missing; it is {forms} (or, for a layer of your own, "
-            f"{listed(list(KINDS)[1:], 'or')})"
+            f"{join_words(list(KINDS)[1:], 'or')})"
             if not kinds
             else f"'{kinds[0]}' and '{kinds[1]}' say two things; keep one of them"
         )
@@ -103,6 +101,6 @@ def _kind(node: Node, findings: list[Finding]) -> str | None:
     for name, mark in node.keys.items():
         goes = [other for other, keys in KINDS.items() if name in keys]
         if goes and kind not in goes:
-            message = f"'{name}' goes with {listed(goes, 'or')}, not with '{kind}'"
+            message = f"'{name}' goes with {join_words(goes, 'or')}, not with '{kind}'"
             findings.append(Finding(mark, message))
     return kind

@@ -11,22 +11,16 @@ from msgspec import Struct
 
 from gradcheck_cli.arrays import Drawn, Given, Source, inline_shape, read_file
 from gradcheck_cli.config.builder import ARRAY_FILES, Builder, inside, numeric_of
+from gradcheck_cli.config.findings import Finding, Mark
 from gradcheck_cli.config.schema import CheckConfig, DrawConfig, read, shown
 from gradcheck_cli.config.yaml_tree import Node
-from gradcheck_cli.errors import (
-    ArrayError,
-    Finding,
-    FormulaError,
-    Mark,
-    listed,
-    near_miss,
-    shown_shape,
-)
+from gradcheck_cli.errors import ArrayError, FormulaError
 from gradcheck_cli.formula import parse
 from gradcheck_cli.formula.checker import shortened
 from gradcheck_cli.layers.forms import FORMS, Form
 from gradcheck_cli.layers.losses import LOSSES, Loss
 from gradcheck_cli.layers.paper import Layer
+from gradcheck_cli.text import format_shape, join_words, suggest
 
 
 class _Size(Struct, frozen=True):
@@ -53,7 +47,7 @@ class FormBuilder(Builder):
         """What may be meant by an array that the form does not have."""
         if name == "b" and "b" not in self.form.arrays:
             return "; bias: true adds one"
-        return near_miss(name, known, what)
+        return suggest(name, known, what)
 
     def layer(self, check_rules: bool) -> Layer | None:
         """The layer, or None where its sizes could not be found."""
@@ -171,7 +165,7 @@ class FormBuilder(Builder):
             for size, value in zip("nNM", (8, 5, 3), strict=True)
             if size in self.form.sizes
         )
-        names = listed(missing)
+        names = join_words(missing)
         self.find(mark, f"shapes must give {names}; write shapes: {{{example}}}")
 
     # -- inputs ----------------------------------------------------------------------------
@@ -213,7 +207,7 @@ class FormBuilder(Builder):
             self.find(node.mark, f"'{name}': {error}")
             return None
         if shape:
-            self.learn_shape(name, shape, f"inputs.{name} of {shown_shape(shape)}", node.mark)
+            self.learn_shape(name, shape, f"inputs.{name} of {format_shape(shape)}", node.mark)
         return Given(values, "inline")
 
     def read_array_file(self, name: str, node: Node) -> Source:
@@ -225,7 +219,7 @@ class FormBuilder(Builder):
                 f"{{distribution: normal, scale: 10}}, got {shown(node)}"
             )
         values: Any = read_file(self.folder / text)
-        self.learn_shape(name, values.shape, f"{text} of {shown_shape(values.shape)}", node.mark)
+        self.learn_shape(name, values.shape, f"{text} of {format_shape(values.shape)}", node.mark)
         return Given(values, text)
 
     # -- rules -----------------------------------------------------------------------------

@@ -10,10 +10,11 @@ from gradcheck_cli.arrays import Drawn, Given, Shape, inline_shape, read_file
 from gradcheck_cli.config.builder import ARRAY_FILES, Builder, inside, numeric_of
 from gradcheck_cli.config.schema import ArrayConfig, read, shown
 from gradcheck_cli.config.yaml_tree import Node
-from gradcheck_cli.errors import ArrayError, FormulaError, near_miss, shown_shape
+from gradcheck_cli.errors import ArrayError, FormulaError
 from gradcheck_cli.formula import parse
 from gradcheck_cli.layers.own import ArraySpec, CodeLayer, Data, FormulaLayer, specs
 from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
+from gradcheck_cli.text import format_shape, suggest
 from gradcheck_cli.usercode.loading import Reference, reference
 
 EXAMPLE = "inputs: {x: [n, N], W: [N, M]}"
@@ -67,7 +68,7 @@ class OwnBuilder(Builder):
             )
         elif code.file is not None and not code.file.is_file():
             files = [path.name for path in self.folder.glob("*.py")] if self.folder.is_dir() else []
-            self.find(node.mark, f"no such file: '{code.file}'{near_miss(code.where, files)}")
+            self.find(node.mark, f"no such file: '{code.file}'{suggest(code.where, files)}")
             return None
         return code
 
@@ -113,7 +114,7 @@ class OwnBuilder(Builder):
         assert isinstance(backward.value, dict)
         for name, node in backward.value.items():
             if name not in data.inputs:
-                miss = near_miss(name.removeprefix("d"), data.inputs, "the inputs are")
+                miss = suggest(name.removeprefix("d"), data.inputs, "the inputs are")
                 self.find(backward.keys.get(name, node.mark), f"there is no input '{name}'{miss}")
             elif isinstance(node.value, str | int | float) and not isinstance(node.value, bool):
                 rules[name] = str(node.value)
@@ -182,7 +183,7 @@ class OwnBuilder(Builder):
             size = item.value
             if isinstance(size, str):
                 if size not in self.sizes:
-                    miss = near_miss(size, self.sizes, "shapes gives")
+                    miss = suggest(size, self.sizes, "shapes gives")
                     hint = miss or f"; write shapes: {{{size}: 4}}"
                     self.find(item.mark, f"the shape of '{name}' has no size '{size}'{hint}")
                     return None
@@ -246,7 +247,7 @@ class OwnBuilder(Builder):
         high = self.sizes.get(record.high) if isinstance(record.high, str) else record.high
         place = node.child("high") or node
         if high is None:
-            miss = near_miss(str(record.high), self.sizes, "shapes gives")
+            miss = suggest(str(record.high), self.sizes, "shapes gives")
             self.find(place.mark, f"'{name}' has no size '{record.high}'{miss}")
             return None
         if high <= record.low:
@@ -285,7 +286,7 @@ class OwnBuilder(Builder):
         if declared is not None and declared != shape:
             self.find(
                 node.mark,
-                f"'{name}' is {shown_shape(shape)} here, but {shown_shape(declared)} by shapes",
+                f"'{name}' is {format_shape(shape)} here, but {format_shape(declared)} by shapes",
             )
             return None
         return ArraySpec(shape, source)
@@ -318,4 +319,4 @@ def _is_array(node: Node) -> bool:
 
 
 def _listed(shapes: Mapping[str, Shape]) -> str:
-    return ", ".join(f"{name} of {shown_shape(shape)}" for name, shape in shapes.items())
+    return ", ".join(f"{name} of {format_shape(shape)}" for name, shape in shapes.items())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gradcheck_cli.config.findings import Finding, Mark
 from gradcheck_cli.config.schema import CheckConfig, shown
 from gradcheck_cli.config.yaml_tree import Node
-from gradcheck_cli.errors import Finding, FormulaError, Mark
+from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.options import Numeric
 
 MAX_MEMORY = 4 * 2**30  # bytes of a check

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from gradcheck_cli.config.findings import Finding
 from gradcheck_cli.config.matrix import variants
 from gradcheck_cli.config.overrides import Overrides
 from gradcheck_cli.config.schema import CHECKS_KEY
 from gradcheck_cli.config.yaml_tree import Node
-from gradcheck_cli.errors import Finding
 
 MOST_CHECKS = 10_000  # of a config; more than anyone reads, and some seconds to validate
 

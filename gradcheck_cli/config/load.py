@@ -11,10 +11,12 @@ from msgspec.structs import replace
 
 from gradcheck_cli.config.build_check import ConfigCheck, build
 from gradcheck_cli.config.expand import expand
+from gradcheck_cli.config.findings import ConfigError, Finding
 from gradcheck_cli.config.overrides import NOTHING_SET, Overrides
 from gradcheck_cli.config.schema import OWN_KEYS
 from gradcheck_cli.config.yaml_tree import MAX_BYTES, Node, decode, parse
-from gradcheck_cli.errors import ConfigError, Finding, UsageError, printable
+from gradcheck_cli.errors import UsageError
+from gradcheck_cli.text import printable
 
 SUFFIXES = (".yaml", ".yml")
 STDIN = "-"

@@ -8,10 +8,11 @@ from math import prod
 
 from msgspec import Struct
 
+from gradcheck_cli.config.findings import Finding, Mark
 from gradcheck_cli.config.overrides import SEED, Overrides
 from gradcheck_cli.config.schema import CHECKS_KEY, EXCLUDE_KEY, MATRIX_KEY, shown
 from gradcheck_cli.config.yaml_tree import Node
-from gradcheck_cli.errors import Finding, Mark, near_miss
+from gradcheck_cli.text import suggest
 
 _OF_IDS = "[],= *?"  # characters that mean something in an id or in a glob of ids
 LONGEST_VALUE = 24  # characters of a value in an id; of a longer one, its position stands there
@@ -169,7 +170,7 @@ def _excluded(
             continue
         for key, value in item.value.items():
             if key not in axes:
-                message = f"there is no axis '{key}'{near_miss(key, axes, 'the axes are')}"
+                message = f"there is no axis '{key}'{suggest(key, axes, 'the axes are')}"
                 findings.append(Finding(item.keys.get(key, value.mark), message))
             elif all(value.plain() != one.plain() for one in axes[key].values):
                 message = f"the axis '{key}' has no value {shown(value)}"

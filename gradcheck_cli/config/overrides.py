@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gradcheck_cli.config.findings import SET, ConfigError, Finding, Mark
 from gradcheck_cli.config.yaml_tree import Node, parse
-from gradcheck_cli.errors import SET, ConfigError, Finding, Mark
 
 SEED = "inputs.seed"
 

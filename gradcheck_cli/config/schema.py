@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gradcheck_cli.arrays import DISTRIBUTIONS
+from gradcheck_cli.config.findings import Finding
 from gradcheck_cli.config.yaml_tree import Node
-from gradcheck_cli.errors import Finding, listed, near_miss
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import DELTAS, DTYPES, REDUCTIONS
 from gradcheck_cli.options import AUTO, MODES, ORDERS
+from gradcheck_cli.text import join_words, suggest
 
 VERSION = 1
 CHECKS_KEY, MATRIX_KEY, EXCLUDE_KEY = "checks", "matrix", "exclude"
@@ -30,7 +31,10 @@ def one_of(*choices: Any, doc: str) -> Meta:
     return Meta(
         description=doc,
         extra_json_schema={"enum": list(choices)},
-        extra={"expected": listed([str(choice) for choice in choices], "or"), "choices": choices},
+        extra={
+            "expected": join_words([str(choice) for choice in choices], "or"),
+            "choices": choices,
+        },
     )
 
 
@@ -301,7 +305,7 @@ def read(node: Node, kind: type[Record], findings: list[Finding]) -> Record | No
         if name not in hints:
             home = HOMES.get(name) if kind is CheckConfig else None
             belongs = f"; it belongs under '{home}'" if home else ""
-            message = f"unknown key '{name}'" + (belongs or near_miss(name, hints, "the keys are"))
+            message = f"unknown key '{name}'" + (belongs or suggest(name, hints, "the keys are"))
             findings.append(Finding(node.keys.get(name, child.mark), message))
             continue
         before = len(findings)
@@ -335,7 +339,7 @@ def _value(name: str, node: Node, hint: Any, findings: list[Finding]) -> Any:
     choices = meta.get("choices")
     if choices is not None:
         if not any(type(value) is type(choice) and value == choice for choice in choices):
-            did = near_miss(value, map(str, choices)) if isinstance(value, str) else ""
+            did = suggest(value, map(str, choices)) if isinstance(value, str) else ""
             message = f"'{name}' must be {meta['expected']}, got {shown(node)}{did}"
             findings.append(Finding(node.mark, message))
         return value

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from gradcheck_cli.config.schema import KINDS, CheckConfig, documentation
-from gradcheck_cli.errors import UsageError, near_miss
+from gradcheck_cli.errors import UsageError
 from gradcheck_cli.layers.forms import FORMS
+from gradcheck_cli.text import suggest
 
 SIZES = {"n": 8, "N": 5, "M": 3}  # all different, so that what is transposed does not fit
 COMMENT, WIDTH = 34, 100  # the column of comments, and how far they go
@@ -136,7 +137,7 @@ def _function(tree: ast.Module, name: str, kind: str) -> ast.FunctionDef | None:
         node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
     if first not in known:
-        raise UsageError(f"there is no '{first}' in the file{near_miss(first, known, 'there are')}")
+        raise UsageError(f"there is no '{first}' in the file{suggest(first, known, 'there are')}")
     found = known[first]
     if isinstance(found, ast.FunctionDef):
         return None if kind == "layer" else found

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from msgspec import Struct, field
 
-from gradcheck_cli.errors import ConfigError, Finding, Mark
+from gradcheck_cli.config.findings import ConfigError, Finding, Mark
 
 MAX_BYTES = 4 * 2**20  # of a config; arrays larger than this belong into .npy files
 MAX_DEPTH = 20

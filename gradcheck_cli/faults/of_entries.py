@@ -8,11 +8,11 @@ from math import log10
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.factors import factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import Right
 from gradcheck_cli.measure.compare import Comparison, largest
+from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ def few_wrong(right: Right, found: Comparison) -> str:
         ratio = f" ({by.shown} times the numeric one)" if m and a and not by.fitted else ""
         ratio = " (zero)" if m and not a else ratio
         told.append(f"{list(right.gradient.index(int(position)))}{ratio}")
-    return f"all entries are right but {listed(told)}"
+    return f"all entries are right but {join_words(told)}"
 
 
 def clipped(right: Right) -> Iterator[Injected]:

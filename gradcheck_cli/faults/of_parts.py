@@ -8,12 +8,12 @@ from math import log10
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import listed
 from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import Right, Values
 from gradcheck_cli.faults.where import Region, confined, told_slices
 from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]
 
@@ -145,4 +145,4 @@ def _taken(right: Right, axis: int, sources: NDArray[np.intp]) -> Injected:
 
 def _mapping(off: Sequence[int], sources: NDArray[np.intp]) -> str:
     shown = [f"{index} is {sources[index]}" for index in off[:6]]
-    return listed(shown) + (f" and {len(off) - 6} more" if len(off) > 6 else "")
+    return join_words(shown) + (f" and {len(off) - 6} more" if len(off) > 6 else "")

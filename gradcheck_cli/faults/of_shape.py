@@ -10,7 +10,6 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import listed, shown_shape
 from gradcheck_cli.faults.catalogue import (
     NOT_SUMMED,
     OTHER_SHAPE,
@@ -26,6 +25,7 @@ from gradcheck_cli.measure.compare import OTHER_SHAPE as OTHER
 from gradcheck_cli.measure.compare import Comparison, compared
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.result import Diagnosis
+from gradcheck_cli.text import format_shape, join_words
 
 Float = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ Float = NDArray[np.float64]
 def shape_diagnosed(right: Right, claimed: Any, rtol: float, atol: float) -> Diagnosis:
     """What became of a gradient that has another shape than its input."""
     array = np.asarray(claimed, dtype=np.float64)
-    told = f"it is {shown_shape(array.shape)}, and its values are not the gradient's"
+    told = f"it is {format_shape(array.shape)}, and its values are not the gradient's"
     for code, words, candidate, numeric in _reshaped(right, array):
         found = compared(candidate, numeric, rtol, atol)
         entries = found.analytic.size
@@ -95,7 +95,7 @@ def _subsets(count: int) -> Iterable[tuple[int, ...]]:
 
 
 def _axes(axes: Sequence[int]) -> str:
-    return f"ax{'i' if len(axes) == 1 else 'e'}s {listed([str(axis) for axis in axes])}"
+    return f"ax{'i' if len(axes) == 1 else 'e'}s {join_words([str(axis) for axis in axes])}"
 
 
 def _numeric(right: Right, value: Float, uncertainty: Float) -> NumericGradient:

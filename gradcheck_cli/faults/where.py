@@ -8,9 +8,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import listed
 from gradcheck_cli.measure.compare import Comparison
 from gradcheck_cli.result import ErrorMap
+from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class Region(Struct, frozen=True):
     def told(self, shape: tuple[int, ...]) -> str:
         """`row 3`, `columns 0 and 2`, `the block of rows 0–2 and columns 1–3`."""
         parts = [told_indices(axis, indices, shape) for axis, indices in self.along]
-        return parts[0] if len(parts) == 1 else f"the block of {listed(parts)}"
+        return parts[0] if len(parts) == 1 else f"the block of {join_words(parts)}"
 
 
 def told_slices(axis: int, shape: tuple[int, ...]) -> str:
@@ -76,7 +76,7 @@ def told_numbers(numbers: tuple[int, ...]) -> str:
     if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]}–{numbers[-1]}"
     shown, more = [str(number) for number in numbers[:MOST_SHOWN]], len(numbers) - MOST_SHOWN
-    return listed(shown if more <= 0 else [*shown, f"{more} more"])
+    return join_words(shown if more <= 0 else [*shown, f"{more} more"])
 
 
 def confined(wrong: NDArray[np.bool_]) -> Region | None:

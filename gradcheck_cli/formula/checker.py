@@ -13,7 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from gradcheck_cli.errors import FormulaError, near_miss, shown_shape
+from gradcheck_cli.errors import FormulaError
+from gradcheck_cli.text import format_shape, suggest
 
 Shape = tuple[int, ...]
 Scalar = int | float
@@ -185,7 +186,7 @@ class Checker:
             if name in UPSTREAM and "delta" in self.names:
                 raise self.refuse(node, f"unknown name '{name}'; the upstream gradient is delta")
             names = f"; the formula knows {', '.join(self.names)} and functions such as exp(x)"
-            raise self.refuse(node, f"unknown name '{name}'{near_miss(name, known) or names}")
+            raise self.refuse(node, f"unknown name '{name}'{suggest(name, known) or names}")
         value = self.names[name]
         if isinstance(value, int | float):
             return self._number(node, value)
@@ -195,7 +196,7 @@ class Checker:
         """The transpose of a matrix; vectors and numbers are their own."""
         if len(inner.shape) > 2:
             raise self.refuse(
-                node, f".T is for matrices; {shown_shape(inner.shape)} has {len(inner.shape)} axes"
+                node, f".T is for matrices; {format_shape(inner.shape)} has {len(inner.shape)} axes"
             )
         evaluate = inner.evaluate
         return Term(
@@ -252,7 +253,7 @@ class Checker:
             inner = a[-1], b[-2] if len(b) == 2 else b[0]
             raise self.refuse(
                 node,
-                f"'{shown}': {shown_shape(a)} times {shown_shape(b)}, "
+                f"'{shown}': {format_shape(a)} times {format_shape(b)}, "
                 f"but {inner[0]} is not {inner[1]}",
             )
         result = a[:-1] + (b[-1:] if len(b) == 2 else ())
@@ -280,7 +281,7 @@ class Checker:
         for axis in range(1, max((len(shape) for shape in shapes), default=0) + 1):
             sizes = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
             if len(sizes) > 1:
-                met = " with ".join(shown_shape(shape) for shape in shapes if shape)
+                met = " with ".join(format_shape(shape) for shape in shapes if shape)
                 product = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
                 hint = "; * is entry by entry, the matrix product is @" if product else ""
                 message = f"'{shortened(ast.unparse(node))}': {met} does not fit{hint}"
@@ -297,8 +298,8 @@ class Checker:
         if math.prod(shape) > MAX_ELEMENTS or any(size > MAX_ELEMENTS for size in shape):
             raise self.refuse(
                 node,
-                f"'{shortened(ast.unparse(node))}' makes an array of {shown_shape(shape)}; at most "
-                f"{MAX_ELEMENTS:,} entries are allowed",
+                f"'{shortened(ast.unparse(node))}' makes an array of {format_shape(shape)}; "
+                f"at most {MAX_ELEMENTS:,} entries are allowed",
             )
         self.elements += math.prod(shape)
         self.work += work
@@ -320,7 +321,7 @@ class Checker:
             if name in INSTEAD:
                 raise self.refuse(node, f"unknown function '{name}'; {INSTEAD[name]}")
             raise self.refuse(
-                node, f"unknown function '{name}'" + near_miss(name, self.functions, "there are")
+                node, f"unknown function '{name}'" + suggest(name, self.functions, "there are")
             )
         function = self.functions[name]
         if not function.least <= len(node.args) <= function.most or any(

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gradcheck_cli.errors import shown_shape
 from gradcheck_cli.formula.checker import MAX_AXES, Checker, Function, Term
+from gradcheck_cli.text import format_shape
 
 
 def _numpy(name: str) -> Callable[..., Any]:
@@ -157,7 +157,7 @@ def _check_diag(checker: Checker, node: ast.Call, name: str) -> Term:
     inner = checker.term(node.args[0])
     if len(inner.shape) not in (1, 2):
         raise checker.refuse(
-            node, f"diag needs a vector or a matrix, not {shown_shape(inner.shape)}"
+            node, f"diag needs a vector or a matrix, not {format_shape(inner.shape)}"
         )
     size = min(inner.shape)
     shape = checker.bounded(node, (size, size) if len(inner.shape) == 1 else (size,))
@@ -173,7 +173,7 @@ def _check_reshape(checker: Checker, node: ast.Call, name: str) -> Term:
     shape = checker.bounded(node, tuple(_size(checker, item) for item in items))
     if math.prod(shape) != math.prod(inner.shape):
         raise checker.refuse(
-            node, f"{shown_shape(inner.shape)} cannot be reshaped to {shown_shape(shape)}"
+            node, f"{format_shape(inner.shape)} cannot be reshaped to {format_shape(shape)}"
         )
     reshape, evaluate = _numpy("reshape"), inner.evaluate
     return Term(shape, lambda env: reshape(evaluate(env), shape))
@@ -213,7 +213,7 @@ def _einsum_sizes(
     sizes: dict[str, int] = {}
     for operand, term, item in zip(operands, terms, node.args[1:], strict=True):
         if len(operand) != len(term.shape):
-            raise checker.refuse(item, f"'{operand}' does not fit {shown_shape(term.shape)}")
+            raise checker.refuse(item, f"'{operand}' does not fit {format_shape(term.shape)}")
         for letter, size in zip(operand, term.shape, strict=True):
             if sizes.setdefault(letter, size) != size:
                 raise checker.refuse(

@@ -5,62 +5,35 @@ Every product is shown with the layer's own shapes; the paper's equation numbers
 
 from __future__ import annotations
 
-import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from gradcheck_cli.config.build_check import ConfigCheck
-from gradcheck_cli.errors import FormulaError, UsageError, listed, printable, shown_shape
+from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import Formula, Product, Shape, parse
 from gradcheck_cli.layers.forms import Rule
 from gradcheck_cli.layers.own import ArraySpec, CodeLayer, Data, FormulaLayer, specs
 from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.problem import AnyLayer
+from gradcheck_cli.text import format_shape, join_words, printable
 
 Part = tuple[str, Iterable[str]]  # a title and its lines
 
 
-def explain(check: ConfigCheck) -> str:
-    """The derivation for the layer of a check, as plain text; of code, what is passed to it."""
-    layer = check.layer
+def explain(name: str, layer: AnyLayer) -> str:
+    """The derivation for a layer, as plain text; of code, what is passed to it.
+
+    name: the id of its check, which heads the text.
+    """
     if isinstance(layer, Layer):
         what, parts = layer.form.equation, _paper(layer)
     elif isinstance(layer, FormulaLayer):
         what, parts = f"y = {layer.forward}", _formulas(layer)
     else:
-        what, parts = listed([code.name for code in layer.code]), _code(layer)
+        what, parts = join_words([code.name for code in layer.code]), _code(layer)
     sizes = ", ".join(f"{name} = {value}" for name, value in layer.sizes.items())
-    lines = [f"{check.id}: {what}{' with ' * bool(sizes)}{sizes}", ""]
+    lines = [f"{name}: {what}{' with ' * bool(sizes)}{sizes}", ""]
     for title, body in parts:
         lines += [title, *(f"  {line}" for line in body), ""]
     return "\n".join(map(printable, lines))
-
-
-def is_code(word: str) -> bool:
-    """Whether a word looks like a code of the catalogue of faults."""
-    return re.fullmatch(r"GC\d+", word, re.IGNORECASE) is not None
-
-
-def explain_fault(code: str) -> str:
-    """What the catalogue has on a fault. Raises UsageError for a code that it does not have."""
-    from gradcheck_cli.faults.catalogue import FAULTS
-
-    fault = FAULTS.get(code.upper())
-    if fault is None:
-        codes = sorted(FAULTS)
-        raise UsageError(f"there is no fault {code}; there are {codes[0]} to {codes[-1]}")
-    parts = [
-        ("How it usually happens", fault.cause),
-        ("Example", fault.example),
-        ("What to do", fault.next_step),
-        ("What a check needs to see it", fault.remedy),
-    ]
-    lines = [f"{fault.code}: {fault.title}", ""]
-    for title, text in parts:
-        if text:
-            lines += [title, *textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="  ")]
-            lines.append("")
-    return "\n".join(lines)
 
 
 def _paper(layer: Layer) -> Iterator[Part]:
@@ -76,7 +49,7 @@ def _paper(layer: Layer) -> Iterator[Part]:
 
 def _formulas(layer: FormulaLayer) -> Iterator[Part]:
     forward = parse(layer.forward, layer.names)
-    shape = shown_shape(forward.shape)
+    shape = format_shape(forward.shape)
     yield "Inputs", _inputs(layer.data)
     yield "Forward", [f"y = {layer.forward}", *_products(forward), f"y: {shape}"]
     yield "Upstream gradient", [f"δ = ∂L/∂y, {shape}, drawn at random, written delta in formulas"]
@@ -97,9 +70,9 @@ def _code(layer: AnyLayer) -> Iterator[Part]:
 
 def _inputs(data: Data) -> Iterator[str]:
     for name, spec in specs(data.inputs):
-        yield f"{name}: {shown_shape(spec.shape)}"
+        yield f"{name}: {format_shape(spec.shape)}"
     for name, value in data.constants.items():
-        shown = shown_shape(value.shape) if isinstance(value, ArraySpec) else repr(value)
+        shown = format_shape(value.shape) if isinstance(value, ArraySpec) else repr(value)
         yield f"{name}: {shown}, a constant"
 
 
@@ -113,7 +86,7 @@ def _forward(layer: Layer) -> Iterator[str]:
     yield f"element by element: {form.forward_elements}"
     yield from _products(parse(form.forward, layer.names))
     if "b" in form.arrays:
-        shapes = shown_shape(layer.shape("b")), shown_shape(layer.shape(form.output_name))
+        shapes = format_shape(layer.shape("b")), format_shape(layer.shape(form.output_name))
         samples = ", the same for every sample" if layer.samples > 1 else ""
         yield f"+ b: {shapes[0]} to {shapes[1]}{samples} ✓"
     for rule in form.jacobians:
@@ -141,7 +114,7 @@ def _loss(layer: Layer) -> Iterator[str]:
 def _cotangent(layer: Layer) -> Iterator[str]:
     symbol, number = layer.form.cotangent
     letter = symbol[0]
-    shape = shown_shape(layer.shape(layer.form.output_name))
+    shape = format_shape(layer.shape(layer.form.output_name))
     if layer.delta == "total":
         yield f"{symbol} ({number}), {shape}, written delta in formulas"
         inside = "with the 1/n of the mean inside" if layer.reduction == "mean" else "all of it"
@@ -186,9 +159,9 @@ def _checked(
         return
     yield from _products(parsed)
     if parsed.shape == wanted:
-        yield f"{shown_shape(parsed.shape)}, the shape of {of} ✓"
+        yield f"{format_shape(parsed.shape)}, the shape of {of} ✓"
     else:
-        yield f"{shown_shape(parsed.shape)} ✗ must be {shown_shape(wanted)}, the shape of {of}"
+        yield f"{format_shape(parsed.shape)} ✗ must be {format_shape(wanted)}, the shape of {of}"
 
 
 def _products(formula: Formula) -> Iterator[str]:
@@ -197,8 +170,8 @@ def _products(formula: Formula) -> Iterator[str]:
 
 
 def _shapes(product: Product) -> str:
-    left, right = shown_shape(product.left), shown_shape(product.right)
-    return f"({left})({right}) = {shown_shape(product.result)} ✓"
+    left, right = format_shape(product.left), format_shape(product.right)
+    return f"({left})({right}) = {format_shape(product.result)} ✓"
 
 
 def _reduction(layer: Layer) -> Iterator[str]:
@@ -208,21 +181,22 @@ def _reduction(layer: Layer) -> Iterator[str]:
     if layer.samples == 1:
         yield "n = 1: sum and mean are the same, and no 1/n can go wrong here"
     if layer.reduction == "sum":
-        yield f"L is a sum: no 1/n anywhere; per-sample gradients of {listed(weights)} are summed"
+        summed = join_words(weights)
+        yield f"L is a sum: no 1/n anywhere; per-sample gradients of {summed} are summed"
     elif layer.delta == "total":
         yield f"L is a mean: its 1/n is inside {letter}, so it stands in no rule"
         yield (
-            f"per-sample gradients of {listed(weights)} are summed; "
+            f"per-sample gradients of {join_words(weights)} are summed; "
             "dividing again would divide twice"
         )
     else:
         yield f"L is a mean, and {letter} lacks its 1/n: every rule divides by n"
         divided = [f"∂L/∂{rule.of} = {rule.shown}/n" for rule in rules]
-        yield f"{listed(divided)} (after (48))"
+        yield f"{join_words(divided)} (after (48))"
     right = "mean" if layer.reduction == "mean" and layer.delta == "per-sample" else "sum"
     if layer.gradient_reduction not in (None, right) and layer.samples > 1:
         factor = "1/n" if layer.gradient_reduction == "mean" else "n"
-        combined = listed([f"∂L/∂{name}" for name in weights])
+        combined = join_words([f"∂L/∂{name}" for name in weights])
         yield (
             f"this config sets gradient_reduction: {layer.gradient_reduction}, where calculus asks "
             f"for {right}: {combined} {'comes' if len(weights) == 1 else 'come'} out {factor} "

@@ -15,9 +15,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.arrays import Drawn, Shape, Source
-from gradcheck_cli.errors import ArrayError, printable
+from gradcheck_cli.errors import ArrayError
 from gradcheck_cli.formula import parse
 from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.text import printable
 from gradcheck_cli.usercode.loading import Reference
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from gradcheck_cli.arrays import Drawn, Source
-from gradcheck_cli.errors import ArrayError, printable
+from gradcheck_cli.errors import ArrayError
 from gradcheck_cli.formula import Formula, Shape, parse
 from gradcheck_cli.layers.activations import ACTIVATIONS
 from gradcheck_cli.layers.forms import Form, Rule
 from gradcheck_cli.layers.losses import LOSSES, Loss
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Label, Locality, Problem, Stage
+from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Array, Arrays

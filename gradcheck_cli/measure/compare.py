@@ -11,11 +11,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import shown_shape
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.numeric.sampling import chance_of_missing
 from gradcheck_cli.problem import Label
 from gradcheck_cli.result import Entry, GradientResult, Refusal, Verdict
+from gradcheck_cli.text import format_shape
 
 Float = NDArray[np.float64]
 
@@ -46,8 +46,10 @@ def refused(analytic: Any, shape: tuple[int, ...], label: Label) -> Refusal | No
         return Refusal(NOT_REAL, told)
     if array.shape != shape:
         subject = f"'{label.rule}'" if label.rule and label.equation is None else "the backward"
-        given = shown_shape(array.shape)
-        return Refusal(OTHER_SHAPE, f"{name} must be {shown_shape(shape)}; {subject} gives {given}")
+        given = format_shape(array.shape)
+        return Refusal(
+            OTHER_SHAPE, f"{name} must be {format_shape(shape)}; {subject} gives {given}"
+        )
     if not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
         where = list(map(int, bad[0]))

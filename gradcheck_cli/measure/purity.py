@@ -15,9 +15,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import ForwardError, shown_shape
+from gradcheck_cli.errors import ForwardError
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import Refusal
+from gradcheck_cli.text import format_shape
 
 # The codes of what is refused; see the catalogue of faults.
 NOT_RETURNED, CHANGES_ARGUMENTS, ANSWERS_DIFFERENTLY = "GC151", "GC154", "GC155"
@@ -145,7 +146,7 @@ def _difference(first: Any, again: Any) -> str:
     if first is None or again is None:
         return "" if first is again else "is there only once"
     if first.shape != again.shape:
-        return f"is {shown_shape(first.shape)}, then {shown_shape(again.shape)}"
+        return f"is {format_shape(first.shape)}, then {format_shape(again.shape)}"
     if first.dtype.kind not in "fiub" or again.dtype.kind not in "fiub" or _same(first, again):
         return ""
     differ = (first != again) & ~(np.isnan(first.astype(float)) & np.isnan(again.astype(float)))
@@ -161,16 +162,16 @@ def observe_forward(problem: Problem) -> Conduct:
     inputs = {name: Lent(x) for name, x in problem.inputs.items()}
     for name, x in problem.inputs.items():
         if x.size == 0:
-            raise ForwardError(f"the input {name} has no entries: it is {shown_shape(x.shape)}")
+            raise ForwardError(f"the input {name} has no entries: it is {format_shape(x.shape)}")
     outputs = np.array(problem.forward({name: lent.array for name, lent in inputs.items()}))
     if outputs.size == 0:
-        raise ForwardError(f"the forward gives no numbers: it gives {shown_shape(outputs.shape)}")
+        raise ForwardError(f"the forward gives no numbers: it gives {format_shape(outputs.shape)}")
     if outputs.dtype.kind not in "fiub":
         raise ForwardError(f"the forward must return real numbers; it gives {outputs.dtype}")
     if problem.cotangent is not None and problem.cotangent.shape != outputs.shape:
         raise ForwardError(
-            f"the forward gives {shown_shape(outputs.shape)}, but the cotangent is "
-            f"{shown_shape(problem.cotangent.shape)}; they must have one shape"
+            f"the forward gives {format_shape(outputs.shape)}, but the cotangent is "
+            f"{format_shape(problem.cotangent.shape)}; they must have one shape"
         )
     if not np.isfinite(outputs).all():
         where = [int(axis) for axis in np.argwhere(~np.isfinite(outputs))[0]]

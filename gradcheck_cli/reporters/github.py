@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from gradcheck_cli.errors import ConfigError
+from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.wording import Detail, details, summary
 from gradcheck_cli.result import Outcome, SuiteReport

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from importlib.resources import files
 from xml.etree.ElementTree import Element, tostring
 
-from gradcheck_cli.errors import plural, printable, shown_shape
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.wording import (
     KINDS,
@@ -26,6 +25,7 @@ from gradcheck_cli.reporters.wording import (
     written,
 )
 from gradcheck_cli.result import CheckReport, ErrorMap, Outcome, SuiteReport
+from gradcheck_cli.text import count_of, format_shape, printable
 
 MOST_ROWS = 2000  # of the table; a browser draws so many at once
 COLUMNS = ("check", "gradient", "shape", "abs. error", "rel. error", "uncertainty", "verdict")
@@ -161,7 +161,7 @@ def _gradients(report: SuiteReport) -> Iterator[Element]:
     last: CheckReport | None = None
     for check, gradient in shown:
         word, kind, rest = verdict(check, gradient)
-        texts = (check.id, written(gradient), shown_shape(gradient.shape), *numbers(gradient))
+        texts = (check.id, written(gradient), format_shape(gradient.shape), *numbers(gradient))
         cells = [
             _tag("td", {"data-label": name}, text)
             for name, text in zip(COLUMNS[:-1], texts, strict=True)
@@ -171,7 +171,7 @@ def _gradients(report: SuiteReport) -> Iterator[Element]:
         body.append(_tag("tr", first, *cells, told))
         last = check
     head = _tag("thead", _tag("tr", *(_tag("th", name, scope="col") for name in COLUMNS)))
-    yield _tag("h2", plural(len(shown), "gradient"))
+    yield _tag("h2", count_of(len(shown), "gradient"))
     yield _tag("table", head, body)
 
 
@@ -197,7 +197,7 @@ def _environment(report: SuiteReport) -> Element:
         ("gradcheck", report.gradcheck_version),
         ("Python", of.python),
         ("NumPy", of.numpy),
-        ("system", f"{of.platform}, {of.machine}, {plural(of.cores, 'core')}"),
+        ("system", f"{of.platform}, {of.machine}, {count_of(of.cores, 'core')}"),
         ("started", report.started),
         ("exit code", str(report.exit_code)),
     )

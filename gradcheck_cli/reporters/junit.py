@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from gradcheck_cli.errors import printable
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.table import detailed
 from gradcheck_cli.reporters.wording import details
 from gradcheck_cli.result import CheckReport, Outcome, SuiteReport
+from gradcheck_cli.text import printable
 
 # What XML 1.0 cannot hold.
 _FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

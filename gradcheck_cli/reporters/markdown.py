@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gradcheck_cli.errors import printable, shown_shape
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.table import detailed
 from gradcheck_cli.reporters.wording import (
@@ -19,6 +18,7 @@ from gradcheck_cli.reporters.wording import (
     written,
 )
 from gradcheck_cli.result import Outcome, SuiteReport
+from gradcheck_cli.text import format_shape, printable
 
 MOST_DETAILS = 50  # checks that are shown in full; a step summary holds a megabyte
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
@@ -52,7 +52,7 @@ def _table(report: SuiteReport) -> Iterator[str]:
     for check, gradient in shown:
         word, kind, rest = verdict(check, gradient)
         told = f"**{_text(word)}**" if kind != "ok" else _text(word)
-        cells = [_text(check.id), _text(written(gradient)), shown_shape(gradient.shape)]
+        cells = [_text(check.id), _text(written(gradient)), format_shape(gradient.shape)]
         yield _row([*cells, *numbers(gradient), told + rest])
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from gradcheck_cli.errors import plural
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.table import Line, indented, lines_of, printed, simple_table
 from gradcheck_cli.reporters.wording import details
 from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, SuiteReport, Verdict
+from gradcheck_cli.text import count_of
 
 NAMES = {
     MutantStatus.CAUGHT: "caught",
@@ -115,14 +115,14 @@ def _of_check(check: CheckReport, quiet: bool) -> Iterator[Line]:
     for reason in dict.fromkeys(mutant.reason for mutant in same):
         count = sum(mutant.reason == reason for mutant in same)
         yield Text("")
-        told = f"note: {check.id}: {plural(count, 'fault')} would change nothing: {reason}"
+        told = f"note: {check.id}: {count_of(count, 'fault')} would change nothing: {reason}"
         yield Text(told, style="dim")
 
 
 def _summary(report: SuiteReport) -> Text:
     counts = report.mutants or {}
     caught, survived = counts.get("caught", 0), counts.get("survived", 0)
-    text = Text(f"\n{plural(len(report.checks), 'check')}: ")
+    text = Text(f"\n{count_of(len(report.checks), 'check')}: ")
     whole = f"{caught} of {caught + survived} faults would be caught"
     text.append(whole, style="green" if not survived else "yellow")
     if survived:
@@ -131,7 +131,7 @@ def _summary(report: SuiteReport) -> Text:
         text.append(f", {counts['equal']} would change nothing", style="dim")
     errors = sum(check.result is None for check in report.checks)
     if errors:
-        text.append(f", {plural(errors, 'check')} could not be run", style="bold red")
+        text.append(f", {count_of(errors, 'check')} could not be run", style="bold red")
     if report.interrupted:
         text.append(", interrupted", style="yellow")
     return text.append(f" · {report.seconds:.2f} s")

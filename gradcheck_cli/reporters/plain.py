@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gradcheck_cli.errors import printable
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.result import CheckReport, GradientResult, SuiteReport
+from gradcheck_cli.text import printable
 
 NOTHING = "-"
 

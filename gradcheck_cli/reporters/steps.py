@@ -8,11 +8,11 @@ from math import floor, isfinite, log10
 import msgspec
 from rich.text import Text
 
-from gradcheck_cli.errors import shown_shape
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.table import Line, indented, printed
 from gradcheck_cli.reporters.wording import number
 from gradcheck_cli.run.step_sweep import CheckSteps, Curve, GradientSteps, StepsReport
+from gradcheck_cli.text import format_shape
 
 WIDTH, WIDEST = 80, 100  # columns: where nothing says how many, and at most
 ROWS, DECADES = 16, 16  # of a drawing: a row a decade of the error
@@ -40,7 +40,7 @@ def _of_check(check: CheckSteps, width: int) -> Iterator[Line]:
     for gradient in check.gradients:
         yield Text("")
         head = Text(f"{check.id}  {gradient.gradient}", style="bold")
-        told = f"  {shown_shape(gradient.shape)}, {check.dtype}, seed {check.seed}"
+        told = f"  {format_shape(gradient.shape)}, {check.dtype}, seed {check.seed}"
         if gradient.measured < gradient.entries:
             told += f", {gradient.measured} of {gradient.entries:,} entries"
         yield head.append(told, style="dim")

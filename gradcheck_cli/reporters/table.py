@@ -12,7 +12,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gradcheck_cli.errors import plural, shown_shape
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.wording import (
     BAD,
@@ -37,6 +36,7 @@ from gradcheck_cli.reporters.wording import (
     written,
 )
 from gradcheck_cli.result import CheckReport, ErrorMap, Outcome, SuiteReport, Verdict
+from gradcheck_cli.text import count_of, format_shape
 
 LONGEST_RULE = 40  # characters, in a window too narrow for the whole
 STYLES = {OK: "green", BAD: "bold red", UNSURE: "yellow", "": ""}
@@ -154,7 +154,7 @@ def _table(shown: list[Row], longest: int) -> Table:
         table.add_row(
             Text("" if check is last else check.id),
             Text(written(gradient, longest)),
-            Text(shown_shape(gradient.shape)),
+            Text(format_shape(gradient.shape)),
             *map(Text, numbers(gradient)),
             _verdict((check, gradient)),
         )
@@ -170,7 +170,7 @@ def _verdict(row: Row) -> Text:
 def _stacked(row: Row) -> Iterator[Text]:
     gradient = row[1]
     yield Text(f"  {written(gradient)}")
-    yield Text(f"    {shown_shape(gradient.shape)}  ").append_text(_verdict(row))
+    yield Text(f"    {format_shape(gradient.shape)}  ").append_text(_verdict(row))
     if gradient.max_abs_error is not None:
         error, relative, uncertainty = numbers(gradient)
         yield Text(f"    errors: abs. {error}, rel. {relative}")
@@ -229,7 +229,7 @@ def _about(checks: Sequence[CheckReport]) -> Iterator[Line]:
 def _slowest(checks: Sequence[CheckReport], count: int) -> Iterator[Line]:
     found = slowest(checks, count)
     if found:
-        yield Text(f"\nslowest {plural(len(found), 'check')}:")
+        yield Text(f"\nslowest {count_of(len(found), 'check')}:")
     for seconds, id in found:
         yield Text(f"  {seconds:7.2f} s  {id}")
 

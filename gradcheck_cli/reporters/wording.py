@@ -7,7 +7,6 @@ from math import ceil, floor, isfinite, log10
 
 from msgspec import Struct
 
-from gradcheck_cli.errors import plural, shown_shape
 from gradcheck_cli.result import (
     BY_DIRECTIONS,
     WHOLE_FORWARDS,
@@ -19,6 +18,7 @@ from gradcheck_cli.result import (
     SuiteReport,
     Verdict,
 )
+from gradcheck_cli.text import count_of, format_shape
 
 UNLIMITED = 10_000  # columns: without a terminal nothing is cut off or wrapped
 MOST_SEEDS = 5  # in the summary line
@@ -271,7 +271,7 @@ def about(check: CheckReport) -> Iterator[str]:
             told.append(f"step {gradient.step:.2g}")
         if gradient.resolution is not None:
             told.append(f"an error above {number(gradient.resolution)} would have been seen")
-        yield f"{gradient.gradient}, {shown_shape(gradient.shape)}: {', '.join(told)}"
+        yield f"{gradient.gradient}, {format_shape(gradient.shape)}: {', '.join(told)}"
     work = f"{check.result.evaluations:,} evaluations of the forward"
     yield f"{work}, {check.result.seconds:.2f} s"
 
@@ -284,7 +284,7 @@ def slowest(checks: Sequence[CheckReport], count: int) -> list[tuple[float, str]
 
 def summary(report: SuiteReport) -> Iterator[tuple[str, str]]:
     """How many checks came out how, how well that is known, the seed, the time; texts and kinds."""
-    yield f"{plural(len(report.checks), 'check')}: ", ""
+    yield f"{count_of(len(report.checks), 'check')}: ", ""
     counted = [(name, count) for name, count in report.counts.items() if count]
     for position, (name, count) in enumerate(counted):
         yield ", " if position else "", ""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
-from gradcheck_cli.errors import CodeError, GradcheckError, printable
+from gradcheck_cli.errors import CodeError, GradcheckError
 from gradcheck_cli.result import CheckReport, CheckResult, Outcome, Settings, Verdict
+from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck

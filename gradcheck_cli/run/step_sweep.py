@@ -10,9 +10,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli import __version__
-from gradcheck_cli.errors import GradcheckError, printable
+from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.run import suite
 from gradcheck_cli.run.one import apart
+from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gradcheck_cli import __version__
-from gradcheck_cli.errors import TerminatedError, UsageError, near_miss, printable
+from gradcheck_cli.errors import TerminatedError, UsageError
 from gradcheck_cli.result import (
     SCHEMA_VERSION,
     CheckReport,
@@ -26,6 +26,7 @@ from gradcheck_cli.result import (
     SuiteReport,
 )
 from gradcheck_cli.run.one import not_run, run_check
+from gradcheck_cli.text import printable, suggest
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
@@ -48,7 +49,7 @@ def select(checks: Sequence[ConfigCheck], patterns: Sequence[str]) -> list[Confi
     for pattern in patterns:
         if not any(_matches(check, pattern) for check in checks):
             ids = [check.id for check in checks]
-            raise UsageError(f"no check matches '{pattern}'" + near_miss(pattern, ids, "there are"))
+            raise UsageError(f"no check matches '{pattern}'" + suggest(pattern, ids, "there are"))
     return [
         check
         for check in checks

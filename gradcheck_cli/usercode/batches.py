@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli.errors import CodeError, GradcheckError, shown_shape
+from gradcheck_cli.errors import CodeError, GradcheckError
 from gradcheck_cli.problem import Problem
+from gradcheck_cli.text import format_shape
 
 ELSEWHERE = 1.0 + 2.0**-10  # times the inputs: another point, inside the domain
 SAME = 1e-6  # of the largest output: what another order of summing may change, float32 aside
@@ -19,14 +20,14 @@ def batched(problem: Problem) -> Problem:
     """
     for name, x in problem.inputs.items():
         points = np.stack([x, (x * ELSEWHERE).astype(x.dtype)])
-        told = f"batched: the forward was handed {name} of {shown_shape(points.shape)}"
+        told = f"batched: the forward was handed {name} of {format_shape(points.shape)}"
         alone = np.stack([problem.forward({**problem.inputs, name: point}) for point in points])
         try:
             together = np.asarray(problem.forward({**problem.inputs, name: points}))
         except GradcheckError as error:
             raise CodeError(f"{told}, and cannot take it; leave batched out\n{error}") from error
         if together.shape != alone.shape:
-            gives, needs = shown_shape(together.shape), shown_shape(alone.shape)
+            gives, needs = format_shape(together.shape), format_shape(alone.shape)
             raise CodeError(f"{told}, and gives {gives}, not {needs}; leave batched out")
         within = max(SAME, float(np.sqrt(np.finfo(x.dtype).eps))) * np.max(np.abs(alone))
         if not np.all(np.abs(together - alone) <= within):

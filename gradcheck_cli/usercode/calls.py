@@ -16,16 +16,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import Drawn
-from gradcheck_cli.errors import (
-    CodeError,
-    ForwardError,
-    GradcheckError,
-    is_ours,
-    near_miss,
-    shown_path,
-    shown_shape,
-)
+from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, is_ours
 from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.text import format_path, format_shape, suggest
 from gradcheck_cli.usercode.conventions import (
     CACHE,
     OUTPUT,
@@ -142,8 +135,8 @@ class Calls:
                 continue
             if output.shape != first.shape:
                 raise ForwardError(
-                    f"{self.source.forward} gives {shown_shape(first.shape)} at the inputs, but "
-                    f"{shown_shape(output.shape)} near them"
+                    f"{self.source.forward} gives {format_shape(first.shape)} at the inputs, but "
+                    f"{format_shape(output.shape)} near them"
                 )
         return outputs[0] if len(outputs) == 1 else np.concatenate([out.ravel() for out in outputs])
 
@@ -193,7 +186,7 @@ class Calls:
         Raises CodeError for constants that no function takes.
         """
         for name in self.unused():
-            miss = near_miss(name, self.call.used)
+            miss = suggest(name, self.call.used)
             raise CodeError(f"no function takes the constant '{name}'{miss}")
         shape = self.joined(self.outputs).shape
         number = self.outputs[0].size == 1
@@ -203,7 +196,7 @@ class Calls:
             if not number:
                 raise CodeError(
                     f"{self.source.backward} takes no upstream gradient, so {self.source.forward} "
-                    f"must give a single number; it gives {shown_shape(shape)}"
+                    f"must give a single number; it gives {format_shape(shape)}"
                 )
             delta = np.ones(shape)
         elif delta is None:
@@ -274,7 +267,7 @@ def _place(pair: Pair) -> str:
     for function in (pair.backward, pair.forward):
         code = getattr(inspect.unwrap(function), "__code__", None)
         if code is not None and not is_ours(code.co_filename):
-            return f"{name_of(function)}, {shown_path(code.co_filename)}:{code.co_firstlineno}"
+            return f"{name_of(function)}, {format_path(code.co_filename)}:{code.co_firstlineno}"
     return ""
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from gradcheck_cli.errors import CodeError, listed, near_miss
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.text import join_words, suggest
 
 # What parameters are called that take what forward kept for backward, or forward's output.
 CACHE_NAMES = frozenset({"ctx", "context", "saved", "memory", "tape", "state", "tmp"})
@@ -119,13 +120,13 @@ def bind(
     left = left[len(free) :]
     where |= {name: name for name in takes.all if name in optional and name not in where}
     if left and not takes.rest:
-        miss = near_miss(left[0], [name for name in takes.all if where.get(name) != name])
+        miss = suggest(left[0], [name for name in takes.all if where.get(name) != name])
         raise CodeError(f"{takes} takes no '{left[0]}'{miss}")
     lacking = [f"'{name}'" for name in takes.all if name in takes.required - set(where)]
     if lacking:
         raise CodeError(
-            f"{takes} needs {listed(lacking)}; give it under inputs, or under constants if it has "
-            "no gradient"
+            f"{takes} needs {join_words(lacking)}; give it under inputs, or under constants if it "
+            "has no gradient"
         )
     positional = []
     for name in takes.positional:

@@ -18,7 +18,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from gradcheck_cli.errors import CodeError, near_miss
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.text import suggest
 from gradcheck_cli.usercode.conventions import bind, name_of, parameters
 
 _REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
@@ -69,7 +70,7 @@ def load(
             names = [name for name in dir(owner) if name[0] != "_"]
             names = [name for name in names if callable(getattr(owner, name))]
             of = code.where if isinstance(owner, ModuleType) else type(owner).__name__
-            raise CodeError(f"{of} has no '{part}'{near_miss(part, names, 'it has')}")
+            raise CodeError(f"{of} has no '{part}'{suggest(part, names, 'it has')}")
         found = getattr(owner, part)
         if inspect.isclass(found) or (makes and inspect.isfunction(found)):
             made, names_used = _made(found, values)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.errors import CodeError, shown_shape
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.conventions import gradient_names
 
 PARAMETER_HOLDERS = ("params", "parameters", "weights")
@@ -39,8 +40,8 @@ def put(owner: Any, name: str, value: Any) -> None:
         array = current if inner is None else getattr(current, inner)
         if isinstance(array, np.ndarray) and array.shape != np.shape(value):
             raise CodeError(
-                f"{type(owner).__name__}.{name} is {shown_shape(array.shape)}, but the input of "
-                f"its name is {shown_shape(np.shape(value))}; give it that shape"
+                f"{type(owner).__name__}.{name} is {format_shape(array.shape)}, but the input of "
+                f"its name is {format_shape(np.shape(value))}; give it that shape"
             )
         if inner is not None:
             setattr(current, inner, value)

@@ -7,8 +7,9 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gradcheck_cli.errors import CodeError, shown_shape
+from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
+from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import batched as proven
 from gradcheck_cli.usercode.calls import Array, Calls, Function, Pair, Source, as_array
 from gradcheck_cli.usercode.conventions import (
@@ -129,7 +130,7 @@ def _apart(function: Function) -> Function:
             returned = returned[::-1]
         value = as_array(returned[0], who)
         if value.size != 1:
-            shape = shown_shape(value.shape)
+            shape = format_shape(value.shape)
             raise CodeError(f"{who} must return a single number first, not {shape}")
         return value, returned[1] if len(returned) == 2 else tuple(returned[1:])
 

@@ -1,0 +1,92 @@
+"""What is wrong with a config, each at its place: as compilers print it, all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from gradcheck_cli.errors import GradcheckError
+from gradcheck_cli.text import printable
+
+
+class Mark(Struct, frozen=True, order=True):
+    """A place in a config: line and column from 1, and how many characters it spans.
+
+    argument: the argument of `--set` that it is a place in; empty: it is in the config.
+    """
+
+    line: int
+    column: int
+    length: int = 1
+    argument: str = ""
+
+
+class Finding(Struct, frozen=True, order=True):
+    """One thing wrong with a config, at a place in it."""
+
+    mark: Mark
+    message: str
+
+    def render(self, path: str, lines: Sequence[str]) -> str:
+        """The finding as compilers print it: place, sentence, the line and a caret."""
+        if self.mark.argument:
+            path, lines = SET, self.mark.argument.splitlines()
+        place = f"{printable(path)}:{self.mark.line}:{self.mark.column}"
+        text = f"{place}: error: {printable(self.message)}"
+        if not 1 <= self.mark.line <= len(lines) or not lines[self.mark.line - 1].strip():
+            return text
+        line = lines[self.mark.line - 1].expandtabs(1).translate(UNPRINTABLE)
+        shown, start = _window(line, self.mark.column - 1)
+        length = max(1, min(self.mark.length, len(shown) - start))
+        return f"{text}\n  {shown}\n  {' ' * start}^{'~' * (length - 1)}"
+
+
+SET = "--set"  # what stands for the path of a finding in an argument of this option
+
+
+LONGEST_SHOWN_LINE = 100
+
+
+MOST_FINDINGS = 50  # shown of a file; nobody repairs more before the next try
+
+
+# Control characters of a config would act on the terminal; in a line they keep their width.
+UNPRINTABLE = dict.fromkeys([*range(32), *range(127, 160)], "�")
+
+
+def _window(line: str, start: int) -> tuple[str, int]:
+    """The part of a long line around `start`, and where `start` is in it."""
+    if len(line) <= LONGEST_SHOWN_LINE:
+        return line, start
+    left = max(0, min(start - LONGEST_SHOWN_LINE // 2, len(line) - LONGEST_SHOWN_LINE))
+    part = line[left : left + LONGEST_SHOWN_LINE]
+    return ("…" + part[1:] if left else part), start - left
+
+
+class ConfigError(GradcheckError):
+    """Configs that cannot be used: every finding at once, sorted by place.
+
+    count: of the findings; places: the first of them, each with the path of its config.
+    """
+
+    def __init__(self, path: str, source: str, findings: Iterable[Finding]) -> None:
+        found = sorted(set(findings))
+        self.count = len(found)
+        lines = source.splitlines()
+        self.places = [(path, finding) for finding in found[:MOST_FINDINGS]]
+        self.shown = [finding.render(path, lines) for _, finding in self.places]
+        if len(found) > MOST_FINDINGS:
+            self.shown.append(f"{printable(path)}: and {len(found) - MOST_FINDINGS:,} more errors")
+        super().__init__("\n".join(self.shown))
+
+    @classmethod
+    def joined(cls, errors: Sequence[ConfigError]) -> ConfigError:
+        """The findings of several files as one error, file by file; what is the same, once."""
+        whole = cls("", "", [])
+        whole.shown = list(dict.fromkeys(line for error in errors for line in error.shown))
+        whole.places = [place for error in errors for place in error.places]
+        repeated = sum(len(error.shown) for error in errors) - len(whole.shown)
+        whole.count = sum(error.count for error in errors) - repeated
+        whole.args = ("\n".join(whole.shown),)
+        return whole

@@ -1,0 +1,70 @@
+"""Words for people: shapes, paths, lists and near misses, and text that is safe to print."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Sequence
+
+
+def describe_exit(code: int) -> str:
+    """How a process describe_exit, from its exit code: `by SIGKILL; was it out of memory?`."""
+    if code >= 0:
+        return f"with exit code {code}"
+    known = -code in set(signal.Signals)
+    name = signal.Signals(-code).name if known else f"signal {-code}"
+    return f"by {name}" + ("; was it out of memory?" if name == "SIGKILL" else "")
+
+
+def format_path(path: str) -> str:
+    """A path as a reader at the terminal would write it: from here, where it is below."""
+    try:
+        here = os.getcwd() + os.sep
+    except OSError:  # it was deleted
+        return path
+    return path[len(here) :] if path.startswith(here) else path
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelled out and undecodable bytes replaced."""
+    safe = text.encode("utf-8", "replace").decode()
+    return "".join(
+        repr(char)[1:-1] if char < " " or "\x7f" <= char < "\xa0" else char for char in safe
+    )
+
+
+def suggest(word: str, known: Iterable[str], what: str = "") -> str:
+    """`; did you mean 'shapes'?`; where nothing is near, the list of `what` is known, if asked."""
+    from difflib import get_close_matches
+
+    choices = list(known)
+    by_folded: dict[str, list[str]] = {}
+    for choice in choices:
+        by_folded.setdefault(choice.casefold(), []).append(choice)
+    folded = word.casefold()
+    close = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
+    if len(folded) > 3:  # a word that was cut short, such as softmax
+        close = close or [choice for choice in by_folded if choice.startswith(folded)]
+    if close:
+        meant = [f"'{choice}'" for choice in by_folded[close[0]]]
+        return f"; did you mean {join_words(meant, 'or')}?"
+    return f"; {what}: {', '.join(choices)}" if what and choices else ""
+
+
+def count_of(count: int, word: str) -> str:
+    """`1 check`, `2 checks`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def join_words(words: Sequence[str], last: str = "and") -> str:
+    """`n, N and M`."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def format_shape(shape: Sequence[int]) -> str:
+    """`5×3`; a vector is `(5,)` and a scalar `a single number`, so that neither is misread."""
+    if len(shape) == 0:
+        return "a single number"
+    if len(shape) == 1:
+        return f"({shape[0]},)"
+    return "×".join(str(size) for size in shape)
