@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-import sysconfig
-from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import settings
 
-ROOT = Path(__file__).parent.parent
-GOLDEN = Path(__file__).parent / "golden"
+from tests.support.command import (
+    CACHE,
+    ROOT,
+    Golden,
+    Gradcheck,
+    Result,
+    command,
+    environment,
+    shell,
+)
 
 # The same examples on every machine and in every run; a failure can be run again.
 settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
@@ -22,10 +26,6 @@ settings.load_profile("steady")
 
 # Read when numpy is imported, which no test has done yet: threads of two processes only collide.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-CACHE = TemporaryDirectory(prefix="gradcheck-tests-")
-Golden = Callable[[Path, str], None]
-Result = subprocess.CompletedProcess[str]
-Gradcheck = Callable[..., Result]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,34 +48,6 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         assert text == path.read_text(encoding="utf-8")
 
     return compare
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """The environment without what changes colours and widths."""
-    dropped = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "GITHUB_STEP_SUMMARY"}
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    # What failed last is remembered for the tests alone.
-    cache = {"XDG_CACHE_HOME": CACHE.name}
-    return {**kept, **cache, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", **extra}
-
-
-def command() -> str:
-    """The installed console script."""
-    name = "gradcheck.exe" if sys.platform == "win32" else "gradcheck"
-    return str(Path(sysconfig.get_path("scripts")) / name)
-
-
-def shell(line: str) -> Result:
-    """Runs a line of bash in which the first `gradcheck` is the installed command."""
-    return subprocess.run(
-        ["bash", "-c", line.replace("gradcheck", command(), 1)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture

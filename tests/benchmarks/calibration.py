@@ -26,8 +26,8 @@ from gradcheck_cli.measure import measure as measuring
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
-from tests.exact import exact_gradients
-from tests.layers import Float, data, layer, problem
+from tests.support.exact import exact_gradients
+from tests.support.layers import Float, data, layer, problem
 
 LARGEST_SIZE = 64
 OFFSET = 1e12

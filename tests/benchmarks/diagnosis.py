@@ -17,8 +17,8 @@ import numpy as np
 
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.measure.compare import compared
-from tests.faults import diagnosis, rights
-from tests.layers import Float, layer, problem
+from tests.support.faults import diagnosis, rights
+from tests.support.layers import Float, layer, problem
 
 # What describes a gradient that is wrong in such a way, besides telling a few entries one by one.
 # Small numbers rounded to one decimal are zeros; a power of xᵀδ is that of x times that of δ, which

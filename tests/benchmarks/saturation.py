@@ -30,7 +30,7 @@ from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import Verdict
-from tests.layers import layer
+from tests.support.layers import layer
 
 LARGEST_SIZE = 7
 SCALES = (1.0, 10.0, 100.0)

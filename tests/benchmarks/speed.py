@@ -146,7 +146,7 @@ def _peer(peer: str, folder: Path, share: float, mine: float, entries: int) -> l
 
 def start(repeat: int) -> None:
     """Commands that do little, in turns with the import of numpy."""
-    small, broken = "configs/mean.yaml", "tests/errors/unknown-key.yaml"
+    small, broken = "configs/mean.yaml", "tests/data/errors/unknown-key.yaml"
     commands = {
         f"gradcheck run {small}": [*OURS, "run", small],
         f"gradcheck validate {small}": [*OURS, "validate", small],

@@ -17,8 +17,8 @@ from gradcheck_cli.layers.paper import Layer, arrays
 from gradcheck_cli.measure.measure import points_evaluator
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import CheckResult
-from tests.exact import exact_gradients
-from tests.layers import data, extended_layers, layer, measured, problem
+from tests.support.exact import exact_gradients
+from tests.support.layers import data, extended_layers, layer, measured, problem
 
 BOTH = ("sum", "mean")
 EXTENSIONS = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.numeric.directions import DIRECTIONS, Bounds, Directions, bounds
-from tests.layers import Float
+from tests.support.layers import Float
 
 SHAPE = (20, 15)
 PROBLEMS = 1000

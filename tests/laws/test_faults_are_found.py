@@ -15,8 +15,8 @@ from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import MutantStatus
-from tests.faults import diagnosis, rights
-from tests.layers import layer, problem
+from tests.support.faults import diagnosis, rights
+from tests.support.layers import layer, problem
 
 
 def relu_layer() -> Problem:

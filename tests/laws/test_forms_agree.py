@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.numeric.gradient import NumericGradient
-from tests.layers import Float, data, layers, measured, problem
-from tests.layers import given as layer_with
+from tests.support.layers import Float, data, layers, measured, problem
+from tests.support.layers import given as layer_with
 
 
 def agree(left: NumericGradient, right: NumericGradient, scale: float = 1.0) -> None:

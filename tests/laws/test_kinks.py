@@ -10,7 +10,7 @@ import pytest
 
 from gradcheck_cli import Problem, Verdict, check
 from gradcheck_cli.result import CheckResult
-from tests.layers import Float
+from tests.support.layers import Float
 
 
 def relu(x: Any) -> Any:

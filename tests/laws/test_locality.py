@@ -17,7 +17,7 @@ from gradcheck_cli.measure import measure as measuring
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
-from tests.layers import extended_layers, layer, layers, problem
+from tests.support.layers import extended_layers, layer, layers, problem
 
 LARGE = measuring.AFFORDABLE
 WHOLE = Numeric(locality=False)

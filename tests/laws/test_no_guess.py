@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.faults import diagnosis, rights
-from tests.layers import Float, layer, problem
+from tests.support.faults import diagnosis, rights
+from tests.support.layers import Float, layer, problem
 
 NO_NAME = "GC100"
 

@@ -14,7 +14,7 @@ from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import GradientResult
-from tests.layers import Float, layers, problem, seeds
+from tests.support.layers import Float, layers, problem, seeds
 
 
 @given(layers(forms=("XW",)), seeds)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli import Verdict, check
 from gradcheck_cli.result import GradientResult
-from tests.layers import layer, problem
+from tests.support.layers import layer, problem
 
 ENTRIES = "15 of 15 entries are wrong"
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 
 from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.result import Verdict
-from tests.exact import exact_gradients
-from tests.layers import data, layers, measured, problem
+from tests.support.exact import exact_gradients
+from tests.support.layers import data, layers, measured, problem
 
 
 def names(layer: Layer) -> tuple[str, str]:

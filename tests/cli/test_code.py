@@ -1,0 +1,300 @@
+"""Python code that configs name: it runs only when it is allowed, and costs its own check alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Gradcheck, command, environment
+
+LAYERS = """\
+import os
+import sys
+import time
+
+import numpy as np
+
+
+def square(x):
+    return x * x, x
+
+
+def square_backward(delta, cache):
+    return 2 * cache * delta
+
+
+def prints(x):
+    print("calling", x.shape)
+    os.write(1, b"below Python\\n")
+    return x * x, x
+
+
+def raises(x):
+    return helper(x)
+
+
+def helper(x):
+    raise ValueError(f"no {x.shape} today")
+
+
+def exits(x):
+    sys.exit(0)
+
+
+def dies(x):
+    os._exit(0)
+
+
+def crashes(x):
+    os.kill(os.getpid(), 11)
+
+
+def forever(x):
+    while True:
+        pass
+
+
+def sleeps(x):
+    time.sleep(100)
+
+
+def huge(x):
+    return np.ones(10**13) * x
+
+
+def deep(x):
+    return deep(x)
+
+
+def asks(x):
+    return x * float(input("a number: "))
+
+
+def fails_later(delta, cache):
+    raise KeyError("cache")
+"""
+
+CONFIG = """\
+inputs: {x: [3]}
+backward: layers.py:square_backward
+checks:
+- {name: before, forward: layers.py:square}
+- {name: tried, forward: layers.py:%s}
+- {name: after, forward: layers.py:square}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "layers.py").write_text(LAYERS, encoding="utf-8")
+    return tmp_path
+
+
+def config(folder: Path, forward: str) -> Path:
+    path = folder / "c.yaml"
+    path.write_text(CONFIG % forward, encoding="utf-8")
+    return path
+
+
+def test_code_is_named_and_not_run_unless_it_is_allowed(gradcheck: Gradcheck, folder: Path) -> None:
+    (folder / "layers.py").write_text("open('ran', 'w')\n" + LAYERS, encoding="utf-8")
+    config(folder, "prints")
+    done = gradcheck("run", "c.yaml", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "gradcheck: error: configs name Python code, which runs with --allow-code only\n"
+        "  c.yaml: layers.py: square, square_backward, prints\n"
+        "read this code, then add --allow-code; nothing was checked\n"
+    )
+    assert gradcheck("explain", "c.yaml", cwd=folder).returncode == 0
+    assert not (folder / "ran").exists()
+    assert gradcheck("run", "--allow-code", "c.yaml", cwd=folder).returncode == 0
+    assert (folder / "ran").exists()
+
+
+def test_what_code_prints_does_not_reach_the_report(gradcheck: Gradcheck, folder: Path) -> None:
+    done = gradcheck("run", "--allow-code", "--format", "json", config(folder, "prints"))
+    assert [check["outcome"] for check in json.loads(done.stdout)["checks"]] == ["ok"] * 3
+    assert done.stderr.count("calling (3,)") == 20
+    assert "more lines that the code printed" in done.stderr
+    assert "below Python" in done.stderr
+
+
+def at(code: str, function: str) -> str:
+    """How a traceback names a line of LAYERS."""
+    line = next(n for n, text in enumerate(LAYERS.splitlines(), start=1) if code in text)
+    return f'layers.py", line {line}, in {function}'
+
+
+COSTS = {
+    "raises": [
+        "raises raised ValueError: no (3,) today",
+        at("return helper(x)", "raises"),
+        "    return helper(x)",
+        at("raise ValueError", "helper"),
+        '    raise ValueError(f"no {x.shape} today")',
+    ],
+    "exits": ["exits called sys.exit(0)", at("sys.exit(0)", "exits")],
+    "dies": ["the code ended its process with exit code 0"],
+    "crashes": ["the code ended its process by SIGSEGV"],
+    "huge": ["huge raised", "Unable to allocate", at("np.ones", "huge")],
+    "deep": ["deep raised RecursionError", at("return deep(x)", "deep")],
+    "asks": ["asks raised EOFError", at("float(input", "asks")],
+    "missing": ["layers.py has no 'missing'"],
+    "sqare": ["layers.py has no 'sqare'; did you mean 'square'?"],
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("forward", COSTS)
+def test_bad_code_costs_its_own_check_alone(
+    gradcheck: Gradcheck, folder: Path, forward: str
+) -> None:
+    done = gradcheck("run", "--allow-code", config(folder, forward))
+    assert done.returncode == 2
+    assert "3 checks: 2 ok, 1 error" in done.stdout
+    for text in COSTS[forward]:
+        assert text in done.stdout
+    assert "gradcheck_cli" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("forward", "where"), [("forever", "(while True:|pass)"), ("sleeps", "time.sleep")]
+)
+def test_a_forward_that_never_returns_is_ended(
+    gradcheck: Gradcheck, folder: Path, forward: str, where: str
+) -> None:
+    started = time.monotonic()
+    done = gradcheck("run", "--allow-code", "--timeout", "0.7", config(folder, forward))
+    assert time.monotonic() - started < 30
+    assert done.returncode == 2
+    assert "3 checks: 2 ok, 1 error" in done.stdout
+    assert "a call did not return within 0.7 s; --timeout allows more" in done.stdout
+    assert re.search(rf'layers.py", line \d+, in {forward}\n +{where}', done.stdout)
+
+
+def test_what_a_backward_raises_is_shown(gradcheck: Gradcheck, folder: Path) -> None:
+    text = CONFIG.replace("square_backward", "fails_later") % "square"
+    (folder / "c.yaml").write_text(text, encoding="utf-8")
+    done = gradcheck("run", "--allow-code", "c.yaml", cwd=folder)
+    assert done.returncode == 2
+    assert "fails_later raised KeyError: 'cache'" in done.stdout
+    assert at("raise KeyError", "fails_later") in done.stdout
+
+
+def test_a_file_that_cannot_be_imported_is_shown(gradcheck: Gradcheck, folder: Path) -> None:
+    (folder / "layers.py").write_text("import numpy\nimport nosuchthing\n", encoding="utf-8")
+    done = gradcheck("run", "--allow-code", config(folder, "square"), cwd=folder)
+    assert done.returncode == 2
+    assert "importing layers.py raised ModuleNotFoundError: No module named 'nosuch" in done.stdout
+    assert 'File "layers.py", line 2, in <module>' in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_ends_the_code_too(folder: Path) -> None:
+    arguments = ["run", "--allow-code", str(config(folder, "forever"))]
+    started = subprocess.Popen(
+        [command(), *arguments],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(3)
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=20)
+    assert started.returncode == 130
+    assert "1 check: 1 ok, interrupted" in out
+    assert err.endswith("gradcheck: interrupted; 1 check of 3 done\n")
+    left = subprocess.run(
+        ["pgrep", "-s", str(started.pid)], capture_output=True, text=True, check=False
+    )
+    assert left.stdout == ""
+
+
+def test_files_and_modules_are_found_beside_the_config(gradcheck: Gradcheck, folder: Path) -> None:
+    package = folder / "mine" / "layers"
+    package.mkdir(parents=True)
+    (folder / "mine" / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "ops.py").write_text(
+        "from ..shared import twice\ndef f(x): return twice(x)\ndef g(delta): return 2 * delta\n"
+    )
+    (folder / "mine" / "shared.py").write_text("def twice(x): return 2 * x\n")
+    (folder / "c.yaml").write_text(
+        "inputs: {x: [3]}\nchecks:\n"
+        "- {name: file, forward: mine/layers/ops.py:f, backward: mine/layers/ops.py:g}\n"
+        "- {name: module, forward: mine.layers.ops:f, backward: 'mine.layers.ops:g'}\n"
+    )
+    done = gradcheck("run", "--allow-code", folder / "c.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_inputs_and_constants_are_nested_as_functions_take_them(
+    gradcheck: Gradcheck, folder: Path
+) -> None:
+    (folder / "nested.py").write_text(
+        "def f(X, parameters, options):\n"
+        "    assert (options['size'], options['mode']) == (3, 'same')\n"
+        "    return X @ parameters['W'] * options['mask'] + parameters['b']\n"
+        "def g(delta, X, parameters, options):\n"
+        "    inner = delta * options['mask']\n"
+        "    return inner @ parameters['W'].T, {'dW': X.T @ inner, 'db': delta.sum(0)}\n"
+        "class Scale:\n"
+        "    def __init__(self, factor): self.factor = factor\n"
+        "    def forward(self, x): return self.factor * x\n"
+        "    def backward(self, delta): return self.factor * delta\n"
+        "def make(size): return Scale(size)\n"
+    )
+    (folder / "c.yaml").write_text(
+        "shapes: {n: 4, N: 5, M: 3}\n"
+        "checks:\n"
+        "- forward: nested.py:f\n"
+        "  backward: nested.py:g\n"
+        "  inputs: {X: [n, N], parameters: {W: [N, M], b: [M]}}\n"
+        "  constants: {options: {size: M, mode: same, mask: {distribution: mask, shape: [n, M]}}}\n"
+        "- {layer: 'nested.py:make', inputs: {x: [n]}, constants: {size: 7}}\n"
+    )
+    done = gradcheck("run", "--allow-code", "--format", "json", folder / "c.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = json.loads(done.stdout)["checks"]
+    names = [gradient["name"] for gradient in first["result"]["gradients"]]
+    assert names == ["X", "parameters.W", "parameters.b"]
+    assert second["outcome"] == "ok"
+    explained = gradcheck("explain", folder / "c.yaml").stdout
+    assert "  parameters.W: 5×3\n" in explained
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(
+    "line",
+    ["os.kill(os.getpid(), 19)", "import faulthandler; faulthandler.cancel_dump_traceback_later()"],
+)
+def test_a_process_that_cannot_end_itself_is_ended(
+    gradcheck: Gradcheck, folder: Path, line: str
+) -> None:
+    text = LAYERS.replace("    while True:\n", f"    {line}\n    while True:\n")
+    (folder / "layers.py").write_text(text, encoding="utf-8")
+    done = gradcheck("run", "--allow-code", "--timeout", "0.5", config(folder, "forever"))
+    assert done.returncode == 2
+    assert "3 checks: 2 ok, 1 error" in done.stdout
+    assert "a call did not return within 0.5 s" in done.stdout
+
+
+def test_what_the_code_starts_ends_with_it(gradcheck: Gradcheck, folder: Path) -> None:
+    text = LAYERS.replace(
+        "def square(x):\n",
+        "import subprocess\nsubprocess.Popen(['sleep', '61.25'])\n\n\ndef square(x):\n",
+    )
+    (folder / "layers.py").write_text(text, encoding="utf-8")
+    assert gradcheck("run", "--allow-code", config(folder, "square")).returncode == 0
+    left = subprocess.run(["pgrep", "-f", "sleep 61.25"], capture_output=True, check=False)
+    assert left.stdout == b""

@@ -1,0 +1,156 @@
+"""stdout carries the report alone, whatever reads it; notes and errors go to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command import Gradcheck, shell
+
+unix = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+WRONG = "form: XW\nshapes: {n: 8, N: 5, M: 3}\nbackward: {W: X.T @ delta / n}\n"
+
+
+@unix
+@pytest.mark.parametrize(
+    "arguments", ["run configs/*.yaml", "explain configs", "--help", "run --help"]
+)
+def test_a_closed_pipe_does_not_look_like_a_wrong_gradient(arguments: str) -> None:
+    for reader in ("head -1", "true"):
+        done = shell(f"set -o pipefail; gradcheck {arguments} | {reader} > /dev/null")
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@unix
+def test_a_closed_pipe_keeps_the_verdict(tmp_path: Path) -> None:
+    config = tmp_path / "wrong.yaml"
+    config.write_text(WRONG)
+    done = shell(f"set -o pipefail; gradcheck run {config} | true")
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@unix
+def test_a_report_that_cannot_be_written_is_an_error_with_a_reason() -> None:
+    done = shell("gradcheck run configs/*.yaml >&-")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "gradcheck: error: cannot write the report: stdout is closed\n",
+    )
+    if Path("/dev/full").exists():
+        done = shell("gradcheck run configs/*.yaml > /dev/full")
+        assert done.returncode == 2
+        assert "cannot write the report: No space left on device" in done.stderr
+
+
+def test_without_a_terminal_nothing_is_cut_off(gradcheck: Gradcheck) -> None:
+    name = "a-name-that-is-longer-than-any-terminal-" * 2
+    rule = "X.T @ delta * " + "1 * " * 30 + "1"
+    config = f"form: XW\nname: {name}\nshapes: {{n: 8, N: 5, M: 3}}\nbackward: {{W: {rule}}}\n"
+    done = gradcheck("run", "-", stdin=config)
+    assert name in done.stdout
+    assert rule in done.stdout
+    assert "…" not in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_user_text_is_printed_as_it_is(gradcheck: Gradcheck) -> None:
+    name = "W[x] :100: [bold]loud[/bold] [/]"
+    config = f'name: "{name}"\n{WRONG}'
+    done = gradcheck("run", "-", stdin=config, env={"FORCE_COLOR": "1"})
+    assert name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("env", "colored"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_colour_is_decided_by_no_color_then_force_color_then_the_terminal(
+    gradcheck: Gradcheck, env: dict[str, str], colored: bool
+) -> None:
+    assert ("\x1b[" in gradcheck("run", "configs/own-rules.yaml", env=env).stdout) is colored
+
+
+def test_an_encoding_without_greek_does_not_break_the_report(gradcheck: Gradcheck) -> None:
+    done = gradcheck(
+        "run", "configs/batch.yaml", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "?L/?W" in done.stdout
+
+
+def test_json_carries_the_same_as_the_table(gradcheck: Gradcheck) -> None:
+    table = gradcheck("run", "-", stdin=WRONG)
+    done = gradcheck("run", "-", "--format", "json", stdin=WRONG)
+    assert (done.returncode, done.stderr) == (1, "")
+
+    def refuse(constant: str) -> Any:
+        raise AssertionError(f"bare {constant}")
+
+    report = json.loads(done.stdout, parse_constant=refuse)
+    assert (report["schema_version"], report["exit_code"]) == (1, 1)
+    (check,) = report["checks"]
+    assert check["rerun"] == "gradcheck run -"
+    assert check["settings"]["seed"] == 0
+    right, wrong = check["result"]["gradients"]
+    assert (right["equation"], right["verdict"], wrong["equation"]) == (45, "pass", None)
+    assert wrong["verdict"] == "fail"
+    assert wrong["wrong"] == wrong["entries"] == 15
+    assert wrong["worst"]["ratio"] == pytest.approx(1 / 8)
+    for value in (wrong["max_abs_error"], wrong["max_rel_error"], wrong["uncertainty"]):
+        assert f"{value:.1e}" in table.stdout
+
+
+def test_json_has_null_where_there_is_no_number(gradcheck: Gradcheck) -> None:
+    config = WRONG.replace("X.T @ delta / n", "X.T @ (delta / (y - y))")
+    done = gradcheck("run", "-", "--format", "json", stdin=config)
+    wrong = json.loads(done.stdout)["checks"][0]["result"]["gradients"][1]
+    assert wrong["worst"] is None
+    assert "nan at [0, 0]" in wrong["reason"]
+
+
+def test_a_directory_is_walked_in_order_and_other_yaml_is_skipped_with_a_note(
+    gradcheck: Gradcheck, tmp_path: Path
+) -> None:
+    for name in ("b.yaml", "a.yml", "deep/c.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("form: Wx\nshapes: {N: 2, M: 2}\n")
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: x}}\n")
+    (tmp_path / "README.md").write_text("not YAML\n")
+    done = gradcheck("run", tmp_path, "--format", "json")
+    assert [check["id"] for check in json.loads(done.stdout)["checks"]] == ["a", "b", "c"]
+    assert (
+        done.stderr == f"gradcheck: skipped {tmp_path / 'compose.yaml'}: not a gradcheck config\n"
+    )
+    (tmp_path / "broken.yaml").write_text("shapes: {n: [\n")
+    assert gradcheck("run", tmp_path).returncode == 2
+
+
+def test_select_runs_just_these_checks_and_rerun_names_one(gradcheck: Gradcheck) -> None:
+    done = gradcheck(
+        "run",
+        "configs/own-rules.yaml",
+        "configs/reduction.yaml",
+        "-k",
+        "mixed-*",
+        "-k",
+        "einsum",
+        "--format",
+        "json",
+    )
+    checks = json.loads(done.stdout)["checks"]
+    assert [check["id"] for check in checks] == ["einsum", "mixed-pair", "mixed-pair-per-sample"]
+    again = gradcheck(*checks[1]["rerun"].split()[1:], "--format", "json")
+    (only,) = json.loads(again.stdout)["checks"]
+    without_times = [
+        {**check, "result": {**check["result"], "seconds": 0}} for check in (checks[1], only)
+    ]
+    assert without_times[0] == without_times[1]

@@ -1,0 +1,240 @@
+"""The README is true: its commands print what it shows, and its tables name what there is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradcheck_cli.arrays import DISTRIBUTIONS
+from gradcheck_cli.cli import cli
+from gradcheck_cli.cli.checks import EXIT_CODES
+from gradcheck_cli.config.schema import ConfigFile
+from gradcheck_cli.faults.catalogue import FAULTS
+from gradcheck_cli.formula import FUNCTIONS
+from gradcheck_cli.layers.activations import ACTIVATIONS
+from gradcheck_cli.layers.losses import LOSSES
+from gradcheck_cli.reporters import FORMATS
+from gradcheck_cli.reporters.plain import FIELDS
+from tests.support.command import ROOT, command, environment
+
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+TEXT = README.read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```console\n\$ (.*?)\n```$", re.S | re.M)
+HEREDOC = re.compile(r"\A(.*<<'(\w+)'\n.*?\n\2)(?:\n|\Z)(.*)\Z", re.S)
+
+
+def blocks(path: Path) -> list[tuple[str, str]]:
+    """Every console block: its command (with a here-document, if it has one) and its output."""
+    found = []
+    for block in BLOCK.findall(path.read_text(encoding="utf-8")):
+        heredoc = HEREDOC.match(block)
+        if heredoc:
+            found.append((heredoc[1], heredoc[3]))
+        else:
+            # A command goes on while a quote is open.
+            lines = block.split("\n")
+            length = next(
+                count
+                for count in range(1, len(lines) + 1)
+                if "\n".join(lines[:count]).count("'") % 2 == 0
+            )
+            found.append(("\n".join(lines[:length]), "\n".join(lines[length:])))
+    return found
+
+
+def run(shell_command: str) -> str:
+    scripts = str(Path(command()).parent)
+    env = environment()
+    env["PATH"] = scripts + ":" + env["PATH"]
+    done = subprocess.run(
+        ["bash", "-c", f"{shell_command}\n"],
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.rstrip().splitlines())
+
+
+def without_rounding(text: str) -> str:
+    """What is the same on every machine: no times, no rounding errors, no last digits."""
+    text = re.sub(r"\d+\.\d\d s\b", "0.00 s", text)
+    text = re.sub(r"\b\d(\.\d)?e-\d\d\b", "0e-00", text)
+    text = re.sub(r"^ *(1|1e-\d\d)? [┤│].*$", "(a drawing)", text, flags=re.M)
+    return re.sub(r"(\d\.\d{8})\d+", r"\1", text)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the README is written for a POSIX shell")
+@pytest.mark.parametrize(
+    ("path", "line", "output"),
+    [
+        pytest.param(path, *shown, id=f"{path.name}: {shown[0].splitlines()[0]}")
+        for path in (README, *DOCS)
+        for shown in blocks(path)
+    ],
+)
+def test_a_command_prints_what_the_docs_show(
+    path: Path, line: str, output: str, request: pytest.FixtureRequest
+) -> None:
+    printed = run(line)
+    if request.config.getoption("--update-golden"):
+        text = path.read_text(encoding="utf-8")
+        old = f"```console\n$ {line}\n{output}\n```" if output else f"```console\n$ {line}\n```"
+        assert old in text
+        path.write_text(text.replace(old, f"```console\n$ {line}\n{printed}\n```"), "utf-8")
+        return
+    assert without_rounding(printed) == without_rounding(output)
+
+
+def test_the_readme_shows_commands() -> None:
+    assert len(blocks(README)) >= 4
+    assert all(output for path in (README, *DOCS) for _, output in blocks(path))
+
+
+def lines_of_shell() -> list[str]:
+    """The commands of the README and the reference that are shown without their output."""
+    texts = (path.read_text(encoding="utf-8") for path in (README, ROOT / "docs" / "reference.md"))
+    parts = (part for text in texts for part in re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M))
+    return [line for part in parts for line in part.splitlines() if line.startswith("gradcheck")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells")
+@pytest.mark.parametrize("line", lines_of_shell())
+def test_commands_of_the_docs_run(line: str, tmp_path: Path) -> None:
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    env = environment(PATH=f"{Path(command()).parent}:{os.environ['PATH']}")
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rror:" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
+def test_python_examples_run(name: str) -> None:
+    known: dict[str, Any] = {}
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for library, code in re.findall(r"^```python ?(\w*)\n(.*?)^```$", text, re.S | re.M):
+        if not library or find_spec(library):
+            exec(code, known)
+    for test in [value for key, value in known.items() if key.startswith("test_")]:
+        test()
+
+
+def test_the_catalogue_of_faults_is_in_the_docs(request: pytest.FixtureRequest) -> None:
+    path = ROOT / "docs" / "faults.md"
+    text = path.read_text(encoding="utf-8")
+    rows = [f"| {fault.code} | {fault.title} | {fault.cause} |" for fault in FAULTS.values()]
+    rows.sort()
+    table = "\n".join(["| code | fault | the usual cause |", "|---|---|---|", *rows])
+    start, end = "<!-- catalogue -->\n", "<!-- end -->"
+    before, rest = text.split(start)
+    shown, after = rest.split(end)
+    if request.config.getoption("--update-golden"):
+        path.write_text(f"{before}{start}{table}\n{end}{after}", encoding="utf-8")
+        return
+    assert shown == f"{table}\n"
+
+
+@pytest.mark.parametrize("name", [path.name for path in DOCS])
+def test_the_docs_are_reached_from_the_readme(name: str) -> None:
+    assert f"](docs/{name})" in TEXT
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{path.name}" for path in DOCS)])
+def test_links_lead_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert ((ROOT / name).parent / target).exists(), target
+
+
+def test_the_reference_shows_activations_as_explain_does() -> None:
+    for activation in ACTIVATIONS.values():
+        row = f"| `{activation.name}` | {activation.shown} | {activation.shown_derivative} |"
+        assert row in TEXT
+
+
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+
+
+def options_of(name: str) -> set[str]:
+    """All spellings of the options of a command."""
+    found = cli.commands[name].params
+    return {spelling for one in found if one.param_type_name == "option" for spelling in one.opts}
+
+
+def section(heading: str) -> str:
+    """A part of the reference, up to the next heading of its rank."""
+    assert heading in REFERENCE, heading
+    rank = heading.split()[0]
+    return re.split(rf"^{rank} ", REFERENCE.split(heading)[1], flags=re.M)[0]
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_the_reference_has_every_option_of_a_command_and_no_other(name: str) -> None:
+    text = section(f"### `gradcheck {name}")
+    rows = re.findall(r"^\| (`-.*?) \|", text, re.M)
+    shown = {option for row in rows for option in OPTION.findall(row)}
+    if name == "mutate":  # it says which of those of run it has
+        shown |= set(re.findall(r"`(-[a-z-]+)`", text))
+    assert shown == options_of(name)
+
+
+def test_the_docs_name_no_option_that_is_not_there() -> None:
+    known = {option for name in cli.commands for option in options_of(name)} | {
+        "--help",
+        "--version",
+    }
+    for path in [README, *DOCS]:
+        text = path.read_text(encoding="utf-8")
+        for line in re.findall(r"gradcheck (?:run|mutate|explain|init|steps)\b[^\n`|&]*", text):
+            assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", line)) <= known, (path, line)
+
+
+def test_the_reference_has_every_exit_code() -> None:
+    codes = set(re.findall(r"\b\d+\b", re.sub(r"^(?!  \d).*$", "", EXIT_CODES, flags=re.M)))
+    shown = first_cells("| exit code | meaning |", REFERENCE)
+    assert codes <= shown | {"143"}
+    assert shown == {"0", "1", "2", "3", "4", "130", "143"}
+
+
+def test_the_reference_has_every_format_and_field() -> None:
+    assert first_cells("| format | for |", REFERENCE) == set(FORMATS)
+    assert cells("| field | of plain |", REFERENCE, 2) == list(FIELDS)
+
+
+def first_cells(heading: str, text: str = TEXT) -> set[str]:
+    """The first column of the table under a header row."""
+    return set(cells(heading, text, 1))
+
+
+def cells(heading: str, text: str, column: int) -> list[str]:
+    """A column of the table under a header row."""
+    rows = text[text.index(heading) :].splitlines()[2:]
+    found = [row.split("|")[column].strip() for row in rows[: rows.index("")]]
+    return [cell.strip("`") for cell in found]
+
+
+def test_the_reference_names_every_key_and_no_other() -> None:
+    assert first_cells("| key | values |") == set(ConfigFile.__struct_fields__)
+
+
+def test_the_reference_names_every_loss_activation_distribution_and_function() -> None:
+    assert first_cells("| loss | ℓ of one sample |") == set(LOSSES)
+    assert first_cells("| activation | f(z) |") == set(ACTIVATIONS)
+    sentence = TEXT[TEXT.index("Distributions are") :].split("Every array")[0]
+    assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(DISTRIBUTIONS)
+    functions = TEXT[TEXT.index("<!-- functions -->") :].split("<!-- end -->")[0]
+    assert re.findall(r"`(\w+)`", functions) == sorted(FUNCTIONS)

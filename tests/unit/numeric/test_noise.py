@@ -1,0 +1,46 @@
+"""The noise of a function: found where it is, and nothing else taken for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradcheck_cli.numeric.noise import function_noise
+from tests.support.layers import Float
+
+
+@pytest.mark.parametrize("level", [1e-12, 1e-9, 1e-6])
+def test_planted_noise_is_measured_within_a_factor_of_four(level: float) -> None:
+    def noisy(points: Float) -> Float:
+        first = points[:, :1]
+        uniform = np.modf(43758.5453 * np.sin(first * 1e10))[0]
+        waves: Float = np.sin(points.sum(1, keepdims=True)) + level * np.sqrt(3) * uniform
+        return waves
+
+    found = [function_noise(noisy, np.full(3, 0.1 * k), np.ones(3)).near[0] for k in range(1, 40)]
+    assert level / 4 < np.median(found) < level * 4
+
+
+def test_rounding_is_measured_in_the_precision_of_the_forward() -> None:
+    def float32(points: Float) -> Float:
+        rounded: Float = np.sin(points.astype(np.float32)).astype(np.float64)
+        return rounded
+
+    x = np.linspace(0.5, 1.5, 20)
+    assert np.median(function_noise(float32, x, np.ones(20)).near) > 1e-9
+    assert np.max(function_noise(np.sin, x, np.ones(20)).near) < 1e-15
+
+
+def test_cancellation_inside_a_forward_is_noise() -> None:
+    x = np.linspace(0.5, 1.5, 20)
+    assert np.median(function_noise(lambda p: (p + 1e8) - 1e8, x, np.ones(20)).near) > 1e-10
+
+
+def test_a_value_is_never_surer_than_its_last_rounding() -> None:
+    assert function_noise(lambda p: 0 * p + 1e12, np.ones(1), np.ones(1)).near[0] > 1e-5
+
+
+def test_values_that_are_not_finite_give_no_noise() -> None:
+    with np.errstate(all="ignore"):
+        found = function_noise(lambda p: np.log(p - 5), np.ones(2), np.ones(2))
+    np.testing.assert_array_equal(found.near, [0.0, 0.0])

@@ -1,0 +1,57 @@
+"""The house of the design holds: who may import whom, and who may import what is heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import gradcheck_cli
+
+PACKAGE = Path(gradcheck_cli.__file__).parent
+
+
+def test_a_room_imports_only_the_rooms_below_it() -> None:
+    """The contracts stand in pyproject.toml."""
+    linter = Path(sysconfig.get_path("scripts"), "lint-imports")
+    done = subprocess.run(
+        [linter, "--no-cache"], cwd=PACKAGE.parent, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+COMMANDS = {
+    "help": (["--help"], 0),
+    "help of run": (["run", "--help"], 0),
+    "version": (["--version"], 0),
+    "validate": (["validate", "configs"], 0),
+    "list": (["run", "--list", "configs"], 0),
+    "schema": (["schema"], 0),
+    "completion": (["completion", "bash"], 0),
+    "init": (["init", "-"], 0),
+    "explain": (["explain", "configs/batch.yaml"], 0),
+    "a broken config": (["run", "tests/data/errors/unknown-key.yaml"], 2),
+    "a file that is not there": (["run", "missing.yaml"], 2),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_heavy_is_not_imported_before_a_config_was_validated(name: str) -> None:
+    arguments, code = COMMANDS[name]
+    script = (
+        "import sys; from gradcheck_cli.cli import exit_code; "
+        f"code = exit_code({arguments!r}); "
+        "heavy = {'numpy', 'rich', 'multiprocessing', 'distributed'} & set(sys.modules); "
+        "sys.exit(f'{code}, {heavy}' if heavy else code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
