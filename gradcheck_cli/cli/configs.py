@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +18,12 @@ from gradcheck_cli.text import count_of, printable
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
 
-SCHEMAS = ("config", "report", "lines")
+# What has a schema: the module and the function that render it, imported when asked for.
+SCHEMAS = {
+    "config": ("config.json_schema", "render_config_schema"),
+    "report": ("reporters.json_schema", "render_report_schema"),
+    "lines": ("reporters.json_schema", "render_lines_schema"),
+}
 
 
 @click.command(name="validate", short_help="Tell what is wrong with configs; run nothing.")
@@ -62,15 +68,15 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...], set: tupl
 
 
 @click.command(name="schema", short_help="Print a JSON Schema, so that editors complete configs.")
-@click.argument("which", type=click.Choice(SCHEMAS), default="config", metavar="[WHICH]")
+@click.argument("which", type=click.Choice(list(SCHEMAS)), default="config", metavar="[WHICH]")
 def schema_command(which: str) -> int:
     """Print a JSON Schema: of a config, of a report in JSON, or of the lines of JSONL.
 
     WHICH is config, report or lines. With that of a config, editors complete and underline.
     """
-    from gradcheck_cli.schemas import schema
-
-    return write(schema(which), suite.OK)
+    module, function = SCHEMAS[which]
+    render = getattr(import_module(f"gradcheck_cli.{module}"), function)
+    return write(render(), suite.OK)
 
 
 @click.command(name="completion", short_help="Print what bash, zsh or fish reads to complete.")

@@ -30,6 +30,8 @@ COMMANDS = {
     "validate": (["validate", "configs"], 0),
     "list": (["run", "--list", "configs"], 0),
     "schema": (["schema"], 0),
+    "schema of a report": (["schema", "report"], 0),
+    "schema of lines": (["schema", "lines"], 0),
     "completion": (["completion", "bash"], 0),
     "init": (["init", "-"], 0),
     "explain": (["explain", "configs/batch.yaml"], 0),

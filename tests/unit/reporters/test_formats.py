@@ -14,15 +14,17 @@ import msgspec
 import pytest
 import xmlschema
 
+from gradcheck_cli.cli import exit_code
+from gradcheck_cli.config.json_schema import render_config_schema
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.reporters import FORMATS, Screen, render
 from gradcheck_cli.reporters.github import MOST, of_config
+from gradcheck_cli.reporters.json_schema import render_lines_schema, render_report_schema
 from gradcheck_cli.reporters.plain import FIELDS
 from gradcheck_cli.result import SuiteReport
 from gradcheck_cli.run import one as running
 from gradcheck_cli.run import suite
-from gradcheck_cli.schemas import made, schema
-from tests.support.command import DATA, ROOT, Golden
+from tests.support.command import DATA, ROOT
 
 CONFIG = """\
 form: XW
@@ -85,10 +87,25 @@ def test_a_tab_in_a_name_does_not_shift_the_fields() -> None:
 # -- JSON ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("which", ["config", "report", "lines"])
-def test_the_published_schema_is_that_of_the_types(which: str, golden: Golden) -> None:
-    golden(ROOT / "gradcheck_cli" / "schemas" / f"{which}.json", made(which))
-    jsonschema.Draft202012Validator.check_schema(json.loads(schema(which)))
+SCHEMAS = {
+    "config": render_config_schema,
+    "report": render_report_schema,
+    "lines": render_lines_schema,
+}
+
+
+def schema(which: str) -> Any:
+    return json.loads(SCHEMAS[which]())
+
+
+@pytest.mark.parametrize("which", SCHEMAS)
+def test_the_command_prints_a_schema_that_is_one(
+    which: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["schema", which]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == schema(which)
+    jsonschema.Draft202012Validator.check_schema(printed)
 
 
 def refuse(constant: str) -> Any:
@@ -97,13 +114,13 @@ def refuse(constant: str) -> Any:
 
 def test_json_and_every_line_of_jsonl_fit_their_schemas(report: SuiteReport) -> None:
     whole = json.loads(render(report, "json", Screen()), parse_constant=refuse)
-    jsonschema.validate(whole, json.loads(schema("report")))
+    jsonschema.validate(whole, schema("report"))
     lines = [
         json.loads(line, parse_constant=refuse)
         for line in render(report, "jsonl", Screen()).splitlines()
     ]
     for line in lines:
-        jsonschema.validate(line, json.loads(schema("lines")))
+        jsonschema.validate(line, schema("lines"))
     assert [line["type"] for line in lines] == ["check"] * 7 + ["summary"]
     checks = [{k: v for k, v in line.items() if k != "type"} for line in lines[:-1]]
     assert checks == whole["checks"]
@@ -112,7 +129,7 @@ def test_json_and_every_line_of_jsonl_fit_their_schemas(report: SuiteReport) -> 
     }
     whole["checks"][0]["outcome"] = "good"
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(whole, json.loads(schema("report")))
+        jsonschema.validate(whole, schema("report"))
 
 
 def plain_config(path: Path) -> Any:
@@ -122,7 +139,7 @@ def plain_config(path: Path) -> Any:
 
 
 def test_every_config_fits_the_schema() -> None:
-    validator = jsonschema.Draft202012Validator(json.loads(schema("config")))
+    validator = jsonschema.Draft202012Validator(schema("config"))
     paths = sorted((ROOT / "configs").rglob("*.yaml"))
     assert len(paths) > 10
     for path in paths:
@@ -149,7 +166,7 @@ def test_every_config_fits_the_schema() -> None:
 def test_what_editors_underline(text: str) -> None:
     from gradcheck_cli.config.yaml_tree import parse
 
-    validator = jsonschema.Draft202012Validator(json.loads(schema("config")))
+    validator = jsonschema.Draft202012Validator(schema("config"))
     assert list(validator.iter_errors(parse(text, "c").plain()))
 
 
