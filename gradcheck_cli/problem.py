@@ -90,7 +90,7 @@ class Problem(Struct, frozen=True):
     locality: what the numeric side may use to evaluate less, once it has probed it.
     parts: the sizes of several outputs that the forward gives as one.
 
-    Source: DESIGN "every check is a VJP check"; δ is the paper's (8), Δ its (39).
+    Source: the cotangent is the paper's δ = ∂L/∂y (8), of a batch its Δ = ∂L/∂Y (39).
     """
 
     inputs: Arrays

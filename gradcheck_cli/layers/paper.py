@@ -7,6 +7,7 @@ The outputs of the problem are the per-sample losses; the reduction is the cotan
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from msgspec import Struct, field
 from gradcheck_cli.arrays import Drawn, Source
 from gradcheck_cli.errors import ArrayError
 from gradcheck_cli.formula import Formula, Shape, parse
-from gradcheck_cli.layers.activations import ACTIVATIONS
+from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
 from gradcheck_cli.layers.forms import Form, Rule
 from gradcheck_cli.layers.losses import LOSSES, Loss
 from gradcheck_cli.options import Numeric
@@ -32,6 +33,7 @@ DTYPES = ("float64", "float32")
 BYTES_OF_ARRAYS, BYTES_OF_ENTRIES = 3 * 8, 25 * 8
 # How a rule may write the upstream gradient: plain, or as the paper and the reports print it.
 UPSTREAM_NAMES = ("delta", "δ", "Δ")
+ONE_SAMPLE = "n = 1: sum and mean coincide, so no 1/n can go wrong here"
 
 
 class Layer(Struct, frozen=True):
@@ -82,9 +84,9 @@ class Layer(Struct, frozen=True):
     def divides(self) -> dict[str, bool]:
         """Which of the paper's rules get a 1/n, by input.
 
-        Source: DESIGN §2. Δ per sample lacks the 1/n of a mean loss, so ∂L/∂X needs it; the
-        per-sample gradients of W are averaged where `gradient_reduction` (or calculus) says so, and
-        b is a row of W whose x is 1.
+        Δ per sample lacks the 1/n of a mean loss, so ∂L/∂X needs it; the per-sample gradients of W
+        are averaged where `gradient_reduction` (or calculus) says so, and b is a row of W whose x
+        is 1. Source: the paper, after (48).
         """
         lacking = self.reduction == "mean" and self.delta == "per-sample"
         averaged = self.gradient_reduction == "mean" if self.gradient_reduction else lacking
@@ -158,175 +160,231 @@ def arrays(layer: Layer) -> tuple[Arrays, Array]:
     return inputs, make(layer.loss.target, Drawn(layer.loss.draw))
 
 
-def _outputs(layer: Layer) -> Callable[[Arrays], dict[str, Any]]:
-    """The forward of the layer: z and y by every name that a rule may use for them."""
-    outer = ("y", layer.form.output_name)
-    linear, activated = _linear(layer), _activated(layer)
+class _Evaluation(Struct, frozen=True):
+    """The formulas of a layer, parsed, and the target of its loss: what its functions evaluate.
 
-    def outputs(values: Arrays) -> dict[str, Any]:
-        z = linear(values)
-        return {**dict.fromkeys(layer.inner_names, z), **dict.fromkeys(outer, activated(z))}
+    linear: z of the inputs; activation: y of z, None where y is z.
+    loss, derivative: ℓ_i of y and the target, and ∂ℓ_i/∂y_i; samples stand in rows there.
+    rules: the rule of every input, of all that `Layer.names` lists.
+    """
 
-    return outputs
+    layer: Layer
+    target: Array
+    linear: Formula
+    activation: Formula | None
+    loss: Formula
+    derivative: Formula
+    rules: Mapping[str, Formula]
+
+    def outputs(self, inputs: Arrays) -> dict[str, Any]:
+        """z and y of the inputs, by every name that a rule may use for them."""
+        z = self.linear(inputs)
+        y = self.activated(z)
+        inner = dict.fromkeys(self.layer.inner_names, z)
+        return {**inner, "y": y, self.layer.form.output_name: y}
+
+    def activated(self, z: Any) -> Any:
+        """y = f(z)."""
+        if self.activation is None:
+            return z
+        return self.activation(dict.fromkeys(self.layer.inner_names, z))
+
+    def losses(self, inputs: Arrays) -> Any:
+        """ℓ_i, the loss of every sample."""
+        return self.loss(self.in_rows(self.outputs(inputs)["y"], self.target))
+
+    def losses_of_slices(self, z: Any, cut: Callable[[Any], Any]) -> Any:
+        """The losses of some slices of z; `cut` takes the same slices of the target."""
+        return self.loss(self.in_rows(self.activated(z), cut(self.target)))
+
+    def in_rows(self, y: Any, target: Any) -> dict[str, Any]:
+        """The arguments of the loss: a sample that is a column is turned into a row."""
+        form = self.layer.form
+        return {"y": _in_rows(form, y), self.layer.loss.target: _in_rows(form, target)}
+
+    def upstream(self, y: Any, weights: Any) -> Any:
+        """∂L/∂y, of the shape of y, for L = Σ weights_i · ℓ_i."""
+        derivative = self.derivative(self.in_rows(y, self.target))
+        return _in_rows(self.layer.form, weights[:, None] * derivative)
+
+    def backward(self, inputs: Arrays, cotangent: Any) -> dict[str, Any]:
+        """The gradients that the rules claim; Δ holds what the layer's `delta` says."""
+        import numpy as np
+
+        known = {**inputs, **self.outputs(inputs), self.layer.loss.target: self.target}
+        weights = cotangent if self.layer.delta == "total" else np.ones_like(cotangent)
+        known |= dict.fromkeys(UPSTREAM_NAMES, self.upstream(known["y"], weights))
+        return {name: rule(known) for name, rule in self.rules.items()}
 
 
-def _linear(layer: Layer) -> Callable[[Arrays], Any]:
-    """z, of the inputs."""
-    return parse(layer.form.forward, layer.names)
+def _evaluation(layer: Layer, target: Array) -> _Evaluation:
+    """Parse the formulas of a layer."""
+    form, loss, names = layer.form, layer.loss, layer.names
+    shape = layer.shape(form.output_name)
+    rows = shape[::-1] if form.sample_axis == 1 else shape
+    loss_names = {"y": rows, loss.target: rows}
+    return _Evaluation(
+        layer=layer,
+        target=target,
+        linear=parse(form.forward, names),
+        activation=parse(form.activation.value, names) if form.activation else None,
+        loss=parse(loss.value, loss_names),
+        derivative=parse(loss.delta, loss_names),
+        rules={rule.of: parse(layer.rule(rule)[0], names) for rule in form.rules},
+    )
 
 
-def _activated(layer: Layer) -> Callable[[Any], Any]:
-    """y, of z."""
-    if layer.form.activation is None:
-        return lambda z: z
-    value, inner_names = parse(layer.form.activation.value, layer.names), layer.inner_names
-    return lambda z: value(dict.fromkeys(inner_names, z))
+def _in_rows(form: Form, array: Any) -> Any:
+    """An array of outputs with a sample in every row; where samples are columns, its transpose."""
+    return array.swapaxes(-1, -2) if form.sample_axis == 1 else array
 
 
 def _gradients(layer: Layer) -> Problem:
+    """The check of ∂L/∂x, ∂L/∂W and ∂L/∂b: the outputs are the losses, the cotangent reduces."""
     import numpy as np
 
-    form, loss, names = layer.form, layer.loss, layer.names
     inputs, target = arrays(layer)
-    outputs = _outputs(layer)
-    linear, activated = _linear(layer), _activated(layer)
-    # The losses are written for samples in rows; a sample that is a column is turned.
-    turned = form.sample_axis == 1
-
-    def rows(array: Any) -> Any:
-        return np.swapaxes(array, -1, -2) if turned else array
-
-    shape = layer.shape(form.output_name)
-    row_names = {"y": shape[::-1] if turned else shape}
-    row_names[loss.target] = row_names["y"]
-    value, derivative = parse(loss.value, row_names), parse(loss.delta, row_names)
-    row_target = rows(target)
-    rules = {rule.of: parse(layer.rule(rule)[0], names) for rule in form.rules}
+    evaluation = _evaluation(layer, target)
     weight = 1.0 / layer.samples if layer.reduction == "mean" else 1.0
     reduction = np.full(layer.samples, weight, dtype=layer.dtype)
-
-    def losses(values: Arrays) -> Any:
-        return value({"y": rows(outputs(values)["y"]), loss.target: row_target})
-
-    def upstream(y: Any, cotangent: Any) -> Any:
-        """∂L/∂y, of the shape of y."""
-        return rows(cotangent[:, None] * derivative({"y": rows(y), loss.target: row_target}))
-
-    def outer(z: Any, cut: Callable[[Any], Any]) -> Any:
-        y = rows(activated(z))
-        return value({"y": y, loss.target: rows(cut(target))})
-
-    def backward(values: Arrays, cotangent: Any) -> dict[str, Any]:
-        known = {**values, **outputs(values), loss.target: target}
-        share = cotangent if layer.delta == "total" else np.ones_like(cotangent)
-        known |= dict.fromkeys(UPSTREAM_NAMES, upstream(known["y"], share))
-        return {name: rule(known) for name, rule in rules.items()}
-
-    def stages(values: Arrays) -> list[Stage]:
-        return _stages(layer, values, upstream(outputs(values)["y"], reduction))
-
+    blind = layer.reduction == "mean" and layer.samples == 1
     return Problem(
         inputs=inputs,
-        forward=losses,
-        backward=backward,
+        forward=evaluation.losses,
+        backward=evaluation.backward,
         cotangent=reduction,
         batched=True,
-        labels={rule.of: layer.rule(rule)[1] for rule in form.rules},
-        notes=("n = 1: sum and mean coincide, so no 1/n can go wrong here",)
-        if layer.reduction == "mean" and layer.samples == 1
-        else (),
-        stages=stages,
+        labels={rule.of: layer.rule(rule)[1] for rule in layer.form.rules},
+        notes=(ONE_SAMPLE,) if blind else (),
+        stages=partial(_stages, evaluation, reduction),
         numbers=layer.sizes,
         locality=Locality(
-            inner=linear,
-            axes=form.slices,
-            outer=outer,
-            samples=form.sample_axis,
-            sums=loss.sums,
+            inner=evaluation.linear,
+            axes=layer.form.slices,
+            outer=evaluation.losses_of_slices,
+            samples=layer.form.sample_axis,
+            sums=layer.loss.sums,
         ),
     )
 
 
-def _stages(layer: Layer, inputs: Arrays, delta: Any) -> list[Stage]:
+def _stages(evaluation: _Evaluation, reduction: Array, inputs: Arrays) -> list[Stage]:
     """y with its ∂L/∂y and, below an activation, z with its ∂L/∂z = ∂L/∂y ⊙ f′(z)."""
-    forward, activation = _outputs(layer), layer.form.activation
-    symbol, axis = layer.form.cotangent[0][0], 0 if "n" in layer.form.sizes else None
-    stages = [Stage(lambda values: forward(values)["y"], delta, True, symbol, axis)]
-    if activation is not None:
-        known, derivative = forward(inputs), parse(activation.derivative, layer.names)
+    form, known = evaluation.layer.form, evaluation.outputs(inputs)
+    delta = evaluation.upstream(known["y"], reduction)
+    axis = 0 if "n" in form.sizes else None
+    outer = Stage(
+        lambda values: evaluation.outputs(values)["y"],
+        delta,
+        batched=True,
+        symbol=form.cotangent[0][0],
+        sample_axis=axis,
+    )
+    if form.activation is None:
+        return [outer]
+    slope = parse(form.activation.derivative, evaluation.layer.names)
+    inner = Stage(
+        evaluation.linear,
+        delta * slope(known),
+        batched=True,
+        symbol=f"∂L/∂{form.inner_name}",
+        sample_axis=axis,
+        mistaken=_mistaken_inner(evaluation.layer, form.activation, known, delta),
+    )
+    return [outer, inner]
 
-        def slope(at: Any) -> Any:
-            return derivative({**known, **dict.fromkeys(layer.inner_names, at)})
 
-        y, z = known["y"], known["z"]
-        mistaken = {
-            "f′ missing": delta,
-            "f′ at the output": delta * slope(y),
-            "f′ at −z": delta * slope(-z),
-            "f for f′": delta * y,
-            "f′ twice": delta * slope(z) ** 2,
+def _mistaken_inner(
+    layer: Layer, activation: Activation, known: Mapping[str, Any], delta: Array
+) -> dict[str, Array]:
+    """What people take for ∂L/∂z = δ ⊙ f′(z), by what they got wrong.
+
+    known: z and y by their names; delta: ∂L/∂y.
+    """
+
+    def evaluate(formula: str, **others: Any) -> Any:
+        return parse(formula, layer.names)({**known, **others})
+
+    def slope_at(z: Any) -> Any:
+        return evaluate(activation.derivative, **dict.fromkeys(layer.inner_names, z))
+
+    y, z = known["y"], known["z"]
+    mistaken = {
+        "f′ missing": delta,
+        "f′ at the output": delta * slope_at(y),
+        "f′ at −z": delta * slope_at(-z),
+        "f for f′": delta * y,
+        "f′ twice": delta * slope_at(z) ** 2,
+    }
+    if activation.by_output:
+        mistaken["f′ by y, at z"] = delta * evaluate(activation.by_output, y=z)
+    for name, other in ACTIVATIONS.items():
+        if other is not activation:
+            mistaken[f"f′ of {name}"] = delta * evaluate(other.derivative)
+    return mistaken
+
+
+class _Jacobians(Struct, frozen=True):
+    """The forward and the Jacobians of a layer, with vectors that are flat.
+
+    A Jacobian is outputs × inputs (2, 3), so x, b and y of a single sample have one axis here;
+    the paper's formulas give them two.
+    axis: the axis of length 1 of such vectors; vectors: the inputs that are; rules: ∂z/∂input.
+    slope: f′(z), of which each entry of ∂y is that many times its entry of ∂z; None without one.
+    """
+
+    evaluation: _Evaluation
+    axis: int
+    vectors: tuple[str, ...]
+    rules: Mapping[str, Formula]
+    slope: Formula | None
+
+    def with_axis(self, inputs: Arrays) -> dict[str, Any]:
+        """The inputs as the formulas take them, in two dimensions."""
+        import numpy as np
+
+        return {
+            name: np.expand_dims(x, self.axis) if name in self.vectors else x
+            for name, x in inputs.items()
         }
-        if activation.by_output:
-            by_output = parse(activation.by_output, layer.names)
-            mistaken["f′ by y, at z"] = delta * by_output({**known, "y": z})
-        for name, other in ACTIVATIONS.items():
-            if other is not activation:
-                mistaken[f"f′ of {name}"] = delta * parse(other.derivative, layer.names)(known)
-        stages.append(
-            Stage(
-                lambda values: forward(values)["z"],
-                delta * slope(z),
-                batched=True,
-                symbol=f"∂L/∂{layer.form.inner_name}",
-                sample_axis=axis,
-                mistaken=mistaken,
-            )
-        )
-    return stages
+
+    def flat(self, output: Any) -> Any:
+        """An output, or a vector among the inputs, without its axis of length 1."""
+        return output.squeeze(self.axis) if self.vectors else output
+
+    def forward(self, inputs: Arrays) -> Any:
+        """y, flat for a single sample."""
+        return self.flat(self.evaluation.outputs(self.with_axis(inputs))["y"])
+
+    def backward(self, inputs: Arrays, cotangent: Any) -> dict[str, Any]:
+        """∂y/∂input for every input; there is no cotangent."""
+        known = self.with_axis(inputs)
+        jacobians = {name: rule(known) for name, rule in self.rules.items()}
+        if self.slope is None:
+            return jacobians
+        factor = self.flat(self.slope(self.evaluation.outputs(known)))
+        return {
+            name: factor.reshape(factor.shape + (1,) * (jacobian.ndim - factor.ndim)) * jacobian
+            for name, jacobian in jacobians.items()
+        }
 
 
 def _jacobians(layer: Layer) -> Problem:
-    """∂y/∂x, ∂y/∂W and ∂y/∂b. A Jacobian is outputs × inputs (2, 3), so vectors become flat here.
-
-    The form has those of z; each entry of ∂y is f′(z) times that of ∂z.
-    """
-    import numpy as np
-
+    """The check of ∂y/∂x, ∂y/∂W and ∂y/∂b."""
     form, names = layer.form, layer.names
-    inputs, _ = arrays(layer)
-    forward = _outputs(layer)
-    # Of x, b and y, a vector has one axis of length 1 in the paper's two-dimensional writing.
-    flat = -1 if form.sample_axis == 1 else -2
-    vectors = [] if "n" in form.sizes else [name for name in inputs if name != "W"]
-    rules: dict[str, Formula] = {rule.of: parse(rule.formula, names) for rule in form.jacobians}
-    slope = parse(form.activation.derivative, names) if form.activation else None
-
-    def matrices(values: Arrays) -> dict[str, Any]:
-        return {**values, **{name: np.expand_dims(values[name], flat) for name in vectors}}
-
-    def flattened(output: Any) -> Any:
-        return np.squeeze(output, flat) if vectors else output
-
-    def outputs(values: Arrays) -> Any:
-        return flattened(forward(matrices(values))["y"])
-
-    def backward(values: Arrays, cotangent: Any) -> dict[str, Any]:
-        known = matrices(values)
-        found = {name: rule(known) for name, rule in rules.items()}
-        if slope is None:
-            return found
-        factor = flattened(slope(forward(known)))
-        return {
-            name: factor.reshape(factor.shape + (1,) * (jacobian.ndim - factor.ndim)) * jacobian
-            for name, jacobian in found.items()
-        }
-
+    inputs, target = arrays(layer)
+    vectors = () if "n" in form.sizes else tuple(name for name in inputs if name != "W")
+    jacobians = _Jacobians(
+        evaluation=_evaluation(layer, target),
+        axis=-1 if form.sample_axis == 1 else -2,
+        vectors=vectors,
+        rules={rule.of: parse(rule.formula, names) for rule in form.jacobians},
+        slope=parse(form.activation.derivative, names) if form.activation else None,
+    )
     return Problem(
-        inputs={
-            name: flattened(array) if name in vectors else array for name, array in inputs.items()
-        },
-        forward=outputs,
-        backward=backward,
+        inputs={name: jacobians.flat(x) if name in vectors else x for name, x in inputs.items()},
+        forward=jacobians.forward,
+        backward=jacobians.backward,
         batched=True,
         labels={rule.of: _jacobian_label(form, rule) for rule in form.jacobians},
     )
