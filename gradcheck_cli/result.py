@@ -27,10 +27,60 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
+class Code(StrEnum):
+    """What can be wrong with a gradient: the codes of the catalogue of faults."""
+
+    NO_KNOWN_FAULT = "GC100"
+    GRADIENT_OF_ANOTHER = "GC101"
+    ZEROS = "GC102"
+    FACTOR = "GC103"
+    OTHER_REDUCTION = "GC104"
+    TRANSPOSED = "GC105"
+    INPUT_TRANSPOSED = "GC106"
+    INDEX_SWAPPED = "GC107"
+    ELEMENTWISE_PRODUCT = "GC108"
+    PART_SCALED = "GC109"
+    SLICES_MOVED = "GC110"
+    FEW_ENTRIES = "GC111"
+    CLIPPED = "GC112"
+    ROUNDED = "GC113"
+    FLOAT32 = "GC114"
+    NOISE = "GC115"
+    TERM_ADDED = "GC116"
+    INPUT_STALE = "GC117"
+    INPUT_UPDATED = "GC118"
+    OTHER_INPUT = "GC119"
+    INPUT_LEFT_OUT = "GC120"
+    UPSTREAM_LEFT_OUT = "GC121"
+    UPSTREAM_DISTORTED = "GC122"
+    SAMPLES_LEFT_OUT = "GC123"
+    SAMPLES_REORDERED = "GC124"
+    UPSTREAM_AVERAGED = "GC125"
+    OUTPUTS_LEFT_OUT = "GC126"
+    UPSTREAM_TRANSPOSED = "GC127"
+    OTHER_UPSTREAM = "GC128"
+    DIAGONAL_ALONE = "GC129"
+    SLOPE_MISSING = "GC131"
+    SLOPE_MISPLACED = "GC132"
+    SLOPE_TWICE = "GC133"
+    SLOPE_MIRRORED = "GC134"
+    FUNCTION_FOR_SLOPE = "GC135"
+    OTHER_SLOPE = "GC136"
+    NOT_SUMMED = "GC141"
+    SUMMED = "GC142"
+    RESHAPED = "GC143"
+    OTHER_SHAPE = "GC144"
+    NOT_RETURNED = "GC151"
+    NOT_FINITE = "GC152"
+    NOT_REAL = "GC153"
+    CHANGES_ARGUMENTS = "GC154"
+    ANSWERS_DIFFERENTLY = "GC155"
+
+
 class Refusal(Struct, frozen=True):
     """Why a gradient is wrong whatever its values are: a code of the catalogue and a sentence."""
 
-    code: str
+    code: Code
     sentence: str
 
 
@@ -47,7 +97,7 @@ class Entry(Struct, frozen=True):
 class Diagnosis(Struct, frozen=True):
     """What is wrong with a gradient, as far as it can be told.
 
-    code, title: of a fault in the catalogue, GC100 where none fits; `gradcheck explain` has more.
+    code, title: of a fault in the catalogue, or that none fits; `gradcheck explain` has more.
     observation: what was seen; evidence: how well the fault explains it; cause: the usual one;
     next_step: what to look at.
     fits: max |a − explained| over the largest entry; None of a fault that does not give entries.

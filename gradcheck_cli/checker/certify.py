@@ -31,11 +31,10 @@ from gradcheck_cli.numeric.directions import (
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.result import BY_DIRECTIONS, Diagnosis, GradientResult, Verdict
+from gradcheck_cli.result import BY_DIRECTIONS, Code, Diagnosis, GradientResult, Verdict
 from gradcheck_cli.text import join_words
 
 SEED = 0x6772  # any; the directions have a stream of their own, whatever the inputs are drawn with
-FACTOR = "GC103"
 KNOWN = 1e-4  # a factor must be known to more digits than this to be told
 SHOWN = 5  # entries, rows or columns that a sentence lists
 
@@ -110,7 +109,7 @@ class Certifier:
         """The diagnosis of a factor."""
         left = np.max(np.abs(gaps.analytic - factor.value * gaps.numeric))
         fits = float(left / np.max(np.abs(gaps.numeric)))
-        found = told_of(FACTOR, f"it is {factor.shown} times the numeric gradient", fits)
+        found = told_of(Code.FACTOR, f"it is {factor.shown} times the numeric gradient", fits)
         count = len(gaps.numeric)
         told = f"so explained, {count} of {count} random directions agree to {fits:.0e}"
         return replace(found, evidence=told)

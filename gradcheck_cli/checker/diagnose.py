@@ -22,12 +22,12 @@ from gradcheck_cli.faults.measured_gradient import Effort, Measured, Right
 from gradcheck_cli.faults.mutation import mutants
 from gradcheck_cli.faults.of_shape import shape_diagnosed
 from gradcheck_cli.faults.where import error_map, where
-from gradcheck_cli.measure.compare import OTHER_SHAPE, compared
+from gradcheck_cli.measure.compare import compared
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.result import GradientResult, Mutant, Verdict
+from gradcheck_cli.result import Code, GradientResult, Mutant, Verdict
 
 
 class Diagnosing:
@@ -84,7 +84,7 @@ class Diagnosing:
     ) -> tuple[GradientResult, Factor | None]:
         """A wrong gradient with its diagnosis, and the factor that is all that is wrong with it."""
         if result.diagnosis is not None:
-            if result.diagnosis.code != OTHER_SHAPE:
+            if result.diagnosis.code != Code.OTHER_SHAPE:
                 return result, None
             found = shape_diagnosed(self.right(result.name), claimed, self.rtol, self.atol)
             return replace(result, diagnosis=found), None

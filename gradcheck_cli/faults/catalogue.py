@@ -12,11 +12,7 @@ from gradcheck_cli.faults import of_entries, of_gradient, of_inputs, of_parts, o
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.measured_gradient import Right
 from gradcheck_cli.measure.compare import Comparison
-from gradcheck_cli.result import Diagnosis
-
-NO_KNOWN_FAULT, OTHER_REDUCTION, FACTOR = "GC100", "GC104", "GC103"
-TRANSPOSED, NOT_SUMMED, SUMMED, OTHER_SHAPE = "GC105", "GC141", "GC142", "GC143"
-SWAPPED = "GC101"
+from gradcheck_cli.result import Code, Diagnosis
 
 
 def _both(*functions: Callable[[Right], Iterable[Injected]]) -> Callable[[Right], list[Injected]]:
@@ -31,7 +27,7 @@ def _suspected(
 
 _ALL: tuple[Fault, ...] = (
     Fault(
-        "GC102",
+        Code.ZEROS,
         "nothing but zeros",
         cause="the gradient is written into a copy or an array that is not the one returned, or "
         "the input is cut off from the loss",
@@ -41,7 +37,7 @@ _ALL: tuple[Fault, ...] = (
         typical=of_gradient.zeros,
     ),
     Fault(
-        FACTOR,
+        Code.FACTOR,
         "a constant factor",
         cause="a factor is missing, or there once too often",
         next_step="look for this factor in the rule",
@@ -52,7 +48,7 @@ _ALL: tuple[Fault, ...] = (
         alone=True,
     ),
     Fault(
-        TRANSPOSED,
+        Code.TRANSPOSED,
         "transposed",
         cause="the factors of a product stand in the wrong order: (AB)ᵀ = BᵀAᵀ",
         next_step="swap the factors and their transposes, or transpose the result",
@@ -62,7 +58,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=of_gradient.axes_moved,
     ),
     Fault(
-        "GC101",
+        Code.GRADIENT_OF_ANOTHER,
         "the gradient of another input",
         cause="gradients are returned in another order than the inputs have, or one of them twice",
         next_step="compare what is returned, and in which order, with the parameters",
@@ -71,7 +67,7 @@ _ALL: tuple[Fault, ...] = (
         typical=of_gradient.swapped,
     ),
     Fault(
-        "GC107",
+        Code.INDEX_SWAPPED,
         "an index swapped",
         cause="δ_i for δ_j, as in the paper's (35), which prints ∂L/∂W_ij = (∂L/∂y_i) x_i for "
         "(∂L/∂y_j) x_i",
@@ -81,7 +77,7 @@ _ALL: tuple[Fault, ...] = (
         typical=of_gradient.index_swapped,
     ),
     Fault(
-        SUMMED,
+        Code.SUMMED,
         "summed over the wrong axes",
         cause="the sum runs over an axis too many, or over the other one",
         next_step="name the axis: the gradient has the shape of its input",
@@ -91,7 +87,7 @@ _ALL: tuple[Fault, ...] = (
         alone=True,
     ),
     Fault(
-        "GC131",
+        Code.SLOPE_MISSING,
         "an activation's derivative, or a mask, is missing",
         cause="the upstream gradient is not multiplied by f′(z) on its way",
         next_step="multiply the upstream gradient by f′(z) before it is used",
@@ -106,7 +102,7 @@ _ALL: tuple[Fault, ...] = (
         ),
     ),
     Fault(
-        "GC135",
+        Code.FUNCTION_FOR_SLOPE,
         "an activation in the place of its derivative",
         cause="f is called where f′ is meant",
         next_step="look at which function the upstream gradient is multiplied by",
@@ -120,7 +116,7 @@ _ALL: tuple[Fault, ...] = (
         ),
     ),
     Fault(
-        "GC132",
+        Code.SLOPE_MISPLACED,
         "an activation's derivative at the wrong place",
         cause="f′ is a formula in z and is given y = f(z), or one in y and is given z",
         next_step="σ(z) (1 − σ(z)) takes z, y (1 − y) takes y: give each what it is made for",
@@ -137,7 +133,7 @@ _ALL: tuple[Fault, ...] = (
         ),
     ),
     Fault(
-        "GC133",
+        Code.SLOPE_TWICE,
         "an activation's derivative twice",
         cause="the upstream gradient is multiplied by f′(z) in two places",
         next_step="look for both places, often the layer and the loss",
@@ -147,7 +143,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=_suspected(slopes.mistaken(slopes.TWICE), slopes.guessed(slopes.TWICE)),
     ),
     Fault(
-        "GC134",
+        Code.SLOPE_MIRRORED,
         "an activation's derivative on the wrong side",
         cause="a comparison or a sign inside f′ is reversed",
         next_step="compute f′ by hand for one positive and one negative z",
@@ -156,7 +152,7 @@ _ALL: tuple[Fault, ...] = (
         typical=_both(slopes.mistaken(slopes.OPPOSITE), slopes.mirrored),
     ),
     Fault(
-        "GC136",
+        Code.OTHER_SLOPE,
         "the derivative of another activation",
         cause="the activation was changed in the forward alone, or a constant of it in one place",
         next_step="compare the activation of the forward with the derivative of the backward",
@@ -164,7 +160,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=slopes.of_another,
     ),
     Fault(
-        "GC109",
+        Code.PART_SCALED,
         "a part is zero, or has a factor",
         cause="a loop or a slice ends early, or a part is written twice or never",
         next_step="look at the bounds of the loop or the slice that fills this part",
@@ -174,7 +170,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=of_parts.parts_scaled,
     ),
     Fault(
-        "GC110",
+        Code.SLICES_MOVED,
         "rows or columns from elsewhere",
         cause="an index is off by one, an order is not undone, or a buffer keeps the values of "
         "the row before",
@@ -185,7 +181,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=of_parts.taken_elsewhere,
     ),
     Fault(
-        "GC116",
+        Code.TERM_ADDED,
         "a term added",
         cause="a regulariser is in the gradient and not in the loss, or the other way around",
         next_step="compare the regulariser of the loss with that of the gradient",
@@ -195,7 +191,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=of_inputs.term_added,
     ),
     Fault(
-        "GC112",
+        Code.CLIPPED,
         "cut off",
         cause="the gradient is clipped before it is returned",
         next_step="clip where the gradient is used, not where it is computed",
@@ -206,7 +202,7 @@ _ALL: tuple[Fault, ...] = (
         alone=True,
     ),
     Fault(
-        "GC113",
+        Code.ROUNDED,
         "rounded",
         cause="the gradient went through a text, a file or a round()",
         next_step="look for what rounds it",
@@ -217,7 +213,7 @@ _ALL: tuple[Fault, ...] = (
         alone=True,
     ),
     Fault(
-        "GC108",
+        Code.ELEMENTWISE_PRODUCT,
         "a product entry by entry",
         cause="* stands where @ belongs, and the shapes happen to allow it",
         next_step="write the product of matrices, X.T @ delta",
@@ -226,7 +222,7 @@ _ALL: tuple[Fault, ...] = (
         typical=of_inputs.elementwise,
     ),
     Fault(
-        "GC121",
+        Code.UPSTREAM_LEFT_OUT,
         "the upstream gradient is left out",
         cause="the rule is that of L = Σy: it ignores what it is handed",
         next_step="multiply by the upstream gradient (the chain rule)",
@@ -235,7 +231,7 @@ _ALL: tuple[Fault, ...] = (
         typical=of_upstream.left_out,
     ),
     Fault(
-        "GC122",
+        Code.UPSTREAM_DISTORTED,
         "the upstream gradient twice, or its sign or size only",
         cause="it is multiplied in twice, as where a loss already did it",
         next_step="look for every place that multiplies by the upstream gradient",
@@ -245,7 +241,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=of_upstream.distorted,
     ),
     Fault(
-        "GC123",
+        Code.SAMPLES_LEFT_OUT,
         "samples left out",
         cause="a loop over the samples ends early, or overwrites what it should add to (= for +=)",
         next_step="look at the loop over the samples",
@@ -255,7 +251,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=of_upstream.samples_counted,
     ),
     Fault(
-        "GC124",
+        Code.SAMPLES_REORDERED,
         "samples in another order",
         cause="inputs and upstream gradients are paired wrongly, as after a shuffle of one of them",
         next_step="look at what orders the samples, and undo it in the backward",
@@ -265,7 +261,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=of_upstream.samples_in_any_order,
     ),
     Fault(
-        "GC125",
+        Code.UPSTREAM_AVERAGED,
         "the upstream gradient averaged over samples",
         cause="a mean over the samples is taken before the product with the inputs, or subtracted",
         next_step="multiply sample by sample, and sum or average after",
@@ -274,7 +270,7 @@ _ALL: tuple[Fault, ...] = (
         typical=of_upstream.averaged,
     ),
     Fault(
-        "GC129",
+        Code.DIAGONAL_ALONE,
         "the diagonal of the Jacobian alone",
         cause="every output depends on many inputs, as in a softmax or a layer that subtracts a "
         "mean, and the rule is that of a function of each entry",
@@ -284,7 +280,7 @@ _ALL: tuple[Fault, ...] = (
         typical=of_inputs.diagonal,
     ),
     Fault(
-        "GC126",
+        Code.OUTPUTS_LEFT_OUT,
         "an output is cut off",
         cause="a slice of the outputs ends early, one of several outputs is forgotten, or what "
         "comes back from later steps is not added",
@@ -295,7 +291,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=of_upstream.outputs_counted,
     ),
     Fault(
-        "GC127",
+        Code.UPSTREAM_TRANSPOSED,
         "the upstream gradient transposed",
         cause="samples and outputs change places, and n = M allows it",
         next_step="write down the shapes of both factors",
@@ -304,7 +300,7 @@ _ALL: tuple[Fault, ...] = (
         typical=of_upstream.turned,
     ),
     Fault(
-        "GC106",
+        Code.INPUT_TRANSPOSED,
         "an input transposed or reversed",
         cause="a transpose is missing or once too often (the sum runs over the wrong axis), and a "
         "square matrix allows it; of a convolution, the kernel is flipped or not",
@@ -316,7 +312,7 @@ _ALL: tuple[Fault, ...] = (
         costly=True,
     ),
     Fault(
-        "GC120",
+        Code.INPUT_LEFT_OUT,
         "an input left out",
         cause="the rule does not multiply by this input, as where a scale is forgotten",
         next_step="multiply by it (the chain rule)",
@@ -326,7 +322,7 @@ _ALL: tuple[Fault, ...] = (
         costly=True,
     ),
     Fault(
-        "GC117",
+        Code.INPUT_STALE,
         "an input from an earlier call",
         cause="the backward works with what it kept from a call before, and this check called it "
         "before at inputs near these",
@@ -338,7 +334,7 @@ _ALL: tuple[Fault, ...] = (
         alone=True,
     ),
     Fault(
-        "GC118",
+        Code.INPUT_UPDATED,
         "an input after an update",
         cause="the weights are updated before the gradient is computed with them",
         next_step="compute all gradients first, then update",
@@ -349,7 +345,7 @@ _ALL: tuple[Fault, ...] = (
         costly=True,
     ),
     Fault(
-        "GC128",
+        Code.OTHER_UPSTREAM,
         "the gradient for another upstream gradient",
         cause="the rule is right, but what it multiplies by is not ∂L/∂y: often the derivative of "
         "the loss, or of the last function",
@@ -358,7 +354,7 @@ _ALL: tuple[Fault, ...] = (
         suspected=of_upstream.another,
     ),
     Fault(
-        "GC119",
+        Code.OTHER_INPUT,
         "the gradient for another input",
         cause="the rule is right, but works with another array in the place of this input: one "
         "of an earlier batch, or one before or after a step that changes it",
@@ -368,7 +364,7 @@ _ALL: tuple[Fault, ...] = (
         costly=True,
     ),
     Fault(
-        "GC111",
+        Code.FEW_ENTRIES,
         "one or a few entries",
         cause="an index or a special case of these entries is wrong",
         next_step="compute these entries by hand",
@@ -378,7 +374,7 @@ _ALL: tuple[Fault, ...] = (
         described=of_entries.few_wrong,
     ),
     Fault(
-        "GC114",
+        Code.FLOAT32,
         "float32 inside",
         cause="an array of the backward is float32, as constants, files and frameworks make them",
         next_step="look for float32 in the backward; to accept it, set tolerance: {rtol: 1e-6}",
@@ -388,7 +384,7 @@ _ALL: tuple[Fault, ...] = (
         described=of_entries.in_single_precision,
     ),
     Fault(
-        "GC115",
+        Code.NOISE,
         "noise",
         cause="something draws at random, or is computed roughly, in the backward alone",
         next_step="look for random numbers and for iterations that end early",
@@ -400,14 +396,14 @@ _ALL: tuple[Fault, ...] = (
     # What is told of a whole check, of a gradient whose shape is wrong, and of a backward that
     # misbehaves; nothing of it is put into a gradient to see whether it would be caught: it is.
     Fault(
-        OTHER_REDUCTION,
+        Code.OTHER_REDUCTION,
         "the gradients of another reduction",
         cause="the loss is a mean and the gradients are those of the sum, or the other way around",
         next_step="divide by n in both, in none, or say which reduction the loss has",
         example="reduction: sum    # and a 1/n in every rule",
     ),
     Fault(
-        NOT_SUMMED,
+        Code.NOT_SUMMED,
         "not summed",
         cause="an input that is broadcast, such as a bias, has the sum of the gradients of all its "
         "copies",
@@ -415,56 +411,56 @@ _ALL: tuple[Fault, ...] = (
         example="db = delta    # for delta.sum(0)",
     ),
     Fault(
-        OTHER_SHAPE,
+        Code.RESHAPED,
         "the right values in another shape",
         cause="an axis of length 1 was lost or added",
         next_step="reshape the gradient to the shape of its input",
         example="(W.T @ delta).ravel()    # for an x of N×1",
     ),
     Fault(
-        "GC144",
+        Code.OTHER_SHAPE,
         "another shape",
         cause="the gradient does not have the shape of its input",
         next_step="write down the shapes of the factors; the gradient has that of its input",
         example="X @ delta.T",
     ),
     Fault(
-        "GC151",
+        Code.NOT_RETURNED,
         "not returned",
         cause="the backward returns nothing for this input",
         next_step="return a gradient for every input, or make it a constant",
         example="return dx    # for dx, dW",
     ),
     Fault(
-        "GC152",
+        Code.NOT_FINITE,
         "not finite",
         cause="a division by zero, a log or an overflow, often at one entry",
         next_step="compute this entry by hand",
         example="delta / y    # where a y is 0",
     ),
     Fault(
-        "GC153",
+        Code.NOT_REAL,
         "not real numbers",
         cause="the gradient is made in an array of another type, often one like an integer input",
         next_step="make it with dtype=float",
         example="dW = np.zeros_like(labels)",
     ),
     Fault(
-        "GC154",
+        Code.CHANGES_ARGUMENTS,
         "arguments are changed in place",
         cause="an operation in place, such as *=, on an argument that others use after it",
         next_step="work on a copy",
         example="delta *= y > 0",
     ),
     Fault(
-        "GC155",
+        Code.ANSWERS_DIFFERENTLY,
         "another answer when called again",
         cause="the backward adds to what an earlier call left, or draws at random",
         next_step="start from zeros in every call; pass what is drawn",
         example="self.dW += X.T @ delta",
     ),
     Fault(
-        NO_KNOWN_FAULT,
+        Code.NO_KNOWN_FAULT,
         "no known fault fits",
         cause="two slips at once, or one that the catalogue does not have",
         next_step="compute the worst entry by hand; where the errors are may tell which term",
@@ -476,7 +472,7 @@ FAULTS: dict[str, Fault] = {fault.code: fault for fault in _ALL}
 
 
 def told_of(
-    code: str, observation: str = "", fits: float | None = None, entries: int = 0
+    code: Code, observation: str = "", fits: float | None = None, entries: int = 0
 ) -> Diagnosis:
     """What the catalogue says of a fault; fits: of so many entries, if it gives them."""
     fault, evidence = FAULTS[code], ""

@@ -14,18 +14,12 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import GradcheckError
-from gradcheck_cli.faults.catalogue import (
-    FAULTS,
-    NO_KNOWN_FAULT,
-    OTHER_REDUCTION,
-    TRANSPOSED,
-    told_of,
-)
+from gradcheck_cli.faults.catalogue import FAULTS, told_of
 from gradcheck_cli.faults.factors import Factor, factor, fitted
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.measured_gradient import Right, Values
-from gradcheck_cli.measure.compare import Comparison, largest
-from gradcheck_cli.result import Diagnosis
+from gradcheck_cli.measure.compare import Comparison, allowed_error, largest
+from gradcheck_cli.result import Code, Diagnosis
 
 Float = NDArray[np.float64]
 
@@ -81,7 +75,7 @@ def _tried(
 ) -> Iterator[Explanation]:
     """The fault alone, and together with a factor, with a transpose and with both."""
     versions = [(fault, injected, 1)]
-    turned = None if fault.code == TRANSPOSED else _turned(injected, right)
+    turned = None if fault.code == Code.TRANSPOSED else _turned(injected, right)
     if turned is not None:
         versions.append((fault, turned, 2))
     for fault, version, count in versions:
@@ -158,8 +152,7 @@ def _fits(injected: Injected, right: Right, found: Comparison, count: int) -> fl
     known = found.smooth.ravel()[values.at] & np.isfinite(numeric)
     with np.errstate(all="ignore"):
         error = np.abs(analytic - values.value)
-        size = np.maximum(np.abs(analytic), np.abs(values.value))
-        allowed = values.uncertainty + found.rtol * size + found.atol
+        allowed = allowed_error(analytic, values.value, values.uncertainty, found.rtol, found.atol)
         if not np.all((error <= allowed) | ~known):
             return None
         gap = np.abs(analytic - numeric)
@@ -183,7 +176,7 @@ def diagnosed(right: Right, found: Comparison, calls: float) -> tuple[Diagnosis,
         told = fault.described(right, found) if fault.described is not None else ""
         if told:
             return told_of(fault.code, told), None
-    return told_of(NO_KNOWN_FAULT), None
+    return told_of(Code.NO_KNOWN_FAULT), None
 
 
 def _record(by: Explanation) -> Diagnosis:
@@ -208,5 +201,5 @@ def same_reduction(factors: Sequence[Factor | None], right: Right) -> str:
 
 def of_reduction(one: Diagnosis | None, told: str) -> Diagnosis:
     """What is told of each gradient where all of them are those of another reduction."""
-    found = told_of(OTHER_REDUCTION, told)
+    found = told_of(Code.OTHER_REDUCTION, told)
     return replace(found, evidence=one.evidence, fits=one.fits) if one else found

@@ -10,6 +10,7 @@ from msgspec import Struct
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.measured_gradient import Right, Values
 from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.result import Code
 
 
 class Injected(Struct, frozen=True):
@@ -46,7 +47,7 @@ class Fault(Struct, frozen=True):
     described: what is told of a wrong gradient of which no fault gives every entry.
     """
 
-    code: str
+    code: Code
     title: str
     cause: str
     next_step: str

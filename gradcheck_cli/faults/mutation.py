@@ -13,7 +13,7 @@ from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.measured_gradient import Right, defined
-from gradcheck_cli.measure.compare import largest
+from gradcheck_cli.measure.compare import allowed_error, largest
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Problem, Stage, no_stages
 from gradcheck_cli.result import Mutant, MutantStatus
@@ -122,7 +122,8 @@ def _judged(fault: Fault, injected: Injected, right: Right, rtol: float, atol: f
     with np.errstate(all="ignore"):
         error = np.abs(values.value - numeric)
         size = np.maximum(np.abs(values.value), np.abs(numeric))
-        unseen = uncertainty + values.uncertainty + rtol * size + atol
+        both = uncertainty + values.uncertainty
+        unseen = allowed_error(values.value, numeric, both, rtol, atol)
         # What is not finite is refused before it is compared.
         overflows = not np.isfinite(values.value[known]).all()
         caught = overflows or bool(np.any((error > unseen)[known]))

@@ -10,21 +10,13 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.catalogue import (
-    NOT_SUMMED,
-    OTHER_SHAPE,
-    SUMMED,
-    SWAPPED,
-    TRANSPOSED,
-    told_of,
-)
+from gradcheck_cli.faults.catalogue import told_of
 from gradcheck_cli.faults.factors import factor, fitted
 from gradcheck_cli.faults.measured_gradient import Right
 from gradcheck_cli.faults.of_upstream import summed_wrongly
-from gradcheck_cli.measure.compare import OTHER_SHAPE as OTHER
 from gradcheck_cli.measure.compare import Comparison, compared
 from gradcheck_cli.numeric.gradient import NumericGradient
-from gradcheck_cli.result import Diagnosis
+from gradcheck_cli.result import Code, Diagnosis
 from gradcheck_cli.text import format_shape, join_words
 
 Float = NDArray[np.float64]
@@ -47,7 +39,7 @@ def shape_diagnosed(right: Right, claimed: Any, rtol: float, atol: float) -> Dia
         if by.names and entries > 1 and _fits(again):
             words = f"{words}, but for a factor: {by.shown}"
             return told_of(code, words, again.over_largest(again.error), entries)
-    return told_of(OTHER, told)
+    return told_of(Code.OTHER_SHAPE, told)
 
 
 def _tells(found: Comparison) -> bool:
@@ -59,23 +51,24 @@ def _fits(found: Comparison) -> bool:
     return bool(np.all(found.error <= found.allowed))
 
 
-def _reshaped(right: Right, array: Float) -> Iterator[tuple[str, str, Float, NumericGradient]]:
+def _reshaped(right: Right, array: Float) -> Iterator[tuple[Code, str, Float, NumericGradient]]:
     """What an array of another shape may be: a code, words, and what to compare with what."""
     gradient = right.gradient
     shape = right.shape if right.whole else right.gradient.shape
     if array.ndim > 1 and array.T.shape == shape:
-        yield TRANSPOSED, "it is the transpose of the numeric gradient", array.T, gradient
+        yield Code.TRANSPOSED, "it is the transpose of the numeric gradient", array.T, gradient
     if array.size == int(np.prod(shape)):
-        yield OTHER_SHAPE, "its values are right, but not its shape", array.reshape(shape), gradient
+        told = "its values are right, but not its shape"
+        yield Code.RESHAPED, told, array.reshape(shape), gradient
     for axes in _subsets(array.ndim):
         total = array.sum(axes)
         if total.size == int(np.prod(shape)):
             told = f"its sum over {_axes(axes)} is the numeric gradient"
-            yield NOT_SUMMED, told, total.reshape(shape), gradient
+            yield Code.NOT_SUMMED, told, total.reshape(shape), gradient
     for name, x in right.others.items():
         if x.shape == array.shape and right.problem.cotangent is not None:
             told = f"it is {right.problem.label(name).gradient}"
-            yield SWAPPED, told, array, right.measured(name)
+            yield Code.GRADIENT_OF_ANOTHER, told, array, right.measured(name)
     if not right.whole:
         return
     for axes in _subsets(len(shape)):
@@ -85,9 +78,9 @@ def _reshaped(right: Right, array: Float) -> Iterator[tuple[str, str, Float, Num
             for what, by in (("sum", 1.0), ("mean", 1.0 / count)):
                 told = f"it is the {what} of the numeric gradient over {_axes(axes)}"
                 numeric = _numeric(right, by * total, by * uncertainty)
-                yield SUMMED, told, array.reshape(total.shape), numeric
+                yield Code.SUMMED, told, array.reshape(total.shape), numeric
     for told, total in summed_wrongly(array, right):
-        yield SUMMED, f"it is {told}", array, _numeric(right, total, np.zeros(total.shape))
+        yield Code.SUMMED, f"it is {told}", array, _numeric(right, total, np.zeros(total.shape))
 
 
 def _subsets(count: int) -> Iterable[tuple[int, ...]]:

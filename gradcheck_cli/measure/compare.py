@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.numeric.sampling import chance_of_missing
 from gradcheck_cli.problem import Label
-from gradcheck_cli.result import Entry, GradientResult, Refusal, Verdict
+from gradcheck_cli.result import Code, Entry, GradientResult, Refusal, Verdict
 from gradcheck_cli.text import format_shape
 
 Float = NDArray[np.float64]
@@ -22,8 +22,6 @@ Float = NDArray[np.float64]
 # The uncertainty of the numeric side does the work of a tolerance; rtol is left for the rounding
 # of the analytic side: thousands of ulps of its own type.
 DEFAULT_RTOL = {"float64": 1e-9, "float32": 1e-3}
-# The codes of what is refused; see the catalogue of faults.
-OTHER_SHAPE, NOT_RETURNED, NOT_FINITE, NOT_REAL = "GC144", "GC151", "GC152", "GC153"
 NOISY = 0.1  # the share of noise in an uncertainty from which noise is what is told of it
 # A pass needs two thirds of the digits that rtol asks for; with fewer, rtol would mean nothing.
 DIGITS_NEEDED = 2 / 3
@@ -37,24 +35,24 @@ def refused(analytic: Any, shape: tuple[int, ...], label: Label) -> Refusal | No
     """
     name = label.gradient
     if analytic is None:
-        return Refusal(NOT_RETURNED, f"the backward returned no {name}")
+        return Refusal(Code.NOT_RETURNED, f"the backward returned no {name}")
     array = np.asarray(analytic)
     kind = array.dtype.kind
     if kind not in "fc" or (kind == "c" and np.any(array.imag)):
         cut = ", which cuts them off" if kind in "iub" else ""
         told = f"{name} must hold real numbers; the backward gives {array.dtype}{cut}"
-        return Refusal(NOT_REAL, told)
+        return Refusal(Code.NOT_REAL, told)
     if array.shape != shape:
         subject = f"'{label.rule}'" if label.rule and label.equation is None else "the backward"
         given = format_shape(array.shape)
         return Refusal(
-            OTHER_SHAPE, f"{name} must be {format_shape(shape)}; {subject} gives {given}"
+            Code.OTHER_SHAPE, f"{name} must be {format_shape(shape)}; {subject} gives {given}"
         )
     if not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
         where = list(map(int, bad[0]))
         told = f"{name} is {array[tuple(where)]} at {where} ({len(bad)} of {array.size} entries)"
-        return Refusal(NOT_FINITE, told)
+        return Refusal(Code.NOT_FINITE, told)
     return None
 
 
@@ -129,6 +127,11 @@ class Comparison(Struct, frozen=True):
         return value / entry if entry > 0 else np.inf
 
 
+def allowed_error(a: Float, m: Float, u: Float, rtol: float, atol: float) -> Float:
+    """How far an analytic entry a may be from m ± u: u + rtol·max(|a|, |m|) + atol."""
+    return np.asarray(u + rtol * np.maximum(np.abs(a), np.abs(m)) + atol)
+
+
 def compared(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) -> Comparison:
     """Both sides, entry by entry; analytic has the shape of the whole gradient."""
     array = numeric.of(np.asarray(analytic))
@@ -138,7 +141,7 @@ def compared(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) 
     with np.errstate(all="ignore"):
         error = np.abs(a - nearest)
         size = np.maximum(np.abs(a), np.abs(nearest))
-        allowed = u + rtol * size + atol
+        allowed = allowed_error(a, nearest, u, rtol, atol)
         wrong = error > allowed
         floor = (u + atol) / rtol
         relative = np.where(error == 0, 0.0, error / (size + floor))

@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import ForwardError
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.result import Refusal
+from gradcheck_cli.result import Code, Refusal
 from gradcheck_cli.text import format_shape
 
-# The codes of what is refused; see the catalogue of faults.
-NOT_RETURNED, CHANGES_ARGUMENTS, ANSWERS_DIFFERENTLY = "GC151", "GC154", "GC155"
+LARGE = 2**26  # bytes of an array, from which there is no copy of it to spare
 # A second point to call a backward at, before it is asked for the gradient: what it remembers of
 # that call is wrong by this share, and stays inside the domain of the function.
-LARGE = 2**26  # bytes of an array, from which there is no copy of it to spare
 ELSEWHERE = 1.0 + 2.0**-10
 
 
@@ -63,10 +61,10 @@ def call_backward(problem: Problem) -> Claim:
     if not isinstance(first, Mapping):
         kind = type(first).__name__
         told = f"the backward must return gradients by input name, not {kind}"
-        return Claim({}, Refusal(NOT_RETURNED, told))
+        return Claim({}, Refusal(Code.NOT_RETURNED, told))
     if changed:
         told = f"the backward changes {changed} in place; let it work on a copy"
-        return Claim(first, Refusal(CHANGES_ARGUMENTS, told))
+        return Claim(first, Refusal(Code.CHANGES_ARGUMENTS, told))
     again, _ = _called(problem)
     for name in problem.inputs:
         told = _difference(first.get(name), _array(again.get(name)))
@@ -76,7 +74,7 @@ def call_backward(problem: Problem) -> Claim:
                 f"the backward answers differently when called again: {gradient} {told}; "
                 "it must not remember earlier calls or draw at random"
             )
-            return Claim(first, Refusal(ANSWERS_DIFFERENTLY, sentence), differs=True)
+            return Claim(first, Refusal(Code.ANSWERS_DIFFERENTLY, sentence), differs=True)
     return Claim(first)
 
 
@@ -182,7 +180,7 @@ def observe_forward(problem: Problem) -> Conduct:
     if changed:
         names = " and ".join(changed)
         told = f"the forward changes its input {names} in place; let it work on a copy"
-        return Conduct(outputs, Refusal(CHANGES_ARGUMENTS, told))
+        return Conduct(outputs, Refusal(Code.CHANGES_ARGUMENTS, told))
     again = np.array(problem.forward({name: lent.array for name, lent in inputs.items()}))
     if again.shape != outputs.shape or not _same(again, outputs):
         return Conduct(outputs, note=_unrepeatable(outputs, again))

@@ -9,11 +9,11 @@ from xml.etree.ElementTree import Element, tostring
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.wording import (
     KINDS,
-    SHADES,
     Detail,
     about,
     details,
     left_out,
+    name_shades,
     notes,
     numbers,
     pooled,
@@ -136,10 +136,8 @@ def _map(of: ErrorMap, where: str) -> Element:
             value = "right" if cell is None else f"relative error {10.0**cell:.1e}"
             place = "" if pooled(of) else f"[{i}, {j}] "
             drawing.append(_tag("rect", square, _tag("title", place + value), _shade(shade(cell))))
-    bounds = ["right", "below 1e-6", "to 1e-3", "to 0.1", "above"]
-    assert len(bounds) == len(SHADES) + 1
     legend = _tag("figcaption", "relative error: ")
-    for level, name in enumerate(bounds):
+    for level, name in enumerate(["right", *name_shades()]):
         swatch = _tag("svg", {"viewBox": "0 0 12 12", "width": "12", "aria-hidden": "true"})
         swatch.append(_tag("rect", {"width": "12", "height": "12"}, _shade(level)))
         legend.append(_tag("span", swatch, f" {name}", class_="key"))

@@ -207,11 +207,16 @@ def _picture(of: ErrorMap) -> Iterator[Line]:
     for row in of.cells:
         text = Text()
         for cell in row:
-            _, character, kind = SHADES[shade(cell) - 1] if shade(cell) else (0, NOTHING_WRONG, "")
-            text.append(character, SHADE_STYLES.get(kind, "dim"))
+            if shade(cell):
+                of_cell = SHADES[shade(cell) - 1]
+                text.append(of_cell.character, SHADE_STYLES[of_cell.kind])
+            else:
+                text.append(NOTHING_WRONG, "dim")
         yield indented(text, 4)
     more = f"; {pooled(of)}" if pooled(of) else ""
-    yield indented(f"relative error: · none  ░  1e-6  ▒  1e-3  ▓  0.1  █{more}", 4)
+    bounded = "  ".join(f"{one.bound}  {one.character}" for one in SHADES[1:])
+    legend = f"{NOTHING_WRONG} none  {SHADES[0].character}  {bounded}"
+    yield indented(f"relative error: {legend}{more}", 4)
 
 
 def indented(text: Text | str, by: int = 2) -> Line:

@@ -11,6 +11,7 @@ from gradcheck_cli.result import (
     BY_DIRECTIONS,
     WHOLE_FORWARDS,
     CheckReport,
+    Code,
     ErrorMap,
     GradientResult,
     MutantStatus,
@@ -23,14 +24,27 @@ from gradcheck_cli.text import count_of, format_shape
 UNLIMITED = 10_000  # columns: without a terminal nothing is cut off or wrapped
 MOST_SEEDS = 5  # in the summary line
 MOST_ROWS = 200  # of the table; a row costs rich half a millisecond, and nobody reads more
-UNKNOWN = "GC100"  # has nothing to tell but that
 
 Row = tuple[CheckReport, GradientResult]
 OK, BAD, UNSURE = "ok", "bad", "unsure"  # of something told: how it is coloured
 KINDS = {"pass": OK, "fail": BAD, "inconclusive": UNSURE, "error": BAD, "ok": OK, "wrong": BAD}
 
-# How a relative error is drawn, by its log10: from here on.
-SHADES = ((-300.0, "░", UNSURE), (-6.0, "▒", UNSURE), (-3.0, "▓", BAD), (-1.0, "█", BAD))
+
+class Shade(Struct, frozen=True):
+    """How an error map draws the relative errors from 10^least on; bound: the same in words."""
+
+    least: float
+    bound: str
+    character: str
+    kind: str
+
+
+SHADES = (
+    Shade(-300.0, "0", "░", UNSURE),
+    Shade(-6.0, "1e-6", "▒", UNSURE),
+    Shade(-3.0, "1e-3", "▓", BAD),
+    Shade(-1.0, "0.1", "█", BAD),
+)
 
 
 class Detail(Struct, frozen=True):
@@ -148,7 +162,7 @@ def _detail(check: CheckReport, gradient: GradientResult) -> Detail:
     worst, values = _worst(gradient)
     found = gradient.diagnosis
     told: tuple[tuple[str, str], ...] = ()
-    if found is not None and found.code != UNKNOWN:
+    if found is not None and found.code != Code.NO_KNOWN_FAULT:
         told = (
             *((("evidence", found.evidence),) if found.evidence else ()),
             ("usual cause", found.cause),
@@ -199,7 +213,13 @@ def shade(cell: float | None) -> int:
     """Which of SHADES an error has, from 1; 0 where nothing is wrong."""
     if cell is None:
         return 0
-    return max(place for place, (least, *_) in enumerate(SHADES, start=1) if cell >= least)
+    return max(place for place, of in enumerate(SHADES, start=1) if cell >= of.least)
+
+
+def name_shades() -> list[str]:
+    """What each of SHADES stands for, in order: `below 1e-6`, `to 1e-3`, `to 0.1`, `above`."""
+    bounds = [of.bound for of in SHADES[1:]]
+    return [f"below {bounds[0]}", *(f"to {bound}" for bound in bounds[1:]), "above"]
 
 
 def pooled(of: ErrorMap) -> str:
