@@ -25,7 +25,7 @@ MOST_AT_ONCE = 32  # checks that a process is handed at once
 PARTS = 8  # of the checks that are left, a process is handed one
 POLL = 0.2  # seconds between looks at whether a process is still there
 PATIENCE = 2.0  # seconds for a process to end by itself
-DONE, READY, ENDED = "done", "ready", "describe_exit"
+DONE, READY, ENDED = "done", "ready", "ended"
 
 Advance = Callable[[int], None]
 One = Callable[[ConfigCheck, Advance], CheckReport]
@@ -73,7 +73,7 @@ class Processes:
                             place, *others = worker.places
                             waiting.extendleft(reversed(others))
                             workers.append(_Worker(checks, one))
-                            yield place, lost(checks[place], f"its process describe_exit {how}")
+                            yield place, lost(checks[place], f"its process ended {how}")
         finally:
             for worker in workers:
                 worker.process.terminate()
@@ -122,7 +122,7 @@ class _Worker:
         self.places.extend(places)
         try:
             self.connection.send(places)
-        except OSError:  # it describe_exit, which is heard when it is listened to
+        except OSError:  # it ended, which is heard when it is listened to
             return
 
     def end(self) -> str:

@@ -28,13 +28,13 @@ Result = TypeVar("Result")
 Progress = Callable[[int], None]
 
 POLL = 0.1  # seconds between looks at a process
-GRACE = 2.0  # seconds after which a process is describe_exit that should have describe_exit itself
+GRACE = 2.0  # seconds after which a process is ended that should have ended itself
 
 _FRAME = re.compile(r'File "(.+)", line (\d+) in (.+)')
 
 
 class UnfinishedError(CodeError):
-    """A process that describe_exit without a result; early: what it had found by then, or None."""
+    """A process that ended without a result; early: what it had found by then, or None."""
 
     def __init__(self, message: str, early: Any) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ def isolated(
 
     timeout: seconds that a call may take, as the watchdog is told of calls; None: any time.
     Raises GradcheckError with the text of the one that was raised there, and UnfinishedError where
-    the process describe_exit without a result.
+    the process ended without a result.
     """
     context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     descriptor, dump = tempfile.mkstemp(prefix="gradcheck-")
@@ -120,7 +120,7 @@ def _late(timeout: float | None) -> str:
 
 
 def _death(code: int, dump: str, timeout: float | None) -> str:
-    """Why a process describe_exit without a result."""
+    """Why a process ended without a result."""
     text = ""
     with contextlib.suppress(OSError), open(dump, encoding="utf-8", errors="replace") as file:
         text = file.read()
@@ -133,4 +133,4 @@ def _death(code: int, dump: str, timeout: float | None) -> str:
             lines.append(f'  File "{format_path(path)}", line {line}, in {name}')
             lines += [f"    {source}"] * bool(source)
         return "\n".join(lines)
-    return f"the code describe_exit its process {describe_exit(code)}"
+    return f"the code ended its process {describe_exit(code)}"
