@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from gradcheck_cli.config.load import load
@@ -19,7 +17,7 @@ EQUATIONS = {12, 15, 18, 22, 29, 31, 33, 36, 45, 52}
 def reports() -> dict[str, CheckReport]:
     notes: list[str] = []
     checks = load([str(ROOT / "configs")], notes.append)
-    report = suite.run([check for check in checks if not check.layer.code])
+    report = suite.run(checks)
     assert (report.exit_code, notes) == (0, [])
     return {check.id: check for check in report.checks}
 
@@ -61,6 +59,16 @@ def test_a_clean_float64_check_resolves_1e_11(reports: dict[str, CheckReport]) -
                 assert gradient.resolution is None or gradient.resolution < allowed
 
 
+def test_configs_are_data() -> None:
+    """`gradcheck run configs` needs no leave to run code."""
+    checks = load([str(ROOT / "configs")], print)
+    assert {code for check in checks for code in check.layer.code} == set()
+
+
 def test_no_two_names_are_one_where_case_does_not_count() -> None:
-    names = [path.relative_to(ROOT).as_posix() for path in Path(ROOT / "configs").rglob("*")]
+    names = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("configs", "docs")
+        for path in (ROOT / folder).rglob("*")
+    ]
     assert len({name.casefold() for name in names}) == len(names)

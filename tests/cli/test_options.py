@@ -44,7 +44,7 @@ def test_list_names_every_check_and_runs_none(gradcheck: Gradcheck, bad: Path) -
     done = gradcheck("run", "--list", bad)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[1] == f"wrong\t{bad}:5"
-    code = gradcheck("run", "--list", "configs/layers")
+    code = gradcheck("run", "--list", "docs/examples")
     assert code.returncode == 0  # of code, too, which is not run
 
 

@@ -35,7 +35,7 @@ def command() -> str:
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 
-def shell(line: str) -> Result:
+def shell(line: str, timeout: float = 60) -> Result:
     """Runs a line of bash in which the first `gradcheck` is the installed command."""
     return subprocess.run(
         ["bash", "-c", line.replace("gradcheck", command(), 1)],
@@ -43,6 +43,6 @@ def shell(line: str) -> Result:
         env=environment(),
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=timeout,
         check=False,
     )

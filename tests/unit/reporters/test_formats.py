@@ -140,7 +140,7 @@ def plain_config(path: Path) -> Any:
 
 def test_every_config_fits_the_schema() -> None:
     validator = jsonschema.Draft202012Validator(schema("config"))
-    paths = sorted((ROOT / "configs").rglob("*.yaml"))
+    paths = [path for folder in ("configs", "docs") for path in (ROOT / folder).rglob("*.yaml")]
     assert len(paths) > 10
     for path in paths:
         assert list(validator.iter_errors(plain_config(path))) == [], path
