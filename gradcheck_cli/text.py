@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 
 def describe_exit(code: int) -> str:
-    """How a process describe_exit, from its exit code: `by SIGKILL; was it out of memory?`."""
+    """How a process ended, from its exit code: `by SIGKILL; was it out of memory?`."""
     if code >= 0:
         return f"with exit code {code}"
     known = -code in set(signal.Signals)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,11 @@ from hypothesis import settings
 
 from tests.support.command import (
     CACHE,
-    ROOT,
     Golden,
     Gradcheck,
     Result,
-    command,
-    environment,
+    run_here,
+    run_process,
     shell,
 )
 
@@ -52,26 +50,14 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 @pytest.fixture
 def gradcheck() -> Gradcheck:
-    """Runs the installed command in a process of its own and returns what it did."""
+    """Runs the command in this process, which is fast, and returns what it did."""
+    return run_here
 
-    def run(
-        *arguments: str | Path,
-        stdin: str = "",
-        cwd: Path = ROOT,
-        env: dict[str, str] | None = None,
-    ) -> Result:
-        return subprocess.run(
-            [command(), *map(str, arguments)],
-            input=stdin,
-            cwd=cwd,
-            env=environment(**(env or {})),
-            capture_output=True,
-            encoding="utf-8",
-            timeout=60,
-            check=False,
-        )
 
-    return run
+@pytest.fixture
+def gradcheck_process() -> Gradcheck:
+    """Runs the installed command in a process of its own, as a user does."""
+    return run_process
 
 
 @pytest.fixture(scope="session")

@@ -119,8 +119,10 @@ def test_code_is_named_and_not_run_unless_it_is_allowed(gradcheck: Gradcheck, fo
     assert (folder / "ran").exists()
 
 
-def test_what_code_prints_does_not_reach_the_report(gradcheck: Gradcheck, folder: Path) -> None:
-    done = gradcheck("run", "--allow-code", "--format", "json", config(folder, "prints"))
+def test_what_code_prints_does_not_reach_the_report(
+    gradcheck_process: Gradcheck, folder: Path
+) -> None:
+    done = gradcheck_process("run", "--allow-code", "--format", "json", config(folder, "prints"))
     assert [check["outcome"] for check in json.loads(done.stdout)["checks"]] == ["ok"] * 3
     assert done.stderr.count("calling (3,)") == 20
     assert "more lines that the code printed" in done.stderr

@@ -17,38 +17,40 @@ from tests.support.command import ROOT, Gradcheck, command, environment
 CONFIG = "form: XW\nshapes: {n: 8, N: 5, M: 3}\n"
 
 
-def test_0_every_check_came_out_as_expected(gradcheck: Gradcheck) -> None:
-    done = gradcheck("run", "configs/mean.yaml", "configs/losses.yaml")
+def test_0_every_check_came_out_as_expected(gradcheck_process: Gradcheck) -> None:
+    done = gradcheck_process("run", "configs/mean.yaml", "configs/losses.yaml")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^\d+ checks: \d+ ok ·", done.stdout, re.M)
 
 
-def test_1_a_gradient_is_wrong(gradcheck: Gradcheck) -> None:
-    done = gradcheck("run", "-", stdin=CONFIG + "backward: {W: X.T @ delta / n}\n")
+def test_1_a_gradient_is_wrong(gradcheck_process: Gradcheck) -> None:
+    done = gradcheck_process("run", "-", stdin=CONFIG + "backward: {W: X.T @ delta / n}\n")
     assert done.returncode == 1
     assert "15 of 15 entries are wrong" in done.stdout
 
 
-def test_1_a_gradient_expected_to_fail_passed(gradcheck: Gradcheck) -> None:
-    done = gradcheck("run", "-", stdin=CONFIG + "expect: fail\n")
+def test_1_a_gradient_expected_to_fail_passed(gradcheck_process: Gradcheck) -> None:
+    done = gradcheck_process("run", "-", stdin=CONFIG + "expect: fail\n")
     assert done.returncode == 1
     assert "every gradient is right, but the config says expect: fail" in done.stdout
 
 
-def test_1_a_rule_of_the_wrong_shape_is_a_wrong_gradient(gradcheck: Gradcheck) -> None:
-    done = gradcheck("run", "-", stdin=CONFIG + "backward: {W: delta.T @ X}\n")
+def test_1_a_rule_of_the_wrong_shape_is_a_wrong_gradient(gradcheck_process: Gradcheck) -> None:
+    done = gradcheck_process("run", "-", stdin=CONFIG + "backward: {W: delta.T @ X}\n")
     assert done.returncode == 1
     assert "∂L/∂W must be 5×3; 'delta.T @ X' gives 3×5" in done.stdout
 
 
-def test_2_a_formula_that_cannot_be_evaluated_is_an_unusable_config(gradcheck: Gradcheck) -> None:
-    done = gradcheck("run", "-", stdin=CONFIG + "backward: {W: delta @ X}\n")
+def test_2_a_formula_that_cannot_be_evaluated_is_an_unusable_config(
+    gradcheck_process: Gradcheck,
+) -> None:
+    done = gradcheck_process("run", "-", stdin=CONFIG + "backward: {W: delta @ X}\n")
     assert (done.returncode, done.stdout) == (2, "")
     assert "-:3:15: error: 'delta @ X': 8×3 times 8×5" in done.stderr
 
 
-def test_2_one_broken_config_and_nothing_runs(gradcheck: Gradcheck) -> None:
-    done = gradcheck("run", "configs", "tests/data/errors/unknown-key.yaml")
+def test_2_one_broken_config_and_nothing_runs(gradcheck_process: Gradcheck) -> None:
+    done = gradcheck_process("run", "configs", "tests/data/errors/unknown-key.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean 'shapes'?" in done.stderr
 
@@ -65,30 +67,32 @@ def test_2_one_broken_config_and_nothing_runs(gradcheck: Gradcheck) -> None:
         (["run", "configs", "-k", "colum"], "no check matches 'colum'"),
     ],
 )
-def test_2_usage(gradcheck: Gradcheck, arguments: list[str], said: str) -> None:
-    done = gradcheck(*arguments)
+def test_2_usage(gradcheck_process: Gradcheck, arguments: list[str], said: str) -> None:
+    done = gradcheck_process(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
 
 
-def test_3_no_wrong_gradient_but_an_inconclusive_check(gradcheck: Gradcheck) -> None:
+def test_3_no_wrong_gradient_but_an_inconclusive_check(gradcheck_process: Gradcheck) -> None:
     coarse = CONFIG + "loss: cosine\nnumeric: {order: 2, step: 0.1}\n"
-    done = gradcheck("run", "-", stdin=coarse)
+    done = gradcheck_process("run", "-", stdin=coarse)
     assert done.returncode == 3
     assert "the difference quotient does not settle: at [" in done.stdout
 
 
-def test_3_is_not_what_expect_fail_asks_for(gradcheck: Gradcheck) -> None:
+def test_3_is_not_what_expect_fail_asks_for(gradcheck_process: Gradcheck) -> None:
     coarse = CONFIG + "loss: cosine\nnumeric: {order: 2, step: 0.1}\nexpect: fail\n"
-    assert gradcheck("run", "-", stdin=coarse).returncode == 3
+    assert gradcheck_process("run", "-", stdin=coarse).returncode == 3
 
 
-def test_a_wrong_gradient_weighs_more_than_an_inconclusive_one(gradcheck: Gradcheck) -> None:
+def test_a_wrong_gradient_weighs_more_than_an_inconclusive_one(
+    gradcheck_process: Gradcheck,
+) -> None:
     both = (
         CONFIG
         + "checks:\n- {loss: cosine, numeric: {step: 0.1}}\n- {backward: {W: X.T @ delta / n}}\n"
     )
-    assert gradcheck("run", "-", stdin=both).returncode == 1
+    assert gradcheck_process("run", "-", stdin=both).returncode == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is not sent to one process there")

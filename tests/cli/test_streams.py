@@ -17,7 +17,7 @@ WRONG = "form: XW\nshapes: {n: 8, N: 5, M: 3}\nbackward: {W: X.T @ delta / n}\n"
 
 @unix
 @pytest.mark.parametrize(
-    "arguments", ["run configs/*.yaml", "explain configs", "--help", "run --help"]
+    "arguments", ["run configs/losses.yaml", "explain configs", "--help", "run --help"]
 )
 def test_a_closed_pipe_does_not_look_like_a_wrong_gradient(arguments: str) -> None:
     for reader in ("head -1", "true"):
@@ -35,13 +35,13 @@ def test_a_closed_pipe_keeps_the_verdict(tmp_path: Path) -> None:
 
 @unix
 def test_a_report_that_cannot_be_written_is_an_error_with_a_reason() -> None:
-    done = shell("gradcheck run configs/*.yaml >&-")
+    done = shell("gradcheck run configs/mean.yaml >&-")
     assert (done.returncode, done.stderr) == (
         2,
         "gradcheck: error: cannot write the report: stdout is closed\n",
     )
     if Path("/dev/full").exists():
-        done = shell("gradcheck run configs/*.yaml > /dev/full")
+        done = shell("gradcheck run configs/mean.yaml > /dev/full")
         assert done.returncode == 2
         assert "cannot write the report: No space left on device" in done.stderr
 
@@ -78,8 +78,8 @@ def test_colour_is_decided_by_no_color_then_force_color_then_the_terminal(
     assert ("\x1b[" in gradcheck("run", "configs/own-rules.yaml", env=env).stdout) is colored
 
 
-def test_an_encoding_without_greek_does_not_break_the_report(gradcheck: Gradcheck) -> None:
-    done = gradcheck(
+def test_an_encoding_without_greek_does_not_break_the_report(gradcheck_process: Gradcheck) -> None:
+    done = gradcheck_process(
         "run", "configs/batch.yaml", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     )
     assert (done.returncode, done.stderr) == (0, "")

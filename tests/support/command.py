@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ROOT / "tests" / "data"
@@ -46,3 +49,42 @@ def shell(line: str, timeout: float = 60) -> Result:
         timeout=timeout,
         check=False,
     )
+
+
+def run_process(
+    *arguments: str | Path, stdin: str = "", cwd: Path = ROOT, env: dict[str, str] | None = None
+) -> Result:
+    """Run the installed command in a process of its own."""
+    return subprocess.run(
+        [command(), *map(str, arguments)],
+        input=stdin,
+        cwd=cwd,
+        env=environment(**(env or {})),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def run_here(
+    *arguments: str | Path, stdin: str = "", cwd: Path = ROOT, env: dict[str, str] | None = None
+) -> Result:
+    """Run the command in this process: what it does, without the start of an interpreter."""
+    from gradcheck_cli.cli import exit_code
+
+    words = list(map(str, arguments))
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "replace") for _ in range(2))
+    source = io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")
+    with (
+        chdir(cwd),
+        mock.patch.dict(os.environ, environment(**(env or {})), clear=True),
+        mock.patch.multiple(sys, stdin=source, stdout=out, stderr=err),
+    ):
+        code = exit_code(words)
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        stream.seek(0)
+        texts.append(stream.read())
+    return subprocess.CompletedProcess(words, code, *texts)
