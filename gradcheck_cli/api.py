@@ -10,8 +10,8 @@ from gradcheck_cli.errors import CodeError, GradientError
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import CheckReport, CheckResult, Outcome, Settings, Verdict
-from gradcheck_cli.usercode.conventions import name_of
 from gradcheck_cli.usercode.problems import from_functions
+from gradcheck_cli.usercode.signatures import name_of
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Array

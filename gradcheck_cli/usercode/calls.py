@@ -19,19 +19,10 @@ from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, is_ours
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_path, format_shape, suggest
-from gradcheck_cli.usercode.conventions import (
-    CACHE,
-    OUTPUT,
-    UPSTREAM,
-    Call,
-    bind,
-    bind_backward,
-    by_name,
-    gradient_of,
-    name_of,
-    parameters,
-)
+from gradcheck_cli.usercode.conventions import CACHE, OUTPUT, UPSTREAM, bind_backward
+from gradcheck_cli.usercode.gradients import by_name, gradient_of
 from gradcheck_cli.usercode.objects import also_held, held_gradient
+from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
 from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt
 
 Array = NDArray[Any]

@@ -1,18 +1,15 @@
-"""How people write forward and backward passes: what their functions take, and what they return.
+"""How people write backward passes: what each parameter is handed, as a table that is data.
 
-Arguments are passed by name where names match, else in order. Nothing here computes.
+Nothing here computes. `BACKWARD` lists the conventions in the order in which they are tried.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from gradcheck_cli.errors import CodeError
-from gradcheck_cli.text import join_words, suggest
+from gradcheck_cli.usercode.signatures import FORWARD, Call, Draft, Parameters
 
 # What parameters are called that take what forward kept for backward, or forward's output.
 CACHE_NAMES = frozenset({"ctx", "context", "saved", "memory", "tape", "state", "tmp"})
@@ -21,122 +18,9 @@ OUTPUT_NAMES = frozenset({"out", "output", "y", "Y", "a", "A"})
 UPSTREAM_NAMES = frozenset({"cotangent", "error", "err", "g", "gy", "v", "δ", "Δ"})
 UPSTREAM_STARTS = ("d", "grad", "g_", "upstream")
 UPSTREAM_ENDS = ("grad", "_bar")
-# How a gradient is called after its input: as the key of a mapping, and as an attribute.
-GRADIENT_NAMES = ("d{}", "grad_{}", "{}_grad", "d_{}")
 
-
-class Parameters(Struct, frozen=True):
-    """What a function takes. positional, keyword: its parameters; required: without a default.
-
-    rest: it has *args; others: it has **kwargs.
-    """
-
-    function: str
-    positional: tuple[str, ...]
-    keyword: tuple[str, ...]
-    required: frozenset[str]
-    rest: bool
-    others: bool
-
-    def __str__(self) -> str:
-        """The function as it is written: affine(x, w, b)."""
-        named = [*self.positional, *["*args"] * self.rest, *self.keyword]
-        return f"{self.function}({', '.join([*named, *['**kwargs'] * self.others])})"
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """The names of the parameters, in order."""
-        return (*self.positional, *self.keyword)
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """What a function is called in messages."""
-    return str(getattr(function, "__name__", None) or type(function).__name__)
-
-
-def parameters(function: Callable[..., Any]) -> Parameters:
-    """The parameters of a function; one that does not tell takes anything, in order."""
-    kinds = inspect.Parameter
-    try:
-        known = list(inspect.signature(function).parameters.values())
-    except (ValueError, TypeError):
-        return Parameters(name_of(function), (), (), frozenset(), rest=True, others=False)
-    by_kind = {
-        kind: tuple(one.name for one in known if one.kind == kind)
-        for kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
-    }
-    return Parameters(
-        function=name_of(function),
-        positional=by_kind[kinds.POSITIONAL_ONLY] + by_kind[kinds.POSITIONAL_OR_KEYWORD],
-        keyword=by_kind[kinds.KEYWORD_ONLY],
-        required=frozenset(one.name for one in known if one.default is kinds.empty),
-        rest=any(one.kind == kinds.VAR_POSITIONAL for one in known),
-        others=any(one.kind == kinds.VAR_KEYWORD for one in known),
-    )
-
-
-class Call(Struct, frozen=True):
-    """How a function is called: names of values in order, and by parameter."""
-
-    positional: tuple[str, ...]
-    keyword: Mapping[str, str]
-
-    def __call__(self, function: Callable[..., Any], values: Mapping[str, Any]) -> Any:
-        """Call `function` with these values."""
-        return function(
-            *(values[name] for name in self.positional),
-            **{parameter: values[name] for parameter, name in self.keyword.items()},
-        )
-
-    @property
-    def used(self) -> tuple[str, ...]:
-        """The names of the values that are passed, in the order of the parameters."""
-        return (*self.positional, *self.keyword.values())
-
-
-def bind(
-    takes: Parameters,
-    ordered: Sequence[str],
-    named: Sequence[str] = (),
-    given: Mapping[str, str] | None = None,
-    optional: Sequence[str] = (),
-) -> Call:
-    """Which value goes to which parameter.
-
-    ordered: values that must be passed, by name or else in order; named: values that are passed to
-    the parameter of their name, if there is one, and so are those of `optional`, unless the
-    parameter is needed for one that must be passed; given: parameters whose value is decided.
-    Raises CodeError where a parameter gets no value, or a value finds no parameter.
-    """
-    where = dict(given or {})
-    for name in takes.all:
-        if name in ordered or name in named:
-            where.setdefault(name, name)
-    left = [value for value in ordered if value not in where.values()]
-    free = [name for name in takes.positional if name not in where]
-    if len(left) <= sum(name not in optional for name in free):
-        free = [name for name in free if name not in optional]
-    where |= dict(zip(free, left, strict=False))
-    left = left[len(free) :]
-    where |= {name: name for name in takes.all if name in optional and name not in where}
-    if left and not takes.rest:
-        miss = suggest(left[0], [name for name in takes.all if where.get(name) != name])
-        raise CodeError(f"{takes} takes no '{left[0]}'{miss}")
-    lacking = [f"'{name}'" for name in takes.all if name in takes.required - set(where)]
-    if lacking:
-        raise CodeError(
-            f"{takes} needs {join_words(lacking)}; give it under inputs, or under constants if it "
-            "has no gradient"
-        )
-    positional = []
-    for name in takes.positional:
-        if name not in where:
-            break
-        positional.append(where.pop(name))
-    if takes.others:
-        passed = {*positional, *left, *where.values()}
-        where |= {name: name for name in named if name not in passed}
-    return Call((*positional, *left), where)
+# Values that a backward may take besides inputs and constants; no parameter has such a name.
+CACHE, OUTPUT, UPSTREAM = "the cache", "the output", "upstream gradient {}"
 
 
 def is_upstream(name: str) -> bool:
@@ -145,8 +29,139 @@ def is_upstream(name: str) -> bool:
     return name in UPSTREAM_NAMES or starts or ends
 
 
-# Values that a backward may take besides inputs and constants; no parameter has such a name.
-CACHE, OUTPUT, UPSTREAM = "the cache", "the output", "upstream gradient {}"
+def is_cache(name: str) -> bool:
+    """Whether a parameter is called like what a forward keeps for its backward."""
+    return name in CACHE_NAMES or "cache" in name.lower()
+
+
+class BackwardDraft(Draft):
+    """A call of a backward that is being worked out.
+
+    inputs: the names of the inputs; returned: of each value that the forward returned, whether it
+    is an array of floats.
+    """
+
+    inputs: Sequence[str]
+    returned: Sequence[bool]
+
+    @property
+    def free(self) -> list[str]:
+        """The parameters without a value that may take what the forward or the check gives."""
+        needed = self.takes.required - set(self.optional)
+        names = [name for name in self.takes.positional if name not in self.where]
+        return [name for name in names if is_upstream(name) or name in needed]
+
+    @property
+    def upstream(self) -> list[str]:
+        """The parameters that could take an upstream gradient: by name, else the first."""
+        others = [name for name in self.free if not is_cache(name)]
+        return [name for name in others if is_upstream(name)] or others[:1]
+
+    @property
+    def keeps_cache(self) -> bool:
+        """Whether the last of what the forward returned is kept for the backward.
+
+        It is not where every value has an upstream gradient, and no parameter is left for it.
+        """
+        if len(self.returned) == 1 or CACHE in self.where.values():
+            return len(self.returned) > 1
+        likely = len(self.upstream)
+        return likely < max(len(self.returned), len(self.free)) or not all(self.returned)
+
+    @property
+    def outputs(self) -> int:
+        """How many of the values that the forward returned can have an upstream gradient."""
+        values = self.returned[:-1] if self.keeps_cache else self.returned
+        leading = next((place for place, fits in enumerate(values) if not fits), len(values))
+        return max(1, leading)
+
+    @property
+    def unnamed(self) -> list[str]:
+        """The inputs that no parameter has the name of."""
+        return [name for name in self.inputs if name not in self.takes.all]
+
+    def arguments(self) -> list[str]:
+        """What *arguments is handed: the upstream gradients and the cache, unless a parameter is;
+        the inputs, where there is no cache."""
+        upstream = [UPSTREAM.format(place) for place in range(self.outputs)]
+        passed = self.where.values()
+        first = [] if upstream[0] in passed else [*upstream, *[CACHE] * self.keeps_cache]
+        return first if CACHE in (*first, *passed) else [*first, *self.unnamed]
+
+
+def _give_by_name(draft: BackwardDraft) -> dict[str, str]:
+    return {name: name for name in draft.takes.all if name in draft.named}
+
+
+def _give_output(draft: BackwardDraft) -> dict[str, str]:
+    return {name: OUTPUT for name in draft.free if name in OUTPUT_NAMES}
+
+
+def _give_cache(draft: BackwardDraft) -> dict[str, str]:
+    upstream = draft.upstream[: draft.outputs]
+    others = [name for name in draft.free if name not in upstream]
+    if not draft.keeps_cache or not others:
+        return {}
+    return {next(filter(is_cache, others), others[-1]): CACHE}
+
+
+def _give_upstream(draft: BackwardDraft) -> dict[str, str]:
+    upstream = draft.upstream[: draft.outputs]
+    return {name: UPSTREAM.format(place) for place, name in enumerate(upstream)}
+
+
+def _give_in_order(draft: BackwardDraft) -> dict[str, str]:
+    return {} if draft.takes.rest else dict(zip(draft.free, draft.unnamed, strict=False))
+
+
+class Convention(Struct, frozen=True):
+    """What a parameter of a backward is handed.
+
+    says: in one sentence; give: values by parameter; parameters that have one already keep it.
+    example: of the inputs x, w, b, the constant stride and the size n: a signature, what the
+    forward returned ("out, cache"), and the values that the parameters get.
+    """
+
+    says: str
+    give: Callable[[BackwardDraft], dict[str, str]]
+    example: tuple[str, str, str]
+
+
+# In the order in which they are tried.
+BACKWARD = (
+    Convention(
+        "A parameter gets the input or the constant of its name",
+        _give_by_name,
+        ("x, stride, dout, w", "out", "x, stride, upstream gradient 0, w"),
+    ),
+    Convention(
+        "A parameter that is called out, y or a gets the output",
+        _give_output,
+        ("dA, A", "out", "upstream gradient 0, the output"),
+    ),
+    Convention(
+        "Where the forward returned more than its outputs, that is the cache: for a parameter that "
+        "is called so, else for the last one left",
+        _give_cache,
+        ("dZ, what_was_kept", "out, cache", "upstream gradient 0, the cache"),
+    ),
+    Convention(
+        "Parameters that are called like a gradient, else the first one left, get the upstream "
+        "gradients of the outputs, in order",
+        _give_upstream,
+        ("dh, dc, cache", "out, out, cache", "upstream gradient 0, upstream gradient 1, the cache"),
+    ),
+    Convention(
+        "The inputs that no parameter has the name of go to the parameters that are left, in order",
+        _give_in_order,
+        ("delta, X, weights", "out", "upstream gradient 0, x, w"),
+    ),
+    Convention(
+        "A parameter that is left gets the size of its name",
+        FORWARD[-1].give,
+        ("dout, n", "out", "upstream gradient 0, n"),
+    ),
+)
 
 
 class BackwardCall(Struct, frozen=True):
@@ -174,91 +189,14 @@ def bind_backward(
     several is the cache, unless every one of them has an upstream gradient.
     Raises CodeError where a parameter gets no value.
     """
-    free = [name for name in takes.positional if name not in (*inputs, *constants)]
-    free = [name for name in free if is_upstream(name) or name in takes.required - set(optional)]
-    given = {name: OUTPUT for name in free if name in OUTPUT_NAMES}
-    free = [name for name in free if name not in given]
-    likely = [name for name in free if is_upstream(name) and not _is_cache(name)]
-    likely = likely or [name for name in free if not _is_cache(name)][:1]
-    others = [name for name in free if name not in likely]
-    kept = len(returned) > 1 and (bool(others) or len(likely) < len(returned) or not all(returned))
-    outputs = _leading(returned[:-1] if kept else returned)
-    upstream, others = likely[:outputs], likely[outputs:] + others
-    if kept and others:
-        cache = next(filter(_is_cache, others), others[-1])
-        given[cache] = CACHE
-        others.remove(cache)
-    given |= {name: UPSTREAM.format(position) for position, name in enumerate(upstream)}
-    first: list[str] = []
-    if takes.rest and not upstream:  # def backward(*arguments)
-        first = [UPSTREAM.format(position) for position in range(outputs)]
-        first += [CACHE] if kept else []
-    unnamed = [name for name in inputs if name not in takes.all]
-    if not takes.rest:
-        unnamed = unnamed[: len(others)]
-    elif CACHE in (*first, *given.values()):
-        unnamed = []
-    call = bind(takes, [*first, *unnamed], [*inputs, *constants], given, optional)
-    count = len(upstream) or len(first) - (CACHE in first)
-    return BackwardCall(call, count, default=takes.required.isdisjoint(upstream) and not first)
-
-
-def _is_cache(name: str) -> bool:
-    return name in CACHE_NAMES or "cache" in name.lower()
-
-
-def _leading(returned: Sequence[bool]) -> int:
-    """How many of the first values can be outputs; one at least."""
-    leading = next((place for place, fits in enumerate(returned) if not fits), len(returned))
-    return max(1, leading)
-
-
-def gradient_names(name: str) -> Iterator[str]:
-    """What the gradient of an input may be called: dW, grad_W, W_grad, d_W."""
-    return (pattern.format(name) for pattern in GRADIENT_NAMES)
-
-
-def gradient_of(name: str, gradients: Mapping[Any, Any]) -> Any:
-    """The gradient of an input in a mapping by name or by "d" + name; None without."""
-    found = (gradients[key] for key in (*gradient_names(name), name) if key in gradients)
-    return next(found, None)
-
-
-def by_name(returned: Any, names: Sequence[str], order: Sequence[str], who: str) -> dict[str, Any]:
-    """What a backward returned, as gradients by the names of the inputs.
-
-    returned: a mapping by name or by "d" + name, a tuple, or one array; names: of the inputs;
-    order: of the parameters that may have a gradient in a tuple, constants among them.
-    Raises CodeError where the gradients cannot be told apart.
-    """
-    if isinstance(returned, Mapping):
-        return _from_mapping(returned, names, who)
-    numbers = isinstance(returned, list) and not any(hasattr(item, "shape") for item in returned)
-    if not isinstance(returned, tuple | list) or (numbers and len(names) == 1):
-        if len(names) == 1:
-            return {names[0]: returned}
-        raise CodeError(
-            f"{who} returned one value for {len(names)} inputs ({', '.join(names)}); expected a "
-            "tuple in their order, or a dict by name"
-        )
-    inputs = [name for name in order if name in names]
-    for expected in (inputs, order):
-        if len(returned) == len(expected):
-            found = dict(zip(expected, returned, strict=True))
-            return {name: found[name] for name in names}
-    raise CodeError(
-        f"{who} returned {len(returned)} gradients for {len(names)} "
-        f"input{'s' * (len(names) != 1)} ({', '.join(inputs)}); an input without a gradient "
-        "belongs under constants"
-    )
-
-
-def _from_mapping(returned: Mapping[Any, Any], names: Sequence[str], who: str) -> dict[str, Any]:
-    found = {name: gradient_of(name, returned) for name in names}
-    if names and all(gradient is None for gradient in found.values()):
-        shown = ", ".join(repr(key) for key in list(returned)[:9]) or "nothing"
-        raise CodeError(
-            f"{who} returned a dict with {shown}; expected the inputs' names, such as "
-            f"'{names[0]}' or 'd{names[0]}'"
-        )
-    return found
+    draft = BackwardDraft(takes, (), [*inputs, *constants], optional, {}, inputs, returned)
+    for convention in BACKWARD:
+        draft.where = {**convention.give(draft), **draft.where}
+    if takes.rest:
+        draft.ordered = draft.arguments()
+    draft.refuse_incomplete()
+    call = draft.call()
+    values = [UPSTREAM.format(place) for place in range(len(returned))]
+    named = {name for name, value in draft.where.items() if value in values}
+    default = takes.required.isdisjoint(named) and values[0] not in draft.ordered
+    return BackwardCall(call, sum(value in values for value in call.used), default)

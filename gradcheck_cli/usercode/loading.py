@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import suggest
-from gradcheck_cli.usercode.conventions import bind, name_of, parameters
+from gradcheck_cli.usercode.signatures import bind, name_of, parameters
 
 _REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
 

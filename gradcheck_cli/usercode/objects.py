@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape
-from gradcheck_cli.usercode.conventions import gradient_names
+from gradcheck_cli.usercode.gradients import gradient_names
 
 PARAMETER_HOLDERS = ("params", "parameters", "weights")
 GRADIENT_HOLDERS = ("grads", "gradients", "grad", "dparams")

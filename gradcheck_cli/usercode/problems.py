@@ -12,11 +12,8 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import batched as proven
 from gradcheck_cli.usercode.calls import Array, Calls, Function, Pair, Source, as_array
-from gradcheck_cli.usercode.conventions import (
-    name_of,
-    parameters,
-)
 from gradcheck_cli.usercode.objects import holds, method, put
+from gradcheck_cli.usercode.signatures import name_of, parameters
 
 
 def from_functions(

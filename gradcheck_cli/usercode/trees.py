@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.usercode.conventions import gradient_of
+from gradcheck_cli.usercode.gradients import gradient_of
 
 
 def leaves(value: Any, name: str) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from gradcheck_cli.errors import CodeError
-from gradcheck_cli.usercode.conventions import bind, bind_backward, by_name, parameters
+from gradcheck_cli.usercode import conventions
+from gradcheck_cli.usercode.conventions import BACKWARD, Convention, bind_backward
+from gradcheck_cli.usercode.gradients import by_name
+from gradcheck_cli.usercode.signatures import FORWARD, Pass, bind, parameters
 
 Function = Callable[..., Any]
 XWB = ("x", "w", "b")
@@ -59,6 +62,37 @@ def test_a_value_without_a_parameter_and_a_parameter_without_a_value_are_named(
 
 def test_a_function_that_tells_no_parameters_takes_all_in_order() -> None:
     assert bound(max, ("x", "w")) == "x, w"
+
+
+def written(signature: str) -> Function:
+    """A function of these parameters."""
+    function: Function = eval(f"lambda {signature}: 0")
+    return function
+
+
+@pytest.mark.parametrize("one", FORWARD, ids=lambda one: one.says)
+def test_every_pass_of_a_forward_does_what_its_example_says(one: Pass) -> None:
+    signature, called = one.example
+    call = bind(parameters(written(signature)), XWB, ("stride",), ("n",))
+    assert ", ".join(call.used) == called
+
+
+@pytest.mark.parametrize("one", BACKWARD, ids=lambda one: one.says)
+def test_every_convention_of_a_backward_does_what_its_example_says(one: Convention) -> None:
+    signature, returned, called = one.example
+    outputs = [value == "out" for value in returned.split(", ")]
+    found = bind_backward(parameters(written(signature)), XWB, ("stride",), outputs, ("n",))
+    assert ", ".join(found.call.used) == called
+
+
+@pytest.mark.parametrize("one", BACKWARD, ids=lambda one: one.says)
+def test_the_example_of_a_convention_needs_it(
+    one: Convention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = tuple(other for other in BACKWARD if other is not one)
+    monkeypatch.setattr(conventions, "BACKWARD", others)
+    with pytest.raises((AssertionError, CodeError)):
+        test_every_convention_of_a_backward_does_what_its_example_says(one)
 
 
 UP, UP1 = "upstream gradient 0", "upstream gradient 1"
