@@ -6,19 +6,22 @@ Everything that can be wrong with a config is found here, before anything runs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from gradcheck_cli.config.build_form import FormBuilder
-from gradcheck_cli.config.builder import numeric_of
 from gradcheck_cli.config.findings import Finding
+from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.schema import KINDS, CheckConfig, read
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import AnyLayer
 from gradcheck_cli.text import join_words
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.build_own import OwnBuilder
 
 
 class ConfigCheck(Struct, frozen=True):
@@ -43,10 +46,12 @@ class ConfigCheck(Struct, frozen=True):
     select: str | None = None
 
 
-def build(node: Node, path: str, findings: list[Finding], check_rules: bool) -> ConfigCheck | None:
+def build(
+    node: Node, path: str, values: ValueReader, findings: list[Finding], check_rules: bool
+) -> ConfigCheck | None:
     """The check in a mapping node, without its name, or None with findings.
 
-    check_rules: whether a formula that cannot be evaluated is a finding.
+    values: reads its arrays; check_rules: whether a formula that cannot be evaluated is a finding.
     """
     record = read(node, CheckConfig, findings)
     if record is None:
@@ -54,20 +59,23 @@ def build(node: Node, path: str, findings: list[Finding], check_rules: bool) -> 
     kind = _kind(node, findings)
     if kind is None or getattr(record, kind) is None:
         return None
+    builder: FormBuilder | OwnBuilder
     layer: AnyLayer | None
     if kind == "form":
-        layer = FormBuilder(node, record, Path(path).parent, findings).layer(check_rules)
+        builder = FormBuilder(node, record, values, findings)
+        layer = builder.build(check_rules)
     else:
         from gradcheck_cli.config.build_own import OwnBuilder
 
-        layer = OwnBuilder(node, record, Path(path).parent, findings).layer(kind, check_rules)
+        builder = OwnBuilder(node, record, values, findings)
+        layer = builder.build(kind, check_rules)
     if layer is None or findings:
         return None
     return ConfigCheck(
         path=path,
         line=node.mark.line,
         layer=layer,
-        numeric=numeric_of(record),
+        numeric=builder.numeric,
         tolerance=Tolerance(record.tolerance.rtol, record.tolerance.atol),
         expect=record.expect,
         rule_lines=_rule_lines(node, layer),

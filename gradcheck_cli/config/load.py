@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from gradcheck_cli.config.build_check import ConfigCheck, build
 from gradcheck_cli.config.expand import expand
 from gradcheck_cli.config.findings import ConfigError, Finding
 from gradcheck_cli.config.overrides import NOTHING_SET, Overrides
+from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.schema import OWN_KEYS
 from gradcheck_cli.config.yaml_tree import MAX_BYTES, Node, decode, parse
 from gradcheck_cli.errors import UsageError
@@ -41,9 +43,11 @@ def load(
     """
     checks: list[ConfigCheck] = []
     broken: list[ConfigError] = []
-    for path, text in _texts(paths, note):
+    named = list(paths)
+    folders = [Path(path) for path in named if path != STDIN and os.path.isdir(path)]
+    for path, text in _texts(named, note):
         try:
-            checks += read_config(text(), path, check_rules, overrides)
+            checks += read_config(text(), path, check_rules, overrides, folders)
         except ConfigError as error:
             broken.append(error)
     if broken:
@@ -52,13 +56,21 @@ def load(
 
 
 def read_config(
-    text: str, path: str, check_rules: bool = True, overrides: Overrides = NOTHING_SET
+    text: str,
+    path: str,
+    check_rules: bool = True,
+    overrides: Overrides = NOTHING_SET,
+    folders: Sequence[Path] = (),
 ) -> list[ConfigCheck]:
-    """The checks of one config. Raises ConfigError with everything that is wrong with it."""
+    """The checks of one config. Raises ConfigError with everything that is wrong with it.
+
+    folders: what its arrays may be read from, beside its own.
+    """
     root = parse(text, path)
     findings: list[Finding] = []
     items = expand(root, overrides, findings)
     default = _name(root) or ("stdin" if path == STDIN else printable(Path(path).stem))
+    values = ValueReader(Path(path).parent, folders)
     checks: list[ConfigCheck] = []
     taken: dict[str, int] = {}
     alone = len({(item.place, item.axes) for item in items}) == 1
@@ -75,7 +87,7 @@ def read_config(
             findings.append(Finding(mark, message))
         taken.setdefault(id, node.mark.line)
         of_check: list[Finding] = []
-        made = build(node, path, of_check, check_rules)
+        made = build(node, path, values, of_check, check_rules)
         findings += of_check
         if made is not None:
             words = overrides.words + (() if item.seed is None else ("--seed", str(item.seed)))

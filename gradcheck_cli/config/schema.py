@@ -46,6 +46,9 @@ def key(doc: str, expected: str, **bounds: Any) -> Meta:
 Formula = Annotated[str, key("A formula.", "a formula, such as 'X.T @ delta / n'")]
 
 
+INT64 = Meta(ge=-(2**63), le=2**63 - 1)
+
+
 class NumericConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The numeric side."""
 
@@ -80,25 +83,25 @@ class ToleranceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     atol: Annotated[float, key("Absolute.", "a number, 0 or more", ge=0)] = 0.0
 
 
-class DrawConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """An array drawn from a distribution."""
+class ArrayConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """An array: its shape, and its values or how they are drawn."""
 
     distribution: Annotated[str, one_of(*DISTRIBUTIONS, doc="What is drawn.")] = "normal"
     scale: Annotated[float, key("Multiplies what was drawn.", "a number")] = 1.0
     offset: Annotated[float, key("Is added after that.", "a number")] = 0.0
-    low: Annotated[int, key("The least of the integers.", "a whole number")] = 0
+    low: Annotated[
+        Annotated[int, INT64], key("The least of the integers.", "a whole number of 64 bits")
+    ] = 0
     high: Annotated[
-        int | str,
-        key("What the integers stay below: a number or a size.", "a whole number or a size"),
+        Annotated[int, INT64] | str,
+        key(
+            "What the integers stay below: a number or a size.",
+            "a whole number of 64 bits or a size",
+        ),
     ] = 2
     keep: Annotated[
         float, key("The probability of a 1 in a mask.", "a number from 0 to 1", ge=0, le=1)
     ] = 0.5
-
-
-class ArrayConfig(DrawConfig, frozen=True, forbid_unknown_fields=True):
-    """An array of an own layer: its shape, and its values or how they are drawn."""
-
     shape: Annotated[
         list[Any] | None, key("A list of sizes.", "a list of sizes, such as [n, 3]")
     ] = None
@@ -139,7 +142,8 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
             "a short line of text",
             min_length=1,
             max_length=120,
-            pattern=r"^[^\x00-\x1f\x7f]*$",
+            # No control character; "$" would let a newline end it.
+            pattern=r"^(?![\s\S]*[\x00-\x1f\x7f-\x9f])",
         ),
     ] = ""
     shapes: Annotated[
@@ -335,6 +339,9 @@ def _value(name: str, node: Node, hint: Any, findings: list[Finding]) -> Any:
     meta = _meta(hint)
     if isinstance(inner, type) and issubclass(inner, Struct) and isinstance(node.value, dict):
         return read(node, inner, findings)
+    containers = [get_origin(part) for part in (inner, *get_args(inner))]
+    if inner is Any or type(node.value) in containers:
+        return node.value  # what is in it keeps its places: builders read it
     value = node.plain()
     choices = meta.get("choices")
     if choices is not None:

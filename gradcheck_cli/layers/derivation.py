@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from gradcheck_cli.arrays import ArraySpec
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import Formula, Product, Shape, parse
 from gradcheck_cli.layers.forms import Rule
-from gradcheck_cli.layers.own import ArraySpec, CodeLayer, Data, FormulaLayer, specs
+from gradcheck_cli.layers.own import CodeLayer, Data, FormulaLayer, specs
 from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.problem import AnyLayer
 from gradcheck_cli.text import format_shape, join_words, printable

@@ -7,6 +7,7 @@ asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -14,35 +15,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gradcheck_cli.arrays import Drawn, Shape, Source
-from gradcheck_cli.errors import ArrayError
+from gradcheck_cli.arrays import ArraySpec, Drawn, Shape
 from gradcheck_cli.formula import parse
+from gradcheck_cli.layers.paper import UPSTREAM_NAMES
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import printable
 from gradcheck_cli.usercode.loading import Reference
 
 if TYPE_CHECKING:
-    from gradcheck_cli.problem import Array, Arrays
-
-UPSTREAM_NAMES = ("delta", "δ", "Δ")
-
-
-class ArraySpec(Struct, frozen=True):
-    """An array before it is made: its shape and where its values come from."""
-
-    shape: Shape
-    source: Source
-
-    def array(self, name: str, seed: int, dtype: str) -> Array:
-        """The array; floats are of `dtype`, whole numbers stay whole."""
-        import numpy as np
-
-        with np.errstate(all="ignore"):
-            made = self.source.array(name, self.shape, seed)
-            made = made.astype(dtype) if made.dtype.kind == "f" else made
-        if not np.isfinite(made).all():
-            raise ArrayError(f"{name} is not finite in {dtype}; give it a smaller scale")
-        return made
+    from gradcheck_cli.problem import Arrays
 
 
 class Data(Struct, frozen=True):
@@ -60,20 +41,19 @@ class Data(Struct, frozen=True):
 
     def arrays(self) -> dict[str, Any]:
         """The inputs, drawn or given, all of them floats."""
-        return {name: self._made(name, value, floats=True) for name, value in self.inputs.items()}
+        return {name: self._make(name, value, floats=True) for name, value in self.inputs.items()}
 
     def fixed(self) -> dict[str, Any]:
         """The constants, with their arrays made."""
-        return {name: self._made(name, value) for name, value in self.constants.items()}
+        return {name: self._make(name, value) for name, value in self.constants.items()}
 
-    def _made(self, name: str, value: Any, *, floats: bool = False) -> Any:
+    def _make(self, name: str, value: Any, *, floats: bool = False) -> Any:
         if isinstance(value, ArraySpec):
-            array = value.array(name, self.seed, self.dtype)
-            return array.astype(self.dtype) if floats else array
+            return value.array(name, self.seed, self.dtype, floats=floats)
         if isinstance(value, dict):
             parts = value.items()
-            return {key: self._made(f"{name}.{key}", part, floats=floats) for key, part in parts}
-        return value
+            return {key: self._make(f"{name}.{key}", part, floats=floats) for key, part in parts}
+        return deepcopy(value)  # checks share it, and code may change what it is handed
 
     @property
     def numbers(self) -> dict[str, float]:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from gradcheck_cli.arrays import Drawn, Source
-from gradcheck_cli.errors import ArrayError
+from gradcheck_cli.arrays import ArraySpec, Drawn, Source
 from gradcheck_cli.formula import Formula, Shape, parse
 from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
 from gradcheck_cli.layers.forms import Form, Rule
@@ -144,17 +143,10 @@ class Layer(Struct, frozen=True):
 
 def arrays(layer: Layer) -> tuple[Arrays, Array]:
     """The inputs of the layer and the target of its loss, drawn or given, in its dtype."""
-    import numpy as np
-
-    dtype = np.dtype(layer.dtype)
 
     def make(name: str, default: Drawn) -> Array:
-        source = layer.sources.get(name, default)
-        with np.errstate(all="ignore"):
-            made = source.array(name, layer.shape(name), layer.seed).astype(dtype, copy=False)
-        if not np.isfinite(made).all():
-            raise ArrayError(f"{name} is not finite in {layer.dtype}; give it a smaller scale")
-        return made
+        spec = ArraySpec(layer.shape(name), layer.sources.get(name, default))
+        return spec.array(name, layer.seed, layer.dtype, floats=True)
 
     inputs = {name: make(name, Drawn()) for name in layer.form.arrays}
     return inputs, make(layer.loss.target, Drawn(layer.loss.draw))

@@ -71,7 +71,7 @@ def with_arrays(made: Layer, x: Float, W: Float, target: Float) -> Layer:
     """The layer with these arrays."""
     name = "X" if made.form.name == "XW" else "x"
     arrays = {name: x, "W": W, made.loss.target: target}
-    return replace(made, sources={key: Given(value, "study") for key, value in arrays.items()})
+    return replace(made, sources={key: Given(value) for key, value in arrays.items()})
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,7 @@ def given(form: str, x: Float, W: Float, target: Float, **changes: Any) -> Layer
     made = layer(form, n=len(x), N=inner, M=outer, **changes)
     name = "X" if form == "XW" else "x"
     sources = {name: x, "W": W, made.loss.target: target}
-    return replace(
-        made, sources={key: Given(array.tolist(), "test") for key, array in sources.items()}
-    )
+    return replace(made, sources={key: Given(array.tolist()) for key, array in sources.items()})
 
 
 def problem(of: Layer) -> Problem:

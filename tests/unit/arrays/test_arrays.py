@@ -40,13 +40,33 @@ def test_a_column_is_one_sample_of_a_one_hot_target() -> None:
     assert Drawn("one-hot").array("t", (5, 1), 0).sum() == 1
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (3, 1), (1, 3), (2, 3, 4), (2, 3, 1)])
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_every_distribution_has_every_shape(distribution: str, shape: tuple[int, ...]) -> None:
+    assert Drawn(distribution).array("x", shape, 0).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("shape", "ones"),
+    [((), 1), ((5,), 1), ((5, 1), 1), ((4, 3), 4), ((2, 4, 3), 8), ((2, 3, 1), 2)],
+)
+def test_one_hot_has_a_one_for_every_sample(shape: tuple[int, ...], ones: int) -> None:
+    assert Drawn("one-hot").array("x", shape, 0).sum() == ones
+
+
+def test_given_values_are_copied() -> None:
+    values = np.ones(3)
+    Given(values).array("x", (3,), 0)[0] = 7
+    assert values.tolist() == [1, 1, 1]
+
+
 def test_scale_and_offset() -> None:
     plain = Drawn().array("x", (3,), 0)
     np.testing.assert_array_equal(Drawn("normal", 10.0, 2.0).array("x", (3,), 0), 10 * plain + 2)
 
 
 def test_one_number_fills_an_array() -> None:
-    np.testing.assert_array_equal(Given(0.5, "inline").array("t", (2, 1), 0), [[0.5], [0.5]])
+    np.testing.assert_array_equal(Given(0.5).array("t", (2, 1), 0), [[0.5], [0.5]])
 
 
 @pytest.mark.parametrize(
@@ -117,12 +137,32 @@ def broken_files(folder: Path) -> dict[str, str]:
         "cut.npy": "is not a .npy file",
         "empty.npy": "is not a .npy file",
         "empty.csv": "holds no numbers",
-        "words.csv": "line 1 has 'a'; a header line must go",
+        "words.csv": "line 1, cell 1 must be a number; a header line must go",
         "ragged.csv": "has 1 numbers in line 2, but 2 in line 1",
         "nan.csv": "is not finite at [0, 1]",
         "folder.npy": "cannot read",
         "missing.csv": "cannot read",
     }
+
+
+SECRET = "AAA_TOKEN=5up3r53cr3t"
+
+
+@pytest.mark.parametrize("text", [f"{SECRET}\0PATH=/bin\0", f"1,2\n3,{SECRET}\n", f"1\n2,{SECRET}"])
+def test_what_a_csv_holds_is_never_quoted(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ArrayError) as raised:
+        read_file(tmp_path / "a.csv")
+    assert "AAA" not in str(raised.value)
+    assert "must be a number" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.npy"])
+def test_a_sparse_file_of_gigabytes_is_not_read(name: str, tmp_path: Path) -> None:
+    with open(tmp_path / name, "wb") as file:
+        file.truncate(8 * 2**30)
+    with pytest.raises(ArrayError, match="is larger than"):
+        read_file(tmp_path / name)
 
 
 def test_each_broken_file_has_its_sentence(tmp_path: Path) -> None:

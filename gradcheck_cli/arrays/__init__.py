@@ -1,0 +1,26 @@
+"""Where input arrays come from: drawn from a seed, given inline, read from .npy or .csv."""
+
+from gradcheck_cli.arrays.files import ARRAY_FILES, read_file
+from gradcheck_cli.arrays.sources import (
+    DISTRIBUTIONS,
+    MAX_AXES,
+    ArraySpec,
+    Drawn,
+    Given,
+    Shape,
+    Source,
+    inline_shape,
+)
+
+__all__ = [
+    "ARRAY_FILES",
+    "DISTRIBUTIONS",
+    "MAX_AXES",
+    "ArraySpec",
+    "Drawn",
+    "Given",
+    "Shape",
+    "Source",
+    "inline_shape",
+    "read_file",
+]

@@ -1,0 +1,141 @@
+"""What an array is made of: a distribution and a seed, or values that are given.
+
+Every drawn array has a random stream of its own, keyed by its name and the seed, so that no array
+is ever a copy of another: a cotangent equal to x would hide a transposed outer product.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from msgspec import Struct
+
+from gradcheck_cli.errors import ArrayError
+from gradcheck_cli.text import format_shape
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Shape = tuple[int, ...]
+
+LARGEST = sys.float_info.max
+MAX_AXES = 32  # of an array: what every numpy can have
+
+
+class Drawn(Struct, frozen=True):
+    """An array drawn from a distribution, times `scale`, plus `offset`.
+
+    integers are whole numbers from `low` to below `high`, as they are; a mask holds a 1 with the
+    probability `keep`, else a 0.
+    """
+
+    distribution: str = "normal"
+    scale: float = 1.0
+    offset: float = 0.0
+    low: int = 0
+    high: int = 2
+    keep: float = 0.5
+
+    def array(self, name: str, shape: Shape, seed: int) -> NDArray[Any]:
+        """The array of this name: the same for the same name, shape and seed."""
+        import numpy as np
+
+        stream = np.random.default_rng([seed, crc32(name.encode())])
+        drawn = np.asarray(_DRAW[self.distribution](self, stream, shape))
+        return drawn if drawn.dtype.kind == "i" else np.asarray(drawn * self.scale + self.offset)
+
+
+def _draw_one_hot(drawn: Drawn, stream: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
+    """One 1 among the outputs of every sample: the last axis, or that before it in a column."""
+    import numpy as np
+
+    sizes = shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape
+    outputs = sizes[-1] if sizes else 1
+    samples = math.prod(sizes[:-1])
+    hot = np.zeros((samples, outputs))
+    hot[np.arange(samples), stream.integers(outputs, size=samples)] = 1.0
+    return hot.reshape(shape)
+
+
+def _fill(value: float, shape: Shape) -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.full(shape, value)
+
+
+_DRAW: dict[str, Callable[[Drawn, np.random.Generator, Shape], Any]] = {
+    "normal": lambda drawn, stream, shape: stream.standard_normal(shape),
+    "uniform": lambda drawn, stream, shape: stream.uniform(-1.0, 1.0, shape),
+    "one-hot": _draw_one_hot,
+    "sign": lambda drawn, stream, shape: stream.choice((-1.0, 1.0), shape),
+    "zeros": lambda drawn, stream, shape: _fill(0.0, shape),
+    "ones": lambda drawn, stream, shape: _fill(1.0, shape),
+    "integers": lambda drawn, stream, shape: stream.integers(drawn.low, drawn.high, size=shape),
+    "mask": lambda drawn, stream, shape: (stream.random(shape) < drawn.keep) * 1.0,
+}
+DISTRIBUTIONS = tuple(_DRAW)
+
+
+class Given(Struct, frozen=True):
+    """An array the config gives, inline (nested lists) or by a file that was read."""
+
+    values: Any
+
+    def array(self, name: str, shape: Shape, seed: int) -> NDArray[Any]:
+        """A copy of the values, whole numbers as such; a single number fills the shape."""
+        import numpy as np
+
+        array = np.array(self.values)
+        array = array if array.dtype.kind in "ib" else array.astype(np.float64, copy=False)
+        return np.full(shape, array) if array.ndim == 0 else array.reshape(shape)
+
+
+Source = Drawn | Given
+
+
+class ArraySpec(Struct, frozen=True):
+    """An array before it is made: its shape and where its values come from."""
+
+    shape: Shape
+    source: Source
+
+    def array(self, name: str, seed: int, dtype: str, *, floats: bool = False) -> NDArray[Any]:
+        """The array. Floats are of `dtype`; whole numbers stay whole, or with `floats` become such.
+
+        Raises ArrayError where a value is too large for `dtype`.
+        """
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            made = self.source.array(name, self.shape, seed)
+            if floats or made.dtype.kind == "f":
+                made = made.astype(dtype, copy=False)
+        if not np.isfinite(made).all():
+            raise ArrayError(f"{name} is not finite in {dtype}; give it a smaller scale")
+        return made
+
+
+def inline_shape(values: Any) -> Shape:
+    """The shape of nested lists of numbers. Raises ArrayError where they are ragged or empty."""
+    if not isinstance(values, list):
+        if isinstance(values, bool) or not isinstance(values, int | float):
+            shown = "nothing" if values is None else repr(values)
+            raise ArrayError(f"an array holds numbers, not {shown}")
+        if abs(values) > LARGEST:
+            raise ArrayError("an array holds numbers of float64; this one is too large")
+        return ()
+    if not values:
+        raise ArrayError("an array needs at least one number")
+    shapes = [inline_shape(item) for item in values]
+    if len(set(shapes)) > 1:
+        odd = next(index for index, shape in enumerate(shapes) if shape != shapes[0])
+        raise ArrayError(
+            f"the rows differ: row 0 is of shape {format_shape(shapes[0])}, "
+            f"row {odd} of {format_shape(shapes[odd])}"
+        )
+    return (len(values), *shapes[0])
