@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from gradcheck_cli.text import describe_exit, format_path
+from gradcheck_cli.text import format_path
 
 
 class GradcheckError(Exception):
@@ -44,11 +45,10 @@ class GradientError(GradcheckError, AssertionError):
 
 
 class DiedError(GradcheckError):
-    """A process that worked on a part of a check ended before its work did, with this code."""
+    """A process that worked on a part of a check ended before its work did; how: `by SIGKILL`."""
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"a process of the check ended {describe_exit(code)}")
-        self.code = code
+    def __init__(self, how: str) -> None:
+        super().__init__(f"a process of the check ended {how}")
 
 
 MOST_CHARACTERS = 2000  # of the message of a user's exception
@@ -73,6 +73,17 @@ class CodeError(GradcheckError):
             kind, text = type(error).__name__, _text(error)[:MOST_CHARACTERS]
             told = f"{function} raised {kind}: {text}" if text else f"{function} raised {kind}"
         return cls("\n".join([told, *_frames(error), *_remedy(error)]))
+
+
+class UnfinishedError(CodeError):
+    """The process of the user's code ended before its work did.
+
+    early: the result that it kept before, or None.
+    """
+
+    def __init__(self, message: str, early: Any) -> None:
+        super().__init__(message)
+        self.early = early
 
 
 def _frames(error: BaseException) -> list[str]:
@@ -107,3 +118,15 @@ def _text(error: BaseException) -> str:
 
 class UsageError(GradcheckError):
     """A command line that names nothing that can be checked."""
+
+
+def describe_internal_error(error: BaseException) -> str:
+    """What to say of an exception that is a bug of this package, and where it was raised."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = ""
+    if frame is not None:
+        file = os.path.basename(frame.tb_frame.f_code.co_filename)
+        place = f" ({file}:{frame.tb_lineno})"
+    return f"internal error: {type(error).__name__}: {_text(error)}{place}; please report it"

@@ -6,7 +6,7 @@ The backward is called, what it returns is refused or measured by differences, t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -170,9 +170,10 @@ def vacuous(problem: Problem) -> list[str]:
     return notes
 
 
-def joined(results: Iterable[CheckResult]) -> CheckResult:
+def join_results(parts: Sequence[CheckResult]) -> CheckResult:
     """Several results under the same tolerance as one: gradients in order, the worst verdict."""
-    parts = list(results)
+    if len(parts) == 1:
+        return parts[0]
     return CheckResult(
         verdict=worst_verdict([part.verdict for part in parts]),
         gradients=tuple(gradient for part in parts for gradient in part.gradients),

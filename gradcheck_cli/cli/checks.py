@@ -15,6 +15,7 @@ from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.outputs import opened
 from gradcheck_cli.cli.streams import note, progress, silent, terminal_width, wants_color, write
 from gradcheck_cli.config.findings import ConfigError
+from gradcheck_cli.processes.executor import run_in_turn
 from gradcheck_cli.reporters import GITHUB, JSONL, MUTANT_FORMATS, Screen, render
 from gradcheck_cli.result import CheckReport, SuiteReport
 from gradcheck_cli.run import suite
@@ -22,7 +23,7 @@ from gradcheck_cli.text import count_of, printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
-    from gradcheck_cli.processes.pool import Executor
+    from gradcheck_cli.processes.executor import Executor
 
 EXIT_CODES = """\b
 Exit codes:
@@ -204,13 +205,13 @@ def summarize(report: SuiteReport) -> None:
 def executor(jobs: int, dask: str | None) -> Iterator[Executor]:
     """What runs the checks."""
     if dask is not None:
-        from gradcheck_cli.processes.dask import connected
+        from gradcheck_cli.processes.dask import connect
 
-        with connected(dask) as cluster:
+        with connect(dask) as cluster:
             yield cluster
     elif jobs > 1:
-        from gradcheck_cli.processes.pool import Processes
+        from gradcheck_cli.processes.pool import Pool
 
-        yield Processes(jobs)
+        yield Pool(jobs)
     else:
-        yield suite.here
+        yield run_in_turn

@@ -24,7 +24,7 @@ from gradcheck_cli.cli.init import init_command
 from gradcheck_cli.cli.steps import steps_command
 from gradcheck_cli.cli.streams import note, silence_stdout, write
 from gradcheck_cli.config.findings import ConfigError
-from gradcheck_cli.errors import GradcheckError, TerminatedError
+from gradcheck_cli.errors import GradcheckError, TerminatedError, describe_internal_error
 from gradcheck_cli.run import suite
 
 # One thread each: importing numpy with two costs twice the CPU, and these products are small.
@@ -110,18 +110,9 @@ def exit_code(arguments: Sequence[str] | None) -> int:
         note(f"error: cannot write: {error.strerror or error}")
         return suite.NOTHING_CHECKED
     except Exception as error:
-        note(f"internal error: {type(error).__name__}: {error}{_place(error)}; please report it")
+        note(describe_internal_error(error))
         return suite.INTERNAL
 
 
 def _terminated(number: int, frame: object) -> NoReturn:
     raise TerminatedError
-
-
-def _place(error: BaseException) -> str:
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    if frame is None:
-        return ""
-    return f" ({os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno})"

@@ -107,9 +107,9 @@ def of_entries(
 def _in_processes(
     jobs: int, work: Work, chunks: list[Entries], done: Callable[[Entries], None]
 ) -> list[Counted]:
-    from gradcheck_cli.processes.fork_map import forked
+    from gradcheck_cli.processes.fork_map import fork_map
 
-    return forked(work, chunks, jobs, done)
+    return fork_map(work, chunks, jobs, done)
 
 
 def _by_whole_forwards(problem: Problem, name: str, numeric: Numeric) -> Differences:

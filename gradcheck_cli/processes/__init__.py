@@ -1,1 +1,1 @@
-"""Work in other processes: one child, and what is built on it."""
+"""Work in other processes: one child, and the pool, the sandbox and the fork map built on it."""

@@ -1,30 +1,30 @@
-"""Checks on a Dask cluster: pip install 'gradcheck-cli[dask]'."""
+"""Work on a Dask cluster: pip install 'gradcheck-cli[dask]'."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.processes.pool import Advance, Lost, One
-from gradcheck_cli.result import CheckReport
+from gradcheck_cli.processes.executor import Advance
 
-PATIENCE = 10  # seconds for a scheduler to answer
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CONNECT_TIME = 10  # s that a scheduler may take to answer
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Dask]:
-    """The cluster of the scheduler at this address; UsageError where there is none."""
+def connect(address: str) -> Iterator[Dask]:
+    """The cluster of the scheduler at this address; UsageError where none answers."""
     try:
         from distributed import Client
     except ImportError as error:
         message = "--dask needs another package: pip install 'gradcheck-cli[dask]'"
         raise UsageError(message) from error
     try:
-        client: Any = Client(address, timeout=PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+        client: Any = Client(address, timeout=CONNECT_TIME, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
@@ -32,22 +32,29 @@ def connected(address: str) -> Iterator[Dask]:
 
 
 class Dask:
-    """On the cluster of a Dask scheduler. client: a distributed.Client."""
+    """An `Executor` that works on the cluster of a Dask scheduler.
+
+    client: a distributed.Client.
+    """
 
     def __init__(self, client: Any) -> None:
         self.client = client
 
     def __call__(
-        self, checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
-    ) -> Generator[tuple[int, CheckReport]]:
-        """See `Executor`. A check that is lost with its worker is run again, on another."""
+        self,
+        items: Sequence[Item],
+        work: Callable[[Item, Advance], Result],
+        fail: Callable[[Item, str], Result],
+        advance: Advance,
+    ) -> Generator[tuple[int, Result]]:
+        """See `Executor`. An item that is lost with its worker is worked on again, on another."""
         import distributed
 
         as_completed: Any = distributed.as_completed
 
         futures = {
-            self.client.submit(_remote, check, one, lost, pure=False): place
-            for place, check in enumerate(checks)
+            self.client.submit(work, item, _ignore, pure=False): place
+            for place, item in enumerate(items)
         }
         try:
             for future in as_completed(futures, loop=self.client.loop):
@@ -55,18 +62,11 @@ class Dask:
                 if error is None:
                     yield place, future.result()
                 else:
-                    yield place, lost(checks[place], f"{type(error).__name__}: {error}")
+                    yield place, fail(items[place], f"{type(error).__name__}: {error}")
                 future.release()
         finally:
             self.client.cancel(list(futures))
 
 
-def _remote(check: ConfigCheck, one: One, lost: Lost) -> CheckReport:
-    """A check on a worker of a cluster."""
-    if check.layer.code and multiprocessing.current_process().daemon:
-        return lost(
-            check,
-            "checks of code need workers that may start processes; start them with --no-nanny, or "
-            "with DASK_DISTRIBUTED__WORKER__DAEMON=False",
-        )
-    return one(check, lambda entries: None)
+def _ignore(entries: int) -> None:
+    """Progress is not sent over the network."""

@@ -1,110 +1,94 @@
-"""Work on some items in forked processes, which have all that is in memory without being sent."""
+"""A map in forked processes, which have all that is in memory without being sent it."""
 
 from __future__ import annotations
 
 import faulthandler
-import os
-import signal
-import warnings
+import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe, wait
+from contextlib import ExitStack
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from gradcheck_cli.errors import DiedError, GradcheckError
+from gradcheck_cli.processes.child import POLL, Child, EndedError, Parent, start_method
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+RESULT, FAILED, FINISHED = "result", "failed", "finished"
 
-def forked(
+
+def fork_map(
     work: Callable[[Item], Result],
     items: Sequence[Item],
     jobs: int,
     done: Callable[[Item], None],
 ) -> list[Result]:
-    """[work(item) for item in items], in `jobs` processes, or in this one where there is no fork.
+    """[work(item) for item in items], in that many processes, or in this one where none is forked.
 
-    done: is told of every item that is done.
-    Raises what work raised; DiedError where a process ended before its work did.
+    work: any function, which need not be fit to be sent.
+    done: is called in this process with every item that is done.
+    Raises GradcheckError with the text of what work raised, and DiedError where a process ended
+    before its work did.
     """
-    if jobs < 2 or len(items) < 2 or not hasattr(os, "fork"):
-        results = []
-        for item in items:
-            results.append(work(item))
-            done(item)
-        return results
-    # A limit of the time of calls is for calls made here, and none is meanwhile.
+    if jobs < 2 or len(items) < 2 or not _can_fork():
+        return _map_in_turn(work, items, done)
+    # The time limit of a call is for calls of this process, and it makes none meanwhile.
     faulthandler.cancel_dump_traceback_later()
-    children: dict[Connection, int] = {}
-    try:
-        for part in range(min(jobs, len(items))):
-            receiving, pid = _started(work, items, range(part, len(items), jobs))
-            children[receiving] = pid
-        found: dict[int, Result] = {}
-        for place, result in _received(children):
-            found[place] = result
+    results: dict[int, Result] = {}
+    with ExitStack() as stack:
+        children = [
+            stack.enter_context(Child(_serve, work, items, range(part, len(items), jobs)))
+            for part in range(min(jobs, len(items)))
+        ]
+        for place, result in _receive(children):
+            results[place] = result
             done(items[place])
-    finally:
-        for receiving, pid in children.items():
-            receiving.close()
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-    return [found[place] for place in range(len(items))]
+    return [results[place] for place in range(len(items))]
 
 
-def _started(
-    work: Callable[[Item], Result], items: Sequence[Item], places: range
-) -> tuple[Connection, int]:
-    """A process that does these items, and where it sends what came of them."""
-    receiving, sending = Pipe(duplex=False)
-    with warnings.catch_warnings():
-        # Python warns of forks beside threads; the only ones are BLAS's, which expect forks.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid:
-        sending.close()
-        return receiving, pid
-    code = 1
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
-        receiving.close()
-        _work(work, items, places, sending)
-        code = 0
-    finally:
-        os._exit(code)
+def _can_fork() -> bool:
+    # A daemon, such as a worker of Dask, may start no process.
+    return start_method() == "fork" and not multiprocessing.current_process().daemon
 
 
-def _work(
-    work: Callable[[Item], Result], items: Sequence[Item], places: range, sending: Connection
+def _map_in_turn(
+    work: Callable[[Item], Result], items: Sequence[Item], done: Callable[[Item], None]
+) -> list[Result]:
+    results = []
+    for item in items:
+        results.append(work(item))
+        done(item)
+    return results
+
+
+def _serve(
+    parent: Parent, work: Callable[[Item], Result], items: Sequence[Item], places: range
 ) -> None:
-    with suppress(BrokenPipeError):  # nobody waits for it any more
-        for place in places:
-            try:
-                told: tuple[int, Any, str] = (place, work(items[place]), "")
-            except Exception as error:
-                told = (place, None, str(error) or type(error).__name__)
-            sending.send(told)
-        sending.send(None)
+    """Work on the items at these places, in a child."""
+    for place in places:
+        try:
+            parent.send(RESULT, (place, work(items[place])))
+        except BrokenPipeError:  # nobody waits for it any more
+            return
+        except Exception as error:
+            parent.send(FAILED, str(error) or type(error).__name__)
+    parent.send(FINISHED)
 
 
-def _received(children: dict[Connection, int]) -> Iterator[tuple[int, Any]]:
-    """The results of all processes, as they come in."""
-    open_ones = list(children)
-    while open_ones:
-        for receiving in wait(open_ones):
-            assert isinstance(receiving, Connection)
+def _receive(children: Sequence[Child]) -> Iterator[tuple[int, Any]]:
+    """The results of all children with their places, as they come in."""
+    working = list(children)
+    while working:
+        wait([child.connection for child in working], POLL)
+        for child in [child for child in working if child.poll()]:
             try:
-                told = receiving.recv()
-            except EOFError:
-                _, status = os.waitpid(children[receiving], 0)
-                raise DiedError(os.waitstatus_to_exitcode(status)) from None
-            if told is None:
-                open_ones.remove(receiving)
-                continue
-            place, result, error = told
-            if error:
-                raise GradcheckError(error)
-            yield place, result
+                kind, value = child.receive()
+            except EndedError as end:
+                raise DiedError(str(end)) from None
+            if kind == FINISHED:
+                working.remove(child)
+            elif kind == FAILED:
+                raise GradcheckError(value)
+            else:
+                yield value

@@ -1,151 +1,136 @@
-"""Running many checks in processes; the way all executors are called.
-
-Each takes checks and a function from a check to its report, and yields reports with their places as
-they are done; what a check does to its process costs that check alone.
-"""
+"""Work on many items in processes that are started once; a process that ends costs one item."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
-import sys
-import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import wait
+from typing import Any, TypeVar
 
-from gradcheck_cli.config.build_check import ConfigCheck
-from gradcheck_cli.processes.sandbox_child import PROGRESS, Throttled, end_with_parent
-from gradcheck_cli.result import CheckReport
-from gradcheck_cli.text import describe_exit
+from gradcheck_cli.errors import describe_internal_error
+from gradcheck_cli.processes.child import POLL, PROGRESS, Child, EndedError, Parent
+from gradcheck_cli.processes.executor import Advance
 
-MOST_AT_ONCE = 32  # checks that a process is handed at once
-PARTS = 8  # of the checks that are left, a process is handed one
-POLL = 0.2  # seconds between looks at whether a process is still there
-PATIENCE = 2.0  # seconds for a process to end by itself
-DONE, READY, ENDED = "done", "ready", "ended"
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-Advance = Callable[[int], None]
-One = Callable[[ConfigCheck, Advance], CheckReport]
-# Makes the report of a check that could not be run, from the reason.
-Lost = Callable[[ConfigCheck, str], CheckReport]
+MOST_AT_ONCE = 32  # items that a worker is handed at once
+SHARES = 8  # a worker is handed this part of its share of the rest, so that all end together
+STOP_TIME = 2.0  # s that a worker which is asked to end may take to end what it started
+
+READY, RESULT, FAILED, ENDED = "ready", "result", "failed", "ended"
 
 
-class Executor(Protocol):
-    """Runs checks; `one` is a function that can be sent to another process."""
-
-    def __call__(
-        self, checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
-    ) -> Generator[tuple[int, CheckReport]]:
-        """The reports, each with the place of its check; advance: is told entries in between."""
-
-
-class Processes:
-    """In so many processes at a time."""
+class Pool:
+    """An `Executor` that works in so many processes at a time."""
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
 
     def __call__(
-        self, checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
-    ) -> Generator[tuple[int, CheckReport]]:
+        self,
+        items: Sequence[Item],
+        work: Callable[[Item, Advance], Result],
+        fail: Callable[[Item, str], Result],
+        advance: Advance,
+    ) -> Generator[tuple[int, Result]]:
         """See `Executor`."""
-        waiting = deque(range(len(checks)))
-        workers = [_Worker(checks, one) for _ in range(min(self.jobs, len(checks)))]
+        waiting = deque(range(len(items)))
+        crew = _Crew(items, work)
         try:
-            while workers:
-                wait([worker.connection for worker in workers], POLL)
-                for worker in [worker for worker in workers if worker.speaks]:
-                    kind, value = worker.told()
+            crew.hire(min(self.jobs, len(items)))
+            while crew.workers:
+                for worker, kind, value in crew.receive():
                     if kind == PROGRESS:
                         advance(value)
-                    elif kind == DONE:
-                        yield worker.places.popleft(), value
                     elif kind == READY:
-                        worker.hand(self._share(waiting))
-                    else:
-                        workers.remove(worker)
-                        how = worker.end()
-                        if worker.places:
-                            # It was in the first of its checks; the others are done elsewhere.
-                            place, *others = worker.places
-                            waiting.extendleft(reversed(others))
-                            workers.append(_Worker(checks, one))
-                            yield place, lost(checks[place], f"its process ended {how}")
+                        worker.hand(take_share(waiting, self.jobs))
+                    elif kind == RESULT:
+                        yield worker.places.popleft(), value
+                    elif worker.places:
+                        # It was at the first of its items; if it ended, the others are done
+                        # elsewhere.
+                        place = worker.places.popleft()
+                        if kind == ENDED:
+                            waiting.extendleft(reversed(worker.places))
+                            crew.hire(1)
+                        yield place, fail(items[place], value)
+            for place in waiting:
+                yield place, fail(items[place], f"no process could be started: {crew.problem}")
         finally:
-            for worker in workers:
-                worker.process.terminate()
-            for worker in workers:
-                worker.end()
+            crew.stop()
 
-    def _share(self, waiting: deque[int]) -> list[int]:
-        """The next checks for a process: many of many, one of few."""
-        count = min(MOST_AT_ONCE, -(-len(waiting) // (PARTS * self.jobs)))
-        return [waiting.popleft() for _ in range(count)]
+
+def take_share(waiting: deque[int], jobs: int) -> list[int]:
+    """Take the places that one of `jobs` workers is handed next: many of many, one of few."""
+    count = min(MOST_AT_ONCE, -(-len(waiting) // (SHARES * jobs)))
+    return [waiting.popleft() for _ in range(count)]
+
+
+class _Crew:
+    """The workers of a pool; problem: why the last one could not be started, or ended."""
+
+    def __init__(self, items: Sequence[Any], work: Callable[[Any, Advance], Any]) -> None:
+        self.items = items
+        self.work = work
+        self.workers: list[_Worker] = []
+        self.problem = ""
+
+    def hire(self, count: int) -> None:
+        """Start that many more workers, or as many as can be started."""
+        try:
+            for _ in range(count):
+                self.workers.append(_Worker(Child(_serve, self.items, self.work)))
+        except OSError as error:
+            self.problem = str(error)
+
+    def receive(self) -> Iterator[tuple[_Worker, str, Any]]:
+        """A message, of which kind, from each worker that has sent one or has ended."""
+        wait([worker.child.connection for worker in self.workers], POLL)
+        for worker in [worker for worker in self.workers if worker.child.poll()]:
+            try:
+                kind, value = worker.child.receive()
+            except EndedError as end:
+                worker.child.kill()
+                self.workers.remove(worker)
+                self.problem = f"its process ended {end}"
+                kind, value = ENDED, self.problem
+            yield worker, kind, value
+
+    def stop(self) -> None:
+        """End all workers and what they started."""
+        for worker in self.workers:
+            worker.child.terminate()
+        for worker in self.workers:
+            worker.child.stop(STOP_TIME)
 
 
 class _Worker:
-    """A process that runs checks; places: those it was handed and has not done, in order."""
+    """A process of the pool; places: those of the items it was handed and has not done."""
 
-    def __init__(self, checks: Sequence[ConfigCheck], one: One) -> None:
-        context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        self.connection, theirs = context.Pipe()
+    def __init__(self, child: Child) -> None:
+        self.child = child
         self.places: deque[int] = deque()
-        # Not a daemon: those may not start the processes that code of the user runs in.
-        self.process = context.Process(target=_serve, args=(checks, one, theirs), daemon=False)
-        with warnings.catch_warnings():
-            # Python warns of forks beside threads; the only ones are BLAS's, which expect forks.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self.process.start()
-        theirs.close()
-
-    @property
-    def speaks(self) -> bool:
-        """Whether there is something to hear from it, its end at least."""
-        # What it started may hold its end of the connection open when it is gone.
-        return not self.process.is_alive() or self.connection.poll()
-
-    def told(self) -> tuple[str, Any]:
-        """What it says, of which kind."""
-        try:
-            if self.connection.poll():
-                said: tuple[str, Any] = self.connection.recv()
-                return said
-        except (EOFError, OSError):
-            pass
-        return ENDED, None
 
     def hand(self, places: list[int]) -> None:
-        """More checks to run; without any, it ends."""
+        """Hand it more items; without any, it ends."""
         self.places.extend(places)
-        try:
-            self.connection.send(places)
-        except OSError:  # it ended, which is heard when it is listened to
-            return
-
-    def end(self) -> str:
-        """Wait for its end, and make it end; how that came."""
-        self.connection.close()
-        self.process.join(PATIENCE)
-        self.process.kill()
-        self.process.join()
-        return describe_exit(self.process.exitcode)
+        self.child.send(places)
 
 
-def _serve(checks: Sequence[ConfigCheck], one: One, connection: Connection) -> None:
-    """Run the checks whose places come, until none come."""
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
+def _serve(parent: Parent, items: Sequence[Item], work: Callable[[Item, Advance], Result]) -> None:
+    """Work on the items whose places come, until none come."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it started ends, too
-    try:
-        advance = Throttled(connection)
-        connection.send((READY, None))
-        while places := connection.recv():
+    with suppress(KeyboardInterrupt, EOFError, OSError):  # nobody listens any more
+        parent.send(READY)
+        while places := parent.receive():
             for place in places:
-                report = one(checks[place], advance)
-                connection.send((DONE, report))
-            connection.send((READY, None))
-    except (KeyboardInterrupt, EOFError, OSError):
-        os._exit(1)  # nobody listens any more
+                message: tuple[str, Any]
+                try:
+                    message = (RESULT, work(items[place], parent.advance))
+                except Exception as error:
+                    message = (FAILED, describe_internal_error(error))
+                parent.send(*message)
+            parent.send(READY)

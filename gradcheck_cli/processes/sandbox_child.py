@@ -2,183 +2,140 @@
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
 import io
 import os
-import signal
 import sys
-import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
-from typing import Any, Protocol, TextIO, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 from gradcheck_cli.errors import DiedError, GradcheckError
+from gradcheck_cli.processes.child import Parent, start_method
+from gradcheck_cli.processes.watchdog import Dump, Watchdog
 
-Result = TypeVar("Result")
-Returned = TypeVar("Returned", covariant=True)
+RESULT, EARLY, ERROR = "result", "early", "error"
 
-PROGRESS, RESULT, EARLY, ERROR = "progress", "result", "early", "error"
-
-PRINTED_LINES = 20  # of what the code prints; it is called thousands of times
-OFTEN = 0.05  # seconds between reports of progress
-REARM = 0.1  # the share of a timeout in which the watchdog is not set again
-
-
-class Work(Protocol[Returned]):
-    """What is done in the process: a function of an argument, the watchdog and progress."""
-
-    def __call__(
-        self, argument: Any, watchdog: Watchdog, progress: Callable[[int], None], /
-    ) -> Returned:
-        """Do it."""
+# Of what the code prints, which is called thousands of times.
+PRINTED_LINES = 20
+PRINTED_CHARACTERS = 4000
 
 
-class Watchdog:
-    """Ends the process when a call does not return in time, and writes where it was.
+class Supervisor:
+    """What the work in a sandbox reports to.
 
-    keep: sends a result that holds if the rest of the work is never done.
-    limit: in seconds; file: where the traceback goes; last: a value the parent sees, which gets the
-    time of each call.
+    watch: gives a function the time limit on each of its calls.
+    advance: takes how many more entries were measured.
     """
 
-    def __init__(
-        self, limit: float | None, file: Any, last: Any, keep: Callable[[Any], None]
-    ) -> None:
-        self.keep = keep
-        self.limit = limit
-        self.file = file
-        self.last = last
-        self.armed = -1e9
+    def __init__(self, parent: Parent, watchdog: Watchdog) -> None:
+        self._parent = parent
+        self.watch = watchdog.watch
+        self.advance = parent.advance
 
-    def beat(self) -> None:
-        """A call begins."""
-        now = self.last.value = time.monotonic()
-        if self.limit is not None and now - self.armed > REARM * self.limit:
-            faulthandler.dump_traceback_later(self.limit, exit=True, file=self.file)
-            self.armed = now
-
-    def stop(self) -> None:
-        """No call is going on any more."""
-        faulthandler.cancel_dump_traceback_later()
-
-    def watched(self, function: Callable[..., Result]) -> Callable[..., Result]:
-        """The function, each call of which is a beat."""
-
-        def call(*arguments: Any) -> Result:
-            self.beat()
-            return function(*arguments)
-
-        return call
+    def keep(self, result: Any) -> None:
+        """Keep a result that holds if the rest of the work is never done."""
+        self._parent.send(EARLY, result)
 
 
-def run(
-    work: Work[Any],
+def serve(
+    parent: Parent,
+    work: Callable[[Any, Supervisor], Any],
     argument: Any,
-    sending: Connection,
-    dump: str,
     timeout: float | None,
-    beat: Any,
+    dump: Dump,
+    last_call: Any,
 ) -> None:
-    """Do the work and send what came of it; where that took too long, `dump` says where it was."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpgid(0, 0)  # with what the code starts, to be ended together
-    end_with_parent()
+    """Do the work in this process, and send its result or why there is none."""
     _limit_memory()
-    with open(dump, "w", encoding="utf-8") as file, _quiet_streams():
-        watchdog = Watchdog(timeout, file, beat, lambda result: sending.send((EARLY, result)))
-        watchdog.beat()
+    if start_method() == "fork":
+        _hide_descriptors({parent.connection.fileno(), dump.file.fileno()})
+    with _redirect_streams():
+        watchdog = Watchdog(timeout, dump, last_call)
+        watchdog.start_call()
+        message: tuple[str, Any]
         try:
-            told = (RESULT, work(argument, watchdog, Throttled(sending)))
+            message = (RESULT, work(argument, Supervisor(parent, watchdog)))
         except DiedError as error:
-            if os.path.getsize(dump):  # a call took too long, and this tells which
+            if not dump.is_empty():  # a call took too long, and the parent reads which
                 os._exit(1)
-            told = (ERROR, str(error))
+            message = (ERROR, str(error))
         except GradcheckError as error:
-            told = (ERROR, str(error))
+            message = (ERROR, str(error))
         except MemoryError:
-            told = (ERROR, "not enough memory for this check; use smaller sizes")
+            message = (ERROR, "not enough memory for this check; use smaller sizes")
         except KeyboardInterrupt:
-            told = (ERROR, "the code raised KeyboardInterrupt")
+            message = (ERROR, "the code raised KeyboardInterrupt")
         except Exception as error:  # most likely of what the code did to its process
-            told = (ERROR, f"the check could not be done: {type(error).__name__}: {error}")
+            message = (ERROR, f"the check could not be done: {type(error).__name__}: {error}")
         watchdog.stop()
-    sending.send(told)  # the last thing: the process is not waited for
-
-
-class Throttled:
-    """Sends progress, but not more often than anyone could look."""
-
-    def __init__(self, sending: Connection) -> None:
-        self.sending = sending
-        self.waiting = 0
-        self.sent = 0.0
-
-    def __call__(self, entries: int) -> None:
-        """So many more are done."""
-        self.waiting += entries
-        if time.monotonic() - self.sent > OFTEN:
-            self.sending.send((PROGRESS, self.waiting))
-            self.waiting, self.sent = 0, time.monotonic()
-
-
-class _Quiet(io.TextIOBase):
-    """Passes the first lines on, and counts the rest."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.lines = 0
-
-    def write(self, text: str) -> int:
-        """Write, if not too much was written before."""
-        left = PRINTED_LINES - self.lines
-        shown = text.splitlines(keepends=True)[: max(0, left)]
-        self.lines += text.count("\n")
-        with contextlib.suppress(OSError, ValueError):
-            self.stream.write("".join(shown))
-            self.stream.flush()
-        return len(text)
-
-    def tell_rest(self) -> None:
-        """Say how much was not passed on."""
-        if self.lines > PRINTED_LINES:
-            more = self.lines - PRINTED_LINES
-            with contextlib.suppress(OSError, ValueError):
-                self.stream.write(f"… and {more:,} more lines that the code printed\n")
-
-
-class _quiet_streams(contextlib.AbstractContextManager[None]):  # noqa: N801
-    """stdout is the report's: what the code prints goes to stderr, and input has an end."""
-
-    def __enter__(self) -> None:
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 0)
-        with contextlib.suppress(OSError):
-            os.dup2(2, 1)
-        sys.stdin = open(0, encoding="utf-8", closefd=False)
-        target = sys.stderr if sys.stderr is not None else open(os.devnull, "w")
-        self.quiet = _Quiet(target)
-        sys.stdout = self.quiet
-
-    def __exit__(self, *_: object) -> None:
-        self.quiet.tell_rest()
-
-
-def end_with_parent() -> None:
-    """Have this process killed when the one that started it is gone; Linux alone knows how."""
-    if sys.platform == "linux":
-        import ctypes
-
-        PR_SET_PDEATHSIG = 1
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent.send(*message)  # the last thing: the process is not waited for
 
 
 def _limit_memory() -> None:
-    """A huge allocation is a MemoryError, not the end of other programs."""
-    with contextlib.suppress(ImportError, ValueError, OSError, AttributeError):
+    """Make a huge allocation a MemoryError, not the end of other programs."""
+    with suppress(ImportError, ValueError, OSError, AttributeError):
         import resource
 
         whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_DATA, (whole, whole))
+
+
+def _hide_descriptors(needed: set[int]) -> None:
+    """Lead what the parent has open nowhere here: the code may write to any number.
+
+    They are not closed: a number that is free would be given to a file of the code's, and closed
+    when an object of the parent's is collected here.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for name in os.listdir("/dev/fd"):
+        descriptor = int(name)
+        if descriptor > 2 and descriptor not in needed:
+            with suppress(OSError):
+                os.fstat(descriptor)  # the one that listed them is closed again
+                os.dup2(null, descriptor, inheritable=False)
+
+
+@contextmanager
+def _redirect_streams() -> Iterator[None]:
+    """Keep stdout for the report: what the code prints goes to stderr, and its input is empty."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    with suppress(OSError):
+        os.dup2(2, 1)
+    stream = sys.stderr if sys.stderr is not None else io.StringIO()
+    sys.stdout = limited = _LimitedOutput(stream)
+    with open(0, encoding="utf-8", closefd=False) as sys.stdin:
+        yield
+    limited.write_rest()
+
+
+class _LimitedOutput(io.TextIOBase):
+    """Passes on the first of what is printed, and counts the rest."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.lines = 0
+        self.characters = 0
+
+    def write(self, text: str) -> int:
+        """Pass the text on as far as not too much was printed before."""
+        lines = text.splitlines(keepends=True)[: max(0, PRINTED_LINES - self.lines)]
+        passed = "".join(lines)[: max(0, PRINTED_CHARACTERS - self.characters)]
+        self.lines += text.count("\n")
+        self.characters += len(text)
+        self._pass_on(passed)
+        return len(text)
+
+    def write_rest(self) -> None:
+        """Say how much was not passed on."""
+        if self.lines > PRINTED_LINES:
+            more = self.lines - PRINTED_LINES
+            self._pass_on(f"… and {more:,} more lines that the code printed\n")
+        elif self.characters > PRINTED_CHARACTERS:
+            more = self.characters - PRINTED_CHARACTERS
+            self._pass_on(f"\n… and {more:,} more characters that the code printed\n")
+
+    def _pass_on(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self.stream.write(text)
+            self.stream.flush()

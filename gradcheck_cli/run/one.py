@@ -1,44 +1,120 @@
-"""One check, from its config to its report; code of the user's is run in a process of its own."""
+"""One check, from its config to its report; what happens in the sandbox is in `sandbox_work`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
-from gradcheck_cli.errors import CodeError, GradcheckError
+from gradcheck_cli.errors import (
+    CodeError,
+    GradcheckError,
+    UnfinishedError,
+    describe_internal_error,
+)
 from gradcheck_cli.result import CheckReport, CheckResult, Outcome, Settings, Verdict
 from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
     from gradcheck_cli.problem import Problem
-    from gradcheck_cli.processes.sandbox_child import Watchdog, Work
+    from gradcheck_cli.processes.executor import Advance
+    from gradcheck_cli.run.sandbox_work import Keep, Work
 
 Result = TypeVar("Result")
 
+NEEDS_PROCESSES = (
+    "checks of code need workers that may start processes; start them with --no-nanny, or with "
+    "DASK_DISTRIBUTED__WORKER__DAEMON=False"
+)
+
 
 def run_check(
-    check: ConfigCheck,
-    advance: Callable[[int], None],
-    timeout: float | None = None,
-    power: bool = False,
+    check: ConfigCheck, advance: Advance, timeout: float | None = None, power: bool = False
 ) -> CheckReport:
-    """One check, from its config to its report; what cannot be run costs only this check."""
+    """Run one check, from its config to its report; what cannot be run costs this check alone.
+
+    advance: takes how many more entries were measured.
+    timeout: seconds that a call of the user's code may take; None: any time.
+    power: also see which faults the check would catch.
+    """
     try:
-        return _report(check, _checked(check, advance, timeout, power))
-    except MemoryError:
-        return not_run(check, "not enough memory for this check; use smaller sizes")
-    except GradcheckError as failure:
-        return not_run(check, str(failure))
+        result = run_problems(check, partial(check_problems, power=power), advance, timeout)
+        return _report(check, result)
+    except UnfinishedError as error:
+        if error.early is None:
+            return report_failure(check, str(error))
+        note = f"the diagnosis was not finished: {error}"
+        return _report(check, replace(error.early, notes=(*error.early.notes, note)))
+    except Exception as error:
+        return report_failure(check, describe_failure(error))
 
 
-def not_run(check: ConfigCheck, error: str) -> CheckReport:
+def run_problems(
+    check: ConfigCheck, work: Work[Result], advance: Advance, timeout: float | None
+) -> Result:
+    """Do the work on the problems of a check; where they call the user's code, in a sandbox.
+
+    Raises GradcheckError where that cannot be done.
+    """
+    if not check.layer.code:
+        return work(check, check.layer.problems(), advance, None)
+    import multiprocessing
+
+    # Imported here once, not in every process that is forked.
+    from gradcheck_cli.processes.sandbox import run_in_sandbox
+    from gradcheck_cli.run.sandbox_work import work_on_watched_problems
+    from gradcheck_cli.usercode import problems  # noqa: F401
+
+    if multiprocessing.current_process().daemon:  # as the workers of a cluster are
+        raise CodeError(NEEDS_PROCESSES)
+    try:
+        return run_in_sandbox(partial(work_on_watched_problems, work), check, advance, timeout)
+    except OSError as error:
+        raise CodeError(f"there is no process to run its code in: {error}") from error
+
+
+def check_problems(
+    check: ConfigCheck,
+    problems: Sequence[Problem],
+    advance: Advance,
+    keep: Keep | None,
+    power: bool = False,
+) -> CheckResult:
+    """Check all problems of a check (a `Work`), as one result."""
+    from gradcheck_cli.checker.check import check as check_problem
+    from gradcheck_cli.checker.check import join_results
+
+    return join_results(
+        [
+            check_problem(
+                problem,
+                numeric=check.numeric,
+                tolerance=check.tolerance,
+                progress=advance,
+                power=power,
+                keep=keep,
+            )
+            for problem in problems
+        ]
+    )
+
+
+def describe_failure(error: Exception) -> str:
+    """Why a check could not be run, in the words of the report."""
+    if isinstance(error, GradcheckError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory for this check; use smaller sizes"
+    return describe_internal_error(error)
+
+
+def report_failure(check: ConfigCheck, reason: str) -> CheckReport:
     """The report of a check that could not be run."""
-    return _report(check, None, error)
+    return _report(check, None, reason)
 
 
 def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> CheckReport:
@@ -54,103 +130,6 @@ def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> 
         result=result,
         error=error,
         rerun=rerun(check),
-    )
-
-
-def _checked(
-    check: ConfigCheck, advance: Callable[[int], None], timeout: float | None, power: bool
-) -> CheckResult:
-    """All gradients of the check's layer as one result; code is run in a process of its own."""
-    if not check.layer.code:
-        return _result(check, check.layer.problems(), advance, power)
-    from gradcheck_cli.processes.sandbox import UnfinishedError
-
-    try:
-        return _isolated(partial(_watched, power=power), check, advance, timeout)
-    except UnfinishedError as error:
-        if error.early is None:
-            raise
-        early: CheckResult = error.early
-        note = f"the diagnosis was not finished: {error}"
-        return replace(early, notes=(*early.notes, note))
-
-
-def apart(
-    check: ConfigCheck,
-    work: Callable[[ConfigCheck, Sequence[Problem], Callable[[int], None]], Result],
-    advance: Callable[[int], None],
-    timeout: float | None,
-) -> Result:
-    """work(check, its problems, advance); code is run in a process of its own.
-
-    Raises GradcheckError where that cannot be done.
-    """
-    if not check.layer.code:
-        return work(check, check.layer.problems(), advance)
-    return _isolated(partial(_of_watched, work), check, advance, timeout)
-
-
-def _isolated(
-    work: Work[Result], check: ConfigCheck, advance: Callable[[int], None], timeout: float | None
-) -> Result:
-    # Imported here once, not in every process.
-    from gradcheck_cli.processes.sandbox import isolated
-    from gradcheck_cli.usercode import problems  # noqa: F401
-
-    try:
-        return isolated(work, check, advance, timeout)
-    except OSError as error:
-        raise CodeError(f"there is no process to run its code in: {error}") from error
-
-
-def _watched(
-    check: ConfigCheck, watchdog: Watchdog, advance: Callable[[int], None], power: bool
-) -> CheckResult:
-    """The result of a check of the user's code."""
-    return _result(check, _watched_problems(check, watchdog), advance, power, watchdog.keep)
-
-
-def _of_watched(
-    work: Callable[[ConfigCheck, Sequence[Problem], Callable[[int], None]], Result],
-    check: ConfigCheck,
-    watchdog: Watchdog,
-    advance: Callable[[int], None],
-) -> Result:
-    return work(check, _watched_problems(check, watchdog), advance)
-
-
-def _watched_problems(check: ConfigCheck, watchdog: Watchdog) -> list[Problem]:
-    """The problems of a check of the user's code: every call of it is told to the watchdog."""
-    return [
-        replace(
-            problem,
-            forward=watchdog.watched(problem.forward),
-            backward=watchdog.watched(problem.backward),
-        )
-        for problem in check.layer.problems()
-    ]
-
-
-def _result(
-    check: ConfigCheck,
-    problems: Sequence[Problem],
-    advance: Callable[[int], None],
-    power: bool = False,
-    keep: Callable[[CheckResult], None] | None = None,
-) -> CheckResult:
-    from gradcheck_cli.checker.check import check as check_problem
-    from gradcheck_cli.checker.check import joined
-
-    return joined(
-        check_problem(
-            problem,
-            numeric=check.numeric,
-            tolerance=check.tolerance,
-            progress=advance,
-            power=power,
-            keep=keep,
-        )
-        for problem in problems
     )
 
 

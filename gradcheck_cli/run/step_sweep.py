@@ -10,14 +10,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli import __version__
-from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.run import suite
-from gradcheck_cli.run.one import apart
+from gradcheck_cli.run.one import describe_failure, run_problems
 from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
     from gradcheck_cli.problem import Problem
+    from gradcheck_cli.run.sandbox_work import Keep
 
 SCHEMA_VERSION = 1
 MOST_ENTRIES = 48  # of a gradient: the worst of them is shown, and every one costs 12 × 60 forwards
@@ -97,12 +97,10 @@ def run(
             check.id, printable(check.path), check.line, check.layer.dtype, check.layer.seed
         )
         try:
-            gradients = apart(check, _of_check, lambda entries: None, timeout)
+            gradients = run_problems(check, _of_check, lambda entries: None, timeout)
             found.append(replace(report, gradients=gradients))
-        except GradcheckError as error:
-            found.append(replace(report, error=str(error)))
-        except MemoryError:
-            found.append(replace(report, error="not enough memory; use smaller sizes"))
+        except Exception as error:
+            found.append(replace(report, error=describe_failure(error)))
         done += len(check.layer.gradients)
         if progress is not None:
             progress(done, total)
@@ -112,7 +110,10 @@ def run(
 
 
 def _of_check(
-    check: ConfigCheck, problems: Sequence[Problem], advance: Callable[[int], None]
+    check: ConfigCheck,
+    problems: Sequence[Problem],
+    advance: Callable[[int], None],
+    keep: Keep | None,
 ) -> tuple[GradientSteps, ...]:
     return tuple(
         _of_gradient(problem, name, advance) for problem in problems for name in problem.inputs

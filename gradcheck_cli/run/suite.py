@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from fnmatch import fnmatchcase
 from functools import partial
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli import __version__
 from gradcheck_cli.errors import TerminatedError, UsageError
+from gradcheck_cli.processes.executor import Executor, run_in_turn
 from gradcheck_cli.result import (
     SCHEMA_VERSION,
     CheckReport,
@@ -25,12 +26,11 @@ from gradcheck_cli.result import (
     Outcome,
     SuiteReport,
 )
-from gradcheck_cli.run.one import not_run, run_check
+from gradcheck_cli.run.one import report_failure, run_check
 from gradcheck_cli.text import printable, suggest
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
-    from gradcheck_cli.processes.pool import Advance, Executor, Lost, One
 
 OK, WRONG, NOTHING_CHECKED, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 TERMINATED = 143
@@ -84,14 +84,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def here(
-    checks: Sequence[ConfigCheck], one: One, lost: Lost, advance: Advance
-) -> Generator[tuple[int, CheckReport]]:
-    """An executor: one after the other, in this process."""
-    for place, check in enumerate(checks):
-        yield place, one(check, advance)
-
-
 def run(
     checks: Sequence[ConfigCheck],
     progress: Progress | None = None,
@@ -99,7 +91,7 @@ def run(
     timeout: float | None = None,
     power: bool = False,
     judged: Callable[[Sequence[CheckReport]], int] | None = None,
-    executor: Executor = here,
+    executor: Executor = run_in_turn,
     each: Callable[[CheckReport], None] | None = None,
     exit_first: bool = False,
 ) -> SuiteReport:
@@ -116,8 +108,8 @@ def run(
     stopped: int | None = None
     counter = _Counter(sum(map(_entries, checks)), progress)
     try:
-        one = partial(run_check, timeout=timeout, power=power)
-        with closing(executor(checks, one, not_run, counter)) as running:
+        work = partial(run_check, timeout=timeout, power=power)
+        with closing(executor(checks, work, report_failure, counter)) as running:
             for place, report in running:
                 done[place] = report
                 counter.finish(_entries(checks[place]))

@@ -13,10 +13,10 @@ from gradcheck_cli.processes import dask as cluster
 
 def test_a_scheduler_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(cluster, "CONNECT_TIME", 0.5)
     with (
         pytest.raises(UsageError, match=r"^no Dask scheduler answers at tcp://127\.0\.0\.1:9: "),
-        cluster.connected("tcp://127.0.0.1:9"),
+        cluster.connect("tcp://127.0.0.1:9"),
     ):
         raise AssertionError("connected")
 
@@ -32,6 +32,6 @@ def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without)
     with (
         pytest.raises(UsageError, match=r"pip install 'gradcheck-cli\[dask\]'"),
-        cluster.connected("tcp://127.0.0.1:9"),
+        cluster.connect("tcp://127.0.0.1:9"),
     ):
         raise AssertionError("connected")

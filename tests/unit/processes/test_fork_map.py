@@ -13,7 +13,7 @@ import pytest
 from gradcheck_cli.errors import DiedError, GradcheckError
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.options import Numeric
-from gradcheck_cli.processes.fork_map import forked
+from gradcheck_cli.processes.fork_map import fork_map
 from tests.support.layers import layer, problem
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -28,18 +28,37 @@ def test_results_come_in_the_order_of_the_items() -> None:
         time.sleep(0.05 * (item == 0))
         return item * item
 
-    assert forked(slow_first, range(10), 3, ignored) == [item * item for item in range(10)]
+    assert fork_map(slow_first, range(10), 3, ignored) == [item * item for item in range(10)]
 
 
 def test_every_item_is_told_of_once() -> None:
     told: list[int] = []
-    forked(lambda item: item, range(7), 2, told.append)
+    fork_map(lambda item: item, range(7), 2, told.append)
     assert sorted(told) == list(range(7))
 
 
 def test_other_processes_do_the_work() -> None:
-    assert os.getpid() not in forked(lambda _: os.getpid(), range(4), 2, ignored)
-    assert forked(lambda _: os.getpid(), range(4), 1, ignored) == [os.getpid()] * 4
+    assert os.getpid() not in fork_map(lambda _: os.getpid(), range(4), 2, ignored)
+    assert fork_map(lambda _: os.getpid(), range(4), 1, ignored) == [os.getpid()] * 4
+
+
+def test_where_nothing_is_forked_this_process_does_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gradcheck_cli.processes.fork_map.start_method", lambda: "spawn")
+    assert fork_map(lambda _: os.getpid(), range(3), 2, ignored) == [os.getpid()] * 3
+
+
+def test_a_process_that_forks_and_crashes_is_noticed_at_once() -> None:
+    def crashing(item: int) -> int:
+        if os.fork() == 0:
+            time.sleep(3)
+        os._exit(3)
+
+    started = time.monotonic()
+    with pytest.raises(DiedError, match="with exit code 3"):
+        fork_map(crashing, range(4), 2, ignored)
+    assert time.monotonic() - started < 2
 
 
 def test_what_work_raises_is_raised() -> None:
@@ -47,7 +66,7 @@ def test_what_work_raises_is_raised() -> None:
         raise GradcheckError("no")
 
     with pytest.raises(GradcheckError, match="no"):
-        forked(raising, range(4), 2, ignored)
+        fork_map(raising, range(4), 2, ignored)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +76,7 @@ def test_what_work_raises_is_raised() -> None:
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "by SIGKILL; was it out of memory"),
     ],
 )
-def test_a_process_that_ends_is_told_and_leaves_none_behind(end: Any, told: str) -> None:
+def test_a_process_that_ends_is_named_and_leaves_none_behind(end: Any, told: str) -> None:
     def dying(item: int) -> int:
         if item == 1:
             end()
@@ -65,7 +84,7 @@ def test_a_process_that_ends_is_told_and_leaves_none_behind(end: Any, told: str)
         return item
 
     with pytest.raises(DiedError, match=told):
-        forked(dying, range(8), 2, ignored)
+        fork_map(dying, range(8), 2, ignored)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 

@@ -12,7 +12,7 @@ import pytest
 
 from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.config.load import read_config
-from gradcheck_cli.processes.pool import MOST_AT_ONCE, Processes
+from gradcheck_cli.processes.pool import MOST_AT_ONCE, Pool, take_share
 from gradcheck_cli.result import CheckReport, Outcome
 from gradcheck_cli.run import one as running
 from gradcheck_cli.run import suite
@@ -30,17 +30,17 @@ def checks(count: int) -> list[ConfigCheck]:
 def mortal(check: ConfigCheck, advance: Callable[[int], None]) -> CheckReport:
     if check.id == DIES:
         os.kill(os.getpid(), signal.SIGKILL)
-    return running.not_run(check, f"seen: {check.id}")
+    return running.report_failure(check, f"seen: {check.id}")
 
 
 def stopped(check: ConfigCheck, advance: Callable[[int], None]) -> CheckReport:
-    return running.not_run(check, str(os.getpid()))
+    return running.report_failure(check, str(os.getpid()))
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_every_check_is_reported_once_and_one_that_ends_its_process_is_told(jobs: int) -> None:
     given = checks(20)
-    found = list(Processes(jobs)(given, mortal, running.not_run, lambda entries: None))
+    found = list(Pool(jobs)(given, mortal, running.report_failure, lambda entries: None))
     assert sorted(place for place, _ in found) == list(range(20))
     for place, report in found:
         died = given[place].id == DIES
@@ -50,13 +50,13 @@ def test_every_check_is_reported_once_and_one_that_ends_its_process_is_told(jobs
 
 def test_a_suite_reports_in_the_order_of_its_configs() -> None:
     given = checks(9)
-    report = suite.run(given, executor=Processes(3))
+    report = suite.run(given, executor=Pool(3))
     assert [check.id for check in report.checks] == [check.id for check in given]
     assert {check.outcome for check in report.checks} == {Outcome.OK}
 
 
 def test_who_stops_listening_ends_all_processes() -> None:
-    seen = Processes(2)(checks(12), stopped, running.not_run, lambda entries: None)
+    seen = Pool(2)(checks(12), stopped, running.report_failure, lambda entries: None)
     _, report = next(seen)
     seen.close()
     with pytest.raises(ProcessLookupError):
@@ -64,11 +64,11 @@ def test_who_stops_listening_ends_all_processes() -> None:
 
 
 def test_many_checks_are_handed_out_many_at_once_and_the_last_one_by_one() -> None:
-    executor, waiting = Processes(2), deque(range(10_000))
+    waiting = deque(range(10_000))
     shares = []
     while waiting:
-        shares.append(executor._share(waiting))
+        shares.append(take_share(waiting, 2))
     assert [place for share in shares for place in share] == list(range(10_000))
     assert len(shares[0]) == MOST_AT_ONCE
     assert [len(share) for share in shares[-8:]] == [1] * 8
-    assert executor._share(waiting) == []
+    assert take_share(waiting, 2) == []

@@ -47,7 +47,7 @@ def reported(text: str = CONFIG, path: str = "dir/a: b,c%.yaml") -> SuiteReport:
 def report() -> SuiteReport:
     """With a check that could not be run."""
     whole = reported()
-    lost = running.not_run(read_config(CONFIG, "lost.yaml")[0], "out of \x00 memory\nindeed")
+    lost = running.report_failure(read_config(CONFIG, "lost.yaml")[0], "out of \x00 memory\nindeed")
     return msgspec.structs.replace(whole, checks=(*whole.checks, lost), exit_code=1)
 
 

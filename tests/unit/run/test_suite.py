@@ -12,6 +12,7 @@ from gradcheck_cli.errors import ForwardError, UsageError
 from gradcheck_cli.result import CheckResult, Outcome
 from gradcheck_cli.run import one as running
 from gradcheck_cli.run import suite
+from gradcheck_cli.run.sandbox_work import Work
 
 CONFIG = """\
 form: XW
@@ -59,17 +60,20 @@ def test_the_rerun_command_quotes_what_a_shell_would_take_apart(checks: list[Con
 def test_one_check_that_cannot_run_costs_only_itself(
     checks: list[ConfigCheck], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = running._checked
+    run_problems = running.run_problems
     failures = {"right": MemoryError(), "odd [name]": ForwardError("the forward returns text")}
 
-    def sometimes(
-        check: ConfigCheck, advance: Callable[[int], None], timeout: float | None, power: bool
+    def run_or_fail(
+        check: ConfigCheck,
+        work: Work[CheckResult],
+        advance: Callable[[int], None],
+        timeout: float | None,
     ) -> CheckResult:
         if check.id in failures:
             raise failures[check.id]
-        return plain(check, advance, timeout, power)
+        return run_problems(check, work, advance, timeout)
 
-    monkeypatch.setattr(running, "_checked", sometimes)
+    monkeypatch.setattr(running, "run_problems", run_or_fail)
     report = suite.run(checks)
     assert [check.outcome for check in report.checks] == [
         Outcome.ERROR,

@@ -1,0 +1,198 @@
+"""One process that this one starts: it sends messages, its end is noticed, and it is killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, Literal, NoReturn, Self
+
+from gradcheck_cli.processes.signals import end_with_parent, hold_signals, release_signals
+from gradcheck_cli.text import describe_exit
+
+POLL = 0.1  # s between looks at whether a child lives: a crash is noticed within them
+EXIT_TIME = 1.0  # s that a child which closed its pipe may take to end
+PART_TIME = 2  # s that the next part of a message may take
+# Of a message. Text that code writes into the pipe reads as the header of a larger one.
+MOST_BYTES = (1 << 24) - 1
+PROGRESS_TIME = 0.05  # s between two messages of progress
+
+PROGRESS = "progress"
+
+
+def start_method() -> Literal["fork", "spawn"]:
+    """Whether a child is forked, with all that is in memory, or spawned and sent its work.
+
+    Linux forks. macOS does not: its libraries start threads, and a fork beside threads may hang. A
+    program that set multiprocessing to spawn is obeyed.
+    """
+    spawn = multiprocessing.get_start_method(allow_none=True) == "spawn"
+    return "fork" if sys.platform == "linux" and not spawn else "spawn"
+
+
+class EndedError(Exception):
+    """A child sends no more; the text says how it ended.
+
+    code: its exit code, or None where it lives but has closed its pipe, or sent what is no message.
+    """
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__("by closing its pipe" if code is None else describe_exit(code))
+        self.code = code
+
+
+class Child:
+    """A process that runs work(parent, *arguments), parent being a `Parent`.
+
+    own_group: it leads a group of processes, and all that it starts is killed with it.
+    Raises OSError where no process can be started.
+    """
+
+    def __init__(self, work: Callable[..., None], *arguments: Any, own_group: bool = False) -> None:
+        context: Any = multiprocessing.get_context(start_method())
+        self.own_group = own_group
+        self.connection, theirs = context.Pipe()
+        # Not a daemon: those may not start processes, which the code of users may want to.
+        self.process = context.Process(
+            target=_begin, args=(os.getpid(), own_group, theirs, work, arguments), daemon=False
+        )
+        try:
+            _bound_part_time(self.connection)
+            with hold_signals(), warnings.catch_warnings():
+                # Python warns of forks beside threads; the only ones are BLAS's, which expect them.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self.process.start()
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            theirs.close()
+
+    def poll(self, seconds: float = 0.0) -> bool:
+        """Whether there is something to receive within that time, its end at least."""
+        # Its end is looked for, too: what it started may hold its end of the pipe open.
+        return bool(self.connection.poll(seconds)) or not self.process.is_alive()
+
+    def receive(self) -> tuple[str, Any]:
+        """The next message: its kind and its value; EndedError where none can come any more."""
+        # Whatever is read may have been written by the code of a user.
+        with suppress(Exception):
+            if self.connection.poll():
+                kind, value = pickle.loads(self.connection.recv_bytes(MOST_BYTES))
+                return kind, value
+        raise EndedError(self._await_exit(EXIT_TIME))
+
+    def send(self, value: Any) -> None:
+        """Send to the child; where it has ended, `receive` says so."""
+        with suppress(OSError):
+            self.connection.send(value)
+
+    def kill(self) -> None:
+        """End it now, whatever it does."""
+        with hold_signals():
+            if self.process.pid is not None:
+                if self.own_group:
+                    with suppress(OSError, AttributeError):
+                        os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.kill()
+                self.process.join()
+            self.connection.close()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.process.terminate()
+
+    def stop(self, seconds: float) -> None:
+        """Wait that long for its end, then end it."""
+        with hold_signals():
+            self._await_exit(seconds)
+            self.kill()
+
+    def _await_exit(self, seconds: float) -> int | None:
+        """Its exit code, or None where it still lives after that time."""
+        # Not process.join(seconds), which waits for ever where code closed all its descriptors.
+        until = time.monotonic() + seconds
+        while self.process.is_alive():
+            if time.monotonic() > until:
+                return None
+            time.sleep(0.002)
+        code: int = self.process.exitcode
+        return code
+
+    def __enter__(self) -> Self:
+        """Nothing: it was started when it was made."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill it."""
+        self.kill()
+
+
+class Parent:
+    """The process that started this one, as this one sees it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._sender = os.getpid()
+        self._entries = 0
+        self._sent = 0.0
+
+    def send(self, kind: str, value: Any = None) -> None:
+        """Send a message."""
+        if os.getpid() != self._sender:  # code forked this process, and the copy came back
+            os._exit(1)
+        self.connection.send((kind, value))
+
+    def receive(self) -> Any:
+        """Wait for what the parent sends."""
+        return self.connection.recv()
+
+    def advance(self, entries: int) -> None:
+        """Send that so many more entries were measured, but no more often than is looked at."""
+        self._entries += entries
+        if time.monotonic() - self._sent > PROGRESS_TIME:
+            self.send(PROGRESS, self._entries)
+            self._entries, self._sent = 0, time.monotonic()
+
+
+def _begin(
+    parent: int,
+    own_group: bool,
+    connection: Connection,
+    work: Callable[..., None],
+    arguments: tuple[Any, ...],
+) -> NoReturn:
+    """The whole life of a child; its exit code is 0 where the work was done."""
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if own_group:
+            with suppress(OSError, AttributeError):
+                os.setpgid(0, 0)
+        end_with_parent(parent)
+        release_signals()
+        work(Parent(connection), *arguments)
+        code = 0
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(code)
+
+
+def _bound_part_time(connection: Connection) -> None:
+    """Have a read fail that waits for the rest of a message, as a child may be stopped in one."""
+    if sys.platform != "win32":
+        import socket
+        import struct
+
+        with socket.socket(fileno=os.dup(connection.fileno())) as end:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", PART_TIME, 0))

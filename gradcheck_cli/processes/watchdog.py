@@ -1,0 +1,118 @@
+"""The time limit of each call of a user's code, which may hang outside of Python."""
+
+from __future__ import annotations
+
+import faulthandler
+import linecache
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import dropwhile, takewhile
+from typing import Any, BinaryIO, TypeVar
+
+from gradcheck_cli.errors import MOST_FRAMES, is_ours
+from gradcheck_cli.processes.signals import hold_signals
+from gradcheck_cli.text import format_path
+
+Result = TypeVar("Result")
+
+# Of a time limit: calls that begin within it of the first share its alarm, since setting one costs
+# some 50 µs; a call may thus be ended that much early.
+REARM = 0.1
+GRACE = 2.0  # s beyond the limit after which a process is killed that should have ended itself
+
+_FRAME = re.compile(r'File "(.+)", line (\d+) in (.+)')
+
+
+class Dump:
+    """A file without a name, where a process that is ended writes which call it was in."""
+
+    def __init__(self, file: BinaryIO | None = None) -> None:
+        if file is None:
+            with hold_signals():
+                file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How a process that is spawned gets it."""
+        if sys.platform == "win32":
+            import _winapi
+            import msvcrt
+            from multiprocessing.reduction import DupHandle
+
+            access = _winapi.GENERIC_READ | _winapi.GENERIC_WRITE
+            return _open, (DupHandle(msvcrt.get_osfhandle(self.file.fileno()), access),)
+        from multiprocessing.reduction import DupFd
+
+        return _open, (DupFd(self.file.fileno()),)
+
+    def is_empty(self) -> bool:
+        """Whether no process was ended yet."""
+        return os.fstat(self.file.fileno()).st_size == 0
+
+    def read_frames(self) -> list[str]:
+        """The lines of the user's code that were running when a process was ended."""
+        self.file.seek(0)
+        text = self.file.read().decode("utf-8", "replace")
+        inner = dropwhile(lambda frame: is_ours(frame[0]), _FRAME.findall(text))
+        frames = list(takewhile(lambda frame: not is_ours(frame[0]), inner))
+        lines = []
+        for path, line, name in reversed(frames[:MOST_FRAMES]):
+            source = linecache.getline(path, int(line)).strip()
+            lines.append(f'  File "{format_path(path)}", line {line}, in {name}')
+            lines += [f"    {source}"] * bool(source)
+        return lines
+
+
+def _open(duplicate: Any) -> Dump:
+    descriptor = duplicate.detach()
+    if sys.platform == "win32":
+        import msvcrt
+
+        descriptor = msvcrt.open_osfhandle(descriptor, os.O_RDWR)
+    return Dump(open(descriptor, "r+b", buffering=0))
+
+
+class Watchdog:
+    """Ends this process where a call does not return in time, and dumps where it was.
+
+    limit: in s; None: a call may take any time.
+    last_call: a value that the parent reads, too: when the last call began.
+    """
+
+    def __init__(self, limit: float | None, dump: Dump, last_call: Any) -> None:
+        self.limit = limit
+        self.dump = dump
+        self.last_call = last_call
+        self.armed = (0, 0.0)  # the process and the time
+
+    def start_call(self) -> None:
+        """Begin the time of a call."""
+        now = self.last_call.value = time.monotonic()
+        if self.limit is None:
+            return
+        process, since = self.armed
+        if now - since > REARM * self.limit or process != os.getpid():
+            faulthandler.dump_traceback_later(self.limit, exit=True, file=self.dump.file)
+            self.armed = (os.getpid(), now)
+
+    def stop(self) -> None:
+        """End the time: no call is going on any more."""
+        faulthandler.cancel_dump_traceback_later()
+
+    def watch(self, function: Callable[..., Result]) -> Callable[..., Result]:
+        """The function, with the time limit on each of its calls."""
+
+        def call(*arguments: Any) -> Result:
+            self.start_call()
+            return function(*arguments)
+
+        return call
+
+
+def describe_timeout(limit: float) -> str:
+    """What to say of a call that took longer."""
+    return f"a call did not return within {limit:g} s; --timeout allows more"

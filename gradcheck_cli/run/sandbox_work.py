@@ -1,0 +1,43 @@
+"""What happens inside the sandbox: the problems of a check are built, and their calls watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.problem import Problem
+    from gradcheck_cli.processes.executor import Advance
+    from gradcheck_cli.processes.sandbox_child import Supervisor
+
+Result = TypeVar("Result")
+Returned = TypeVar("Returned", covariant=True)
+
+Keep = Callable[[Any], None]  # takes a result that holds if the rest of the work is never done
+
+
+class Work(Protocol[Returned]):
+    """What is done with the problems of a check, in this process or in the sandbox."""
+
+    def __call__(
+        self, check: ConfigCheck, problems: Sequence[Problem], advance: Advance, keep: Keep | None
+    ) -> Returned:
+        """Make a result; keep is None where the work will be done in any case."""
+
+
+def work_on_watched_problems(
+    work: Work[Result], check: ConfigCheck, supervisor: Supervisor
+) -> Result:
+    """Do the work on the problems of a check, the calls of which have a time limit."""
+    problems = [
+        replace(
+            problem,
+            forward=supervisor.watch(problem.forward),
+            backward=supervisor.watch(problem.backward),
+        )
+        for problem in check.layer.problems()
+    ]
+    return work(check, problems, supervisor.advance, supervisor.keep)
