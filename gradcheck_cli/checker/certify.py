@@ -6,7 +6,7 @@ entries, which are then measured by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.catalogue import told_of
-from gradcheck_cli.faults.factors import Factor
-from gradcheck_cli.faults.factors import factor as named
+from gradcheck_cli.faults.catalogue import describe_fault
+from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare, unmeasured
 from gradcheck_cli.numeric.bisection import Found, Gap, located, some_entries
 from gradcheck_cli.numeric.directions import (
@@ -34,12 +33,12 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import BY_DIRECTIONS, Code, Diagnosis, GradientResult, Verdict
 from gradcheck_cli.text import join_words
 
-SEED = 0x6772  # any; the directions have a stream of their own, whatever the inputs are drawn with
-KNOWN = 1e-4  # a factor must be known to more digits than this to be told
-SHOWN = 5  # entries, rows or columns that a sentence lists
+SEED = 0x6772  # any number: directions are drawn from a stream of their own, apart from inputs
+FACTOR_PRECISION = 1e-4  # relative; a factor is named only if it is known better than this
+MOST_LISTED = 5  # entries, rows or columns that a sentence lists
 
 
-class Gaps(Struct, frozen=True):
+class Slopes(Struct, frozen=True):
     """Both derivatives along every direction; arrays of DIRECTIONS numbers."""
 
     analytic: NDArray[np.float64]
@@ -51,180 +50,136 @@ class Gaps(Struct, frozen=True):
         """Analytic minus numeric."""
         return self.analytic - self.numeric
 
+    @property
+    def differ(self) -> NDArray[np.bool_]:
+        """Along which directions the gap is more than the uncertainty explains."""
+        return np.abs(self.gap) > self.uncertainty
+
 
 class Certifier:
-    """One gradient of a problem against derivatives along random directions."""
+    """Checks one gradient of a problem against derivatives along random directions."""
 
     def __init__(
         self, problem: Problem, name: str, claimed: Any, numeric: Numeric, rtol: float, atol: float
     ) -> None:
-        x = problem.inputs[name]
+        array: NDArray[Any] = np.asarray(claimed)
         self.problem = problem
         self.name = name
-        self.claimed: NDArray[Any] = np.asarray(claimed)
-        if self.claimed.dtype.kind == "c":
-            self.claimed = self.claimed.real
+        self.claimed = array.real if array.dtype.kind == "c" else array
+        self.norm = float(root_mean_square(self.claimed) * self.claimed.size**0.5)
         self.rtol = rtol
         self.atol = atol
         self.directions = Directions(
             lambda point: problem.forward({**problem.inputs, name: point}),
-            x,
+            problem.inputs[name],
             np.asarray(problem.cotangent, dtype=np.float64),
             numeric.order,
             SEED,
         )
 
-    def result(self) -> GradientResult:
+    def certify(self) -> GradientResult:
         """The verdict, with the certificate or with what is wrong and where."""
         with np.errstate(all="ignore"):
-            gaps = self.measured()
-            factor = self.factor(gaps)
+            slopes = self._measure_slopes()
+            factor = self._find_factor(slopes)
             if factor is not None:
                 everywhere = Found(None, None, some_entries(*self.directions.matrix.shape), False)
-                return self.judged(gaps, everywhere, self.told(gaps, factor))
-            seen = np.abs(gaps.gap) > gaps.uncertainty
-            return self.judged(gaps, self.search(gaps) if seen.any() else None)
+                return self._report(slopes, everywhere, describe_factor(factor, slopes))
+            return self._report(slopes, self._locate(slopes) if slopes.differ.any() else None)
 
-    def measured(self) -> Gaps:
-        """Along all directions."""
+    def _measure_slopes(self) -> Slopes:
+        """Both derivatives along all directions."""
         rows = []
         for number in range(DIRECTIONS):
             self.directions.draw(number)
-            told, measured = self.directions.product(self.claimed), self.directions.derivative()
-            rows.append((told.value, measured.value, told.uncertainty + measured.uncertainty))
-        return Gaps(*np.array(rows).T)
+            analytic, numeric = self.directions.product(self.claimed), self.directions.derivative()
+            rows.append((analytic.value, numeric.value, analytic.uncertainty + numeric.uncertainty))
+        return Slopes(*np.array(rows).T)
 
-    def factor(self, gaps: Gaps) -> Factor | None:
+    def _find_factor(self, slopes: Slopes) -> Factor | None:
         """The factor that is all that is wrong, if there is one: the same along all directions."""
-        value = float(gaps.analytic @ gaps.numeric / (gaps.numeric @ gaps.numeric))
-        left = np.abs(gaps.analytic - value * gaps.numeric)
-        if value == 0.0 or not np.all(left <= (1 + abs(value)) * gaps.uncertainty):
+        analytic, numeric = slopes.analytic, slopes.numeric
+        value = float(analytic @ numeric / (numeric @ numeric))
+        rest = np.abs(analytic - value * numeric)
+        if value == 0.0 or not np.all(rest <= (1 + abs(value)) * slopes.uncertainty):
             return None
-        precision = float(np.max(gaps.uncertainty) / np.max(np.abs(gaps.numeric)))
-        if not (abs(value - 1.0) > self.rtol + precision and precision < KNOWN):
+        precision = float(np.max(slopes.uncertainty) / np.max(np.abs(numeric)))
+        if not (abs(value - 1.0) > self.rtol + precision and precision < FACTOR_PRECISION):
             return None
-        return named(value, precision, self.problem.numbers)
+        return name_factor(value, precision, self.problem.numbers)
 
-    def told(self, gaps: Gaps, factor: Factor) -> Diagnosis:
-        """The diagnosis of a factor."""
-        left = np.max(np.abs(gaps.analytic - factor.value * gaps.numeric))
-        fits = float(left / np.max(np.abs(gaps.numeric)))
-        found = told_of(Code.FACTOR, f"it is {factor.shown} times the numeric gradient", fits)
-        count = len(gaps.numeric)
-        told = f"so explained, {count} of {count} random directions agree to {fits:.0e}"
-        return replace(found, evidence=told)
-
-    def search(self, gaps: Gaps) -> Found:
+    def _locate(self, slopes: Slopes) -> Found:
         """Where the gap comes from, along the direction that shows it best."""
-        best = int(np.argmax(np.abs(gaps.gap) / gaps.uncertainty))
+        best = int(np.argmax(np.abs(slopes.gap) / slopes.uncertainty))
         self.directions.draw(best)
 
         def measure(box: Box) -> Gap:
-            told, measured = (
-                self.directions.product(self.claimed, box),
-                self.directions.derivative(box),
-            )
-            return Gap(told.value - measured.value, told.uncertainty + measured.uncertainty)
+            analytic = self.directions.product(self.claimed, box)
+            numeric = self.directions.derivative(box)
+            return Gap(analytic.value - numeric.value, analytic.uncertainty + numeric.uncertainty)
 
-        whole = Gap(float(gaps.gap[best]), float(gaps.uncertainty[best]))
+        whole = Gap(float(slopes.gap[best]), float(slopes.uncertainty[best]))
         return located(self.directions.matrix.shape, whole, measure)
 
-    def judged(
-        self, gaps: Gaps, found: Found | None, diagnosis: Diagnosis | None = None
+    def _report(
+        self, slopes: Slopes, found: Found | None, diagnosis: Diagnosis | None = None
     ) -> GradientResult:
-        """What the directions say of all entries, and the entries that were found of themselves."""
-        norm = self.norm()
-        limits = bounds(gaps.gap, gaps.uncertainty)
-        best = bounds(np.zeros(len(gaps.gap)), gaps.uncertainty)
-        result = self.looked_at(found.entries) if found else self.blank()
-        allowed = self.rtol * norm + self.atol * self.claimed.size**0.5
+        """The result: the bounds of all entries, and the wrong entries that were measured."""
+        limits = bounds(slopes.gap, slopes.uncertainty)
+        best = bounds(np.zeros(len(slopes.gap)), slopes.uncertainty)
+        result = self._compare_entries(found.entries if found else ())
+        allowed = self.rtol * self.norm + self.atol * self.claimed.size**0.5
         wrong = found is not None and (
             result.wrong > 0 or limits.lower > allowed or diagnosis is not None
         )
-        verdict, reason = self.verdict(limits, norm)
         if wrong and found is not None:
-            verdict, reason = Verdict.FAIL, self.place(found, result, gaps)
+            verdict, reason = Verdict.FAIL, describe_errors(found, result, slopes, self._index)
+        else:
+            verdict, reason = self._judge_bounds(limits)
+        largest_gap = float(np.max(np.abs(slopes.gap)))
         return replace(
             result,
             verdict=verdict,
             reason=reason,
             wrong=result.wrong if wrong else 0,
             worst=result.worst if wrong else None,
-            max_abs_error=float(np.max(np.abs(gaps.gap))),
-            max_rel_error=share(float(np.max(np.abs(gaps.gap))), norm),
-            uncertainty=float(np.max(gaps.uncertainty)),
-            resolution=share(best.upper, norm),
-            bound=share(limits.upper, norm),
+            max_abs_error=largest_gap,
+            max_rel_error=divide(largest_gap, self.norm),
+            uncertainty=float(np.max(slopes.uncertainty)),
+            resolution=divide(best.upper, self.norm),
+            bound=divide(limits.upper, self.norm),
             diagnosis=diagnosis,
-            directions=len(gaps.gap),
-            notes=() if wrong else self.notes(norm, limits),
+            directions=len(slopes.gap),
+            notes=() if wrong else (describe_certificate(limits, self.norm),),
             method=BY_DIRECTIONS,
         )
 
-    def blank(self) -> GradientResult:
-        """A result that says nothing yet."""
-        label = self.problem.label(self.name)
-        return unmeasured(self.name, label, self.claimed.shape, "", Verdict.PASS)
-
-    def looked_at(self, places: Sequence[tuple[int, int]]) -> GradientResult:
-        """What comes of some entries."""
-        label, measured = self.problem.label(self.name), self.entries(places)
-        return compare(self.name, label, self.claimed, measured, self.rtol, self.atol)
-
-    def verdict(self, limits: Bounds, norm: float) -> tuple[Verdict, str]:
-        """Of a gradient nothing wrong was seen in."""
+    def _judge_bounds(self, limits: Bounds) -> tuple[Verdict, str]:
+        """The verdict of a gradient in which nothing wrong was seen, with its reason."""
         if not np.isfinite(limits.upper):
             return Verdict.INCONCLUSIVE, (
                 "the difference quotient along a random direction is not finite: the forward "
                 "overflows near these inputs; mode: entries moves one entry at a time"
             )
-        if limits.upper > self.rtol**DIGITS_NEEDED * norm and norm > 0:
+        if limits.upper > self.rtol**DIGITS_NEEDED * self.norm and self.norm > 0:
             return Verdict.INCONCLUSIVE, (
-                f"random directions bound the error by {limits.upper / norm:.1e} of the gradient "
-                f"alone, too much for rtol {self.rtol:g}; mode: entries may know better"
+                f"random directions bound the error by {limits.upper / self.norm:.1e} of the "
+                f"gradient alone, too much for rtol {self.rtol:g}; mode: entries may know better"
             )
         return Verdict.PASS, ""
 
-    def place(self, found: Found, entries: GradientResult, gaps: Gaps) -> str:
-        """What is wrong, as a sentence."""
-        if found.exact:
-            shown = [self.index(row, column) for row, column in found.entries[:SHOWN]]
-            more = len(found.entries) - len(shown)
-            what = "entry is" if len(found.entries) == 1 else "entries are"
-            tail = f" and {more} more" if more else ""
-            return f"{len(found.entries)} {what} wrong: {', '.join(shown)}{tail}"
-        rows = "every row" if found.rows is None else _told("row", found.rows)
-        columns = "every column" if found.columns is None else _told("column", found.columns)
-        seen = int((np.abs(gaps.gap) > gaps.uncertainty).sum())
-        sampled = f"{entries.wrong} of {entries.measured} entries looked at there are wrong"
-        return (
-            f"it is wrong along {seen} of {len(gaps.gap)} random directions, in {rows} and "
-            f"{columns}; {sampled}"
-        )
+    def _compare_entries(self, entries: Sequence[tuple[int, int]]) -> GradientResult:
+        """The result of some entries, each measured by itself; one that says nothing of none."""
+        label = self.problem.label(self.name)
+        if not entries:
+            return unmeasured(self.name, label, self.claimed.shape, "", Verdict.PASS)
+        measured = self._measure_entries(entries)
+        return compare(self.name, label, self.claimed, measured, self.rtol, self.atol)
 
-    def index(self, row: int, column: int) -> str:
-        """An entry as reports write it."""
-        flat = row * self.directions.matrix.shape[1] + column
-        return str([int(axis) for axis in np.unravel_index(flat, self.claimed.shape)])
-
-    def notes(self, norm: float, limits: Bounds) -> tuple[str, ...]:
-        """The certificate."""
-        if norm == 0.0:
-            return ("the gradient is zero on both sides: this check has no power",)
-        return (
-            f"by {DIRECTIONS} random directions: with probability 1 − {SURE:.0e}, "
-            f"‖error‖ ≤ {share(limits.upper, norm):.0e} ‖gradient‖",
-        )
-
-    def norm(self) -> float:
-        """‖analytic gradient‖, without a copy of it."""
-        size = root_mean_square(self.claimed)
-        return float(size * self.claimed.size**0.5)
-
-    def entries(self, places: Sequence[tuple[int, int]]) -> NumericGradient:
-        """These entries, each by itself."""
+    def _measure_entries(self, entries: Sequence[tuple[int, int]]) -> NumericGradient:
+        """The numeric gradient of these (row, column) entries alone."""
         width = self.directions.matrix.shape[1]
-        flat = sorted({row * width + column for row, column in places})
+        flat = sorted({row * width + column for row, column in entries})
         measured = [self.directions.at(*divmod(entry, width)) for entry in flat]
         value = np.array([one.value for one in measured])
         uncertainty = np.array([one.uncertainty for one in measured])
@@ -242,19 +197,64 @@ class Certifier:
             entries=np.array(flat, dtype=np.intp),
         )
 
+    def _index(self, row: int, column: int) -> str:
+        """An entry of the matrix as reports write it, by its index in the gradient."""
+        flat = row * self.directions.matrix.shape[1] + column
+        return str([int(axis) for axis in np.unravel_index(flat, self.claimed.shape)])
 
-def share(value: float, norm: float) -> float:
-    """A norm over that of the gradient."""
+
+def describe_factor(factor: Factor, slopes: Slopes) -> Diagnosis:
+    """The diagnosis of a gradient that is wrong by a factor alone."""
+    rest = np.max(np.abs(slopes.analytic - factor.value * slopes.numeric))
+    fits, count = float(rest / np.max(np.abs(slopes.numeric))), len(slopes.numeric)
+    observation = f"it is {factor.text} times the numeric gradient"
+    return replace(
+        describe_fault(Code.FACTOR, observation, fits),
+        evidence=f"so explained, {count} of {count} random directions agree to {fits:.0e}",
+    )
+
+
+def describe_errors(
+    found: Found, entries: GradientResult, slopes: Slopes, index: Callable[[int, int], str]
+) -> str:
+    """What is wrong and where, as a sentence; index: writes an entry by its row and column."""
+    if found.exact:
+        listed = [index(row, column) for row, column in found.entries[:MOST_LISTED]]
+        more = len(found.entries) - len(listed)
+        what = "entry is" if len(found.entries) == 1 else "entries are"
+        tail = f" and {more} more" if more else ""
+        return f"{len(found.entries)} {what} wrong: {', '.join(listed)}{tail}"
+    rows = "every row" if found.rows is None else _list_ranges("row", found.rows)
+    columns = "every column" if found.columns is None else _list_ranges("column", found.columns)
+    return (
+        f"it is wrong along {int(slopes.differ.sum())} of {len(slopes.gap)} random directions, "
+        f"in {rows} and {columns}; {entries.wrong} of {entries.measured} entries looked at there "
+        "are wrong"
+    )
+
+
+def describe_certificate(limits: Bounds, norm: float) -> str:
+    """What random directions that agree say of all entries; norm: of the gradient."""
+    if norm == 0.0:
+        return "the gradient is zero on both sides: this check has no power"
+    return (
+        f"by {DIRECTIONS} random directions: with probability 1 − {SURE:.0e}, "
+        f"‖error‖ ≤ {divide(limits.upper, norm):.0e} ‖gradient‖"
+    )
+
+
+def divide(value: float, norm: float) -> float:
+    """A norm over that of the gradient; 0 where both are 0."""
     if value == 0.0:
         return 0.0
     return value / norm if norm > 0 else np.inf
 
 
-def _told(word: str, parts: Sequence[range]) -> str:
+def _list_ranges(word: str, parts: Sequence[range]) -> str:
     """`row 3`, `rows 3, 5 and 8–15`."""
-    shown = [
+    listed = [
         f"{part.start}" if len(part) == 1 else f"{part.start}–{part.stop - 1}" for part in parts
     ]
-    more = [f"{len(shown) - SHOWN} more"] if len(shown) > SHOWN else []
-    plural = "s" if len(shown) > 1 or any(len(part) > 1 for part in parts) else ""
-    return f"{word}{plural} {join_words([*shown[:SHOWN], *more])}"
+    more = [f"{len(listed) - MOST_LISTED} more"] if len(listed) > MOST_LISTED else []
+    plural = "s" if len(listed) > 1 or any(len(part) > 1 for part in parts) else ""
+    return f"{word}{plural} {join_words([*listed[:MOST_LISTED], *more])}"

@@ -75,15 +75,15 @@ def check(
     if not power and result.verdict != Verdict.FAIL:
         return result
     # The catalogue is imported where there is something to say.
-    from gradcheck_cli.checker.diagnose import Diagnosing
+    from gradcheck_cli.checker.diagnose import Diagnoser
 
-    diagnosing = Diagnosing(problem, checker.measure, checker.numeric, checker.rtol, checker.atol)
+    diagnoser = Diagnoser(problem, checker.measure, checker.numeric, checker.rtol, checker.atol)
     return replace(
         result,
-        gradients=tuple(diagnosing.told(gradients, claimed, checker.evaluations)),
-        mutants=diagnosing.mutants() if power else None,
+        gradients=tuple(diagnoser.diagnose(gradients, claimed, checker.evaluations)),
+        mutants=diagnoser.mutate() if power else None,
         seconds=time.perf_counter() - started,
-        notes=(*checker.notes, *diagnosing.notes),
+        notes=(*checker.notes, *diagnoser.notes),
     )
 
 
@@ -134,7 +134,7 @@ class _Checker:
         from gradcheck_cli.checker.certify import Certifier
 
         certifier = Certifier(self.problem, name, claimed, self.numeric, self.rtol, self.atol)
-        result = certifier.result()
+        result = certifier.certify()
         self.directed += certifier.directions.evaluations
         return result
 
@@ -152,9 +152,9 @@ class _Checker:
 
 def _told(result: GradientResult, refusal: Refusal) -> GradientResult:
     """A gradient that was refused, with what the catalogue says of that."""
-    from gradcheck_cli.faults.catalogue import told_of
+    from gradcheck_cli.faults.catalogue import describe_fault
 
-    return replace(result, diagnosis=told_of(refusal.code))
+    return replace(result, diagnosis=describe_fault(refusal.code))
 
 
 def vacuous(problem: Problem) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is wrong with gradients that failed, and what a check like theirs could catch.
+"""The diagnoses of a check that failed, and the faults that a check like it could catch.
 
 It needs the catalogue of faults, which a check that passes does not import.
 """
@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli.faults.diagnosis import (
-    allowed_calls,
-    diagnosed,
-    of_reduction,
-    same_reduction,
-)
 from gradcheck_cli.faults.factors import Factor
-from gradcheck_cli.faults.measured_gradient import Effort, Measured, Right
-from gradcheck_cli.faults.mutation import mutants
-from gradcheck_cli.faults.of_shape import shape_diagnosed
-from gradcheck_cli.faults.where import error_map, where
+from gradcheck_cli.faults.matching import (
+    describe_reduction,
+    find_reduction,
+    limit_calls,
+    match_fault,
+)
+from gradcheck_cli.faults.measured_gradient import Effort, Measure, MeasuredGradient
+from gradcheck_cli.faults.mutation import mutate
+from gradcheck_cli.faults.regions import describe_location, map_errors
+from gradcheck_cli.faults.shape_faults import match_shape_fault
 from gradcheck_cli.measure.compare import compared
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
@@ -30,16 +30,15 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import Code, GradientResult, Mutant, Verdict
 
 
-class Diagnosing:
-    """The diagnoses of one check; measure: gives the numeric gradient of an input."""
+class Diagnoser:
+    """Diagnoses the gradients of one check.
+
+    measure: gives the numeric gradient of an input; rtol, atol: the check's tolerance.
+    notes: what went wrong in a diagnosis, as sentences.
+    """
 
     def __init__(
-        self,
-        problem: Problem,
-        measure: Measured,
-        numeric: Numeric,
-        rtol: float,
-        atol: float,
+        self, problem: Problem, measure: Measure, numeric: Numeric, rtol: float, atol: float
     ) -> None:
         self.problem = problem
         self.measure = measure
@@ -49,64 +48,82 @@ class Diagnosing:
         self.effort = Effort()
         self.notes: list[str] = []
 
-    def told(
+    def diagnose(
         self, results: list[GradientResult], claimed: Mapping[str, Any], evaluations: int
     ) -> list[GradientResult]:
-        """The results, with what is wrong and where for those that failed.
+        """The results; those that failed say what is wrong with them and where.
 
-        evaluations: of the forward, that the numeric gradients took.
+        claimed: the analytic gradients by input; evaluations: how often the numeric gradients
+        called the forward, which bounds how often the diagnoses may.
         """
-        factors: list[Factor | None] = []
+        calls = limit_calls(evaluations)
         failed = [result.name for result in results if result.verdict == Verdict.FAIL]
-        found: list[GradientResult] = []
+        diagnosed: list[GradientResult] = []
+        factors: list[Factor | None] = []
         for result in results:
-            share = (len(found) + 1) / len(failed) if failed else 1.0
-            calls, by = share * allowed_calls(evaluations), None
-            if result.verdict == Verdict.FAIL and not result.directions:
-                # Whatever goes wrong here, the verdict stands.
-                try:
-                    with np.errstate(all="ignore"):
-                        result, by = self.diagnosis(result, claimed.get(result.name), calls)
-                except Exception as error:
-                    self.notes.append(
-                        f"the diagnosis of {result.gradient} failed: {type(error).__name__}: "
-                        f"{error}; please report it"
-                    )
-            found.append(result)
-            factors.append(by)
-        told = same_reduction(factors, self.right(found[0].name)) if any(factors) else ""
-        if not told:
-            return found
-        return [replace(result, diagnosis=of_reduction(result.diagnosis, told)) for result in found]
+            factor = None
+            if result.name in failed:
+                share = (failed.index(result.name) + 1) / len(failed)
+                result, factor = self._try(result, claimed.get(result.name), share * calls)
+            diagnosed.append(result)
+            factors.append(factor)
+        if not any(factors):
+            return diagnosed
+        reduction = find_reduction(factors, self._describe(diagnosed[0].name))
+        if not reduction:
+            return diagnosed
+        return [
+            replace(result, diagnosis=describe_reduction(result.diagnosis, reduction))
+            for result in diagnosed
+        ]
 
-    def diagnosis(
-        self, result: GradientResult, claimed: Any, calls: float
-    ) -> tuple[GradientResult, Factor | None]:
-        """A wrong gradient with its diagnosis, and the factor that is all that is wrong with it."""
-        if result.diagnosis is not None:
-            if result.diagnosis.code != Code.OTHER_SHAPE:
-                return result, None
-            found = shape_diagnosed(self.right(result.name), claimed, self.rtol, self.atol)
-            return replace(result, diagnosis=found), None
-        right = self.right(result.name)
-        both = compared(claimed, right.gradient, self.rtol, self.atol)
-        told, by = diagnosed(right, both, calls)
-        place, picture = where(both, right.whole), error_map(both, right.whole)
-        return replace(result, diagnosis=told, where=place, map=picture), by
-
-    def mutants(self) -> tuple[Mutant, ...]:
+    def mutate(self) -> tuple[Mutant, ...]:
         """The faults that apply to the gradients, and whether this check would see them."""
 
         def measure(problem: Problem, name: str) -> NumericGradient:
-            return (
-                self.measure(name)
-                if problem is self.problem
-                else differences(problem, name, self.numeric)
-            )
+            if problem is self.problem:
+                return self.measure(name)
+            return differences(problem, name, self.numeric)
 
         with np.errstate(all="ignore"):
-            return tuple(mutants(self.problem, measure, self.rtol, self.atol))
+            return tuple(mutate(self.problem, measure, self.rtol, self.atol))
 
-    def right(self, name: str) -> Right:
+    def _try(
+        self, result: GradientResult, claimed: Any, calls: float
+    ) -> tuple[GradientResult, Factor | None]:
+        """The diagnosis of a gradient, or a note; whatever goes wrong, the verdict stands."""
+        if result.directions:
+            return result, None
+        try:
+            with np.errstate(all="ignore"):
+                return self._diagnose_gradient(result, claimed, calls)
+        except Exception as error:
+            self.notes.append(
+                f"the diagnosis of {result.gradient} failed: {type(error).__name__}: {error}; "
+                "please report it"
+            )
+            return result, None
+
+    def _diagnose_gradient(
+        self, result: GradientResult, claimed: Any, calls: float
+    ) -> tuple[GradientResult, Factor | None]:
+        """A wrong gradient with its diagnosis, and the factor that is all that is wrong with it."""
+        if result.diagnosis is not None and result.diagnosis.code != Code.OTHER_SHAPE:
+            return result, None
+        measured = self._describe(result.name)
+        if result.diagnosis is not None:
+            diagnosis = match_shape_fault(measured, claimed, self.rtol, self.atol)
+            return replace(result, diagnosis=diagnosis), None
+        comparison = compared(claimed, measured.gradient, self.rtol, self.atol)
+        diagnosis, factor = match_fault(measured, comparison, calls)
+        result = replace(
+            result,
+            diagnosis=diagnosis,
+            where=describe_location(comparison, measured.whole),
+            map=map_errors(comparison, measured.whole),
+        )
+        return result, factor
+
+    def _describe(self, name: str) -> MeasuredGradient:
         """What is known of the right gradient of an input."""
-        return Right(self.problem, name, self.measure, self.effort, guessing=True)
+        return MeasuredGradient(self.problem, name, self.measure, self.effort, guess=True)

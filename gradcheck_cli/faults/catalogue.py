@@ -8,21 +8,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import chain
 
-from gradcheck_cli.faults import of_entries, of_gradient, of_inputs, of_parts, of_upstream, slopes
+from gradcheck_cli.faults import (
+    activation_faults,
+    entry_faults,
+    gradient_faults,
+    input_faults,
+    part_faults,
+    upstream_faults,
+)
 from gradcheck_cli.faults.fault import Fault, Injected
-from gradcheck_cli.faults.measured_gradient import Right
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.compare import Comparison
 from gradcheck_cli.result import Code, Diagnosis
 
 
-def _both(*functions: Callable[[Right], Iterable[Injected]]) -> Callable[[Right], list[Injected]]:
-    return lambda right: list(chain.from_iterable(function(right) for function in functions))
+def _chain(
+    *functions: Callable[[MeasuredGradient], Iterable[Injected]],
+) -> Callable[[MeasuredGradient], list[Injected]]:
+    return lambda measured: list(chain.from_iterable(function(measured) for function in functions))
 
 
-def _suspected(
-    *functions: Callable[[Right], Iterable[Injected]],
-) -> Callable[[Right, Comparison], list[Injected]]:
-    return lambda right, _: _both(*functions)(right)
+def _without_comparison(
+    *functions: Callable[[MeasuredGradient], Iterable[Injected]],
+) -> Callable[[MeasuredGradient, Comparison], list[Injected]]:
+    return lambda measured, _: _chain(*functions)(measured)
 
 
 _ALL: tuple[Fault, ...] = (
@@ -34,7 +43,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at where this gradient is stored, and whether that array is returned",
         example="np.add.at(dx.flatten(), index, delta)    # flatten makes a copy",
         remedy="inputs where the gradient is not zero",
-        typical=of_gradient.zeros,
+        inject=gradient_faults.zero_all,
     ),
     Fault(
         Code.FACTOR,
@@ -43,8 +52,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for this factor in the rule",
         example="X.T @ delta / n    # delta is ∂L/∂Y, and has the 1/n of the mean already",
         remedy="a batch of n = 2 or more, and inputs where the gradient is not zero",
-        typical=of_gradient.factors,
-        suspected=of_gradient.factors_between,
+        inject=gradient_faults.scale_by_usual_factors,
+        suspect=gradient_faults.fit_scale,
         alone=True,
     ),
     Fault(
@@ -54,8 +63,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="swap the factors and their transposes, or transpose the result",
         example="delta.T @ X    # for X.T @ delta",
         remedy="sizes that differ, and inputs that are not symmetric",
-        typical=of_gradient.transposed,
-        suspected=of_gradient.axes_moved,
+        inject=gradient_faults.transpose,
+        suspect=gradient_faults.permute_axes,
     ),
     Fault(
         Code.GRADIENT_OF_ANOTHER,
@@ -64,7 +73,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="compare what is returned, and in which order, with the parameters",
         example="return grad_W, grad_X    # for grad_X, grad_W",
         remedy="inputs whose gradients differ",
-        typical=of_gradient.swapped,
+        inject=gradient_faults.swap_gradients,
     ),
     Fault(
         Code.INDEX_SWAPPED,
@@ -74,7 +83,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="write the rule for one entry [i, j], and look at which index stands where",
         example="np.repeat((delta * x).T, M, axis=1)    # δ_i x_i for x_i δ_j",
         remedy="sizes N = M, so that the wrong index exists, and values that differ",
-        typical=of_gradient.index_swapped,
+        inject=gradient_faults.swap_index,
     ),
     Fault(
         Code.SUMMED,
@@ -83,7 +92,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="name the axis: the gradient has the shape of its input",
         example="db = delta.sum()    # for delta.sum(0)",
         remedy="an upstream gradient whose sums differ",
-        typical=_both(of_gradient.summed, of_upstream.summed),
+        inject=_chain(gradient_faults.sum_entries, upstream_faults.sum_upstream),
         alone=True,
     ),
     Fault(
@@ -93,12 +102,16 @@ _ALL: tuple[Fault, ...] = (
         next_step="multiply the upstream gradient by f′(z) before it is used",
         example="X.T @ delta    # for X.T @ (delta * (Z > 0))",
         remedy="inputs where f′(z) is not 1 everywhere",
-        typical=_both(slopes.mistaken(slopes.MISSING), slopes.passed_through, slopes.switched_on),
-        suspected=_suspected(
-            slopes.mistaken(slopes.MISSING),
-            slopes.passed_through,
-            slopes.guessed(slopes.MISSING),
-            slopes.switched_on,
+        inject=_chain(
+            activation_faults.use_mistake(activation_faults.MISSING),
+            activation_faults.pass_upstream,
+            activation_faults.remove_mask,
+        ),
+        suspect=_without_comparison(
+            activation_faults.use_mistake(activation_faults.MISSING),
+            activation_faults.pass_upstream,
+            activation_faults.guess_mistake(activation_faults.MISSING),
+            activation_faults.remove_mask,
         ),
     ),
     Fault(
@@ -108,11 +121,14 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at which function the upstream gradient is multiplied by",
         example="delta * np.tanh(z)    # for 1 - np.tanh(z)**2",
         remedy="inputs where f(z) and f′(z) differ",
-        typical=_both(slopes.mistaken(slopes.FUNCTION), slopes.function_for_slope),
-        suspected=_suspected(
-            slopes.mistaken(slopes.FUNCTION),
-            slopes.function_for_slope,
-            slopes.guessed(slopes.FUNCTION),
+        inject=_chain(
+            activation_faults.use_mistake(activation_faults.FUNCTION),
+            activation_faults.use_function_for_slope,
+        ),
+        suspect=_without_comparison(
+            activation_faults.use_mistake(activation_faults.FUNCTION),
+            activation_faults.use_function_for_slope,
+            activation_faults.guess_mistake(activation_faults.FUNCTION),
         ),
     ),
     Fault(
@@ -122,14 +138,17 @@ _ALL: tuple[Fault, ...] = (
         next_step="σ(z) (1 − σ(z)) takes z, y (1 − y) takes y: give each what it is made for",
         example="delta * sigmoid_prime(y)    # for sigmoid_prime(z)",
         remedy="inputs where f′(z) and f′(y) differ",
-        typical=_both(slopes.mistaken(slopes.AT_OUTPUT), slopes.at_output),
-        suspected=_suspected(
-            slopes.mistaken(slopes.AT_OUTPUT),
-            slopes.mistaken(slopes.BY_INPUT),
-            slopes.guessed(slopes.AT_OUTPUT),
-            slopes.guessed(slopes.BY_INPUT),
-            slopes.by_input,
-            slopes.at_output,
+        inject=_chain(
+            activation_faults.use_mistake(activation_faults.AT_OUTPUT),
+            activation_faults.evaluate_at_output,
+        ),
+        suspect=_without_comparison(
+            activation_faults.use_mistake(activation_faults.AT_OUTPUT),
+            activation_faults.use_mistake(activation_faults.BY_INPUT),
+            activation_faults.guess_mistake(activation_faults.AT_OUTPUT),
+            activation_faults.guess_mistake(activation_faults.BY_INPUT),
+            activation_faults.use_input_in_formula,
+            activation_faults.evaluate_at_output,
         ),
     ),
     Fault(
@@ -139,8 +158,11 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for both places, often the layer and the loss",
         example="X.T @ (delta * y * (1 - y))    # where delta is ∂L/∂z already",
         remedy="inputs where f′(z) is neither 0 nor 1",
-        typical=slopes.mistaken(slopes.TWICE),
-        suspected=_suspected(slopes.mistaken(slopes.TWICE), slopes.guessed(slopes.TWICE)),
+        inject=activation_faults.use_mistake(activation_faults.TWICE),
+        suspect=_without_comparison(
+            activation_faults.use_mistake(activation_faults.TWICE),
+            activation_faults.guess_mistake(activation_faults.TWICE),
+        ),
     ),
     Fault(
         Code.SLOPE_MIRRORED,
@@ -149,7 +171,10 @@ _ALL: tuple[Fault, ...] = (
         next_step="compute f′ by hand for one positive and one negative z",
         example="delta * (Z < 0)    # for Z > 0",
         remedy="inputs where f′(z) and f′(−z) differ",
-        typical=_both(slopes.mistaken(slopes.OPPOSITE), slopes.mirrored),
+        inject=_chain(
+            activation_faults.use_mistake(activation_faults.OPPOSITE),
+            activation_faults.mirror_input,
+        ),
     ),
     Fault(
         Code.OTHER_SLOPE,
@@ -157,7 +182,7 @@ _ALL: tuple[Fault, ...] = (
         cause="the activation was changed in the forward alone, or a constant of it in one place",
         next_step="compare the activation of the forward with the derivative of the backward",
         example="delta * (Z > 0)    # for a leaky relu",
-        suspected=slopes.of_another,
+        suspect=activation_faults.use_other_slope,
     ),
     Fault(
         Code.PART_SCALED,
@@ -166,8 +191,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at the bounds of the loop or the slice that fills this part",
         example="for i in range(1, N): dW[i] = x[i] * delta    # dW[0] is never written",
         remedy="inputs where no row or column of the gradient is zero",
-        typical=of_parts.parts_zeroed,
-        suspected=of_parts.parts_scaled,
+        inject=part_faults.zero_parts,
+        suspect=part_faults.fit_part_scale,
     ),
     Fault(
         Code.SLICES_MOVED,
@@ -177,8 +202,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at the index with which these rows are read or written",
         example="dW[i] = x[i - 1] * delta    # for x[i]",
         remedy="inputs whose rows differ",
-        typical=of_parts.moved,
-        suspected=of_parts.taken_elsewhere,
+        inject=part_faults.shift_slices,
+        suspect=part_faults.fit_slice_sources,
     ),
     Fault(
         Code.TERM_ADDED,
@@ -187,8 +212,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="compare the regulariser of the loss with that of the gradient",
         example="dW = X.T @ delta + reg * W    # where the loss has no reg",
         remedy="an input that is not zero",
-        typical=of_inputs.penalized,
-        suspected=of_inputs.term_added,
+        inject=input_faults.add_penalty,
+        suspect=input_faults.fit_term,
     ),
     Fault(
         Code.CLIPPED,
@@ -197,8 +222,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="clip where the gradient is used, not where it is computed",
         example="np.clip(dW, -5, 5, out=dW)",
         remedy="inputs where the entries of the gradient differ in size",
-        typical=of_entries.clipped,
-        suspected=of_entries.clipped_at,
+        inject=entry_faults.clip,
+        suspect=entry_faults.fit_clip,
         alone=True,
     ),
     Fault(
@@ -208,8 +233,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for what rounds it",
         example="np.round(X.T @ delta, 3)",
         remedy="inputs whose gradient has more digits, or a smaller tolerance",
-        typical=of_entries.rounded,
-        suspected=of_entries.rounded_to,
+        inject=entry_faults.round_entries,
+        suspect=entry_faults.fit_decimals,
         alone=True,
     ),
     Fault(
@@ -219,7 +244,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="write the product of matrices, X.T @ delta",
         example="X * delta    # for X.T @ delta, with n = N = M",
         remedy="sizes n, N and M that differ make it an error of shapes",
-        typical=of_inputs.elementwise,
+        inject=input_faults.multiply_elementwise,
     ),
     Fault(
         Code.UPSTREAM_LEFT_OUT,
@@ -228,7 +253,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="multiply by the upstream gradient (the chain rule)",
         example="X.T @ np.ones_like(delta)    # for X.T @ delta",
         remedy="an upstream gradient that is not 1 everywhere, such as that of a squared error",
-        typical=of_upstream.left_out,
+        inject=upstream_faults.replace_upstream_by_ones,
     ),
     Fault(
         Code.UPSTREAM_DISTORTED,
@@ -237,8 +262,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for every place that multiplies by the upstream gradient",
         example="X.T @ delta**2    # for X.T @ delta",
         remedy="an upstream gradient that is not 0 or 1 everywhere",
-        typical=of_upstream.powers,
-        suspected=of_upstream.distorted,
+        inject=upstream_faults.square_upstream,
+        suspect=upstream_faults.distort_upstream,
     ),
     Fault(
         Code.SAMPLES_LEFT_OUT,
@@ -247,8 +272,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at the loop over the samples",
         example="np.outer(X[0], delta[0])    # for X.T @ delta",
         remedy="a batch of n = 2 or more",
-        typical=of_upstream.some_samples,
-        suspected=of_upstream.samples_counted,
+        inject=upstream_faults.leave_out_samples,
+        suspect=upstream_faults.fit_samples,
     ),
     Fault(
         Code.SAMPLES_REORDERED,
@@ -257,8 +282,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at what orders the samples, and undo it in the backward",
         example="X[::-1].T @ delta    # for X.T @ delta",
         remedy="a batch of n = 2 or more samples that differ",
-        typical=of_upstream.samples_moved,
-        suspected=of_upstream.samples_in_any_order,
+        inject=upstream_faults.reorder_samples,
+        suspect=upstream_faults.search_sample_order,
     ),
     Fault(
         Code.UPSTREAM_AVERAGED,
@@ -267,7 +292,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="multiply sample by sample, and sum or average after",
         example="X.T @ np.broadcast_to(delta.mean(0), delta.shape)",
         remedy="a batch of n = 2 or more samples that differ",
-        typical=of_upstream.averaged,
+        inject=upstream_faults.average_upstream,
     ),
     Fault(
         Code.DIAGONAL_ALONE,
@@ -277,7 +302,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="add what flows through the sum or the mean: −y Σ δ y for a softmax",
         example="delta * y * (1 - y)    # for a softmax",
         remedy="inputs where the terms off the diagonal are not zero",
-        typical=of_inputs.diagonal,
+        inject=input_faults.keep_diagonal,
     ),
     Fault(
         Code.OUTPUTS_LEFT_OUT,
@@ -287,8 +312,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at the slice of the upstream gradient, or at what each output adds",
         example="delta[:, :-1] @ W[:, :-1].T    # for delta @ W.T",
         remedy="an upstream gradient without zeros",
-        typical=of_upstream.some_outputs,
-        suspected=of_upstream.outputs_counted,
+        inject=upstream_faults.leave_out_outputs,
+        suspect=upstream_faults.fit_outputs,
     ),
     Fault(
         Code.UPSTREAM_TRANSPOSED,
@@ -297,7 +322,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="write down the shapes of both factors",
         example="X.T @ delta.T    # for X.T @ delta, with n = M",
         remedy="sizes n and M that differ make it an error of shapes",
-        typical=of_upstream.turned,
+        inject=upstream_faults.transpose_upstream,
     ),
     Fault(
         Code.INPUT_TRANSPOSED,
@@ -307,8 +332,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="write down the shapes of both factors; sizes that differ would show it",
         example="delta @ W    # for delta @ W.T, with N = M",
         remedy="inputs that are not symmetric; sizes that differ make it an error of shapes",
-        typical=of_inputs.transposed,
-        suspected=of_inputs.flipped,
+        inject=input_faults.transpose_input,
+        suspect=input_faults.transpose_or_reverse_input,
         costly=True,
     ),
     Fault(
@@ -318,7 +343,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="multiply by it (the chain rule)",
         example="dx = delta / std    # for delta * gamma / std",
         remedy="an input that is not 1 everywhere",
-        typical=of_inputs.left_out,
+        inject=input_faults.replace_input_by_ones,
         costly=True,
     ),
     Fault(
@@ -329,7 +354,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="keep the inputs of the last forward, or pass them",
         example="if self.cache is None: self.cache = x    # is never set again",
         remedy="a smaller tolerance, and inputs that are not zero",
-        typical=of_inputs.stale,
+        inject=input_faults.use_earlier_input,
         costly=True,
         alone=True,
     ),
@@ -340,8 +365,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="compute all gradients first, then update",
         example="W -= lr * dW; dx = delta @ W.T",
         remedy="a gradient of the other input that is not zero",
-        typical=of_inputs.updated,
-        suspected=of_inputs.updated_before,
+        inject=input_faults.update_input,
+        suspect=input_faults.fit_update,
         costly=True,
     ),
     Fault(
@@ -351,7 +376,7 @@ _ALL: tuple[Fault, ...] = (
         "the loss, or of the last function",
         next_step="look at what computes the upstream gradient, not at the product",
         example="X.T @ (logits - onehot)    # for softmax(logits) - onehot",
-        suspected=of_upstream.another,
+        suspect=upstream_faults.solve_for_upstream,
     ),
     Fault(
         Code.OTHER_INPUT,
@@ -360,7 +385,7 @@ _ALL: tuple[Fault, ...] = (
         "of an earlier batch, or one before or after a step that changes it",
         next_step="look at what the backward takes this input from",
         example="delta @ X_old.T    # for X.T",
-        suspected=of_inputs.another,
+        suspect=input_faults.solve_for_input,
         costly=True,
     ),
     Fault(
@@ -370,8 +395,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="compute these entries by hand",
         example="dW[1, 2] *= 1.01",
         remedy="a smaller tolerance",
-        typical=of_entries.one_off,
-        described=of_entries.few_wrong,
+        inject=entry_faults.perturb_entry,
+        describe=entry_faults.describe_few_entries,
     ),
     Fault(
         Code.FLOAT32,
@@ -380,8 +405,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for float32 in the backward; to accept it, set tolerance: {rtol: 1e-6}",
         example="delta.astype(np.float32)",
         remedy="float64, and a smaller tolerance",
-        typical=of_entries.single_precision,
-        described=of_entries.in_single_precision,
+        inject=entry_faults.round_to_float32,
+        describe=entry_faults.describe_float32,
     ),
     Fault(
         Code.NOISE,
@@ -390,11 +415,11 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for random numbers and for iterations that end early",
         example="dW * (1 + 0.01 * rng.standard_normal(dW.shape))",
         remedy="a smaller tolerance",
-        typical=of_entries.noisy,
-        described=of_entries.noise_seen,
+        inject=entry_faults.add_noise,
+        describe=entry_faults.describe_noise,
     ),
-    # What is told of a whole check, of a gradient whose shape is wrong, and of a backward that
-    # misbehaves; nothing of it is put into a gradient to see whether it would be caught: it is.
+    # Faults of a whole check, of a shape and of a backward that misbehaves. They are not put into
+    # gradients: every check sees them.
     Fault(
         Code.OTHER_REDUCTION,
         "the gradients of another reduction",
@@ -471,10 +496,10 @@ _ALL: tuple[Fault, ...] = (
 FAULTS: dict[str, Fault] = {fault.code: fault for fault in _ALL}
 
 
-def told_of(
+def describe_fault(
     code: Code, observation: str = "", fits: float | None = None, entries: int = 0
 ) -> Diagnosis:
-    """What the catalogue says of a fault; fits: of so many entries, if it gives them."""
+    """The diagnosis of a fault; fits: max |a − explained| over the largest of `entries` entries."""
     fault, evidence = FAULTS[code], ""
     if fits is not None:
         agree = "exactly" if fits == 0 else f"to {fits:.0e} of the largest"

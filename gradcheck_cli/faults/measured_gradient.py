@@ -1,4 +1,4 @@
-"""What is known of a right gradient: its values, and how they would change with what it is made of.
+"""A right gradient as it was measured, and how it changes with what it is made of.
 
 All of it is measured through the forward. A gradient is Jᵀδ, with the Jacobian J of a stage of the
 forward and the upstream gradient δ there; people get δ wrong, or an input that J depends on.
@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.inner_activations import guessed_stages
+from gradcheck_cli.faults.invertible_activations import list_inner_stages
 from gradcheck_cli.measure.measure import of_entries
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -24,14 +24,15 @@ from gradcheck_cli.problem import Problem, Stage, no_stages
 
 Float = NDArray[np.float64]
 
-# Of a large gradient some entries are enough to tell what became of it: of a Jacobian so many
-# cells are measured, of any gradient so many entries.
+# What is measured of a large gradient: so many outputs × entries of a Jacobian (2 MB), so many
+# entries of a gradient: more than a fault needs as evidence, so that slices show, too.
 MOST_CELLS, MOST_ENTRIES = 2**18, 400
-MOST_NAMED = 1e50  # of a number that a factor is called by; its powers must not overflow
-MOST_ELSEWHERE = 40  # entries of a gradient at other inputs, which is measured for nothing else
+# Entries of a gradient at other inputs; each costs forwards of its own.
+MOST_ELSEWHERE = 40
+LARGEST_NUMBER = 1e50  # a factor is named after; its powers up to 3 and their products are finite
 
 
-class Measured(Protocol):
+class Measure(Protocol):
     """The numeric gradient of an input of the problem, by name; measured once."""
 
     def __call__(self, name: str) -> NumericGradient:
@@ -39,12 +40,12 @@ class Measured(Protocol):
 
 
 class Effort(Struct):
-    """Counts the calls of the forward that go into what is known besides the gradients."""
+    """Counts the calls of the forward that diagnoses make."""
 
     calls: int = 0
 
-    def counted(self, forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """The forward, each call of which counts."""
+    def count(self, forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """The forward, with every call counted."""
 
         def call(inputs: Any) -> Any:
             self.calls += 1
@@ -60,55 +61,58 @@ class Values(Struct, frozen=True):
     uncertainty: Float
     at: NDArray[np.intp]
 
-    def contracted(self, cotangent: Float) -> Values:
+    def contract(self, cotangent: Float) -> Values:
         """Of a Jacobian, whose value is outputs × entries: its gradient for a flat cotangent."""
-        return Values(cotangent @ self.value, spread(cotangent, self.uncertainty), self.at)
+        return Values(
+            cotangent @ self.value, spread_uncertainty(cotangent, self.uncertainty), self.at
+        )
 
-    def differs(self, other: Values) -> bool:
-        """Whether they are two gradients, at the entries of both, at all that is known of them."""
+    def differs_from(self, other: Values) -> bool:
+        """Whether two gradients differ by more than their uncertainties, at entries of both."""
         here, there = np.isin(self.at, other.at), np.isin(other.at, self.at)
         gap = np.abs(self.value[here] - other.value[there])
         return bool(np.any(gap > 2 * (self.uncertainty[here] + other.uncertainty[there])))
 
 
-def spread(weights: Float, uncertainty: Float) -> Float:
+def spread_uncertainty(weights: Float, uncertainty: Float) -> Float:
     """Σ |w|·u, in which an infinite u counts only where w is not zero."""
     lost = np.isinf(uncertainty)
     known = np.abs(weights) @ np.where(lost, 0.0, uncertainty)
     return np.where((weights != 0) @ lost, np.inf, known)
 
 
-def defined(forward: Callable[[Any], Any], inputs: Mapping[str, Any]) -> bool:
+def is_defined(forward: Callable[[Any], Any], inputs: Mapping[str, Any]) -> bool:
     """Whether the user's forward takes inputs that the user did not give."""
     with suppress(Exception):
         return bool(np.isfinite(np.asarray(forward(dict(inputs)))).all())
     return False
 
 
-class Right:
+class MeasuredGradient:
     """The right gradient of one input of a problem, as it was measured.
 
-    guessing: whether its outputs may be taken for those of an activation.
+    measure: gives the numeric gradient of an input; effort: counts what else is measured.
+    guess: whether the outputs may be taken for those of an activation.
     """
 
     def __init__(
         self,
         problem: Problem,
         name: str,
-        measured: Measured,
+        measure: Measure,
         effort: Effort | None = None,
         *,
-        guessing: bool = False,
+        guess: bool = False,
     ) -> None:
         self.problem = problem
         self.name = name
-        self.measured = measured
-        self.gradient = measured(name)
+        self.measure = measure
+        self.gradient = measure(name)
         self.value = self.gradient.value
         self.uncertainty = self.gradient.uncertainty
         self.label = problem.label(name)
         self.effort = effort or Effort()
-        self.guessing = guessing
+        self.guess = guess
         self._jacobians: dict[int, Values] = {}
 
     @property
@@ -132,7 +136,7 @@ class Right:
         named = {
             name: float(number)
             for name, number in self.problem.numbers.items()
-            if MOST_NAMED >= abs(number) >= 1 / MOST_NAMED
+            if LARGEST_NUMBER >= abs(number) >= 1 / LARGEST_NUMBER
         }
         known = set(named.values())
         for name, array in self.problem.inputs.items():
@@ -148,7 +152,9 @@ class Right:
                     f"‖{self.label.gradient}‖": float(np.sqrt(np.sum(np.square(self.value)))),
                 }
             named |= {
-                name: norm for name, norm in norms.items() if MOST_NAMED >= norm >= 1 / MOST_NAMED
+                name: norm
+                for name, norm in norms.items()
+                if LARGEST_NUMBER >= norm >= 1 / LARGEST_NUMBER
             }
         return named
 
@@ -166,10 +172,10 @@ class Right:
     @cached_property
     def stages(self) -> list[Stage]:
         """The stages of the forward, the outermost first, and those that it may have."""
-        if not self.guessing or self.problem.stages is not no_stages:
+        if not self.guess or self.problem.stages is not no_stages:
             return self.declared
         inputs = self.problem.inputs
-        return [*self.declared, *(g for s in self.declared for g in guessed_stages(s, inputs))]
+        return [*self.declared, *(g for s in self.declared for g in list_inner_stages(s, inputs))]
 
     @cached_property
     def declared(self) -> list[Stage]:
@@ -197,57 +203,59 @@ class Right:
         """The other inputs, on which the Jacobian may depend."""
         return {name: x for name, x in self.problem.inputs.items() if name != self.name}
 
-    def positions(self, cells: int) -> NDArray[np.intp]:
-        """Some of the measured entries, spread over them, for so many cells an entry."""
+    def choose_positions(self, cells: int) -> NDArray[np.intp]:
+        """Positions spread evenly over the entries, at most MOST_CELLS over `cells` of them."""
         size = self.value.size
         most = max(1, min(size, MOST_ENTRIES, MOST_CELLS // max(1, cells)))
         return np.unique(np.linspace(0, size - 1, most).astype(np.intp))
 
     @cached_property
     def few(self) -> NDArray[np.intp]:
-        """The positions that are measured where inputs are others."""
-        at = self.positions(1)
+        """The positions of the entries that are measured at other inputs."""
+        at = self.choose_positions(1)
         return at[np.unique(np.linspace(0, len(at) - 1, MOST_ELSEWHERE).astype(np.intp))]
 
     def whole_values(self, value: Float, uncertainty: Float | float = 0.0) -> Values:
         """A gradient of all measured entries."""
-        spread = np.broadcast_to(uncertainty, value.shape).ravel()
-        return Values(value.ravel(), spread, np.arange(value.size))
+        every = np.broadcast_to(uncertainty, value.shape).ravel()
+        return Values(value.ravel(), every, np.arange(value.size))
 
-    def differs(self, values: Values) -> bool:
-        """Whether a gradient is another than this one."""
-        return self.whole_values(self.value, self.uncertainty).differs(values)
+    def differs_from(self, values: Values) -> bool:
+        """Whether a gradient differs from this one by more than the uncertainties."""
+        return self.whole_values(self.value, self.uncertainty).differs_from(values)
 
-    def jacobian(self, stage: Stage) -> Values:
+    def measure_jacobian(self, stage: Stage) -> Values:
         """∂outputs/∂input of a stage: value and uncertainty are outputs × entries, outputs flat."""
         key = id(stage)
         if key not in self._jacobians:
-            at = self.positions(stage.cotangent.size)
+            at = self.choose_positions(stage.cotangent.size)
             self._jacobians[key] = self._measure(stage, None, self.problem.inputs, at)
         return self._jacobians[key]
 
-    def contracted(self, stage: Stage, cotangent: Any) -> Values:
+    def contract(self, stage: Stage, cotangent: Any) -> Values:
         """The gradient with another upstream gradient: Jᵀδ′."""
-        return self.jacobian(stage).contracted(np.asarray(cotangent, dtype=np.float64).ravel())
+        return self.measure_jacobian(stage).contract(
+            np.asarray(cotangent, dtype=np.float64).ravel()
+        )
 
-    def jacobian_at(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
+    def measure_jacobian_elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
         """The Jacobian where some inputs are others; None where the forward does not take them."""
         inputs = {**self.problem.inputs, **changed}
-        at = self.positions(stage.cotangent.size)
-        return self._foreign(stage, None, inputs, at)
+        at = self.choose_positions(stage.cotangent.size)
+        return self._measure_if_defined(stage, None, inputs, at)
 
-    def elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
+    def measure_elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
         """The gradient with the same upstream gradient, where some inputs are others.
 
         None where the forward does not take them.
         """
         inputs = {**self.problem.inputs, **changed}
-        return self._foreign(stage, stage.cotangent, inputs, self.few)
+        return self._measure_if_defined(stage, stage.cotangent, inputs, self.few)
 
-    def _foreign(self, *arguments: Any) -> Values | None:
-        """A measurement at inputs that the user did not give, if the forward takes them."""
+    def _measure_if_defined(self, *arguments: Any) -> Values | None:
+        """Measure at inputs that the user did not give, if the forward takes them."""
         stage, _, inputs, _ = arguments
-        if defined(stage.forward, inputs):
+        if is_defined(stage.forward, inputs):
             with suppress(Exception):  # whatever the user's forward raises near them
                 return self._measure(*arguments)
         return None
@@ -258,16 +266,16 @@ class Right:
         problem = replace(
             self.problem,
             inputs=dict(inputs),
-            forward=self.effort.counted(stage.forward),
+            forward=self.effort.count(stage.forward),
             cotangent=cotangent,
             batched=stage.batched,
         )
         entries = at if self.whole else self.gradient.entries[at]  # type: ignore[index]
         with np.errstate(all="ignore"):
-            found = of_entries(problem, self.name, Numeric(), entries)
+            numeric = of_entries(problem, self.name, Numeric(), entries)
         shape = (-1, len(at)) if cotangent is None else (len(at),)
         # An output that does not settle says nothing; it must not spoil all sums over outputs.
-        known = np.isfinite(found.value) & np.isfinite(found.uncertainty)
-        value = np.where(known, found.value, 0.0).reshape(shape)
-        uncertainty = np.where(known, found.uncertainty, np.inf).reshape(shape)
+        known = np.isfinite(numeric.value) & np.isfinite(numeric.uncertainty)
+        value = np.where(known, numeric.value, 0.0).reshape(shape)
+        uncertainty = np.where(known, numeric.uncertainty, np.inf).reshape(shape)
         return Values(value, uncertainty, at)

@@ -12,68 +12,70 @@ from msgspec.structs import replace
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.fault import Fault, Injected
-from gradcheck_cli.faults.measured_gradient import Right, defined
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient, is_defined
 from gradcheck_cli.measure.compare import allowed_error, largest
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Problem, Stage, no_stages
 from gradcheck_cli.result import Mutant, MutantStatus
 
-# A fault that changes a gradient by less than is known of it changes nothing, if it is known so
-# well; relative to the largest entry.
-RESOLVED, ROUNDING = 1e-8, 1e-15
-UNRESOLVED = 0.1  # of the steepest slope: with such an uncertainty nothing is known
+# Relative to the largest entry: a fault changes nothing where both gradients are known this well
+# and differ by less than that, and by less than some roundings of float64.
+EQUAL_PRECISION, ROUNDING = 1e-8, 1e-15
+LARGEST_UNCERTAINTY = 0.1  # over the steepest slope; above, nothing is known of the gradient
 
 Measure = Callable[[Problem, str], NumericGradient]
 
 
-def mutants(problem: Problem, measure: Measure, rtol: float, atol: float) -> list[Mutant]:
+def mutate(problem: Problem, measure: Measure, rtol: float, atol: float) -> list[Mutant]:
     """Every fault that applies to a gradient, and whether a check with this tolerance sees it.
 
     measure: the numeric gradient of an input of a problem.
     """
-    rights = _rights(problem, measure)
+    measured_once = _measure_once(problem, measure)
     drawn = [
-        _rights(other, measure)
-        for other in _redrawn(problem)
-        if defined(other.forward, other.inputs)
+        _measure_once(other, measure)
+        for other in _redraw(problem)
+        if is_defined(other.forward, other.inputs)
     ]
-    found = []
+    mutants = []
     for name in problem.inputs:
         for fault in FAULTS.values():
-            for place, injected in enumerate(_injected(fault, rights(name))):
-                mutant = _judged(fault, injected, rights(name), rtol, atol)
-                if mutant.status == MutantStatus.SURVIVED and _unchanged(injected, rights(name)):
-                    again = [_unchanged_there(fault, place, of, name) for of in drawn]
+            for place, injected in enumerate(_inject(fault, measured_once(name))):
+                mutant = _judge(fault, injected, measured_once(name), rtol, atol)
+                if mutant.status == MutantStatus.SURVIVED and _is_unchanged(
+                    injected, measured_once(name)
+                ):
+                    again = [_is_unchanged_there(fault, place, of, name) for of in drawn]
                     if False not in again and True in again:
                         mutant = replace(mutant, status=MutantStatus.EQUAL, remedy="")
-                found.append(mutant)
-    return found
+                mutants.append(mutant)
+    return mutants
 
 
-def _unchanged_there(
-    fault: Fault, place: int, of: Callable[[str], Right], name: str
+def _is_unchanged_there(
+    fault: Fault, place: int, of: Callable[[str], MeasuredGradient], name: str
 ) -> bool | None:
     """Whether the fault at this place among those of its kind leaves a gradient as it is.
 
     None where it does not apply, or where that is not known.
     """
     with suppress(Exception):  # whatever the user's forward raises near inputs of ours
-        injected = _injected(fault, of(name))
-        return _unchanged(injected[place], of(name)) if place < len(injected) else None
+        injected = _inject(fault, of(name))
+        return _is_unchanged(injected[place], of(name)) if place < len(injected) else None
     return None
 
 
-def _rights(problem: Problem, measure: Measure) -> Callable[[str], Right]:
+def _measure_once(problem: Problem, measure: Measure) -> Callable[[str], MeasuredGradient]:
     """The right gradients of a problem by name, measured once."""
 
     @cache
     def measured(name: str) -> NumericGradient:
         return measure(problem, name)
 
-    return cache(lambda name: Right(problem, name, measured))
+    return cache(lambda name: MeasuredGradient(problem, name, measured))
 
 
-def _redrawn(problem: Problem) -> Iterator[Problem]:
+def _redraw(problem: Problem) -> Iterator[Problem]:
     """The problem at other inputs nearby, which keep to the domain of its forward, and at any.
 
     The second has an upstream gradient of its own, too, whatever the loss is.
@@ -106,19 +108,24 @@ def _redrawn(problem: Problem) -> Iterator[Problem]:
     )
 
 
-def _injected(fault: Fault, right: Right) -> list[Injected]:
+def _inject(fault: Fault, measured: MeasuredGradient) -> list[Injected]:
     """The faults of a kind in a right gradient."""
     # Code of the user that runs in the check may still fail with other inputs.
     with suppress(GradcheckError):
-        return list(fault.typical(right)) if fault.typical is not None else []
+        return list(fault.inject(measured)) if fault.inject is not None else []
     return []
 
 
-def _judged(fault: Fault, injected: Injected, right: Right, rtol: float, atol: float) -> Mutant:
+def _judge(
+    fault: Fault, injected: Injected, measured: MeasuredGradient, rtol: float, atol: float
+) -> Mutant:
     """An entry is seen to be wrong where it is further off than both uncertainties explain."""
     values = injected.values
-    numeric, uncertainty = right.value.ravel()[values.at], right.uncertainty.ravel()[values.at]
-    known = ~right.gradient.kink.ravel()[values.at] & np.isfinite(numeric)
+    numeric, uncertainty = (
+        measured.value.ravel()[values.at],
+        measured.uncertainty.ravel()[values.at],
+    )
+    known = ~measured.gradient.kink.ravel()[values.at] & np.isfinite(numeric)
     with np.errstate(all="ignore"):
         error = np.abs(values.value - numeric)
         size = np.maximum(np.abs(values.value), np.abs(numeric))
@@ -128,12 +135,12 @@ def _judged(fault: Fault, injected: Injected, right: Right, rtol: float, atol: f
         overflows = not np.isfinite(values.value[known]).all()
         caught = overflows or bool(np.any((error > unseen)[known]))
         relative = largest(np.where(size > 0, error / size, 0.0)[known])
-    reason, remedy = ("", "") if caught else _why(fault, injected, right, relative)
+    reason, remedy = ("", "") if caught else _explain_survivor(fault, injected, measured, relative)
     return Mutant(
         code=fault.code,
         title=fault.title,
-        gradient=right.label.gradient,
-        told=injected.told,
+        gradient=measured.label.gradient,
+        told=injected.observation,
         status=MutantStatus.CAUGHT if caught else MutantStatus.SURVIVED,
         error=relative if np.isfinite(relative) else None,
         reason=reason,
@@ -141,39 +148,48 @@ def _judged(fault: Fault, injected: Injected, right: Right, rtol: float, atol: f
     )
 
 
-def _unchanged(injected: Injected, right: Right) -> bool:
+def _is_unchanged(injected: Injected, measured: MeasuredGradient) -> bool:
     """Whether a fault leaves a gradient as it is, by all that is known of both."""
-    if _unresolved(right):
+    if _is_unresolved(measured):
         return False
     values = injected.values
-    numeric, uncertainty = right.value.ravel()[values.at], right.uncertainty.ravel()[values.at]
+    numeric, uncertainty = (
+        measured.value.ravel()[values.at],
+        measured.uncertainty.ravel()[values.at],
+    )
     peak = largest(np.abs(numeric))
     unsure = 2 * (uncertainty + values.uncertainty) + ROUNDING * peak
     gap = np.abs(values.value - numeric)
-    return bool(np.all((gap == 0) | ((gap <= unsure) & (unsure <= RESOLVED * peak))))
+    return bool(np.all((gap == 0) | ((gap <= unsure) & (unsure <= EQUAL_PRECISION * peak))))
 
 
-def _why(fault: Fault, injected: Injected, right: Right, relative: float) -> tuple[str, str]:
+def _explain_survivor(
+    fault: Fault, injected: Injected, measured: MeasuredGradient, relative: float
+) -> tuple[str, str]:
     """Why a fault is not seen, and what would show it."""
-    gradient = right.label.gradient
-    if _unresolved(right):
-        told = f"{gradient} is not known well enough at these inputs: the check is inconclusive"
-        return told, "inputs of another scale"
-    if not np.any(np.abs(right.value) > right.uncertainty):
-        for stage in right.declared[:1]:
+    gradient = measured.label.gradient
+    if _is_unresolved(measured):
+        observation = (
+            f"{gradient} is not known well enough at these inputs: the check is inconclusive"
+        )
+        return observation, "inputs of another scale"
+    if not np.any(np.abs(measured.value) > measured.uncertainty):
+        for stage in measured.declared[:1]:
             if not np.any(stage.cotangent):
-                told = f"{stage.symbol} is zero, and every gradient with it"
-                return told, f"a target or a loss for which {stage.symbol} is not zero"
+                observation = f"{stage.symbol} is zero, and every gradient with it"
+                return observation, f"a target or a loss for which {stage.symbol} is not zero"
         return f"{gradient} is zero", f"inputs for which {gradient} is not zero"
     if injected.same:
         return injected.same, fault.remedy
-    if _unchanged(injected, right):
+    if _is_unchanged(injected, measured):
         return "the gradient is the same with it", fault.remedy
-    told = f"it changes the gradient by {relative:.0e} of an entry, below what this check resolves"
-    return told, fault.remedy
+    observation = (
+        f"it changes the gradient by {relative:.0e} of an entry, below what this check resolves"
+    )
+    return observation, fault.remedy
 
 
-def _unresolved(right: Right) -> bool:
+def _is_unresolved(measured: MeasuredGradient) -> bool:
     """Whether the uncertainty is as large as anything that could be seen."""
-    peak = max(largest(np.abs(right.value)), right.gradient.steepest)
-    return not largest(right.uncertainty) <= UNRESOLVED * peak and peak > 0
+    peak = max(largest(np.abs(measured.value)), measured.gradient.steepest)
+    return not largest(measured.uncertainty) <= LARGEST_UNCERTAINTY * peak and peak > 0

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from gradcheck_cli import Problem, check
 from gradcheck_cli.checker.check import default_rtol
-from gradcheck_cli.faults.diagnosis import diagnosed
-from gradcheck_cli.faults.measured_gradient import Right
+from gradcheck_cli.faults.matching import match_fault
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.compare import compared
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
@@ -19,7 +19,7 @@ from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import Diagnosis
 
 
-def rights(problem: Problem) -> Iterator[Right]:
+def rights(problem: Problem) -> Iterator[MeasuredGradient]:
     """The right gradient of every input."""
     found: dict[str, NumericGradient] = {}
 
@@ -29,14 +29,14 @@ def rights(problem: Problem) -> Iterator[Right]:
         return found[name]
 
     for name in problem.inputs:
-        yield Right(problem, name, measured, guessing=True)
+        yield MeasuredGradient(problem, name, measured, guess=True)
 
 
-def diagnosis(right: Right, analytic: Any) -> Diagnosis:
+def diagnosis(right: MeasuredGradient, analytic: Any) -> Diagnosis:
     """What is told of a wrong gradient, whatever the effort."""
     rtol = default_rtol(right.problem)
     with np.errstate(all="ignore"):
-        return diagnosed(right, compared(analytic, right.gradient, rtol, 0.0), np.inf)[0]
+        return match_fault(right, compared(analytic, right.gradient, rtol, 0.0), np.inf)[0]
 
 
 def told(problem: Problem, change: Callable[[dict[str, Any]], Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Where wrong entries are: in words, as a region, and as a small picture."""
+"""Where wrong entries are: as a region of the gradient, in words, and as a small picture."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]
 
-MOST_SHOWN = 6  # indices of an axis that are told one by one
-MOSTLY = 0.9  # the share of wrong entries that is most of them
+MOST_LISTED = 6  # indices of an axis that are listed one by one
+LARGEST_SHARE = 0.9  # of the wrong entries: slices that hold so many hold most of them
 MAP_ROWS, MAP_COLUMNS = 16, 40  # of the picture; larger gradients are pooled
 
 
@@ -26,7 +26,7 @@ class Region(Struct, frozen=True):
 
     @property
     def many(self) -> bool:
-        """Whether it is told in the plural."""
+        """Whether it is described in the plural."""
         return len(self.along) == 1 and len(self.along[0][1]) > 1
 
     @property
@@ -42,13 +42,13 @@ class Region(Struct, frozen=True):
             inside &= chosen.reshape([-1 if other == axis else 1 for other in range(len(shape))])
         return inside
 
-    def told(self, shape: tuple[int, ...]) -> str:
+    def describe(self, shape: tuple[int, ...]) -> str:
         """`row 3`, `columns 0 and 2`, `the block of rows 0–2 and columns 1–3`."""
-        parts = [told_indices(axis, indices, shape) for axis, indices in self.along]
+        parts = [describe_indices(axis, indices, shape) for axis, indices in self.along]
         return parts[0] if len(parts) == 1 else f"the block of {join_words(parts)}"
 
 
-def told_slices(axis: int, shape: tuple[int, ...]) -> str:
+def name_slices(axis: int, shape: tuple[int, ...]) -> str:
     """`rows`, `columns`, `entries`; `slices along axis 2` of arrays with more axes."""
     if len(shape) == 1:
         return "entries"
@@ -59,27 +59,27 @@ def told_slices(axis: int, shape: tuple[int, ...]) -> str:
     return f"slices along axis {axis}"
 
 
-def told_indices(axis: int, indices: tuple[int, ...], shape: tuple[int, ...]) -> str:
+def describe_indices(axis: int, indices: tuple[int, ...], shape: tuple[int, ...]) -> str:
     """Indices along an axis in words."""
-    words = told_slices(axis, shape)
+    words = name_slices(axis, shape)
     one = {"entries": "entry", "rows": "row", "columns": "column"}.get(
         words, f"the slice along axis {axis} at"
     )
     if len(indices) == 1:
         return f"{one} {indices[0]}"
     words = words if words in ("entries", "rows", "columns") else f"{words} at"
-    return f"{words} {told_numbers(indices)}"
+    return f"{words} {describe_numbers(indices)}"
 
 
-def told_numbers(numbers: tuple[int, ...]) -> str:
+def describe_numbers(numbers: tuple[int, ...]) -> str:
     """`0 and 2`, `0–8`, `1, 3, 4, 7, 9, 11 and 5 more`."""
     if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]}–{numbers[-1]}"
-    shown, more = [str(number) for number in numbers[:MOST_SHOWN]], len(numbers) - MOST_SHOWN
-    return join_words(shown if more <= 0 else [*shown, f"{more} more"])
+    listed, more = [str(number) for number in numbers[:MOST_LISTED]], len(numbers) - MOST_LISTED
+    return join_words(listed if more <= 0 else [*listed, f"{more} more"])
 
 
-def confined(wrong: NDArray[np.bool_]) -> Region | None:
+def find_region(wrong: NDArray[np.bool_]) -> Region | None:
     """The smallest part that holds all that is wrong; None where that is everything or nothing.
 
     Slices along one axis are preferred to a block that is not much smaller, and not all wrong.
@@ -102,43 +102,43 @@ def confined(wrong: NDArray[np.bool_]) -> Region | None:
     return Region(((axis, indices),))
 
 
-def where(found: Comparison, whole: bool) -> str:
+def describe_location(comparison: Comparison, whole: bool) -> str:
     """Where the wrong entries are, as a sentence: `31 of 32 wrong entries are in row 3`."""
-    wrong = found.wrong
+    wrong = comparison.wrong
     count, shape = int(wrong.sum()), wrong.shape
     if not whole or wrong.size < 2 or not count:
         return ""
     if count == wrong.size:
         return "every entry is wrong"
-    region = confined(wrong)
+    region = find_region(wrong)
     filled = region is not None and np.array_equal(region.mask(shape), wrong)
-    told = "" if filled else _of_matrix(wrong) or _mostly(wrong, count)
-    if told:
-        return told
+    description = "" if filled else _describe_triangle(wrong) or _describe_most(wrong, count)
+    if description:
+        return description
     if region is None:
         return f"the {count} wrong entries are spread over the whole array"
     entries = "the wrong entry is" if count == 1 else f"all {count} wrong entries are"
     right = int((region.mask(shape) & ~wrong).sum())
     rest = f", and {right} there {'is' if right == 1 else 'are'} right" if right else ""
-    return f"{entries} in {region.told(shape)}{rest}"
+    return f"{entries} in {region.describe(shape)}{rest}"
 
 
-def _mostly(wrong: NDArray[np.bool_], count: int) -> str:
+def _describe_most(wrong: NDArray[np.bool_], count: int) -> str:
     """A few slices that hold most of what is wrong, where they are mostly wrong."""
     for axis in range(wrong.ndim):
         others = tuple(other for other in range(wrong.ndim) if other != axis)
         counts = wrong.sum(axis=others)
         order = np.argsort(-counts, kind="stable")
         held = np.cumsum(counts[order])
-        needed = int(np.searchsorted(held, MOSTLY * count)) + 1
+        needed = int(np.searchsorted(held, LARGEST_SHARE * count)) + 1
         if needed <= max(1, wrong.shape[axis] // 3) and held[needed - 1] < count:
             indices = tuple(sorted(int(index) for index in order[:needed]))
-            told = told_indices(axis, indices, wrong.shape)
-            return f"{int(held[needed - 1])} of {count} wrong entries are in {told}"
+            slices = describe_indices(axis, indices, wrong.shape)
+            return f"{int(held[needed - 1])} of {count} wrong entries are in {slices}"
     return ""
 
 
-def _of_matrix(wrong: NDArray[np.bool_]) -> str:
+def _describe_triangle(wrong: NDArray[np.bool_]) -> str:
     """The diagonal, and the sides of it."""
     if wrong.ndim != 2 or wrong.shape[0] != wrong.shape[1] or len(wrong) < 2:
         return ""
@@ -156,16 +156,16 @@ def _of_matrix(wrong: NDArray[np.bool_]) -> str:
     return ""
 
 
-def error_map(found: Comparison, whole: bool) -> ErrorMap | None:
+def map_errors(comparison: Comparison, whole: bool) -> ErrorMap | None:
     """The relative errors as a picture: the last axis across, all others down, pooled by maximum.
 
     None of a sample of entries, and where fewer than four entries are.
     """
-    wrong = found.wrong
+    wrong = comparison.wrong
     if not whole or wrong.size < 4 or not wrong.any():
         return None
     with np.errstate(all="ignore"):
-        relative = np.where(wrong, found.relative, 0.0)
+        relative = np.where(wrong, comparison.relative, 0.0)
     columns = wrong.shape[-1]
     flat = np.where(np.isnan(relative), np.inf, relative).reshape(-1, columns)
     if flat.shape[1] == 1:
@@ -173,7 +173,7 @@ def error_map(found: Comparison, whole: bool) -> ErrorMap | None:
     down, across = -(-flat.shape[0] // MAP_ROWS), -(-flat.shape[1] // MAP_COLUMNS)
     rows = tuple(
         tuple(
-            _exponent(float(np.max(flat[row : row + down, column : column + across])))
+            _round_exponent(float(np.max(flat[row : row + down, column : column + across])))
             for column in range(0, flat.shape[1], across)
         )
         for row in range(0, flat.shape[0], down)
@@ -181,7 +181,7 @@ def error_map(found: Comparison, whole: bool) -> ErrorMap | None:
     return ErrorMap(cells=rows, pooled=(down, across))
 
 
-def _exponent(error: float) -> float | None:
+def _round_exponent(error: float) -> float | None:
     """log10 of an error, in tenths; None where nothing is wrong."""
     if error == 0.0:
         return None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli import GradientError, Problem, assert_gradients, check
-from gradcheck_cli.faults.where import told_numbers
+from gradcheck_cli.faults.regions import describe_numbers
 from gradcheck_cli.result import GradientResult
 from tests.support.layers import Float
 
@@ -115,4 +115,4 @@ def test_no_picture_of_what_is_all_alike() -> None:
     ],
 )
 def test_numbers_in_words(numbers: tuple[int, ...], told: str) -> None:
-    assert told_numbers(numbers) == told
+    assert describe_numbers(numbers) == told

@@ -15,46 +15,49 @@ Float = NDArray[np.float64]
 Change = Callable[[Float], Float]
 
 
-class Guess(Struct, frozen=True):
-    """An activation that outputs may be of: where y is, f, its inverse, and f′ by y."""
+class InvertibleActivation(Struct, frozen=True):
+    """An activation y = f(z) that outputs y tell everything about.
+
+    contains: which outputs it can have; value: f; inverse: f⁻¹; slope_by_output: f′(z) by y.
+    """
 
     name: str
-    inside: Callable[[Float], NDArray[np.bool_]]
+    contains: Callable[[Float], NDArray[np.bool_]]
     value: Change
     inverse: Change
-    by_output: Change
+    slope_by_output: Change
 
 
-GUESSES = (
-    Guess(
+ACTIVATIONS = (
+    InvertibleActivation(
         "sigmoid",
         lambda y: (y > 0) & (y < 1),
         lambda z: 1 / (1 + np.exp(-z)),
         lambda y: np.log(y / (1 - y)),
         lambda y: y * (1 - y),
     ),
-    Guess("tanh", lambda y: np.abs(y) < 1, np.tanh, np.arctanh, lambda y: 1 - y * y),
+    InvertibleActivation("tanh", lambda y: np.abs(y) < 1, np.tanh, np.arctanh, lambda y: 1 - y * y),
 )
 
 
-def guessed_stages(stage: Stage, inputs: Any) -> Iterator[Stage]:
+def list_inner_stages(stage: Stage, inputs: Any) -> Iterator[Stage]:
     """What is below an activation, if the outputs are those of one: z = f⁻¹(y)."""
     with np.errstate(all="ignore"):
         y = np.asarray(stage.forward(inputs), dtype=np.float64)
         if y.shape != stage.cotangent.shape or y.size < 2:
             return
-        for guess in GUESSES:
-            if np.all(guess.inside(y)) and np.isfinite(guess.inverse(y)).all():
+        for guess in ACTIVATIONS:
+            if np.all(guess.contains(y)) and np.isfinite(guess.inverse(y)).all():
                 yield Stage(
-                    _below(stage.forward, guess.inverse),
-                    stage.cotangent * guess.by_output(y),
+                    _invert_after(stage.forward, guess.inverse),
+                    stage.cotangent * guess.slope_by_output(y),
                     stage.batched,
                     f"∂L/∂z below a {guess.name}",
                     stage.sample_axis,
                 )
 
 
-def _below(forward: Callable[[Any], Any], inverse: Change) -> Callable[[Any], Any]:
+def _invert_after(forward: Callable[[Any], Any], inverse: Change) -> Callable[[Any], Any]:
     def below(inputs: Any) -> Any:
         with np.errstate(all="ignore"):
             return inverse(np.asarray(forward(inputs), dtype=np.float64))

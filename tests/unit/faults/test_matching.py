@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from gradcheck_cli import Problem, Verdict, check, from_functions, from_layer
 from gradcheck_cli.arrays import Drawn
-from gradcheck_cli.checker import diagnose as diagnosing
+from gradcheck_cli.checker.check import check as check_problem
 from gradcheck_cli.errors import ForwardError
 from gradcheck_cli.faults.catalogue import FAULTS
-from gradcheck_cli.faults.factors import Factor, factor
+from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.options import Numeric
 from tests.support.faults import told
 from tests.support.layers import layer, problem
@@ -339,14 +339,17 @@ def test_a_transpose_of_three_axes() -> None:
     )
 
 
-def test_a_diagnosis_that_fails_is_told_and_costs_no_verdict(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fails(*_: Any) -> Any:
-        raise RuntimeError("oh")
+def test_a_diagnosis_that_fails_is_told_and_costs_no_verdict() -> None:
+    finished: list[object] = []
 
-    monkeypatch.setattr(diagnosing, "diagnosed", fails)
-    result = check(problem(layer("XW", own_rules={"W": "2 * X.T @ delta"})))
+    def forward(inputs: Any) -> Any:
+        if finished:
+            raise RuntimeError("oh")
+        return INPUTS["x"] @ inputs["W"]
+
+    W, delta = DRAWN.normal(size=(4, 2)), DRAWN.normal(size=(len(INPUTS["x"]), 2))
+    wrong = Problem({"W": W}, forward, lambda *_: {"W": np.cos(W)}, delta)
+    result = check_problem(wrong, keep=finished.append)
     assert result.verdict == Verdict.FAIL
     assert result.notes == ("the diagnosis of ∂L/∂W failed: RuntimeError: oh; please report it",)
 
@@ -501,14 +504,14 @@ def test_a_slow_forward_is_not_asked_for_ever() -> None:
     ],
 )
 def test_the_names_of_factors(value: float, names: tuple[str, ...], shown: str) -> None:
-    found = factor(value * (1 + 1e-13), 1e-11, {"n": 8, "N": 5, "reg": 0.01})
+    found = name_factor(value * (1 + 1e-13), 1e-11, {"n": 8, "N": 5, "reg": 0.01})
     assert found.names == names
-    assert found.shown == shown
+    assert found.text == shown
     assert found.value == pytest.approx(value)
 
 
 def test_a_factor_that_is_not_known_well_has_no_name() -> None:
-    assert factor(0.125, 1e-3, {"n": 8}) == Factor(0.125, (), 1e-3)
+    assert name_factor(0.125, 1e-3, {"n": 8}) == Factor(0.125, (), 1e-3)
 
 
 def test_every_fault_has_its_texts() -> None:
@@ -518,7 +521,7 @@ def test_every_fault_has_its_texts() -> None:
         assert fault.cause
         assert fault.next_step
         assert fault.example or code == "GC100"
-        assert bool(fault.remedy) == (fault.typical is not None)
+        assert bool(fault.remedy) == (fault.inject is not None)
 
 
 def test_conduct_has_a_code_too() -> None:

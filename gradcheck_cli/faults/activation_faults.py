@@ -1,0 +1,221 @@
+"""Faults of an activation's derivative: missing, at the output, twice, on the wrong side.
+
+A layer with an activation knows what people take for its ∂L/∂z. Of a layer of the user's own, whose
+outputs may be those of an activation, f′ is guessed from y = f(z): the gradient that uses g for
+f′(z) is that for the upstream gradient δ g / f′(z).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.input_faults import measure_elsewhere
+from gradcheck_cli.faults.invertible_activations import ACTIVATIONS, InvertibleActivation
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
+from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.problem import Stage, no_stages
+
+Float = NDArray[np.float64]
+Change = Callable[[Float], Float]
+
+MISSING, AT_OUTPUT, OPPOSITE = "f′ missing", "f′ at the output", "f′ at −z"
+FUNCTION, TWICE, BY_INPUT = "f for f′", "f′ twice", "f′ by y, at z"
+ANOTHER = "f′ of "
+OBSERVATIONS = {
+    MISSING: "it is the gradient without f′(z)",
+    AT_OUTPUT: "it is the gradient with f′(y) for f′(z)",
+    OPPOSITE: "it is the gradient with f′(−z) for f′(z)",
+    FUNCTION: "it is the gradient with f(z) for f′(z)",
+    TWICE: "it is the gradient with f′(z)² for f′(z)",
+    BY_INPUT: "it is the gradient with z in the place of y in a formula of f′ by y",
+}
+SWITCHING_DISTANCE = 10.0  # root mean squares of input and outputs, to switch units of a relu on
+
+
+# What people write for f′ by y, right for some activation.
+FORMULAS: dict[str, Change] = {
+    "y (1 − y)": lambda y: y * (1 - y),
+    "1 − y²": lambda y: 1 - y * y,
+    "1 − y": lambda y: 1 - y,
+    "1(y > 0)": lambda y: (y > 0).astype(np.float64),
+}
+
+
+def use_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
+    """The mistakes for ∂L/∂z that a layer of the paper lists, by their key."""
+
+    def inject(measured: MeasuredGradient) -> Iterator[Injected]:
+        for stage in measured.stages:
+            if key in stage.mistaken:
+                changed = np.asarray(stage.mistaken[key], dtype=np.float64)
+                same = np.array_equal(changed, stage.cotangent)
+                yield Injected(
+                    measured.contract(stage, changed),
+                    OBSERVATIONS[key],
+                    same="both are the same at all entries of this check" if same else "",
+                )
+
+    return inject
+
+
+def use_other_slope(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """The derivatives of other activations."""
+    yield from guess_other_slope(measured)
+    for stage in measured.stages:
+        for key, changed in stage.mistaken.items():
+            if key.startswith(ANOTHER):
+                observation = (
+                    f"it is the gradient with the derivative of {key.removeprefix(ANOTHER)}"
+                )
+                flat = np.asarray(changed, dtype=np.float64)
+                yield Injected(measured.contract(stage, flat), observation)
+
+
+def guess_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
+    """The same mistake where the outputs may be those of an activation, whose z is f⁻¹(y)."""
+
+    def inject(measured: MeasuredGradient) -> Iterator[Injected]:
+        for stage in _list_plain_stages(measured):
+            with np.errstate(all="ignore"):
+                y = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
+                for guess in ACTIVATIONS if y.shape == stage.cotangent.shape else ():
+                    if np.all(guess.contains(y)):
+                        changed = (
+                            stage.cotangent
+                            * _mistake_slope(key, guess, y)
+                            / guess.slope_by_output(y)
+                        )
+                        observation = f"{OBSERVATIONS[key]}, if y is a {guess.name}"
+                        if np.isfinite(changed).all():
+                            yield Injected(measured.contract(stage, changed), observation)
+
+    return inject
+
+
+def _mistake_slope(key: str, guess: InvertibleActivation, y: Float) -> Float:
+    """What stands in the place of f′(z) by mistake."""
+    slope, z = guess.slope_by_output(y), guess.inverse(y)
+    return {
+        MISSING: np.ones_like(y),
+        AT_OUTPUT: guess.slope_by_output(guess.value(y)),
+        OPPOSITE: slope,
+        FUNCTION: y,
+        TWICE: slope**2,
+        BY_INPUT: guess.slope_by_output(z),
+    }[key]
+
+
+def guess_other_slope(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The formula of another activation's derivative, by y, in the place of f′."""
+    for stage in _list_plain_stages(measured):
+        with np.errstate(all="ignore"):
+            y = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
+        for guess in ACTIVATIONS if y.shape == stage.cotangent.shape else ():
+            for written, formula in FORMULAS.items() if np.all(guess.contains(y)) else ():
+                changed = stage.cotangent * formula(y) / guess.slope_by_output(y)
+                observation = f"it is the gradient with {written} for f′, if y is a {guess.name}"
+                if np.isfinite(changed).all():
+                    yield Injected(measured.contract(stage, changed), observation)
+
+
+def pass_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The upstream gradient itself, where the layer has the shape of its input."""
+    for stage in _list_elementwise_stages(measured):
+        delta = np.asarray(stage.cotangent, dtype=np.float64)
+        same = np.array_equal(delta, measured.value)
+        yield Injected(
+            measured.whole_values(delta),
+            f"it is {stage.symbol} itself, as it came in",
+            same="the derivative is 1 everywhere" if same else "",
+        )
+
+
+def use_function_for_slope(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The function in the place of its derivative, where the layer has the shape of its input."""
+    for stage in _list_elementwise_stages(measured):
+        with np.errstate(all="ignore"):
+            output = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
+        observation = f"it is {stage.symbol} times the output, f for f′"
+        yield Injected(measured.whole_values(stage.cotangent * output), observation)
+
+
+def evaluate_at_output(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The derivative at the output, where the layer has the shape of its input."""
+    for stage in _list_elementwise_stages(measured):
+        with np.errstate(all="ignore"):
+            output = np.asarray(stage.forward(measured.problem.inputs)).astype(measured.x.dtype)
+        same = "the output is the input" if np.array_equal(output, measured.x) else ""
+        observation = "it is the gradient at the output in the place of the input"
+        yield from measure_elsewhere(measured, {measured.name: output}, observation, same)
+
+
+def mirror_input(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The derivative at −x, where the layer has the shape of its input."""
+    for _ in _list_elementwise_stages(measured):
+        same = "the input is zero" if not measured.x.any() else ""
+        observation = f"it is the gradient at −{measured.name}"
+        yield from measure_elsewhere(measured, {measured.name: -measured.x}, observation, same)
+
+
+def use_input_in_formula(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The formula of f′ in y, given x, where the layer has the shape of its input."""
+    for stage in _list_elementwise_stages(measured):
+        for guess in ACTIVATIONS:
+            value = stage.cotangent * guess.slope_by_output(
+                np.asarray(measured.x, dtype=np.float64)
+            )
+            observation = f"{OBSERVATIONS[BY_INPUT]}, if y is a {guess.name}"
+            yield Injected(measured.whole_values(value), observation)
+
+
+def _list_plain_stages(measured: MeasuredGradient) -> Iterator[Stage]:
+    """The whole forward of a layer that says nothing of its stages, such as the user's own."""
+    if measured.problem.stages is no_stages:
+        yield from measured.declared
+
+
+def _list_elementwise_stages(measured: MeasuredGradient) -> Iterator[Stage]:
+    for stage in _list_plain_stages(measured):
+        if measured.whole and stage.cotangent.shape == measured.shape and measured.x.size > 1:
+            yield stage
+
+
+def remove_mask(measured: MeasuredGradient) -> Iterator[Injected]:
+    """Remove the mask of units that are off, as below a relu.
+
+    They are those where the input itself is another: a layer that is affine in it below the relu
+    has the same row wherever the unit is on.
+    """
+    stage = next(_list_plain_stages(measured), None)
+    if stage is None or not measured.whole:
+        return
+    jacobian = measured.measure_jacobian(stage)
+    off = ~np.any(jacobian.value, axis=1)
+    if not off.any() or off.all():
+        return
+    value, uncertainty = jacobian.value.copy(), jacobian.uncertainty.copy()
+    outputs = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
+    size = SWITCHING_DISTANCE * max(
+        float(np.sqrt(np.mean(np.square(array)))) for array in (measured.x, outputs)
+    )
+    # Whatever the other factor is, its sum has a sign: one of these is on.
+    for moved in (measured.x + size, measured.x - size, -measured.x):
+        other = measured.measure_jacobian_elsewhere(
+            stage, {measured.name: moved.astype(measured.x.dtype)}
+        )
+        on = off & np.any(other.value, axis=1) if other is not None else np.zeros_like(off)
+        if other is not None:
+            value[on], uncertainty[on] = other.value[on], other.uncertainty[on]
+            off &= ~on
+        if not off.any():
+            flat = np.asarray(stage.cotangent, dtype=np.float64).ravel()
+            masked = Values(value, uncertainty, jacobian.at)
+            yield Injected(
+                masked.contract(flat),
+                "it is the gradient without the mask of units that are off",
+            )
+            return

@@ -1,0 +1,57 @@
+"""Which factor, or which sum of parts, gives a wrong gradient, by weighted least squares."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.measure.compare import Comparison
+
+Float = NDArray[np.float64]
+
+# Singular values below this share of the largest leave weights undetermined: measured parts are
+# known to about so many digits.
+SMALLEST_SINGULAR_VALUE = 1e-10
+
+
+def fit_factor(analytic: Float, explained: Float, allowed: Float) -> tuple[float, float]:
+    """The c that fits analytic = c · explained best, and its relative precision.
+
+    allowed: how far each entry may be off. Without an entry that tells, c is 0 and its precision
+    infinite.
+    """
+    with np.errstate(all="ignore"):
+        weight = 1.0 / allowed
+        target, part = analytic * weight, explained * weight
+        usable = np.isfinite(target) & np.isfinite(part) & (explained != 0)
+    if not usable.any():
+        return 0.0, np.inf
+    target, part = target[usable], part[usable]
+    peak = np.max(np.abs(part))
+    if peak == 0.0:
+        return 0.0, np.inf
+    unit = part / peak
+    c = float(unit @ (target / peak) / (unit @ unit))
+    return c, float(1.0 / peak) / max(abs(c), np.finfo(float).tiny)
+
+
+def fit_weights(
+    parts: Float, comparison: Comparison, at: NDArray[np.intp], target: Float
+) -> Float | None:
+    """The weights with which parts add up to a target, or None where entries leave them open.
+
+    parts: parts × entries, of the entries at the flat positions `at`; target: of all measured
+    entries. Each entry counts in units of the error it is allowed.
+    """
+    with np.errstate(all="ignore"):
+        weight = 1.0 / comparison.allowed.ravel()[at]
+        matrix, wanted = (parts * weight).T, target.ravel()[at] * weight
+    known = np.isfinite(matrix).all(axis=1) & np.isfinite(wanted)
+    matrix, wanted = matrix[known], wanted[known]
+    scale = np.max(np.abs(matrix), initial=0.0)
+    if not np.isfinite(scale) or scale == 0.0:
+        return None
+    weights, _, rank, _ = np.linalg.lstsq(
+        matrix / scale, wanted / scale, rcond=SMALLEST_SINGULAR_VALUE
+    )
+    return np.asarray(weights) if rank == len(parts) else None

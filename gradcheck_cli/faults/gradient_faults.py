@@ -1,0 +1,156 @@
+"""Faults of the whole gradient: a factor, a transpose, zeros, an index, another's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.factors import Factor, invert_name, name_factor
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.fitting import fit_factor
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.measure.compare import Comparison, agrees
+
+Float = NDArray[np.float64]
+
+MOST_AXES = 4  # of which all orders are tried
+
+
+def scale_by_usual_factors(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The usual factors: the sign, 2, 1/2 and, with samples, n and 1/n."""
+    for value, name in ((-1.0, "−1"), (2.0, "2"), (0.5, "1/2")):
+        yield scale(measured, Factor(value, (name,)))
+    if measured.samples:
+        n, name = measured.numbers[measured.samples], measured.samples
+        yield scale(measured, Factor(n, (name,)))
+        yield scale(measured, Factor(1 / n, (f"1/{name}",)))
+
+
+def fit_scale(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """The factor between the two gradients."""
+    value, precision = fit_factor(comparison.analytic, measured.value, comparison.allowed)
+    if value != 0.0:
+        yield scale(measured, name_factor(value, precision, measured.numbers))
+
+
+def scale(measured: MeasuredGradient, by: Factor) -> Injected:
+    """The gradient times a factor."""
+    n, c = measured.samples, by.value
+    return Injected(
+        measured.whole_values(c * measured.value, abs(c) * measured.uncertainty),
+        f"it is {by.text} times the numeric gradient",
+        same=f"{n} = 1, so {n} and 1/{n} are 1" if c == 1.0 else "",
+        parameters=by.parameters,
+        choices=by.choices,
+        by=by,
+        cause=_find_cause(by, n),
+        next_step=_find_next_step(by),
+    )
+
+
+def _find_cause(by: Factor, samples: str) -> str:
+    """The usual cause, which for the number of samples is another than for other sizes."""
+    name = by.names[0] if by.names else ""
+    if name == "−1":
+        return "a sign is lost, often that of a difference: (t − y) for (y − t)"
+    if name == "2":
+        return "the derivative of a square without its ½, or a term that is counted twice"
+    if name == "1/2":
+        return "a ½ of the loss is taken twice, or one of two equal terms is left out"
+    if samples and f"1/{samples}" in by.names:
+        return (
+            "an average where a sum belongs; or, where the loss is a mean, a second 1/n: the "
+            "upstream gradient has one already"
+        )
+    if samples and samples in by.names:
+        return "a sum where an average belongs: the 1/n of a mean is missing"
+    if name:
+        return "a scale of the forward is missing in the backward, or there twice, or another one"
+    return ""
+
+
+def _find_next_step(by: Factor) -> str:
+    if not by.names:
+        return ""
+    name = by.names[0]
+    if name == "−1":
+        return "look for the sign in the rule, and in what is handed to it"
+    return f"look for a factor {name} too many in the rule, or for a missing {invert_name(name)}"
+
+
+def zero_all(measured: MeasuredGradient) -> Iterator[Injected]:
+    """Nothing but zeros."""
+    yield Injected(measured.whole_values(np.zeros(measured.shape)), "every entry is zero")
+
+
+def sum_entries(measured: MeasuredGradient) -> Iterator[Injected]:
+    """Every entry the sum or the mean of all, as of a scalar that is broadcast."""
+    value, uncertainty = measured.value, float(np.sum(measured.uncertainty))
+    if measured.whole and value.size > 1:
+        for what, by in (("sum", 1.0), ("mean", 1.0 / value.size)):
+            yield Injected(
+                measured.whole_values(np.full(value.shape, by * value.sum()), by * uncertainty),
+                f"every entry is the {what} of all entries of the numeric gradient",
+            )
+
+
+def swap_gradients(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The gradients of other inputs."""
+    for name, x in measured.others.items():
+        if x.shape == measured.x.shape and measured.whole:
+            other = measured.measure(name)
+            if other.value.shape == measured.shape:
+                gradient = measured.problem.label(name).gradient
+                yield Injected(
+                    measured.whole_values(other.value, other.uncertainty),
+                    f"it is {gradient}",
+                    same=f"{gradient} is the same"
+                    if np.array_equal(other.value, measured.value)
+                    else "",
+                )
+
+
+def transpose(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The transpose of a square matrix."""
+    value = measured.value
+    if measured.whole and value.ndim == 2 and value.shape[0] == value.shape[1] > 1:
+        yield Injected(
+            measured.whole_values(value.T, measured.uncertainty.T),
+            "it is the transpose of the numeric gradient",
+            same="the gradient is symmetric"
+            if agrees(value.T, measured.gradient, 1e-9, 0.0)
+            else "",
+        )
+
+
+def permute_axes(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """The transpose, and any order of the axes that leaves the shape."""
+    yield from transpose(measured)
+    if measured.whole and 2 < measured.value.ndim <= MOST_AXES:
+        for axes in permutations(range(measured.value.ndim)):
+            value = measured.value.transpose(axes)
+            if value.shape == measured.shape and list(axes) != sorted(axes):
+                yield Injected(
+                    measured.whole_values(value, measured.uncertainty.transpose(axes)),
+                    f"it is the numeric gradient with its axes in the order {list(axes)}",
+                    choices=24.0,
+                )
+
+
+def swap_index(measured: MeasuredGradient) -> Iterator[Injected]:
+    """One index in the place of the other: m_ii or m_jj for m_ij, (35) as it is printed."""
+    value = measured.value
+    if not (measured.whole and value.ndim == 2 and value.shape[0] == value.shape[1] > 1):
+        return
+    diagonal, uncertainty = np.diag(value), np.diag(measured.uncertainty)
+    for axis, index in ((0, "i"), (1, "j")):
+        shaped = (-1, 1) if axis == 0 else (1, -1)
+        spread = np.broadcast_to(diagonal.reshape(shaped), value.shape)
+        bounds = np.broadcast_to(uncertainty.reshape(shaped), value.shape)
+        yield Injected(
+            measured.whole_values(spread, bounds),
+            f"its entry [i, j] is the numeric gradient at [{index}, {index}]",
+        )

@@ -1,0 +1,317 @@
+"""Faults of the arrays a rule works with: transposed, from before or after an update, added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.factors import Factor, name_factor
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.fitting import fit_factor, fit_weights
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.measure.purity import ELSEWHERE
+from gradcheck_cli.problem import Stage, no_stages
+
+Float = NDArray[np.float64]
+
+LEAST_ENTRIES = 3  # of a gradient in which a term is looked for: its weight takes one of them
+TYPICAL_PENALTY = 0.01  # the weight of the regulariser in mutants
+TYPICAL_RATE = 0.01  # the learning rate in mutants
+MOST_UNKNOWNS = 32  # entries of an input that is solved for; the gradient is measured for each
+SMALLEST_MOVE = 1e-6  # relative to the largest entry: by how much an entry of another input differs
+RATE_PRECISION, MOST_ITERATIONS = 1e-6, 6  # of Newton's method for the rate of an update
+PROBING_RATE = 1e-4  # at which the effect of an update is measured; small beside the rates in use
+
+
+def transpose_input(measured: MeasuredGradient) -> Iterator[Injected]:
+    """Another input, a square matrix, in the place of its transpose."""
+    for name, x in measured.others.items():
+        if x.ndim == 2 and x.shape[0] == x.shape[1] > 1:
+            same = f"{name} is symmetric" if np.array_equal(x, x.T) else ""
+            observation = (
+                f"it is the gradient with {name} in the place of {name}ᵀ, or the other way around"
+            )
+            yield from measure_elsewhere(measured, {name: x.T.copy()}, observation, same)
+
+
+def replace_input_by_ones(measured: MeasuredGradient) -> Iterator[Injected]:
+    """Ones in the place of another input."""
+    for name, x in measured.others.items():
+        same = f"{name} is 1 everywhere" if np.all(x == 1) else ""
+        observation = f"it is the gradient for {name} = 1 everywhere"
+        yield from measure_elsewhere(measured, {name: np.ones_like(x)}, observation, same)
+
+
+def transpose_or_reverse_input(
+    measured: MeasuredGradient, comparison: Comparison
+) -> Iterator[Injected]:
+    """Another input transposed, or reversed along an axis."""
+    yield from transpose_input(measured)
+    for name, x in measured.others.items():
+        for axis in range(x.ndim):
+            if x.shape[axis] > 1:
+                observation = f"it is the gradient for {name} reversed along axis {axis}"
+                yield from measure_elsewhere(
+                    measured, {name: np.flip(x, axis).copy()}, observation, ""
+                )
+
+
+def use_earlier_input(measured: MeasuredGradient) -> Iterator[Injected]:
+    """Inputs from an earlier call: those of a call nearby, which every check makes first."""
+    if measured.problem.cotangent is None:
+        return
+    for name, x in measured.problem.inputs.items():
+        before = x * x.dtype.type(ELSEWHERE)
+        same = f"{name} is zero" if np.array_equal(before, x) else ""
+        observation = f"it is the gradient for the {name} of an earlier call"
+        yield from measure_elsewhere(measured, {name: before}, observation, same)
+
+
+def update_input(measured: MeasuredGradient) -> Iterator[Injected]:
+    """Another input after a step of gradient descent."""
+    for name in measured.others:
+        yield from _step_input(measured, name, Factor(TYPICAL_RATE, ()))
+
+
+def fit_update(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """Another input after a step of gradient descent, of a size that is solved for."""
+    for name, x in measured.others.items():
+        step = measured.measure(name).value
+        for stage in measured.stages if step.shape == x.shape and step.any() else ():
+            rate = _fit_rate(measured, stage, comparison, name, step)
+            if rate is not None:
+                yield from _step_input(measured, name, name_factor(rate, RATE_PRECISION, {}))
+
+
+def _fit_rate(
+    measured: MeasuredGradient, stage: Stage, comparison: Comparison, name: str, step: Float
+) -> float | None:
+    """The size of a step of another input that gives the analytic gradient, by Newton's method.
+
+    The derivative is that at the start, which is near enough for the rates in use.
+    """
+    x, at = measured.problem.inputs[name], measured.few
+    allowed = comparison.allowed.ravel()[at]
+    analytic, start = comparison.analytic.ravel()[at], measured.value.ravel()[at]
+
+    def step_by(rate: float) -> Float | None:
+        moved = (x - x.dtype.type(rate) * step).astype(x.dtype)
+        values = measured.measure_elsewhere(stage, {name: moved})
+        return values.value if values is not None else None
+
+    near = step_by(PROBING_RATE)
+    if near is None:
+        return None
+    change, here, rate = (near - start) / PROBING_RATE, start, 0.0
+    for _ in range(MOST_ITERATIONS):
+        more, _precision = fit_factor(analytic - here, change, allowed)
+        rate += more
+        after = step_by(rate) if np.isfinite(rate) and rate > 0 else None
+        if after is None or np.sum(np.abs(analytic - after)) > np.sum(np.abs(analytic - here)):
+            return None
+        here = after
+        if abs(more) < RATE_PRECISION * rate:
+            break
+    return rate
+
+
+def _step_input(measured: MeasuredGradient, name: str, rate: Factor) -> Iterator[Injected]:
+    step, x = measured.measure(name).value, measured.problem.inputs[name]
+    if step.shape == x.shape and step.any() and np.isfinite(rate.value) and rate.value > 0:
+        size = float(f"{rate.value:.1e}") if rate.is_round else rate.value
+        observation = (
+            f"it is the gradient for {name} − {rate.text} · {measured.problem.label(name).gradient}"
+        )
+        moved = (x - x.dtype.type(size) * step).astype(x.dtype)
+        yield from measure_elsewhere(
+            measured, {name: moved}, observation, "", parameters=rate.parameters
+        )
+
+
+def measure_elsewhere(
+    measured: MeasuredGradient,
+    changed: Mapping[str, NDArray[Any]],
+    observation: str,
+    same: str,
+    parameters: int = 0,
+) -> Iterator[Injected]:
+    """The gradient with other inputs.
+
+    Nothing where the forward does not take them, or where the gradient does not depend on them:
+    then no rule for it uses them.
+    """
+    for stage in measured.stages:
+        values = measured.measure_elsewhere(stage, changed)
+        if values is None:
+            continue
+        if not measured.differs_from(values):
+            graded = {
+                name: (x * np.linspace(1.0, 2.0, x.size).reshape(x.shape)).astype(x.dtype)
+                for name, x in changed.items()
+            }
+            probe = measured.measure_elsewhere(stage, graded) if same else None
+            if probe is None or not measured.differs_from(probe):
+                continue
+        yield Injected(values, observation, same=same, parameters=parameters)
+
+
+def keep_diagonal(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The diagonal of the Jacobian only, where it is square and has more."""
+    for stage in measured.declared if measured.problem.stages is no_stages else ():
+        if stage.cotangent.shape != measured.x.shape or measured.x.size < 2 or not measured.whole:
+            continue
+        jacobian = measured.measure_jacobian(stage)
+        if len(jacobian.at) == measured.x.size:
+            delta = np.asarray(stage.cotangent, dtype=np.float64)
+            value, uncertainty = (
+                np.diag(part).reshape(measured.shape)
+                for part in (jacobian.value, jacobian.uncertainty)
+            )
+            yield Injected(
+                measured.whole_values(delta * value, np.abs(delta) * uncertainty),
+                "it is the gradient as if output k depended on input k alone",
+                same="output k depends on input k alone",
+            )
+
+
+def multiply_elementwise(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The product, entry by entry, of an input and the upstream gradient."""
+    for stage in measured.stages:
+        delta = np.asarray(stage.cotangent, dtype=np.float64)
+        for name, x in measured.others.items():
+            if measured.whole and x.shape == delta.shape == measured.shape and x.ndim > 1:
+                observation = f"it is {name} * {stage.symbol}, entry by entry"
+                yield Injected(measured.whole_values(x * delta), observation)
+
+
+def add_penalty(measured: MeasuredGradient) -> Iterator[Injected]:
+    """One percent of the input itself added."""
+    if measured.value.size == measured.gradient.of(measured.x).size:
+        yield _add_term(
+            measured, measured.x, f" · {measured.name}", Factor(TYPICAL_PENALTY, ()), extra=True
+        )
+
+
+def fit_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """A multiple of the input, of its sign, of the upstream gradient, or a constant added."""
+    terms = [
+        (measured.x, f" · {measured.name}"),
+        (np.ones(measured.x.shape), ""),
+        (np.sign(measured.x), f" · sign({measured.name})"),
+    ]
+    terms += [
+        (stage.cotangent, f" · {stage.symbol}")
+        for stage in measured.declared[:1]
+        if stage.cotangent.shape == measured.x.shape
+    ]
+    for array, term in terms:
+        x = measured.gradient.of(np.asarray(array))
+        if x.shape != measured.shape or x.size < LEAST_ENTRIES:
+            return
+        weight, precision = fit_factor(comparison.analytic - measured.value, x, comparison.allowed)
+        if weight != 0.0:
+            size = name_factor(abs(weight), precision, measured.numbers)
+            yield _add_term(measured, array, term, size, extra=weight > 0)
+    yield from _fit_factor_and_term(measured, comparison)
+
+
+def _fit_factor_and_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """A factor and a multiple of the input, as where a mean is taken of one of them alone."""
+    x = measured.gradient.of(measured.x)
+    if x.shape != measured.shape or x.size <= LEAST_ENTRIES:
+        return
+    parts = np.stack([measured.value.ravel(), np.asarray(x, dtype=np.float64).ravel()])
+    weights = fit_weights(parts, comparison, np.arange(x.size), comparison.analytic)
+    if weights is None or np.min(np.abs(weights)) == 0.0:
+        return
+    of_gradient, of_input = (
+        name_factor(float(weight), RATE_PRECISION**2, measured.numbers) for weight in weights
+    )
+    value = of_gradient.value * measured.value + of_input.value * x
+    yield Injected(
+        measured.whole_values(value, abs(of_gradient.value) * measured.uncertainty),
+        f"it is {of_gradient.text} times the numeric gradient and {of_input.text} · "
+        f"{measured.name}",
+        parameters=of_gradient.parameters + of_input.parameters,
+        choices=of_gradient.choices * of_input.choices,
+        cause="a regulariser and the rest have different factors: one of them has a 1/n too many",
+    )
+
+
+def _add_term(
+    measured: MeasuredGradient, array: NDArray[Any], term: str, size: Factor, *, extra: bool
+) -> Injected:
+    x = np.broadcast_to(measured.gradient.of(array), measured.shape).astype(np.float64)
+    weight = size.value if extra else -size.value
+    return Injected(
+        measured.whole_values(measured.value + weight * x, measured.uncertainty),
+        f"it is the numeric gradient {'plus' if extra else 'minus'} {size.text}{term}",
+        same=f"{measured.name} is zero" if not x.any() else "",
+        parameters=size.parameters,
+        choices=size.choices,
+        cause=_find_cause(term, extra),
+    )
+
+
+def _find_cause(term: str, extra: bool) -> str:
+    if not term:
+        return "a constant, such as an epsilon against divisions by zero, is added to the result"
+    if term.strip(" ·") in ("δ", "Δ", "the upstream gradient"):
+        return (
+            "a path of the input around the layer, such as a skip connection, is missing or twice"
+        )
+    if extra:
+        return "a regulariser is in the gradient that is not in the loss, or is there twice"
+    return "a regulariser of the loss is missing in the gradient, or has the wrong sign"
+
+
+def solve_for_input(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """Solve for another input with which the rule would give the analytic gradient.
+
+    The gradient is taken for linear in it, as it is in bilinear layers; the solution is measured.
+    """
+    at = measured.few
+    for name, x in measured.others.items():
+        if not (measured.whole and 1 < x.size <= min(MOST_UNKNOWNS, len(at) - 1)):
+            continue
+        for stage in measured.stages:
+            parts = _measure_response(measured, stage, name, x)
+            change = (
+                fit_weights(parts, comparison, at, comparison.analytic - measured.value)
+                if len(parts)
+                else None
+            )
+            if change is None:
+                continue
+            other = (x + change.reshape(x.shape)).astype(x.dtype)
+            differ = np.argwhere(np.abs(other - x) > SMALLEST_MOVE * np.max(np.abs(x)))
+            for first in differ[:1]:
+                index = tuple(int(axis) for axis in first)
+                observation = (
+                    f"it is the gradient for another {name}: for {other[index]:.6g} at "
+                    f"{list(index)} in the place of {x[index]:.6g}, {len(differ)} of {x.size} "
+                    "entries differ"
+                )
+                yield from measure_elsewhere(
+                    measured, {name: other}, observation, "", parameters=x.size
+                )
+
+
+def _measure_response(
+    measured: MeasuredGradient, stage: Stage, name: str, x: NDArray[Any]
+) -> Float:
+    """∂gradient/∂(another input), entries × entries; empty where it cannot be measured."""
+    parts: list[Float] = []
+    for index in range(x.size):
+        moved = x.copy()
+        moved.ravel()[index] += np.sqrt(np.mean(x * x)) or 1.0
+        step = float(moved.ravel()[index] - x.ravel()[index])
+        probe = measured.measure_elsewhere(stage, {name: moved})
+        if probe is None:
+            return np.empty((0, 0))
+        parts.append((probe.value - measured.value.ravel()[probe.at]) / step)
+    return np.stack(parts)

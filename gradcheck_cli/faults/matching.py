@@ -1,0 +1,226 @@
+"""Which fault turns the numeric gradient into the analytic one, to within the uncertainty?
+
+A fault is named only on evidence: it must give every entry, and be no coincidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from gradcheck_cli.errors import GradcheckError
+from gradcheck_cli.faults.catalogue import FAULTS, describe_fault
+from gradcheck_cli.faults.factors import Factor, name_factor
+from gradcheck_cli.faults.fault import Fault, Injected
+from gradcheck_cli.faults.fitting import fit_factor
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
+from gradcheck_cli.measure.compare import Comparison, allowed_error, largest
+from gradcheck_cli.result import Code, Diagnosis
+
+Float = NDArray[np.float64]
+
+# The decimal digits of evidence that a fault needs: one chance in a million that it fits by
+# accident. An entry gives the digits between its error and what the fault leaves of it; fitted
+# parameters cost an entry each, other faults that could have been tried the digits of their number.
+# With it tests/benchmarks/diagnosis.py counts no wrong name among 5,000 random gradients.
+LEAST_EVIDENCE = 6.0
+LEAST_DIGITS = 0.3  # a factor of two: an entry that gives fewer digits is no evidence of its own
+SMALLEST_FACTOR = 1e-6  # how far from 1 a factor must be to be told from rounding and truncation
+# What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
+# the check, and those of a small check besides.
+CALLS_PER_EVALUATION, FREE_CALLS = 2, 2_000
+
+
+class Match(Struct, frozen=True):
+    """A fault that turns the numeric gradient into the analytic one.
+
+    observation, cause, next_step: as in a Diagnosis.
+    fits: max |a − explained| over the largest entry; entries: of how many.
+    rank: sorts matches, the simplest first; by: the factor, of a fault that is one.
+    """
+
+    fault: Fault
+    observation: str
+    cause: str
+    next_step: str
+    fits: float
+    entries: int
+    rank: tuple[int, ...]
+    by: Factor | None = None
+
+
+def limit_calls(evaluations: int) -> float:
+    """How often the diagnoses of a check of so many evaluations may call the forward."""
+    return CALLS_PER_EVALUATION * evaluations + FREE_CALLS
+
+
+def find_match(measured: MeasuredGradient, comparison: Comparison, calls: float) -> Match | None:
+    """The simplest fault that explains a wrong gradient, or None.
+
+    calls: of the forward; after so many, faults that need gradients elsewhere are left out.
+    """
+    best: Match | None = None
+    for order, fault in enumerate(FAULTS.values()):
+        if fault.costly and measured.effort.calls > calls:
+            continue
+        # Code of the user that ran in the check may still fail where the diagnosis looks.
+        with suppress(GradcheckError):
+            for injected in fault.list_suspects(measured, comparison):
+                for match in _vary(fault, injected, measured, comparison, order):
+                    if best is None or match.rank < best.rank:
+                        best = match
+        if best is not None and best.rank[:3] == (0, 1, 0):
+            break
+    return best
+
+
+def _vary(
+    fault: Fault, injected: Injected, measured: MeasuredGradient, comparison: Comparison, order: int
+) -> Iterator[Match]:
+    """The fault alone, and together with a factor, with a transpose and with both."""
+    versions = [(fault, injected, 1)]
+    turned = None if fault.code == Code.TRANSPOSED else _transpose(injected, measured)
+    if turned is not None:
+        versions.append((fault, turned, 2))
+    for fault, version, count in versions:
+        fits = _measure_fit(version, measured, comparison, count)
+        if fits is not None:
+            yield _match(fault, version, fits, count, order)
+        elif not fault.alone:
+            scaled = _scale(version, measured, comparison)
+            fits = (
+                _measure_fit(scaled, measured, comparison, count + 1)
+                if scaled is not None
+                else None
+            )
+            if scaled is not None and fits is not None:
+                yield _match(fault, scaled, fits, count + 1, order)
+
+
+def _match(fault: Fault, injected: Injected, fits: float, count: int, order: int) -> Match:
+    return Match(
+        fault,
+        injected.observation,
+        injected.cause or fault.cause,
+        injected.next_step or fault.next_step,
+        fits,
+        len(injected.values.at),
+        (int(injected.parameters > 1), count, injected.parameters, order),
+        injected.by,
+    )
+
+
+def _transpose(injected: Injected, measured: MeasuredGradient) -> Injected | None:
+    """The transpose of a square gradient with a fault in it."""
+    shape, values = measured.shape, injected.values
+    if not (measured.whole and len(shape) == 2 and shape[0] == shape[1] > 1):
+        return None
+    if len(values.at) != measured.value.size:
+        return None
+    value, uncertainty = (
+        array.reshape(shape).T.ravel() for array in (values.value, values.uncertainty)
+    )
+    return replace(
+        injected,
+        values=Values(value, uncertainty, values.at),
+        observation=f"{injected.observation}, transposed",
+        choices=2 * injected.choices,
+    )
+
+
+def _scale(
+    injected: Injected, measured: MeasuredGradient, comparison: Comparison
+) -> Injected | None:
+    """The gradient with a fault in it, times the factor that makes it the analytic one."""
+    at = injected.values.at
+    value, uncertainty = injected.values.value, injected.values.uncertainty
+    allowed = comparison.allowed.ravel()[at] + np.where(
+        np.isfinite(uncertainty), uncertainty, np.inf
+    )
+    c, precision = fit_factor(comparison.analytic.ravel()[at], value, allowed)
+    if c == 0.0 or not np.isfinite(c) or abs(c - 1) < SMALLEST_FACTOR:
+        return None
+    by = name_factor(c, precision, measured.numbers)
+    return replace(
+        injected,
+        values=Values(by.value * value, abs(by.value) * uncertainty, at),
+        observation=f"{injected.observation}, times {by.text}",
+        parameters=injected.parameters + by.parameters,
+        choices=injected.choices * by.choices,
+    )
+
+
+def _measure_fit(
+    injected: Injected, measured: MeasuredGradient, comparison: Comparison, count: int
+) -> float | None:
+    """How well a fault gives the analytic gradient: the largest error over the largest entry.
+
+    None where an entry is off by more than is allowed, or where there is too little evidence: each
+    of `count` changes and each parameter needs an entry of its own.
+    """
+    parameters = count + injected.parameters
+    values = injected.values
+    analytic, numeric = comparison.analytic.ravel()[values.at], measured.value.ravel()[values.at]
+    known = comparison.smooth.ravel()[values.at] & np.isfinite(numeric)
+    with np.errstate(all="ignore"):
+        error = np.abs(analytic - values.value)
+        allowed = allowed_error(
+            analytic, values.value, values.uncertainty, comparison.rtol, comparison.atol
+        )
+        if not np.all((error <= allowed) | ~known):
+            return None
+        gap = np.abs(analytic - numeric)
+        better = np.log10(gap / np.maximum(np.maximum(error, allowed), np.finfo(float).tiny))
+        wrong = comparison.wrong.ravel()[values.at] & known
+        digits = np.sort(np.where(wrong & (better > 0), better, 0.0))
+    evidence = float(np.sum(digits[: max(0, len(digits) - injected.parameters)]))
+    telling = int(np.sum(digits > LEAST_DIGITS))
+    if telling < parameters or evidence - np.log10(injected.choices) < LEAST_EVIDENCE:
+        return None
+    peak = largest(np.abs(analytic[known]))
+    return largest(error[known]) / peak if peak > 0 else 0.0
+
+
+def match_fault(
+    measured: MeasuredGradient, comparison: Comparison, calls: float
+) -> tuple[Diagnosis, Factor | None]:
+    """The diagnosis of a wrong gradient, and its factor, if that is all that is wrong with it."""
+    match = find_match(measured, comparison, calls)
+    if match is not None:
+        return _describe(match), match.by
+    for fault in FAULTS.values():
+        observation = fault.describe(measured, comparison) if fault.describe is not None else ""
+        if observation:
+            return describe_fault(fault.code, observation), None
+    return describe_fault(Code.NO_KNOWN_FAULT), None
+
+
+def _describe(match: Match) -> Diagnosis:
+    diagnosis = describe_fault(match.fault.code, match.observation, match.fits, match.entries)
+    return replace(diagnosis, cause=match.cause, next_step=match.next_step)
+
+
+def find_reduction(factors: Sequence[Factor | None], measured: MeasuredGradient) -> str:
+    """Which reduction wrong gradients are of, if all of them have the factor n, or all 1/n."""
+    names = {name for by in factors if by is not None for name in by.names}
+    n = measured.samples
+    if not n or len(factors) < 2 or None in factors:
+        return ""
+    for name, which in (
+        (n, "the sum over the samples, and the loss is their mean"),
+        (f"1/{n}", "the mean over the samples, and the loss is their sum"),
+    ):
+        if all(by is not None and name in by.names for by in factors) and name in names:
+            return f"every gradient is {name} times the numeric one: they are those of {which}"
+    return ""
+
+
+def describe_reduction(one: Diagnosis | None, observation: str) -> Diagnosis:
+    """The diagnosis of each gradient where all of them are those of another reduction."""
+    diagnosis = describe_fault(Code.OTHER_REDUCTION, observation)
+    return replace(diagnosis, evidence=one.evidence, fits=one.fits) if one else diagnosis
