@@ -24,4 +24,7 @@ def main() -> NoReturn:
 
 
 if __name__ == "__main__":
+    # python -m puts the current folder first: a click.py or a numpy.py there is not ours to import.
+    if not sys.flags.safe_path:
+        del sys.path[0]
     main()

@@ -97,7 +97,9 @@ def run(words: list[str], cwd: Path, **extra: str) -> Result:
 # The action
 
 
-def step(id: str, cwd: Path, values: dict[str, str], **outputs: str) -> tuple[Result, str]:
+def step(
+    id: str, cwd: Path, values: dict[str, str], pythonpath: str = "", **outputs: str
+) -> tuple[Result, str]:
     """Runs a step of the action as GitHub does; returns its outputs, too."""
     inputs = {name: spec["default"] for name, spec in ACTION["inputs"].items()}
     assert set(values) <= set(inputs)
@@ -119,6 +121,7 @@ def step(id: str, cwd: Path, values: dict[str, str], **outputs: str) -> tuple[Re
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
         cwd,
         **env,
+        PYTHONPATH=pythonpath,
         GITHUB_ACTIONS="true",
         GITHUB_ACTION_PATH=str(ROOT),
         GITHUB_OUTPUT=str(output),
@@ -238,17 +241,69 @@ def test_the_action_installs_this_repository_into_an_environment_of_its_own(
     python.write_text(
         '#!/bin/sh\nprintf "%s\\n" "$*" >> words\n'
         "for last; do :; done\n"
-        'if [ "$2" = venv ]; then mkdir -p "$last/bin" && cp "$0" "$last/bin/python"; fi\n'
+        'if [ "$3" = venv ]; then mkdir -p "$last/bin" && cp "$0" "$last/bin/python"; fi\n'
     )
     python.chmod(0o755)
     done, output = step("install", tmp_path, {}, python_path=str(python))
     assert (done.returncode, done.stderr) == (0, "")
     venv = tmp_path / "runner temp" / "gradcheck-venv"
     assert output == f"gradcheck={venv}/bin/gradcheck\n"
-    made, installed = (tmp_path / "words").read_text().splitlines()
+    made, installed = (tmp_path / "runner temp" / "words").read_text().splitlines()
     assert made.endswith(f"--system-site-packages {venv}")
-    assert installed.startswith("-m pip install ")
+    assert installed.startswith("-I -m pip install ")
     assert installed.endswith(f" {ROOT}")
+
+
+SHADOWS = ("venv", "pip", "ensurepip", "subprocess", "typing", "click", "msgspec", "numpy", "yaml")
+
+
+def shadow(folder: Path, names: tuple[str, ...] = SHADOWS) -> None:
+    """Modules that note, in the file `pwned`, that they were imported in the place of others."""
+    note = f"open({str(folder / 'pwned')!r}, 'a').write(__name__)\n"
+    write(folder, {f"{name}.py": note for name in names})
+
+
+def test_the_action_is_installed_without_code_of_the_checkout(tmp_path: Path) -> None:
+    """With a Python that imports the module it is asked for, and asks that for help alone."""
+    shadow(tmp_path)
+    python = tmp_path / "a python"
+    python.write_text(
+        "#!/bin/sh\nflags=\n"
+        'while [ "$1" != -m ]; do flags="$flags $1"; shift; done\n'
+        "for last; do :; done\n"
+        'if [ "$2" = venv ]; then mkdir -p "$last/bin" && cp "$0" "$last/bin/python"; fi\n'
+        f'exec "{sys.executable}" $flags -m "$2" --help\n'
+    )
+    python.chmod(0o755)
+    done = step("install", tmp_path, {}, python_path=str(python), pythonpath=str(tmp_path))[0]
+    assert done.returncode == 0, done.stderr
+    assert "usage: venv" in done.stdout
+    assert "pip <command>" in done.stdout
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("path", ["", "."])
+def test_the_action_checks_without_code_of_the_checkout(tmp_path: Path, path: str) -> None:
+    shadow(tmp_path)
+    write(tmp_path, {"right.yaml": RIGHT})
+    done, _ = step("run", tmp_path, {}, gradcheck=command(), pythonpath=path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [([], ("click", "msgspec", "numpy", "yaml")), (["-P"], SHADOWS)],
+    ids=["as it is", "with -P, before the module starts, too"],
+)
+def test_the_module_is_run_without_code_of_the_current_folder(
+    tmp_path: Path, flags: list[str], names: tuple[str, ...]
+) -> None:
+    shadow(tmp_path, names)
+    write(tmp_path, {"right.yaml": RIGHT})
+    done = run([sys.executable, *flags, "-m", "gradcheck_cli", "run", "right.yaml"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "pwned").exists()
 
 
 @pytest.mark.parametrize(
@@ -380,6 +435,17 @@ def test_the_hook_validates_what_is_named_as_a_config(tmp_path: Path, gradcheck:
     words = hook["entry"].split()[1:]
     assert gradcheck(*words, *own, cwd=tmp_path).returncode == 0
     assert gradcheck(*words, *own, "compose.yaml", cwd=tmp_path).returncode == 2
+
+
+def test_the_hook_takes_no_name_of_a_file_for_an_option(
+    tmp_path: Path, gradcheck: Gradcheck
+) -> None:
+    hook = HOOKS["gradcheck-validate"]
+    name = "-sloss=gradcheck.yaml"
+    assert chosen(hook, [name]) == [name]
+    write(tmp_path, {name: "form: [\n"})
+    done = gradcheck(*hook["entry"].split()[1:], name, cwd=tmp_path)
+    assert (done.returncode, done.stderr.startswith(f"{name}:")) == (2, True), done.stderr
 
 
 def test_the_hook_runs_the_configs_of_a_folder_when_code_changes(
