@@ -19,6 +19,7 @@ __all__ = [
     "Verdict",
     "assert_gradients",
     "check",
+    "from_derivative",
     "from_functions",
     "from_layer",
     "from_value_and_grad",
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
     from gradcheck_cli.options import Numeric, Tolerance
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.result import CheckResult, Verdict
-    from gradcheck_cli.usercode.problems import from_functions, from_layer, from_value_and_grad
+    from gradcheck_cli.usercode.problems import (
+        from_derivative,
+        from_functions,
+        from_layer,
+        from_value_and_grad,
+    )
 
 _HOMES = {
     "assert_gradients": "api",
@@ -42,6 +48,7 @@ _HOMES = {
     "Problem": "problem",
     "CheckResult": "result",
     "Verdict": "result",
+    "from_derivative": "usercode.problems",
     "from_functions": "usercode.problems",
     "from_layer": "usercode.problems",
     "from_value_and_grad": "usercode.problems",

@@ -19,10 +19,16 @@ from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, is_ours
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_path, format_shape, suggest
-from gradcheck_cli.usercode.conventions import CACHE, OUTPUT, UPSTREAM, bind_backward
+from gradcheck_cli.usercode.conventions import (
+    CACHE,
+    OUTPUT,
+    UPSTREAM,
+    BackwardCall,
+    bind_backward,
+)
 from gradcheck_cli.usercode.gradients import by_name, gradient_of
 from gradcheck_cli.usercode.objects import also_held, held_gradient
-from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
+from gradcheck_cli.usercode.signatures import Call, Parameters, bind, name_of, parameters
 from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt
 
 Array = NDArray[Any]
@@ -59,11 +65,13 @@ class Calls:
         constants: Mapping[str, Any] | None,
         optional: Mapping[str, Any] | None,
         batched: bool = False,
+        derivative: bool = False,
     ) -> None:
         self.source = source
         self.inputs = inputs
         self.asked, known = list(constants or {}), list(optional or {})
-        self.constants = {**(optional or {}), **(constants or {})}
+        self.optional = optional or {}
+        self.constants = {**self.optional, **(constants or {})}
         self.arrays = {
             leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
         }
@@ -77,15 +85,63 @@ class Calls:
         self.place = _place(pair)
         self.call = bind(parameters(pair.forward), arguments, self.asked, optional=known)
         _, _, returned = self.run(self.arrays)
-        flags = [_is_output(item) for item in returned]
-        takes = parameters(pair.backward)
-        self.back = bind_backward(takes, arguments, self.asked, flags, known)
+        self.back = self.bound(pair, arguments, returned, derivative)
         self.outputs = [as_array(item, source.forward) for item in returned[: self.count]]
-        self.guessed = [
-            f"{source.backward} has no parameter '{value}': its '{parameter}' was given it"
+        self.elementwise = derivative or (not self.back.upstream and self.outputs[0].size != 1)
+        self.notes = self.guesses(parameters(pair.backward), arguments)
+        if self.elementwise:
+            self.refuse_other_shape()
+            self.notes += [] if derivative else [self.told_elementwise()]
+
+    def bound(
+        self, pair: Pair, arguments: list[str], returned: Sequence[Any], derivative: bool
+    ) -> BackwardCall:
+        """How the backward is called. Raises CodeError where a parameter gets no value."""
+        takes, known = parameters(pair.backward), list(self.optional)
+        if derivative:
+            return BackwardCall(bind(takes, arguments, self.asked, optional=known), 0)
+        return bind_backward(
+            takes,
+            arguments,
+            self.asked,
+            [_is_output(item) for item in returned],
+            known,
+            self.call.by_parameter(parameters(pair.forward)),
+            stateless=pair.owner is None,
+        )
+
+    def guesses(self, takes: Parameters, arguments: list[str]) -> list[str]:
+        """Which parameters of the backward were handed an input of another name."""
+        return [
+            f"{self.source.backward} has no parameter '{value}': its '{parameter}' was given it"
             for parameter, value in zip(takes.positional, self.back.call.positional, strict=False)
             if value in arguments and value.casefold() != parameter.casefold()
         ]
+
+    def refuse_other_shape(self) -> None:
+        """Raises CodeError where a backward without an upstream gradient is no derivative, entry by
+        entry, of a forward that gives more than one number."""
+        who, output = self.source.backward, self.outputs[0].shape
+        claimed = self.claimed(self.arrays, None)
+        fits = [np.shape(gradient) == output for gradient in claimed.values()]
+        if not fits or not all(fits):
+            shapes = [format_shape(np.shape(gradient)) for gradient in claimed.values()]
+            raise CodeError(
+                f"{who} takes no upstream gradient, so {self.source.forward} must give a single "
+                f"number, or {who} an array of the output's shape, f′ entry by entry; the output "
+                f"is {format_shape(output)}, and {who} gives {', '.join(shapes) or 'nothing'}; a "
+                "function that returns a loss with its gradients belongs under value_and_grad, and "
+                "a loss that the backward is of under loss"
+            )
+
+    def told_elementwise(self) -> str:
+        """How a backward was called that is taken for an elementwise derivative."""
+        call = ", ".join(self.back.call.used)
+        return (
+            f"{self.source.backward} takes no upstream gradient: it was called with {call}, and "
+            "what it gave was multiplied by the upstream gradient, entry by entry; "
+            "'derivative' instead of 'backward' says that this is so"
+        )
 
     @property
     def count(self) -> int:
@@ -133,6 +189,19 @@ class Calls:
 
     def backward(self, arrays: Mapping[str, Any], cotangent: Any) -> dict[str, Any]:
         """The gradients of the arrays that the backward claims, after a call of the forward."""
+        claimed = self.claimed(arrays, cotangent)
+        if not self.elementwise:
+            return claimed
+        return {
+            name: gradient if gradient is None else cotangent * as_array(gradient, name)
+            for name, gradient in claimed.items()
+        }
+
+    def claimed(self, arrays: Mapping[str, Any], cotangent: Any) -> dict[str, Any]:
+        """What the backward gives for every array, after a call of the forward.
+
+        cotangent: None where the backward takes no upstream gradient.
+        """
         pair, values, returned = self.run(arrays)
         values |= {CACHE: returned[-1], OUTPUT: returned[0]}
         values |= {UPSTREAM.format(place): part for place, part in enumerate(self.split(cotangent))}
@@ -167,7 +236,8 @@ class Calls:
         if held and not isinstance(claimed, Mapping):
             whole = isinstance(claimed, tuple | list) and len(claimed) == len(names)
             names = names if whole else [name for name in names if name not in held]
-        found = by_name(claimed, names, order, who) if names and claimed is not None else {}
+        nested = [name for name in names if name not in self.arrays]
+        found = by_name(claimed, names, order, who, nested) if names and claimed is not None else {}
         lacking = [name for name in self.inputs if found.get(name) is None and owner is not None]
         return found | {name: held_gradient(owner, name) for name in lacking}
 
@@ -180,15 +250,8 @@ class Calls:
             miss = suggest(name, self.call.used)
             raise CodeError(f"no function takes the constant '{name}'{miss}")
         shape = self.joined(self.outputs).shape
-        number = self.outputs[0].size == 1
-        if delta is None and self.back.default and number:
-            delta = np.ones(shape)
-        elif not self.back.upstream:
-            if not number:
-                raise CodeError(
-                    f"{self.source.backward} takes no upstream gradient, so {self.source.forward} "
-                    f"must give a single number; it gives {format_shape(shape)}"
-                )
+        defaults = delta is None and self.back.default and self.outputs[0].size == 1
+        if defaults or not (self.back.upstream or self.elementwise):
             delta = np.ones(shape)
         elif delta is None:
             delta = Drawn().array("delta", shape, seed).astype(np.result_type(*self.outputs, "f4"))
@@ -198,7 +261,7 @@ class Calls:
             backward=self.backward,
             cotangent=np.asarray(delta),
             labels={leaf: Label(f"∂L/∂{leaf}", source=self.place) for leaf in self.arrays},
-            notes=tuple(self.guessed),
+            notes=tuple(self.notes),
             observed=self.observed,
             parts=tuple(output.size for output in self.outputs) if self.count > 1 else (),
         )

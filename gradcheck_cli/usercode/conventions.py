@@ -5,7 +5,7 @@ Nothing here computes. `BACKWARD` lists the conventions in the order in which th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -18,6 +18,8 @@ OUTPUT_NAMES = frozenset({"out", "output", "y", "Y", "a", "A"})
 UPSTREAM_NAMES = frozenset({"cotangent", "error", "err", "g", "gy", "v", "δ", "Δ"})
 UPSTREAM_STARTS = ("d", "grad", "g_", "upstream")
 UPSTREAM_ENDS = ("grad", "_bar")
+# What people call an input; such a parameter is not handed the upstream gradient by its place.
+INPUT_NAMES = frozenset({"x", "X", "z", "Z", "input", "inputs", "input_", "input_data", "in_val"})
 
 # Values that a backward may take besides inputs and constants; no parameter has such a name.
 CACHE, OUTPUT, UPSTREAM = "the cache", "the output", "upstream gradient {}"
@@ -38,11 +40,14 @@ class BackwardDraft(Draft):
     """A call of a backward that is being worked out.
 
     inputs: the names of the inputs; returned: of each value that the forward returned, whether it
-    is an array of floats.
+    is an array of floats; forward: what the parameters of the forward were handed;
+    stateless: the backward can know of the forward's call by its parameters alone.
     """
 
     inputs: Sequence[str]
     returned: Sequence[bool]
+    forward: Mapping[str, str]
+    stateless: bool
 
     @property
     def free(self) -> list[str]:
@@ -53,9 +58,15 @@ class BackwardDraft(Draft):
 
     @property
     def upstream(self) -> list[str]:
-        """The parameters that could take an upstream gradient: by name, else the first."""
+        """The parameters that could take an upstream gradient: by name, else the first.
+
+        The only parameter of a function that is handed nothing else is an input, as in f′(t).
+        """
         others = [name for name in self.free if not is_cache(name)]
-        return [name for name in others if is_upstream(name)] or others[:1]
+        named = [name for name in others if is_upstream(name)]
+        if self.stateless and len(self.returned) == len(self.takes.required) == 1:
+            return named
+        return named or [name for name in others if name not in INPUT_NAMES][:1]
 
     @property
     def keeps_cache(self) -> bool:
@@ -77,8 +88,9 @@ class BackwardDraft(Draft):
 
     @property
     def unnamed(self) -> list[str]:
-        """The inputs that no parameter has the name of."""
-        return [name for name in self.inputs if name not in self.takes.all]
+        """The inputs that no parameter has the name of, or was handed."""
+        taken = (*self.takes.all, *self.where.values())
+        return [name for name in self.inputs if name not in taken]
 
     def arguments(self) -> list[str]:
         """What *arguments is handed: the upstream gradients and the cache, unless a parameter is;
@@ -93,6 +105,10 @@ def _give_by_name(draft: BackwardDraft) -> dict[str, str]:
     return {name: name for name in draft.takes.all if name in draft.named}
 
 
+def _give_as_in_forward(draft: BackwardDraft) -> dict[str, str]:
+    return {name: draft.forward[name] for name in draft.free if name in draft.forward}
+
+
 def _give_output(draft: BackwardDraft) -> dict[str, str]:
     return {name: OUTPUT for name in draft.free if name in OUTPUT_NAMES}
 
@@ -100,6 +116,8 @@ def _give_output(draft: BackwardDraft) -> dict[str, str]:
 def _give_cache(draft: BackwardDraft) -> dict[str, str]:
     upstream = draft.upstream[: draft.outputs]
     others = [name for name in draft.free if name not in upstream]
+    if not upstream:
+        others = [name for name in others if name not in INPUT_NAMES]
     if not draft.keeps_cache or not others:
         return {}
     return {next(filter(is_cache, others), others[-1]): CACHE}
@@ -118,8 +136,8 @@ class Convention(Struct, frozen=True):
     """What a parameter of a backward is handed.
 
     says: in one sentence; give: values by parameter; parameters that have one already keep it.
-    example: of the inputs x, w, b, the constant stride and the size n: a signature, what the
-    forward returned ("out, cache"), and the values that the parameters get.
+    example: of the inputs x, w, b, the constant stride, the size n and a forward(first, second,
+    third): a signature, what the forward returned ("out, cache"), and what the parameters get.
     """
 
     says: str
@@ -133,6 +151,11 @@ BACKWARD = (
         "A parameter gets the input or the constant of its name",
         _give_by_name,
         ("x, stride, dout, w", "out", "x, stride, upstream gradient 0, w"),
+    ),
+    Convention(
+        "A parameter that the forward has, too, gets what the forward got",
+        _give_as_in_forward,
+        ("dout, second", "out", "upstream gradient 0, w"),
     ),
     Convention(
         "A parameter that is called out, y or a gets the output",
@@ -182,14 +205,21 @@ def bind_backward(
     constants: Sequence[str],
     returned: Sequence[bool],
     optional: Sequence[str] = (),
+    forward: Mapping[str, str] | None = None,
+    *,
+    stateless: bool = True,
 ) -> BackwardCall:
     """Which parameter of a backward takes an upstream gradient, the cache, an input, a constant.
 
     returned: of each value the forward returned, whether it is an array of floats: the last of
     several is the cache, unless every one of them has an upstream gradient.
+    forward: what the parameters of the forward were handed; stateless: it is no method of an object
+    that could remember its input.
     Raises CodeError where a parameter gets no value.
     """
-    draft = BackwardDraft(takes, (), [*inputs, *constants], optional, {}, inputs, returned)
+    named = [*inputs, *constants]
+    handed = forward or {}
+    draft = BackwardDraft(takes, (), named, optional, {}, inputs, returned, handed, stateless)
     for convention in BACKWARD:
         draft.where = {**convention.give(draft), **draft.where}
     if takes.rest:
@@ -197,6 +227,6 @@ def bind_backward(
     draft.refuse_incomplete()
     call = draft.call()
     values = [UPSTREAM.format(place) for place in range(len(returned))]
-    named = {name for name, value in draft.where.items() if value in values}
-    default = takes.required.isdisjoint(named) and values[0] not in draft.ordered
+    upstream = {name for name, value in draft.where.items() if value in values}
+    default = takes.required.isdisjoint(upstream) and values[0] not in draft.ordered
     return BackwardCall(call, sum(value in values for value in call.used), default)

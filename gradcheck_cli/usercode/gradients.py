@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from gradcheck_cli.errors import CodeError
@@ -22,11 +22,53 @@ def gradient_of(name: str, gradients: Mapping[Any, Any]) -> Any:
     return next(found, None)
 
 
-def by_name(returned: Any, names: Sequence[str], order: Sequence[str], who: str) -> dict[str, Any]:
+def _in_order(
+    returned: Sequence[Any], inputs: Sequence[str], order: Sequence[str], nested: Container[str]
+) -> Iterator[dict[str, Any]]:
+    """What a tuple of gradients may mean, the likeliest first."""
+    lists = [_holds_arrays(item) and not isinstance(item, Mapping) for item in returned]
+    opened = [  # dX, [dW, db] → dX, dW, db
+        part
+        for item, is_list in zip(returned, lists, strict=True)
+        for part in (item if is_list else [item])
+    ]
+    for values in (returned, opened):
+        for expected in (inputs, order):
+            if len(values) == len(expected):
+                found = dict(zip(expected, values, strict=True))
+                if not any(_holds_arrays(found[name]) for name in inputs if name not in nested):
+                    yield found
+    named = [item for item in returned if isinstance(item, Mapping)]  # dX, {"dW": dW, "db": db}
+    if named:
+        by_key = {name: gradient_of(name, named[0]) for name in inputs}
+        left = [name for name in inputs if by_key[name] is None]
+        in_order = [item for item in returned if not isinstance(item, Mapping)]
+        if len(in_order) == len(left):
+            yield by_key | dict(zip(left, in_order, strict=True))
+    for expected in (inputs, order):  # a list of the rows of an array
+        if len(returned) == len(expected):
+            yield dict(zip(expected, returned, strict=True))
+
+
+def _holds_arrays(item: Any) -> bool:
+    """Whether this is a tuple, list or mapping of arrays, and no array or list of numbers."""
+    if isinstance(item, Mapping):
+        return True
+    return isinstance(item, tuple | list) and any(getattr(part, "ndim", 0) for part in item)
+
+
+def by_name(
+    returned: Any,
+    names: Sequence[str],
+    order: Sequence[str],
+    who: str,
+    nested: Container[str] = (),
+) -> dict[str, Any]:
     """What a backward returned, as gradients by the names of the inputs.
 
     returned: a mapping by name or by "d" + name, a tuple, or one array; names: of the inputs;
-    order: of the parameters that may have a gradient in a tuple, constants among them.
+    order: of the parameters that may have a gradient in a tuple, constants among them;
+    nested: the inputs that are dicts or sequences of arrays, so that their gradients are, too.
     Raises CodeError where the gradients cannot be told apart.
     """
     if isinstance(returned, Mapping):
@@ -40,10 +82,8 @@ def by_name(returned: Any, names: Sequence[str], order: Sequence[str], who: str)
             "tuple in their order, or a dict by name"
         )
     inputs = [name for name in order if name in names]
-    for expected in (inputs, order):
-        if len(returned) == len(expected):
-            found = dict(zip(expected, returned, strict=True))
-            return {name: found[name] for name in names}
+    for found in _in_order(returned, inputs, order, nested):
+        return {name: found.get(name) for name in names}
     raise CodeError(
         f"{who} returned {len(returned)} gradients for {len(names)} "
         f"input{'s' * (len(names) != 1)} ({', '.join(inputs)}); an input without a gradient "

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
 
 from gradcheck_cli.errors import CodeError
-from gradcheck_cli.text import format_shape
+from gradcheck_cli.text import format_shape, join_words
 from gradcheck_cli.usercode.gradients import gradient_names
 
+# What people call a forward and its backward, in the order in which they are looked for.
+METHODS = (
+    ("forward", "backward"),
+    ("__call__", "backward"),
+    ("forward_pass", "backward_pass"),
+    ("fprop", "bprop"),
+    ("forward", "backprop"),
+    ("forward_propagation", "backward_propagation"),
+    ("forward_prop", "backward_prop"),
+    ("forward_propagate", "backward_propagate"),
+    ("feedforward", "backprop"),
+    ("fwd", "bwd"),
+)
 PARAMETER_HOLDERS = ("params", "parameters", "weights")
 GRADIENT_HOLDERS = ("grads", "gradients", "grad", "dparams")
 WRAPPED = ("data", "value")  # the array of a parameter that is an object itself
 
 
-def method(owner: Any, *names: str) -> Callable[..., Any]:
-    """The first of these methods that an object has. Raises CodeError where it has none."""
-    for name in names:
-        if callable(getattr(owner, name, None)):
-            return getattr(owner, name)  # type: ignore[no-any-return]
-    raise CodeError(f"{type(owner).__name__} has no method '{names[0]}'")
+def methods(owner: Any) -> tuple[str, str]:
+    """The names of an object's forward and backward; the first of METHODS that it has both of.
+
+    Raises CodeError where it has none.
+    """
+    for pair in METHODS:
+        if all(callable(getattr(owner, name, None)) for name in pair):
+            return pair
+    has = {name: callable(getattr(owner, name, None)) for pair in METHODS for name in pair}
+    lacking = "backward" if any(has[forward] for forward, _ in METHODS) else "forward"
+    kind, own = type(owner).__name__, [name for name in dir(owner) if not name.startswith("_")]
+    names = [name for name in own if callable(getattr(owner, name))]
+    listed = f"; it has {join_words(names)}" if names else ""
+    raise CodeError(
+        f"{kind} has no method '{lacking}'{listed}; methods of other names are named by forward: "
+        f"FILE:{kind}.NAME and backward: FILE:{kind}.NAME"
+    )
 
 
 def holds(owner: Any, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from gradcheck_cli.errors import CodeError
@@ -12,7 +13,7 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import batched as proven
 from gradcheck_cli.usercode.calls import Array, Calls, Function, Pair, Source, as_array
-from gradcheck_cli.usercode.objects import holds, method, put
+from gradcheck_cli.usercode.objects import holds, methods, put
 from gradcheck_cli.usercode.signatures import name_of, parameters
 
 
@@ -41,10 +42,31 @@ def from_functions(
         returns its output with that axis: perturbations are evaluated many at once.
     Raises CodeError where the functions cannot be called so, or raise.
     """
-    source = Source(lambda _: Pair(forward, backward), name_of(forward), name_of(backward))
-    calls = Calls(source, _named(inputs, forward), constants, optional, batched)
-    problem = calls.problem(delta, seed)
+    named = _named(inputs, forward)
+    source = _of_pair(forward, backward, [*named, *(constants or {})])
+    problem = Calls(source, named, constants, optional, batched).problem(delta, seed)
     return proven(problem) if batched else problem
+
+
+def from_derivative(
+    forward: Function,
+    derivative: Function,
+    inputs: Any,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    optional: Mapping[str, Any] | None = None,
+    delta: Array | None = None,
+    seed: int = 0,
+) -> Problem:
+    """The problem of a function that works entry by entry, such as relu, and its derivative f′.
+
+    derivative: takes what the forward takes, and returns f′ in the output's shape: the gradient is
+        that times the upstream gradient.
+    The rest is as in `from_functions`.
+    """
+    named = _named(inputs, forward)
+    source = _of_pair(forward, derivative, [*named, *(constants or {})])
+    return Calls(source, named, constants, optional, derivative=True).problem(delta, seed)
 
 
 def from_layer(
@@ -55,15 +77,16 @@ def from_layer(
     optional: Mapping[str, Any] | None = None,
     delta: Array | None = None,
     seed: int = 0,
+    names: tuple[str, str] | None = None,
 ) -> Problem:
     """The problem of an object with methods forward and backward.
 
+    names: those of the two methods, where they are none of `objects.METHODS`.
     inputs: those of forward, and parameters of the layer by name: attributes, or keys of its
         `params`. Their gradients are read after backward from dW, grad_W, grads["W"] or W.grad.
     The rest is as in `from_functions`; every call gets a copy of the object.
     """
-    forward = name_of(method(layer, "forward", "__call__"))
-    backward = name_of(method(layer, "backward"))
+    forward, backward = names or methods(layer)
     named = _named(inputs, getattr(layer, forward))
     source = _of_object(layer, [*named, *(constants or {})], forward, backward)
     return Calls(source, named, constants, optional).problem(delta, seed)
@@ -90,6 +113,21 @@ def from_value_and_grad(
     else:
         source = _of_object(owner, [*named, *(constants or {})], name, None)
     return Calls(source, named, constants, optional).problem(None, 0)
+
+
+def _of_pair(forward: Function, backward: Function, names: Sequence[str]) -> Source:
+    """A pair of functions, or of methods; names: of inputs and constants.
+
+    Two methods of an object that holds some of these get copies of it, to set them on.
+    """
+    owner = getattr(backward, "__self__", None)
+    if owner is None or isinstance(owner, ModuleType | type):
+        return Source(lambda _: Pair(forward, backward), name_of(forward), name_of(backward))
+    if getattr(forward, "__self__", None) is owner:
+        source = _of_object(owner, names, name_of(forward), name_of(backward))
+        if source.held:
+            return source
+    return Source(lambda _: Pair(forward, backward, owner), name_of(forward), name_of(backward))
 
 
 def _of_object(owner: Any, names: Sequence[str], forward: str, backward: str | None) -> Source:

@@ -78,6 +78,10 @@ class Call(Struct, frozen=True):
             **{parameter: values[name] for parameter, name in self.keyword.items()},
         )
 
+    def by_parameter(self, takes: Parameters) -> dict[str, str]:
+        """The name of the value that each parameter of the function gets."""
+        return {**dict(zip(takes.positional, self.positional, strict=False)), **self.keyword}
+
     @property
     def used(self) -> tuple[str, ...]:
         """The names of the values that are passed, in the order of the parameters."""

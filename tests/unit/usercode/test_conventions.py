@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gradcheck_cli.errors import CodeError
@@ -15,6 +16,8 @@ from gradcheck_cli.usercode.signatures import FORWARD, Pass, bind, parameters
 
 Function = Callable[..., Any]
 XWB = ("x", "w", "b")
+ONE, TWOS = np.array([1.0]), np.array([2.0])
+FORWARD_NAMES = ("first", "second", "third")
 
 
 def bound(function: Function, ordered: Sequence[str], named: Sequence[str] = ()) -> str:
@@ -81,7 +84,8 @@ def test_every_pass_of_a_forward_does_what_its_example_says(one: Pass) -> None:
 def test_every_convention_of_a_backward_does_what_its_example_says(one: Convention) -> None:
     signature, returned, called = one.example
     outputs = [value == "out" for value in returned.split(", ")]
-    found = bind_backward(parameters(written(signature)), XWB, ("stride",), outputs, ("n",))
+    takes, forward = parameters(written(signature)), dict(zip(FORWARD_NAMES, XWB, strict=True))
+    found = bind_backward(takes, XWB, ("stride",), outputs, ("n",), forward)
     assert ", ".join(found.call.used) == called
 
 
@@ -123,6 +127,10 @@ OUT, OUT_CACHE, TWO, TWO_CACHE = [True], [True, False], [True, True], [True, Tru
         (lambda x, w, b, stride: 0, OUT, "x, w, b, stride", 0),
         (lambda dout, cache, stride=1: 0, OUT_CACHE, f"{UP}, the cache, stride", 1),
         (lambda dout, cache, eps=1.0: 0, OUT_CACHE, f"{UP}, the cache", 1),
+        (lambda t: 0, OUT, "x", 0),
+        (lambda z: 0, OUT, "x", 0),
+        (lambda Z: 0, OUT_CACHE, "x", 0),
+        (lambda t: 0, OUT_CACHE, f"{UP}", 1),
     ],
 )
 def test_a_backward_gets_what_its_parameters_are_called(
@@ -141,10 +149,23 @@ def test_a_backward_gets_what_its_parameters_are_called(
         {"dx": 1, "dw": 2},
         {"grad_x": 1, "w_grad": 2},
         (1, None, 2),  # in the order of the parameters, a constant among them
+        (1, {"dw": 2}),
+        ({"dw": 2}, 1),
     ],
 )
 def test_gradients_are_told_apart(returned: Any) -> None:
     assert by_name(returned, ("x", "w"), ("x", "stride", "w"), "f") == {"x": 1, "w": 2}
+
+
+@pytest.mark.parametrize("returned", [(ONE, [TWOS]), [[ONE, None], TWOS], [(ONE, TWOS)]])
+def test_a_list_among_the_gradients_is_opened(returned: Any) -> None:
+    found = by_name(returned, ("x", "w"), ("x", "stride", "w"), "f")
+    assert (found["x"] is ONE, found["w"] is TWOS) == (True, True)
+
+
+def test_a_list_is_the_gradient_of_an_input_that_is_a_list() -> None:
+    returned = (ONE, [TWOS, TWOS])
+    assert by_name(returned, ("x", "w"), ("x", "w"), "f", ("w",)) == {"x": ONE, "w": [TWOS, TWOS]}
 
 
 def test_the_order_of_a_tuple_is_that_of_the_parameters() -> None:

@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from gradcheck_cli import check, from_functions, from_layer, from_value_and_grad
+from gradcheck_cli import (
+    check,
+    from_derivative,
+    from_functions,
+    from_layer,
+    from_value_and_grad,
+)
 from gradcheck_cli.errors import CodeError, ForwardError
 from gradcheck_cli.problem import Problem
 
@@ -48,7 +54,48 @@ def test_the_gradient_of_one_number_takes_no_upstream_gradient() -> None:
     assert verdict(from_functions(loss, lambda w, t: 2 * (w - t), {"w": B}, {"t": 1})) == "pass"
     assert verdict(from_functions(loss, lambda w, t: w - t, {"w": B}, {"t": 1})) == "fail"
     with pytest.raises(CodeError, match=r"takes no upstream gradient, so .* single number"):
-        from_functions(np.tanh, lambda x: x, {"x": B})
+        from_functions(np.tanh, lambda x: x.sum(), {"x": B})
+
+
+def relu(z: Array) -> Array:
+    return np.maximum(z, 0)
+
+
+def relu_prime(t: Array) -> Array:
+    return (t > 0).astype(float)
+
+
+def relu_prime_of_negatives(t: Array) -> Array:
+    return (t < 0).astype(float)
+
+
+def test_a_derivative_of_every_entry_is_multiplied_by_the_upstream_gradient() -> None:
+    assert verdict(from_derivative(relu, relu_prime, X)) == "pass"
+    assert verdict(from_derivative(relu, relu_prime_of_negatives, X)) == "fail"
+
+
+def test_a_backward_that_is_such_a_derivative_is_told() -> None:
+    result = check(from_functions(relu, relu_prime, {"z": X}))
+    assert result.verdict == "pass"
+    guess, elementwise = result.notes
+    assert guess == "relu_prime has no parameter 'z': its 't' was given it"
+    assert elementwise.startswith("relu_prime takes no upstream gradient: it was called with z, ")
+    assert verdict(from_functions(relu, relu_prime_of_negatives, {"z": X})) == "fail"
+
+
+class Sigmoid:
+    def fn(self, z: Array) -> Array:
+        return 1 / (1 + np.exp(-z))
+
+    def grad(self, x: Array) -> Array:
+        return self.fn(x) * (1 - self.fn(x))
+
+
+@pytest.mark.parametrize("name", ["z", "x", "Z", "values"])
+def test_a_parameter_that_is_called_like_an_input_is_not_handed_the_upstream_gradient(
+    name: str,
+) -> None:
+    assert verdict(from_functions(Sigmoid().fn, Sigmoid().grad, {name: X})) == "pass"
 
 
 class Point(NamedTuple):
