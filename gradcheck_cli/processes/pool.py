@@ -84,7 +84,7 @@ class _Crew:
             for _ in range(count):
                 self.workers.append(_Worker(Child(_serve, self.items, self.work)))
         except OSError as error:
-            self.problem = str(error)
+            self.problem = error.strerror or str(error)
 
     def receive(self) -> Iterator[tuple[_Worker, str, Any]]:
         """A message, of which kind, from each worker that has sent one or has ended."""

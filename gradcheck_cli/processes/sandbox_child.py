@@ -46,29 +46,38 @@ def serve(
     last_call: Any,
 ) -> None:
     """Do the work in this process, and send its result or why there is none."""
-    _limit_memory()
-    if start_method() == "fork":
-        _hide_descriptors({parent.connection.fileno(), dump.file.fileno()})
-    with _redirect_streams():
-        watchdog = Watchdog(timeout, dump, last_call)
-        watchdog.start_call()
-        message: tuple[str, Any]
-        try:
-            message = (RESULT, work(argument, Supervisor(parent, watchdog)))
-        except DiedError as error:
-            if not dump.is_empty():  # a call took too long, and the parent reads which
-                os._exit(1)
-            message = (ERROR, str(error))
-        except GradcheckError as error:
-            message = (ERROR, str(error))
-        except MemoryError:
-            message = (ERROR, "not enough memory for this check; use smaller sizes")
-        except KeyboardInterrupt:
-            message = (ERROR, "the code raised KeyboardInterrupt")
-        except Exception as error:  # most likely of what the code did to its process
-            message = (ERROR, f"the check could not be done: {type(error).__name__}: {error}")
-        watchdog.stop()
+    try:
+        _limit_memory()
+        if start_method() == "fork":
+            _hide_descriptors({parent.connection.fileno(), dump.file.fileno()})
+        with _redirect_streams():
+            watchdog = Watchdog(timeout, dump, last_call)
+            watchdog.start_call()
+            message = _make_message(work, argument, Supervisor(parent, watchdog), dump)
+            watchdog.stop()
+    except OSError as error:
+        message = (ERROR, f"there is no process to run its code in: {error.strerror or error}")
     parent.send(*message)  # the last thing: the process is not waited for
+
+
+def _make_message(
+    work: Callable[[Any, Supervisor], Any], argument: Any, supervisor: Supervisor, dump: Dump
+) -> tuple[str, Any]:
+    """What came of the work, whatever its code raised."""
+    try:
+        return RESULT, work(argument, supervisor)
+    except DiedError as error:
+        if not dump.is_empty():  # a call took too long, and the parent reads which
+            os._exit(1)
+        return ERROR, str(error)
+    except GradcheckError as error:
+        return ERROR, str(error)
+    except MemoryError:
+        return ERROR, "not enough memory for this check; use smaller sizes"
+    except KeyboardInterrupt:
+        return ERROR, "the code raised KeyboardInterrupt"
+    except Exception as error:  # most likely of what the code did to its process
+        return ERROR, f"the check could not be done: {type(error).__name__}: {error}"
 
 
 def _limit_memory() -> None:
@@ -86,6 +95,8 @@ def _hide_descriptors(needed: set[int]) -> None:
     They are not closed: a number that is free would be given to a file of the code's, and closed
     when an object of the parent's is collected here.
     """
+    with suppress(OSError, ValueError, AttributeError):  # a program may have set another stream
+        needed.add(sys.stderr.fileno())
     null = os.open(os.devnull, os.O_RDWR)
     for name in os.listdir("/dev/fd"):
         descriptor = int(name)

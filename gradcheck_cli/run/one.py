@@ -74,7 +74,8 @@ def run_problems(
     try:
         return run_in_sandbox(partial(work_on_watched_problems, work), check, advance, timeout)
     except OSError as error:
-        raise CodeError(f"there is no process to run its code in: {error}") from error
+        reason = error.strerror or error
+        raise CodeError(f"there is no process to run its code in: {reason}") from error
 
 
 def check_problems(
