@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from gradcheck_cli.config.findings import Finding
-from gradcheck_cli.config.matrix import variants
-from gradcheck_cli.config.overrides import Overrides
-from gradcheck_cli.config.schema import CHECKS_KEY
+from gradcheck_cli.config.matrix import multiply
+from gradcheck_cli.config.overrides import Overrides, apply_sets
+from gradcheck_cli.config.schema import CHECKS_KEY, MATRIX_KEY
 from gradcheck_cli.config.yaml_tree import Node
 
 MOST_CHECKS = 10_000  # of a config; more than anyone reads, and some seconds to validate
@@ -16,44 +18,64 @@ MOST_CHECKS = 10_000  # of a config; more than anyone reads, and some seconds to
 class Item(Struct, frozen=True):
     """A check of a file: its keys, with inherited ones filled in and every position kept.
 
-    place: which item of `checks` it is, from 1; 0 where there is no list.
-    axes: `n=8` for each axis of a matrix; seed: where `--seeds` gave it one.
+    name: its own, or that of the file; axes: `n=8` for each axis of a matrix; seed: where `--seeds`
+    gave it one.
     """
 
     node: Node
-    place: int = 0
+    name: str
     axes: tuple[str, ...] = ()
     seed: int | None = None
 
+    @property
+    def id(self) -> str:
+        """The name with the values of a matrix and of `--seeds`: `batch[n=8,seed=1]`."""
+        return _add_axes(
+            self.name, self.axes + (() if self.seed is None else (f"seed={self.seed}",))
+        )
 
-def expand(root: Node, overrides: Overrides, findings: list[Finding]) -> list[Item]:
-    """The checks of a file, at most MOST_CHECKS of them."""
-    found: list[Item] = []
-    for place, node in enumerate(_items(root, findings), start=int(_has_list(root))):
-        if len(found) == MOST_CHECKS:
+    @property
+    def id_without_seed(self) -> str:
+        """What selects the checks that `--seeds` made of one."""
+        return _add_axes(self.name, self.axes)
+
+
+def expand(
+    root: Node, default_name: str, overrides: Overrides, findings: list[Finding]
+) -> list[Item]:
+    """The checks of a file, at most MOST_CHECKS of them.
+
+    default_name: of a check, where the file gives none.
+    """
+    items: list[Item] = []
+    name = read_name(root) or default_name
+    for node, own_name in _list_checks(root, name, findings):
+        if len(items) == MOST_CHECKS:
             message = f"a config may have {MOST_CHECKS:,} checks; from here on there are more"
             findings.append(Finding(node.mark, message))
             break
-        made = variants(node, overrides, MOST_CHECKS - len(found), findings)
-        found += [Item(one.node, place, one.axes, one.seed) for one in made]
-    return found
+        if isinstance(node.value, dict) and (MATRIX_KEY in node.value or overrides.seeds > 1):
+            most = MOST_CHECKS - len(items)
+            for variant, axes, seed in multiply(node, overrides, most, findings):
+                items.append(Item(variant, own_name, axes, seed))
+        elif isinstance(node.value, dict):
+            items.append(Item(apply_sets(node, overrides.sets, findings), own_name))
+        else:
+            items.append(Item(node, own_name))
+    return items
 
 
-def _has_list(root: Node) -> bool:
-    return isinstance(root.value, dict) and CHECKS_KEY in root.value
-
-
-def _items(root: Node, findings: list[Finding]) -> list[Node]:
-    """The items of `checks`, or the file as a whole."""
-    if not _has_list(root):
-        return [root]
-    assert isinstance(root.value, dict)
+def _list_checks(root: Node, name: str, findings: list[Finding]) -> Iterator[tuple[Node, str]]:
+    """The items of `checks`, or the file as a whole, each with its name."""
+    if not isinstance(root.value, dict) or CHECKS_KEY not in root.value:
+        yield root, name
+        return
     items = root.value[CHECKS_KEY]
     if not isinstance(items.value, list) or not items.value:
         findings.append(Finding(items.mark, "'checks' must be a list of one check or more"))
-        return []
-    defaults = without(root, CHECKS_KEY)
-    checks = []
+        return
+    defaults = _without_key(root, CHECKS_KEY)
+    place = 0
     for item in items.value:
         if not isinstance(item.value, dict):
             findings.append(Finding(item.mark, "a check must be a mapping of keys"))
@@ -61,21 +83,31 @@ def _items(root: Node, findings: list[Finding]) -> list[Node]:
             mark = item.keys[CHECKS_KEY]
             findings.append(Finding(mark, "'checks' cannot stand inside a check"))
         else:
-            checks.append(inherit(item, defaults))
-    return checks
+            place += 1
+            yield _inherit(item, defaults), read_name(item) or f"{name}[{place}]"
 
 
-def inherit(own: Node, defaults: Node) -> Node:
+def read_name(node: Node) -> str | None:
+    """The name that a mapping gives, if it does."""
+    name = node.child("name")
+    return name.value if name is not None and isinstance(name.value, str) else None
+
+
+def _add_axes(name: str, axes: tuple[str, ...]) -> str:
+    return f"{name}[{','.join(axes)}]" if axes else name
+
+
+def _inherit(own: Node, defaults: Node) -> Node:
     """`own` with the keys of `defaults` it lacks; mappings are merged key by key."""
     if not isinstance(own.value, dict) or not isinstance(defaults.value, dict):
         return own
     merged = dict(defaults.value)
     for name, child in own.value.items():
-        merged[name] = inherit(child, merged[name]) if name in merged else child
+        merged[name] = _inherit(child, merged[name]) if name in merged else child
     return Node(merged, own.mark, {**defaults.keys, **own.keys})
 
 
-def without(node: Node, name: str) -> Node:
+def _without_key(node: Node, name: str) -> Node:
     """A mapping without one of its keys."""
     assert isinstance(node.value, dict)
     kept = {key: child for key, child in node.value.items() if key != name}

@@ -81,12 +81,22 @@ class ConfigError(GradcheckError):
         super().__init__("\n".join(self.shown))
 
     @classmethod
-    def joined(cls, errors: Sequence[ConfigError]) -> ConfigError:
-        """The findings of several files as one error, file by file; what is the same, once."""
+    def join(cls, errors: Sequence[GradcheckError]) -> ConfigError:
+        """Several errors as one, file by file; what is the same, once.
+
+        Errors of other kinds, such as that of a file that cannot be read, have no place.
+        """
         whole = cls("", "", [])
-        whole.shown = list(dict.fromkeys(line for error in errors for line in error.shown))
-        whole.places = [place for error in errors for place in error.places]
-        repeated = sum(len(error.shown) for error in errors) - len(whole.shown)
-        whole.count = sum(error.count for error in errors) - repeated
+        lines: list[str] = []
+        for error in errors:
+            if isinstance(error, ConfigError):
+                lines += error.shown
+                whole.places += error.places
+                whole.count += error.count
+            else:
+                lines.append(f"error: {printable(str(error))}")
+                whole.count += 1
+        whole.shown = list(dict.fromkeys(lines))
+        whole.count -= len(lines) - len(whole.shown)
         whole.args = ("\n".join(whole.shown),)
         return whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,13 +12,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gradcheck_cli.config.build_check import ConfigCheck, build
-from gradcheck_cli.config.expand import expand
+from gradcheck_cli.config.expand import Item, expand
 from gradcheck_cli.config.findings import ConfigError, Finding
 from gradcheck_cli.config.overrides import NOTHING_SET, Overrides
 from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.schema import OWN_KEYS
-from gradcheck_cli.config.yaml_tree import MAX_BYTES, Node, decode, parse
-from gradcheck_cli.errors import UsageError
+from gradcheck_cli.config.yaml_tree import MAX_BYTES, decode, parse
+from gradcheck_cli.errors import GradcheckError, UsageError
 from gradcheck_cli.text import printable
 
 SUFFIXES = (".yaml", ".yml")
@@ -38,20 +39,24 @@ def load(
 
     check_rules: whether a formula that cannot be evaluated is an error of its config.
 
-    Raises ConfigError with the findings of all broken configs, and UsageError where a path does
-    not exist or holds no config.
+    Raises UsageError where one path does not exist, cannot be read or holds no config, and
+    ConfigError with the findings of all broken configs and all that cannot be read.
     """
     checks: list[ConfigCheck] = []
-    broken: list[ConfigError] = []
+    broken: list[GradcheckError] = []
     named = list(paths)
-    folders = [Path(path) for path in named if path != STDIN and os.path.isdir(path)]
-    for path, text in _texts(named, note):
-        try:
-            checks += read_config(text(), path, check_rules, overrides, folders)
-        except ConfigError as error:
-            broken.append(error)
+    folders = [Path(name) for name in named if name != STDIN and os.path.isdir(name)]
+    for name in named:
+        for path in _find_configs(name, note, broken):
+            try:
+                text = _read_text(path)
+                checks += read_config(text, path, check_rules, overrides, folders)
+            except (ConfigError, UsageError) as error:
+                broken.append(error)
+    if len(broken) == 1:
+        raise broken[0]
     if broken:
-        raise ConfigError.joined(broken)
+        raise ConfigError.join(broken)
     return checks
 
 
@@ -66,99 +71,103 @@ def read_config(
 
     folders: what its arrays may be read from, beside its own.
     """
-    root = parse(text, path)
     findings: list[Finding] = []
-    items = expand(root, overrides, findings)
-    default = _name(root) or ("stdin" if path == STDIN else printable(Path(path).stem))
+    default_name = "stdin" if path == STDIN else printable(Path(path).stem)
+    items = expand(parse(text, path), default_name, overrides, findings)
+    _find_repeated_names(items, findings)
+    alone = len({item.id_without_seed for item in items}) == 1
     values = ValueReader(Path(path).parent, folders)
     checks: list[ConfigCheck] = []
-    taken: dict[str, int] = {}
-    alone = len({(item.place, item.axes) for item in items}) == 1
     for item in items:
-        node = item.node
-        inherited = not item.place or node.keys.get("name") == root.keys.get("name")
-        own = None if inherited else _name(node)
-        name = own or (f"{default}[{item.place}]" if item.place else default)
-        seeded = () if item.seed is None else (f"seed={item.seed}",)
-        id = _id(name, (*item.axes, *seeded))
-        if id in taken:
-            mark = node.keys.get("name", node.mark)
-            message = f"the name '{name}' stands twice; the first is in line {taken[id]}"
-            findings.append(Finding(mark, message))
-        taken.setdefault(id, node.mark.line)
         of_check: list[Finding] = []
-        made = build(node, path, values, of_check, check_rules)
+        check = build(item.node, path, values, of_check, check_rules)
         findings += of_check
-        if made is not None:
-            words = overrides.words + (() if item.seed is None else ("--seed", str(item.seed)))
-            select = None if alone else _id(name, item.axes)
-            checks.append(replace(made, id=id, name=name, words=words, select=select))
+        if check is not None:
+            seed = () if item.seed is None else ("--seed", str(item.seed))
+            select = None if alone else item.id_without_seed
+            words = overrides.words + seed
+            checks.append(replace(check, id=item.id, name=item.name, words=words, select=select))
     if findings:
         raise ConfigError(path, text, findings)
     return checks
 
 
-def _id(name: str, axes: Sequence[str]) -> str:
-    return f"{name}[{','.join(axes)}]" if axes else name
+def _find_repeated_names(items: Iterable[Item], findings: list[Finding]) -> None:
+    """Say which checks have the id of another."""
+    lines: dict[str, int] = {}
+    for item in items:
+        if item.id in lines:
+            mark = item.node.keys.get("name", item.node.mark)
+            message = f"the name '{item.name}' stands twice; the first is in line {lines[item.id]}"
+            findings.append(Finding(mark, message))
+        lines.setdefault(item.id, item.node.mark.line)
 
 
-def _name(node: Node) -> str | None:
-    found = node.child("name")
-    return found.value if found is not None and isinstance(found.value, str) else None
-
-
-def _texts(paths: Iterable[str], note: Note) -> Iterable[tuple[str, Callable[[], str]]]:
-    """The path of every config that the command line names, and what reads its text."""
-    for name in paths:
-        path = Path(name)
-        if name == STDIN:
-            yield STDIN, _read_stdin
-        elif not name or not _exists(path):
-            raise UsageError(f"no such file or directory: '{name}'")
-        elif path.is_dir():
-            yield from _in_directory(path, note)
-        else:
-            yield name, lambda path=path: _read(path)  # type: ignore[misc]
-
-
-def _exists(path: Path) -> bool:
+def _find_configs(name: str, note: Note, broken: list[GradcheckError]) -> list[str]:
+    """The paths of the configs that a word of the command line names; `broken` is added to."""
+    if name == STDIN:
+        return [STDIN]
     try:
-        return path.exists()
-    except OSError as error:
-        raise UsageError(f"cannot read '{path}': {error.strerror or error}") from error
+        is_folder = stat.S_ISDIR(os.stat(name).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        broken.append(UsageError(f"no such file or directory: '{name}'"))
+        return []
+    except (OSError, ValueError) as error:
+        broken.append(_unreadable(name, error))
+        return []
+    return _find_in_folder(Path(name), note, broken) if is_folder else [name]
 
 
-def _read_stdin() -> str:
-    if sys.stdin is None:
-        raise UsageError("stdin is closed; there is no config to read")
-    return decode(sys.stdin.buffer.read(MAX_BYTES + 1), STDIN)
+def _find_in_folder(folder: Path, note: Note, broken: list[GradcheckError]) -> list[str]:
+    """The configs below a folder, sorted. What of it cannot be read, and that it has none, is
+    added to `broken`."""
+    files = []
+    before = len(broken)
+    for where, _, names in os.walk(
+        folder, onerror=lambda error: broken.append(_unreadable(error.filename, error))
+    ):
+        files += [Path(where, name) for name in names if name.endswith(SUFFIXES)]
+    configs = []
+    for path in sorted(files):
+        try:
+            if _is_config(path):
+                configs.append(str(path))
+            else:
+                note(f"skipped {path}: not a gradcheck config")
+        except FileNotFoundError:
+            continue  # a link to nothing
+        except OSError as error:
+            broken.append(_unreadable(path, error))
+    if not configs and len(broken) == before:
+        broken.append(UsageError(f"no config (*.yaml, *.yml) in directory '{folder}'"))
+    return configs
 
 
-def _in_directory(folder: Path, note: Note) -> Iterable[tuple[str, Callable[[], str]]]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
-    found = False
-    for path in files:
-        if not _is_own(path):
-            note(f"skipped {path}: not a gradcheck config")
-            continue
-        found = True
-        yield str(path), lambda path=path: _read(path)  # type: ignore[misc]
-    if not found:
-        raise UsageError(f"no config (*.yaml, *.yml) in directory '{folder}'")
+def _is_config(path: Path) -> bool:
+    """Whether a YAML file looks like a config of ours; a broken config still does.
+
+    Raises OSError where it cannot be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        return False
+    with path.open("rb") as file:
+        return _OWN_KEY.search(file.read(MAX_BYTES).decode(errors="replace")) is not None
 
 
-def _is_own(path: Path) -> bool:
-    """Whether a YAML file looks like a config; a broken config still does."""
+def _read_text(path: str) -> str:
+    """The text of a config, or of stdin."""
+    if path == STDIN:
+        if sys.stdin is None:
+            raise UsageError("stdin is closed; there is no config to read")
+        return decode(sys.stdin.buffer.read(MAX_BYTES + 1), STDIN)
     try:
-        return _OWN_KEY.search(path.read_bytes()[:MAX_BYTES].decode(errors="replace")) is not None
-    except OSError:
-        return True
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"cannot read '{path}': {error.strerror or error}") from error
-    return decode(data, str(path))
+        raise _unreadable(path, error) from error
+    return decode(data, path)
+
+
+def _unreadable(path: str | Path, error: Exception) -> UsageError:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return UsageError(f"cannot read '{path}': {reason or error}")

@@ -1,59 +1,56 @@
-"""`matrix`: one check → a check for every combination of the values of its axes."""
+"""`matrix` and `--seeds`: one check → a check for every combination of the values of its axes."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck_cli.config.findings import Finding, Mark
-from gradcheck_cli.config.overrides import SEED, Overrides
-from gradcheck_cli.config.schema import CHECKS_KEY, EXCLUDE_KEY, MATRIX_KEY, shown
+from gradcheck_cli.config.overrides import SEED, Overrides, apply_sets, may_be_set, set_value
+from gradcheck_cli.config.schema import EXCLUDE_KEY, MATRIX_KEY, shown
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.text import suggest
 
-_OF_IDS = "[],= *?"  # characters that mean something in an id or in a glob of ids
 LONGEST_VALUE = 24  # characters of a value in an id; of a longer one, its position stands there
+MOST_AXES = 16  # of a matrix; with two values each, these are more checks than are allowed
+_SPECIAL = frozenset("[],= *?")  # characters that mean something in an id or in a glob of ids
 _EXAMPLE = "such as {reduction: [sum, mean], shapes.n: [1, 8]}"
-# What is about more than one check, and cannot differ between those of a matrix.
-_NO_AXES = ("version", "name", MATRIX_KEY, CHECKS_KEY)
+
+Variant = tuple[Node, tuple[str, ...], int | None]
 
 
-class Variant(Struct, frozen=True):
-    """A check of a matrix: its keys, `n=8` for every axis but the seed of `--seeds`, and that."""
-
-    node: Node
-    axes: tuple[str, ...] = ()
-    seed: int | None = None
-
-
-class _Axis(Struct):
+class _Axis(Struct, frozen=True):
     """A dotted key, its place, its values, and what stands for each of them in an id."""
 
     key: str
     mark: Mark
-    values: list[Node]
-    labels: list[str]
+    values: Sequence[Node]
+    labels: Sequence[str]
 
 
-def variants(
+def multiply(
     node: Node, overrides: Overrides, most: int, findings: list[Finding]
 ) -> Iterator[Variant]:
     """The checks that a mapping stands for, with what the command line sets.
 
+    Of each, its keys, `n=8` for every axis, and the seed that `--seeds` gave it.
     A matrix of more than `most` checks is a finding.
     """
-    if not isinstance(node.value, dict):
-        yield Variant(node)
-        return
     before = len(findings)
+    assert isinstance(node.value, dict)
     matrix = node.value.get(MATRIX_KEY)
-    axes = _axes(matrix, findings) if matrix is not None else {}
-    excluded = _excluded(matrix, axes, findings) if matrix is not None else []
-    plain = _overridden(_without_matrix(node), axes, overrides, findings)
-    seeds = _seeds(plain, axes, overrides.seeds, findings)
+    axes = _read_axes(matrix, most, findings) if matrix is not None else {}
+    excluded = _read_excluded(matrix, axes, findings) if matrix is not None else []
+    axes = _pin_axes(axes, overrides)
+    others = [override for override in overrides.sets if override.key not in axes]
+    plain = apply_sets(_without_matrix(node), others, findings)
+    seeds = _list_seeds(plain, axes, overrides.seeds, findings)
     count = prod(len(axis.values) for axis in axes.values()) * len(seeds)
     if count > most:
         mark = node.keys.get(MATRIX_KEY, node.mark)
@@ -61,50 +58,53 @@ def variants(
         findings.append(Finding(mark, message))
     if len(findings) > before:
         return
-    kept = 0
-    for chosen, labels in _combinations(axes, excluded):
-        kept += 1
+    combinations = list(_combine(axes, excluded))
+    for chosen, labels in combinations:
         variant = plain
         for key, value in chosen.items():
-            variant = place(variant, key, value, axes[key].mark, findings)
+            variant = set_value(variant, key, value, axes[key].mark, findings)
         for seed in seeds:
-            yield _seeded(variant, labels, seed, overrides.seeds, findings)
-    if not kept:
+            yield _set_seed(variant, seed, overrides.seeds, findings), labels, seed
+    if not combinations:
         findings.append(Finding(node.keys[MATRIX_KEY], f"'{EXCLUDE_KEY}' leaves no check"))
 
 
-def _overridden(
-    plain: Node, axes: dict[str, _Axis], overrides: Overrides, findings: list[Finding]
-) -> Node:
-    """A mapping with what `--set` says; what is said of an axis pins it there."""
+def _pin_axes(axes: Mapping[str, _Axis], overrides: Overrides) -> dict[str, _Axis]:
+    """The axes, with one value alone where `--set` says it; its id stays what it was."""
+    pinned = dict(axes)
     for override in overrides.sets:
         if override.key in axes:
-            axes[override.key] = _pinned(axes[override.key], override.node)
-        elif _may_be_set(override.key, override.mark, findings):
-            plain = place(plain, override.key, override.node, override.mark, findings)
-    return plain
+            axis, value = axes[override.key], override.node
+            labels = {
+                _freeze(one): label for one, label in zip(axis.values, axis.labels, strict=True)
+            }
+            label = labels.get(_freeze(value)) or _label(value) or "set"
+            pinned[axis.key] = replace(axis, values=[value], labels=[label])
+    return pinned
 
 
-def _combinations(
-    axes: Mapping[str, _Axis], excluded: Sequence[Mapping[str, Node]]
+def _combine(
+    axes: Mapping[str, _Axis], excluded: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[dict[str, Node], tuple[str, ...]]]:
     """A value of every axis, by key, and what the id says of them."""
-    names = _names(axes)
+    names = _name_axes(axes)
+    frozen = {key: [_freeze(value) for value in axis.values] for key, axis in axes.items()}
     for choice in product(*(range(len(axis.values)) for axis in axes.values())):
         places = dict(zip(axes, choice, strict=True))
-        chosen = {key: axes[key].values[i] for key, i in places.items()}
-        if not any(_is_excluded(chosen, values) for values in excluded):
+        if not any(
+            all(frozen[key][places[key]] == value for key, value in values.items())
+            for values in excluded
+        ):
+            chosen = {key: axes[key].values[i] for key, i in places.items()}
             yield chosen, tuple(f"{names[key]}={axes[key].labels[i]}" for key, i in places.items())
 
 
-def _seeded(
-    node: Node, labels: tuple[str, ...], seed: int | None, seeds: int, findings: list[Finding]
-) -> Variant:
+def _set_seed(node: Node, seed: int | None, seeds: int, findings: list[Finding]) -> Node:
     """A combination with a seed of `--seeds`, or with its own."""
     if seed is None:
-        return Variant(node, labels)
+        return node
     mark = Mark(1, 1, 1, f"--seeds {seeds}")
-    return Variant(place(node, SEED, Node(seed, mark), mark, findings), labels, seed)
+    return set_value(node, SEED, Node(seed, mark), mark, findings)
 
 
 def _without_matrix(node: Node) -> Node:
@@ -113,48 +113,51 @@ def _without_matrix(node: Node) -> Node:
     return Node(kept, node.mark, {key: node.keys[key] for key in kept if key in node.keys})
 
 
-def _axes(matrix: Node, findings: list[Finding]) -> dict[str, _Axis]:
-    """The axes of a matrix, by key."""
+def _read_axes(matrix: Node, most: int, findings: list[Finding]) -> dict[str, _Axis]:
+    """The axes of a matrix, by key; one of more than `most` values is not looked into."""
     if not isinstance(matrix.value, dict):
         message = f"'{MATRIX_KEY}' must be a mapping from keys to lists, {_EXAMPLE}"
         findings.append(Finding(matrix.mark, f"{message}, got {shown(matrix)}"))
         return {}
+    keys = [key for key in matrix.value if key != EXCLUDE_KEY]
+    if len(keys) > MOST_AXES:
+        message = f"'{MATRIX_KEY}' has {len(keys):,} axes; at most {MOST_AXES} are allowed"
+        findings.append(Finding(matrix.mark, message))
+        return {}
     axes = {}
-    for key, values in matrix.value.items():
+    for key in keys:
+        values = matrix.value[key]
         mark = matrix.keys.get(key, values.mark)
-        if key == EXCLUDE_KEY or not _may_be_set(key, mark, findings):
+        if not may_be_set(key, mark, findings):
             continue
         if not isinstance(values.value, list) or not values.value:
             message = f"the axis '{key}' must be a list of one value or more, got {shown(values)}"
             findings.append(Finding(values.mark, message))
             continue
-        for position, value in enumerate(values.value):
-            if any(value.plain() == other.plain() for other in values.value[:position]):
-                message = f"the axis '{key}' has the value {shown(value)} twice"
-                findings.append(Finding(value.mark, message))
-        axes[key] = _Axis(key, mark, values.value, _labels(values.value))
+        if len(values.value) <= most:
+            _find_repeated(key, values.value, findings)
+        axes[key] = _Axis(key, mark, values.value, _label_values(values.value))
     if not axes and not findings:
         message = f"'{MATRIX_KEY}' must have an axis or more, {_EXAMPLE}"
         findings.append(Finding(matrix.mark, message))
     return axes
 
 
-def _may_be_set(key: str, mark: Mark, findings: list[Finding]) -> bool:
-    """Whether a dotted key can be an axis or set from outside; if not, that is found."""
-    first, *rest = key.split(".")
-    if first in _NO_AXES:
-        findings.append(Finding(mark, f"'{first}' cannot be set for checks one by one"))
-        return False
-    if not first or not all(rest):
-        findings.append(Finding(mark, f"'{key}' is no dotted key, such as shapes.n"))
-        return False
-    return True
+def _find_repeated(key: str, values: Sequence[Node], findings: list[Finding]) -> None:
+    """Say which values an axis has twice."""
+    seen = set()
+    for value in values:
+        frozen = _freeze(value)
+        if frozen in seen:
+            message = f"the axis '{key}' has the value {shown(value)} twice"
+            findings.append(Finding(value.mark, message))
+        seen.add(frozen)
 
 
-def _excluded(
+def _read_excluded(
     matrix: Node, axes: Mapping[str, _Axis], findings: list[Finding]
-) -> list[dict[str, Node]]:
-    """The combinations that are left out: of some axes, the values."""
+) -> list[dict[str, Any]]:
+    """The combinations that are left out: of some axes, the frozen values."""
     exclude = matrix.child(EXCLUDE_KEY)
     if exclude is None:
         return []
@@ -162,7 +165,8 @@ def _excluded(
         message = f"'{EXCLUDE_KEY}' must be a list of mappings from axes to values"
         findings.append(Finding(exclude.mark, f"{message}, got {shown(exclude)}"))
         return []
-    found = []
+    known = {key: {_freeze(value) for value in axis.values} for key, axis in axes.items()}
+    excluded = []
     for item in exclude.value:
         if not isinstance(item.value, dict) or not item.value:
             message = f"a combination to exclude must be a mapping, got {shown(item)}"
@@ -172,26 +176,14 @@ def _excluded(
             if key not in axes:
                 message = f"there is no axis '{key}'{suggest(key, axes, 'the axes are')}"
                 findings.append(Finding(item.keys.get(key, value.mark), message))
-            elif all(value.plain() != one.plain() for one in axes[key].values):
+            elif _freeze(value) not in known[key]:
                 message = f"the axis '{key}' has no value {shown(value)}"
                 findings.append(Finding(value.mark, message))
-        found.append(item.value)
-    return found
+        excluded.append({key: _freeze(value) for key, value in item.value.items()})
+    return excluded
 
 
-def _is_excluded(chosen: Mapping[str, Node], values: Mapping[str, Node]) -> bool:
-    return all(chosen[key].plain() == value.plain() for key, value in values.items())
-
-
-def _pinned(axis: _Axis, value: Node) -> _Axis:
-    """The axis with one value alone; its id stays what it was among the others."""
-    for one, label in zip(axis.values, axis.labels, strict=True):
-        if one.plain() == value.plain():
-            return _Axis(axis.key, axis.mark, [value], [label])
-    return _Axis(axis.key, axis.mark, [value], [_label(value) or "set"])
-
-
-def _seeds(
+def _list_seeds(
     node: Node, axes: Mapping[str, _Axis], count: int, findings: list[Finding]
 ) -> list[int | None]:
     """So many seeds, from that of the check on; None alone stands for its own."""
@@ -205,7 +197,7 @@ def _seeds(
     return [first + position for position in range(count)]
 
 
-def _names(axes: Mapping[str, _Axis]) -> dict[str, str]:
+def _name_axes(axes: Mapping[str, _Axis]) -> dict[str, str]:
     """What axes are called in ids: `n` of `shapes.n`, where no other axis ends so."""
     last = [key.rpartition(".")[2] for key in axes]
     return {
@@ -213,16 +205,18 @@ def _names(axes: Mapping[str, _Axis]) -> dict[str, str]:
     }
 
 
-def _labels(values: Sequence[Node]) -> list[str]:
+def _label_values(values: Sequence[Node]) -> list[str]:
     """What values are called in ids; the position of those that have no short name of their own."""
     labels = [_label(value) for value in values]
+    counts = Counter(labels)
     return [
-        label if label and labels.count(label) == 1 else f"#{position}"
+        label if label and counts[label] == 1 else f"#{position}"
         for position, label in enumerate(labels, start=1)
     ]
 
 
 def _label(node: Node) -> str:
+    """What a value is called in ids; empty where it has no short name."""
     value = node.value
     if isinstance(value, list):
         parts = [_label(item) if not isinstance(item.value, list) else "" for item in value]
@@ -231,29 +225,14 @@ def _label(node: Node) -> str:
         text = ""
     else:
         text = shown(node).strip("'")
-    return (
-        text
-        if len(text) <= LONGEST_VALUE and text.isprintable() and not set(text) & set("[],= *?")
-        else ""
-    )
+    fits = len(text) <= LONGEST_VALUE and text.isprintable() and not set(text) & _SPECIAL
+    return text if fits else ""
 
 
-def place(node: Node, key: str, value: Node, mark: Mark, findings: list[Finding]) -> Node:
-    """A mapping with a value at a dotted key; what is missing on the way there is made.
-
-    What is not a mapping on the way is a finding.
-    """
-    first, _, rest = key.partition(".")
-    assert isinstance(node.value, dict)
-    if not rest:
-        return Node({**node.value, first: value}, node.mark, {**node.keys, first: mark})
-    inner = node.value.get(first)
-    if inner is None or inner.value is None:
-        inner = Node({}, mark)
-    if not isinstance(inner.value, dict):
-        message = f"'{first}' is {shown(inner)}, which has no key '{rest}'"
-        findings.append(Finding(mark, message))
-        return node
-    child = place(inner, rest, value, mark, findings)
-    keys = {**node.keys, first: node.keys.get(first, mark)}
-    return Node({**node.value, first: child}, node.mark, keys)
+def _freeze(node: Node) -> Any:
+    """The value of a node as something that can be looked up; equal where the values are."""
+    if isinstance(node.value, dict):
+        return frozenset((key, _freeze(child)) for key, child in node.value.items())
+    if isinstance(node.value, list):
+        return tuple(map(_freeze, node.value))
+    return node.value

@@ -1,4 +1,7 @@
-"""`--set KEY=VALUE` and `--seeds K`: what the command line says in the place of a config."""
+"""`--set KEY=VALUE` and `--seeds K`: what the command line says in the place of a config.
+
+Axes of a matrix set dotted keys in the same way.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.config.findings import SET, ConfigError, Finding, Mark
+from gradcheck_cli.config.schema import CHECKS_KEY, MATRIX_KEY, shown
 from gradcheck_cli.config.yaml_tree import Node, parse
 
 SEED = "inputs.seed"
+# What is about more than one check, and cannot differ between those of a matrix.
+WHOLE_FILE_KEYS = ("version", "name", MATRIX_KEY, CHECKS_KEY)
 
 
 class Override(Struct, frozen=True):
@@ -46,12 +52,12 @@ def read_overrides(arguments: Sequence[str], seed: int | None = None, seeds: int
     broken = []
     for argument in given:
         try:
-            one = _read(argument)
-            found[one.key] = one
+            override = _read(argument)
+            found[override.key] = override
         except ConfigError as error:
             broken.append(error)
     if broken:
-        raise ConfigError.joined(broken)
+        raise ConfigError.join(broken)
     words = [word for argument in arguments for word in (SET, argument)]
     words += ["--seed", str(seed)] if seed is not None else []
     return Overrides(list(found.values()), seeds, tuple(words))
@@ -88,3 +94,44 @@ def _moved(node: Node, here: Callable[[Mark], Mark]) -> Node:
         value = [_moved(child, here) for child in value]
     keys = {key: here(mark) for key, mark in node.keys.items()}
     return Node(value, here(node.mark), keys, here(node.start) if node.start else None)
+
+
+def apply_sets(node: Node, sets: Sequence[Override], findings: list[Finding]) -> Node:
+    """The mapping of a check with what `--set` says; what cannot be set is found."""
+    for override in sets:
+        if may_be_set(override.key, override.mark, findings):
+            node = set_value(node, override.key, override.node, override.mark, findings)
+    return node
+
+
+def may_be_set(key: str, mark: Mark, findings: list[Finding]) -> bool:
+    """Whether a dotted key can be an axis or set from outside; if not, that is found."""
+    first, *rest = key.split(".")
+    if first in WHOLE_FILE_KEYS:
+        findings.append(Finding(mark, f"'{first}' cannot be set for checks one by one"))
+        return False
+    if not first or not all(rest):
+        findings.append(Finding(mark, f"'{key}' is no dotted key, such as shapes.n"))
+        return False
+    return True
+
+
+def set_value(node: Node, key: str, value: Node, mark: Mark, findings: list[Finding]) -> Node:
+    """A mapping with a value at a dotted key; what is missing on the way there is made.
+
+    What is not a mapping on the way is a finding.
+    """
+    first, _, rest = key.partition(".")
+    assert isinstance(node.value, dict)
+    if not rest:
+        return Node({**node.value, first: value}, node.mark, {**node.keys, first: mark})
+    inner = node.value.get(first)
+    if inner is None or inner.value is None:
+        inner = Node({}, mark)
+    if not isinstance(inner.value, dict):
+        message = f"'{first}' is {shown(inner)}, which has no key '{rest}'"
+        findings.append(Finding(mark, message))
+        return node
+    child = set_value(inner, rest, value, mark, findings)
+    keys = {**node.keys, first: node.keys.get(first, mark)}
+    return Node({**node.value, first: child}, node.mark, keys)

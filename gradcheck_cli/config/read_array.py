@@ -37,12 +37,15 @@ class ValueReader:
         self.folder = folder
         self._roots = [Path(os.path.realpath(root)) for root in (folder, *named)]
         # By identity: the checks of a matrix share the nodes that no axis sets.
-        self._lists: dict[int, tuple[Node, Any]] = {}
+        self._plain: dict[int, tuple[Node, Any]] = {}
+        self._inline: dict[int, tuple[Given, Shape]] = {}
         self._files: dict[str, tuple[Given, Shape]] = {}
 
     def read_plain(self, node: Node) -> Any:
         """The value of a node without positions: the same object for the same node."""
-        return self._lists.setdefault(id(node), (node, node.plain()))[1]
+        if id(node) not in self._plain:
+            self._plain[id(node)] = node, node.plain()
+        return self._plain[id(node)][1]
 
     def read(self, node: Node, expected: str) -> tuple[Given, Shape]:
         """Numbers in a config, or in the file that it names, and their shape.
@@ -52,7 +55,9 @@ class ValueReader:
         """
         if not isinstance(node.value, str):
             values = self.read_plain(node)
-            return Given(values), inline_shape(values)
+            if id(node) not in self._inline:
+                self._inline[id(node)] = Given(values), inline_shape(values)
+            return self._inline[id(node)]
         if not node.value.lower().endswith(ARRAY_FILES):
             raise ArrayError(f"expected {expected}, got {shown(node)}")
         path = self._find_file(node.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,27 @@ def test_nothing_set_changes_nothing() -> None:
     for path in sorted(Path("configs").glob("*.yaml")):
         text = path.read_text()
         assert read_config(text, str(path)) == read_config(text, str(path), overrides=Overrides())
+
+
+def test_an_axis_of_too_many_values_is_refused_at_once() -> None:
+    values = ", ".join(map(str, range(1, 40_001)))
+    start = time.process_time()
+    text = refused(f"form: XW\nshapes: {{N: 5, M: 3}}\nmatrix: {{shapes.n: [{values}]}}")
+    assert "these are 40,000 checks" in text
+    assert time.process_time() - start < 20  # it took minutes when values were compared in pairs
+
+
+def test_a_matrix_of_too_many_axes_is_refused() -> None:
+    axes = ", ".join(f"inputs.a{i}.scale: [1]" for i in range(17))
+    assert "'matrix' has 17 axes; at most 16" in refused(f"form: XW\nmatrix: {{{axes}}}")
+
+
+def test_many_checks_with_a_long_inline_array_are_read_in_the_time_of_one() -> None:
+    row = ", ".join("1" for _ in range(20_000))
+    seeds = ", ".join(map(str, range(500)))
+    text = (
+        f"form: xW\nshapes: {{M: 1}}\ninputs: {{x: [[{row}]]}}\nmatrix: {{inputs.seed: [{seeds}]}}"
+    )
+    start = time.process_time()
+    assert len(read(text)) == 500
+    assert time.process_time() - start < 10  # 25 s when every check read its own

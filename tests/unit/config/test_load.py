@@ -1,0 +1,55 @@
+"""From paths to checks: what cannot be read is said, and hides nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gradcheck_cli.config.findings import ConfigError
+from gradcheck_cli.config.load import load, read_config
+from gradcheck_cli.errors import UsageError
+
+GOOD = "form: xW\nshapes: {N: 3, M: 2}\n"
+
+
+def test_a_file_that_is_not_there_does_not_hide_the_findings_of_others(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("form: xw\n")
+    with pytest.raises(ConfigError) as raised:
+        load([str(tmp_path / "missing.yaml"), str(tmp_path / "bad.yaml")], print)
+    assert "no such file or directory" in str(raised.value)
+    assert "'form' must be Wx, xW or XW, got 'xw'" in str(raised.value)
+    assert raised.value.count == 2
+
+
+def test_one_path_that_is_not_there_is_an_error_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file or directory"):
+        load([str(tmp_path / "missing.yaml")], print)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a folder that cannot be read"
+)
+def test_a_folder_that_cannot_be_read_is_not_skipped_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "closed").mkdir(mode=0)
+    with pytest.raises(UsageError, match=r"cannot read '.*closed': Permission denied"):
+        load([str(tmp_path)], print)
+
+
+def test_a_sparse_yaml_file_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    with open(tmp_path / "sparse.yaml", "wb") as file:
+        file.truncate(8 * 2**30)
+    skipped: list[str] = []
+    assert len(load([str(tmp_path)], skipped.append)) == 1
+    assert "sparse.yaml: not a gradcheck config" in skipped[0]
+    with pytest.raises(ConfigError, match="at most 4 are read"):
+        load([str(tmp_path / "sparse.yaml")], print)
+
+
+@pytest.mark.parametrize("end", ["\\n", "\\x9b", "\\0", "\\x1b[31m"])
+def test_a_name_with_control_characters_is_refused(end: str) -> None:
+    with pytest.raises(ConfigError, match="'name' must be a short line of text"):
+        read_config(f'{GOOD}name: "name{end}"', "c.yaml")
