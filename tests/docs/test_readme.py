@@ -23,31 +23,12 @@ from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.reporters import FORMATS
 from gradcheck_cli.reporters.plain import FIELDS
 from tests.support.command import ROOT, command, environment
+from tests.support.markdown import console_blocks
 
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *DOCS]
 TEXT = README.read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```console\n\$ (.*?)\n```$", re.S | re.M)
-HEREDOC = re.compile(r"\A(.*<<'(\w+)'\n.*?\n\2)(?:\n|\Z)(.*)\Z", re.S)
-
-
-def blocks(path: Path) -> list[tuple[str, str]]:
-    """Every console block: its command (with a here-document, if it has one) and its output."""
-    found = []
-    for block in BLOCK.findall(path.read_text(encoding="utf-8")):
-        heredoc = HEREDOC.match(block)
-        if heredoc:
-            found.append((heredoc[1], heredoc[3]))
-        else:
-            # A command goes on while a quote is open.
-            lines = block.split("\n")
-            length = next(
-                count
-                for count in range(1, len(lines) + 1)
-                if "\n".join(lines[:count]).count("'") % 2 == 0
-            )
-            found.append(("\n".join(lines[:length]), "\n".join(lines[length:])))
-    return found
 
 
 def run(shell_command: str) -> str:
@@ -81,7 +62,7 @@ def without_rounding(text: str) -> str:
     [
         pytest.param(path, *shown, id=f"{path.name}: {shown[0].splitlines()[0]}")
         for path in (README, *DOCS)
-        for shown in blocks(path)
+        for shown in console_blocks(path)
     ],
 )
 def test_a_command_prints_what_the_docs_show(
@@ -98,8 +79,8 @@ def test_a_command_prints_what_the_docs_show(
 
 
 def test_the_readme_shows_commands() -> None:
-    assert len(blocks(README)) >= 4
-    assert all(output for path in (README, *DOCS) for _, output in blocks(path))
+    assert len(console_blocks(README)) >= 4
+    assert all(output for path in (README, *DOCS) for _, output in console_blocks(path))
 
 
 def lines_of_shell() -> list[str]:
@@ -147,16 +128,26 @@ def test_the_catalogue_of_faults_is_in_the_docs(request: pytest.FixtureRequest) 
     assert shown == f"{table}\n"
 
 
-@pytest.mark.parametrize("name", [path.name for path in DOCS])
-def test_the_docs_are_reached_from_the_readme(name: str) -> None:
-    assert f"](docs/{name})" in TEXT
+@pytest.mark.parametrize(
+    "name", [path.relative_to(ROOT).as_posix() for path in PAGES if path != README]
+)
+def test_every_page_is_reached_from_the_readme(name: str) -> None:
+    assert f"]({name})" in TEXT
 
 
-@pytest.mark.parametrize("name", ["README.md", *(f"docs/{path.name}" for path in DOCS)])
-def test_links_lead_somewhere(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)", text):
-        assert ((ROOT / name).parent / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=[path.relative_to(ROOT).as_posix() for path in PAGES])
+def test_links_lead_to_a_file_and_to_a_heading_of_it(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https://)([^)]+)\)", page.read_text(encoding="utf-8")):
+        name, _, heading = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        assert not heading or heading in headings(path), target
+
+
+def headings(path: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    found = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 def test_the_reference_shows_activations_as_explain_does() -> None:
