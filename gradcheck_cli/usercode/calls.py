@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, is_ours
 from gradcheck_cli.problem import Label, Problem
-from gradcheck_cli.text import format_path, format_shape, suggest
+from gradcheck_cli.text import format_path, format_shape, join_words, suggest
 from gradcheck_cli.usercode.conventions import (
     CACHE,
     OUTPUT,
@@ -27,7 +27,7 @@ from gradcheck_cli.usercode.conventions import (
     bind_backward,
 )
 from gradcheck_cli.usercode.gradients import by_name, gradient_of
-from gradcheck_cli.usercode.objects import also_held, held_gradient
+from gradcheck_cli.usercode.objects import also_held, gradient_attributes, held_gradient
 from gradcheck_cli.usercode.signatures import Call, Parameters, bind, name_of, parameters
 from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt
 
@@ -46,13 +46,15 @@ class Pair(Struct, frozen=True):
 class Source(Struct, frozen=True):
     """Where a pair comes from: made anew for every call, with the values its object holds.
 
-    forward, backward: their names, for messages; held: inputs and constants set on the object.
+    forward, backward: their names, for messages; held: inputs and constants set on the object;
+    changed: those of them that the object does not hold as they were set, by name.
     """
 
     make: Callable[[Mapping[str, Any]], Pair]
     forward: str
     backward: str
     held: tuple[str, ...] = ()
+    changed: Callable[[Any, Mapping[str, Any]], list[str]] = lambda owner, values: []
 
 
 class Calls:
@@ -80,6 +82,8 @@ class Calls:
             raise CodeError("no input is an array of floats, so nothing has a gradient")
         self.raised: list[CodeError] = []
         self.unchecked: dict[str, None] = {}
+        self.replaced: dict[str, None] = {}
+        self.missing: dict[str, list[str]] = {}
         arguments = [name for name in inputs if name not in source.held]
         pair = source.make(self.values(self.arrays))
         self.place = _place(pair)
@@ -162,7 +166,10 @@ class Calls:
         """A call of the forward: the pair, the values it was handed, what it returned."""
         values = self.values(arrays)
         pair = self.source.make(values)
-        return pair, values, _items(_called(pair.forward, self.source.forward, self.call, values))
+        returned = _called(pair.forward, self.source.forward, self.call, values)
+        replaced = self.source.changed(pair.owner, values) if self.source.held else ()
+        self.replaced |= dict.fromkeys(name for name in replaced if name in self.arrays)
+        return pair, values, _items(returned)
 
     def forward(self, arrays: Mapping[str, Any]) -> Any:
         """The outputs, several as one; not a number where the forward raises."""
@@ -239,7 +246,20 @@ class Calls:
         nested = [name for name in names if name not in self.arrays]
         found = by_name(claimed, names, order, who, nested) if names and claimed is not None else {}
         lacking = [name for name in self.inputs if found.get(name) is None and owner is not None]
-        return found | {name: held_gradient(owner, name) for name in lacking}
+        found |= {name: self.held_gradient(owner, name) for name in lacking}
+        for name in (name for name in held if found.get(name) is None):
+            self.missing[name] = gradient_attributes(owner)
+        return found
+
+    def held_gradient(self, owner: Any, name: str) -> Any:
+        """The gradient that an object keeps for an input, or for every array of it."""
+        gradient = held_gradient(owner, name)
+        if gradient is not None or name in self.arrays:
+            return gradient
+        leaf_gradients = {
+            leaf: held_gradient(owner, leaf) for leaf, _ in leaves(self.inputs[name], name)
+        }
+        return rebuilt(self.inputs[name], name, leaf_gradients)
 
     def problem(self, delta: Array | None, seed: int) -> Problem:
         """The problem; its cotangent is delta, or drawn, or 1 where the backward takes none.
@@ -271,6 +291,16 @@ class Calls:
         notes = tuple(
             f"∂L/∂{name} is not checked: {name} is no array of floats among the inputs"
             for name in self.unchecked
+        )
+        notes += tuple(
+            f"{self.source.forward} changes {name}: it is not what was set before the call"
+            for name in self.replaced
+        )
+        notes += tuple(
+            f"{self.source.backward} leaves no ∂L/∂{name} as d{name}, grads['{name}'] or "
+            f"{name}.grad; like a gradient, the object has {join_words(attributes)}"
+            for name, attributes in self.missing.items()
+            if attributes
         )
         if not self.raised:
             return notes

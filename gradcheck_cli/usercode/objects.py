@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import re
+from collections.abc import Container, Iterator
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape, join_words
@@ -27,6 +29,9 @@ METHODS = (
 PARAMETER_HOLDERS = ("params", "parameters", "weights")
 GRADIENT_HOLDERS = ("grads", "gradients", "grad", "dparams")
 WRAPPED = ("data", "value")  # the array of a parameter that is an object itself
+DEEPEST = 4  # objects, lists and dicts in each other that are searched for parameters
+GRADIENT_LIKE = re.compile(r"^(d|grad|nabla|g)_?[A-Z]|^d[a-z]?\d?$|grad|nabla|^d_|delta")
+_STEP = re.compile(r"\[(?P<index>\d+)\]|\.?(?P<name>\w+)")
 
 
 def methods(owner: Any) -> tuple[str, str]:
@@ -48,83 +53,184 @@ def methods(owner: Any) -> tuple[str, str]:
     )
 
 
-def holds(owner: Any, name: str) -> bool:
-    """Whether an object has a parameter of this name: an attribute, or a key of its params."""
-    return bool(_places(owner, name))
+class Place(Struct, frozen=True):
+    """Where an object keeps an array: steps of attributes, keys and indices; and as it is written.
+
+    inner: the attribute of a parameter object that holds its array; empty for a plain array.
+    """
+
+    steps: tuple[Any, ...]
+    inner: str = ""
+
+    def get(self, owner: Any) -> Any:
+        """What stands there; None without."""
+        found = owner
+        for step in self.steps:
+            found = _get(found, step)
+        return getattr(found, self.inner, None) if self.inner else found
+
+    def set(self, owner: Any, value: Any) -> None:
+        """Put a value there."""
+        holder = owner
+        for step in self.steps[:-1]:
+            holder = _get(holder, step)
+        if self.inner:
+            setattr(_get(holder, self.steps[-1]), self.inner, value)
+        elif isinstance(holder, dict | list):
+            holder[self.steps[-1]] = value
+        elif isinstance(holder, tuple):
+            raise CodeError(f"{_written(self.steps)} is in a tuple; keep parameters in a list")
+        else:
+            setattr(holder, self.steps[-1], value)
 
 
-def put(owner: Any, name: str, value: Any) -> None:
+def find_places(owner: Any, name: str) -> tuple[Place, ...]:
+    """Where an object keeps the parameter of this name: an attribute, a key of its params, or a
+    path such as layers[0].W; and wherever else it keeps the same array."""
+    steps = _steps(name)
+    paths = [steps, *((holder, *steps) for holder in PARAMETER_HOLDERS)]
+    found = [_with_inner(owner, path) for path in paths if _exists(owner, path)]
+    arrays = [place.get(owner) for place in found]
+    known = {id(array) for array in arrays if isinstance(array, np.ndarray)}
+    others = [Place(path) for path, array in _walk(owner) if id(array) in known]
+    return tuple(dict.fromkeys([*found, *others]))
+
+
+def put(owner: Any, name: str, places: tuple[Place, ...], value: Any) -> None:
     """Set a parameter of an object, wherever it keeps it.
 
     Raises CodeError where the object's own array has another shape.
     """
-    for holder, key in _places(owner, name):
-        current = _get(holder, key)
-        inner = _wrapped(current)
-        array = current if inner is None else getattr(current, inner)
+    for place in places:
+        array = place.get(owner)
         if isinstance(array, np.ndarray) and array.shape != np.shape(value):
             raise CodeError(
                 f"{type(owner).__name__}.{name} is {format_shape(array.shape)}, but the input of "
                 f"its name is {format_shape(np.shape(value))}; give it that shape"
             )
-        if inner is not None:
-            setattr(current, inner, value)
-        elif isinstance(holder, dict):
-            holder[key] = value
-        else:
-            setattr(holder, key, value)
+        place.set(owner, value)
 
 
 def held_gradient(owner: Any, name: str) -> Any:
     """The gradient of a parameter, as an object keeps it after backward; None without.
 
-    Looked for as dW, grad_W and the like: an attribute, or a key of grads; and as W.grad.
+    Looked for as dW, grad_W and the like: an attribute, or a key of grads; and as W.grad. That of
+    params[0] is grads[0]; that of layers[0].W is looked for in layers[0].
     """
-    holders = [owner, *(getattr(owner, holder, None) for holder in GRADIENT_HOLDERS)]
-    for holder in holders:
+    *before, last = _steps(name)
+    if isinstance(last, int) and before and before[-1] in PARAMETER_HOLDERS:
+        inner = Place(tuple(before[:-1])).get(owner) if before[:-1] else owner
+        lists = [getattr(inner, holder, None) for holder in GRADIENT_HOLDERS]
+        found = (_get(one, last) for one in lists if isinstance(one, list | tuple))
+        return next((one for one in found if one is not None), None)
+    inner = Place(tuple(before)).get(owner) if before else owner
+    return _gradient_in(inner, last)
+
+
+def _gradient_in(owner: Any, name: Any) -> Any:
+    """The gradient of a parameter of this very object, or element of this list or dict."""
+    if not isinstance(name, str):
+        return getattr(_get(owner, name), "grad", None)
+    for holder in [owner, *(_get(owner, holder) for holder in GRADIENT_HOLDERS)]:
         names = [*gradient_names(name), *[name] * isinstance(holder, dict)]
         for key in names:
             if _get(holder, key) is not None:
                 return _get(holder, key)
-    for holder, key in _places(owner, name):
-        gradient = getattr(_get(holder, key), "grad", None)
-        if gradient is not None:
+    if name in GRADIENT_HOLDERS:
+        return None
+    for path in ((name,), *((holder, name) for holder in PARAMETER_HOLDERS)):
+        gradient = getattr(Place(path).get(owner), "grad", None)
+        if gradient is not None and not callable(gradient):
             return gradient
     return None
 
 
 def also_held(owner: Any, inputs: Container[str]) -> list[str]:
-    """The parameters of an object that have a gradient, and are not among the inputs."""
-    names = [*vars(owner)] if hasattr(owner, "__dict__") else []
-    for holder in PARAMETER_HOLDERS:
-        held = getattr(owner, holder, None)
-        names += held if isinstance(held, dict) else []
+    """The parameters of an object, and of objects in it, that have a gradient and are no inputs."""
+    found: dict[str, None] = {}
+    for path, array in _walk(owner):
+        name = _written(_parameter_steps(path))
+        if name and name not in inputs and not set(path) & set(GRADIENT_HOLDERS):
+            gradient = held_gradient(owner, name)
+            if gradient is not None and gradient is not array:
+                found[name] = None
+    return list(found)
+
+
+def _parameter_steps(path: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The steps to a parameter as it is called: params["W"] is W, and so is W.data."""
+    steps = path[:-1] if path[-1] in WRAPPED and len(path) > 1 else path
+    following = (*steps[1:], None)
+    return tuple(
+        step
+        for step, after in zip(steps, following, strict=True)
+        if not (step in PARAMETER_HOLDERS and isinstance(after, str))
+    )
+
+
+def gradient_attributes(owner: Any) -> list[str]:
+    """The attributes of an object, and of objects in it, that are called like gradients."""
     return [
-        name
-        for name in dict.fromkeys(names)
-        if isinstance(name, str)
-        and name not in inputs
-        and name not in GRADIENT_HOLDERS
-        and held_gradient(owner, name) is not None
+        _written(path)
+        for path, _ in _walk(owner)
+        if any(isinstance(step, str) and GRADIENT_LIKE.search(step) for step in path)
     ]
 
 
-def _places(owner: Any, name: str) -> list[tuple[Any, str]]:
-    found: list[tuple[Any, str]] = [(owner, name)] if hasattr(owner, name) else []
-    for holder in PARAMETER_HOLDERS:
-        held = getattr(owner, holder, None)
-        if isinstance(held, dict) and name in held:
-            found.append((held, name))
-    return found
+def _walk(value: Any, path: tuple[Any, ...] = (), seen: tuple[int, ...] = ()) -> Iterator[Any]:
+    """The arrays in an object, in the objects, lists and dicts in it, each with the steps to it."""
+    if isinstance(value, np.ndarray):
+        if path:
+            yield path, value
+        return
+    if id(value) in seen or len(path) > DEEPEST or isinstance(value, type):
+        return
+    if isinstance(value, dict):
+        parts = list(value.items())
+    elif isinstance(value, list | tuple):
+        parts = list(enumerate(value))
+    else:
+        parts = list(vars(value).items()) if hasattr(value, "__dict__") else []
+    for step, part in parts:
+        yield from _walk(part, (*path, step), (*seen, id(value)))
 
 
-def _get(holder: Any, name: str) -> Any:
-    return holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
+def _steps(name: str) -> tuple[Any, ...]:
+    """layers[0].W → layers, 0, W."""
+    found = _STEP.finditer(name)
+    return tuple(int(step["index"]) if step["index"] else step["name"] for step in found)
 
 
-def _wrapped(parameter: Any) -> str | None:
-    """The attribute that holds the array of a parameter object; None for a plain array."""
-    if isinstance(parameter, np.ndarray):
-        return None
-    found = (name for name in WRAPPED if isinstance(getattr(parameter, name, None), np.ndarray))
-    return next(found, None)
+def _written(steps: tuple[Any, ...]) -> str:
+    """layers, 0, W → layers[0].W."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return text.removeprefix(".")
+
+
+def _exists(owner: Any, steps: tuple[Any, ...]) -> bool:
+    """Whether an object has this: an attribute may be None, until the first forward."""
+    holder = Place(steps[:-1]).get(owner) if steps[:-1] else owner
+    last = steps[-1]
+    if isinstance(holder, dict):
+        return last in holder
+    if isinstance(holder, list | tuple):
+        return isinstance(last, int) and last < len(holder)
+    return isinstance(last, str) and hasattr(holder, last)
+
+
+def _with_inner(owner: Any, steps: tuple[Any, ...]) -> Place:
+    """The place of an array; of a parameter object, that of the array in it."""
+    found = Place(steps).get(owner)
+    if isinstance(found, np.ndarray):
+        return Place(steps)
+    inner = (name for name in WRAPPED if isinstance(getattr(found, name, None), np.ndarray))
+    return Place(steps, next(inner, ""))
+
+
+def _get(holder: Any, step: Any) -> Any:
+    if isinstance(holder, dict):
+        return holder.get(step)
+    if isinstance(step, int):
+        inside = isinstance(holder, list | tuple) and step < len(holder)
+        return holder[step] if inside else None
+    return getattr(holder, step, None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -13,8 +15,9 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import batched as proven
 from gradcheck_cli.usercode.calls import Array, Calls, Function, Pair, Source, as_array
-from gradcheck_cli.usercode.objects import holds, methods, put
-from gradcheck_cli.usercode.signatures import name_of, parameters
+from gradcheck_cli.usercode.objects import Place, find_places, methods, put
+from gradcheck_cli.usercode.signatures import bind, name_of, parameters
+from gradcheck_cli.usercode.trees import leaves
 
 
 def from_functions(
@@ -88,6 +91,7 @@ def from_layer(
     """
     forward, backward = names or methods(layer)
     named = _named(inputs, getattr(layer, forward))
+    layer = _warmed_up(layer, forward, named, {**(optional or {}), **(constants or {})})
     source = _of_object(layer, [*named, *(constants or {})], forward, backward)
     return Calls(source, named, constants, optional).problem(delta, seed)
 
@@ -111,6 +115,7 @@ def from_value_and_grad(
     if owner is None:
         source = Source(lambda _: Pair(_apart(function), _claimed), name, name)
     else:
+        owner = _warmed_up(owner, name, named, {**(optional or {}), **(constants or {})})
         source = _of_object(owner, [*named, *(constants or {})], name, None)
     return Calls(source, named, constants, optional).problem(None, 0)
 
@@ -136,19 +141,51 @@ def _of_object(owner: Any, names: Sequence[str], forward: str, backward: str | N
     names: of inputs and constants, those of which that are no parameters the object may hold.
     """
     takes = parameters(getattr(owner, forward)).all
-    held = tuple(name for name in names if name not in takes and holds(owner, name))
+    held = tuple(name for name in names if name not in takes and find_places(owner, name))
+    at: Callable[[str], tuple[Place, ...]] = functools.cache(partial(find_places, owner))
 
     def make(values: Mapping[str, Any]) -> Pair:
         fresh = copy.deepcopy(owner)
-        for name in held:
-            put(fresh, name, values[name])
+        for name, value in parts(values):
+            put(fresh, name, at(name), value)
         function = getattr(fresh, forward)
         if backward is None:
             return Pair(_apart(function), _claimed, fresh)
         return Pair(function, getattr(fresh, backward), fresh)
 
+    def parts(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """What is set: arrays of lists and dicts one by one, where the object has them so."""
+        for name in held:
+            inner = [leaf for leaf in leaves(values[name], name) if at(leaf[0])]
+            yield from inner or [(name, values[name])]
+
+    def changed(fresh: Any, values: Mapping[str, Any]) -> list[str]:
+        """The parameters that are not what was set."""
+        found = [(name, at(name)[0].get(fresh), value) for name, value in parts(values)]
+        return [name for name, now, value in found if now is not value]
+
     kind = type(owner).__name__
-    return Source(make, f"{kind}.{forward}", f"{kind}.{backward or forward}", held)
+    return Source(make, f"{kind}.{forward}", f"{kind}.{backward or forward}", held, changed)
+
+
+def _warmed_up(owner: Any, forward: str, named: Mapping[str, Any], constants: Any) -> Any:
+    """The object; after a call of its forward, where that makes parameters among the inputs."""
+    takes = parameters(getattr(owner, forward))
+    own = [name for name in named if name not in takes.all]
+    made = [
+        name for name in own if any(place.get(owner) is None for place in find_places(owner, name))
+    ]
+    made += [name for name in own if not find_places(owner, name)]
+    if not made or takes.rest:
+        return owner
+    count = len(takes.required - {*named, *(constants or {})})
+    values = {**(constants or {}), **named}
+    arguments = [name for name in named if name in takes.all or name in own[:count]]
+    fresh = copy.deepcopy(owner)
+    with suppress(Exception):  # what is wrong with the call is said when it is checked
+        bind(takes, arguments, list(constants or {}))(getattr(fresh, forward), values)
+    later = [name for name in made if name not in arguments]
+    return fresh if later and all(find_places(fresh, name) for name in later) else owner
 
 
 def _apart(function: Function) -> Function:
