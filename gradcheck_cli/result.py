@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
@@ -75,6 +75,22 @@ class Code(StrEnum):
     NOT_REAL = "GC153"
     CHANGES_ARGUMENTS = "GC154"
     ANSWERS_DIFFERENTLY = "GC155"
+
+
+class ExitCode(IntEnum):
+    """How the command ends: a script can trust each of these numbers to mean one thing.
+
+    NOTHING_CHECKED: a usage error, a config that cannot be read, a check that could not be run, a
+    report that could not be written. INTERRUPTED and TERMINATED: 128 + the signal, as shells say.
+    """
+
+    OK = 0
+    WRONG = 1
+    NOTHING_CHECKED = 2
+    INCONCLUSIVE = 3
+    INTERNAL = 4
+    INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class Refusal(Struct, frozen=True):

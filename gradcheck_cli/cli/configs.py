@@ -12,6 +12,7 @@ from gradcheck_cli.cli import completion
 from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.streams import note, write
 from gradcheck_cli.errors import UsageError
+from gradcheck_cli.result import ExitCode
 from gradcheck_cli.run import suite
 from gradcheck_cli.text import count_of, printable
 
@@ -35,7 +36,7 @@ def validate_command(configs: tuple[str, ...], set: tuple[str, ...]) -> int:
     """
     counts = Counter(check.path for check in loaded(configs, set))
     lines = [f"{printable(path)}: {count_of(count, 'check')}" for path, count in counts.items()]
-    return write("\n".join([*lines, ""]), suite.OK)
+    return write("\n".join([*lines, ""]), ExitCode.OK)
 
 
 @click.command(name="explain", short_help="Walk a derivation, or spell out a code such as GC103.")
@@ -56,7 +57,7 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...], set: tupl
 
     codes = [word for word in configs if is_fault_code(word)]
     if len(codes) == len(configs):
-        return write("\n".join(map(explain_fault, codes)), suite.OK)
+        return write("\n".join(map(explain_fault, codes)), ExitCode.OK)
     if codes:
         raise UsageError(
             f"{codes[0]} is a code, the others are configs; explain one kind at a time"
@@ -64,7 +65,7 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...], set: tupl
     from gradcheck_cli.layers.derivation import explain
 
     checks = suite.select(loaded(configs, set, check_rules=False), select)
-    return write("\n".join(explain(check.id, check.layer) for check in checks), suite.OK)
+    return write("\n".join(explain(check.id, check.layer) for check in checks), ExitCode.OK)
 
 
 @click.command(name="schema", short_help="Print a JSON Schema, so that editors complete configs.")
@@ -76,7 +77,7 @@ def schema_command(which: str) -> int:
     """
     module, function = SCHEMAS[which]
     render = getattr(import_module(f"gradcheck_cli.{module}"), function)
-    return write(render(), suite.OK)
+    return write(render(), ExitCode.OK)
 
 
 @click.command(name="completion", short_help="Print what bash, zsh or fish reads to complete.")
@@ -89,7 +90,7 @@ def completion_command(shell: str) -> int:
     zsh:   eval "$(gradcheck completion zsh)"            in ~/.zshrc
     fish:  gradcheck completion fish | source            in config.fish
     """
-    return write(completion.script(shell), suite.OK)
+    return write(completion.script(shell), ExitCode.OK)
 
 
 def loaded(

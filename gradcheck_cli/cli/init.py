@@ -11,7 +11,7 @@ import click
 from gradcheck_cli.cli.streams import note, write
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.layers.forms import FORMS
-from gradcheck_cli.run import suite
+from gradcheck_cli.result import ExitCode
 
 STDOUT = "-"
 DEFAULT = "gradcheck.yaml"
@@ -53,11 +53,11 @@ def init_command(
     for kind, code in given.items():
         text = of_code(kind, code, folder, backward)
     if path == STDOUT:
-        return write(text, suite.OK)
+        return write(text, ExitCode.OK)
     _save(Path(path), text, force)
     flags = " --allow-code" if given else ""
     note(f"wrote {path}; next: gradcheck run{flags} {shlex.quote(path)}")
-    return suite.OK
+    return ExitCode.OK
 
 
 def _save(path: Path, text: str, force: bool) -> None:

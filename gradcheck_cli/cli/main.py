@@ -25,7 +25,7 @@ from gradcheck_cli.cli.steps import steps_command
 from gradcheck_cli.cli.streams import note, silence_stdout, write
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.errors import GradcheckError, TerminatedError, describe_internal_error
-from gradcheck_cli.run import suite
+from gradcheck_cli.result import ExitCode
 
 # One thread each: importing numpy with two costs twice the CPU, and these products are small.
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
@@ -78,7 +78,7 @@ def exit_code(arguments: Sequence[str] | None) -> int:
     """The code of a command, whatever happens in it; no exception of ours goes further."""
     try:
         if completion.answered(cli):
-            return suite.OK
+            return ExitCode.OK
         words = sys.argv[1:] if arguments is None else list(arguments)
         # Not cli.main, which would turn a closed pipe into exit code 1.
         with cli.make_context("gradcheck", words) as context:
@@ -88,30 +88,30 @@ def exit_code(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         with suppress(OSError):
             error.show()
-        return suite.NOTHING_CHECKED
+        return ExitCode.NOTHING_CHECKED
     except ConfigError as error:
         count = f"{error.count:,} error{'' if error.count == 1 else 's'}"
         note(f"{count}; nothing was checked", before=str(error))
-        return suite.NOTHING_CHECKED
+        return ExitCode.NOTHING_CHECKED
     except GradcheckError as error:
         note(f"error: {error}")
-        return suite.NOTHING_CHECKED
+        return ExitCode.NOTHING_CHECKED
     except TerminatedError:
         note("terminated")
-        return suite.TERMINATED
+        return ExitCode.TERMINATED
     except (KeyboardInterrupt, click.Abort):
         note("interrupted")
-        return suite.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         silence_stdout()
-        return suite.OK
+        return ExitCode.OK
     except OSError as error:
         silence_stdout()
         note(f"error: cannot write: {error.strerror or error}")
-        return suite.NOTHING_CHECKED
+        return ExitCode.NOTHING_CHECKED
     except Exception as error:
         note(describe_internal_error(error))
-        return suite.INTERNAL
+        return ExitCode.INTERNAL
 
 
 def _terminated(number: int, frame: object) -> NoReturn:

@@ -6,8 +6,8 @@ import sys
 import time
 from typing import Any
 
-QUIET = 1.0  # seconds without a bar
-REDRAW = 0.1  # seconds
+SILENT_SECONDS = 1.0  # a run shorter than this shows no bar
+REDRAW_SECONDS = 0.1  # between two drawings: a redraw takes a millisecond
 
 
 class Bar:
@@ -21,11 +21,11 @@ class Bar:
     def __call__(self, done: int, total: int) -> None:
         """Show that `done` of `total` entries are done."""
         if self.bar is None:
-            if done == total or time.perf_counter() - self.started < QUIET:
+            if done == total or time.perf_counter() - self.started < SILENT_SECONDS:
                 return
             self.bar, self.task = self._start(total)
         self.bar.update(self.task, completed=done, rate=self._rate(done))
-        if time.perf_counter() - self.drawn > REDRAW or done == total:
+        if time.perf_counter() - self.drawn > REDRAW_SECONDS or done == total:
             self.drawn = time.perf_counter()
             self.bar.refresh()
 

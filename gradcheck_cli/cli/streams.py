@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gradcheck_cli.cli.progress import Bar
-from gradcheck_cli.run import suite
+from gradcheck_cli.result import ExitCode
 
 COLORS = ("auto", "always", "never")
 
@@ -25,7 +25,7 @@ def write(text: str, code: int) -> int:
         silence_stdout()
         if error.errno not in (errno.EPIPE, errno.EINVAL):
             note(f"error: cannot write the report: {error.strerror}")
-            return suite.NOTHING_CHECKED
+            return ExitCode.NOTHING_CHECKED
     return code
 
 
@@ -49,11 +49,11 @@ def note(text: str, before: str = "") -> None:
 
 
 def silent(text: str) -> None:
-    """In the place of `note` where nobody wants to hear."""
+    """Drop a note: what `--quiet` uses in place of `note`."""
 
 
 def on_terminal() -> bool:
-    """Whether stdout is one."""
+    """Whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli import __version__
-from gradcheck_cli.run import suite
+from gradcheck_cli.result import ExitCode
 from gradcheck_cli.run.one import describe_failure, run_problems
 from gradcheck_cli.text import printable
 
@@ -104,7 +104,7 @@ def run(
         done += len(check.layer.gradients)
         if progress is not None:
             progress(done, total)
-    code = suite.NOTHING_CHECKED if any(check.error for check in found) else suite.OK
+    code = ExitCode.NOTHING_CHECKED if any(check.error for check in found) else ExitCode.OK
     seconds = time.perf_counter() - started
     return StepsReport(SCHEMA_VERSION, __version__, tuple(found), seconds, code)
 

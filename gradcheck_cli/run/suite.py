@@ -21,6 +21,7 @@ from gradcheck_cli.result import (
     SCHEMA_VERSION,
     CheckReport,
     Environment,
+    ExitCode,
     Mutant,
     MutantStatus,
     Outcome,
@@ -31,9 +32,6 @@ from gradcheck_cli.text import printable, suggest
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
-
-OK, WRONG, NOTHING_CHECKED, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
-TERMINATED = 143
 
 MOST_NAMES = 6  # of functions, in a list that is read on a screen
 
@@ -118,9 +116,9 @@ def run(
                 if exit_first and report.outcome != Outcome.OK:
                     break
     except TerminatedError:
-        stopped = TERMINATED
+        stopped = ExitCode.TERMINATED
     except KeyboardInterrupt:
-        stopped = INTERRUPTED
+        stopped = ExitCode.INTERRUPTED
     reports = [done[place] for place in sorted(done)]
     counts = Counter(report.outcome.value for report in reports)
     return SuiteReport(
@@ -181,11 +179,11 @@ def mutants(reports: Sequence[CheckReport]) -> list[Mutant]:
 def exit_code_of_mutants(reports: Sequence[CheckReport]) -> int:
     """The exit code of `mutate`: a survivor that could have been caught weighs most."""
     if any(mutant.status == MutantStatus.SURVIVED for mutant in mutants(reports)):
-        return WRONG
+        return ExitCode.WRONG
     done = all(
         report.result is not None and report.result.mutants is not None for report in reports
     )
-    return OK if done else NOTHING_CHECKED
+    return ExitCode.OK if done else ExitCode.NOTHING_CHECKED
 
 
 def _entries(check: ConfigCheck) -> int:
@@ -222,10 +220,10 @@ def exit_code(reports: Sequence[CheckReport]) -> int:
     """The exit code of these outcomes: a wrong gradient weighs most."""
     outcomes = {report.outcome for report in reports}
     for outcome, code in (
-        (Outcome.WRONG, WRONG),
-        (Outcome.ERROR, NOTHING_CHECKED),
-        (Outcome.INCONCLUSIVE, INCONCLUSIVE),
+        (Outcome.WRONG, ExitCode.WRONG),
+        (Outcome.ERROR, ExitCode.NOTHING_CHECKED),
+        (Outcome.INCONCLUSIVE, ExitCode.INCONCLUSIVE),
     ):
         if outcome in outcomes:
             return code
-    return OK
+    return ExitCode.OK

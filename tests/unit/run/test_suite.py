@@ -9,7 +9,7 @@ import pytest
 from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import ForwardError, UsageError
-from gradcheck_cli.result import CheckResult, Outcome
+from gradcheck_cli.result import CheckResult, ExitCode, Outcome
 from gradcheck_cli.run import one as running
 from gradcheck_cli.run import suite
 from gradcheck_cli.run.sandbox_work import Work
@@ -83,8 +83,8 @@ def test_one_check_that_cannot_run_costs_only_itself(
     ]
     assert "not enough memory" in report.checks[0].error
     assert report.checks[1].error == "the forward returns text"
-    assert report.exit_code == suite.WRONG
-    assert suite.exit_code(report.checks[:2]) == suite.NOTHING_CHECKED
+    assert report.exit_code == ExitCode.WRONG
+    assert suite.exit_code(report.checks[:2]) == ExitCode.NOTHING_CHECKED
 
 
 def test_ctrl_c_keeps_what_is_done(
@@ -101,7 +101,7 @@ def test_ctrl_c_keeps_what_is_done(
 
     monkeypatch.setattr(suite, "run_check", interrupted)
     report = suite.run(checks)
-    assert (report.interrupted, report.exit_code) == (True, suite.INTERRUPTED)
+    assert (report.interrupted, report.exit_code) == (True, ExitCode.INTERRUPTED)
     assert [check.id for check in report.checks] == ["right", "odd [name]"]
 
 
