@@ -9,18 +9,12 @@ from gradcheck_cli.checker.check import check as check_problem
 from gradcheck_cli.errors import CodeError, GradientError
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.result import CheckReport, CheckResult, Outcome, Settings, Verdict
+from gradcheck_cli.result import CheckResult, Verdict
 from gradcheck_cli.usercode.problems import from_functions
 from gradcheck_cli.usercode.signatures import name_of
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Array
-
-OUTCOMES = {
-    Verdict.PASS: Outcome.OK,
-    Verdict.FAIL: Outcome.WRONG,
-    Verdict.INCONCLUSIVE: Outcome.INCONCLUSIVE,
-}
 
 
 def check(
@@ -90,33 +84,7 @@ def assert_gradients(
     )
     if result.verdict != Verdict.PASS:
         name = "gradients" if isinstance(forward, Problem) else name_of(forward)
-        raise GradientError(_told(result, name, seed, numeric or Numeric()))
+        from gradcheck_cli.reporters.table import render_result
+
+        raise GradientError("\n" + render_result(result, name))
     return result
-
-
-def _told(result: CheckResult, name: str, seed: int, numeric: Numeric) -> str:
-    """The report of one check, as the command prints it."""
-    from gradcheck_cli.reporters.table import render_check
-
-    settings = Settings(
-        sizes={},
-        dtype="",
-        seed=seed,
-        scheme="central",
-        order=numeric.order or "auto",
-        step=numeric.step or "auto",
-        sample=numeric.sample,
-    )
-    report = CheckReport(
-        id=name,
-        path="",
-        line=0,
-        rule_lines={},
-        settings=settings,
-        expected=Verdict.PASS,
-        outcome=OUTCOMES[result.verdict],
-        result=result,
-        error="",
-        rerun="",
-    )
-    return "\n" + render_check(report)

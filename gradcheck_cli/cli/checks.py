@@ -17,7 +17,7 @@ from gradcheck_cli.cli.streams import note, progress, silent, terminal_width, wa
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.processes.executor import run_in_turn
 from gradcheck_cli.reporters import GITHUB, JSONL, MUTANT_FORMATS, Screen, render
-from gradcheck_cli.result import CheckReport, SuiteReport
+from gradcheck_cli.result import CheckReport, ExitCode, SuiteReport
 from gradcheck_cli.run import suite
 from gradcheck_cli.text import count_of, printable
 
@@ -61,7 +61,7 @@ def run_command(**given: Unpack[of.GivenToRun]) -> int:
     with _annotated(given):
         checks = chosen(given, memory.failed() if given["last_failed"] else None)
         if given["list_only"]:
-            return write("".join(map(listed, checks)), suite.OK)
+            return write("".join(map(listed, checks)), ExitCode.OK)
         if not given["allow_code"]:
             suite.refuse_code(checks)
     checks = suite.spread(checks, given["jobs"], given["budget"])
@@ -138,8 +138,8 @@ def reported(
         with progress(bool(quiet)) as bar, executor(given["jobs"], given["dask"]) as where:
             report = run(checks, bar, timeout=given["timeout"], executor=where, each=lines)
         code = report.exit_code
-        if not outputs.write(report, told, mutants) and code == suite.OK:
-            code = suite.NOTHING_CHECKED
+        if not outputs.write(report, told, mutants) and code == ExitCode.OK:
+            code = ExitCode.NOTHING_CHECKED
     if GITHUB in _formats(given):
         summarize(report)
     if lines is not None:
@@ -157,18 +157,18 @@ class _Lines:
     """The report as lines of JSON, each written as soon as its check is done."""
 
     def __init__(self) -> None:
-        self.code = suite.OK
+        self.code: int = ExitCode.OK
 
     def __call__(self, check: CheckReport) -> None:
-        from gradcheck_cli.reporters.jsonl import line
+        from gradcheck_cli.reporters.jsonl import render_check
 
-        self.code = self.code or write(line(check), suite.OK)
+        self.code = self.code or write(render_check(check), ExitCode.OK)
 
     def end(self, report: SuiteReport, code: int) -> int:
         """The last line; the exit code, which is the report's if all could be written."""
-        from gradcheck_cli.reporters.jsonl import last
+        from gradcheck_cli.reporters.jsonl import render_summary
 
-        return self.code or write(last(report), code)
+        return self.code or write(render_summary(report), code)
 
 
 def _formats(given: of.Given) -> list[str]:
@@ -182,9 +182,9 @@ def _annotated(given: of.Given) -> Iterator[None]:
         yield
     except ConfigError as error:
         if given["format"] == GITHUB:
-            from gradcheck_cli.reporters.github import of_config
+            from gradcheck_cli.reporters.github import annotate_config
 
-            write(of_config(error), suite.NOTHING_CHECKED)
+            write(annotate_config(error), ExitCode.NOTHING_CHECKED)
         raise
 
 

@@ -8,6 +8,7 @@ from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.streams import note, progress, terminal_width, wants_color, write
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.reporters import Screen
+from gradcheck_cli.result import ExitCode
 from gradcheck_cli.run import suite
 
 
@@ -34,25 +35,25 @@ def steps_command(
     from gradcheck_cli.config.overrides import read_overrides
 
     if save is not None:
-        from gradcheck_cli.reporters import figure
+        from gradcheck_cli.reporters import step_figure
 
-        figure.refuse(save)
+        step_figure.refuse_path(save)
     checks = suite.select(load(configs, note, overrides=read_overrides(set)), select)
     if not allow_code:
         suite.refuse_code(checks)
-    from gradcheck_cli.reporters.steps import as_json, render
+    from gradcheck_cli.reporters.step_drawing import render, render_json
     from gradcheck_cli.run import step_sweep as steps
 
     with progress() as bar:
         report = steps.run(checks, bar, timeout)
     screen = Screen(terminal_width(), wants_color(color))
-    text = as_json(report) if format == "json" else render(report, screen)
+    text = render_json(report) if format == "json" else render(report, screen)
     code = write(text, report.exit_code)
     if save is not None:
         try:
-            figure.save(report, save)
+            step_figure.save(report, save)
         except UsageError as error:
             note(f"error: {error}")
-            return code or suite.NOTHING_CHECKED
+            return code or ExitCode.NOTHING_CHECKED
         note(f"saved {save}")
     return code

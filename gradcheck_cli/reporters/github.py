@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.wording import Detail, details, summary
+from gradcheck_cli.reporters.details import Detail, list_details
+from gradcheck_cli.reporters.summary import summarize
 from gradcheck_cli.result import Outcome, SuiteReport
 
 MOST = 9  # annotations; GitHub shows ten of each kind a step, and one says how many more
@@ -20,31 +21,31 @@ def render(report: SuiteReport, screen: Screen) -> str:
         detail
         for check in report.checks
         if check.outcome != Outcome.OK
-        for detail in details(check)
+        for detail in list_details(check)
     ]
     # What is wrong comes before what is not known.
     found.sort(key=lambda detail: detail.kind == "inconclusive")
-    lines = [_annotation(detail) for detail in found[:MOST]]
-    lines += _more(len(found) - MOST)
-    return "\n".join([*lines, "".join(text for text, _ in summary(report)), ""])
+    lines = [_annotate(detail) for detail in found[:MOST]]
+    lines += _count_rest(len(found) - MOST)
+    return "\n".join([*lines, "".join(text for text, _ in summarize(report)), ""])
 
 
-def of_config(error: ConfigError) -> str:
+def annotate_config(error: ConfigError) -> str:
     """What is wrong with configs, as annotations."""
     lines = [
-        _command("error", "gradcheck: config", finding.message, path, finding.mark.line)
+        _format_command("error", "gradcheck: config", finding.message, path, finding.mark.line)
         for path, finding in error.places[:MOST]
     ]
-    return "\n".join([*lines, *_more(error.count - MOST), ""])
+    return "\n".join([*lines, *_count_rest(error.count - MOST), ""])
 
 
-def _more(count: int) -> Iterator[str]:
+def _count_rest(count: int) -> Iterator[str]:
     if count > 0:
         verb = "is" if count == 1 else "are"
         yield f"::error title=gradcheck::and {count} more {verb} in the report of the job"
 
 
-def _annotation(detail: Detail) -> str:
+def _annotate(detail: Detail) -> str:
     kind = "warning" if detail.kind == "inconclusive" else "error"
     path, _, line = detail.place.rpartition(":")
     title = f"gradcheck: {detail.id}: {detail.kind}"
@@ -56,19 +57,23 @@ def _annotation(detail: Detail) -> str:
         *detail.lines[1:],
         *[f"{detail.worst}: {', '.join(values)}"] * bool(detail.worst),
         *filter(None, (observed,)),
-        *(f"{name}: {told}" for name, told in detail.told),
+        *(f"{name}: {text}" for name, text in detail.advice),
         f"rerun: {detail.rerun}",
     ]
-    return _command(kind, title, "\n".join(text), path, int(line or 1))
+    return _format_command(kind, title, "\n".join(text), path, int(line or 1))
 
 
-def _command(kind: str, title: str, message: str, path: str, line: int) -> str:
+def _format_command(kind: str, title: str, message: str, path: str, line: int) -> str:
     """A workflow command; a config on stdin is no file that it could point at."""
-    place = "" if path in (STDIN, "") else f"file={_property(_from_workspace(path))},line={line},"
-    return f"::{kind} {place}title={_property(title)}::{_data(message)}"
+    place = (
+        ""
+        if path in (STDIN, "")
+        else f"file={_escape_property(_relate_to_workspace(path))},line={line},"
+    )
+    return f"::{kind} {place}title={_escape_property(title)}::{_escape_data(message)}"
 
 
-def _from_workspace(path: str) -> str:
+def _relate_to_workspace(path: str) -> str:
     """The path as GitHub counts it: from the root of the checkout."""
     workspace = os.environ.get("GITHUB_WORKSPACE")
     if workspace:
@@ -78,9 +83,9 @@ def _from_workspace(path: str) -> str:
     return path.replace(os.sep, "/")
 
 
-def _data(text: str) -> str:
+def _escape_data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")

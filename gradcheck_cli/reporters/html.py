@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from xml.etree.ElementTree import Element, tostring
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.wording import (
+from gradcheck_cli.reporters.details import Detail, list_details
+from gradcheck_cli.reporters.error_map import SHADES, describe_pooling, find_shade
+from gradcheck_cli.reporters.notes import MOST_NOTES, describe_work, list_notes
+from gradcheck_cli.reporters.summary import FileRow, find_slowest, list_files, summarize
+from gradcheck_cli.reporters.words import (
     KINDS,
-    Detail,
-    about,
-    details,
-    left_out,
-    name_shades,
-    notes,
-    numbers,
-    pooled,
-    rows,
-    shade,
-    slowest,
-    summary,
-    verdict,
-    written,
+    Row,
+    describe_gradient,
+    format_errors,
+    format_number,
+    list_rows,
 )
-from gradcheck_cli.result import CheckReport, ErrorMap, Outcome, SuiteReport
+from gradcheck_cli.result import ErrorMap, Outcome, SuiteReport
 from gradcheck_cli.text import count_of, format_shape, printable
 
 MOST_ROWS = 2000  # of the table; a browser draws so many at once
 COLUMNS = ("check", "gradient", "shape", "abs. error", "rel. error", "uncertainty", "verdict")
+FILE_COLUMNS = ("config", "checks", "gradients", *Outcome, "worst error", "time")
 # Nothing is fetched and nothing is run, whatever names and formulas hold.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 CELL = 12  # of a map, in pixels
@@ -49,8 +45,8 @@ def render(report: SuiteReport, screen: Screen) -> str:
     main = _tag(
         "main",
         _header(report, title),
-        *(_article(detail) for check in bad for detail in details(check)),
-        *([] if screen.quiet else _gradients(report)),
+        *(_article(detail) for check in bad for detail in list_details(check)),
+        *([] if screen.quiet else _table(report)),
         *_more(report, screen),
         _environment(report),
     )
@@ -82,7 +78,7 @@ def _tag(
 def _header(report: SuiteReport, title: str) -> Element:
     line = [
         _tag("span", text, class_=KINDS.get(kind, kind) or "plain") if kind else text
-        for text, kind in summary(report)
+        for text, kind in summarize(report)
     ]
     return _tag("header", _tag("h1", f"gradcheck: {title}"), _tag("p", *line, class_="summary"))
 
@@ -100,8 +96,8 @@ def _article(detail: Detail) -> Element:
         observed = f": {detail.observed}" if detail.observed else ""
         bold = _tag("strong", f"{detail.code} {detail.title}")
         article.append(_tag("p", bold, observed, class_="diagnosis"))
-    if detail.told:
-        article.append(_pairs(detail.told))
+    if detail.advice:
+        article.append(_pairs(detail.advice))
     if detail.worst:
         article.append(_tag("h3", detail.worst))
         article.append(_pairs(detail.values, numeric=True))
@@ -116,7 +112,7 @@ def _article(detail: Detail) -> Element:
 
 
 def _pairs(pairs: tuple[tuple[str, str], ...], *, numeric: bool = False) -> Element:
-    found = _tag("dl", class_="numbers" if numeric else "told")
+    found = _tag("dl", class_="numbers" if numeric else "advice")
     for name, value in pairs:
         found.append(_tag("dt", name))
         found.append(_tag("dd", value.strip()))
@@ -127,22 +123,24 @@ def _map(of: ErrorMap, where: str) -> Element:
     """The relative errors as a picture, with its legend."""
     height, width = len(of.cells), max(map(len, of.cells))
     size = {"viewBox": f"0 0 {width * CELL} {height * CELL}", "width": str(width * CELL)}
-    told = f"the relative errors of the gradient{': ' * bool(where)}{where}"
-    drawing = _tag("svg", size, {"role": "img", "aria-label": printable(told)})
+    label = f"the relative errors of the gradient{': ' * bool(where)}{where}"
+    drawing = _tag("svg", size, {"role": "img", "aria-label": printable(label)})
     for i, row in enumerate(of.cells):
         for j, cell in enumerate(row):
             square = {"x": str(j * CELL), "y": str(i * CELL)}
             square |= {"width": str(CELL - 1), "height": str(CELL - 1)}
             value = "right" if cell is None else f"relative error {10.0**cell:.1e}"
-            place = "" if pooled(of) else f"[{i}, {j}] "
-            drawing.append(_tag("rect", square, _tag("title", place + value), _shade(shade(cell))))
+            place = "" if describe_pooling(of) else f"[{i}, {j}] "
+            drawing.append(
+                _tag("rect", square, _tag("title", place + value), _shade(find_shade(cell)))
+            )
     legend = _tag("figcaption", "relative error: ")
-    for level, name in enumerate(["right", *name_shades()]):
+    for level, shade in enumerate(SHADES):
         swatch = _tag("svg", {"viewBox": "0 0 12 12", "width": "12", "aria-hidden": "true"})
         swatch.append(_tag("rect", {"width": "12", "height": "12"}, _shade(level)))
-        legend.append(_tag("span", swatch, f" {name}", class_="key"))
-    if pooled(of):
-        legend.append(_tag("span", pooled(of)))
+        legend.append(_tag("span", swatch, f" {shade.name}", class_="key"))
+    if describe_pooling(of):
+        legend.append(_tag("span", describe_pooling(of)))
     return _tag("figure", _tag("div", drawing, class_="wide"), legend)
 
 
@@ -150,35 +148,48 @@ def _shade(level: int) -> dict[str, str]:
     return {"class": f"s{level}"}
 
 
-def _gradients(report: SuiteReport) -> Iterator[Element]:
-    """The table: a row a gradient; on a narrow screen, a card."""
-    shown = rows(report.checks, MOST_ROWS)
-    if not shown:
+def _table(report: SuiteReport) -> Iterator[Element]:
+    """A row a gradient, of very many a row a config file; on a narrow screen, a card."""
+    rows = list_rows(report.checks)
+    if not rows:
         return
-    body = _tag("tbody")
-    last: CheckReport | None = None
-    for check, gradient in shown:
-        word, kind, rest = verdict(check, gradient)
-        texts = (check.id, written(gradient), format_shape(gradient.shape), *numbers(gradient))
-        cells = [
-            _tag("td", {"data-label": name}, text)
-            for name, text in zip(COLUMNS[:-1], texts, strict=True)
-        ]
-        told = _tag("td", {"data-label": "verdict"}, _tag("span", word, class_=kind), rest)
-        first = {"class": "first"} if check is not last else {}
-        body.append(_tag("tr", first, *cells, told))
-        last = check
-    head = _tag("thead", _tag("tr", *(_tag("th", name, scope="col") for name in COLUMNS)))
-    yield _tag("h2", count_of(len(shown), "gradient"))
-    yield _tag("table", head, body)
+    if len(rows) > MOST_ROWS:
+        names, body = FILE_COLUMNS, map(_file_row, list_files(report.checks, MOST_ROWS))
+    else:
+        names, body = COLUMNS, map(_gradient_row, [None, *rows], rows)
+    head = _tag("thead", _tag("tr", *(_tag("th", name, scope="col") for name in names)))
+    yield _tag("h2", count_of(len(rows), "gradient"))
+    yield _tag("table", head, _tag("tbody", *body))
+
+
+def _gradient_row(last: Row | None, row: Row) -> Element:
+    """The row of a gradient; `first` of its check where the last row is of another."""
+    gradient = row.gradient
+    shape = format_shape(gradient.shape)
+    texts = (row.id, describe_gradient(gradient), shape, *format_errors(gradient))
+    verdict = _tag("span", row.verdict, class_=row.kind)
+    first = {"class": "first"} if last is None or last.id != row.id else {}
+    cell = _tag("td", {"data-label": COLUMNS[-1]}, verdict, row.bound)
+    return _tag("tr", first, *_cells(COLUMNS[:-1], texts), cell)
+
+
+def _file_row(file: FileRow) -> Element:
+    counts = map(str, (file.checks, file.gradients, *file.outcomes.values()))
+    texts = (file.name, *counts, format_number(file.worst), f"{file.seconds:.2f} s")
+    return _tag("tr", {"class": "first"}, *_cells(FILE_COLUMNS, texts))
+
+
+def _cells(names: Sequence[str], texts: Sequence[str]) -> Iterator[Element]:
+    for name, text in zip(names, texts, strict=True):
+        yield _tag("td", {"data-label": name}, text)
 
 
 def _more(report: SuiteReport, screen: Screen) -> Iterator[Element]:
-    told = [*notes(report.checks), *filter(None, [left_out(report.checks, MOST_ROWS)])]
-    if told and not screen.quiet:
+    notes = list_notes(report.checks, None if screen.verbose else MOST_NOTES)
+    if notes and not screen.quiet:
         yield _tag("h2", "Notes")
-        yield _tag("ul", *(_tag("li", note.removeprefix("note: ")) for note in told))
-    slow = slowest(report.checks, screen.durations)
+        yield _tag("ul", *(_tag("li", note.removeprefix("note: ")) for note in notes))
+    slow = find_slowest(report.checks, screen.durations)
     if slow:
         yield _tag("h2", "Slowest checks")
         yield _tag("ul", *(_tag("li", f"{seconds:.2f} s {id}") for seconds, id in slow))
@@ -186,7 +197,7 @@ def _more(report: SuiteReport, screen: Screen) -> Iterator[Element]:
         yield _tag("h2", "Settings")
         for check in report.checks:
             yield _tag("h3", check.id)
-            yield _tag("ul", *(_tag("li", line) for line in about(check)))
+            yield _tag("ul", *(_tag("li", line) for line in describe_work(check)))
 
 
 def _environment(report: SuiteReport) -> Element:

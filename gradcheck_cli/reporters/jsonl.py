@@ -30,19 +30,19 @@ class SummaryLine(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
 
 def render(report: SuiteReport, screen: Screen) -> str:
     """All lines, the checks in the order of their configs."""
-    return "".join(map(line, report.checks)) + last(report)
+    return "".join(map(render_check, report.checks)) + render_summary(report)
 
 
-def line(check: CheckReport) -> str:
+def render_check(check: CheckReport) -> str:
     """The line of a check."""
-    return _encoded(CheckLine(**asdict(check)))
+    return _encode(CheckLine(**asdict(check)))
 
 
-def last(report: SuiteReport) -> str:
+def render_summary(report: SuiteReport) -> str:
     """The last line."""
     values = asdict(report)
-    return _encoded(SummaryLine(**{name: values[name] for name in SummaryLine.__struct_fields__}))
+    return _encode(SummaryLine(**{name: values[name] for name in SummaryLine.__struct_fields__}))
 
 
-def _encoded(record: msgspec.Struct) -> str:
+def _encode(record: msgspec.Struct) -> str:
     return msgspec.json.encode(record).decode() + "\n"

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.table import detailed
-from gradcheck_cli.reporters.wording import details
+from gradcheck_cli.reporters.details import list_details
+from gradcheck_cli.reporters.table import render_details
 from gradcheck_cli.result import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.text import printable
 
@@ -22,9 +22,9 @@ def render(report: SuiteReport, screen: Screen) -> str:
     by_config: dict[str, list[CheckReport]] = {}
     for check in report.checks:
         by_config.setdefault(check.path, []).append(check)
-    root = Element("testsuites", _counts(report.checks), name="gradcheck")
+    root = Element("testsuites", _count_outcomes(report.checks), name="gradcheck")
     for path, checks in by_config.items():
-        suite = SubElement(root, "testsuite", _counts(checks), name=_text(path))
+        suite = SubElement(root, "testsuite", _count_outcomes(checks), name=_escape(path))
         suite.set("timestamp", report.started.removesuffix("Z"))
         suite.set("skipped", "0")
         properties = SubElement(suite, "properties")
@@ -36,26 +36,26 @@ def render(report: SuiteReport, screen: Screen) -> str:
         ):
             SubElement(properties, "property", name=name, value=value)
         for check in checks:
-            _test(suite, check)
+            _add_test(suite, check)
     ElementTree.indent(root)
     text: str = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
-def _test(suite: Element, check: CheckReport) -> None:
+def _add_test(suite: Element, check: CheckReport) -> None:
     seconds = check.result.seconds if check.result is not None else 0.0
-    name, path = _text(check.id), _text(check.path)
+    name, path = _escape(check.id), _escape(check.path)
     test = SubElement(suite, "testcase", name=name, classname=path, time=f"{seconds:.3f}")
     if check.outcome == Outcome.OK:
         return
-    first = next(details(check))
+    first = next(list_details(check))
     kind = "error" if check.outcome == Outcome.ERROR else "failure"
     message = ": ".join(filter(None, (first.gradient, *first.lines[:1])))
-    found = SubElement(test, kind, type=check.outcome.value, message=_text(message))
-    found.text = _text(detailed(check).strip("\n"), lines=True)
+    found = SubElement(test, kind, type=check.outcome.value, message=_escape(message))
+    found.text = _escape(render_details(check).strip("\n"), lines=True)
 
 
-def _counts(checks: Sequence[CheckReport]) -> dict[str, str]:
+def _count_outcomes(checks: Sequence[CheckReport]) -> dict[str, str]:
     outcomes = [check.outcome for check in checks]
     errors = outcomes.count(Outcome.ERROR)
     failures = len(outcomes) - errors - outcomes.count(Outcome.OK)
@@ -68,6 +68,6 @@ def _counts(checks: Sequence[CheckReport]) -> dict[str, str]:
     }
 
 
-def _text(text: str, lines: bool = False) -> str:
+def _escape(text: str, lines: bool = False) -> str:
     safe = "\n".join(map(printable, text.split("\n"))) if lines else printable(text)
     return _FORBIDDEN.sub("�", safe)

@@ -6,65 +6,79 @@ import re
 from collections.abc import Iterator
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.table import detailed
-from gradcheck_cli.reporters.wording import (
-    left_out,
-    notes,
-    numbers,
-    rows,
-    slowest,
-    summary,
-    verdict,
-    written,
+from gradcheck_cli.reporters.notes import MOST_NOTES, list_notes
+from gradcheck_cli.reporters.summary import find_slowest, list_files, summarize
+from gradcheck_cli.reporters.table import render_details
+from gradcheck_cli.reporters.words import (
+    OK,
+    describe_gradient,
+    format_errors,
+    format_number,
+    list_rows,
 )
 from gradcheck_cli.result import Outcome, SuiteReport
 from gradcheck_cli.text import format_shape, printable
 
+MOST_ROWS = 200  # of the table
 MOST_DETAILS = 50  # checks that are shown in full; a step summary holds a megabyte
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _HEAD = ("check", "gradient", "shape", "abs. error", "rel. error", "uncertainty", "verdict")
+_FILE_HEAD = ("config", "checks", "gradients", *Outcome, "worst error", "time")
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
     """A heading with the counts, what is wrong, the table, the notes."""
     bad = [check for check in report.checks if check.outcome != Outcome.OK]
     title = "all as expected" if not bad else f"{len(bad)} of {len(report.checks)} not as expected"
-    parts = [f"## gradcheck: {title}", _text("".join(text for text, _ in summary(report)))]
+    parts = [f"## gradcheck: {title}", _escape("".join(text for text, _ in summarize(report)))]
     for check in bad[:MOST_DETAILS]:
-        parts += [f"### {_text(check.id)}: {check.outcome.value}", _fenced(detailed(check))]
+        parts += [f"### {_escape(check.id)}: {check.outcome.value}", _fence(render_details(check))]
     if len(bad) > MOST_DETAILS:
         parts.append(f"and {len(bad) - MOST_DETAILS} more")
     if not screen.quiet:
-        parts.append("\n".join(_table(report)))
-        told = [*notes(report.checks), *filter(None, [left_out(report.checks)])]
-        parts += ["\n".join(f"- {_text(note)}" for note in told)] * bool(told)
-    slow = slowest(report.checks, screen.durations)
-    parts += ["\n".join(f"- {seconds:.2f} s {_text(id)}" for seconds, id in slow)] * bool(slow)
+        parts.append("\n".join(_list_table(report)))
+        notes = list_notes(report.checks, MOST_NOTES)
+        parts.append("\n".join(f"- {_escape(note)}" for note in notes))
+    slow = find_slowest(report.checks, screen.durations)
+    parts.append("\n".join(f"- {seconds:.2f} s {_escape(id)}" for seconds, id in slow))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _table(report: SuiteReport) -> Iterator[str]:
-    shown = rows(report.checks)
-    if not shown:
+def _list_table(report: SuiteReport) -> Iterator[str]:
+    """A row a gradient; of more than MOST_ROWS, a row a config file."""
+    rows = list_rows(report.checks)
+    if not rows:
         return
-    yield _row(_HEAD)
-    yield _row(["---", "---", "---", "---:", "---:", "---:", "---"])
-    for check, gradient in shown:
-        word, kind, rest = verdict(check, gradient)
-        told = f"**{_text(word)}**" if kind != "ok" else _text(word)
-        cells = [_text(check.id), _text(written(gradient)), format_shape(gradient.shape)]
-        yield _row([*cells, *numbers(gradient), told + rest])
+    if len(rows) > MOST_ROWS:
+        yield from _list_files(report)
+        return
+    yield _join(_HEAD)
+    yield _join(["---", "---", "---", "---:", "---:", "---:", "---"])
+    for row in rows:
+        word = _escape(row.verdict) if row.kind == OK else f"**{_escape(row.verdict)}**"
+        names = (_escape(row.id), _escape(describe_gradient(row.gradient)))
+        shape = format_shape(row.gradient.shape)
+        yield _join([*names, shape, *format_errors(row.gradient), word + row.bound])
 
 
-def _row(cells: tuple[str, ...] | list[str]) -> str:
+def _list_files(report: SuiteReport) -> Iterator[str]:
+    yield _join(_FILE_HEAD)
+    yield _join(["---"] + ["---:"] * (len(_FILE_HEAD) - 1))
+    for file in list_files(report.checks, MOST_ROWS):
+        counts = (file.checks, file.gradients, *file.outcomes.values())
+        worst, seconds = format_number(file.worst), f"{file.seconds:.2f} s"
+        yield _join([_escape(file.name), *map(str, counts), worst, seconds])
+
+
+def _join(cells: tuple[str, ...] | list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _text(text: str) -> str:
+def _escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", printable(text))
 
 
-def _fenced(text: str) -> str:
+def _fence(text: str) -> str:
     """Text as it is; the fence is longer than any in it."""
     runs = [len(run) for run in re.findall("`+", text)]
     fence = "`" * max(3, 1 + max(runs, default=0))

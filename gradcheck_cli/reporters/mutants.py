@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.table import Line, indented, lines_of, printed, simple_table
-from gradcheck_cli.reporters.wording import details
+from gradcheck_cli.reporters.details import list_details
+from gradcheck_cli.reporters.lines import Line, indent, render_lines
+from gradcheck_cli.reporters.table import layout_detail
 from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, SuiteReport, Verdict
 from gradcheck_cli.text import count_of
 
@@ -33,35 +35,43 @@ STYLES = {
 def render(report: SuiteReport, screen: Screen) -> str:
     """The report as text, with colours if the screen has them."""
     checks = [check for check in report.checks if check.result is not None]
-    table = _faults(checks[0]) if len(checks) == 1 else _checks(checks)
+    table = _layout_faults(checks[0]) if len(checks) == 1 else _layout_checks(checks)
     lines: list[Line] = [table] if checks and not screen.quiet else []
     for check in report.checks:
-        lines += _of_check(check, screen.quiet)
+        lines += _list_survivors(check, screen.quiet)
     legend = [] if screen.quiet else [Text(LEGEND, style="dim")]
-    text = printed([*lines, *legend, _summary(report)], screen)
+    text = render_lines([*lines, *legend, _summarize(report)], screen)
     return text.lstrip("\n") if screen.quiet else text
 
 
-def _mutants(check: CheckReport) -> Sequence[Mutant]:
+def _start_table(*names: str) -> Table:
+    """A table with these columns and a line below their names."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for name in names:
+        table.add_column(name, no_wrap=True, vertical="bottom")
+    return table
+
+
+def _list_mutants(check: CheckReport) -> Sequence[Mutant]:
     return (check.result.mutants or ()) if check.result is not None else ()
 
 
-def _faults(check: CheckReport) -> Table:
+def _layout_faults(check: CheckReport) -> Table:
     """A row a fault, a column a gradient."""
-    mutants = _mutants(check)
+    mutants = _list_mutants(check)
     gradients = list(dict.fromkeys(mutant.gradient for mutant in mutants))
-    table = simple_table("fault", *gradients)
+    table = _start_table("fault", *gradients)
     table.columns[0].no_wrap = False
     for code, title in dict.fromkeys((mutant.code, mutant.title) for mutant in mutants):
         cells = [
-            _cell([m for m in mutants if m.code == code and m.gradient == gradient])
+            _count_statuses([m for m in mutants if m.code == code and m.gradient == gradient])
             for gradient in gradients
         ]
         table.add_row(Text(f"{code} {title}"), *cells)
     return table
 
 
-def _cell(mutants: Sequence[Mutant]) -> Text:
+def _count_statuses(mutants: Sequence[Mutant]) -> Text:
     """`caught`, or how many are where they are not all."""
     if not mutants:
         return Text("–", style="dim")
@@ -74,11 +84,11 @@ def _cell(mutants: Sequence[Mutant]) -> Text:
     return text
 
 
-def _checks(checks: Sequence[CheckReport]) -> Table:
+def _layout_checks(checks: Sequence[CheckReport]) -> Table:
     """A row a check."""
-    table = simple_table("check", *NAMES.values())
+    table = _start_table("check", *NAMES.values())
     for check in checks:
-        counts = Counter(mutant.status for mutant in _mutants(check))
+        counts = Counter(mutant.status for mutant in _list_mutants(check))
         cells = [
             Text(str(counts[status]), STYLES[status] if counts[status] else "dim")
             for status in MutantStatus
@@ -87,15 +97,15 @@ def _checks(checks: Sequence[CheckReport]) -> Table:
     return table
 
 
-def _of_check(check: CheckReport, quiet: bool) -> Iterator[Line]:
+def _list_survivors(check: CheckReport, quiet: bool) -> Iterator[Line]:
     """The survivors of a check, and what of it changes nothing; or why it could not be run."""
     if check.result is None:
-        yield from (line for detail in details(check) for line in lines_of(detail))
-    mutants = _mutants(check)
+        yield from (line for detail in list_details(check) for line in layout_detail(detail))
+    mutants = _list_mutants(check)
     if check.result is not None and check.result.verdict == Verdict.FAIL and not quiet:
         yield Text("")
-        told = f"note: {check.id} itself fails; this is of what it would see in right gradients"
-        yield Text(told, style="dim")
+        note = f"note: {check.id} itself fails; this is of what it would see in right gradients"
+        yield Text(note, style="dim")
     survivors: dict[tuple[str, ...], list[Mutant]] = {}
     for mutant in mutants:
         if mutant.status == MutantStatus.SURVIVED:
@@ -107,19 +117,19 @@ def _of_check(check: CheckReport, quiet: bool) -> Iterator[Line]:
         head.append(f"  {check.id}  {gradients}", style="bold")
         head.append(f"  {check.path}:{check.line}", style="dim")
         yield head
-        for code, title, told in dict.fromkeys((m.code, m.title, m.told) for m in alike):
-            yield indented(f"{code} {title}: {told}")
-        yield indented(f"unseen, because {reason}")
-        yield indented(f"what would show it: {remedy}")
+        for code, title, change in dict.fromkeys((m.code, m.title, m.told) for m in alike):
+            yield indent(f"{code} {title}: {change}")
+        yield indent(f"unseen, because {reason}")
+        yield indent(f"what would show it: {remedy}")
     same = [mutant for mutant in mutants if mutant.status == MutantStatus.EQUAL and not quiet]
     for reason in dict.fromkeys(mutant.reason for mutant in same):
         count = sum(mutant.reason == reason for mutant in same)
         yield Text("")
-        told = f"note: {check.id}: {count_of(count, 'fault')} would change nothing: {reason}"
-        yield Text(told, style="dim")
+        note = f"note: {check.id}: {count_of(count, 'fault')} would change nothing: {reason}"
+        yield Text(note, style="dim")
 
 
-def _summary(report: SuiteReport) -> Text:
+def _summarize(report: SuiteReport) -> Text:
     counts = report.mutants or {}
     caught, survived = counts.get("caught", 0), counts.get("survived", 0)
     text = Text(f"\n{count_of(len(report.checks), 'check')}: ")

@@ -1,244 +1,161 @@
-"""The report for a person: a row a gradient, then what is wrong, then a summary line."""
+"""The report for a person: a table, then what is wrong, then a summary line.
+
+Up to a screenful of gradients the table has a row a gradient; beyond it, a row a config file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from io import StringIO
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.measure import Measurement
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.wording import (
-    BAD,
-    KINDS,
-    OK,
-    SHADES,
-    UNLIMITED,
-    UNSURE,
-    Detail,
-    Row,
-    about,
-    details,
-    left_out,
-    notes,
-    numbers,
-    pooled,
-    rows,
-    shade,
-    slowest,
-    summary,
-    verdict,
-    written,
-)
-from gradcheck_cli.result import CheckReport, ErrorMap, Outcome, SuiteReport, Verdict
-from gradcheck_cli.text import count_of, format_shape
+from gradcheck_cli.reporters.details import Detail, describe_failure, list_details
+from gradcheck_cli.reporters.error_map import LEGEND, SHADES, describe_pooling, find_shade
+from gradcheck_cli.reporters.lines import STYLES, Line, indent, render_lines
+from gradcheck_cli.reporters.notes import MOST_NOTES, describe_work, list_notes, list_result_notes
+from gradcheck_cli.reporters.rows import layout_files, layout_rows
+from gradcheck_cli.reporters.summary import find_slowest, list_files, list_statistics, summarize
+from gradcheck_cli.reporters.words import KINDS, describe_row, list_rows
+from gradcheck_cli.result import CheckReport, CheckResult, ErrorMap, Outcome, SuiteReport, Verdict
+from gradcheck_cli.text import count_of
 
-LONGEST_RULE = 40  # characters, in a window too narrow for the whole
-STYLES = {OK: "green", BAD: "bold red", UNSURE: "yellow", "": ""}
-SHADE_STYLES = {BAD: "red", UNSURE: "yellow"}
-NOTHING_WRONG = "·"
-
-Line = Text | Padding | Table
+SCREENFUL = 40  # rows of gradients, about what a window shows at once
+# Of config files: rich takes 0.35 to 0.6 ms a row, and nobody reads more.
+MOST_FILES = 60
+# Checks that are not ok, told in full: a screenful each for the first, and a line says how many
+# more there are.
+MOST_DETAILS = 100
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
     """The report as text, with colours if the screen has them."""
-    return _printed(report.checks, screen, report)
+    lines = [*_list_details(report.checks, screen), *_list_slowest(report.checks, screen.durations)]
+    if not screen.quiet:
+        notes = list_notes(report.checks, None if screen.verbose else MOST_NOTES)
+        lines = [*_layout_table(report.checks, screen), *lines, *_list_notes(notes)]
+        lines += _list_statistics(report.checks)
+    return render_lines([*lines, summary_line(report)], screen).lstrip("\n")
 
 
-def render_check(check: CheckReport) -> str:
+def render_result(result: CheckResult, name: str) -> str:
     """The report of one check as text, for an exception."""
-    return _printed([check], Screen(), None)
+    screen = Screen()
+    rows = [describe_row(name, gradient) for gradient in result.gradients]
+    failures = (
+        describe_failure(gradient, name)
+        for gradient in result.gradients
+        if gradient.verdict != Verdict.PASS
+    )
+    notes = [f"note: {subject}: {note}" for subject, note in list_result_notes(name, result)]
+    lines = [*layout_rows(rows, screen), *_layout_details(failures), *_list_notes(notes)]
+    return render_lines(lines, screen)
 
 
-def detailed(check: CheckReport) -> str:
+def render_details(check: CheckReport) -> str:
     """What is wrong with a check as text, for formats that hold some."""
-    return printed((line for detail in details(check) for line in lines_of(detail)), Screen())
-
-
-def _printed(checks: Sequence[CheckReport], screen: Screen, report: SuiteReport | None) -> str:
-    console = _console(screen)
-    most = UNLIMITED if screen.verbose else None
-    with console.capture() as capture:
-        if not screen.quiet:
-            _print_rows(console, rows(checks, most) if most else rows(checks))
-            if screen.verbose:
-                _print_lines(console, _about(checks))
-        for check in checks:
-            failed = check.result is not None and check.result.verdict == Verdict.FAIL
-            if check.outcome != Outcome.OK or (screen.verbose and failed):
-                for detail in details(check):
-                    _print_lines(console, lines_of(detail))
-        if not screen.quiet:
-            told = [*notes(checks), *filter(None, [left_out(checks)] if not most else [])]
-            _print_lines(console, [Text("")] * bool(told))
-            _print_lines(console, (Text(note, style="dim") for note in told))
-        _print_lines(console, _slowest(checks, screen.durations))
-        if report is not None:
-            _print_lines(console, [summary_line(report)])
-    text = _without_padding(capture.get())
-    return text.lstrip("\n") if screen.quiet else text
+    return render_lines(_layout_details(list_details(check)), Screen())
 
 
 def summary_line(report: SuiteReport) -> Text:
     """The last line, behind an empty one."""
     text = Text("\n")
-    for part, kind in summary(report):
+    for part, kind in summarize(report):
         text.append(part, style=STYLES[kind])
     return text
 
 
-def printed(lines: Iterable[Line], screen: Screen) -> str:
-    """Lines and tables as text."""
-    console = _console(screen)
-    with console.capture() as capture:
-        _print_lines(console, lines)
-    return _without_padding(capture.get())
+def _layout_table(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Line]:
+    if screen.verbose or not _is_long(checks):
+        yield from layout_rows(list_rows(checks), screen)
+    else:
+        yield from layout_files(list_files(checks, MOST_FILES), screen)
+    if screen.verbose:
+        for check in checks:
+            yield Text("")
+            yield Text(check.id, style="bold").append(f"  {check.path}:{check.line}", style="dim")
+            yield from map(indent, describe_work(check))
 
 
-def _without_padding(text: str) -> str:
-    return "".join(line.rstrip() + "\n" for line in text.splitlines())
+def _is_long(checks: Sequence[CheckReport]) -> bool:
+    """Whether these have more gradients than fit on a screen."""
+    return sum(len(check.result.gradients) for check in checks if check.result) > SCREENFUL
 
 
-def _console(screen: Screen) -> Console:
-    return Console(
-        file=StringIO(),
-        width=screen.width or UNLIMITED,
-        force_terminal=screen.color,
-        no_color=not screen.color,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        legacy_windows=False,
-    )
+def _list_details(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Line]:
+    """What is wrong, in full; failures that are expected only with --verbose."""
+    found = [
+        check
+        for check in checks
+        if check.outcome != Outcome.OK
+        or (screen.verbose and check.result is not None and check.result.verdict == Verdict.FAIL)
+    ]
+    most = len(found) if screen.verbose else MOST_DETAILS
+    for check in found[:most]:
+        yield from _layout_details(list_details(check))
+    if found[most:]:
+        more = f"{count_of(len(found) - most, 'more check')} did not come out as expected"
+        yield Text(f"\n{more}; --verbose shows all")
 
 
-def _print_rows(console: Console, shown: list[Row]) -> None:
-    """The table; in a window too narrow for it, a few lines a gradient."""
-    if not shown:
-        return
-    for longest in (UNLIMITED, LONGEST_RULE):
-        table = _table(shown, longest)
-        natural = Measurement.get(console, console.options.update(width=UNLIMITED), table).maximum
-        if natural <= console.width:
-            console.print(table)
-            return
-    last = None
-    for row in shown:
-        if row[0] is not last:
-            _print_lines(console, [Text(row[0].id, style="bold")])
-        _print_lines(console, _stacked(row))
-        last = row[0]
+def _layout_details(details: Iterable[Detail]) -> Iterator[Line]:
+    return (line for detail in details for line in layout_detail(detail))
 
 
-def simple_table(*names: str) -> Table:
-    """A table with these columns and a line below their names."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    for name in names:
-        table.add_column(name, no_wrap=True, vertical="bottom")
-    return table
-
-
-def _table(shown: list[Row], longest: int) -> Table:
-    table = simple_table("check", "gradient", "shape")
-    for name in ("abs.\nerror", "rel.\nerror", "uncer-\ntainty"):
-        table.add_column(name, no_wrap=True, justify="right")
-    table.add_column("verdict", no_wrap=True)
-    last = None
-    for check, gradient in shown:
-        table.add_row(
-            Text("" if check is last else check.id),
-            Text(written(gradient, longest)),
-            Text(format_shape(gradient.shape)),
-            *map(Text, numbers(gradient)),
-            _verdict((check, gradient)),
-        )
-        last = check
-    return table
-
-
-def _verdict(row: Row) -> Text:
-    word, kind, rest = verdict(*row)
-    return Text(word + rest, style=STYLES[kind])
-
-
-def _stacked(row: Row) -> Iterator[Text]:
-    gradient = row[1]
-    yield Text(f"  {written(gradient)}")
-    yield Text(f"    {format_shape(gradient.shape)}  ").append_text(_verdict(row))
-    if gradient.max_abs_error is not None:
-        error, relative, uncertainty = numbers(gradient)
-        yield Text(f"    errors: abs. {error}, rel. {relative}")
-        yield Text(f"    uncertainty {uncertainty}")
-
-
-def lines_of(detail: Detail) -> Iterator[Line]:
+def layout_detail(detail: Detail) -> Iterator[Line]:
     """What is wrong, behind an empty line."""
     yield Text("")
     head = Text(detail.kind.upper(), style=STYLES[KINDS[detail.kind]])
     head.append(f"  {detail.id}{'  ' * bool(detail.gradient)}{detail.gradient}", style="bold")
     yield head.append(f"  {detail.place}" if detail.place else "", style="dim")
-    yield from (indented(line) for line in detail.lines)
+    yield from map(indent, detail.lines)
     if detail.worst:
         yield Text(f"  {detail.worst}:")
         for name, value in detail.values:
-            yield indented(f"{name} = {value}" if "/" in name else f"{name:8}  {value}", 4)
+            yield indent(f"{name} = {value}" if "/" in name else f"{name:8}  {value}", 4)
     if detail.code:
         code = Text(f"{detail.code} {detail.title}", style="bold")
         observed = f": {detail.observed}" if detail.observed else ""
-        yield indented(code.append(observed, style="default"))
-    yield from (indented(f"{name}: {text}", 4) for name, text in detail.told)
+        yield indent(code.append(observed, style="default"))
+    yield from (indent(f"{name}: {text}", 4) for name, text in detail.advice)
     if detail.where:
-        yield indented(f"where: {detail.where}")
-    if detail.map is not None and detail.telling:
-        yield from _picture(detail.map)
+        yield indent(f"where: {detail.where}")
+    if detail.map is not None and detail.shows_more:
+        yield from _draw_map(detail.map)
     if detail.rerun:
         # Never broken by us, so that it can be copied.
         yield Text(f"  rerun: {detail.rerun}", no_wrap=True)
 
 
-def _picture(of: ErrorMap) -> Iterator[Line]:
-    """The relative errors as a map."""
+def _draw_map(of: ErrorMap) -> Iterator[Line]:
+    """The relative errors as a picture, and its legend."""
     for row in of.cells:
         text = Text()
         for cell in row:
-            if shade(cell):
-                of_cell = SHADES[shade(cell) - 1]
-                text.append(of_cell.character, SHADE_STYLES[of_cell.kind])
-            else:
-                text.append(NOTHING_WRONG, "dim")
-        yield indented(text, 4)
-    more = f"; {pooled(of)}" if pooled(of) else ""
-    bounded = "  ".join(f"{one.bound}  {one.character}" for one in SHADES[1:])
-    legend = f"{NOTHING_WRONG} none  {SHADES[0].character}  {bounded}"
-    yield indented(f"relative error: {legend}{more}", 4)
+            shade = SHADES[find_shade(cell)]
+            text.append(shade.character, STYLES[shade.kind].removeprefix("bold ") or "dim")
+        yield indent(text, 4)
+    pooling = describe_pooling(of)
+    yield indent(LEGEND + (f"; {pooling}" if pooling else ""), 4)
 
 
-def indented(text: Text | str, by: int = 2) -> Line:
-    """A line that stays indented where a narrow window breaks it."""
-    return Padding(Text(text) if isinstance(text, str) else text, (0, 0, 0, by))
-
-
-def _about(checks: Sequence[CheckReport]) -> Iterator[Line]:
-    for check in checks:
+def _list_notes(notes: Sequence[str]) -> Iterator[Line]:
+    if notes:
         yield Text("")
-        yield Text(check.id, style="bold").append(f"  {check.path}:{check.line}", style="dim")
-        yield from (indented(line) for line in about(check))
+        yield from (Text(note, style="dim") for note in notes)
 
 
-def _slowest(checks: Sequence[CheckReport], count: int) -> Iterator[Line]:
-    found = slowest(checks, count)
-    if found:
-        yield Text(f"\nslowest {count_of(len(found), 'check')}:")
-    for seconds, id in found:
+def _list_slowest(checks: Sequence[CheckReport], count: int) -> Iterator[Line]:
+    slowest = find_slowest(checks, count)
+    if slowest:
+        yield Text(f"\nslowest {count_of(len(slowest), 'check')}:")
+    for seconds, id in slowest:
         yield Text(f"  {seconds:7.2f} s  {id}")
 
 
-def _print_lines(console: Console, lines: Iterable[Line]) -> None:
-    for line in lines:
-        console.print(line, soft_wrap=isinstance(line, Text) and bool(line.no_wrap))
+def _list_statistics(checks: Sequence[CheckReport]) -> Iterator[Line]:
+    """The lines above the summary line, behind an empty one."""
+    lines = list(list_statistics(checks, files=_is_long(checks)))
+    if lines:
+        yield Text("")
+        yield from (Text(line) for line in lines)

@@ -18,7 +18,7 @@ from gradcheck_cli.cli import exit_code
 from gradcheck_cli.config.json_schema import render_config_schema
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.reporters import FORMATS, Screen, render
-from gradcheck_cli.reporters.github import MOST, of_config
+from gradcheck_cli.reporters.github import MOST, annotate_config
 from gradcheck_cli.reporters.json_schema import render_lines_schema, render_report_schema
 from gradcheck_cli.reporters.plain import FIELDS
 from gradcheck_cli.result import SuiteReport
@@ -240,7 +240,7 @@ def test_a_broken_config_is_annotated_at_its_lines() -> None:
 
     with pytest.raises(ConfigError) as caught:
         read_config("form: XW\nshapez: 3\nreduction: avg\n", "c.yaml")
-    lines = of_config(caught.value).splitlines()
+    lines = annotate_config(caught.value).splitlines()
     assert lines[0].startswith("::error file=c.yaml,line=2,title=gradcheck%3A config::unknown key")
     assert "line=3" in lines[1]
 

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.reporters import Screen, figure
-from gradcheck_cli.reporters.steps import as_json, render
+from gradcheck_cli.reporters import Screen, step_figure
+from gradcheck_cli.reporters.step_drawing import render, render_json
 from gradcheck_cli.run.step_sweep import KINKS, ZERO, Curve, GradientSteps, StepsReport, run
 from tests.support.command import GOLDEN, Golden, Gradcheck
 
@@ -115,7 +115,7 @@ def test_what_is_hard_to_difference_is_drawn_or_says_why_not(more: str) -> None:
         assert gradient.curves or gradient.note
         assert gradient.measured <= 48
     assert "∂" in render(report, Screen())
-    json.loads(as_json(report), parse_constant=lambda text: pytest.fail(text))
+    json.loads(render_json(report), parse_constant=lambda text: pytest.fail(text))
 
 
 @pytest.mark.parametrize(("name", "screen"), [("80", Screen()), ("40", Screen(40))])
@@ -154,7 +154,7 @@ def test_the_drawing_looks_like_its_golden_file(name: str, screen: Screen, golde
 def test_figures_are_saved_whole(tmp_path: Path, suffix: str, magic: bytes) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / f"steps.{suffix}"
-    figure.save(steps(LAYER), str(path))
+    step_figure.save(steps(LAYER), str(path))
     assert path.read_bytes().startswith(magic)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -163,12 +163,12 @@ def test_what_cannot_be_saved_is_told_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match=r"must end in \.svg, \.png or \.pdf"):
-        figure.refuse("steps.gif")
+        step_figure.refuse_path("steps.gif")
     with pytest.raises(UsageError, match="there is no such folder"):
-        figure.refuse(str(tmp_path / "none" / "steps.png"))
+        step_figure.refuse_path(str(tmp_path / "none" / "steps.png"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'gradcheck-cli\[plot\]'"):
-        figure.refuse("steps.png")
+        step_figure.refuse_path("steps.png")
 
 
 def test_the_command_draws_code_and_says_what_cannot_be_run(gradcheck: Gradcheck) -> None:

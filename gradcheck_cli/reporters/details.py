@@ -1,0 +1,106 @@
+"""What is wrong with a check, from what to how to run it again, in the words of every format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from gradcheck_cli.reporters.words import describe_gradient
+from gradcheck_cli.result import CheckReport, Code, ErrorMap, GradientResult, Verdict
+
+
+class Detail(Struct, frozen=True):
+    """What is wrong with a check, or with one gradient of it.
+
+    kind: of the heading: fail, inconclusive or error; place: where the config has it.
+    lines: what is wrong. worst: names the worst entry; values: its numbers, with their names.
+    code, title, observed: the fault and what was seen of it; advice: evidence, usual cause and
+    what to do next, with these names.
+    map: of the errors; shows_more: whether it shows anything that the words do not.
+    """
+
+    kind: str
+    id: str
+    gradient: str
+    place: str
+    lines: tuple[str, ...]
+    rerun: str
+    worst: str = ""
+    values: tuple[tuple[str, str], ...] = ()
+    code: str = ""
+    title: str = ""
+    observed: str = ""
+    advice: tuple[tuple[str, str], ...] = ()
+    where: str = ""
+    map: ErrorMap | None = None
+    shows_more: bool = False
+
+
+def list_details(check: CheckReport) -> Iterator[Detail]:
+    """What is wrong with a check, gradient by gradient."""
+    place = f"{check.path}:{check.line}"
+    if check.result is None:
+        yield Detail("error", check.id, "", place, tuple(check.error.splitlines()), check.rerun)
+    elif check.result.verdict == Verdict.PASS:
+        lines = ("every gradient is right, but the config says expect: fail",)
+        yield Detail("fail", check.id, "", place, lines, check.rerun)
+    else:
+        for gradient in check.result.gradients:
+            if gradient.verdict != Verdict.PASS:
+                own = gradient.equation is None
+                line = check.rule_lines.get(gradient.name, check.line) if own else check.line
+                yield describe_failure(gradient, check.id, f"{check.path}:{line}", check.rerun)
+
+
+def describe_failure(gradient: GradientResult, id: str, place: str = "", rerun: str = "") -> Detail:
+    """What is wrong with a gradient of the check with this id."""
+    worst, values = _describe_worst_entry(gradient)
+    fault = gradient.diagnosis
+    advice: tuple[tuple[str, str], ...] = ()
+    if fault is not None and fault.code != Code.NO_KNOWN_FAULT:
+        named = (("evidence", fault.evidence), ("usual cause", fault.cause))
+        advice = tuple(pair for pair in (*named, ("next", fault.next_step)) if pair[1])
+    return Detail(
+        kind=gradient.verdict.value,
+        id=id,
+        gradient=describe_gradient(gradient),
+        place=place,
+        lines=tuple(filter(None, (gradient.reason, _describe_source(gradient)))),
+        rerun=rerun,
+        worst=worst,
+        values=values,
+        code=fault.code if fault else "",
+        title=fault.title if fault else "",
+        observed=fault.observation if fault else "",
+        advice=advice,
+        where=gradient.where if gradient.wrong != gradient.measured else "",
+        map=gradient.map,
+        shows_more=_map_shows_more(gradient, explained=bool(advice)),
+    )
+
+
+def _describe_source(gradient: GradientResult) -> str:
+    return f"computed in {gradient.source}" if gradient.source else ""
+
+
+def _map_shows_more(gradient: GradientResult, *, explained: bool) -> bool:
+    """Whether the map of a gradient shows anything that the words around it do not."""
+    if gradient.map is None or (explained and gradient.wrong == gradient.measured):
+        return False
+    return len({cell for row in gradient.map.cells for cell in row}) > 1
+
+
+def _describe_worst_entry(gradient: GradientResult) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Which entry is the worst, and its numbers."""
+    worst = gradient.worst
+    if worst is None or gradient.verdict != Verdict.FAIL:
+        return "", ()
+    index = "[" + ", ".join(map(str, worst.index)) + "]"
+    values = [
+        ("analytic", f"{worst.analytic: .15g}"),
+        ("numeric", f"{worst.numeric: .15g} ± {worst.uncertainty:.1e}"),
+    ]
+    if worst.ratio is not None:
+        values.append(("analytic / numeric", f"{worst.ratio:.10g}"))
+    return f"worst entry {index}", tuple(values)

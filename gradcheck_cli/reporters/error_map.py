@@ -1,0 +1,53 @@
+"""The map of a gradient's relative errors: its shades and its legend, for every format."""
+
+from __future__ import annotations
+
+from math import inf
+
+from msgspec import Struct
+
+from gradcheck_cli.reporters.words import BAD, UNSURE
+from gradcheck_cli.result import ErrorMap
+
+
+class Shade(Struct, frozen=True):
+    """How a range of relative errors is drawn.
+
+    least: log10 of the smallest error it stands for; bound: the same as text; character: on a
+    screen; kind: how it is coloured; name: in a legend.
+    """
+
+    least: float
+    bound: str
+    character: str
+    kind: str
+    name: str
+
+
+RIGHT = Shade(-inf, "", "·", "", "right")
+SHADES = (
+    RIGHT,
+    Shade(-300.0, "", "░", UNSURE, "below 1e-6"),
+    Shade(-6.0, "1e-6", "▒", UNSURE, "to 1e-3"),
+    Shade(-3.0, "1e-3", "▓", BAD, "to 0.1"),
+    Shade(-1.0, "0.1", "█", BAD, "above"),
+)
+# The bounds stand between the shades that they part.
+LEGEND = "relative error: · none  " + "  ".join(
+    word for shade in SHADES[1:] for word in (shade.bound, shade.character) if word
+)
+
+
+def find_shade(cell: float | None) -> int:
+    """The place in SHADES of a cell of a map: log10 of an error, None where nothing is wrong."""
+    if cell is None:
+        return 0
+    return max(place for place, shade in enumerate(SHADES) if cell >= shade.least)
+
+
+def describe_pooling(of: ErrorMap) -> str:
+    """What a cell of a map stands for, where it is more than an entry."""
+    down, across = of.pooled
+    if (down, across) == (1, 1):
+        return ""
+    return f"a cell is {down}×{across} entries, the worst is shown"

@@ -1,0 +1,90 @@
+"""What else a reader of a report should know: notes, and with --verbose the settings and work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gradcheck_cli.reporters.words import format_number
+from gradcheck_cli.result import (
+    BY_DIRECTIONS,
+    WHOLE_FORWARDS,
+    CheckReport,
+    CheckResult,
+    GradientResult,
+    MutantStatus,
+    Settings,
+)
+from gradcheck_cli.text import format_shape
+
+MOST_SUBJECTS = 3  # of a note that holds for several gradients
+MOST_NOTES = 20  # lines; with --verbose all of them
+
+
+def list_notes(checks: Sequence[CheckReport], most: int | None) -> list[str]:
+    """Notes, each once, with what they hold for; of more than `most`, how many more there are."""
+    subjects: dict[str, list[str]] = {}
+    for check in checks:
+        if check.result is not None:
+            for subject, note in list_result_notes(check.id, check.result):
+                subjects.setdefault(note, []).append(subject)
+    lines = [f"note: {_name_some(of)}: {note}" for note, of in subjects.items()]
+    more = len(lines) - most if most is not None else 0
+    if more > 0:
+        lines[most:] = [f"note: {more} more notes; --verbose shows them"]
+    return [*filter(None, map(_describe_power, checks)), *lines]
+
+
+def list_result_notes(id: str, result: CheckResult) -> Iterator[tuple[str, str]]:
+    """The notes of a check with this id: what each is about, and its text."""
+    yield from ((id, note) for note in result.notes)
+    for gradient in result.gradients:
+        if gradient.method not in ("", WHOLE_FORWARDS, BY_DIRECTIONS):
+            yield f"{id} {gradient.gradient}", f"measured by {gradient.method}"
+        yield from ((f"{id} {gradient.gradient}", note) for note in gradient.notes)
+
+
+def _name_some(subjects: Sequence[str]) -> str:
+    more = len(subjects) - MOST_SUBJECTS
+    return ", ".join(subjects[:MOST_SUBJECTS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _describe_power(check: CheckReport) -> str:
+    """How many faults the check would catch, where that was asked for."""
+    if check.result is None or check.result.mutants is None:
+        return ""
+    statuses = [mutant.status for mutant in check.result.mutants]
+    caught, survived = map(statuses.count, (MutantStatus.CAUGHT, MutantStatus.SURVIVED))
+    command = check.rerun.replace("gradcheck run", "gradcheck mutate", 1)
+    which = f"; which would not: {command}" if survived and command else ""
+    return (
+        f"power: {check.id}: {caught} of {caught + survived} injected bugs would have been caught "
+        f"here{which}"
+    )
+
+
+def describe_work(check: CheckReport) -> Iterator[str]:
+    """The settings of a check, how each gradient was measured, and what that took."""
+    yield _describe_settings(check.settings)
+    if check.result is None:
+        return
+    yield from map(_describe_measuring, check.result.gradients)
+    yield f"{check.result.evaluations:,} evaluations of the forward, {check.result.seconds:.2f} s"
+
+
+def _describe_settings(of: Settings) -> str:
+    sizes = ", ".join(f"{name} = {size}" for name, size in of.sizes.items())
+    named = {"loss": of.loss, "reduction": of.reduction, "delta": of.delta}
+    words = [f"{name} {value}" for name, value in named.items() if value]
+    words += [of.dtype, f"order {of.order}", f"step {of.step}", f"seed {of.seed}"]
+    return ", ".join(filter(None, (of.equation or of.forward, sizes, *words)))
+
+
+def _describe_measuring(gradient: GradientResult) -> str:
+    words = [f"{gradient.measured} of {gradient.entries} entries measured"]
+    if gradient.method:
+        words.append(f"by {gradient.method}")
+    if gradient.step is not None:
+        words.append(f"step {gradient.step:.2g}")
+    if gradient.resolution is not None:
+        words.append(f"an error above {format_number(gradient.resolution)} would have been seen")
+    return f"{gradient.gradient}, {format_shape(gradient.shape)}: {', '.join(words)}"

@@ -1,0 +1,82 @@
+"""Numbers, gradients and verdicts as all reports for people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor, isfinite, log10
+
+from msgspec import Struct
+
+from gradcheck_cli.result import CheckReport, GradientResult, Outcome, Verdict
+
+OK, BAD, UNSURE = "ok", "bad", "unsure"  # kinds of what is said: how it is coloured
+KINDS = {"pass": OK, "fail": BAD, "inconclusive": UNSURE, "error": BAD, "ok": OK, "wrong": BAD}
+
+
+class Row(Struct, frozen=True):
+    """A gradient as a row of a table.
+
+    id: of its check; verdict: in words; kind: how they are coloured; bound: what follows them.
+    """
+
+    id: str
+    gradient: GradientResult
+    verdict: str
+    kind: str
+    bound: str
+
+
+def list_rows(checks: Sequence[CheckReport]) -> list[Row]:
+    """A row a gradient of the checks that could be run."""
+    return [
+        describe_row(check.id, gradient, check.expected, check.outcome)
+        for check in checks
+        if check.result is not None
+        for gradient in check.result.gradients
+    ]
+
+
+def describe_row(
+    id: str,
+    gradient: GradientResult,
+    expected: Verdict = Verdict.PASS,
+    outcome: Outcome | None = None,
+) -> Row:
+    """The row of a gradient of a check with this id, where its config expects that verdict."""
+    word = gradient.verdict.value
+    if expected == Verdict.FAIL and gradient.verdict == Verdict.FAIL:
+        return Row(id, gradient, "fail, as expected", OK, "")
+    if expected == Verdict.FAIL and outcome != Outcome.OK:
+        return Row(id, gradient, f"{word}, but fail expected", BAD, "")
+    passed = gradient.verdict == Verdict.PASS and gradient.bound is not None
+    bound = f", to {format_bound(gradient.bound or 0.0)}" if passed else ""
+    return Row(id, gradient, word, KINDS[word], bound)
+
+
+def format_number(value: float | None) -> str:
+    """An error in two digits; `–` where there is none."""
+    if value is None:
+        return "–"
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def format_bound(value: float) -> str:
+    """A bound in one digit, rounded up."""
+    if value == 0 or not isfinite(value):
+        return format_number(value)
+    exponent = floor(log10(value))
+    return f"{ceil(value / 10.0**exponent) * 10.0**exponent:.0e}"
+
+
+def format_errors(gradient: GradientResult) -> tuple[str, str, str]:
+    """The absolute and the relative error, and the uncertainty."""
+    errors = (gradient.max_abs_error, gradient.max_rel_error, gradient.uncertainty)
+    first, second, third = map(format_number, errors)
+    return first, second, third
+
+
+def describe_gradient(gradient: GradientResult) -> str:
+    """`∂L/∂W = XᵀΔ (52)`: the gradient, its rule and the rule's equation in the paper."""
+    rule = f" = {gradient.rule}" if gradient.rule else ""
+    equation = f" ({gradient.equation})" if gradient.equation is not None else ""
+    return f"{gradient.gradient}{rule}{equation}"
