@@ -80,8 +80,8 @@ def find_slowest(checks: Sequence[CheckReport], count: int) -> list[tuple[float,
     return sorted(times, key=lambda time: -time[0])[:count]
 
 
-def list_statistics(checks: Sequence[CheckReport], *, files: bool) -> Iterator[str]:
-    """The most frequent faults of the gradients that fail; files: and the slowest file."""
+def list_statistics(checks: Sequence[CheckReport]) -> Iterator[str]:
+    """The most frequent faults of the gradients that fail, and the slowest file."""
     codes = Counter(
         f"{gradient.diagnosis.code} {gradient.diagnosis.title}"
         for check in checks
@@ -89,12 +89,12 @@ def list_statistics(checks: Sequence[CheckReport], *, files: bool) -> Iterator[s
         for gradient in check.result.gradients
         if gradient.verdict == Verdict.FAIL and gradient.diagnosis is not None
     )
-    if codes.total() > 1:
+    if codes:
         named = ", ".join(f"{name} ({count}×)" for name, count in codes.most_common(MOST_CODES))
         others = len(codes) - MOST_CODES
         yield f"most frequent: {named}" + (f" and {others} more" if others > 0 else "")
-    if files:
-        slowest = max(list_files(checks, len(checks)), key=lambda file: file.seconds)
+    slowest = max(list_files(checks, len(checks)), key=lambda file: file.seconds, default=None)
+    if slowest is not None:
         yield f"slowest file: {slowest.name}, {slowest.seconds:.2f} s"
 
 

@@ -154,8 +154,7 @@ def _list_slowest(checks: Sequence[CheckReport], count: int) -> Iterator[Line]:
 
 
 def _list_statistics(checks: Sequence[CheckReport]) -> Iterator[Line]:
-    """The lines above the summary line, behind an empty one."""
-    lines = list(list_statistics(checks, files=_is_long(checks)))
-    if lines:
+    """The lines above the summary line of a long report, behind an empty one."""
+    if _is_long(checks):
         yield Text("")
-        yield from (Text(line) for line in lines)
+        yield from map(Text, list_statistics(checks))

@@ -15,8 +15,8 @@ from gradcheck_cli.reporters import Screen, render
 from gradcheck_cli.reporters.table import MOST_DETAILS, MOST_FILES, SCREENFUL
 from gradcheck_cli.result import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.run import suite
-from tests.conftest import GOLDEN, Golden
-from tests.test_golden import masked
+from tests.support.command import GOLDEN, Golden
+from tests.support.masking import mask
 
 LAYER = """\
 form: XW
@@ -65,7 +65,7 @@ def test_the_screen_at_every_size_looks_like_its_golden_file(
     count: int, width: int | None, golden: Golden
 ) -> None:
     text = render(report_of(count), "table", Screen(width=width))
-    golden(GOLDEN / "screen" / f"{count}-checks-{width or 'piped'}.txt", masked(text))
+    golden(GOLDEN / "screen" / f"{count}-checks-{width or 'piped'}.txt", mask(text))
 
 
 @pytest.mark.parametrize("count", [1, 20, 138])
@@ -75,7 +75,7 @@ def test_a_terminal_has_the_same_report_in_colour(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("COLORTERM", raising=False)
     text = render(report_of(count), "table", Screen(width=80, color=True))
-    golden(GOLDEN / "screen" / f"{count}-checks-80-color.txt", masked(text))
+    golden(GOLDEN / "screen" / f"{count}-checks-80-color.txt", mask(text))
     plain = render(report_of(count), "table", Screen(width=80))
     assert re.sub(r"\x1b\[[\d;]*m", "", text) == plain
 
