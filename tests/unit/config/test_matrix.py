@@ -223,3 +223,11 @@ def test_many_checks_with_a_long_inline_array_are_read_in_the_time_of_one() -> N
     start = time.process_time()
     assert len(read(text)) == 500
     assert time.process_time() - start < 10  # 25 s when every check read its own
+
+
+@pytest.mark.parametrize(
+    "value", ["1" * 5000, "-" + "1" * 5000, "0x" + "1" * 5000, "1e" + "9" * 5000]
+)
+def test_numbers_of_thousands_of_digits_cannot_be_set(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"at most 40 are read|too large for float64"):
+        read_overrides([f"shapes.n={value}"])
