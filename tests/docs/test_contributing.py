@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,16 @@ def test_the_commands_are_those_of_ci_and_of_the_readme() -> None:
     tests, *others = commands("checks")
     assert [line for line in ci if line.startswith(".venv/bin/")] == others
     assert f"<!-- tests -->\n```sh\n{' && '.join([*commands('set-up'), tests])}\n" in readme
+
+
+def test_the_rooms_of_the_design_are_those_of_the_contract_in_their_order() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = project["tool"]["importlinter"]["contracts"][0]
+    layers = [re.findall(r"\w+", layer) for layer in reversed(contract["layers"])]
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = re.split(r"\| room \| .*\n\|[-|]+\n", design)[1].split("\n\n")[0].splitlines()
+    rooms = [re.findall(r"`(\w+)/?`", row.split("|")[1]) for row in rows]
+    assert rooms == [sorted(layer) for layer in layers if layer != ["__main__"]]
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/design.md"])

@@ -22,7 +22,7 @@ from gradcheck_cli.layers.activations import ACTIVATIONS
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.reporters import FORMATS
 from gradcheck_cli.reporters.plain import FIELDS
-from tests.support.command import ROOT, command, environment
+from tests.support.command import ROOT, command, environment, shell
 from tests.support.markdown import console_blocks
 
 README = ROOT / "README.md"
@@ -81,6 +81,16 @@ def test_a_command_prints_what_the_docs_show(
 def test_the_readme_shows_commands() -> None:
     assert len(console_blocks(README)) >= 4
     assert all(output for path in (README, *DOCS) for _, output in console_blocks(path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells")
+def test_the_first_command_of_the_readme_exits_with_0() -> None:
+    (line,) = re.findall(r"<!-- run -->\n```sh\n(.*?)\n```", TEXT, re.S)
+    *set_up, checks = line.split(" && ")
+    assert set_up == ["python3 -m venv .venv", ".venv/bin/pip install -q ."]
+    done = shell(checks.removeprefix(".venv/bin/"), timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^(\d+) checks: \1 ok", done.stdout, re.M)
 
 
 def lines_of_shell() -> list[str]:
