@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gradcheck_cli.arrays import DISTRIBUTIONS
-from gradcheck_cli.config.findings import Finding
+from gradcheck_cli.config.findings import MOST_FINDINGS, Finding
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.forms import FORMS
@@ -309,7 +309,10 @@ def read(node: Node, kind: type[Record], findings: list[Finding]) -> Record | No
         if name not in hints:
             home = HOMES.get(name) if kind is CheckConfig else None
             belongs = f"; it belongs under '{home}'" if home else ""
-            message = f"unknown key '{name}'" + (belongs or suggest(name, hints, "the keys are"))
+            # Looking for near misses takes its time, and nobody sees more findings than these.
+            few = len(findings) < MOST_FINDINGS
+            belongs = belongs or (suggest(name, hints, "the keys are") if few else "")
+            message = f"unknown key '{name}'{belongs}"
             findings.append(Finding(node.keys.get(name, child.mark), message))
             continue
         before = len(findings)

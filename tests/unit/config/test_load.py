@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,12 @@ def test_a_sparse_yaml_file_of_gigabytes_is_not_read(tmp_path: Path) -> None:
 def test_a_name_with_control_characters_is_refused(end: str) -> None:
     with pytest.raises(ConfigError, match="'name' must be a short line of text"):
         read_config(f'{GOOD}name: "name{end}"', "c.yaml")
+
+
+def test_many_unknown_keys_are_found_without_a_near_miss_for_each() -> None:
+    keys = "".join(f"key-of-some-length-{number}: 1\n" for number in range(40_000))
+    start = time.process_time()
+    with pytest.raises(ConfigError) as raised:
+        read_config(GOOD + keys, "c.yaml")
+    assert raised.value.count == 40_000
+    assert time.process_time() - start < 6  # 9 s with near misses of all of them
