@@ -19,9 +19,12 @@ __all__ = [
     "Verdict",
     "assert_gradients",
     "check",
+    "from_autograd",
     "from_derivative",
     "from_functions",
+    "from_jax",
     "from_layer",
+    "from_torch",
     "from_value_and_grad",
 ]
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from gradcheck_cli.options import Numeric, Tolerance
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.result import CheckResult, Verdict
+    from gradcheck_cli.usercode.frameworks.problems import from_autograd, from_jax, from_torch
     from gradcheck_cli.usercode.problems import (
         from_derivative,
         from_functions,
@@ -48,9 +52,12 @@ _HOMES = {
     "Problem": "problem",
     "CheckResult": "result",
     "Verdict": "result",
+    "from_autograd": "usercode.frameworks.problems",
     "from_derivative": "usercode.problems",
     "from_functions": "usercode.problems",
+    "from_jax": "usercode.frameworks.problems",
     "from_layer": "usercode.problems",
+    "from_torch": "usercode.frameworks.problems",
     "from_value_and_grad": "usercode.problems",
 }
 

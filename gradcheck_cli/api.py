@@ -10,6 +10,7 @@ from gradcheck_cli.errors import CodeError, GradientError
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import CheckResult, Verdict
+from gradcheck_cli.usercode.frameworks.problems import from_framework
 from gradcheck_cli.usercode.problems import from_functions
 from gradcheck_cli.usercode.signatures import name_of
 
@@ -32,7 +33,9 @@ def check(
     """Check every gradient of a forward and its backward against central differences.
 
     forward, backward, inputs, constants, delta, seed, batched: as in `from_functions`; or a
-        `Problem` in place of all of them.
+        `Problem` in place of all of them. Without a backward, forward is a torch module or
+        function, a jax function or one of autograd, as in `from_torch`, and what is checked is
+        its framework's reverse mode.
     numeric, tolerance: see their classes; what they leave open is found or has its default.
     Returns the verdict, a result per gradient and the work it took; a wrong gradient is no
     exception. What forward or backward raises is raised; CodeError where they cannot be called
@@ -41,10 +44,14 @@ def check(
     __tracebackhide__ = True
     try:
         if not isinstance(forward, Problem):
-            if backward is None or inputs is None:
-                raise CodeError("check(forward, backward, inputs) needs a backward and inputs")
-            forward = from_functions(
-                forward, backward, inputs, constants, delta=delta, seed=seed, batched=batched
+            if inputs is None:
+                raise CodeError("check(forward, backward, inputs) needs inputs")
+            forward = (
+                from_framework(forward, inputs, constants, delta=delta, seed=seed)
+                if backward is None
+                else from_functions(
+                    forward, backward, inputs, constants, delta=delta, seed=seed, batched=batched
+                )
             )
         return check_problem(forward, numeric=numeric, tolerance=tolerance)
     except CodeError as error:

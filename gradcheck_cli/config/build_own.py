@@ -36,8 +36,11 @@ class OwnBuilder(Builder):
         text = getattr(self.record, kind)
         if kind != "forward":
             code = self.read_code(kind, text)
-            return CodeLayer(data, kind, (code,)) if code else None
+            return self.build_code_layer(data, kind, (code,)) if code else None
         backward = self.node.child("backward")
+        if backward is None and ":" in text:
+            code = self.read_code("forward", text)
+            return self.build_code_layer(data, "framework", (code,)) if code else None
         if backward is None:
             self.find(
                 self.node.keys["forward"],
@@ -57,7 +60,12 @@ class OwnBuilder(Builder):
             return None
         found = [self.read_code("forward", text), self.read_code("backward", backward.value)]
         codes = tuple(code for code in found if code is not None)
-        return CodeLayer(data, "functions", codes, self.record.batched) if len(codes) == 2 else None
+        return self.build_code_layer(data, "functions", codes) if len(codes) == 2 else None
+
+    def build_code_layer(self, data: Data, kind: str, codes: tuple[Reference, ...]) -> CodeLayer:
+        """A layer in Python, with what the config says of its framework."""
+        record = self.record
+        return CodeLayer(data, kind, codes, record.batched, record.framework, record.device)
 
     def read_code(self, key: str, text: str) -> Reference | None:
         """The code that a key names; its file must be there."""

@@ -204,6 +204,13 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         key("Your forward also takes an input with a leading axis of points.", "true or false"),
     ] = False
+    framework: Annotated[
+        str | None,
+        one_of("torch", "jax", "autograd", doc="What your forward is written in; else found out."),
+    ] = None
+    device: Annotated[
+        str | None, key("Where tensors of your forward live.", "a device, such as cuda")
+    ] = None
     dtype: Annotated[str, one_of(*DTYPES, doc="Of all arrays.")] = "float64"
     numeric: Annotated[
         NumericConfig, key("The numeric side.", "a mapping, such as {step: 1e-5}")
@@ -261,8 +268,8 @@ FORM_KEYS = (
 )
 KINDS: dict[str, tuple[str, ...]] = {
     "form": FORM_KEYS,
-    "forward": ("backward", "batched", "constants"),
-    "layer": ("constants",),
+    "forward": ("backward", "batched", "constants", "framework", "device"),
+    "layer": ("constants", "framework", "device"),
     "value_and_grad": ("constants",),
 }
 

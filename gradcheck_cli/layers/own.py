@@ -173,38 +173,66 @@ class FormulaLayer(_OfData, Struct, frozen=True):
 class CodeLayer(_OfData, Struct, frozen=True):
     """Forward and backward as Python code.
 
-    kind: `functions` (code is forward and backward), `layer` (a class or an object) or
-    `value_and_grad` (one function).
+    kind: `functions` (code is forward and backward), `layer` (a class or an object),
+    `value_and_grad` (one function) or `framework` (one function or module, of which torch, jax or
+    autograd has the backward).
+    framework, device: which, and where its tensors live; None: found out, and its default.
     """
 
     data: Data
     kind: str
     code: tuple[Reference, ...]
     batched: bool = False
+    framework: str | None = None
+    device: str | None = None
 
     def problems(self) -> list[Problem]:
         """The check of the gradients. Imports and calls the user's code."""
         from gradcheck_cli.usercode import problems
+        from gradcheck_cli.usercode.frameworks import recognize
+        from gradcheck_cli.usercode.frameworks.problems import (
+            as_function_of_arrays,
+            from_framework,
+            load_target,
+        )
         from gradcheck_cli.usercode.loading import load
 
         arrays, fixed = self.data.arrays(), self.data.fixed()
         taken = {**fixed, **arrays}
         sizes = {name: size for name, size in self.data.sizes.items() if name not in taken}
+        known = {**sizes, **fixed, **arrays}
         makes = self.kind == "layer"
-        found = [load(code, {**sizes, **fixed, **arrays}, makes=makes) for code in self.code]
+        if self.kind == "framework":
+            found = [load_target(self.code[0], known, arrays, self.data.seed)]
+        else:
+            found = [load(code, known, makes=makes) for code in self.code]
         functions = [function for function, _ in found]
         used = {name: fixed.pop(name) for _, names in found for name in names if name in fixed}
+        kind = self.kind
+        if kind == "functions":
+            functions[0] = as_function_of_arrays(functions[0], self.framework, self.data.dtype)
+        elif kind == "layer" and recognize(functions[0], self.framework):
+            kind = "framework"
         make = {
+            "framework": partial(
+                from_framework,
+                *functions,
+                framework=self.framework,
+                seed=self.data.seed,
+                dtype=self.data.dtype,
+                device=self.device,
+            ),
             "functions": partial(
                 problems.from_functions, *functions, seed=self.data.seed, batched=self.batched
             ),
             "layer": partial(problems.from_layer, *functions, seed=self.data.seed),
             "value_and_grad": partial(problems.from_value_and_grad, *functions),
-        }[self.kind]
+        }[kind]
         problem = make(arrays, fixed, optional={**sizes, **used})
         return [replace(problem, numbers=self.data.numbers)]
 
     def described(self) -> dict[str, Any]:
         """What a report says of the layer."""
         names = [printable(str(code)) for code in self.code]
-        return {"forward": names[0], "backward": names[-1]}
+        backward = "that of its framework" if self.kind == "framework" else names[-1]
+        return {"forward": names[0], "backward": backward}

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import suggest
+from gradcheck_cli.usercode.frameworks import load_framework, loaded
 from gradcheck_cli.usercode.signatures import bind, name_of, parameters
 
 _REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
@@ -62,7 +63,7 @@ def load(
     object made so. makes: a function makes the object, too.
     Raises CodeError for what does not exist, and for what importing it raises.
     """
-    found: Any = _module(code)
+    found: Any = import_module_of(code)
     used: tuple[str, ...] = ()
     for part in code.name.split("."):
         owner = found
@@ -72,7 +73,8 @@ def load(
             of = code.where if isinstance(owner, ModuleType) else type(owner).__name__
             raise CodeError(f"{of} has no '{part}'{suggest(part, names, 'it has')}")
         found = getattr(owner, part)
-        if inspect.isclass(found) or (makes and inspect.isfunction(found)):
+        applied = any(load_framework(name).is_called(found) for name in loaded())
+        if (inspect.isclass(found) and not applied) or (makes and inspect.isfunction(found)):
             made, names_used = _made(found, values)
             found, used = made, names_used
     return found, used
@@ -88,7 +90,7 @@ def _made(kind: Callable[..., Any], values: Mapping[str, Any]) -> tuple[Any, tup
         raise CodeError.raised(name_of(kind), error) from error
 
 
-def _module(code: Reference) -> ModuleType:
+def import_module_of(code: Reference) -> ModuleType:
     """The module, imported as Python would: its folder, the config's and this one can be imported
     from, and a file in a package is a part of that package."""
     folders = [str(code.folder.resolve()), str(Path.cwd())]

@@ -1,0 +1,81 @@
+"""Functions whose gradient a framework computes: torch, jax and autograd, imported when used.
+
+A framework is one file: it recognizes what is its own, and makes a `Differentiable` of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from gradcheck_cli.errors import CodeError
+
+# In the order in which they are asked; each is the name of the library and of the file here.
+FRAMEWORKS = ("torch", "jax", "autograd")
+
+
+def recognize(target: Any, asked: str | None = None) -> ModuleType | None:
+    """The framework that a function, class or object belongs to; None for plain Python.
+
+    asked: its name, where the user says it.
+    By what it is, else by the libraries that its module has imported. Raises CodeError where two
+    could be meant, or the one that is asked for is not installed.
+    """
+    if asked is not None:
+        return load_framework(asked)
+    for name in loaded():
+        framework = load_framework(name)
+        if framework.recognizes(target):
+            return framework
+    used = _imported_by(target)
+    if len(used) > 1:
+        names = " and ".join(used)
+        raise CodeError(f"its module imports {names}; say which with framework: {used[0]}")
+    return load_framework(used[0]) if used else None
+
+
+def load_framework(name: str) -> ModuleType:
+    """The adapter of a framework. Raises CodeError where the framework is not installed."""
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ImportError as error:
+        raise CodeError(
+            f"framework {name} cannot be imported ({error}); install it: "
+            f"pip install 'gradcheck-cli[{name}]'"
+        ) from error
+
+
+def loaded() -> list[str]:
+    """The frameworks that are imported already: no other can be what an object belongs to."""
+    return [name for name in FRAMEWORKS if name in sys.modules]
+
+
+def to_arrays(value: Any) -> Any:
+    """A value with the tensors of every framework in it as arrays."""
+    for name in loaded():
+        framework = load_framework(name)
+        if framework.is_tensor(value):
+            return framework.to_array(value)
+    if isinstance(value, Mapping):
+        return {key: to_arrays(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        parts = [to_arrays(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value
+
+
+def _imported_by(target: Any) -> list[str]:
+    """The frameworks whose names stand in the module that a function was written in."""
+    while hasattr(target, "func"):  # functools.partial
+        target = target.func
+    known = getattr(getattr(target, "__func__", target), "__globals__", {})
+    found = set()
+    for value in known.values():
+        module = (
+            value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+        )
+        found.add(str(module).partition(".")[0])
+    return [name for name in FRAMEWORKS if name in found]

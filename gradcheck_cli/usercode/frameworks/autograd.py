@@ -1,0 +1,93 @@
+"""HIPS autograd: functions written with autograd.numpy, and primitives with defvjp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import autograd
+import autograd.numpy
+import numpy as np
+from autograd.tracer import isbox
+from numpy.typing import NDArray
+
+from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
+from gradcheck_cli.usercode.signatures import Call, name_of, parameters
+
+Array = NDArray[Any]
+
+
+def recognizes(target: Any) -> bool:
+    """Whether this is a primitive: a function that autograd has wrapped."""
+    return hasattr(target, "fun") and "autograd" in getattr(target, "__globals__", {}).get(
+        "__name__", ""
+    )
+
+
+def is_called(target: Any) -> bool:
+    """Whether a class is applied as it is, and never made."""
+    return False
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value is a box of this framework; its arrays are NumPy's."""
+    return bool(isbox(value))
+
+
+def to_array(tensor: Any) -> Array:
+    """The array of a box."""
+    return np.asarray(autograd.tracer.getval(tensor))
+
+
+def seed(number: int) -> None:
+    """What is drawn is drawn by NumPy, which is seeded where it is called."""
+
+
+def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
+    """A function as the check sees it."""
+    return AutogradFunction(target, dtype)
+
+
+class AutogradFunction(Differentiable):
+    """A function of NumPy arrays that autograd can trace."""
+
+    def __init__(self, target: Any, dtype: str) -> None:
+        self.name = name_of(target)
+        self.function = target
+        self.takes = parameters(target)
+        self.weights: Mapping[str, Array] = {}
+        self.dtype = np.dtype(dtype)
+
+    def tensor(self, array: Array) -> Any:
+        """The array itself; floats get the dtype of the check."""
+        return array.astype(self.dtype) if array.dtype.kind == "f" else np.array(array)
+
+    def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
+        """Call the function."""
+        return call(self.function, values)
+
+    def outputs(self, returned: Any) -> list[Any]:
+        """The arrays of floats in a value, a tuple or a dict."""
+        if isinstance(returned, dict):
+            returned = list(returned.values())
+        if not isinstance(returned, tuple | list):
+            returned = [returned]
+        return [one for one in returned if np.asarray(to_array(one)).dtype.kind == "f"]
+
+    def array(self, tensor: Any) -> Array:
+        """The array of a box."""
+        return to_array(tensor)
+
+    def pull_back(
+        self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
+    ) -> Mapping[str, Array | None]:
+        """By autograd's gradient of Σ cotangent · output."""
+        names = list(tensors)
+
+        def loss(arrays: Sequence[Any]) -> Any:
+            outputs = function(dict(zip(names, arrays, strict=True)))
+            parts = zip(outputs, cotangents, strict=True)
+            return sum(autograd.numpy.sum(cotangent * output) for output, cotangent in parts)
+
+        found = autograd.grad(loss)([tensors[name] for name in names])
+        return dict(zip(names, found, strict=True))

@@ -1,0 +1,201 @@
+"""A function that a framework differentiates, seen as arrays: what all frameworks have in common.
+
+The numeric side sees arrays alone; the framework's reverse mode is what is checked.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.arrays import Drawn
+from gradcheck_cli.errors import CodeError, GradcheckError
+from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.usercode.signatures import Call, Parameters, bind
+from gradcheck_cli.usercode.trees import leaves, rebuilt
+
+Array = NDArray[Any]
+Tensors = Mapping[str, Any]
+
+
+class Differentiable(ABC):
+    """A function of a framework's tensors.
+
+    name: what reports call it; takes: its parameters.
+    weights: what it holds that has a gradient, by name: the parameters of a module.
+    dtype: of all floats: float64 or float32.
+    """
+
+    name: str
+    takes: Parameters
+    weights: Mapping[str, Array]
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def tensor(self, array: Array) -> Any:
+        """An array as a tensor of the framework; whole numbers and booleans stay what they are."""
+
+    @abstractmethod
+    def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
+        """Call the function; returns whatever it returns."""
+
+    @abstractmethod
+    def outputs(self, returned: Any) -> list[Any]:
+        """The tensors of floats in what the function returned, in order."""
+
+    @abstractmethod
+    def array(self, tensor: Any) -> Array:
+        """A tensor as an array."""
+
+    @abstractmethod
+    def pull_back(
+        self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
+    ) -> Mapping[str, Array | None]:
+        """Σ cotangent · ∂output/∂tensor by the framework's reverse mode; None where it gives none.
+
+        function: maps tensors by name to a list of outputs.
+        """
+
+    def explain(self, error: BaseException) -> str:
+        """What to do about an exception that is about the framework; empty where nothing is known.
+
+        error: what the function raised.
+        """
+        return ""
+
+    def prepare(self, call: Call, values: Mapping[str, Any]) -> None:  # noqa: B027
+        """Make what a first call makes, such as weights of lazy modules; most make nothing."""
+
+
+class FrameworkProblem:
+    """The problem of a function that a framework differentiates."""
+
+    def __init__(
+        self,
+        function: Differentiable,
+        inputs: Mapping[str, Any],
+        constants: Mapping[str, Any] | None,
+        optional: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.function = function
+        self.inputs = inputs
+        self.constants = {**(optional or {}), **(constants or {})}
+        own = [name for name in inputs if name not in function.weights]
+        self.call = bind(function.takes, own, list(constants or {}), optional=list(optional or {}))
+        self._refuse_unused(constants or {})
+        function.prepare(self.call, self._values({}))
+        given = {
+            leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
+        }
+        self.arrays = {
+            name: array.astype(function.dtype, copy=False)
+            for name, array in {**given, **function.weights, **given}.items()
+        }
+        if not self.arrays:
+            raise CodeError("no input is an array of floats, so nothing has a gradient")
+        self.unused: dict[str, None] = {}
+        first = self._evaluate(self.arrays)
+        if not first:
+            raise CodeError(f"{function.name} returns no tensor of floats, so there is no gradient")
+        self.shapes = [output.shape for output in first]
+        self.dtype = np.result_type(*first)
+
+    def _refuse_unused(self, constants: Mapping[str, Any]) -> None:
+        for name in constants:
+            if name not in self.call.used:
+                raise CodeError(f"{self.function.takes} takes no '{name}'")
+
+    def _values(self, tensors: Tensors) -> dict[str, Any]:
+        """What the function is handed: its inputs, these tensors in them, and the constants."""
+        given = {name: rebuilt(value, name, tensors) for name, value in self.inputs.items()}
+        return {**copy.deepcopy(self.constants), **given}
+
+    def _run(self, tensors: Tensors) -> list[Any]:
+        """The outputs at these tensors."""
+        __tracebackhide__ = True
+        values = {
+            name: convert(self.function, value) for name, value in self._values(tensors).items()
+        }
+        weights = {name: tensors[name] for name in self.function.weights}
+        try:
+            return self.function.outputs(self.function.apply(self.call, values, weights))
+        except (GradcheckError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise self._describe(error) from error
+
+    def _describe(self, error: BaseException) -> CodeError:
+        """What the function raised, with what to do about it."""
+        raised = CodeError.raised(self.function.name, error)
+        advice = self.function.explain(error)
+        return CodeError(f"{raised}\n  {advice}") if advice else raised
+
+    def _tensors(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+        return {name: self.function.tensor(array) for name, array in arrays.items()}
+
+    def _evaluate(self, arrays: Mapping[str, Array]) -> list[Array]:
+        return [self.function.array(output) for output in self._run(self._tensors(arrays))]
+
+    def forward(self, arrays: Mapping[str, Array]) -> Array:
+        """The outputs, several as one flat array."""
+        outputs = self._evaluate(arrays)
+        return outputs[0] if len(outputs) == 1 else np.concatenate([out.ravel() for out in outputs])
+
+    def backward(self, arrays: Mapping[str, Array], cotangent: Array) -> dict[str, Array]:
+        """The gradients that the framework's reverse mode gives; zero for what is not used."""
+        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])[:-1]
+        parts = [cotangent] if len(self.shapes) == 1 else np.split(cotangent, ends)
+        cotangents = [part.reshape(at) for part, at in zip(parts, self.shapes, strict=True)]
+        try:
+            found = self.function.pull_back(self._run, self._tensors(arrays), cotangents)
+        except (GradcheckError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise self._describe(error) from error
+        self.unused |= dict.fromkeys(name for name in arrays if found.get(name) is None)
+        return {
+            name: np.zeros_like(array) if (gradient := found.get(name)) is None else gradient
+            for name, array in arrays.items()
+        }
+
+    def notes(self) -> tuple[str, ...]:
+        """Which inputs the framework gave no gradient for."""
+        return tuple(
+            f"{self.function.name} does not use {name}: it has no gradient, which counts as zero"
+            for name in self.unused
+        )
+
+    def problem(self, delta: Array | None, seed: int) -> Problem:
+        """The problem; its cotangent is delta, or 1 for a single number, or drawn from seed."""
+        sizes = tuple(int(np.prod(shape)) for shape in self.shapes)
+        shape = self.shapes[0] if len(sizes) == 1 else (sum(sizes),)
+        if delta is None:
+            ones = sizes == (1,)
+            drawn = np.ones(shape) if ones else Drawn().array("delta", shape, seed)
+            delta = drawn.astype(self.dtype)
+        return Problem(
+            inputs=self.arrays,
+            forward=self.forward,
+            backward=self.backward,
+            cotangent=np.asarray(delta).reshape(shape),
+            labels={name: Label(f"∂L/∂{name}", source=self.function.name) for name in self.arrays},
+            observed=self.notes,
+            parts=sizes if len(sizes) > 1 else (),
+        )
+
+
+def convert(function: Differentiable, value: Any) -> Any:
+    """A value with the arrays in it as tensors."""
+    if isinstance(value, np.ndarray):
+        return function.tensor(value)
+    if isinstance(value, dict):
+        return {key: convert(function, part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        parts = [convert(function, part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value

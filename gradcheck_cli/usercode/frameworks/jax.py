@@ -1,0 +1,93 @@
+"""JAX: functions of arrays, plain, jitted or with rules of their own (custom_vjp, custom_jvp)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
+from gradcheck_cli.usercode.signatures import Call, name_of, parameters
+
+Array = NDArray[Any]
+
+
+def recognizes(target: Any) -> bool:
+    """Whether this is a function that jax has wrapped."""
+    return type(target).__module__.partition(".")[0] in ("jax", "jaxlib")
+
+
+def is_called(target: Any) -> bool:
+    """Whether a class is applied as it is, and never made."""
+    return False
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value is an array of this framework."""
+    return isinstance(value, jax.Array)
+
+
+def to_array(tensor: Any) -> Array:
+    """A jax array as a NumPy array."""
+    return np.asarray(tensor)
+
+
+def seed(number: int) -> None:
+    """Nothing in jax is drawn without a key."""
+
+
+def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
+    """A function as the check sees it."""
+    return JaxFunction(target, dtype)
+
+
+class JaxFunction(Differentiable):
+    """A function of jax arrays, evaluated in the dtype of the check."""
+
+    def __init__(self, target: Any, dtype: str) -> None:
+        self.name = name_of(target)
+        self.function = target
+        self.takes = parameters(target)
+        self.weights: Mapping[str, Array] = {}
+        self.dtype = np.dtype(dtype)
+
+    def tensor(self, array: Array) -> Any:
+        """An array as a jax array; floats get the dtype of the check."""
+        floats = array.dtype.kind == "f"
+        with jax.enable_x64(True):
+            return jax.numpy.asarray(array, dtype=self.dtype if floats else None)
+
+    def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
+        """Call the function with double precision enabled."""
+        with jax.enable_x64(True):
+            return call(self.function, values)
+
+    def outputs(self, returned: Any) -> list[Any]:
+        """The arrays of floats in a pytree."""
+        found = [leaf for leaf in jax.tree.leaves(returned) if hasattr(leaf, "dtype")]
+        floats = [leaf for leaf in found if jax.numpy.issubdtype(leaf.dtype, np.floating)]
+        for leaf in floats:
+            if self.dtype == np.float64 and leaf.dtype == np.float32:
+                raise CodeError(
+                    f"{self.name} computes in float32 from float64 inputs: it was jitted or its "
+                    "constants were made without jax_enable_x64; set the flag before they are "
+                    "made, or set dtype: float32"
+                )
+        return floats
+
+    def array(self, tensor: Any) -> Array:
+        """A jax array as a NumPy array."""
+        return to_array(tensor)
+
+    def pull_back(
+        self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
+    ) -> Mapping[str, Array | None]:
+        """By jax.vjp."""
+        with jax.enable_x64(True):
+            _, pull = jax.vjp(function, dict(tensors))
+            (found,) = pull([self.tensor(np.asarray(part)) for part in cotangents])
+        return {name: to_array(gradient) for name, gradient in found.items()}

@@ -1,0 +1,180 @@
+"""A function, module or class of a framework → Problem: its own reverse mode is what is checked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.problem import Problem
+from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
+from gradcheck_cli.usercode.frameworks.differentiable import FrameworkProblem, convert
+from gradcheck_cli.usercode.loading import Reference, import_module_of, load
+from gradcheck_cli.usercode.signatures import name_of, parameters
+
+Array = NDArray[Any]
+
+
+def from_torch(
+    function: Any,
+    inputs: Any,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    delta: Array | None = None,
+    seed: int = 0,
+    dtype: str = "float64",
+    device: str | None = None,
+) -> Problem:
+    """The problem of a torch module, torch.autograd.Function or function of tensors.
+
+    inputs: by name, or in the order of the parameters; arrays or tensors, also nested in dicts,
+        lists and tuples. Floats are differentiated; labels and masks are passed on as they are.
+        Every parameter of a module is an input, too, by its name, such as fc1.weight.
+    constants: what has no gradient, by the names of parameters.
+    delta: the upstream gradient, of the output's shape; drawn from `seed` by default, 1 where the
+        output is a single number. What the function draws is drawn from `seed` in every call.
+    dtype: what all floats, the parameters of a module among them, are converted to.
+    device: where tensors live, such as cuda; None: torch's default.
+    Raises CodeError where the function cannot be called so, or raises.
+
+    Example: check(from_torch(torch.nn.Linear(3, 2), torch.randn(4, 3)))
+    """
+    return from_framework(
+        function,
+        inputs,
+        constants,
+        framework="torch",
+        delta=delta,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+    )
+
+
+def from_jax(
+    function: Any,
+    inputs: Any,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    delta: Array | None = None,
+    seed: int = 0,
+    dtype: str = "float64",
+) -> Problem:
+    """The problem of a jax function: plain, jitted, custom_vjp or custom_jvp.
+
+    As `from_torch`; inputs may be pytrees. It is evaluated with jax_enable_x64, unless dtype is
+    float32.
+
+    Example: check(from_jax(jax.nn.softplus, numpy.linspace(-3, 3, 7)))
+    """
+    return from_framework(
+        function, inputs, constants, framework="jax", delta=delta, seed=seed, dtype=dtype
+    )
+
+
+def from_autograd(
+    function: Any,
+    inputs: Any,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    delta: Array | None = None,
+    seed: int = 0,
+    dtype: str = "float64",
+) -> Problem:
+    """The problem of a function of autograd.numpy, or of a primitive with defvjp.
+
+    As `from_torch`.
+
+    Example: check(from_autograd(autograd.numpy.tanh, numpy.linspace(-3, 3, 7)))
+    """
+    return from_framework(
+        function, inputs, constants, framework="autograd", delta=delta, seed=seed, dtype=dtype
+    )
+
+
+def from_framework(
+    target: Any,
+    inputs: Any,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    optional: Mapping[str, Any] | None = None,
+    framework: str | None = None,
+    delta: Array | None = None,
+    seed: int = 0,
+    dtype: str = "float64",
+    device: str | None = None,
+) -> Problem:
+    """The problem of what a framework differentiates, as `from_torch` has it.
+
+    optional: constants that the function need not take. framework: which; None: recognized.
+    Raises CodeError where no framework is recognized.
+    """
+    adapter = recognize(target, framework)
+    if adapter is None:
+        raise CodeError(
+            f"{name_of(target)} belongs to none of torch, jax and autograd, so it needs a "
+            "backward; if it is a function of tensors, say so with framework: torch"
+        )
+    constants = dict(to_arrays(constants or {}))
+    if "training" in constants and hasattr(target, "train"):
+        target.train(bool(constants.pop("training")))
+    function = adapter.differentiable(target, dtype, seed, device)
+    named = _name_inputs(to_arrays(inputs), function.takes.positional)
+    return FrameworkProblem(function, named, constants, optional).problem(delta, seed)
+
+
+def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Callable[..., Any]:
+    """A framework's function as one of NumPy arrays, for a backward that is written in NumPy.
+
+    Plain Python comes back as it is.
+    """
+    adapter = recognize(target, framework)
+    if adapter is None:
+        return target  # type: ignore[no-any-return]
+    function = adapter.differentiable(target, dtype, 0, None)
+
+    @wraps(target if hasattr(target, "__name__") else target.forward)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        values = [convert(function, value) for value in arguments]
+        named = {name: convert(function, value) for name, value in keywords.items()}
+        return to_arrays(function.function(*values, **named))
+
+    return call
+
+
+def _name_inputs(inputs: Any, takes: tuple[str, ...]) -> dict[str, Any]:
+    """The inputs by name, floats in them as arrays; one array takes the first parameter's name."""
+    if isinstance(inputs, Mapping):
+        return dict(inputs)
+    values = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    names = [*takes, *(f"input{place}" for place in range(len(takes), len(values)))]
+    pairs = zip(names, values, strict=False)
+    return {name: np.asarray(one) if np.isscalar(one) else one for name, one in pairs}
+
+
+def load_target(
+    code: Reference, values: Mapping[str, Any], inputs: Mapping[str, Any], seed: int
+) -> tuple[Any, tuple[str, ...]]:
+    """What a framework is to differentiate, and the names of the values that made it.
+
+    A function that takes none of the inputs makes it; what is drawn in the making is drawn from
+    `seed`.
+    """
+    import_module_of(code)
+    for name in loaded():
+        load_framework(name).seed(seed)
+    target, used = load(code, values)
+    if inspect.isfunction(target) and _is_factory(target, inputs, values):
+        return load(code, values, makes=True)
+    return target, used
+
+
+def _is_factory(target: Any, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether a function makes what is checked: it takes no input, and all it needs is known."""
+    takes = parameters(target)
+    return takes.required <= set(values) - set(inputs) and not {*takes.all} & {*inputs}

@@ -1,0 +1,210 @@
+"""PyTorch: modules, functions of tensors and torch.autograd.Function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.parameter import is_lazy
+from torch.utils import _pytree as pytree
+
+from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
+from gradcheck_cli.usercode.signatures import Call, Parameters, name_of, parameters
+
+Array = NDArray[Any]
+TRAINING = "training"  # the constant that says whether a module is trained or evaluated
+
+
+def recognizes(target: Any) -> bool:
+    """Whether this is a module, a class of modules, or a torch.autograd.Function."""
+    if isinstance(target, type):
+        return issubclass(target, torch.nn.Module | torch.autograd.Function)
+    return isinstance(target, torch.nn.Module | torch.jit.ScriptFunction)
+
+
+def is_called(target: Any) -> bool:
+    """Whether a class is applied as it is, and never made: a torch.autograd.Function."""
+    return isinstance(target, type) and issubclass(target, torch.autograd.Function)
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value is a tensor of this framework."""
+    return isinstance(value, torch.Tensor)
+
+
+def to_array(tensor: Any) -> Array:
+    """A tensor as an array; bfloat16, which NumPy lacks, as float32."""
+    plain = tensor.detach().cpu()
+    return np.asarray((plain.float() if plain.dtype == torch.bfloat16 else plain).numpy())
+
+
+def seed(number: int) -> None:
+    """Make what is drawn from here on the same in every run."""
+    torch.manual_seed(number)
+
+
+def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
+    """A module or a function as the check sees it."""
+    if isinstance(target, torch.nn.Module):
+        return TorchModule(target, dtype, seed, device)
+    return TorchFunction(target, dtype, seed, device)
+
+
+class TorchFunction(Differentiable):
+    """A function of tensors, or a torch.autograd.Function, which is applied.
+
+    dtype: of all floats; seed: what is drawn inside is drawn from it in every call; device: where
+    tensors live, None for the default.
+    """
+
+    def __init__(self, target: Any, dtype: str, seed: int, device: str | None) -> None:
+        self.name = name_of(target)
+        self.function = target.apply if is_called(target) else target
+        self.takes = _without_context(target) if is_called(target) else parameters(target)
+        self.weights: Mapping[str, Array] = {}
+        self.dtype = np.dtype(dtype)
+        self.float = getattr(torch, dtype)
+        self.seed = seed
+        self.device = device
+
+    def tensor(self, array: Array) -> Any:
+        """An array as a tensor; floats get the dtype of the check."""
+        made = torch.as_tensor(np.array(array), device=self.device)
+        return made.to(self.float) if made.is_floating_point() else made
+
+    def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
+        """Call the function, on one thread, with the same random state as every other call."""
+        self.restart()
+        with _one_thread():
+            return call(self.function, values)
+
+    def restart(self) -> None:
+        """Make what the function draws the same in every call."""
+        torch.default_generator.manual_seed(self.seed)
+        if self.device is not None and self.device.startswith("cuda"):
+            torch.cuda.manual_seed_all(self.seed)
+
+    def outputs(self, returned: Any) -> list[Any]:
+        """The tensors of floats in a tensor, a tuple, a dict or an object of them."""
+        found = pytree.tree_leaves(
+            getattr(returned, "__dict__", returned) if _is_record(returned) else returned
+        )
+        return [one for one in found if is_tensor(one) and one.is_floating_point()]
+
+    def array(self, tensor: Any) -> Array:
+        """A tensor as an array."""
+        return to_array(tensor)
+
+    def pull_back(
+        self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
+    ) -> Mapping[str, Array | None]:
+        """By torch.autograd.grad."""
+        leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
+        pairs = [
+            (output, self.tensor(cotangent).to(output.dtype))
+            for output, cotangent in zip(function(leaves), cotangents, strict=True)
+            if output.requires_grad
+        ]
+        if not pairs:
+            return dict.fromkeys(leaves)
+        outputs, upstream = zip(*pairs, strict=True)
+        with _one_thread():
+            found = torch.autograd.grad(outputs, list(leaves.values()), upstream, allow_unused=True)
+        return {
+            name: None if gradient is None else to_array(gradient)
+            for name, gradient in zip(leaves, found, strict=True)
+        }
+
+    def explain(self, error: BaseException) -> str:
+        """What to do where types do not fit."""
+        text = str(error).casefold()
+        if "not implemented for 'double'" in text:
+            return "this op has no double: set dtype: float32"
+        if "float" in text and "double" in text:
+            return (
+                "float32 parameters or constants meet float64 inputs: make them in the type of the "
+                "inputs, as by .to(x.dtype), or set dtype: float32"
+            )
+        return ""
+
+
+class TorchModule(TorchFunction):
+    """A module: every parameter has a gradient of its own, buffers are constants."""
+
+    def __init__(self, target: torch.nn.Module, dtype: str, seed: int, device: str | None) -> None:
+        self.module = target.to(device=device, dtype=getattr(torch, dtype))
+        super().__init__(target.forward, dtype, seed, device)
+        self.name = type(target).__name__
+        self.buffers = dict(target.named_buffers())
+        self.weights = self._read_weights()
+
+    def _read_weights(self) -> dict[str, Array]:
+        """The parameters that are trained, by name; those of lazy modules once they are made."""
+        return {
+            name: to_array(parameter)
+            for name, parameter in self.module.named_parameters()
+            if not is_lazy(parameter) and parameter.requires_grad
+        }
+
+    def prepare(self, call: Call, values: Mapping[str, Any]) -> None:
+        """Call a lazy module once, which makes its parameters."""
+        if not any(is_lazy(parameter) for parameter in self.module.parameters()):
+            return
+        with torch.no_grad():
+            call(self.module, {name: convert(self, value) for name, value in values.items()})
+        self.buffers = dict(self.module.named_buffers())
+        self.weights = self._read_weights()
+
+    def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
+        """Call the module with these weights and copies of its buffers."""
+        self.restart()
+        state = {**{name: buffer.clone() for name, buffer in self.buffers.items()}, **weights}
+        with _one_thread():
+            return call(_Stateless(self.module, state), values)
+
+
+class _Stateless:
+    """A module called with a state that is not its own."""
+
+    def __init__(self, module: torch.nn.Module, state: Mapping[str, Any]) -> None:
+        self.module = module
+        self.state = dict(state)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return torch.func.functional_call(self.module, self.state, arguments, keywords)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for a call: two only wait for each other where tensors are small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _without_context(target: Any) -> Parameters:
+    """What an autograd.Function is applied to: its forward's parameters but for ctx."""
+    takes = parameters(target.forward)
+    split = target.setup_context is not torch.autograd.Function.setup_context
+    positional = takes.positional if split else takes.positional[1:]
+    return Parameters(
+        function=name_of(target),
+        positional=positional,
+        keyword=takes.keyword,
+        required=takes.required & {*positional, *takes.keyword},
+        rest=takes.rest,
+        others=takes.others,
+    )
+
+
+def _is_record(value: Any) -> bool:
+    """Whether a value is an object that holds tensors, such as a dataclass of outputs."""
+    plain = isinstance(value, torch.Tensor | tuple | list | dict)
+    return not plain and hasattr(value, "__dict__")

@@ -1,0 +1,110 @@
+"""jax and autograd, each in a process of its own: jax forbids forks in one that imported it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from tests.support.command import ROOT, environment
+
+JAX = """
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gradcheck_cli import Verdict, check, from_jax
+from gradcheck_cli.errors import CodeError
+
+x = np.linspace(-2.0, 2.0, 7)
+
+
+@jax.custom_vjp
+def tanh(x):
+    return jnp.tanh(x)
+
+
+def forward(x):
+    return jnp.tanh(x), x
+
+
+def right(x, g):
+    return (g * (1 - jnp.tanh(x) ** 2),)
+
+
+def wrong(x, g):
+    return (g * (1 - jnp.tanh(x)),)
+
+
+tanh.defvjp(forward, right)
+assert check(tanh, inputs=x).verdict == Verdict.PASS
+tanh.defvjp(forward, wrong)
+assert check(tanh, inputs=x + 0.1).verdict == Verdict.FAIL
+
+
+def net(params, x, labels):
+    hidden = jnp.maximum(x @ params["first"]["W"], 0)
+    logits = hidden @ params["last"][0]
+    return -jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels].mean()
+
+
+draw = np.random.default_rng(0).normal
+params = {"first": {"W": draw(size=(3, 4))}, "last": [draw(size=(4, 2))]}
+inputs = {"params": params, "x": draw(size=(5, 3))}
+result = check(net, inputs=inputs, constants={"labels": np.array([0, 1, 1, 0, 1])})
+names = [gradient.name for gradient in result.gradients]
+assert names == ["params.first.W", "params.last[0]", "x"], names
+assert result.verdict == Verdict.PASS, result
+assert check(jax.jit(jnp.sin), inputs=x).verdict == Verdict.PASS
+assert check(from_jax(jnp.sin, x, dtype="float32")).verdict == Verdict.PASS
+try:
+    from_jax(lambda x: jnp.sin(x.astype("float32")), x)
+except CodeError as error:
+    assert "without jax_enable_x64" in str(error)
+else:
+    raise AssertionError
+"""
+
+AUTOGRAD = """
+import autograd.numpy as anp
+import numpy as np
+from autograd.extend import defvjp, primitive
+from gradcheck_cli import Verdict, check, from_autograd
+
+draw = np.random.default_rng(0).normal
+
+
+def layer(x, w):
+    return anp.tanh(anp.dot(x, w))
+
+
+assert check(layer, inputs={"x": draw(size=(2, 3)), "w": draw(size=(3, 2))}).verdict == Verdict.PASS
+
+
+@primitive
+def logsumexp(x):
+    return np.log(np.sum(np.exp(x)))
+
+
+defvjp(logsumexp, lambda ans, x: lambda g: g * np.exp(x - ans))
+assert check(logsumexp, inputs=draw(size=4)).verdict == Verdict.PASS
+defvjp(logsumexp, lambda ans, x: lambda g: g * np.exp(ans - x))
+result = check(from_autograd(logsumexp, draw(size=4)))
+assert result.verdict == Verdict.FAIL
+"""
+
+
+@pytest.mark.parametrize(("framework", "script"), [("jax", JAX), ("autograd", AUTOGRAD)])
+def test_the_reverse_mode_of_a_framework_is_checked(framework: str, script: str) -> None:
+    if find_spec(framework) is None:
+        pytest.skip(f"no {framework} here")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment(OPENBLAS_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
