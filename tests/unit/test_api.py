@@ -77,8 +77,10 @@ def test_delta_seed_numeric_and_tolerance_are_heard() -> None:
 
 
 def test_a_check_needs_a_backward_and_inputs() -> None:
-    with pytest.raises(CodeError, match="needs a backward and inputs"):
-        check(np.sin)
+    with pytest.raises(CodeError, match="needs inputs"):
+        check(np.sin, lambda delta: delta)
+    with pytest.raises(CodeError, match="so it needs a backward"):
+        check(np.sin, inputs=np.ones(3))
 
 
 def test_what_is_public_is_there() -> None:
