@@ -18,6 +18,17 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+class Zero(StrEnum):
+    """Why a gradient is zero on both sides.
+
+    INVARIANT: moving the input moves the outputs by no more than their rounding; UNSEEN: rounding
+    or noise hides whatever it may be, so that the check has no power.
+    """
+
+    INVARIANT = "invariant"
+    UNSEEN = "unseen"
+
+
 class Outcome(StrEnum):
     """A verdict against what the config expected of it."""
 
@@ -183,6 +194,9 @@ class GradientResult(Struct, frozen=True):
     uncertainty: the largest uncertainty of an entry of the numeric gradient.
     resolution: that over the largest entry: the smallest error that can be seen.
     bound: max (|a − m| + u) over the largest entry: the analytic gradient is right to this.
+    zero: why the gradient is zero on both sides, of one that passed; None of all others. By
+        invariance, resolution and bound are over what the gradient could be: Σ |cotangent·output|
+        over the scale of the input. Unseen, there are none.
     step: the median of the steps the values were taken at.
     method: how much of the forward was evaluated for an entry: all of it (`whole forwards`), what
         the entry touches (`slices`), or what comes after a measured response (`superposition`); or
@@ -211,6 +225,7 @@ class GradientResult(Struct, frozen=True):
     uncertainty: float | None = None
     resolution: float | None = None
     bound: float | None = None
+    zero: Zero | None = None
     step: float | None = None
     worst: Entry | None = None
     notes: tuple[str, ...] = ()

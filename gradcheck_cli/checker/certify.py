@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.catalogue import describe_fault
 from gradcheck_cli.faults.factors import Factor, name_factor
-from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare, unmeasured
+from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare
+from gradcheck_cli.measure.refuse import result_without_values
 from gradcheck_cli.numeric.bisection import Found, Gap, located, some_entries
 from gradcheck_cli.numeric.directions import (
     DIRECTIONS,
@@ -172,7 +173,7 @@ class Certifier:
         """The result of some entries, each measured by itself; one that says nothing of none."""
         label = self.problem.label(self.name)
         if not entries:
-            return unmeasured(self.name, label, self.claimed.shape, "", Verdict.PASS)
+            return result_without_values(self.name, label, self.claimed.shape, "", Verdict.PASS)
         measured = self._measure_entries(entries)
         return compare(self.name, label, self.claimed, measured, self.rtol, self.atol)
 

@@ -12,14 +12,10 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli.measure.compare import (
-    DEFAULT_RTOL,
-    compare,
-    refused,
-    unmeasured,
-)
+from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
 from gradcheck_cli.measure.measure import differences, mode_of
 from gradcheck_cli.measure.purity import call_backward, observe_forward
+from gradcheck_cli.measure.refuse import find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
 from gradcheck_cli.options import DIRECTIONS, Numeric, Tolerance
 from gradcheck_cli.problem import Problem
@@ -115,11 +111,13 @@ class _Checker:
         for name, x in self.problem.inputs.items():
             label, shape = self.problem.label(name), (*outputs, *x.shape)
             claimed = claim.gradients.get(name)
-            refusal = forward.fault or claim.fault or refused(claimed, shape, label)
+            refusal = forward.fault or claim.fault or find_refusal(claimed, shape, label)
             if claim.differs and forward.note:
-                results.append(unmeasured(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE))
+                results.append(
+                    result_without_values(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE)
+                )
             elif refusal:
-                result = unmeasured(name, label, shape, refusal.sentence)
+                result = result_without_values(name, label, shape, refusal.sentence)
                 results.append(_told(result, refusal))
             elif mode_of(self.problem, name, self.numeric) == DIRECTIONS:
                 results.append(self.certified(name, claimed))

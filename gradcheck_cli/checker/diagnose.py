@@ -22,7 +22,7 @@ from gradcheck_cli.faults.measured_gradient import Effort, Measure, MeasuredGrad
 from gradcheck_cli.faults.mutation import mutate
 from gradcheck_cli.faults.regions import describe_location, map_errors
 from gradcheck_cli.faults.shape_faults import match_shape_fault
-from gradcheck_cli.measure.compare import compared
+from gradcheck_cli.measure.comparison import compare_entries
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -114,7 +114,7 @@ class Diagnoser:
         if result.diagnosis is not None:
             diagnosis = match_shape_fault(measured, claimed, self.rtol, self.atol)
             return replace(result, diagnosis=diagnosis), None
-        comparison = compared(claimed, measured.gradient, self.rtol, self.atol)
+        comparison = compare_entries(claimed, measured.gradient, self.rtol, self.atol)
         diagnosis, factor = match_fault(measured, comparison, calls)
         result = replace(
             result,

@@ -16,7 +16,7 @@ from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.input_faults import measure_elsewhere
 from gradcheck_cli.faults.invertible_activations import ACTIVATIONS, InvertibleActivation
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
-from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage, no_stages
 
 Float = NDArray[np.float64]

@@ -18,7 +18,7 @@ from gradcheck_cli.faults import (
 )
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.result import Code, Diagnosis
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.compare import Comparison, largest
+from gradcheck_cli.measure.comparison import Comparison, largest
 from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
-from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.result import Code
 
 

@@ -12,7 +12,7 @@ from gradcheck_cli.faults.factors import Factor, invert_name, name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.compare import Comparison, agrees
+from gradcheck_cli.measure.comparison import Comparison, agrees
 
 Float = NDArray[np.float64]
 

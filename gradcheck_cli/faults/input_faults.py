@@ -12,7 +12,7 @@ from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor, fit_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.measure.purity import ELSEWHERE
 from gradcheck_cli.problem import Stage, no_stages
 

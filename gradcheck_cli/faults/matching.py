@@ -19,7 +19,7 @@ from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
-from gradcheck_cli.measure.compare import Comparison, allowed_error, largest
+from gradcheck_cli.measure.comparison import Comparison, allowed_error, largest
 from gradcheck_cli.result import Code, Diagnosis
 
 Float = NDArray[np.float64]

@@ -13,7 +13,7 @@ from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
 from gradcheck_cli.faults.regions import Region, find_region, name_slices
-from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]

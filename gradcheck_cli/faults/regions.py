@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.result import ErrorMap
 from gradcheck_cli.text import join_words
 

@@ -15,7 +15,7 @@ from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.upstream_faults import list_upstream_sums
-from gradcheck_cli.measure.compare import Comparison, compared
+from gradcheck_cli.measure.comparison import Comparison, compare_entries
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.result import Code, Diagnosis
 from gradcheck_cli.text import format_shape, join_words
@@ -30,7 +30,7 @@ def match_shape_fault(
     array = np.asarray(claimed, dtype=np.float64)
     observation = f"it is {format_shape(array.shape)}, and its values are not the gradient's"
     for code, words, candidate, numeric in _list_candidates(measured, array):
-        comparison = compared(candidate, numeric, rtol, atol)
+        comparison = compare_entries(candidate, numeric, rtol, atol)
         entries = comparison.analytic.size
         if not _is_telling(comparison):
             continue
@@ -42,7 +42,7 @@ def match_shape_fault(
         scaled = _replace_values(
             measured, by.value * numeric.value, abs(by.value) * numeric.uncertainty
         )
-        again = compared(candidate, scaled, rtol, atol)
+        again = compare_entries(candidate, scaled, rtol, atol)
         if by.names and entries > 1 and _agrees(again):
             words = f"{words}, but for a factor: {by.text}"
             return describe_fault(code, words, again.over_largest(again.error), entries)

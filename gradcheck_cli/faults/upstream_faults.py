@@ -13,7 +13,7 @@ from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import describe_numbers
-from gradcheck_cli.measure.compare import Comparison
+from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage, no_stages
 
 Float = NDArray[np.float64]

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.invariance import settle_invariant
 from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
 from gradcheck_cli.numeric.noise import Evaluate, Float
 from gradcheck_cli.numeric.quotients import WHOLE, Differences, WholeForwards, entry_scale
@@ -61,6 +62,9 @@ class NumericGradient(Struct, frozen=True):
     kink: where the slopes on the two sides differ; low, high: the interval they span there, each
         with its uncertainty, which holds every subgradient. Elsewhere value ± uncertainty.
     evaluations: of the forward, in all. method: how they were taken, one of METHODS.
+    possible: of an entry that is zero by invariance, what it could be: Σ |c·y| over its scale,
+        the size of a gradient of outputs that depend on it; 0 of all other entries.
+    unused: whether the outputs do not move at all, whichever entry is moved.
     """
 
     value: Float
@@ -75,6 +79,15 @@ class NumericGradient(Struct, frozen=True):
     shape: tuple[int, ...]
     entries: NDArray[np.intp] | None = None
     method: str = WHOLE
+    possible: Float | None = None
+    unused: bool = False
+
+    @property
+    def invariant(self) -> NDArray[np.bool_]:
+        """Which entries are zero by invariance."""
+        if self.possible is None:
+            return np.zeros(self.value.shape, dtype=bool)
+        return self.possible > 0
 
     def of(self, gradient: NDArray[Any]) -> NDArray[Any]:
         """The measured entries of a gradient of this input, in the shape of the arrays here."""
@@ -173,6 +186,8 @@ def _measured(differences: Differences, entries: NDArray[np.intp], step: float |
         return _fixed(differences, entries, np.full(len(entries), step))
     scale = differences.reach * differences.scale[entries]
     best = _ladder(differences, entries, FIRST_STEP * scale, MAX_LEVELS)
+    if isinstance(differences, WholeForwards):
+        settle_invariant(differences, entries, best, FIRST_STEP * scale)
     still = np.arange(len(entries))
     for leap in range(1, LEAPS):
         still = still[best.unmoved(still)]
@@ -196,7 +211,8 @@ def _refine(differences: Differences, best: Best, every: NDArray[np.intp]) -> No
 
 def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
     """Ask far away what the rounding of a saturated unit may hide where nothing is seen to move."""
-    for rows in differences.chunks(np.flatnonzero(np.any(best.value[0] == 0, axis=1))):
+    doubtful = np.any(best.value[0] == 0, axis=1) & ~best.invariant
+    for rows in differences.chunks(np.flatnonzero(doubtful)):
         entries = every[rows]
         far = LEAP * FIRST_STEP * differences.scale[entries]
         floor = DEVIATIONS * differences.rung(entries, far).floor
@@ -272,7 +288,8 @@ def _gradient(best: Best, shape: tuple[int, ...], evaluations: int) -> NumericGr
     step = np.where(better, best.step[1], best.step[0])
     low = np.minimum(value - uncertainty, np.minimum(right - u_right, left - u_left))
     high = np.maximum(value + uncertainty, np.maximum(right + u_right, left + u_left))
-    uncertainty = np.where(value == 0.0, np.maximum(uncertainty, best.floor), uncertainty)
+    floored = (value == 0.0) & ~best.invariant[:, None]
+    uncertainty = np.where(floored, np.maximum(uncertainty, best.floor), uncertainty)
 
     def shaped(array: NDArray[Any]) -> NDArray[Any]:
         return array.T.reshape(shape)
@@ -288,4 +305,6 @@ def _gradient(best: Best, shape: tuple[int, ...], evaluations: int) -> NumericGr
         steepest=float(np.max(best.slope, where=np.isfinite(best.slope), initial=0.0)),
         evaluations=evaluations,
         shape=shape,
+        possible=shaped(best.possible),
+        unused=bool(np.all(best.unused)),
     )

@@ -173,6 +173,8 @@ class Best:
 
     cells: value, uncertainty, the noise in it, step. floor, slope, first_noise: of the first rung.
     done: which entries and cotangents a smaller step would not improve.
+    possible: of entries that are zero by invariance, what they could be; else 0. unused: which of
+        these move nothing at all.
     """
 
     def __init__(self, floor: Float, slope: Float, first_noise: Float) -> None:
@@ -182,6 +184,8 @@ class Best:
         self.slope = slope
         self.first_noise = first_noise
         self.done = np.zeros(slope.shape, dtype=bool)
+        self.possible = np.zeros(slope.shape)
+        self.unused = np.zeros(len(slope), dtype=bool)
 
     @classmethod
     def joined(cls, parts: list[Best]) -> Best:
@@ -194,6 +198,8 @@ class Best:
             np.concatenate([part.first_noise for part in parts]),
         )
         np.concatenate([part.cells for part in parts], axis=2, out=whole.cells)
+        whole.possible = np.concatenate([part.possible for part in parts])
+        whole.unused = np.concatenate([part.unused for part in parts])
         return whole
 
     def sort(self, order: NDArray[np.intp]) -> None:
@@ -204,11 +210,24 @@ class Best:
         back[order] = np.arange(len(order))
         self.cells[:] = self.cells[:, :, back]
         self.floor, self.slope = self.floor[back], self.slope[back]
+        self.possible, self.unused = self.possible[back], self.unused[back]
 
     def unmoved(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of these rows moved the outputs, by the largest step, no more than noise does."""
         still: NDArray[np.bool_] = np.all(self.slope[rows] <= self.first_noise[rows], axis=1)
-        return still
+        return still & ~self.invariant[rows]
+
+    @property
+    def invariant(self) -> NDArray[np.bool_]:
+        """Which entries are zero by invariance, for every cotangent."""
+        known: NDArray[np.bool_] = np.all(self.possible > 0, axis=1)
+        return known
+
+    def settle_at_zero(self, row: int, possible: Float, uncertainty: Float, unused: bool) -> None:
+        """An entry is zero by invariance: all there is to know of it."""
+        self.value[:, row], self.noise[:, row] = 0.0, uncertainty
+        self.uncertainty[:, row] = uncertainty
+        self.possible[row], self.unused[row] = possible, unused
 
     def replace(self, rows: NDArray[np.intp], other: Best) -> None:
         """Take all that another knows for these rows."""
@@ -253,7 +272,8 @@ class Best:
         largest = np.max(size, where=np.isfinite(size), initial=0.0)
         uncertainty, noise = self.uncertainty[0], self.noise[0]
         unknown = (uncertainty > share * largest) & (noise > uncertainty / 2)
-        return np.flatnonzero(np.any(unknown & np.isfinite(uncertainty), axis=1))
+        unknown &= np.isfinite(uncertainty) & ~self.invariant[:, None]
+        return np.flatnonzero(np.any(unknown, axis=1))
 
     def refine(self, rows: NDArray[np.intp], other: Best) -> None:
         """Take another's cells for these rows where they agree and noise is all that is left."""

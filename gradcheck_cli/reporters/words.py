@@ -7,7 +7,7 @@ from math import ceil, floor, isfinite, log10
 
 from msgspec import Struct
 
-from gradcheck_cli.result import CheckReport, GradientResult, Outcome, Verdict
+from gradcheck_cli.result import CheckReport, GradientResult, Outcome, Verdict, Zero
 
 OK, BAD, UNSURE = "ok", "bad", "unsure"  # kinds of what is said: how it is coloured
 KINDS = {"pass": OK, "fail": BAD, "inconclusive": UNSURE, "error": BAD, "ok": OK, "wrong": BAD}
@@ -48,9 +48,17 @@ def describe_row(
         return Row(id, gradient, "fail, as expected", OK, "")
     if expected == Verdict.FAIL and outcome != Outcome.OK:
         return Row(id, gradient, f"{word}, but fail expected", BAD, "")
-    passed = gradient.verdict == Verdict.PASS and gradient.bound is not None
-    bound = f", to {format_bound(gradient.bound or 0.0)}" if passed else ""
-    return Row(id, gradient, word, KINDS[word], bound)
+    return Row(id, gradient, word, KINDS[word], describe_bound(gradient))
+
+
+def describe_bound(gradient: GradientResult) -> str:
+    """How well a gradient that passed is known; nothing of one that did not."""
+    if gradient.zero == Zero.UNSEEN:
+        return ", no power"
+    if gradient.verdict != Verdict.PASS or gradient.bound is None:
+        return ""
+    zero = "zero " if gradient.zero == Zero.INVARIANT else ""
+    return f", {zero}to {format_bound(gradient.bound)}"
 
 
 def format_number(value: float | None) -> str:

@@ -12,7 +12,7 @@ from gradcheck_cli import Problem, check
 from gradcheck_cli.checker.check import default_rtol
 from gradcheck_cli.faults.matching import match_fault
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.compare import compared
+from gradcheck_cli.measure.comparison import compare_entries
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -36,7 +36,7 @@ def diagnosis(right: MeasuredGradient, analytic: Any) -> Diagnosis:
     """What is told of a wrong gradient, whatever the effort."""
     rtol = default_rtol(right.problem)
     with np.errstate(all="ignore"):
-        return match_fault(right, compared(analytic, right.gradient, rtol, 0.0), np.inf)[0]
+        return match_fault(right, compare_entries(analytic, right.gradient, rtol, 0.0), np.inf)[0]
 
 
 def told(problem: Problem, change: Callable[[dict[str, Any]], Any]) -> dict[str, str]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_cli.measure.compare import compare, refused
+from gradcheck_cli.measure.compare import compare
+from gradcheck_cli.measure.refuse import find_refusal
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Label
 from gradcheck_cli.result import GradientResult, Verdict
@@ -61,7 +62,7 @@ def test_the_bound_holds_the_error_and_the_uncertainty() -> None:
 
 
 def test_a_complex_gradient_without_imaginary_part_is_real() -> None:
-    assert refused(np.ones((3, 2), dtype=complex), (3, 2), LABEL) is None
+    assert find_refusal(np.ones((3, 2), dtype=complex), (3, 2), LABEL) is None
 
 
 def test_a_small_uncertainty_is_no_excuse_and_a_large_one_is() -> None:
@@ -121,11 +122,11 @@ def test_a_numeric_zero_has_no_ratio() -> None:
     ],
 )
 def test_refused_before_values_are_compared(analytic: Any, sentence: str) -> None:
-    refusal = refused(analytic, (3, 2), LABEL)
+    refusal = find_refusal(analytic, (3, 2), LABEL)
     assert refusal is not None
     assert refusal.sentence == sentence
 
 
 def test_a_gradient_of_the_right_shape_and_type_is_not_refused() -> None:
     for dtype in (np.float64, np.float32):
-        assert refused(np.ones((3, 2), dtype=dtype), (3, 2), LABEL) is None
+        assert find_refusal(np.ones((3, 2), dtype=dtype), (3, 2), LABEL) is None

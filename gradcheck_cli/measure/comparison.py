@@ -1,0 +1,95 @@
+"""Analytic against numeric ± uncertainty, entry by entry, and which are wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.gradient import NumericGradient
+from gradcheck_cli.result import Zero
+
+Float = NDArray[np.float64]
+
+
+class Comparison(Struct, frozen=True):
+    """Both sides of a gradient, entry by entry, and what follows for every entry.
+
+    At a kink every value between the slopes is a subgradient: there the analytic value is
+    compared with the nearest of them, and the entry says nothing about the resolution.
+    """
+
+    analytic: Float
+    numeric: NumericGradient
+    error: Float
+    allowed: Float
+    relative: Float
+    wrong: NDArray[np.bool_]
+    rtol: float
+    atol: float
+
+    @property
+    def smooth(self) -> NDArray[np.bool_]:
+        """Where there is no kink."""
+        return ~self.numeric.kink
+
+    @property
+    def zero(self) -> Zero | None:
+        """Why neither gradient differs from zero by more than the uncertainty; None where one does.
+
+        By invariance only where the numeric gradient has seen that at every smooth entry.
+        """
+        numeric, smooth = self.numeric, self.smooth
+        size = np.maximum(np.abs(self.analytic), np.abs(numeric.value))
+        if not np.all((size <= numeric.uncertainty) | numeric.kink):
+            return None
+        invariant = smooth.any() and np.all(numeric.invariant[smooth])
+        return Zero.INVARIANT if invariant else Zero.UNSEEN
+
+    @property
+    def largest_entry(self) -> float:
+        """Of the numeric gradient, where it is smooth."""
+        finite = np.isfinite(self.numeric.value) & self.smooth
+        return float(np.max(np.abs(self.numeric.value), where=finite, initial=0.0))
+
+    def over_largest(self, values: Float) -> float:
+        """The largest of `values` at smooth entries, over the largest entry."""
+        value, entry = largest(values[self.smooth]), self.largest_entry
+        if value == 0.0:
+            return 0.0
+        return value / entry if entry > 0 else np.inf
+
+
+def allowed_error(a: Float, m: Float, u: Float, rtol: float, atol: float) -> Float:
+    """How far an analytic entry a may be from m ± u: u + rtol·max(|a|, |m|) + atol."""
+    return np.asarray(u + rtol * np.maximum(np.abs(a), np.abs(m)) + atol)
+
+
+def compare_entries(
+    analytic: Any, numeric: NumericGradient, rtol: float, atol: float
+) -> Comparison:
+    """Both sides, entry by entry; analytic has the shape of the whole gradient."""
+    array = numeric.of(np.asarray(analytic))
+    a = np.asarray(array.real if array.dtype.kind == "c" else array, dtype=np.float64)
+    nearest = np.where(numeric.kink, np.clip(a, numeric.low, numeric.high), numeric.value)
+    u = np.where(numeric.kink, 0.0, numeric.uncertainty)
+    with np.errstate(all="ignore"):
+        error = np.abs(a - nearest)
+        size = np.maximum(np.abs(a), np.abs(nearest))
+        allowed = allowed_error(a, nearest, u, rtol, atol)
+        wrong = error > allowed
+        floor = (u + atol) / rtol
+        relative = np.where(error == 0, 0.0, error / (size + floor))
+    return Comparison(a, numeric, error, allowed, relative, wrong, rtol, atol)
+
+
+def agrees(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) -> bool:
+    """Whether no entry is wrong."""
+    return not compare_entries(analytic, numeric, rtol, atol).wrong.any()
+
+
+def largest(values: Float) -> float:
+    """The largest value; inf where one of them is not a number, 0 of none."""
+    return float(np.max(np.where(np.isnan(values), np.inf, values), initial=0.0))

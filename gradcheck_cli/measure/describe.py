@@ -1,0 +1,100 @@
+"""What a comparison of a gradient could not see, as sentences."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.numeric.gradient import NumericGradient
+from gradcheck_cli.numeric.sampling import chance_of_missing
+from gradcheck_cli.result import Zero
+
+NO_POWER = "the gradient is zero on both sides: this check has no power"
+NOISY = 0.1  # the share of noise in an uncertainty from which noise is named as its cause
+MISSED = (1, 10, 100, 1000)  # wrong entries whose chance to be missed by a sample is printed
+
+
+def describe_unresolved(found: Comparison, resolution: float) -> str:
+    """Why the numeric gradient is not known better, at its least certain entry."""
+    u = np.where(found.smooth, found.numeric.uncertainty, -1.0)
+    position = int(np.argmax(u))
+    where, index = list(found.numeric.index(position)), np.unravel_index(position, u.shape)
+    value, uncertainty = float(found.numeric.value[index]), float(u[index])
+    noise = float(found.numeric.noise[index])
+    of = "what it could be" if found.zero == Zero.INVARIANT else "its largest entry"
+    seen = (
+        f"nothing wrong was seen, but the numeric gradient is only known to {resolution:.1e} of "
+        f"{of}, too little for rtol {found.rtol:.0e}: "
+    )
+    if noise >= NOISY * uncertainty:
+        step = float(found.numeric.step[index])
+        return seen + (
+            f"the forward is noisy, which over the step {step:.1e} makes {noise:.1e} at {where}; "
+            "give inputs where less cancels, or accept it by tolerance.rtol"
+        )
+    return seen + (
+        f"the difference quotient does not settle: at {where} it is {value:.6g} ± "
+        f"{uncertainty:.1e}, of which noise explains {noise:.1e}; is the forward smooth there? "
+        "try another numeric.step or other inputs"
+    )
+
+
+def describe_sample(numeric: NumericGradient) -> str:
+    """How much of a gradient was measured, and what that could miss; nothing if it was all."""
+    if numeric.entries is None:
+        return ""
+    size, count = int(np.prod(numeric.shape)), numeric.value.shape[-1]
+    chances = ", ".join(
+        f"{wrong:,} of them {chance_of_missing(wrong, size, count):.2g}"
+        for wrong in MISSED
+        if wrong < size
+    )
+    return (
+        f"{count:,} of {size:,} entries were measured, spread over it; the chance to miss wrong "
+        f"ones is at most: {chances}"
+    )
+
+
+def describe_zero(zero: Zero | None, name: str, unused: bool, bound: float) -> str:
+    """Why a gradient that is zero on both sides is."""
+    if zero is None:
+        return ""
+    if unused:
+        return f"the forward does not depend on {name}: its gradient is zero"
+    if zero == Zero.INVARIANT:
+        return (
+            f"the gradient is zero, to {bound:.0e} of what it could be: moving {name} moves the "
+            "outputs by no more than their rounding"
+        )
+    return NO_POWER
+
+
+def describe_lost(found: Comparison, bound: float) -> str:
+    """Which claimed entries of a gradient are too small to be told from zero."""
+    a, numeric = np.abs(found.analytic), found.numeric
+    lost = (a > 0) & (np.maximum(a, np.abs(numeric.value)) <= numeric.uncertainty)
+    lost &= found.smooth & ~numeric.invariant
+    positions = np.flatnonzero(lost)
+    if not len(positions):
+        return ""
+    index = np.unravel_index(positions[0], a.shape)
+    return (
+        f"noise hides {len(positions)} of {a.size} entries, such as "
+        f"{list(numeric.index(int(positions[0])))}, where the analytic value is "
+        f"{found.analytic[index]:.6g} and the numeric one 0 ± {numeric.uncertainty[index]:.1e}: "
+        f"of these only that they are below {bound:.0e} of the largest entry was seen"
+    )
+
+
+def describe_kinks(found: Comparison) -> str:
+    """Which entries are at a kink; nothing where none is."""
+    numeric = found.numeric
+    kinks = np.flatnonzero(numeric.kink)
+    if not len(kinks):
+        return ""
+    index = np.unravel_index(kinks[0], numeric.kink.shape)
+    return (
+        f"{len(kinks)} of {numeric.kink.size} entries are at a kink and left out, such as "
+        f"{list(numeric.index(int(kinks[0])))}, where the slopes are {numeric.low[index]:.6g} and "
+        f"{numeric.high[index]:.6g} and the analytic value is {found.analytic[index]:.6g}"
+    )

@@ -1,0 +1,62 @@
+"""What a gradient is refused for before its values are compared: its type, its shape, a nan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradcheck_cli.problem import Label
+from gradcheck_cli.result import Code, GradientResult, Refusal, Verdict
+from gradcheck_cli.text import format_shape
+
+
+def find_refusal(analytic: Any, shape: tuple[int, ...], label: Label) -> Refusal | None:
+    """Why a gradient is wrong whatever its values are, or None.
+
+    analytic: what the backward returned; shape: of the gradient it must be.
+    """
+    name = label.gradient
+    if analytic is None:
+        return Refusal(Code.NOT_RETURNED, f"the backward returned no {name}")
+    array = np.asarray(analytic)
+    kind = array.dtype.kind
+    if kind not in "fc" or (kind == "c" and np.any(array.imag)):
+        cut = ", which cuts them off" if kind in "iub" else ""
+        sentence = f"{name} must hold real numbers; the backward gives {array.dtype}{cut}"
+        return Refusal(Code.NOT_REAL, sentence)
+    if array.shape != shape:
+        subject = f"'{label.rule}'" if label.rule and label.equation is None else "the backward"
+        given = format_shape(array.shape)
+        return Refusal(
+            Code.OTHER_SHAPE, f"{name} must be {format_shape(shape)}; {subject} gives {given}"
+        )
+    if not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))
+        where = list(map(int, bad[0]))
+        sentence = (
+            f"{name} is {array[tuple(where)]} at {where} ({len(bad)} of {array.size} entries)"
+        )
+        return Refusal(Code.NOT_FINITE, sentence)
+    return None
+
+
+def result_without_values(
+    name: str,
+    label: Label,
+    shape: tuple[int, ...],
+    reason: str,
+    verdict: Verdict = Verdict.FAIL,
+) -> GradientResult:
+    """The result of a gradient that was refused before its values were compared."""
+    return GradientResult(
+        name=name,
+        gradient=label.gradient,
+        rule=label.rule,
+        equation=label.equation,
+        source=label.source,
+        shape=shape,
+        verdict=verdict,
+        entries=int(np.prod(shape)),
+        reason=reason,
+    )

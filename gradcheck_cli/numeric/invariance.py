@@ -1,0 +1,98 @@
+"""Entries that a function does not depend on but for its rounding, such as a bias before a norm.
+
+There a right backward returns 1e-16, and so do difference quotients: the entry is zero, as far as
+rounding lets anyone see. The outputs stay where they are however far the entry is moved, which
+tells it from an entry whose outputs are saturated here and move further off.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.ladder import Best
+from gradcheck_cli.numeric.noise import MOVED, Float
+from gradcheck_cli.numeric.quotients import WholeForwards
+
+# How far an entry is moved, in units of its scale: past the flat part of units that are saturated
+# by hundreds of times what this entry gives them, not past all digits of a float32.
+SHARES = 2.0 ** np.arange(11)
+# Roundings, in eps of the outputs, that may move them where an entry is moved by its own scale: an
+# offset of some hundreds, which a norm takes away again, rounds by as many.
+ROUNDINGS = 2.0**12
+# Quotients at the three largest moves that differ by less than this share are a slope.
+STEADY = 0.3
+# Moves that do not grow by this from the least to the largest are those of a bounded function that
+# is small beside its offset, not of rounding, which grows as the entry does.
+GROWN = 16.0
+# How much a right backward, which rounds in its own way, may differ from zero: in the noise of the
+# outputs, and in the largest quotient. Those of tests/laws/test_invariance.py reach a third of it.
+ROUNDED, QUOTIENTS = 32.0, 16.0
+
+
+def settle_invariant(
+    differences: WholeForwards, entries: NDArray[np.intp], best: Best, first: Float
+) -> None:
+    """Set to zero ± rounding what `best` knows of entries that move no output by more than that.
+
+    first: the step of the first rung, of every entry. An entry that moved anything there is not
+    looked at, so that this costs nothing where there is no invariance.
+    """
+    eps, size = float(np.finfo(differences.x.dtype).eps), np.abs(differences.center)
+    noise = np.maximum(differences.noise.near, differences.noise.away)
+    hidden = _weighed(differences, np.maximum(eps * size, noise))
+    possible = _weighed(differences, size)
+    within = np.maximum(ROUNDINGS * eps * possible, MOVED * hidden)
+    for row in np.flatnonzero(np.all(best.slope * first[:, None] <= within, axis=1)):
+        entry = int(entries[row])
+        changes = _changes(differences, entry)
+        move = np.max(np.abs(changes), axis=0)
+        total = np.stack([_weighed(differences, one) for one in move])
+        if not _rounds(total, within, MOVED * hidden, changes, differences):
+            continue
+        scale = differences.scale[entry]
+        slope = np.max(total / SHARES[:, None], axis=0)
+        # What is rounded on the way to the outputs is larger than they are by this; in a backward
+        # it is multiplied by a derivative that is so much larger, too.
+        amplified = np.maximum(slope / (eps * possible), 1.0)
+        uncertainty = np.maximum(ROUNDED * hidden, QUOTIENTS * amplified * slope)
+        if np.all(np.isfinite(uncertainty)):
+            best.settle_at_zero(int(row), possible / scale, uncertainty / scale, not move.any())
+
+
+def _rounds(
+    total: Float, within: Float, noise: Float, changes: Float, differences: WholeForwards
+) -> bool:
+    """Whether moves (SHARES, cotangents) are all of rounding."""
+    if not np.all(total <= within * SHARES[:, None]):
+        return False
+    if np.all(total <= noise * SHARES[:, None]):
+        return True
+    bounded = GROWN * total[0] > np.maximum(total[-1], noise)
+    quotients = (changes[0] - changes[1]) / SHARES[:, None]
+    last = quotients[-3:]
+    steady = np.all(np.abs(np.diff(last, axis=0)) <= STEADY * np.abs(last[1:]), axis=0)
+    weight = np.abs(last[-1])
+    slopes = 2 * _weighed(differences, np.where(steady, weight, 0.0)) > _weighed(
+        differences, weight
+    )
+    return not np.any(bounded | slopes)
+
+
+def _weighed(differences: WholeForwards, sizes: Float) -> Float:
+    """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""
+    return sizes if differences.weight is None else np.array([sizes @ differences.weight])
+
+
+def _changes(differences: WholeForwards, entry: int) -> Float:
+    """How the outputs change as an entry, a flat index of x, is moved up and down.
+
+    Returns (2, SHARES, outputs).
+    """
+    x, moves = differences.x, np.stack([SHARES, -SHARES])
+    points = np.repeat(x.reshape(1, -1), moves.size, axis=0)
+    points[:, entry] += (differences.scale[entry] * moves.ravel()).astype(x.dtype)
+    outputs = np.asarray(differences.evaluate(points.reshape(-1, *x.shape)), dtype=np.float64)
+    differences.evaluations += moves.size
+    changes: Float = outputs.reshape(*moves.shape, -1) - differences.center
+    return changes
