@@ -6,7 +6,7 @@ The backward is called, what it returns is refused or measured by differences, t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
 from gradcheck_cli.measure.measure import differences, mode_of
-from gradcheck_cli.measure.purity import call_backward, observe_forward
+from gradcheck_cli.measure.purity import Claim, Conduct, call_backward, observe_forward
 from gradcheck_cli.measure.refuse import find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
 from gradcheck_cli.options import DIRECTIONS, Numeric, Tolerance
@@ -55,43 +55,26 @@ def check(
     Raises ForwardError where the forward's outputs are no numbers or do not fit the cotangent.
     """
     started = time.perf_counter()
-    checker = _Checker(problem, numeric or Numeric(), tolerance or Tolerance(), progress)
-    gradients, claimed = checker.gradients()
-    result = CheckResult(
-        verdict=worst_verdict([gradient.verdict for gradient in gradients]),
-        gradients=tuple(gradients),
-        rtol=checker.rtol,
-        atol=checker.atol,
-        evaluations=checker.evaluations,
-        seconds=time.perf_counter() - started,
-        notes=tuple(checker.notes),
+    checker = Checker(problem, numeric or Numeric(), tolerance or Tolerance(), progress)
+    forward, claim = observe_forward(problem), call_backward(problem)
+    result = checker.summarize(
+        [checker.compare(name, forward, claim) for name in problem.inputs], forward
     )
-    if keep is not None and (power or result.verdict == Verdict.FAIL):
-        keep(result)
-    if not power and result.verdict != Verdict.FAIL:
-        return result
-    # The catalogue is imported where there is something to say.
-    from gradcheck_cli.checker.diagnose import Diagnoser
-
-    diagnoser = Diagnoser(problem, checker.measure, checker.numeric, checker.rtol, checker.atol)
-    return replace(
-        result,
-        gradients=tuple(diagnoser.diagnose(gradients, claimed, checker.evaluations)),
-        mutants=diagnoser.mutate() if power else None,
-        seconds=time.perf_counter() - started,
-        notes=(*checker.notes, *diagnoser.notes),
-    )
+    if power or result.verdict == Verdict.FAIL:
+        if keep is not None:
+            keep(replace(result, seconds=time.perf_counter() - started))
+        result = checker.diagnose(result, claim, power)
+    return replace(result, seconds=time.perf_counter() - started)
 
 
-class _Checker:
-    """One check: numeric gradients are measured once, when they are needed."""
+class Checker:
+    """What the gradients of one check share: numeric gradients, measured once, and the tolerance.
+
+    rtol, atol: see Tolerance. evaluations: calls of the forward so far.
+    """
 
     def __init__(
-        self,
-        problem: Problem,
-        numeric: Numeric,
-        tolerance: Tolerance,
-        progress: Progress | None,
+        self, problem: Problem, numeric: Numeric, tolerance: Tolerance, progress: Progress | None
     ) -> None:
         self.problem = problem
         self.numeric = numeric
@@ -99,63 +82,77 @@ class _Checker:
         self.rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
         self.atol = tolerance.atol
         self.measured: dict[str, NumericGradient] = {}
-        self.directed = 0
-        self.notes = [*problem.notes, *vacuous(problem)]
+        self.evaluations = 0
 
-    def gradients(self) -> tuple[list[GradientResult], Mapping[str, Any]]:
-        """A result for every input, in their order, and what the backward claims."""
-        forward, claim = observe_forward(self.problem), call_backward(self.problem)
-        self.notes += [forward.note] if forward.note else []
-        outputs = () if self.problem.cotangent is not None else forward.outputs.shape
-        results = []
-        for name, x in self.problem.inputs.items():
-            label, shape = self.problem.label(name), (*outputs, *x.shape)
-            claimed = claim.gradients.get(name)
-            refusal = forward.fault or claim.fault or find_refusal(claimed, shape, label)
-            if claim.differs and forward.note:
-                results.append(
-                    result_without_values(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE)
-                )
-            elif refusal:
-                result = result_without_values(name, label, shape, refusal.sentence)
-                results.append(_told(result, refusal))
-            elif mode_of(self.problem, name, self.numeric) == DIRECTIONS:
-                results.append(self.certified(name, claimed))
-            else:
-                measured = self.measure(name)
-                results.append(compare(name, label, claimed, measured, self.rtol, self.atol))
-        self.notes += self.problem.observed()
-        return results, claim.gradients
+    def measure(self, name: str) -> NumericGradient:
+        """The numeric gradient of an input, measured when it is first asked for."""
+        if name not in self.measured:
+            found = differences(self.problem, name, self.numeric, self.progress)
+            self.measured[name] = found
+            self.evaluations += found.evaluations
+        return self.measured[name]
 
-    def certified(self, name: str, claimed: Any) -> GradientResult:
-        """The result of a gradient that is too large to measure its entries."""
+    def compare(self, name: str, forward: Conduct, claim: Claim) -> GradientResult:
+        """The result of one gradient: refused as it is, or compared with what is measured."""
+        problem, claimed = self.problem, claim.gradients.get(name)
+        outputs = () if problem.cotangent is not None else forward.outputs.shape
+        label, shape = problem.label(name), (*outputs, *problem.inputs[name].shape)
+        refusal = forward.fault or claim.fault or find_refusal(claimed, shape, label)
+        if claim.differs and forward.note:
+            return result_without_values(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE)
+        if refusal:
+            return explain_refusal(
+                result_without_values(name, label, shape, refusal.sentence), refusal
+            )
+        if mode_of(problem, name, self.numeric) == DIRECTIONS:
+            return self.certify(name, claimed)
+        return compare(name, label, claimed, self.measure(name), self.rtol, self.atol)
+
+    def certify(self, name: str, claimed: Any) -> GradientResult:
+        """The result of a gradient by random directions: it is too large to measure its entries."""
         from gradcheck_cli.checker.certify import Certifier
 
         certifier = Certifier(self.problem, name, claimed, self.numeric, self.rtol, self.atol)
         result = certifier.certify()
-        self.directed += certifier.directions.evaluations
+        self.evaluations += certifier.directions.evaluations
         return result
 
-    @property
-    def evaluations(self) -> int:
-        """Of the forward, for the gradients."""
-        return self.directed + sum(measured.evaluations for measured in self.measured.values())
+    def summarize(self, gradients: Sequence[GradientResult], forward: Conduct) -> CheckResult:
+        """The results of all gradients as that of the check."""
+        notes = [*self.problem.notes, *find_blind_spots(self.problem), forward.note]
+        return CheckResult(
+            verdict=worst_verdict([gradient.verdict for gradient in gradients]),
+            gradients=tuple(gradients),
+            rtol=self.rtol,
+            atol=self.atol,
+            evaluations=self.evaluations,
+            seconds=0.0,
+            notes=(*filter(None, notes), *self.problem.observed()),
+        )
 
-    def measure(self, name: str) -> NumericGradient:
-        """The numeric gradient of an input."""
-        if name not in self.measured:
-            self.measured[name] = differences(self.problem, name, self.numeric, self.progress)
-        return self.measured[name]
+    def diagnose(self, result: CheckResult, claim: Claim, power: bool) -> CheckResult:
+        """The result with what is wrong with its gradients and, with power, what it could catch."""
+        # The catalogue is imported where there is something to say.
+        from gradcheck_cli.checker.diagnose import Diagnoser
+
+        diagnoser = Diagnoser(self.problem, self.measure, self.numeric, self.rtol, self.atol)
+        gradients = diagnoser.diagnose(list(result.gradients), claim.gradients, self.evaluations)
+        return replace(
+            result,
+            gradients=tuple(gradients),
+            mutants=diagnoser.mutate() if power else None,
+            notes=(*result.notes, *diagnoser.notes),
+        )
 
 
-def _told(result: GradientResult, refusal: Refusal) -> GradientResult:
+def explain_refusal(result: GradientResult, refusal: Refusal) -> GradientResult:
     """A gradient that was refused, with what the catalogue says of that."""
     from gradcheck_cli.faults.catalogue import describe_fault
 
     return replace(result, diagnosis=describe_fault(refusal.code))
 
 
-def vacuous(problem: Problem) -> list[str]:
+def find_blind_spots(problem: Problem) -> list[str]:
     """What makes a check blind: it passes, and would for many a wrong rule."""
     notes = []
     if problem.cotangent is not None and not np.any(problem.cotangent):

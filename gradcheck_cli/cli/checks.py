@@ -87,7 +87,7 @@ def mutate_command(**given: Unpack[of.Given]) -> int:
     if not given["allow_code"]:
         suite.refuse_code(checks)
     checks = suite.spread(checks, given["jobs"])
-    run = partial(suite.run, power=True, judged=suite.exit_code_of_mutants)
+    run = partial(suite.run, power=True, judge=suite.exit_code_of_mutants)
     return reported(checks, given, run, Screen(), mutants=True)[1]
 
 

@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 6  # of functions, in a list that is read on a screen
 
-# Is told how many entries of all gradients are done, of how many.
+# Takes how many entries of all gradients are done, of how many.
 Progress = Callable[[int, int], None]
+# Gives the exit code of what came out.
+Judge = Callable[[Sequence[CheckReport]], int]
 
 
 def select(checks: Sequence[ConfigCheck], patterns: Sequence[str]) -> list[ConfigCheck]:
@@ -88,29 +90,31 @@ def run(
     *,
     timeout: float | None = None,
     power: bool = False,
-    judged: Callable[[Sequence[CheckReport]], int] | None = None,
+    judge: Judge | None = None,
     executor: Executor = run_in_turn,
     each: Callable[[CheckReport], None] | None = None,
     exit_first: bool = False,
 ) -> SuiteReport:
     """Run the checks, and report them in their order. Ctrl-C ends the run and keeps what is done.
 
+    progress: takes how many entries are done, of how many.
     timeout: seconds that a call of the user's code may take; None: any time.
     power: also see which faults the checks would catch.
-    judged: the exit code of the reports; by default that of how the checks came out.
+    judge: gives the exit code of the reports; by default that of how the checks came out.
     executor: runs them, by default one after the other.
-    each: is told of every check as it is done; exit_first: end with the first that is not ok.
+    each: takes the report of every check as it is done; exit_first: end with the first that is not
+        ok.
     """
-    started, since = time.time(), time.perf_counter()
+    started = time.time()
     done: dict[int, CheckReport] = {}
-    stopped: int | None = None
-    counter = _Counter(sum(map(_entries, checks)), progress)
+    stopped: ExitCode | None = None
+    counter = EntryCounter(sum(map(count_entries, checks)), progress)
+    work = partial(run_check, timeout=timeout, power=power)
     try:
-        work = partial(run_check, timeout=timeout, power=power)
         with closing(executor(checks, work, report_failure, counter)) as running:
             for place, report in running:
                 done[place] = report
-                counter.finish(_entries(checks[place]))
+                counter.finish(count_entries(checks[place]))
                 if each is not None:
                     each(report)
                 if exit_first and report.outcome != Outcome.OK:
@@ -120,16 +124,30 @@ def run(
     except KeyboardInterrupt:
         stopped = ExitCode.INTERRUPTED
     reports = [done[place] for place in sorted(done)]
+    code = stopped or (judge or exit_code)(reports)
+    return summarize(reports, len(checks), code, stopped is not None, power, started)
+
+
+def summarize(
+    reports: Sequence[CheckReport],
+    count: int,
+    code: int,
+    interrupted: bool,
+    power: bool,
+    started: float,
+) -> SuiteReport:
+    """The reports of checks as that of a run. count: of the checks that were to be run; started:
+    in seconds since 1970."""
     counts = Counter(report.outcome.value for report in reports)
     return SuiteReport(
         schema_version=SCHEMA_VERSION,
         gradcheck_version=__version__,
         checks=tuple(reports),
         counts={outcome.value: counts[outcome.value] for outcome in Outcome},
-        seconds=time.perf_counter() - since,
-        interrupted=stopped is not None,
-        exit_code=(judged or exit_code)(reports) if stopped is None else stopped,
-        not_reached=len(checks) - len(reports),
+        seconds=time.time() - started,
+        interrupted=interrupted,
+        exit_code=code,
+        not_reached=count - len(reports),
         started=_utc(started),
         environment=_environment(),
         mutants=_statuses(reports) if power else None,
@@ -186,12 +204,12 @@ def exit_code_of_mutants(reports: Sequence[CheckReport]) -> int:
     return ExitCode.OK if done else ExitCode.NOTHING_CHECKED
 
 
-def _entries(check: ConfigCheck) -> int:
+def count_entries(check: ConfigCheck) -> int:
     """How many entries of gradients a check measures."""
     return sum(check.numeric.entries(size) for _, size in check.layer.gradients)
 
 
-class _Counter:
+class EntryCounter:
     """Counts entries: those that are measured, and those of a check that needed no measuring."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
@@ -203,15 +221,16 @@ class _Counter:
     def __call__(self, entries: int) -> None:
         """Some more entries of a running check were measured."""
         self.measured += entries
-        self.tell()
+        self.report()
 
     def finish(self, entries: int) -> None:
         """A check of that many entries is done."""
         self.finished += entries
         self.measured = max(0, self.measured - entries)
-        self.tell()
+        self.report()
 
-    def tell(self) -> None:
+    def report(self) -> None:
+        """Hand on how many entries are done."""
         if self.progress is not None:
             self.progress(self.finished + self.measured, self.total)
 
