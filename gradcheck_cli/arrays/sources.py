@@ -120,9 +120,14 @@ class ArraySpec(Struct, frozen=True):
         return made
 
 
-def inline_shape(values: Any) -> Shape:
-    """The shape of nested lists of numbers. Raises ArrayError where they are ragged or empty."""
+def inline_shape(values: Any, *, booleans: bool = False) -> Shape:
+    """The shape of nested lists of numbers; of booleans, too, where they may be.
+
+    Raises ArrayError where they are ragged or empty.
+    """
     if not isinstance(values, list):
+        if isinstance(values, bool) and booleans:
+            return ()
         if isinstance(values, bool) or not isinstance(values, int | float):
             shown = "nothing" if values is None else repr(values)
             raise ArrayError(f"an array holds numbers, not {shown}")
@@ -131,7 +136,7 @@ def inline_shape(values: Any) -> Shape:
         return ()
     if not values:
         raise ArrayError("an array needs at least one number")
-    shapes = [inline_shape(item) for item in values]
+    shapes = [inline_shape(item, booleans=booleans) for item in values]
     if len(set(shapes)) > 1:
         odd = next(index for index, shape in enumerate(shapes) if shape != shapes[0])
         raise ArrayError(

@@ -84,7 +84,8 @@ def build(
 
 def _rule_lines(node: Node, layer: AnyLayer) -> dict[str, int]:
     """Where the config gives a rule or names the code of one, by input."""
-    backward = node.child("backward") or node.child("layer") or node.child("value_and_grad")
+    named = (node.child(key) for key in ("backward", "derivative", "layer", "value_and_grad"))
+    backward = next((found for found in named if found is not None), None)
     if backward is None:
         return {}
     if isinstance(backward.value, dict):

@@ -35,7 +35,13 @@ class FormBuilder(Builder):
     ) -> None:
         super().__init__(node, record, values, findings)
         self.form: Form = FORMS[record.form or ""].extended(record.bias, record.activation)
-        self.loss: Loss = LOSSES[record.loss]
+        self.loss: Loss = LOSSES.get(record.loss, LOSSES["squared-error"])
+        if record.loss not in LOSSES:
+            self.find(
+                node.keys["loss"],
+                f"'loss' of a form must be {join_words(list(LOSSES), 'or')}; "
+                "code goes with forward",
+            )
         self.said_by: dict[str, str] = {}
         self.symbols = {**self.form.shapes, self.loss.target: self.form.output}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -12,11 +14,13 @@ from gradcheck_cli.config.schema import ArrayConfig, shown
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import parse
-from gradcheck_cli.layers.own import CodeLayer, Data, FormulaLayer, specs
+from gradcheck_cli.layers.own import CodeLayer, CodeValue, Data, FormulaLayer, specs
 from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
 from gradcheck_cli.text import format_shape, suggest
 from gradcheck_cli.usercode.loading import Reference, reference
 
+# W, or where an object keeps it: layers[0].W.
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*|\[\d+\])*")
 EXAMPLE = "inputs: {x: [n, N], W: [N, M]}"
 EXPECTED_ARRAY = (
     "a shape such as [n, 3], numbers, a .npy or .csv file, or a mapping such as "
@@ -35,47 +39,61 @@ class OwnBuilder(Builder):
             return None
         text = getattr(self.record, kind)
         if kind != "forward":
-            code = self.read_code(kind, text)
-            return self.build_code_layer(data, kind, (code,)) if code else None
+            return self.build_from_code(data, (kind,))
         backward = self.node.child("backward")
-        if backward is None and ":" in text:
-            code = self.read_code("forward", text)
-            return self.build_code_layer(data, "framework", (code,)) if code else None
+        if "derivative" in self.node.keys and backward is None:
+            return self.build_from_code(data, ("forward", "derivative"))
+        if backward is None and ":" in text and "loss" not in self.node.keys:
+            return self.build_from_code(data, ("forward",))
         if backward is None:
             self.find(
                 self.node.keys["forward"],
-                "a forward needs a backward: formulas by input, or code such as layers.py:backward",
+                "a forward needs a backward: formulas by input, or code such as layers.py:backward"
+                "; f′ of a function that works entry by entry goes under derivative",
             )
             return None
-        if ":" in text:
-            return self.build_from_code(data, text, backward)
-        return self.build_from_formulas(data, text, backward, check_rules)
-
-    # -- code ------------------------------------------------------------------------------
-
-    def build_from_code(self, data: Data, text: str, backward: Node) -> CodeLayer | None:
-        """A layer of a forward and a backward in Python."""
+        if "derivative" in self.node.keys:
+            self.find(
+                self.node.keys["derivative"],
+                "'backward' and 'derivative' say two things; keep one of them",
+            )
+            return None
+        if ":" not in text and "loss" in self.node.keys:
+            message = "'loss' goes with a forward in code; a formula can hold its loss itself"
+            self.find(self.node.keys["loss"], message)
+        if ":" not in text:
+            return self.build_from_formulas(data, text, backward, check_rules)
         if not isinstance(backward.value, str):
             self.find(backward.mark, "forward is code, so backward must be code, too")
             return None
-        found = [self.read_code("forward", text), self.read_code("backward", backward.value)]
-        codes = tuple(code for code in found if code is not None)
-        return self.build_code_layer(data, "functions", codes) if len(codes) == 2 else None
+        loss = ("loss",) if "loss" in self.node.keys else ()
+        return self.build_from_code(data, ("forward", *loss, "backward"))
 
-    def build_code_layer(self, data: Data, kind: str, codes: tuple[Reference, ...]) -> CodeLayer:
-        """A layer in Python, with what the config says of its framework."""
+    # -- code ------------------------------------------------------------------------------
+
+    def build_from_code(self, data: Data, keys: tuple[str, ...]) -> CodeLayer | None:
+        """A layer in Python: the code that each of these keys names, and its framework."""
+        found = {key: self.read_code(key, str(getattr(self.record, key))) for key in keys}
+        functions = {key: code for key, code in found.items() if code is not None}
+        if len(functions) < len(keys):
+            return None
         record = self.record
-        return CodeLayer(data, kind, codes, record.batched, record.framework, record.device)
+        return CodeLayer(data, functions, record.batched, record.framework, record.device)
 
     def read_code(self, key: str, text: str) -> Reference | None:
         """The code that a key names; its file must be there."""
         node, folder = self.node.child(key), self.values.folder
         assert node is not None
         code = reference(text, folder)
+        return self.find_code(node, code, f"'{key}'")
+
+    def find_code(self, node: Node, code: Reference | None, what: str) -> Reference | None:
+        """The code, if it is some and its file is there; if not, that is found."""
+        folder = self.values.folder
         if code is None:
             self.find(
                 node.mark,
-                f"'{key}' must be code, such as layers.py:name or package.module:name, "
+                f"{what} must be code, such as layers.py:name or package.module:name, "
                 f"got {shown(node)}",
             )
         elif code.file is not None and not code.file.is_file():
@@ -154,7 +172,7 @@ class OwnBuilder(Builder):
 
     def is_name(self, name: str, node: Node) -> bool:
         """Whether an input can be called so."""
-        if name.isidentifier():
+        if _NAME.fullmatch(name):
             return True
         self.find(node.mark, f"'{name}' is not a name that a function could take")
         return False
@@ -176,10 +194,16 @@ class OwnBuilder(Builder):
         """The shape that a list of sizes gives."""
         return read_shape(name, node, self.sizes, self.findings)
 
+    @property
+    def is_code(self) -> bool:
+        """Whether the layer is Python code, and no formula."""
+        forward = self.record.forward
+        return forward is None or ":" in forward or self.record.derivative is not None
+
     def read_input(self, name: str, node: Node, declared: Shape | None) -> Any:
         """An input: an array, or a mapping of them, as a function takes it."""
         if _holds_arrays(node):
-            if self.record.form is None and ":" not in (self.record.forward or ":"):
+            if not self.is_code:
                 self.find(node.mark, f"'{name}' holds several arrays; a formula knows one by name")
                 return None
             assert isinstance(node.value, dict)
@@ -187,15 +211,26 @@ class OwnBuilder(Builder):
                 key: self.read_input(f"{name}.{key}", part, None)
                 for key, part in node.value.items()
             }
+        if self.is_code and _lists_shapes(node):
+            assert isinstance(node.value, list)
+            return [
+                self.read_input(f"{name}[{place}]", part, None)
+                for place, part in enumerate(node.value)
+            ]
         if _is_flat(node):
             shape = self.read_shape(name, node)
             spec = None if shape is None else ArraySpec(shape, Drawn())
             return self.agree(name, node, spec, declared)
         return self.read_array(name, node, declared)
 
-    def read_array(self, name: str, node: Node, declared: Shape | None) -> ArraySpec | None:
+    def read_array(
+        self, name: str, node: Node, declared: Shape | None, *, booleans: bool = False
+    ) -> ArraySpec | None:
         """An array by its values, a file, or a mapping that says what it is."""
-        array = read_array(name, node, self.sizes, self.values, self.findings, EXPECTED_ARRAY)
+        sizes, findings = self.sizes, self.findings
+        array = read_array(
+            name, node, sizes, self.values, findings, EXPECTED_ARRAY, booleans=booleans
+        )
         if array is None:
             return None
         source, shape = array
@@ -226,13 +261,32 @@ class OwnBuilder(Builder):
         value = node.value
         file = isinstance(value, str) and value.lower().endswith(ARRAY_FILES)
         if _is_array(node) or file or declared is not None:
-            return self.read_array(name, node, declared)
+            return self.read_array(name, node, declared, booleans=True)
+        if isinstance(value, dict) and "call" in value and self.is_code:
+            return self.read_object(name, value)
         if isinstance(value, dict):
             parts = value.items()
             return {key: self.read_constant(f"{name}.{key}", part, None) for key, part in parts}
-        if isinstance(value, str):
-            return self.sizes.get(value, value)
-        return self.values.read_plain(node)
+        if isinstance(value, list) and self.sizes and self.is_code:
+            return [self.read_constant(f"{name}[{k}]", part, None) for k, part in enumerate(value)]
+        if not isinstance(value, str):
+            return self.values.read_plain(node)
+        code = reference(value, self.values.folder) if self.is_code else None
+        if code is not None and code.file is not None and code.file.is_file():
+            return CodeValue(code)
+        return self.sizes.get(value, value)
+
+    def read_object(self, name: str, value: Mapping[str, Node]) -> CodeValue | None:
+        """A constant that code makes: {call: FILE:NAME, ARGUMENT: VALUE, ...}."""
+        node = value["call"]
+        code = reference(node.value, self.values.folder) if isinstance(node.value, str) else None
+        code = self.find_code(node, code, "'call'")
+        arguments = {
+            key: self.read_constant(f"{name}.{key}", part, None)
+            for key, part in value.items()
+            if key != "call"
+        }
+        return CodeValue(code, arguments, called=True) if code is not None else None
 
     def fits_memory(self, data: Data) -> bool:
         """Whether a check of these arrays fits into memory; if not, that is found."""
@@ -259,8 +313,26 @@ def _holds_arrays(node: Node) -> bool:
     )
 
 
+def _lists_shapes(node: Node) -> bool:
+    """Whether an input is a list of arrays: of shapes, or of mappings that describe arrays.
+
+    Numbers that are no sizes make it one array, as [[0.5, 1], [2, -1]].
+    """
+    if not isinstance(node.value, list) or _is_flat(node):
+        return False
+    return all(_could_be_shape(part) for part in node.value)
+
+
+def _could_be_shape(node: Node) -> bool:
+    """Whether all that stands in lists here are sizes; a mapping describes an array."""
+    if isinstance(node.value, list):
+        return bool(node.value) and all(_could_be_shape(part) for part in node.value)
+    whole = isinstance(node.value, int) and not isinstance(node.value, bool) and node.value > 0
+    return whole or isinstance(node.value, str | dict)
+
+
 def _is_flat(node: Node) -> bool:
     """Whether an input is a list without lists in it, which is a shape."""
     return isinstance(node.value, list) and not any(
-        isinstance(item.value, list) for item in node.value
+        isinstance(item.value, list | dict) for item in node.value
     )

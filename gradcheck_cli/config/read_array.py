@@ -47,16 +47,16 @@ class ValueReader:
             self._plain[id(node)] = node, node.plain()
         return self._plain[id(node)][1]
 
-    def read(self, node: Node, expected: str) -> tuple[Given, Shape]:
+    def read(self, node: Node, expected: str, *, booleans: bool = False) -> tuple[Given, Shape]:
         """Numbers in a config, or in the file that it names, and their shape.
 
-        expected: what may stand there, for a text that names no file.
+        expected: what may stand there, for a text that names no file; booleans: they may, too.
         Raises ArrayError for what is no array.
         """
         if not isinstance(node.value, str):
             values = self.read_plain(node)
             if id(node) not in self._inline:
-                self._inline[id(node)] = Given(values), inline_shape(values)
+                self._inline[id(node)] = Given(values), inline_shape(values, booleans=booleans)
             return self._inline[id(node)]
         if not node.value.lower().endswith(ARRAY_FILES):
             raise ArrayError(f"expected {expected}, got {shown(node)}")
@@ -90,11 +90,14 @@ def read_array(
     values: ValueReader,
     findings: list[Finding],
     expected: str,
+    *,
+    booleans: bool = False,
 ) -> tuple[Source, Shape | None] | None:
     """Where an array comes from and its shape, None where that is not said; or None with findings.
 
     A mapping says how it is drawn, or holds its shape or its values; a text is a file; numbers are
-    values. sizes: what letters stand for; expected: what may stand there.
+    values. sizes: what letters stand for; expected: what may stand there;
+    booleans: they may, too.
     """
     shape: Shape | None = None
     given: Node | None = node
@@ -113,7 +116,7 @@ def read_array(
             return None if drawn is None else (drawn, shape)
     assert given is not None
     try:
-        source, found = values.read(given, expected)
+        source, found = values.read(given, expected, booleans=booleans)
     except ArrayError as error:
         findings.append(Finding(given.mark, f"'{name}': {error}"))
         return None

@@ -26,14 +26,16 @@ CHECKS_KEY, MATRIX_KEY, EXCLUDE_KEY = "checks", "matrix", "exclude"
 EXPECTATIONS = ("pass", "fail")
 
 
-def one_of(*choices: Any, doc: str) -> Meta:
-    """A value out of a list."""
+def one_of(*choices: Any, doc: str, or_code: bool = False) -> Meta:
+    """A value out of a list; or_code: or code, such as layers.py:name."""
+    schema: dict[str, Any] = {"enum": list(choices)}
     return Meta(
         description=doc,
-        extra_json_schema={"enum": list(choices)},
+        extra_json_schema={"anyOf": [schema, {"pattern": ":"}]} if or_code else schema,
         extra={
             "expected": join_words([str(choice) for choice in choices], "or"),
             "choices": choices,
+            "or_code": or_code,
         },
     )
 
@@ -105,7 +107,7 @@ class ArrayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     shape: Annotated[
         list[Any] | None, key("A list of sizes.", "a list of sizes, such as [n, 3]")
     ] = None
-    values: Annotated[Any, key("Nested lists of numbers.", "numbers")] = None
+    values: Annotated[Any, key("Nested lists of numbers or booleans.", "numbers")] = None
 
 
 # What editors know of an array; a mapping may also nest arrays, by names of any kind.
@@ -158,7 +160,14 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         str, one_of(NONE, *ACTIVATIONS, doc="Is applied to every output: y = f(Wx + b).")
     ] = NONE
     reduction: Annotated[str, one_of(*REDUCTIONS, doc="L = Σ ℓ_i, or (1/n) Σ ℓ_i.")] = "sum"
-    loss: Annotated[str, one_of(*LOSSES, doc="The per-sample loss ℓ.")] = "squared-error"
+    loss: Annotated[
+        str,
+        one_of(
+            *LOSSES,
+            doc="The per-sample loss ℓ; or, with forward, the code of a loss of its output.",
+            or_code=True,
+        ),
+    ] = "squared-error"
     delta: Annotated[
         str, one_of(*DELTAS, doc="What δ holds: ∂L/∂y, or per sample ∂ℓ_i/∂y_i, without the 1/n.")
     ] = "total"
@@ -175,6 +184,13 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
             "a mapping from inputs to formulas, such as {W: 'X.T @ delta / n'}, or code",
         ),
     ] = {}
+    derivative: Annotated[
+        str | None,
+        key(
+            "With forward: f′ of a function that works entry by entry.",
+            "code, such as layers.py:relu_prime",
+        ),
+    ] = None
     jacobian: Annotated[bool, key("Also check ∂y/∂x, ∂y/∂W and ∂y/∂b.", "true or false")] = False
     inputs: Annotated[
         dict[str, Any],
@@ -268,7 +284,15 @@ FORM_KEYS = (
 )
 KINDS: dict[str, tuple[str, ...]] = {
     "form": FORM_KEYS,
-    "forward": ("backward", "batched", "constants", "framework", "device"),
+    "forward": (
+        "backward",
+        "derivative",
+        "loss",
+        "batched",
+        "constants",
+        "framework",
+        "device",
+    ),
     "layer": ("constants", "framework", "device"),
     "value_and_grad": ("constants",),
 }
@@ -355,7 +379,9 @@ def _value(name: str, node: Node, hint: Any, findings: list[Finding]) -> Any:
     value = node.plain()
     choices = meta.get("choices")
     if choices is not None:
-        if not any(type(value) is type(choice) and value == choice for choice in choices):
+        code = bool(meta.get("or_code")) and isinstance(value, str) and ":" in value
+        known = any(type(value) is type(choice) and value == choice for choice in choices)
+        if not (known or code):
             did = suggest(value, map(str, choices)) if isinstance(value, str) else ""
             message = f"'{name}' must be {meta['expected']}, got {shown(node)}{did}"
             findings.append(Finding(node.mark, message))

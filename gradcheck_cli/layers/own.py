@@ -6,7 +6,7 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import partial
 from math import prod
@@ -24,6 +24,19 @@ from gradcheck_cli.usercode.loading import Reference
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
+    from gradcheck_cli.usercode.loading import Loader
+
+
+class CodeValue(Struct, frozen=True):
+    """A constant that is in the user's code.
+
+    code: a function, a class of which an object is made, or what else stands there; called: it is
+    called with the arguments, and the values that it asks for by name.
+    """
+
+    code: Reference
+    arguments: Mapping[str, Any] = {}
+    called: bool = False
 
 
 class Data(Struct, frozen=True):
@@ -53,6 +66,11 @@ class Data(Struct, frozen=True):
         if isinstance(value, dict):
             parts = value.items()
             return {key: self._make(f"{name}.{key}", part, floats=floats) for key, part in parts}
+        if isinstance(value, list):
+            places = enumerate(value)
+            return [self._make(f"{name}[{place}]", part, floats=floats) for place, part in places]
+        if isinstance(value, CodeValue):
+            return replace(value, arguments=self._make(name, dict(value.arguments)))
         return deepcopy(value)  # checks share it, and code may change what it is handed
 
     @property
@@ -79,6 +97,21 @@ def specs(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Ar
             yield prefix + name, value
         elif isinstance(value, dict):
             yield from specs(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            items = {f"{name}[{place}]": part for place, part in enumerate(value)}
+            yield from specs(items, prefix)
+        elif isinstance(value, CodeValue):
+            yield from specs(value.arguments, f"{prefix}{name}.")
+
+
+def code_values(value: Any) -> Iterator[CodeValue]:
+    """The constants in a value that are in the user's code."""
+    if isinstance(value, CodeValue):
+        yield value
+        value = value.arguments
+    if isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from code_values(part)
 
 
 class _OfData:
@@ -173,66 +206,99 @@ class FormulaLayer(_OfData, Struct, frozen=True):
 class CodeLayer(_OfData, Struct, frozen=True):
     """Forward and backward as Python code.
 
-    kind: `functions` (code is forward and backward), `layer` (a class or an object),
-    `value_and_grad` (one function) or `framework` (one function or module, of which torch, jax or
-    autograd has the backward).
+    functions: the code by the key of the config that names it: `forward` and `backward`, with a
+    `loss` between them or not, `forward` and `derivative`, `layer` (a class or an object),
+    `value_and_grad`, or `forward` alone, of which torch, jax or autograd has the backward.
     framework, device: which, and where its tensors live; None: found out, and its default.
     """
 
     data: Data
-    kind: str
-    code: tuple[Reference, ...]
+    functions: Mapping[str, Reference]
     batched: bool = False
     framework: str | None = None
     device: str | None = None
 
     def problems(self) -> list[Problem]:
         """The check of the gradients. Imports and calls the user's code."""
-        from gradcheck_cli.usercode import problems
-        from gradcheck_cli.usercode.frameworks import recognize
-        from gradcheck_cli.usercode.frameworks.problems import (
-            as_function_of_arrays,
-            from_framework,
-            load_target,
-        )
-        from gradcheck_cli.usercode.loading import load
+        from gradcheck_cli.usercode.frameworks.problems import load_target
+        from gradcheck_cli.usercode.loading import Loader
 
         arrays, fixed = self.data.arrays(), self.data.fixed()
         taken = {**fixed, **arrays}
         sizes = {name: size for name, size in self.data.sizes.items() if name not in taken}
-        known = {**sizes, **fixed, **arrays}
-        makes = self.kind == "layer"
-        if self.kind == "framework":
-            found = [load_target(self.code[0], known, arrays, self.data.seed)]
+        loader = Loader({**sizes, **fixed, **arrays})
+        fixed = {name: _resolve(value, loader) for name, value in fixed.items()}
+        loader.values |= fixed
+        if list(self.functions) == ["forward"]:
+            code = self.functions["forward"]
+            functions = {"forward": load_target(code, loader, arrays, self.data.seed)}
         else:
-            found = [load(code, known, makes=makes) for code in self.code]
-        functions = [function for function, _ in found]
-        used = {name: fixed.pop(name) for _, names in found for name in names if name in fixed}
-        kind = self.kind
-        if kind == "functions":
-            functions[0] = as_function_of_arrays(functions[0], self.framework, self.data.dtype)
-        elif kind == "layer" and recognize(functions[0], self.framework):
-            kind = "framework"
-        make = {
-            "framework": partial(
-                from_framework,
-                *functions,
-                framework=self.framework,
-                seed=self.data.seed,
-                dtype=self.data.dtype,
-                device=self.device,
-            ),
-            "functions": partial(
-                problems.from_functions, *functions, seed=self.data.seed, batched=self.batched
-            ),
-            "layer": partial(problems.from_layer, *functions, seed=self.data.seed),
-            "value_and_grad": partial(problems.from_value_and_grad, *functions),
-        }[kind]
-        problem = make(arrays, fixed, optional={**sizes, **used})
-        return [replace(problem, numbers=self.data.numbers)]
+            functions = {
+                key: loader.load(code, makes=key == "layer") for key, code in self.functions.items()
+            }
+        used = {name: fixed.pop(name) for name in loader.used if name in fixed}
+        problem = self._make(functions)(arrays, fixed, optional={**sizes, **used})
+        notes = (*loader.notes, *problem.notes)
+        return [replace(problem, numbers=self.data.numbers, notes=notes)]
+
+    def _make(self, functions: Mapping[str, Any]) -> Callable[..., Problem]:
+        """How a problem is made of the functions, given inputs and constants."""
+        from gradcheck_cli.usercode import problems
+        from gradcheck_cli.usercode.frameworks import recognize
+        from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
+
+        seed = self.data.seed
+        if "value_and_grad" in functions:
+            return partial(problems.from_value_and_grad, functions["value_and_grad"])
+        if "layer" in functions:
+            if recognize(functions["layer"], self.framework):
+                return self._from_framework(functions["layer"])
+            return partial(problems.from_layer, functions["layer"], seed=seed)
+        if list(functions) == ["forward"]:
+            return self._from_framework(functions["forward"])
+        forward = as_function_of_arrays(functions["forward"], self.framework, self.data.dtype)
+        if "derivative" in functions:
+            return partial(problems.from_derivative, forward, functions["derivative"], seed=seed)
+        loss, backward = functions.get("loss"), functions["backward"]
+        methods = None if loss or self.batched else problems.methods_of(forward, backward)
+        if methods is not None:
+            owner, names = methods
+            return partial(problems.from_layer, owner, names=names, seed=seed)
+        return partial(
+            problems.from_functions, forward, backward, loss=loss, batched=self.batched, seed=seed
+        )
+
+    def _from_framework(self, function: Any) -> Callable[..., Problem]:
+        """How a problem is made of what a framework differentiates itself."""
+        from gradcheck_cli.usercode.frameworks.problems import from_framework
+
+        return partial(
+            from_framework,
+            function,
+            framework=self.framework,
+            seed=self.data.seed,
+            dtype=self.data.dtype,
+            device=self.device,
+        )
+
+    @property
+    def code(self) -> tuple[Reference, ...]:
+        """The user's code that the problem runs."""
+        constants = [value.code for value in code_values(self.data.constants)]
+        return (*self.functions.values(), *constants)
 
     def described(self) -> dict[str, Any]:
         """What a report says of the layer."""
-        names = [printable(str(code)) for code in self.code]
-        backward = "that of its framework" if self.kind == "framework" else names[-1]
-        return {"forward": names[0], "backward": backward}
+        names = [printable(str(code)) for code in self.functions.values()]
+        alone = list(self.functions) == ["forward"]
+        return {"forward": names[0], "backward": "that of its framework" if alone else names[-1]}
+
+
+def _resolve(value: Any, loader: Loader) -> Any:
+    """A constant with what is in code taken from there."""
+    if isinstance(value, CodeValue):
+        arguments = {name: _resolve(part, loader) for name, part in value.arguments.items()}
+        return loader.make(value.code, arguments) if value.called else loader.load(value.code)
+    if isinstance(value, dict):
+        return {key: _resolve(part, loader) for key, part in value.items()}
+    return [_resolve(part, loader) for part in value] if isinstance(value, list) else value

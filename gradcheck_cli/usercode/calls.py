@@ -28,11 +28,16 @@ from gradcheck_cli.usercode.conventions import (
 )
 from gradcheck_cli.usercode.gradients import by_name, gradient_of
 from gradcheck_cli.usercode.objects import also_held, gradient_attributes, held_gradient
+from gradcheck_cli.usercode.randomness import Randomness
 from gradcheck_cli.usercode.signatures import Call, Parameters, bind, name_of, parameters
 from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt
 
 Array = NDArray[Any]
 Function = Callable[..., Any]
+
+
+# Values of a loss that stands between a forward and its backward.
+LOSS, LOSS_GRADIENT = "the loss", "the gradient of the loss"
 
 
 class Pair(Struct, frozen=True):
@@ -68,6 +73,7 @@ class Calls:
         optional: Mapping[str, Any] | None,
         batched: bool = False,
         derivative: bool = False,
+        loss: Function | None = None,
     ) -> None:
         self.source = source
         self.inputs = inputs
@@ -81,6 +87,7 @@ class Calls:
         if not self.arrays:
             raise CodeError("no input is an array of floats, so nothing has a gradient")
         self.raised: list[CodeError] = []
+        self.random = Randomness()
         self.unchecked: dict[str, None] = {}
         self.replaced: dict[str, None] = {}
         self.missing: dict[str, list[str]] = {}
@@ -88,9 +95,17 @@ class Calls:
         pair = source.make(self.values(self.arrays))
         self.place = _place(pair)
         self.call = bind(parameters(pair.forward), arguments, self.asked, optional=known)
-        _, _, returned = self.run(self.arrays)
+        self.loss = loss
+        if loss is not None:
+            self.loss_call = bind(parameters(loss), [OUTPUT], [*arguments, *self.asked], known)
+        _, values, returned = self.run(self.arrays)
         self.back = self.bound(pair, arguments, returned, derivative)
-        self.outputs = [as_array(item, source.forward) for item in returned[: self.count]]
+        if loss is not None and self.back.upstream and LOSS_GRADIENT not in values:
+            raise CodeError(
+                f"{source.backward} takes an upstream gradient, and {name_of(loss)} gives none: it "
+                "must return its value and its gradient"
+            )
+        self.outputs = self.outputs_of(values, returned)
         self.elementwise = derivative or (not self.back.upstream and self.outputs[0].size != 1)
         self.notes = self.guesses(parameters(pair.backward), arguments)
         if self.elementwise:
@@ -110,9 +125,15 @@ class Calls:
             self.asked,
             [_is_output(item) for item in returned],
             known,
-            self.call.by_parameter(parameters(pair.forward)),
+            self.handed(pair),
             stateless=pair.owner is None,
         )
+
+    def handed(self, pair: Pair) -> dict[str, str]:
+        """What the parameters of the forward, and of a loss, were handed."""
+        forward = self.call.by_parameter(parameters(pair.forward))
+        loss = {} if self.loss is None else self.loss_call.by_parameter(parameters(self.loss))
+        return {**loss, **forward}
 
     def guesses(self, takes: Parameters, arguments: list[str]) -> list[str]:
         """Which parameters of the backward were handed an input of another name."""
@@ -154,7 +175,8 @@ class Calls:
 
     def unused(self) -> list[str]:
         """The constants that neither function takes."""
-        used = (*self.call.used, *self.back.call.used, *self.source.held)
+        loss = self.loss_call.used if self.loss is not None else ()
+        used = (*self.call.used, *loss, *self.back.call.used, *self.source.held)
         return [name for name in self.asked if name not in used]
 
     def values(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,21 +188,44 @@ class Calls:
         """A call of the forward: the pair, the values it was handed, what it returned."""
         values = self.values(arrays)
         pair = self.source.make(values)
-        returned = _called(pair.forward, self.source.forward, self.call, values)
+        returned = self.called(pair.forward, self.source.forward, self.call, values)
         replaced = self.source.changed(pair.owner, values) if self.source.held else ()
         self.replaced |= dict.fromkeys(name for name in replaced if name in self.arrays)
-        return pair, values, _items(returned)
+        items = _items(returned)
+        values |= {CACHE: items[-1], OUTPUT: items[0]}
+        if self.loss is not None:
+            who = name_of(self.loss)
+            value, *gradient = _items(self.called(self.loss, who, self.loss_call, values))
+            values[LOSS] = value
+            values |= {LOSS_GRADIENT: gradient[0]} if gradient else {}
+        return pair, values, items
+
+    def called(self, function: Function, who: str, call: Call, values: Mapping[str, Any]) -> Any:
+        """What the user's function returns; generators have the same state before every call."""
+        __tracebackhide__ = True
+        return self.random.call(who, function, lambda: _called(function, who, call, values))
+
+    def outputs_of(self, values: Mapping[str, Any], returned: Sequence[Any]) -> list[Array]:
+        """What is differentiated: the outputs of the forward, or the value of the loss."""
+        if self.loss is None:
+            return [as_array(item, self.source.forward) for item in returned[: self.count]]
+        loss = as_array(values[LOSS], name_of(self.loss))
+        if loss.size != 1:
+            raise CodeError(
+                f"{name_of(self.loss)} must return a single number, not {format_shape(loss.shape)}"
+            )
+        return [loss]
 
     def forward(self, arrays: Mapping[str, Any]) -> Any:
         """The outputs, several as one; not a number where the forward raises."""
         try:
-            _, _, returned = self.run(arrays)
+            _, values, returned = self.run(arrays)
         except CodeError as error:
             if all(np.array_equal(arrays[name], x) for name, x in self.arrays.items()):
                 raise
             self.raised.append(error)
             return self.joined([np.full(output.shape, np.nan) for output in self.outputs])
-        return self.joined([as_array(item, self.source.forward) for item in returned[: self.count]])
+        return self.joined(self.outputs_of(values, returned))
 
     def joined(self, outputs: Sequence[Array]) -> Array:
         """The outputs as one array, flat if there are several."""
@@ -209,10 +254,11 @@ class Calls:
 
         cotangent: None where the backward takes no upstream gradient.
         """
-        pair, values, returned = self.run(arrays)
-        values |= {CACHE: returned[-1], OUTPUT: returned[0]}
+        pair, values, _ = self.run(arrays)
+        if self.loss is not None and LOSS_GRADIENT in values:
+            cotangent = cotangent * values[LOSS_GRADIENT]
         values |= {UPSTREAM.format(place): part for place, part in enumerate(self.split(cotangent))}
-        claimed = _called(pair.backward, self.source.backward, self.back.call, values)
+        claimed = self.called(pair.backward, self.source.backward, self.back.call, values)
         found = self.gradients(claimed, pair.owner)
         return {
             leaf: gradient
@@ -237,7 +283,9 @@ class Calls:
         self.unchecked |= dict.fromkeys(
             _also_claimed(claimed, order, set(self.inputs) - set(names))
         )
-        self.unchecked |= dict.fromkeys(also_held(owner, self.inputs) if owner is not None else ())
+        self.unchecked |= dict.fromkeys(
+            also_held(owner, {*self.inputs, *self.arrays}) if owner is not None else ()
+        )
         if len(names) == 1 and _is_of_parts(claimed, names[0], self.inputs[names[0]]):
             return {names[0]: claimed}
         if held and not isinstance(claimed, Mapping):
@@ -271,7 +319,7 @@ class Calls:
             raise CodeError(f"no function takes the constant '{name}'{miss}")
         shape = self.joined(self.outputs).shape
         defaults = delta is None and self.back.default and self.outputs[0].size == 1
-        if defaults or not (self.back.upstream or self.elementwise):
+        if self.loss is not None or defaults or not (self.back.upstream or self.elementwise):
             delta = np.ones(shape)
         elif delta is None:
             delta = Drawn().array("delta", shape, seed).astype(np.result_type(*self.outputs, "f4"))
@@ -302,6 +350,9 @@ class Calls:
             for name, attributes in self.missing.items()
             if attributes
         )
+        if self.random.drawn:
+            streams = join_words(list(self.random.drawn))
+            notes += (f"the code draws from {streams}, which had the same state before every call",)
         if not self.raised:
             return notes
         points = f"{len(self.raised)} displaced point{'s' * (len(self.raised) != 1)}"

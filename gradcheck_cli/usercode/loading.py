@@ -54,45 +54,108 @@ def reference(text: str, folder: Path) -> Reference | None:
     return Reference(found["where"], found["name"], folder) if found else None
 
 
-def load(
-    code: Reference, values: Mapping[str, Any], *, makes: bool = False
-) -> tuple[Any, tuple[str, ...]]:
-    """What the reference names, and the names of the values that were used to make it.
+class Loader:
+    """Finds what references name, and makes an object only once for all that name a part of it.
 
-    A class is called, with the values its constructor asks for by name; a method is that of the
-    object made so. makes: a function makes the object, too.
-    Raises CodeError for what does not exist, and for what importing it raises.
+    values: what constructors and functions that make objects may ask for by name; used: the names
+    of those that were; notes: what a reader should know of how a file was loaded.
     """
-    found: Any = import_module_of(code)
-    used: tuple[str, ...] = ()
-    for part in code.name.split("."):
-        owner = found
-        if not hasattr(owner, part):
-            names = [name for name in dir(owner) if name[0] != "_"]
-            names = [name for name in names if callable(getattr(owner, name))]
-            of = code.where if isinstance(owner, ModuleType) else type(owner).__name__
-            raise CodeError(f"{of} has no '{part}'{suggest(part, names, 'it has')}")
-        found = getattr(owner, part)
-        applied = any(load_framework(name).is_called(found) for name in loaded())
-        if (inspect.isclass(found) and not applied) or (makes and inspect.isfunction(found)):
-            made, names_used = _made(found, values)
-            found, used = made, names_used
-    return found, used
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = dict(values)
+        self.used: dict[str, None] = {}
+        self.notes: list[str] = []
+        self._made: dict[tuple[str, str], Any] = {}
+
+    def load(self, code: Reference, *, makes: bool = False) -> Any:
+        """What the reference names.
+
+        A class is called, with the values its constructor asks for by name; a method is that of the
+        object made so. makes: a function makes the object, too.
+        Raises CodeError for what does not exist, and for what importing it raises.
+        """
+        found: Any = self.import_module(code)
+        path = ""
+        for part in code.name.split("."):
+            found = _part(found, part, code)
+            path = f"{path}.{part}"
+            applied = any(load_framework(name).is_called(found) for name in loaded())
+            if (inspect.isclass(found) and not applied) or (makes and inspect.isfunction(found)):
+                key = (code.place, path)
+                if key not in self._made:
+                    self._made[key] = self._call(found, {})
+                found = self._made[key]
+        return found
+
+    def make(self, code: Reference, arguments: Mapping[str, Any]) -> Any:
+        """What the reference names, called with these arguments and the values it asks for.
+
+        Raises CodeError where it cannot be called so, and for what it raises.
+        """
+        *before, last = code.name.split(".")
+        owner: Any = self.import_module(code)
+        if before:
+            owner = self.load(Reference(code.where, ".".join(before), code.folder))
+        return self._call(_part(owner, last, code), arguments)
+
+    def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        known = [name for name in self.values if name not in arguments]
+        call = bind(parameters(function), list(arguments), known)
+        self.used |= dict.fromkeys(name for name in call.used if name not in arguments)
+        try:
+            return call(function, {**self.values, **arguments})
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise CodeError.raised(name_of(function), error) from error
+
+    def import_module(self, code: Reference) -> ModuleType:
+        """The module; a file whose package cannot be imported is loaded by itself, with a note."""
+        name = _make_importable(code)
+        try:
+            if code.file is None or "." in name:
+                return importlib.import_module(name)
+            return _from_file(code.file.resolve(), name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if code.file is None or "." not in name:
+                raise CodeError.raised(f"importing {code.where}", error) from error
+            return self._import_alone(code, name, error)
+
+    def _import_alone(self, code: Reference, name: str, error: BaseException) -> ModuleType:
+        package = name.rpartition(".")[0]
+        why = f"{type(error).__name__}: {error}"
+        assert code.file is not None
+        try:
+            module = _from_file(code.file.resolve(), code.file.stem)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as alone:
+            told = CodeError.raised(f"importing {code.where} as {name}", error)
+            raise CodeError(
+                f"{told}\nby itself, without its package '{package}', it raised "
+                f"{type(alone).__name__}: {alone}; install what is missing, or copy the file with "
+                "what it needs into a folder without __init__.py"
+            ) from error
+        note = f"{code.where} was loaded by itself: its package '{package}' raised {why}"
+        self.notes += [note] if note not in self.notes else []
+        return module
 
 
-def _made(kind: Callable[..., Any], values: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
-    call = bind(parameters(kind), (), list(values))
-    try:
-        return call(kind, values), call.used
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise CodeError.raised(name_of(kind), error) from error
+def _part(owner: Any, part: str, code: Reference) -> Any:
+    """An attribute of a module, a class or an object. Raises CodeError where it has none."""
+    if hasattr(owner, part):
+        return getattr(owner, part)
+    names = [name for name in dir(owner) if name[0] != "_"]
+    names = [name for name in names if callable(getattr(owner, name))]
+    of = code.where if isinstance(owner, ModuleType) else type(owner).__name__
+    raise CodeError(f"{of} has no '{part}'{suggest(part, names, 'it has')}")
 
 
-def import_module_of(code: Reference) -> ModuleType:
-    """The module, imported as Python would: its folder, the config's and this one can be imported
-    from, and a file in a package is a part of that package."""
+def _make_importable(code: Reference) -> str:
+    """The name by which Python imports the code: the config's folder, the current one and that of
+    the file can be imported from, and a file in a package is a part of that package."""
     folders = [str(code.folder.resolve()), str(Path.cwd())]
     name = code.where
     if code.file is not None:
@@ -102,14 +165,7 @@ def import_module_of(code: Reference) -> ModuleType:
             top, name = top.parent, f"{top.name}.{name}"
         folders.insert(0, str(top))
     sys.path[:0] = [folder for folder in folders if folder not in sys.path]
-    try:
-        if code.file is None or "." in name:
-            return importlib.import_module(name)
-        return _from_file(code.file.resolve(), name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise CodeError.raised(f"importing {code.where}", error) from error
+    return name
 
 
 def _from_file(path: Path, name: str) -> ModuleType:

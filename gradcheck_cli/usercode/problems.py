@@ -30,6 +30,7 @@ def from_functions(
     delta: Array | None = None,
     seed: int = 0,
     batched: bool = False,
+    loss: Function | None = None,
 ) -> Problem:
     """The problem of a forward and its backward.
 
@@ -43,11 +44,13 @@ def from_functions(
     delta: the upstream gradient, of the output's shape; drawn from `seed` by default.
     batched: the forward also accepts one of its inputs with a leading axis of K points, and then
         returns its output with that axis: perturbations are evaluated many at once.
+    loss: a function of the output that stands between the two: it returns a number, or a number and
+        its gradient, which the backward then takes; the backward is that of the loss.
     Raises CodeError where the functions cannot be called so, or raise.
     """
     named = _named(inputs, forward)
     source = _of_pair(forward, backward, [*named, *(constants or {})])
-    problem = Calls(source, named, constants, optional, batched).problem(delta, seed)
+    problem = Calls(source, named, constants, optional, batched, loss=loss).problem(delta, seed)
     return proven(problem) if batched else problem
 
 
@@ -120,18 +123,32 @@ def from_value_and_grad(
     return Calls(source, named, constants, optional).problem(None, 0)
 
 
+def methods_of(forward: Function, backward: Function) -> tuple[Any, tuple[str, str]] | None:
+    """The object that two functions are methods of, with their names; None where they are not.
+
+    An object that is called may stand for its `__call__`.
+    """
+    owner = getattr(backward, "__self__", None)
+    if owner is None or isinstance(owner, ModuleType | type):
+        return None
+    if forward is owner:
+        return owner, ("__call__", name_of(backward))
+    same = getattr(forward, "__self__", None) is owner
+    return (owner, (name_of(forward), name_of(backward))) if same else None
+
+
 def _of_pair(forward: Function, backward: Function, names: Sequence[str]) -> Source:
     """A pair of functions, or of methods; names: of inputs and constants.
 
     Two methods of an object that holds some of these get copies of it, to set them on.
     """
-    owner = getattr(backward, "__self__", None)
-    if owner is None or isinstance(owner, ModuleType | type):
+    found = methods_of(forward, backward)
+    if found is None:
         return Source(lambda _: Pair(forward, backward), name_of(forward), name_of(backward))
-    if getattr(forward, "__self__", None) is owner:
-        source = _of_object(owner, names, name_of(forward), name_of(backward))
-        if source.held:
-            return source
+    owner, methods = found
+    source = _of_object(owner, names, *methods)
+    if source.held:
+        return source
     return Source(lambda _: Pair(forward, backward, owner), name_of(forward), name_of(backward))
 
 

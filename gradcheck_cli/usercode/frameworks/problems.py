@@ -14,7 +14,7 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
 from gradcheck_cli.usercode.frameworks.differentiable import FrameworkProblem, convert
-from gradcheck_cli.usercode.loading import Reference, import_module_of, load
+from gradcheck_cli.usercode.loading import Loader, Reference
 from gradcheck_cli.usercode.signatures import name_of, parameters
 
 Array = NDArray[Any]
@@ -157,21 +157,19 @@ def _name_inputs(inputs: Any, takes: tuple[str, ...]) -> dict[str, Any]:
     return {name: np.asarray(one) if np.isscalar(one) else one for name, one in pairs}
 
 
-def load_target(
-    code: Reference, values: Mapping[str, Any], inputs: Mapping[str, Any], seed: int
-) -> tuple[Any, tuple[str, ...]]:
-    """What a framework is to differentiate, and the names of the values that made it.
+def load_target(code: Reference, loader: Loader, inputs: Mapping[str, Any], seed: int) -> Any:
+    """What a framework is to differentiate.
 
     A function that takes none of the inputs makes it; what is drawn in the making is drawn from
     `seed`.
     """
-    import_module_of(code)
+    loader.import_module(code)
     for name in loaded():
         load_framework(name).seed(seed)
-    target, used = load(code, values)
-    if inspect.isfunction(target) and _is_factory(target, inputs, values):
-        return load(code, values, makes=True)
-    return target, used
+    target = loader.load(code)
+    if inspect.isfunction(target) and _is_factory(target, inputs, loader.values):
+        return loader.load(code, makes=True)
+    return target
 
 
 def _is_factory(target: Any, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> bool:

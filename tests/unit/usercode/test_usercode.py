@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -249,10 +250,10 @@ def test_what_is_empty_cannot_be_checked() -> None:
 
 
 def test_a_forward_that_draws_at_random_is_inconclusive() -> None:
-    random = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
 
     def forward(x: Array) -> Any:
-        mask = random.random(x.shape) < 0.5
+        mask = generator.random(x.shape) < 0.5
         return x * mask, mask
 
     (gradient,) = check(forward, lambda delta, mask: delta * mask, {"x": X}).gradients
@@ -262,9 +263,25 @@ def test_a_forward_that_draws_at_random_is_inconclusive() -> None:
     )
 
 
+def test_what_is_drawn_from_a_global_generator_is_the_same_in_every_call() -> None:
+    def forward(x: Array) -> Any:
+        mask = np.random.random(x.shape) < random.random()
+        return x * mask, mask
+
+    np.random.seed(7)
+    expected = np.random.RandomState(7).random()
+    result = check(forward, lambda delta, mask: delta * mask, {"x": X})
+    assert (result.verdict, np.random.random()) == ("pass", expected)
+    assert result.notes == (
+        "the code draws from random and numpy.random, which had the same state before every call",
+    )
+    wrong = check(forward, lambda delta, mask: delta * ~mask, {"x": X})
+    assert wrong.verdict == "fail"
+
+
 def test_a_backward_that_draws_at_random_fails() -> None:
-    random = np.random.default_rng(0)
-    result = check(lambda x: 2 * x, lambda delta: delta * (2 + random.random()), {"x": X})
+    generator = np.random.default_rng(0)
+    result = check(lambda x: 2 * x, lambda delta: delta * (2 + generator.random()), {"x": X})
     assert "answers differently" in result.gradients[0].reason
 
 
