@@ -189,8 +189,9 @@ class GradientResult(Struct, frozen=True):
     entries, measured, wrong, kinks: how many entries it has, and of how many of them the numeric
         gradient was measured; of these, how many are wrong and how many are at a kink.
     max_abs_error: max |a − m| over the entries.
-    max_rel_error: max |a − m| / (max(|a|, |m|) + (u + atol)/rtol): the relative error, with a
-        floor where the uncertainty u hides it; above rtol exactly where an entry is wrong.
+    max_rel_error: |a − m| / max(|a|, |m|) of the worst entry.
+    max_over_allowed: max |a − m| / (u + rtol·max(|a|, |m|) + atol): the error over what is allowed,
+        above 1 exactly where an entry is wrong.
     uncertainty: the largest uncertainty of an entry of the numeric gradient.
     resolution: that over the largest entry: the smallest error that can be seen.
     bound: max (|a − m| + u) over the largest entry: the analytic gradient is right to this.
@@ -204,7 +205,8 @@ class GradientResult(Struct, frozen=True):
         bounds are of ‖error‖/‖gradient‖, and `measured` counts the entries looked at besides.
     directions: how many random ones; 0 where entries were measured.
     reason: why the verdict is not pass, as a sentence; empty for a pass.
-    worst: the entry with the largest relative error; None where values were not compared.
+    worst: the entry with the largest error over what is allowed; None where values were not
+        compared.
     notes: what else a reader should know.
     diagnosis: of a failure; where: the wrong entries are, as a sentence; map: as a picture.
     """
@@ -222,6 +224,7 @@ class GradientResult(Struct, frozen=True):
     kinks: int = 0
     max_abs_error: float | None = None
     max_rel_error: float | None = None
+    max_over_allowed: float | None = None
     uncertainty: float | None = None
     resolution: float | None = None
     bound: float | None = None

@@ -146,6 +146,7 @@ class Certifier:
             worst=result.worst if wrong else None,
             max_abs_error=largest_gap,
             max_rel_error=divide(largest_gap, self.norm),
+            max_over_allowed=max(divide(limits.lower, allowed), result.max_over_allowed or 0.0),
             uncertainty=float(np.max(slopes.uncertainty)),
             resolution=divide(best.upper, self.norm),
             bound=divide(limits.upper, self.norm),

@@ -61,7 +61,8 @@ def compare(
         wrong=int(found.wrong.sum()),
         kinks=int(numeric.kink.sum()),
         max_abs_error=largest(found.error),
-        max_rel_error=largest(found.relative),
+        max_rel_error=largest(found.relative.reshape(-1)[found.worst]),
+        max_over_allowed=largest(found.over_allowed),
         uncertainty=largest(numeric.uncertainty),
         resolution=shares.resolution if seen else None,
         bound=shares.bound if seen else None,
@@ -124,9 +125,8 @@ def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, s
 
 
 def _worst_entry(found: Comparison) -> Entry:
-    """The entry with the largest relative error."""
-    # np.argmax takes the first nan for the largest, which is what should be shown.
-    position = int(np.argmax(found.relative))
+    """The entry with the largest error over what is allowed."""
+    position = found.worst
     index = np.unravel_index(position, found.analytic.shape)
     analytic, numeric = float(found.analytic[index]), float(found.numeric.value[index])
     with np.errstate(all="ignore"):

@@ -26,9 +26,16 @@ class Comparison(Struct, frozen=True):
     error: Float
     allowed: Float
     relative: Float
+    over_allowed: Float
     wrong: NDArray[np.bool_]
     rtol: float
     atol: float
+
+    @property
+    def worst(self) -> int:
+        """The place, in the order of memory, of the largest error over what is allowed."""
+        # np.argmax takes the first nan for the largest, which is what should be shown.
+        return int(np.argmax(self.over_allowed))
 
     @property
     def smooth(self) -> NDArray[np.bool_]:
@@ -80,9 +87,9 @@ def compare_entries(
         size = np.maximum(np.abs(a), np.abs(nearest))
         allowed = allowed_error(a, nearest, u, rtol, atol)
         wrong = error > allowed
-        floor = (u + atol) / rtol
-        relative = np.where(error == 0, 0.0, error / (size + floor))
-    return Comparison(a, numeric, error, allowed, relative, wrong, rtol, atol)
+        relative = np.where(error == 0, 0.0, error / size)
+        over_allowed = np.where(error == 0, 0.0, error / allowed)
+    return Comparison(a, numeric, error, allowed, relative, over_allowed, wrong, rtol, atol)
 
 
 def agrees(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) -> bool:

@@ -96,11 +96,12 @@ def _describe_worst_entry(gradient: GradientResult) -> tuple[str, tuple[tuple[st
     worst = gradient.worst
     if worst is None or gradient.verdict != Verdict.FAIL:
         return "", ()
-    index = "[" + ", ".join(map(str, worst.index)) + "]"
+    # Adding 0 turns -0 into 0.
     values = [
-        ("analytic", f"{worst.analytic: .15g}"),
-        ("numeric", f"{worst.numeric: .15g} ± {worst.uncertainty:.1e}"),
+        ("analytic", f"{worst.analytic + 0.0: .15g}"),
+        ("numeric", f"{worst.numeric + 0.0: .15g} ± {worst.uncertainty:.1e}"),
     ]
     if worst.ratio is not None:
         values.append(("analytic / numeric", f"{worst.ratio:.10g}"))
-    return f"worst entry {index}", tuple(values)
+    index = ", ".join(map(str, worst.index))
+    return f"worst entry [{index}]" if index else "the only entry", tuple(values)

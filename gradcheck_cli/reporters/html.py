@@ -23,8 +23,8 @@ from gradcheck_cli.result import ErrorMap, Outcome, SuiteReport
 from gradcheck_cli.text import count_of, format_shape, printable
 
 MOST_ROWS = 2000  # of the table; a browser draws so many at once
-COLUMNS = ("check", "gradient", "shape", "abs. error", "rel. error", "uncertainty", "verdict")
-FILE_COLUMNS = ("config", "checks", "gradients", *Outcome, "worst error", "time")
+COLUMNS = ("check", "gradient", "shape", "abs. error", "rel. error", "error / allowed", "verdict")
+FILE_COLUMNS = ("config", "checks", "gradients", *Outcome, "error / allowed", "time")
 # Nothing is fetched and nothing is run, whatever names and formulas hold.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 CELL = 12  # of a map, in pixels

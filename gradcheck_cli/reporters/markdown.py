@@ -22,8 +22,8 @@ from gradcheck_cli.text import format_shape, printable
 MOST_ROWS = 200  # of the table
 MOST_DETAILS = 50  # checks that are shown in full; a step summary holds a megabyte
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
-_HEAD = ("check", "gradient", "shape", "abs. error", "rel. error", "uncertainty", "verdict")
-_FILE_HEAD = ("config", "checks", "gradients", *Outcome, "worst error", "time")
+_HEAD = ("check", "gradient", "shape", "abs. error", "rel. error", "error / allowed", "verdict")
+_FILE_HEAD = ("config", "checks", "gradients", *Outcome, "error / allowed", "time")
 
 
 def render(report: SuiteReport, screen: Screen) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 
 from gradcheck_cli.reporters.words import format_number
 from gradcheck_cli.result import (
@@ -83,8 +84,10 @@ def _describe_measuring(gradient: GradientResult) -> str:
     words = [f"{gradient.measured} of {gradient.entries} entries measured"]
     if gradient.method:
         words.append(f"by {gradient.method}")
+    if gradient.uncertainty is not None:
+        words.append(f"uncertainty {format_number(gradient.uncertainty)}")
     if gradient.step is not None:
         words.append(f"step {gradient.step:.2g}")
-    if gradient.resolution is not None:
+    if gradient.resolution and isfinite(gradient.resolution):
         words.append(f"an error above {format_number(gradient.resolution)} would have been seen")
     return f"{gradient.gradient}, {format_shape(gradient.shape)}: {', '.join(words)}"

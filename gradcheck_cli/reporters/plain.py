@@ -36,7 +36,10 @@ WHERE: dict[str, Callable[[CheckReport], Value]] = {
     "config": lambda check: check.path,
     "line": lambda check: check.line,
 }
-FIELDS = (*WHICH, *GRADIENT, *WHERE)
+LATER: dict[str, Callable[[GradientResult], Value]] = {
+    "error / allowed": lambda of: of.max_over_allowed,
+}
+FIELDS = (*WHICH, *GRADIENT, *WHERE, *LATER)
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
@@ -52,6 +55,7 @@ def _values(check: CheckReport, gradient: GradientResult | None) -> Iterator[Val
     yield from (value(check) for value in WHICH.values())
     yield from (value(gradient) if gradient else None for value in GRADIENT.values())
     yield from (value(check) for value in WHERE.values())
+    yield from (value(gradient) if gradient else None for value in LATER.values())
 
 
 def _field(value: Value) -> str:

@@ -44,7 +44,7 @@ GRADIENT_COLUMNS = (
     Column("shape"),
     Column("abs.\nerror", right=True),
     Column("rel.\nerror", right=True),
-    Column("uncer-\ntainty", right=True),
+    Column("error /\nallowed", right=True),
     Column("verdict"),
 )
 OUTCOME_NAMES = {
@@ -165,7 +165,7 @@ def _file_columns(
         (Column("checks", right=True), lambda file: Text(f"{file.checks:,}")),
         (Column("gradients", right=True), lambda file: Text(f"{file.gradients:,}")),
         *((Column(OUTCOME_NAMES[outcome], right=True), count(outcome)) for outcome in seen),
-        (Column("worst\nerror", right=True), lambda file: Text(format_number(file.worst))),
+        (Column("error /\nallowed", right=True), lambda file: Text(format_number(file.worst))),
         (Column("time", right=True), lambda file: Text(_format_seconds(file))),
     ]
 
@@ -174,7 +174,8 @@ def _describe_file(file: FileRow) -> str:
     counts = (f"{count:,} {outcome.value}" for outcome, count in file.outcomes.items() if count)
     return (
         f"{count_of(file.checks, 'check')}, {count_of(file.gradients, 'gradient')}: "
-        f"{', '.join(counts)}; worst error {format_number(file.worst)}; {_format_seconds(file)}"
+        f"{', '.join(counts)}; error / allowed at worst {format_number(file.worst)}; "
+        f"{_format_seconds(file)}"
     )
 
 
@@ -235,6 +236,6 @@ def _stack_rows(rows: Sequence[Row]) -> Iterator[Line]:
             yield Text(f"  {describe_gradient(row.gradient)}")
             yield Text(f"    {format_shape(row.gradient.shape)}  ").append_text(_style_verdict(row))
             if row.gradient.max_abs_error is not None:
-                error, relative, uncertainty = format_errors(row.gradient)
+                error, relative, over_allowed = format_errors(row.gradient)
                 yield Text(f"    errors: abs. {error}, rel. {relative}")
-                yield Text(f"    uncertainty {uncertainty}")
+                yield Text(f"    error / allowed {over_allowed}")

@@ -18,8 +18,8 @@ MOST_CODES = 3  # of the most frequent faults
 class FileRow(Struct, frozen=True):
     """A config file, or several, as a row of a table.
 
-    name: its path; outcomes: how many checks came out how; worst: the largest relative error of a
-    gradient that is not expected to be wrong, None where none was measured.
+    name: its path; outcomes: how many checks came out how; worst: the largest error over what is
+    allowed, of gradients that are not expected to be wrong; None where none was measured.
     """
 
     name: str
@@ -58,11 +58,11 @@ def sum_up(name: str, checks: Sequence[CheckReport]) -> FileRow:
     """The row of these checks."""
     outcomes = Counter(check.outcome for check in checks)
     errors = [
-        gradient.max_rel_error
+        gradient.max_over_allowed
         for check in checks
         if check.result is not None and check.expected == Verdict.PASS
         for gradient in check.result.gradients
-        if gradient.max_rel_error is not None
+        if gradient.max_over_allowed is not None
     ]
     return FileRow(
         name=name,
@@ -129,5 +129,5 @@ def list_bounds(checks: Sequence[CheckReport]) -> Iterator[float]:
     """To how much of its largest entry each gradient that passed is right."""
     for check in checks:
         for gradient in check.result.gradients if check.result is not None else ():
-            if gradient.verdict == Verdict.PASS and gradient.bound is not None:
+            if gradient.verdict == Verdict.PASS and gradient.bound:
                 yield gradient.bound

@@ -55,7 +55,7 @@ def describe_bound(gradient: GradientResult) -> str:
     """How well a gradient that passed is known; nothing of one that did not."""
     if gradient.zero == Zero.UNSEEN:
         return ", no power"
-    if gradient.verdict != Verdict.PASS or gradient.bound is None:
+    if gradient.verdict != Verdict.PASS or not gradient.bound:
         return ""
     zero = "zero " if gradient.zero == Zero.INVARIANT else ""
     return f", {zero}to {format_bound(gradient.bound)}"
@@ -77,8 +77,8 @@ def format_bound(value: float) -> str:
 
 
 def format_errors(gradient: GradientResult) -> tuple[str, str, str]:
-    """The absolute and the relative error, and the uncertainty."""
-    errors = (gradient.max_abs_error, gradient.max_rel_error, gradient.uncertainty)
+    """The largest absolute error, the relative error of the worst entry, and error over allowed."""
+    errors = (gradient.max_abs_error, gradient.max_rel_error, gradient.max_over_allowed)
     first, second, third = map(format_number, errors)
     return first, second, third
 

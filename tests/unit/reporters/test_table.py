@@ -92,7 +92,7 @@ def test_no_line_of_a_table_is_wider_than_the_window_and_no_number_is_cut(
         for check in report.checks:
             assert check.id in "".join(text.split())
             for gradient in check.result.gradients if check.result else ():
-                assert f"{gradient.max_rel_error:.1e}" in text
+                assert f"{gradient.max_over_allowed:.1e}" in text
 
 
 def test_a_long_rule_is_cut_and_its_equation_is_not() -> None:
@@ -134,3 +134,26 @@ def test_thousands_of_checks_that_came_out_as_expected_take_a_screen_and_no_time
     assert len(lines) < 20
     # A row of rich's takes 0.35 to 0.6 ms; these are 4,000 gradients.
     assert time.process_time() - since < 4000 * 0.35e-3
+
+
+def test_a_relative_error_of_two_percent_is_shown_as_such_beside_what_is_allowed() -> None:
+    text = "form: xW\nshapes: {N: 3, M: 2}\nbackward: {W: 1.02 * x.T @ delta}\n"
+    (check,) = suite.run(read_config(text, "c.yaml")).checks
+    assert check.result is not None
+    _, wrong = check.result.gradients
+    assert wrong.max_rel_error == pytest.approx(0.02 / 1.02)
+    assert wrong.max_over_allowed is not None
+    assert wrong.max_over_allowed > 1e6
+    table = render(suite.run(read_config(text, "c.yaml")), "table", Screen()).split("\n\n")[0]
+    assert re.search(r" 2\.0e-02 +\d\.\de\+\d\d  fail$", table, re.MULTILINE)
+
+
+ZERO = "form: xW\nshapes: {N: 3, M: 2}\nloss: linear\ninputs: {c: 0}\n"
+
+
+@pytest.mark.parametrize("format", ["table", "markdown", "html", "github", "junit"])
+def test_a_gradient_of_zeros_has_no_bound_and_says_that_the_check_has_no_power(format: str) -> None:
+    report = suite.run(read_config(ZERO, "c.yaml"))
+    text = render(report, format, Screen(verbose=True))
+    assert not re.search(r"to 0\b(?!\.)|above (0|inf)\b would|analytic +-0\b|\[\]", text)
+    assert format not in ("table", "markdown", "html") or "this check has no power" in text
