@@ -12,7 +12,7 @@ import click
 from msgspec.structs import replace
 
 from gradcheck_cli.cli import options as of
-from gradcheck_cli.cli.outputs import opened
+from gradcheck_cli.cli.outputs import open_outputs
 from gradcheck_cli.cli.streams import note, progress, silent, terminal_width, wants_color, write
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.processes.executor import run_in_turn
@@ -52,24 +52,28 @@ RUNNING = (of.ALLOW_CODE, of.TIME, of.JOBS, of.DASK)
 
 @click.command(name="run", short_help="Check gradients.", epilog=EXIT_CODES)
 @of.options(*CHOOSING, of.LAST_FAILED, of.LIST, of.FORMAT, of.OUTPUT)
-@of.options(of.QUIET, of.VERBOSE, of.COLOR, of.DURATIONS, of.EXIT_FIRST)
+@of.options(of.QUIET, of.VERBOSE, of.COLOR, of.DURATIONS, of.STATISTICS)
+@of.options(of.EXIT_FIRST, of.EXIT_ZERO)
 @of.options(*RUNNING, of.BUDGET, of.POWER)
 def run_command(**given: Unpack[of.GivenToRun]) -> int:
     """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
     from gradcheck_cli.run import last_failed as memory
 
-    with _annotated(given):
-        checks = chosen(given, memory.failed() if given["last_failed"] else None)
+    with _annotate_errors(given):
+        checks = select_checks(given, memory.failed() if given["last_failed"] else None)
         if given["list_only"]:
-            return write("".join(map(listed, checks)), ExitCode.OK)
+            return write("".join(map(format_listing, checks)), ExitCode.OK)
         if not given["allow_code"]:
             suite.refuse_code(checks)
     checks = suite.spread(checks, given["jobs"], given["budget"])
-    told = Screen(verbose=given["verbose"], durations=given["durations"])
+    screen = Screen(
+        verbose=given["verbose"], durations=given["durations"], statistics=given["statistics"]
+    )
     run = partial(suite.run, power=given["power"], exit_first=given["exit_first"])
-    report, code = reported(checks, given, run, told)
+    report, code = run_and_report(checks, given, run, screen)
     memory.keep(report.checks)
-    return code
+    forgiven = given["exit_zero"] and code in (ExitCode.WRONG, ExitCode.INCONCLUSIVE)
+    return ExitCode.OK if forgiven else code
 
 
 @click.command(
@@ -83,15 +87,15 @@ def mutate_command(**given: Unpack[of.Given]) -> int:
     A bug survives where it does not change the gradient at these inputs, or by less than the check
     resolves; the report says why, and what to change in the config.
     """
-    checks = chosen(given)
+    checks = select_checks(given)
     if not given["allow_code"]:
         suite.refuse_code(checks)
     checks = suite.spread(checks, given["jobs"])
     run = partial(suite.run, power=True, judge=suite.exit_code_of_mutants)
-    return reported(checks, given, run, Screen(), mutants=True)[1]
+    return run_and_report(checks, given, run, Screen(), mutants=True)[1]
 
 
-def chosen(given: of.Given, failed: set[tuple[str, str]] | None = None) -> list[ConfigCheck]:
+def select_checks(given: of.Given, failed: set[tuple[str, str]] | None = None) -> list[ConfigCheck]:
     """The checks that a command line chooses.
 
     failed: path and id of those that failed last, where only they are asked for.
@@ -115,30 +119,30 @@ def chosen(given: of.Given, failed: set[tuple[str, str]] | None = None) -> list[
     return checks
 
 
-def listed(check: ConfigCheck) -> str:
+def format_listing(check: ConfigCheck) -> str:
     """A line of `--list`."""
     return f"{printable(check.id)}\t{printable(check.path)}:{check.line}\n"
 
 
-def reported(
+def run_and_report(
     checks: list[ConfigCheck],
     given: of.Given,
     run: Callable[..., SuiteReport],
-    told: Screen,
+    screen: Screen,
     *,
     mutants: bool = False,
 ) -> tuple[SuiteReport, int]:
     """Run the checks and write their report everywhere it goes; it, and the exit code.
 
-    run: `suite.run` with what the command wants of it; told: how much the report tells.
+    run: `suite.run` with what the command wants of it; screen: how much the report says.
     """
     quiet, format = given["quiet"], given["format"]
-    with opened(given["output"], given["configs"]) as outputs:
+    with open_outputs(given["output"], given["configs"]) as outputs:
         lines = _Lines() if format == JSONL and quiet < 2 else None
-        with progress(bool(quiet)) as bar, executor(given["jobs"], given["dask"]) as where:
+        with progress(bool(quiet)) as bar, open_executor(given["jobs"], given["dask"]) as where:
             report = run(checks, bar, timeout=given["timeout"], executor=where, each=lines)
         code = report.exit_code
-        if not outputs.write(report, told, mutants) and code == ExitCode.OK:
+        if not outputs.write(report, screen, mutants) and code == ExitCode.OK:
             code = ExitCode.NOTHING_CHECKED
     if GITHUB in _formats(given):
         summarize(report)
@@ -146,7 +150,7 @@ def reported(
         code = lines.end(report, code)
     elif quiet < 2:
         color = wants_color(given["color"])
-        screen = replace(told, width=terminal_width(), color=color, quiet=bool(quiet))
+        screen = replace(screen, width=terminal_width(), color=color, quiet=bool(quiet))
         code = write(render(report, format, screen, mutants=mutants), code)
     if report.interrupted:
         note(f"interrupted; {count_of(len(report.checks), 'check')} of {len(checks)} done")
@@ -176,7 +180,7 @@ def _formats(given: of.Given) -> list[str]:
 
 
 @contextmanager
-def _annotated(given: of.Given) -> Iterator[None]:
+def _annotate_errors(given: of.Given) -> Iterator[None]:
     """Where GitHub reads stdout, errors of configs are annotations, too."""
     try:
         yield
@@ -202,7 +206,7 @@ def summarize(report: SuiteReport) -> None:
 
 
 @contextmanager
-def executor(jobs: int, dask: str | None) -> Iterator[Executor]:
+def open_executor(jobs: int, dask: str | None) -> Iterator[Executor]:
     """What runs the checks."""
     if dask is not None:
         from gradcheck_cli.processes.dask import connect

@@ -34,7 +34,7 @@ def validate_command(configs: tuple[str, ...], set: tuple[str, ...]) -> int:
 
     All that is wrong with configs is told at once. Exits with 2 if anything is.
     """
-    counts = Counter(check.path for check in loaded(configs, set))
+    counts = Counter(check.path for check in load_checks(configs, set))
     lines = [f"{printable(path)}: {count_of(count, 'check')}" for path, count in counts.items()]
     return write("\n".join([*lines, ""]), ExitCode.OK)
 
@@ -64,7 +64,7 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...], set: tupl
         )
     from gradcheck_cli.layers.derivation import explain
 
-    checks = suite.select(loaded(configs, set, check_rules=False), select)
+    checks = suite.select(load_checks(configs, set, check_rules=False), select)
     return write("\n".join(explain(check.id, check.layer) for check in checks), ExitCode.OK)
 
 
@@ -93,7 +93,7 @@ def completion_command(shell: str) -> int:
     return write(completion.script(shell), ExitCode.OK)
 
 
-def loaded(
+def load_checks(
     configs: tuple[str, ...], sets: tuple[str, ...] = (), *, check_rules: bool = True
 ) -> list[ConfigCheck]:
     """All checks of the configs; --help does without what reads them."""

@@ -46,6 +46,8 @@ class GivenToRun(Given):
     verbose: bool
     durations: int
     exit_first: bool
+    exit_zero: bool
+    statistics: bool
     budget: float | None
     power: bool
 
@@ -187,6 +189,16 @@ DURATIONS = click.option(
 )
 EXIT_FIRST = click.option(
     "-x", "--exitfirst", "exit_first", is_flag=True, help="Stop at the first check that fails."
+)
+STATISTICS = click.option(
+    "--statistics",
+    is_flag=True,
+    help="Also the most frequent faults, and the slowest file; a long report has them anyway.",
+)
+EXIT_ZERO = click.option(
+    "--exit-zero",
+    is_flag=True,
+    help="Exit with 0 though a gradient is wrong or a check inconclusive, to look and not to stop.",
 )
 ALLOW_CODE = click.option(
     "--allow-code", is_flag=True, help="Run the Python code that configs name. Read it before."

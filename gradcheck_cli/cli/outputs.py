@@ -15,7 +15,7 @@ from gradcheck_cli.result import SuiteReport
 
 
 class Outputs:
-    """The files that a report goes to; made by `opened`."""
+    """The files that a report goes to; made by `open_outputs`."""
 
     def __init__(self, files: list[tuple[str, Path, Path | None]]) -> None:
         # format, path, and the file beside it that takes its place; None for devices and pipes.
@@ -41,7 +41,7 @@ class Outputs:
 
 
 @contextmanager
-def opened(targets: Sequence[tuple[str, str]], configs: Sequence[str]) -> Iterator[Outputs]:
+def open_outputs(targets: Sequence[tuple[str, str]], configs: Sequence[str]) -> Iterator[Outputs]:
     """The files of these formats and paths, each known to be writable; their folders are made.
 
     Raises UsageError where a file cannot be written, stands twice, or is or may be a config.

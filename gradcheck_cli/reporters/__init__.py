@@ -14,6 +14,7 @@ class Screen(Struct, frozen=True):
 
     width: in columns; None where nothing limits it. quiet: only what is wrong, and the summary;
     verbose: also settings, steps and times; durations: so many of the slowest checks.
+    statistics: the most frequent faults and the slowest file, however short the report is.
     """
 
     width: int | None = None
@@ -21,6 +22,7 @@ class Screen(Struct, frozen=True):
     quiet: bool = False
     verbose: bool = False
     durations: int = 0
+    statistics: bool = False
 
 
 TABLE, JSONL, GITHUB = "table", "jsonl", "github"

@@ -86,7 +86,8 @@ def _describe_measuring(gradient: GradientResult) -> str:
         words.append(f"by {gradient.method}")
     if gradient.uncertainty is not None:
         words.append(f"uncertainty {format_number(gradient.uncertainty)}")
-    if gradient.step is not None:
+    # Of a gradient that is zero the ladder never settles: its step says nothing.
+    if gradient.step is not None and gradient.resolution:
         words.append(f"step {gradient.step:.2g}")
     if gradient.resolution and isfinite(gradient.resolution):
         words.append(f"an error above {format_number(gradient.resolution)} would have been seen")

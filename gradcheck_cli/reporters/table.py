@@ -34,7 +34,8 @@ def render(report: SuiteReport, screen: Screen) -> str:
     if not screen.quiet:
         notes = list_notes(report.checks, None if screen.verbose else MOST_NOTES)
         lines = [*_layout_table(report.checks, screen), *lines, *_list_notes(notes)]
-        lines += _list_statistics(report.checks)
+    if screen.statistics or (not screen.quiet and _is_long(report.checks)):
+        lines += map(Text, ("", *list_statistics(report.checks)))
     return render_lines([*lines, summary_line(report)], screen).lstrip("\n")
 
 
@@ -151,10 +152,3 @@ def _list_slowest(checks: Sequence[CheckReport], count: int) -> Iterator[Line]:
         yield Text(f"\nslowest {count_of(len(slowest), 'check')}:")
     for seconds, id in slowest:
         yield Text(f"  {seconds:7.2f} s  {id}")
-
-
-def _list_statistics(checks: Sequence[CheckReport]) -> Iterator[Line]:
-    """The lines above the summary line of a long report, behind an empty one."""
-    if _is_long(checks):
-        yield Text("")
-        yield from map(Text, list_statistics(checks))

@@ -33,6 +33,7 @@ from gradcheck_cli.text import printable, suggest
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
 
+MOST_IDS = 10  # of checks, where a pattern is near none
 MOST_NAMES = 6  # of functions, in a list that is read on a screen
 
 # Takes how many entries of all gradients are done, of how many.
@@ -48,13 +49,23 @@ def select(checks: Sequence[ConfigCheck], patterns: Sequence[str]) -> list[Confi
     """
     for pattern in patterns:
         if not any(_matches(check, pattern) for check in checks):
-            ids = [check.id for check in checks]
-            raise UsageError(f"no check matches '{pattern}'" + suggest(pattern, ids, "there are"))
+            raise UsageError(f"no check matches '{pattern}'" + _suggest_ids(pattern, checks))
     return [
         check
         for check in checks
         if not patterns or any(_matches(check, pattern) for pattern in patterns)
     ]
+
+
+def _suggest_ids(pattern: str, checks: Sequence[ConfigCheck]) -> str:
+    """The ids that are near a pattern; where none is, a few that there are, and how many more."""
+    ids = list(dict.fromkeys(id for check in checks for id in (check.name, check.id)))
+    near = suggest(pattern, ids)
+    if near:
+        return near
+    more = len(checks) - MOST_IDS
+    rest = f" and {more} more; --list prints them" if more > 0 else ""
+    return f"; there are: {', '.join(check.id for check in checks[:MOST_IDS])}{rest}"
 
 
 def _matches(check: ConfigCheck, pattern: str) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gradcheck_cli.cli import exit_code
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.reporters import FORMATS
 from tests.support.command import Gradcheck, command, environment, shell
@@ -496,3 +497,52 @@ def test_the_scripts_of_other_shells_are_read_by_them(
     script.write_text(text)
     checked = subprocess.run([shell_name, "-n", script], capture_output=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, b"")
+
+
+WRONG_AND_RIGHT = """\
+form: xW
+shapes: {N: 3, M: 2}
+checks:
+- {name: right}
+- {name: wrong, backward: {W: 2 * x.T @ delta}}
+- {name: again, backward: {W: 2 * x.T @ delta}}
+"""
+
+
+def test_exit_zero_looks_and_does_not_stop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(WRONG_AND_RIGHT)
+    assert exit_code(["run", str(path)]) == 1
+    assert exit_code(["run", "--exit-zero", str(path)]) == 0
+    assert "2 wrong" in capsys.readouterr().out
+    path.write_text("form: Q")
+    assert exit_code(["run", "--exit-zero", str(path)]) == 2
+
+
+def test_statistics_are_the_most_frequent_faults_and_the_slowest_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(WRONG_AND_RIGHT)
+    exit_code(["run", "--statistics", str(path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert "most frequent: GC103 a constant factor (2×)" in lines
+    assert any(line.startswith(f"slowest file: {path}, ") for line in lines)
+    exit_code(["run", str(path)])
+    assert "most frequent" not in capsys.readouterr().out
+
+
+def test_an_unknown_id_gets_near_misses_and_not_every_id(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "c.yaml"
+    names = "".join(f"- {{name: layer-{place}}}\n" for place in range(50))
+    path.write_text(f"form: xW\nshapes: {{N: 3, M: 2}}\nchecks:\n{names}")
+    assert exit_code(["run", "-k", "layr-17", str(path)]) == 2
+    assert "did you mean 'layer-17'?" in capsys.readouterr().err
+    assert exit_code(["run", "-k", "zzz", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "layer-9 and 40 more; --list prints them" in error
+    assert "layer-10" not in error
