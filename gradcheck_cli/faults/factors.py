@@ -1,30 +1,53 @@
-"""What a factor is called: −1, 2, ½, n, 1/n, a power or a product of sizes."""
+"""What a factor is called: a plain number, n or 1/n, a size, a constant, a power, a product."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import IntEnum
 from itertools import combinations
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from gradcheck_cli.text import join_words
 
 # Relative; a factor has a name only if it is known better: the names of small sizes lie dense.
 NAMED_PRECISION = 1e-4
-# Powers of a number, and how far-fetched they are.
-POWERS = ((1, 1.0), (1, -1.0), (2, 2.0), (2, -2.0), (3, 0.5), (3, -0.5))
-SIMPLE = {"−1": -1.0, "2": 2.0, "1/2": 0.5}
-PLAIN = (*SIMPLE, "3", "1/3")
+# Numbers that people write, whatever the sizes are; so they come before the names of sizes.
+PLAIN = {
+    "−1": -1.0,
+    **{str(number): float(number) for number in (2, 3, 4)},
+    **{f"−{number}": -float(number) for number in (2, 3, 4)},
+    **{f"1/{number}": 1 / number for number in (2, 3, 4)},
+    **{f"−1/{number}": -1 / number for number in (2, 3, 4)},
+    "2/3": 2 / 3,
+    "3/2": 3 / 2,
+}
+EXPONENTS = (2.0, -2.0, 0.5, -0.5)  # of a size or a constant, that factors are named by
+MOST_NAMES = 3  # of a factor, and of what it may be besides
+
+
+class Kind(IntEnum):
+    """Kinds of names of a factor, the likeliest first; a factor is called by one kind alone."""
+
+    PLAIN = 1
+    SAMPLES = 2
+    SIZE = 3
+    CONSTANT = 4
+    CONSTANT_POWER = 5
+    COMBINED = 6
 
 
 class Factor(Struct, frozen=True):
-    """A factor, relatively known to `precision`, and its simplest names; () where it has none."""
+    """A factor, relatively known to `precision`, and its names; () where it has none.
+
+    also: other names that the factor has at the sizes and constants of this check, by coincidence
+    or not.
+    """
 
     value: float
     names: tuple[str, ...]
     precision: float = 0.0
+    also: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -46,58 +69,73 @@ class Factor(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """`0.125 = 1/n`."""
+        """`0.125 = 1/n`, `4 (here also W.shape[1])`."""
         digits = (f"{self.value:.{count}g}" for count in range(1, 13))
         off = max(2 * self.precision, 1e-12) * abs(self.value)
         short = next((text for text in digits if abs(float(text) - self.value) <= off), "")
         number = float(short or self.value)
         shown = f"{'−' if number < 0 else ''}{abs(number):.12g}"
-        return " = ".join(dict.fromkeys((shown, *self.names)))
+        also = f" (here also {join_words(self.also)})" if self.also else ""
+        return " = ".join(dict.fromkeys((shown, *self.names))) + also
+
+    def is_called(self, name: str) -> bool:
+        """Whether the factor may be called by this name."""
+        return name in self.names or name in self.also
 
 
-def name_factor(value: float, precision: float, numbers: Mapping[str, float]) -> Factor:
-    """The factor with its names; `precision` is relative."""
+def name_factor(
+    value: float, precision: float, numbers: Mapping[str, float], *, constants_first: bool = False
+) -> Factor:
+    """The factor with its names.
+
+    precision: relative; numbers: sizes and constants by name. A plain number and one of n or 1/n
+    may be sizes by coincidence, which are named besides.
+    constants_first: whether a constant is likelier than a size, as of the weight of a term.
+    """
     if precision > NAMED_PRECISION:
         return Factor(value, (), precision)
     close = max(precision, 1e-12) * abs(value)
-    named = sorted(one for one in _list_names(numbers) if abs(one[2] - value) <= close)
+    named: dict[Kind, list[str]] = {}
+    for kind, name, number in _list_names(numbers):
+        if abs(number - value) <= close:
+            named.setdefault(kind, []).append(name)
     if not named:
         return Factor(value, (), precision)
-    names = [name for complexity, name, _ in named if complexity <= named[0][0] + 1]
-    # A constant of the user's says more than a size, which says more than a power of two.
-    whole = {name for name, number in numbers.items() if number == int(number)}
-    plain = [name for name in names if name in PLAIN]
-    sized = [name for name in names if any(char.isalpha() for char in name)]
-    sized.sort(key=lambda name: any(size in name for size in whole))
-    return Factor(named[0][2], tuple((plain + sized or names)[:3]), precision)
+    kinds = sorted(named)
+    if constants_first and Kind.CONSTANT in kinds:
+        kinds = [Kind.CONSTANT]
+    best = named[kinds[0]][:MOST_NAMES]
+    also: list[str] = []
+    if kinds[0] == Kind.PLAIN and value != -1.0:
+        also = [name for kind in kinds[1:] if kind < Kind.COMBINED for name in named[kind]]
+    return Factor(value, tuple(best), precision, tuple(also[:MOST_NAMES]))
 
 
-def _list_names(numbers: Mapping[str, float]) -> Iterator[tuple[int, str, float]]:
-    """Names of factors, each with how far-fetched it is and its value."""
+def _list_names(numbers: Mapping[str, float]) -> Iterator[tuple[Kind, str, float]]:
+    """Names of factors, each with its kind and its value."""
+    yield from ((Kind.PLAIN, name, value) for name, value in PLAIN.items())
     known = {name: value for name, value in numbers.items() if value not in (0.0, 1.0)}
-    for name, value in SIMPLE.items():
-        yield 1, name, value
-    yield 2, "3", 3.0
-    yield 2, "1/3", 1 / 3
-    for exponent in (2.0, 3.0, -2.0, -3.0):
-        yield 2, _name_power("2", exponent), 2.0**exponent
     for name, value in known.items():
-        for complexity, exponent in POWERS:
+        whole = value == int(value)
+        kind = Kind.SAMPLES if name == "n" else Kind.SIZE if whole else Kind.CONSTANT
+        for exponent in (1.0, -1.0):
+            yield kind, _name_power(name, exponent), value**exponent
+            yield kind, f"−{_name_power(name, exponent)}", -(value**exponent)
+        if not whole:  # the derivative of c·w²
+            yield Kind.CONSTANT, f"2·{name}", 2 * value
+            yield Kind.CONSTANT, f"−2·{name}", -2 * value
+        combined = Kind.COMBINED if whole else Kind.CONSTANT_POWER
+        for exponent in EXPONENTS:
             if value > 0 or exponent == int(exponent):
                 power, text = value**exponent, _name_power(name, exponent)
-                # Squares of small whole numbers lie dense.
-                complexity += int(abs(exponent) == 2 and value == int(value))
-                yield complexity, text, power
-                yield complexity + 1, f"−{text}", -power
-        yield 3, f"2/{name}", 2 / value
-        if value != int(value):
-            yield 1, f"2·{name}", 2 * value
-            yield 2, f"−2·{name}", -2 * value
+                yield combined, text, power
+                yield combined, f"−{text}", -power
+        yield Kind.COMBINED, f"2/{name}", 2 / value
     for (name, value), (other, second) in combinations(known.items(), 2):
-        yield 3, f"{name}·{other}", value * second
-        yield 3, f"1/({name}·{other})", 1 / (value * second)
-        yield 3, f"{name}/{other}", value / second
-        yield 3, f"{other}/{name}", second / value
+        yield Kind.COMBINED, f"{name}·{other}", value * second
+        yield Kind.COMBINED, f"1/({name}·{other})", 1 / (value * second)
+        yield Kind.COMBINED, f"{name}/{other}", value / second
+        yield Kind.COMBINED, f"{other}/{name}", second / value
 
 
 def invert_name(name: str) -> str:
@@ -113,5 +151,5 @@ def invert_name(name: str) -> str:
 
 def _name_power(name: str, exponent: float) -> str:
     """`n²`, `1/n`, `√n`."""
-    text = {1: name, 2: f"{name}²", 3: f"{name}³", 0.5: f"√{name}"}[abs(exponent)]
+    text = {1: name, 2: f"{name}²", 0.5: f"√{name}"}[abs(exponent)]
     return text if exponent > 0 else f"1/{text}"

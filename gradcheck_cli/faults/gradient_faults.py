@@ -57,15 +57,16 @@ def _find_cause(by: Factor, samples: str) -> str:
     if name == "−1":
         return "a sign is lost, often that of a difference: (t − y) for (y − t)"
     if name == "2":
-        return "the derivative of a square without its ½, or a term that is counted twice"
+        missing = f", or a missing {invert_name(by.also[0])}" if by.also else ""
+        return f"the derivative of a square without its ½, or a term that is counted twice{missing}"
     if name == "1/2":
         return "a ½ of the loss is taken twice, or one of two equal terms is left out"
-    if samples and f"1/{samples}" in by.names:
+    if samples and by.is_called(f"1/{samples}"):
         return (
             "an average where a sum belongs; or, where the loss is a mean, a second 1/n: the "
             "upstream gradient has one already"
         )
-    if samples and samples in by.names:
+    if samples and by.is_called(samples):
         return "a sum where an average belongs: the 1/n of a mean is missing"
     if name:
         return "a scale of the forward is missing in the backward, or there twice, or another one"

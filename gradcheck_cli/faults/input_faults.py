@@ -214,7 +214,7 @@ def fit_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Inj
             return
         weight, precision = fit_factor(comparison.analytic - measured.value, x, comparison.allowed)
         if weight != 0.0:
-            size = name_factor(abs(weight), precision, measured.numbers)
+            size = name_factor(abs(weight), precision, measured.numbers, constants_first=True)
             yield _add_term(measured, array, term, size, extra=weight > 0)
     yield from _fit_factor_and_term(measured, comparison)
 
@@ -266,7 +266,10 @@ def _find_cause(term: str, extra: bool) -> str:
         )
     if extra:
         return "a regulariser is in the gradient that is not in the loss, or is there twice"
-    return "a regulariser of the loss is missing in the gradient, or has the wrong sign"
+    return (
+        "a regulariser of the loss is missing in the gradient, in whole or in part, or has the "
+        "wrong sign"
+    )
 
 
 def solve_for_input(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:

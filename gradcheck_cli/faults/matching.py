@@ -207,7 +207,6 @@ def _describe(match: Match) -> Diagnosis:
 
 def find_reduction(factors: Sequence[Factor | None], measured: MeasuredGradient) -> str:
     """Which reduction wrong gradients are of, if all of them have the factor n, or all 1/n."""
-    names = {name for by in factors if by is not None for name in by.names}
     n = measured.samples
     if not n or len(factors) < 2 or None in factors:
         return ""
@@ -215,7 +214,7 @@ def find_reduction(factors: Sequence[Factor | None], measured: MeasuredGradient)
         (n, "the sum over the samples, and the loss is their mean"),
         (f"1/{n}", "the mean over the samples, and the loss is their sum"),
     ):
-        if all(by is not None and name in by.names for by in factors) and name in names:
+        if all(by is not None and by.is_called(name) for by in factors):
             return f"every gradient is {name} times the numeric one: they are those of {which}"
     return ""
 

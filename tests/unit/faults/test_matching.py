@@ -96,7 +96,7 @@ RULES: list[tuple[dict[str, Any], str, str]] = [
     (
         {},
         "X.T @ delta / 3 + W / 10",
-        "GC116 it is 0.333333333333 = 1/3 = 1/M times the numeric gradient and 0.1 · W",
+        "GC116 it is 0.333333333333 = 1/3 (here also 1/M) times the numeric gradient and 0.1 · W",
     ),
 ]
 
@@ -143,7 +143,7 @@ def test_the_misprint_of_35() -> None:
 CHANGES: dict[str, tuple[str, Any]] = {
     "GC102 every entry is zero": ("W", lambda g: g * 0),
     "GC109 row 1 is zero, the rest is right": ("W", lambda g: g * (np.arange(5) != 1)[:, None]),
-    "GC109 column 2 is 3 = M times the numeric gradient, the rest is right": (
+    "GC109 column 2 is 3 (here also M) times the numeric gradient, the rest is right": (
         "W",
         lambda g: g * np.array([1.0, 1.0, 3.0]),
     ),
@@ -495,7 +495,8 @@ def test_a_slow_forward_is_not_asked_for_ever() -> None:
         (64.0, ("n²",), "64 = n²"),
         (-1.0, ("−1",), "−1"),
         (-8.0, ("−n",), "−8 = −n"),
-        (4.0, ("2²",), "4 = 2²"),
+        (4.0, ("4",), "4"),
+        (-1 / 3, ("−1/3",), "−0.33333333333 = −1/3"),
         (2 / 5, ("2/N",), "0.4 = 2/N"),
         (40.0, ("n·N",), "40 = n·N"),
         (0.01, ("reg",), "0.01 = reg"),
@@ -508,6 +509,29 @@ def test_the_names_of_factors(value: float, names: tuple[str, ...], shown: str) 
     assert found.names == names
     assert found.text == shown
     assert found.value == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "numbers", "shown"),
+    [
+        (-1.0, {"c": 0.5}, "−1"),
+        (4.0, {"W1.shape[1]": 4}, "4 (here also W1.shape[1])"),
+        (1 / 8, {"n": 8, "weight_decay": 1 / 16}, "0.125 = 1/n"),
+        (2 / 3, {"x.shape[1]": 3}, "0.66666666667 = 2/3"),
+        (2.0, {"T": 2, "n": 8, "N": 4}, "2 (here also T)"),
+        (0.25, {"keep": 0.5, "n": 4}, "0.25 = 1/4 (here also 1/n and keep²)"),
+        (0.2, {"N": 5, "reg": 0.1}, "0.2 = 1/N"),
+    ],
+)
+def test_a_plain_number_comes_before_the_names_it_has_by_coincidence(
+    value: float, numbers: dict[str, float], shown: str
+) -> None:
+    assert name_factor(value, 1e-11, numbers).text == shown
+
+
+def test_the_weight_of_a_term_is_a_constant_before_it_is_a_size() -> None:
+    found = name_factor(0.2, 1e-11, {"N": 5, "reg": 0.1}, constants_first=True)
+    assert found.text == "0.2 = 2·reg"
 
 
 def test_a_factor_that_is_not_known_well_has_no_name() -> None:
