@@ -30,6 +30,7 @@ Float = NDArray[np.float64]
 # With it tests/benchmarks/diagnosis.py counts no wrong name among 5,000 random gradients.
 LEAST_EVIDENCE = 6.0
 LEAST_DIGITS = 0.3  # a factor of two: an entry that gives fewer digits is no evidence of its own
+LARGEST_MISFIT = 0.01  # of the largest entry: a fault that leaves more explains nothing
 SMALLEST_FACTOR = 1e-6  # how far from 1 a factor must be to be told from rounding and truncation
 # What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
 # the check, and those of a small check besides.
@@ -182,8 +183,10 @@ def _measure_fit(
     telling = int(np.sum(digits > LEAST_DIGITS))
     if telling < parameters or evidence - np.log10(injected.choices) < LEAST_EVIDENCE:
         return None
-    peak = largest(np.abs(analytic[known]))
-    return largest(error[known]) / peak if peak > 0 else 0.0
+    peak, misfit = largest(np.abs(analytic[known])), largest(error[known])
+    if misfit > LARGEST_MISFIT * peak:
+        return None
+    return misfit / peak if peak > 0 else 0.0
 
 
 def match_fault(
