@@ -12,12 +12,13 @@ from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
-from gradcheck_cli.faults.regions import Region, find_region, name_slices
+from gradcheck_cli.faults.regions import Region, describe_indices, find_region, name_slices
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]
 
+MOST_FACTORS = 4  # of slices that are listed
 MOST_SLICES = 128  # along an axis; every slice is compared with every other
 
 
@@ -53,6 +54,75 @@ def fit_part_scale(measured: MeasuredGradient, comparison: Comparison) -> Iterat
             parameters=by.parameters,
             choices=by.choices,
         )
+
+
+def scale_slices(measured: MeasuredGradient) -> Iterator[Injected]:
+    """Rows that are 1, ½ and ⅓ of what they should be, as where a repeated index overwrites."""
+    size = measured.shape[0] if measured.whole and measured.shape else 0
+    if 2 < size < measured.value.size:
+        counts = (1, 2, 3)
+        factors = [name_factor(1 / counts[row % 3], 0.0, {}) for row in range(size)]
+        yield _scale_slices(measured, 0, [None, *factors[1:]])
+
+
+def fit_slice_factors(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """A factor for every wrong slice along an axis, where they have more than one."""
+    for axis, size in enumerate(measured.shape if measured.whole else ()):
+        if not 1 < size <= MOST_SLICES or measured.value.size == size:
+            continue
+        factors: list[Factor | None] = []
+        for index in range(size):
+            inside = Region(((axis, (index,)),)).mask(measured.shape)
+            wrong = bool(comparison.wrong[inside].any())
+            factors.append(_fit_part_factor(measured, comparison, inside) if wrong else None)
+        if len({factor.text for factor in factors if factor is not None}) > 1:
+            yield _scale_slices(measured, axis, factors)
+
+
+def _scale_slices(
+    measured: MeasuredGradient, axis: int, factors: Sequence[Factor | None]
+) -> Injected:
+    """Slices along an axis times their factors, where they have one."""
+    shape = [1] * len(measured.shape)
+    shape[axis] = len(factors)
+    by = np.array([1.0 if factor is None else factor.value for factor in factors]).reshape(shape)
+    wrong = [factor for factor in factors if factor is not None and factor.value != 1.0]
+    return Injected(
+        measured.whole_values(by * measured.value, np.abs(by) * measured.uncertainty),
+        _list_factors(measured.shape, axis, factors),
+        parameters=sum(factor.parameters for factor in wrong),
+        choices=float(np.prod([factor.choices for factor in wrong])),
+        cause=_find_slice_cause(wrong),
+    )
+
+
+def _list_factors(shape: tuple[int, ...], axis: int, factors: Sequence[Factor | None]) -> str:
+    """`rows 0 and 3 are 1/2, row 1 is 1/3 times the numeric gradient, the rest is right`."""
+    groups: dict[str, list[int]] = {}
+    for index, factor in enumerate(factors):
+        if factor is not None and factor.value != 1.0:
+            name = factor.names[0] if factor.names else factor.text
+            groups.setdefault("zero" if factor.value == 0.0 else name, []).append(index)
+    parts = [
+        f"{describe_indices(axis, tuple(indices), shape)} "
+        f"{'is' if len(indices) == 1 else 'are'} {name}"
+        for name, indices in groups.items()
+    ]
+    more = [f"{len(parts) - MOST_FACTORS} more"] if len(parts) > MOST_FACTORS else []
+    rest = ", the rest is right" if sum(map(len, groups.values())) < len(factors) else ""
+    return f"{join_words([*parts[:MOST_FACTORS], *more])} times the numeric gradient{rest}"
+
+
+def _find_slice_cause(factors: Sequence[Factor]) -> str:
+    """The usual cause of these factors: of one over whole numbers, repeats that overwrite."""
+    with np.errstate(all="ignore"):
+        counts = 1.0 / np.array([factor.value for factor in factors])
+    if np.all(np.isfinite(counts) & (counts > 1.5) & (np.abs(counts - np.round(counts)) < 1e-6)):
+        return (
+            "an index that is repeated is written once: dW[index] += … adds the last of its "
+            "terms alone, np.add.at adds all of them"
+        )
+    return ""
 
 
 def _fit_part_factor(

@@ -573,3 +573,40 @@ def test_conduct_has_a_code_too() -> None:
         assert (gradient.diagnosis.code, gradient.diagnosis.observation) == (code, "")
     with pytest.raises(ForwardError):
         check(lambda x: x * np.nan, lambda delta, x: delta, x)
+
+
+def test_a_repeated_row_that_overwrites_where_it_should_add() -> None:
+    index = np.array([0, 1, 1, 3, 3, 3, 4])
+
+    def backward(delta: Any, x: Any) -> Any:
+        dx = np.zeros_like(x)
+        dx[index] += 2 * delta * x[index]
+        last = {row: place for place, row in enumerate(index)}
+        for row, place in last.items():
+            dx[row] = 2 * (delta * x[index])[place]
+        return dx
+
+    x = DRAWN.normal(size=(5, 3))
+    rows = from_functions(lambda x: x[index] ** 2, backward, {"x": x})
+    same = replace(rows, cotangent=np.ones((7, 3)))
+    diagnosis = check_problem(same).gradients[0].diagnosis
+    assert diagnosis is not None
+    assert diagnosis.code == "GC130"
+    assert diagnosis.observation == (
+        "row 1 is 1/2 and row 3 is 1/3 times the numeric gradient, the rest is right"
+    )
+    assert "np.add.at" in diagnosis.cause
+
+
+def test_a_factor_of_each_unit_is_told_without_a_repeated_index() -> None:
+    z = DRAWN.normal(size=(3, 1))
+    slope = 1 / np.cosh(z) ** 2
+    units = from_functions(
+        lambda w, x: w @ x,
+        lambda delta, w, x: (slope * (delta @ x.T), w.T @ delta),
+        {"w": DRAWN.normal(size=(3, 4)), "x": DRAWN.normal(size=(4, 5))},
+    )
+    diagnosis = check_problem(units).gradients[0].diagnosis
+    assert diagnosis is not None
+    assert diagnosis.code == "GC130"
+    assert "np.add.at" not in diagnosis.cause
