@@ -12,6 +12,7 @@ from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor, fit_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.regions import list_entries
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.measure.purity import ELSEWHERE
 from gradcheck_cli.problem import Stage, no_stages
@@ -216,7 +217,33 @@ def fit_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Inj
         if weight != 0.0:
             size = name_factor(abs(weight), precision, measured.numbers, constants_first=True)
             yield _add_term(measured, array, term, size, extra=weight > 0)
+        yield from _fit_partial_term(measured, comparison, array, term)
     yield from _fit_factor_and_term(measured, comparison)
+
+
+def _fit_partial_term(
+    measured: MeasuredGradient, comparison: Comparison, array: NDArray[Any], term: str
+) -> Iterator[Injected]:
+    """The term in the wrong entries alone, as of a penalty on a part of a vector."""
+    x, wrong = measured.gradient.of(np.asarray(array)), comparison.wrong
+    if not LEAST_ENTRIES <= wrong.sum() < wrong.size:
+        return
+    gap = comparison.analytic - measured.value
+    weight, precision = fit_factor(gap[wrong], x[wrong], comparison.allowed[wrong])
+    if weight == 0.0:
+        return
+    size = name_factor(abs(weight), precision, measured.numbers, constants_first=True)
+    added = np.where(wrong, np.sign(weight) * size.value * x, 0.0)
+    which = list_entries(wrong)
+    yield Injected(
+        measured.whole_values(measured.value + added, measured.uncertainty),
+        f"it is the numeric gradient {'plus' if weight > 0 else 'minus'} {size.text}{term} at "
+        f"{which}, the rest is right",
+        parameters=size.parameters,
+        choices=size.choices,
+        cause="a regulariser covers a part of the input, such as the biases, in the gradient and "
+        "not in the loss, or the other way around",
+    )
 
 
 def _fit_factor_and_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:

@@ -79,6 +79,16 @@ def describe_numbers(numbers: tuple[int, ...]) -> str:
     return join_words(listed if more <= 0 else [*listed, f"{more} more"])
 
 
+def list_entries(mask: NDArray[np.bool_]) -> str:
+    """The entries of a mask: as a region where they fill one, of a vector by their numbers."""
+    region = find_region(mask)
+    if region is not None and np.array_equal(region.mask(mask.shape), mask):
+        return region.describe(mask.shape)
+    if mask.ndim == 1:
+        return describe_indices(0, tuple(map(int, np.flatnonzero(mask))), mask.shape)
+    return f"the {int(mask.sum())} wrong entries"
+
+
 def find_region(wrong: NDArray[np.bool_]) -> Region | None:
     """The smallest part that holds all that is wrong; None where that is everything or nothing.
 

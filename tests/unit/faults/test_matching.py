@@ -610,3 +610,18 @@ def test_a_factor_of_each_unit_is_told_without_a_repeated_index() -> None:
     assert diagnosis is not None
     assert diagnosis.code == "GC130"
     assert "np.add.at" not in diagnosis.cause
+
+
+def test_a_penalty_on_the_biases_of_a_packed_vector() -> None:
+    a = DRAWN.normal(size=(4, 12))
+    bias = np.arange(12) % 4 == 0
+
+    def backward(delta: Any, p: Any) -> Any:
+        return 2 * a.T @ (delta * (a @ p)) + 0.6 * np.where(bias, p, 0)
+
+    (gradient,) = check(lambda p: (a @ p) ** 2, backward, {"p": DRAWN.normal(size=12)}).gradients
+    assert gradient.diagnosis is not None
+    assert f"{gradient.diagnosis.code} {gradient.diagnosis.observation}" == (
+        "GC116 it is the numeric gradient plus 0.6 · p at entries 0, 4 and 8, the rest is right"
+    )
+    assert "biases" in gradient.diagnosis.cause
