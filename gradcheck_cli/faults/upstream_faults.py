@@ -134,9 +134,10 @@ def fit_outputs(measured: MeasuredGradient, comparison: Comparison) -> Iterator[
     for stage, axis in _list_output_axes(measured):
         shares = _fit_shares(measured, comparison, stage, axis)
         if shares is None:
-            last = np.ones(stage.cotangent.shape[axis])
-            last[-1] = 0.0
-            yield _weight_slices(measured, stage, axis, last)
+            count = stage.cotangent.shape[axis]
+            for left_out in range(min(count, MOST_PARTS)):
+                weights = (np.arange(count) != count - 1 - left_out).astype(np.float64)
+                yield _weight_slices(measured, stage, axis, weights, float(count))
         elif not np.all(shares == 1.0):
             yield _weight_slices(measured, stage, axis, shares)
 
@@ -167,8 +168,13 @@ def _list_output_axes(measured: MeasuredGradient) -> Iterator[tuple[Stage, int]]
                 yield stage, axis
 
 
-def _weight_slices(measured: MeasuredGradient, stage: Stage, axis: int, shares: Float) -> Injected:
-    """The gradient for δ with its slices along an axis weighted by 0 or 1."""
+def _weight_slices(
+    measured: MeasuredGradient, stage: Stage, axis: int, shares: Float, choices: float = 0.0
+) -> Injected:
+    """The gradient for δ with its slices along an axis weighted by 0 or 1.
+
+    choices: how many such weights were tried; 0 where they were solved for, among all there are.
+    """
     shape = [1] * stage.cotangent.ndim
     shape[axis] = len(shares)
     kept, lost = np.flatnonzero(shares), np.flatnonzero(shares == 0)
@@ -177,7 +183,7 @@ def _weight_slices(measured: MeasuredGradient, stage: Stage, axis: int, shares: 
     named = f"{part}{'s' * (len(some) != 1)} {describe_numbers(tuple(map(int, some)))}"
     along = f" along axis {axis}" if len(shape) > 1 and part == "output" else ""
     observation = f"{named}{along} of δ only" if some is kept else f"δ without {named}{along}"
-    choices = 2.0 ** min(len(shares), 300)
+    choices = choices or 2.0 ** min(len(shares), 300)
     return _change_stage(
         measured, stage, lambda delta: delta * shares.reshape(shape), observation, choices
     )

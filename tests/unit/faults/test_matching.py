@@ -625,3 +625,22 @@ def test_a_penalty_on_the_biases_of_a_packed_vector() -> None:
         "GC116 it is the numeric gradient plus 0.6 · p at entries 0, 4 and 8, the rest is right"
     )
     assert "biases" in gradient.diagnosis.cause
+
+
+@pytest.mark.parametrize("left_out", range(4))
+def test_any_of_more_outputs_than_entries_is_missed(left_out: int) -> None:
+    def backward(delta: Any, x: Any) -> Any:
+        rows = delta[:, None] * np.stack([np.ones(2), 2 * x, 3 * x**2, np.cos(x)])
+        return np.delete(rows, left_out, 0).sum(0)
+
+    x = np.array([0.7, -0.4])
+    of_rows = from_functions(
+        lambda x: np.array([x.sum(), (x**2).sum(), (x**3).sum(), np.sin(x).sum()]),
+        backward,
+        {"x": x},
+    )
+    (gradient,) = check_problem(of_rows).gradients
+    assert gradient.diagnosis is not None
+    assert f"{gradient.diagnosis.code} {gradient.diagnosis.observation}" == (
+        f"GC126 it is the gradient for the upstream gradient without output {left_out}"
+    )
