@@ -218,6 +218,18 @@ _ALL: tuple[Fault, ...] = (
         suspect=part_faults.fit_slice_sources,
     ),
     Fault(
+        Code.OTHER_PARAMETER,
+        "the gradient for the logarithm of the input",
+        cause="the forward takes log θ and the rule is that for θ, or the other way around: "
+        "∂L/∂log θ = θ ∂L/∂θ",
+        next_step="look at which of θ and log θ the forward is a function of, and multiply by "
+        "∂θ/∂log θ = θ there",
+        example="dlog_std = dstd    # for dstd * np.exp(log_std)",
+        remedy="an input that is not zero everywhere, and a gradient that is not",
+        inject=input_faults.multiply_by_exponential,
+        suspect=input_faults.change_parameter,
+    ),
+    Fault(
         Code.TERM_ADDED,
         "a term added",
         cause="a regulariser is in the gradient and not in the loss, or the other way around",

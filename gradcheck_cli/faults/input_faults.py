@@ -189,6 +189,33 @@ def multiply_elementwise(measured: MeasuredGradient) -> Iterator[Injected]:
                 yield Injected(measured.whole_values(x * delta), observation)
 
 
+def multiply_by_exponential(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The gradient for log θ in the place of that for θ = exp(log θ): a factor exp(θ)."""
+    x = np.asarray(measured.gradient.of(measured.x), dtype=np.float64)
+    if x.shape == measured.shape and x.size > 1:
+        yield from _multiply(measured, np.exp(x), f"exp({measured.name})")
+
+
+def change_parameter(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """The factors that a change between θ and log θ brings or lacks."""
+    yield from multiply_by_exponential(measured)
+    x = np.asarray(measured.gradient.of(measured.x), dtype=np.float64)
+    if x.shape == measured.shape and x.size > 1:
+        yield from _multiply(measured, np.exp(-x), f"exp(−{measured.name})")
+        yield from _multiply(measured, x, measured.name)
+        yield from _multiply(measured, 1 / x, f"1/{measured.name}")
+
+
+def _multiply(measured: MeasuredGradient, by: Float, name: str) -> Iterator[Injected]:
+    """The gradient times an array of its shape, entry by entry, where that is finite."""
+    if np.isfinite(by).all():
+        yield Injected(
+            measured.whole_values(by * measured.value, np.abs(by) * measured.uncertainty),
+            f"it is the numeric gradient times {name}, entry by entry",
+            same=f"{name} is 1 everywhere" if np.all(by == 1) else "",
+        )
+
+
 def add_penalty(measured: MeasuredGradient) -> Iterator[Injected]:
     """One percent of the input itself added."""
     if measured.value.size == measured.gradient.of(measured.x).size:

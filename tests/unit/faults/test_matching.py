@@ -644,3 +644,25 @@ def test_any_of_more_outputs_than_entries_is_missed(left_out: int) -> None:
     assert f"{gradient.diagnosis.code} {gradient.diagnosis.observation}" == (
         f"GC126 it is the gradient for the upstream gradient without output {left_out}"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "factor"),
+    [
+        (lambda s: np.exp(-s), "exp(−s)"),
+        (lambda s: np.exp(s), "exp(s)"),
+        (lambda s: s, "s"),
+        (lambda s: 1 / s, "1/s"),
+    ],
+)
+def test_a_parameter_that_is_a_logarithm(change: Any, factor: str) -> None:
+    a = DRAWN.normal(size=(6, 4))
+    (gradient,) = check(
+        lambda s: a @ np.exp(s),
+        lambda delta, s: (a.T @ delta) * np.exp(s) * change(s),
+        {"s": DRAWN.normal(size=4)},
+    ).gradients
+    assert gradient.diagnosis is not None
+    assert f"{gradient.diagnosis.code} {gradient.diagnosis.observation}" == (
+        f"GC137 it is the numeric gradient times {factor}, entry by entry"
+    )
