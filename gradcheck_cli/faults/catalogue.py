@@ -185,6 +185,18 @@ _ALL: tuple[Fault, ...] = (
         suspect=activation_faults.use_other_slope,
     ),
     Fault(
+        Code.TRIANGLE,
+        "a triangle of a matrix, or its diagonal twice",
+        cause="a symmetric matrix is stored or summed by one triangle: an entry off the diagonal "
+        "stands for two, one on the diagonal for itself",
+        next_step="write down which entries of the input the forward reads, and how often",
+        example="np.tril(G + G.T)    # counts the diagonal twice",
+        remedy="a square input of three rows or more, and a gradient without zeros",
+        inject=gradient_faults.keep_triangle,
+        suspect=gradient_faults.fit_triangle,
+        alone=True,
+    ),
+    Fault(
         Code.PART_SCALED,
         "a part is zero, or has a factor",
         cause="a loop or a slice ends early, or a part is written twice or never",

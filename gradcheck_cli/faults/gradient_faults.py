@@ -17,6 +17,7 @@ from gradcheck_cli.measure.comparison import Comparison, agrees
 Float = NDArray[np.float64]
 
 MOST_AXES = 4  # of which all orders are tried
+LEAST_SIDE = 3  # of a matrix whose triangles are more than an entry
 
 
 def scale_by_usual_factors(measured: MeasuredGradient) -> Iterator[Injected]:
@@ -154,4 +155,44 @@ def swap_index(measured: MeasuredGradient) -> Iterator[Injected]:
         yield Injected(
             measured.whole_values(spread, bounds),
             f"its entry [i, j] is the numeric gradient at [{index}, {index}]",
+        )
+
+
+def keep_triangle(measured: MeasuredGradient) -> Iterator[Injected]:
+    """One triangle of a square matrix, and a diagonal that is counted twice."""
+    candidates = list(_list_triangles(measured))
+    yield from candidates[:1] + candidates[2:3]
+
+
+def fit_triangle(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """What is made of a symmetric matrix that is stored or summed by one triangle."""
+    yield from _list_triangles(measured)
+
+
+def _list_triangles(measured: MeasuredGradient) -> Iterator[Injected]:
+    value, shape = measured.value, measured.shape
+    if not (measured.whole and len(shape) == 2 and shape[0] == shape[1] >= LEAST_SIDE):
+        return
+    eye, below = np.eye(len(value)), np.tri(len(value), k=-1)
+    above = below.T
+    kinds = [
+        ("its entries above the diagonal are zero", eye + below, 0.0),
+        ("its entries below the diagonal are zero", eye + above, 0.0),
+        ("its diagonal is twice the numeric gradient's", 1 + eye, 0.0),
+        ("its diagonal is half the numeric gradient's", 1 - eye / 2, 0.0),
+        ("its entries off the diagonal are twice the numeric gradient's", 2 - eye, 0.0),
+        ("it is G + Gᵀ for the numeric gradient G", 1.0, 1.0),
+        ("it is G + Gᵀ − diag(G) for the numeric gradient G", 1.0, 1 - eye),
+        ("it is (G + Gᵀ)/2 for the numeric gradient G", 0.5, 0.5),
+        ("it is the lower triangle of G + Gᵀ for the numeric gradient G", eye + below, below),
+        ("it is the upper triangle of G + Gᵀ for the numeric gradient G", eye + above, above),
+    ]
+    for observation, of_entry, of_opposite in kinds:
+        yield Injected(
+            measured.whole_values(
+                of_entry * value + of_opposite * value.T,
+                of_entry * measured.uncertainty + of_opposite * measured.uncertainty.T,
+            ),
+            observation,
+            choices=float(len(kinds)),
         )

@@ -15,7 +15,7 @@ from gradcheck_cli.errors import ForwardError
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.options import Numeric
-from tests.support.faults import told
+from tests.support.faults import diagnosis, rights, told
 from tests.support.layers import layer, problem
 
 # form and settings, the wrong rule of W, and what is said of it
@@ -666,3 +666,23 @@ def test_a_parameter_that_is_a_logarithm(change: Any, factor: str) -> None:
     assert f"{gradient.diagnosis.code} {gradient.diagnosis.observation}" == (
         f"GC137 it is the numeric gradient times {factor}, entry by entry"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "observation"),
+    [
+        (np.tril, "its entries above the diagonal are zero"),
+        (np.triu, "its entries below the diagonal are zero"),
+        (lambda G: G + np.diag(np.diag(G)), "its diagonal is twice the numeric gradient's"),
+        (lambda G: G + G.T, "it is G + Gᵀ for the numeric gradient G"),
+        (lambda G: (G + G.T) / 2, "it is (G + Gᵀ)/2 for the numeric gradient G"),
+        (
+            lambda G: np.tril(G + G.T) - np.diag(np.diag(G)),
+            "it is the lower triangle of G + Gᵀ for the numeric gradient G",
+        ),
+    ],
+)
+def test_a_triangle_of_a_symmetric_matrix(change: Any, observation: str) -> None:
+    (right, *_) = [one for one in rights(problem(layer("XW", N=3))) if one.name == "W"]
+    found = diagnosis(right, change(right.value))
+    assert f"{found.code} {found.observation}" == f"GC138 {observation}"
