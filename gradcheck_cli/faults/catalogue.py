@@ -205,6 +205,7 @@ _ALL: tuple[Fault, ...] = (
         remedy="inputs where no row or column of the gradient is zero",
         inject=part_faults.zero_parts,
         suspect=part_faults.fit_part_scale,
+        describe=part_faults.describe_zero_slices,
     ),
     Fault(
         Code.SLICES_SCALED,

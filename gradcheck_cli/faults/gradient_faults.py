@@ -173,17 +173,18 @@ def _list_triangles(measured: MeasuredGradient) -> Iterator[Injected]:
     value, shape = measured.value, measured.shape
     if not (measured.whole and len(shape) == 2 and shape[0] == shape[1] >= LEAST_SIDE):
         return
-    eye, below = np.eye(len(value)), np.tri(len(value), k=-1)
-    above = below.T
-    kinds = [
-        ("its entries above the diagonal are zero", eye + below, 0.0),
-        ("its entries below the diagonal are zero", eye + above, 0.0),
-        ("its diagonal is twice the numeric gradient's", 1 + eye, 0.0),
-        ("its diagonal is half the numeric gradient's", 1 - eye / 2, 0.0),
-        ("its entries off the diagonal are twice the numeric gradient's", 2 - eye, 0.0),
-        ("it is G + Gᵀ for the numeric gradient G", 1.0, 1.0),
-        ("it is G + Gᵀ − diag(G) for the numeric gradient G", 1.0, 1 - eye),
-        ("it is (G + Gᵀ)/2 for the numeric gradient G", 0.5, 0.5),
+    eye, below, ones = np.eye(len(value)), np.tri(len(value), k=-1), np.ones(shape)
+    above, nothing = below.T, np.zeros(shape)
+    # What becomes of G, and the weights of G and of Gᵀ in it.
+    kinds: list[tuple[str, Float, Float]] = [
+        ("its entries above the diagonal are zero", eye + below, nothing),
+        ("its entries below the diagonal are zero", eye + above, nothing),
+        ("its diagonal is twice the numeric gradient's", ones + eye, nothing),
+        ("its diagonal is half the numeric gradient's", ones - eye / 2, nothing),
+        ("its entries off the diagonal are twice the numeric gradient's", 2 - eye, nothing),
+        ("it is G + Gᵀ for the numeric gradient G", ones, ones),
+        ("it is G + Gᵀ − diag(G) for the numeric gradient G", ones, ones - eye),
+        ("it is (G + Gᵀ)/2 for the numeric gradient G", ones / 2, ones / 2),
         ("it is the lower triangle of G + Gᵀ for the numeric gradient G", eye + below, below),
         ("it is the upper triangle of G + Gᵀ for the numeric gradient G", eye + above, above),
     ]

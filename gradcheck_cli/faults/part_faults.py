@@ -18,7 +18,15 @@ from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]
 
+LEAST_ZEROS, MOST_OTHER_ZEROS = (
+    4,
+    0.1,
+)  # zeros of a slice that is never written; their share elsewhere
 MOST_FACTORS = 4  # of slices that are listed
+MASK_CAUSE = (
+    "a mask, or one branch of a derivative by cases, is wrong where {}: a comparison is too strict "
+    "or reversed, or a slope of this branch is missing"
+)
 MOST_SLICES = 128  # along an axis; every slice is compared with every other
 
 
@@ -48,12 +56,34 @@ def fit_part_scale(measured: MeasuredGradient, comparison: Comparison) -> Iterat
     if 1 < count < comparison.wrong.size:
         by = _fit_part_factor(measured, comparison, comparison.wrong)
         observation = f"the {count} wrong entries are all {_describe_factor(by)}, the rest is right"
+        mask = _find_mask(measured, comparison.wrong)
+        if mask:
+            observation += f": they are those where {mask}"
         yield Injected(
             _scale_where(measured, comparison.wrong, by),
             observation,
             parameters=by.parameters,
             choices=by.choices,
+            cause=MASK_CAUSE.format(mask) if mask else "",
+            next_step=f"compute the derivative by hand where {mask}" if mask else "",
         )
+
+
+def _find_mask(measured: MeasuredGradient, wrong: NDArray[np.bool_]) -> str:
+    """What all wrong entries of the input have in common, and no other; empty without such."""
+    x = measured.x
+    if x.shape != wrong.shape or not 1 < wrong.sum() < wrong.size:
+        return ""
+    for condition, mask in (
+        (f"{measured.name} is 0", x == 0),
+        (f"{measured.name} < 0", x < 0),
+        (f"{measured.name} > 0", x > 0),
+        (f"{measured.name} ≤ 0", x <= 0),
+        (f"{measured.name} ≥ 0", x >= 0),
+    ):
+        if np.array_equal(mask, wrong):
+            return condition
+    return ""
 
 
 def scale_slices(measured: MeasuredGradient) -> Iterator[Injected]:
@@ -133,6 +163,23 @@ def _fit_part_factor(
         comparison.analytic[inside], measured.value[inside], comparison.allowed[inside]
     )
     return Factor(0.0, ()) if value == 0.0 else name_factor(value, precision, measured.numbers)
+
+
+def describe_zero_slices(measured: MeasuredGradient, comparison: Comparison) -> str:
+    """Name slices of exact zeros in a gradient that is wrong elsewhere, too; else empty."""
+    analytic, wrong = comparison.analytic, comparison.wrong
+    if not measured.whole or analytic.ndim < 2:
+        return ""
+    for axis, size in enumerate(analytic.shape):
+        others = tuple(other for other in range(analytic.ndim) if other != axis)
+        zero = ~analytic.any(axis=others) & wrong.any(axis=others)
+        rest = np.delete(analytic, np.flatnonzero(zero), axis)
+        if not 0 < zero.sum() < size or analytic.size // size < LEAST_ZEROS:
+            continue
+        if np.mean(rest == 0) <= MOST_OTHER_ZEROS and np.delete(wrong, zero, axis).mean() > 0.5:
+            where = describe_indices(axis, tuple(map(int, np.flatnonzero(zero))), analytic.shape)
+            return f"{where} {'is' if zero.sum() == 1 else 'are'} zero, and the rest is wrong, too"
+    return ""
 
 
 def _describe_factor(by: Factor) -> str:

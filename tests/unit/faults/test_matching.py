@@ -686,3 +686,41 @@ def test_a_triangle_of_a_symmetric_matrix(change: Any, observation: str) -> None
     (right, *_) = [one for one in rights(problem(layer("XW", N=3))) if one.name == "W"]
     found = diagnosis(right, change(right.value))
     assert f"{found.code} {found.observation}" == f"GC138 {observation}"
+
+
+def test_zeros_where_the_input_is_negative_are_a_mask() -> None:
+    x = DRAWN.normal(size=(4, 3))
+    (gradient,) = check(
+        lambda x: np.where(x > 0, x, 0.1 * x) * 3,
+        lambda delta, x: np.where(x > 0, 3 * delta, 0),
+        {"x": x},
+    ).gradients
+    assert gradient.diagnosis is not None
+    assert gradient.diagnosis.observation.endswith("the rest is right: they are those where x < 0")
+    assert "mask" in gradient.diagnosis.cause
+
+
+def test_a_row_of_zeros_is_no_mask() -> None:
+    x = np.abs(DRAWN.normal(size=(4, 3)))
+    (gradient,) = check(
+        lambda x: x**2,
+        lambda delta, x: 2 * delta * x * (np.arange(4) != 2)[:, None],
+        {"x": x},
+    ).gradients
+    assert gradient.diagnosis is not None
+    assert gradient.diagnosis.observation == "row 2 is zero, the rest is right"
+    assert "mask" not in gradient.diagnosis.cause
+
+
+def test_a_slice_of_zeros_in_a_gradient_that_is_wrong_everywhere() -> None:
+    x, w = DRAWN.normal(size=(2, 4, 3)), DRAWN.normal(size=(2, 4, 3))
+    (gradient,) = check(
+        lambda x: x * w,
+        lambda delta, x: np.cos(3 * x) * (np.arange(4) != 3)[:, None],
+        {"x": x},
+    ).gradients
+    assert gradient.diagnosis is not None
+    assert f"{gradient.diagnosis.code} {gradient.diagnosis.observation}" == (
+        "GC109 the slice along axis 1 at 3 is zero, and the rest is wrong, too"
+    )
+    assert gradient.diagnosis.evidence == ""
