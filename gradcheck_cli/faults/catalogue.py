@@ -208,18 +208,6 @@ _ALL: tuple[Fault, ...] = (
         describe=part_faults.describe_zero_slices,
     ),
     Fault(
-        Code.SLICES_SCALED,
-        "rows or columns with factors of their own",
-        cause="a number of each row or unit, such as f′(z_i) or a count, is multiplied in once too "
-        "often, or not at all",
-        next_step="look at what is indexed by these rows or columns, and at how often",
-        example="dW[index] += terms    # for np.add.at(dW, index, terms), where index has repeats",
-        remedy="a gradient of three rows or more, none of which is zero",
-        inject=part_faults.scale_slices,
-        suspect=part_faults.fit_slice_factors,
-        alone=True,
-    ),
-    Fault(
         Code.SLICES_MOVED,
         "rows or columns from elsewhere",
         cause="an index is off by one, an order is not undone, or a buffer keeps the values of "
@@ -424,6 +412,18 @@ _ALL: tuple[Fault, ...] = (
         example="delta @ X_old.T    # for X.T",
         suspect=input_faults.solve_for_input,
         costly=True,
+    ),
+    Fault(
+        Code.SLICES_SCALED,
+        "rows or columns with factors of their own",
+        cause="a number of each row or unit, such as f′(z_i) or a count, is multiplied in once too "
+        "often, or not at all",
+        next_step="look at what is indexed by these rows or columns, and at how often",
+        example="dW[index] += terms    # for np.add.at(dW, index, terms), where index has repeats",
+        remedy="a gradient of three rows or more, none of which is zero",
+        inject=part_faults.scale_slices,
+        suspect=part_faults.fit_slice_factors,
+        alone=True,
     ),
     Fault(
         Code.FEW_ENTRIES,

@@ -22,11 +22,11 @@ from tests.support.layers import Float, layer, problem
 
 # What describes a gradient that is wrong in such a way, besides telling a few entries one by one.
 # Small numbers rounded to one decimal are zeros; a power of xᵀδ is that of x times that of δ, which
-# for a δ of two equal sizes is the gradient for another x.
+# for a δ of two equal sizes is the gradient for another x, or columns with factors.
 DESCRIBED = {
     "small noise": {"GC114", "GC115"},
     "one decimal": {"GC102"},
-    "a power of each entry": {"GC119"},
+    "a power of each entry": {"GC119", "GC130"},
 }
 
 
