@@ -30,7 +30,13 @@ from gradcheck_cli.usercode.gradients import by_name, gradient_of
 from gradcheck_cli.usercode.objects import also_held, gradient_attributes, held_gradient
 from gradcheck_cli.usercode.randomness import Randomness
 from gradcheck_cli.usercode.signatures import Call, Parameters, bind, name_of, parameters
-from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt
+from gradcheck_cli.usercode.trees import (
+    as_mapping,
+    gradient_leaves,
+    leaves,
+    rebuilt,
+    with_attributes,
+)
 
 Array = NDArray[Any]
 Function = Callable[..., Any]
@@ -76,10 +82,11 @@ class Calls:
         loss: Function | None = None,
     ) -> None:
         self.source = source
-        self.inputs = inputs
+        self.inputs = inputs = _as_inputs(inputs)
         self.asked, known = list(constants or {}), list(optional or {})
         self.optional = optional or {}
-        self.constants = {**self.optional, **(constants or {})}
+        constants = {name: with_attributes(value) for name, value in (constants or {}).items()}
+        self.constants = {**self.optional, **constants}
         self.arrays = {
             leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
         }
@@ -276,7 +283,7 @@ class Calls:
 
     def gradients(self, claimed: Any, owner: Any) -> dict[str, Any]:
         """The gradient of every input, from what a backward returned or its object keeps."""
-        who = self.source.backward
+        who, claimed = self.source.backward, as_mapping(claimed)
         held = [name for name in self.source.held if name in self.inputs]
         names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
         order = [*self.call.used, *held]
@@ -371,6 +378,24 @@ def _called(function: Function, who: str, call: Call, values: Mapping[str, Any])
         raise CodeError.raised(who, error) from error
 
 
+def _as_inputs(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The inputs; numbers and lists of numbers become arrays where nothing else is an array."""
+    if any(True for name, value in inputs.items() for _ in leaves(value, name)):
+        return inputs
+    return {name: _as_floats(value) for name, value in inputs.items()}
+
+
+def _as_floats(value: Any) -> Any:
+    """An array of a number or of a list of numbers, if there are floats; all else as it is."""
+    if not isinstance(value, float | list) or isinstance(value, np.generic):
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return value
+    return array if array.dtype.kind == "f" else value
+
+
 def _also_claimed(claimed: Any, order: Sequence[str], others: set[str]) -> list[str]:
     """The inputs that are not differentiated, and that a backward gives a gradient for."""
     if isinstance(claimed, Mapping):
@@ -383,9 +408,13 @@ def _also_claimed(claimed: Any, order: Sequence[str], others: set[str]) -> list[
 
 def _is_of_parts(claimed: Any, name: str, value: Any) -> bool:
     """Whether this is the gradient of an only input that is a dict or a tuple, built like it."""
-    if isinstance(value, Mapping):
-        return isinstance(claimed, Mapping) and gradient_of(name, claimed) is None
-    return isinstance(value, tuple | list) and len(value) > 1
+    if isinstance(value, tuple | list):
+        one = isinstance(claimed, tuple | list) and len(claimed) == 1
+        return len(value) > 1 or (one and not isinstance(claimed[0], tuple | list))
+    if isinstance(value, np.ndarray | np.generic):
+        return False
+    named = isinstance(claimed, Mapping) and gradient_of(name, claimed) is None
+    return named or hasattr(claimed, "_asdict")
 
 
 def _items(returned: Any) -> Sequence[Any]:
