@@ -21,9 +21,10 @@ def batched(problem: Problem) -> Problem:
     for name, x in problem.inputs.items():
         points = np.stack([x, (x * ELSEWHERE).astype(x.dtype)])
         told = f"batched: the forward was handed {name} of {format_shape(points.shape)}"
-        alone = np.stack([problem.forward({**problem.inputs, name: point}) for point in points])
+        inputs = {other: array.copy() for other, array in problem.inputs.items()}
+        alone = np.stack([problem.forward({**inputs, name: point.copy()}) for point in points])
         try:
-            together = np.asarray(problem.forward({**problem.inputs, name: points}))
+            together = np.asarray(problem.forward({**inputs, name: points}))
         except GradcheckError as error:
             raise CodeError(f"{told}, and cannot take it; leave batched out\n{error}") from error
         if together.shape != alone.shape:

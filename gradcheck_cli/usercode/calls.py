@@ -26,7 +26,7 @@ from gradcheck_cli.usercode.conventions import (
     BackwardCall,
     bind_backward,
 )
-from gradcheck_cli.usercode.gradients import by_name, gradient_of
+from gradcheck_cli.usercode.gradients import by_name, gradient_of, unmatched_keys
 from gradcheck_cli.usercode.objects import also_held, gradient_attributes, held_gradient
 from gradcheck_cli.usercode.randomness import Randomness
 from gradcheck_cli.usercode.signatures import Call, Parameters, bind, name_of, parameters
@@ -96,6 +96,7 @@ class Calls:
         self.raised: list[CodeError] = []
         self.random = Randomness()
         self.unchecked: dict[str, None] = {}
+        self.unused_keys: dict[str, None] = {}
         self.replaced: dict[str, None] = {}
         self.missing: dict[str, list[str]] = {}
         arguments = [name for name in inputs if name not in source.held]
@@ -105,7 +106,9 @@ class Calls:
         self.loss = loss
         if loss is not None:
             self.loss_call = bind(parameters(loss), [OUTPUT], [*arguments, *self.asked], known)
-        _, values, returned = self.run(self.arrays)
+        # A copy: what this call changes in place must not be what later calls are compared with.
+        copies = {name: array.copy() for name, array in self.arrays.items()}
+        _, values, returned = self.run(copies)
         self.back = self.bound(pair, arguments, returned, derivative)
         if loss is not None and self.back.upstream and LOSS_GRADIENT not in values:
             raise CodeError(
@@ -154,7 +157,7 @@ class Calls:
         """Raises CodeError where a backward without an upstream gradient is no derivative, entry by
         entry, of a forward that gives more than one number."""
         who, output = self.source.backward, self.outputs[0].shape
-        claimed = self.claimed(self.arrays, None)
+        claimed = self.claimed({name: array.copy() for name, array in self.arrays.items()}, None)
         fits = [np.shape(gradient) == output for gradient in claimed.values()]
         if not fits or not all(fits):
             shapes = [format_shape(np.shape(gradient)) for gradient in claimed.values()]
@@ -290,9 +293,11 @@ class Calls:
         self.unchecked |= dict.fromkeys(
             _also_claimed(claimed, order, set(self.inputs) - set(names))
         )
-        self.unchecked |= dict.fromkeys(
-            also_held(owner, {*self.inputs, *self.arrays}) if owner is not None else ()
-        )
+        if owner is not None:
+            self.unchecked |= dict.fromkeys(also_held(owner, [*self.inputs, *self.arrays]))
+        if isinstance(claimed, Mapping):
+            known = [*order, *self.inputs, *self.arrays]
+            self.unused_keys |= dict.fromkeys(unmatched_keys(claimed, known))
         if len(names) == 1 and _is_of_parts(claimed, names[0], self.inputs[names[0]]):
             return {names[0]: claimed}
         if held and not isinstance(claimed, Mapping):
@@ -346,6 +351,11 @@ class Calls:
         notes = tuple(
             f"∂L/∂{name} is not checked: {name} is no array of floats among the inputs"
             for name in self.unchecked
+        )
+        notes += tuple(
+            f"{self.source.backward} returned {key}, which is the gradient of no input: it is not "
+            "checked"
+            for key in self.unused_keys
         )
         notes += tuple(
             f"{self.source.forward} changes {name}: it is not what was set before the call"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gradcheck_cli.errors import CodeError
@@ -100,3 +100,13 @@ def _from_mapping(returned: Mapping[Any, Any], names: Sequence[str], who: str) -
             f"'{names[0]}' or 'd{names[0]}'"
         )
     return found
+
+
+def unmatched_keys(gradients: Mapping[Any, Any], names: Iterable[str]) -> list[str]:
+    """The keys of a mapping of gradients that are those of none of these names, as text."""
+    known = {key for name in names for key in (*gradient_names(name), name)}
+    return [
+        repr(key)
+        for key, gradient in gradients.items()
+        if key not in known and isinstance(key, str) and gradient is not None
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -115,14 +115,18 @@ def held_gradient(owner: Any, name: str) -> Any:
     """The gradient of a parameter, as an object keeps it after backward; None without.
 
     Looked for as dW, grad_W and the like: an attribute, or a key of grads; and as W.grad. That of
-    params[0] is grads[0]; that of layers[0].W is looked for in layers[0].
+    params[0] is grads[0], that of biases[0] is dbiases[0]; that of layers[0].W is looked for in
+    layers[0].
     """
     *before, last = _steps(name)
-    if isinstance(last, int) and before and before[-1] in PARAMETER_HOLDERS:
+    if isinstance(last, int) and before and isinstance(before[-1], str):
         inner = Place(tuple(before[:-1])).get(owner) if before[:-1] else owner
-        lists = [getattr(inner, holder, None) for holder in GRADIENT_HOLDERS]
+        common = GRADIENT_HOLDERS if before[-1] in PARAMETER_HOLDERS else ()
+        lists = [_get(inner, holder) for holder in (*common, *gradient_names(before[-1]))]
         found = (_get(one, last) for one in lists if isinstance(one, list | tuple))
-        return next((one for one in found if one is not None), None)
+        gradient = next((one for one in found if one is not None), None)
+        if gradient is not None or before[-1] in PARAMETER_HOLDERS:
+            return gradient
     inner = Place(tuple(before)).get(owner) if before else owner
     return _gradient_in(inner, last)
 
@@ -145,12 +149,14 @@ def _gradient_in(owner: Any, name: Any) -> Any:
     return None
 
 
-def also_held(owner: Any, inputs: Container[str]) -> list[str]:
+def also_held(owner: Any, inputs: Collection[str]) -> list[str]:
     """The parameters of an object, and of objects in it, that have a gradient and are no inputs."""
     found: dict[str, None] = {}
+    checked = {id(place.get(owner)) for name in inputs for place in find_places(owner, name)}
     for path, array in _walk(owner):
         name = _written(_parameter_steps(path))
-        if name and name not in inputs and not set(path) & set(GRADIENT_HOLDERS):
+        known = id(array) in checked or name in inputs
+        if name and not known and not set(path) & set(GRADIENT_HOLDERS):
             gradient = held_gradient(owner, name)
             if gradient is not None and gradient is not array:
                 found[name] = None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck_cli import check, from_layer
+from gradcheck_cli import Verdict, check, from_functions, from_layer
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
 
@@ -192,3 +192,72 @@ def test_methods_of_other_names_are_named() -> None:
     assert verdicts(named) == {"x": "pass"}
     with pytest.raises(CodeError, match=r"no method 'forward'; it has run and unrun; methods of"):
         from_layer(layer, {"x": X})
+
+
+class Deep:
+    """A layer that keeps its parameters, and their gradients, in lists."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(0)
+        self.weights = [random.standard_normal((3, 4)), random.standard_normal((4, 2))]
+        self.biases = [random.standard_normal(4), random.standard_normal(2)]
+
+    def forward(self, x: Array) -> Array:
+        self.a = [x]
+        for W, b in zip(self.weights, self.biases, strict=True):
+            self.a.append(self.a[-1] @ W + b)
+        return self.a[-1]
+
+    def backward(self, delta: Array) -> Array:
+        self.dweights, self.dbiases = [None, None], [None, None]
+        for at in (1, 0):
+            self.dweights[at], self.dbiases[at] = self.a[at].T @ delta, 3 * delta.sum(axis=0)
+            delta = delta @ self.weights[at].T
+        return delta
+
+
+def test_gradients_in_lists_that_are_not_checked_are_named() -> None:
+    x = np.random.default_rng(1).standard_normal((5, 3))
+    result = check(from_layer(Deep(), {"x": x}))
+    for name in ("weights[0]", "weights[1]", "biases[0]", "biases[1]"):
+        assert any(f"∂L/∂{name} is not checked" in note for note in result.notes)
+    bias = check(from_layer(Deep(), {"x": x, "biases[1]": np.ones(2)})).gradients[1]
+    assert bias.verdict == Verdict.FAIL
+    assert bias.worst is not None
+    assert bias.worst.ratio == pytest.approx(3.0)
+
+
+def test_a_key_of_the_returned_gradients_that_is_no_input_is_named() -> None:
+    def backward(delta: Array, x: Array) -> Array:
+        return {"dx": 2 * x * delta, "dbias": delta.sum(axis=0)}
+
+    result = check(from_functions(lambda x: x**2, backward, {"x": np.ones((2, 3)) + np.eye(2, 3)}))
+    assert result.notes == (
+        "backward returned 'dbias', which is the gradient of no input: it is not checked",
+    )
+
+
+class Shared:
+    """A layer that keeps the array of an inner layer in its params, too."""
+
+    def __init__(self) -> None:
+        self.params = {"W1": np.random.default_rng(0).standard_normal((3, 4))}
+        self.inner = Linear(self.params["W1"], np.zeros(4))
+        self.inner.W = self.params["W1"]
+
+    def forward(self, x: Array) -> Array:
+        return np.tanh(self.inner.forward(x))
+
+    def backward(self, delta: Array) -> Array:
+        slope = 1 - np.tanh(self.inner.x @ self.inner.W + self.inner.b) ** 2
+        found = self.inner.backward(delta * slope)
+        self.grads = {"W1": self.inner.dW}
+        return found
+
+
+def test_an_array_that_two_places_share_is_set_in_both_and_checked_once() -> None:
+    random = np.random.default_rng(1)
+    inputs = {"x": random.standard_normal((5, 3)), "W1": random.standard_normal((3, 4))}
+    result = check(from_layer(Shared(), inputs))
+    assert result.verdict == Verdict.PASS
+    assert not any("inner.W" in note for note in result.notes)
