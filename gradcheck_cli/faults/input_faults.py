@@ -226,11 +226,11 @@ def add_penalty(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def fit_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """A multiple of the input, of its sign, of the upstream gradient, or a constant added."""
-    terms = [
+    penalties = [
         (measured.x, f" · {measured.name}"),
-        (np.ones(measured.x.shape), ""),
         (np.sign(measured.x), f" · sign({measured.name})"),
     ]
+    terms = [*penalties, (np.ones(measured.x.shape), "")]
     terms += [
         (stage.cotangent, f" · {stage.symbol}")
         for stage in measured.declared[:1]
@@ -244,6 +244,8 @@ def fit_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Inj
         if weight != 0.0:
             size = name_factor(abs(weight), precision, measured.numbers, constants_first=True)
             yield _add_term(measured, array, term, size, extra=weight > 0)
+    # A penalty is made of the input; a missing mask would pass for a part of δ that is added.
+    for array, term in penalties:
         yield from _fit_partial_term(measured, comparison, array, term)
     yield from _fit_factor_and_term(measured, comparison)
 
