@@ -6,9 +6,9 @@ A framework is one file: it recognizes what is its own, and makes a `Differentia
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from gradcheck_cli.errors import CodeError
@@ -68,14 +68,28 @@ def to_arrays(value: Any) -> Any:
 
 
 def _imported_by(target: Any) -> list[str]:
-    """The frameworks whose names stand in the module that a function was written in."""
+    """The frameworks that a function names or, where it names none, that its module imports."""
     while hasattr(target, "func"):  # functools.partial
         target = target.func
-    known = getattr(getattr(target, "__func__", target), "__globals__", {})
+    target = getattr(target, "__func__", target)
+    known = getattr(target, "__globals__", {})
+    code = getattr(target, "__code__", None)
+    names = _names_in(code) if code is not None else ()
+    named = {name: known[name] for name in names if name in known}
+    return _libraries_of(named.values()) or _libraries_of(known.values())
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """The global names and attributes that a function uses, in inner functions, too."""
+    inner = [part for part in code.co_consts if isinstance(part, CodeType)]
+    return {*code.co_names}.union(*map(_names_in, inner))
+
+
+def _libraries_of(values: Iterable[Any]) -> list[str]:
+    """The frameworks that these values are, or come from."""
     found = set()
-    for value in known.values():
-        module = (
-            value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
-        )
+    for value in values:
+        is_module = isinstance(value, ModuleType)
+        module = value.__name__ if is_module else getattr(value, "__module__", "")
         found.add(str(module).partition(".")[0])
     return [name for name in FRAMEWORKS if name in found]
