@@ -88,6 +88,7 @@ class Problem(Struct, frozen=True):
         below a loss: the parts of the forward that the diagnosis looks at, at some inputs.
     numbers: what a factor may be called by: sizes, constants.
     locality: what the numeric side may use to evaluate less, once it has probed it.
+    in_place: whether the backward may change what it is handed.
     parts: the sizes of several outputs that the forward gives as one.
 
     Source: the cotangent is the paper's δ = ∂L/∂y (8), of a batch its Δ = ∂L/∂Y (39).
@@ -104,6 +105,7 @@ class Problem(Struct, frozen=True):
     stages: Callable[[Arrays], Sequence[Stage]] = no_stages
     numbers: Mapping[str, float] = field(default_factory=dict)
     parts: tuple[int, ...] = ()
+    in_place: bool = False
     locality: Locality | None = None
 
     def label(self, name: str) -> Label:

@@ -105,8 +105,12 @@ class Checker:
                 result_without_values(name, label, shape, refusal.sentence), refusal
             )
         if mode_of(problem, name, self.numeric) == DIRECTIONS:
-            return self.certify(name, claimed)
-        return compare(name, label, claimed, self.measure(name), self.rtol, self.atol)
+            result = self.certify(name, claimed)
+        else:
+            result = compare(name, label, claimed, self.measure(name), self.rtol, self.atol)
+        if claim.in_place is None or claim.place != name:
+            return result
+        return mark_in_place(result, claim.in_place, allowed=problem.in_place)
 
     def certify(self, name: str, claimed: Any) -> GradientResult:
         """The result of a gradient by random directions: it is too large to measure its entries."""
@@ -143,6 +147,18 @@ class Checker:
             mutants=diagnoser.mutate() if power else None,
             notes=(*result.notes, *diagnoser.notes),
         )
+
+
+def mark_in_place(result: GradientResult, fault: Refusal, *, allowed: bool) -> GradientResult:
+    """A gradient beside which it is said that the backward changes an argument.
+
+    Where that is allowed, or values are wrong besides, it is a note; else it is the failure.
+    """
+    if allowed or result.verdict == Verdict.FAIL:
+        sentence = fault.sentence.partition(";")[0] + ", which is allowed" * allowed
+        return replace(result, notes=(*result.notes, sentence))
+    failed = replace(result, verdict=Verdict.FAIL, reason=fault.sentence, worst=None)
+    return explain_refusal(failed, fault)
 
 
 def explain_refusal(result: GradientResult, refusal: Refusal) -> GradientResult:

@@ -10,7 +10,7 @@ from typing import Any
 from gradcheck_cli.arrays import ARRAY_FILES, ArraySpec, Drawn, Shape
 from gradcheck_cli.config.builder import Builder, mark_inside
 from gradcheck_cli.config.read_array import read_array, read_shape, read_size
-from gradcheck_cli.config.schema import ArrayConfig, shown
+from gradcheck_cli.config.schema import ALLOWED, ArrayConfig, shown
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import parse
@@ -78,7 +78,14 @@ class OwnBuilder(Builder):
         if len(functions) < len(keys):
             return None
         record = self.record
-        return CodeLayer(data, functions, record.batched, record.framework, record.device)
+        return CodeLayer(
+            data,
+            functions,
+            record.batched,
+            record.framework,
+            record.device,
+            in_place=record.in_place == ALLOWED,
+        )
 
     def read_code(self, key: str, text: str) -> Reference | None:
         """The code that a key names; its file must be there."""

@@ -23,6 +23,7 @@ from gradcheck_cli.text import join_words, suggest
 
 VERSION = 1
 CHECKS_KEY, MATRIX_KEY, EXCLUDE_KEY = "checks", "matrix", "exclude"
+REFUSED, ALLOWED = "refused", "allowed"
 EXPECTATIONS = ("pass", "fail")
 
 
@@ -227,6 +228,9 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
     device: Annotated[
         str | None, key("Where tensors of your forward live.", "a device, such as cuda")
     ] = None
+    in_place: Annotated[
+        str, one_of(REFUSED, ALLOWED, doc="Whether your backward may change what it is handed.")
+    ] = REFUSED
     dtype: Annotated[str, one_of(*DTYPES, doc="Of all arrays.")] = "float64"
     numeric: Annotated[
         NumericConfig, key("The numeric side.", "a mapping, such as {step: 1e-5}")
@@ -292,9 +296,10 @@ KINDS: dict[str, tuple[str, ...]] = {
         "constants",
         "framework",
         "device",
+        "in_place",
     ),
-    "layer": ("constants", "framework", "device"),
-    "value_and_grad": ("constants",),
+    "layer": ("constants", "framework", "device", "in_place"),
+    "value_and_grad": ("constants", "in_place"),
 }
 
 # A YAML file in a directory is taken for a config if one of these stands at its top: keys that

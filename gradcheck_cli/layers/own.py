@@ -209,6 +209,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
     functions: the code by the key of the config that names it: `forward` and `backward`, with a
     `loss` between them or not, `forward` and `derivative`, `layer` (a class or an object),
     `value_and_grad`, or `forward` alone, of which torch, jax or autograd has the backward.
+    in_place: whether the backward may change what it is handed.
     framework, device: which, and where its tensors live; None: found out, and its default.
     """
 
@@ -217,6 +218,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
     batched: bool = False
     framework: str | None = None
     device: str | None = None
+    in_place: bool = False
 
     def problems(self) -> list[Problem]:
         """The check of the gradients. Imports and calls the user's code."""
@@ -239,7 +241,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
         used = {name: fixed.pop(name) for name in loader.used if name in fixed}
         problem = self._make(functions)(arrays, fixed, optional={**sizes, **used})
         notes = (*loader.notes, *problem.notes)
-        return [replace(problem, numbers=self.data.numbers, notes=notes)]
+        return [replace(problem, numbers=self.data.numbers, notes=notes, in_place=self.in_place)]
 
     def _make(self, functions: Mapping[str, Any]) -> Callable[..., Problem]:
         """How a problem is made of the functions, given inputs and constants."""

@@ -29,12 +29,16 @@ ELSEWHERE = 1.0 + 2.0**-10
 class Claim(Struct, frozen=True):
     """What a backward returned, by input, and what is wrong with how it was returned.
 
-    differs: it answered differently when called again.
+    differs: it answered differently when called again. in_place: it changed an argument, of which
+    it had a copy, so that its gradients can be compared; place: the input beside whose gradient
+    that is said.
     """
 
     gradients: Mapping[str, Any]
     fault: Refusal | None = None
     differs: bool = False
+    in_place: Refusal | None = None
+    place: str = ""
 
 
 class Conduct(Struct, frozen=True):
@@ -56,16 +60,22 @@ def call_backward(problem: Problem) -> Claim:
             {name: x * x.dtype.type(ELSEWHERE) for name, x in problem.inputs.items()},
             None if problem.cotangent is None else problem.cotangent.copy(),
         )
-    first, changed = _called(problem)
+    first, changed, lost = _call(problem)
     first = _copied(first)
     if not isinstance(first, Mapping):
         kind = type(first).__name__
         told = f"the backward must return gradients by input name, not {kind}"
         return Claim({}, Refusal(Code.NOT_RETURNED, told))
+    in_place, place = None, ""
     if changed:
-        told = f"the backward changes {changed} in place; let it work on a copy"
-        return Claim(first, Refusal(Code.CHANGES_ARGUMENTS, told))
-    again, _ = _called(problem)
+        names = " and ".join(changed.values())
+        told = f"the backward changes {names} in place; let it work on a copy"
+        remedy = "" if lost else ", or accept it by in_place: allowed"
+        in_place = Refusal(Code.CHANGES_ARGUMENTS, told + remedy)
+        place = next(name for name in (*changed, *problem.inputs) if name in problem.inputs)
+    if lost:
+        return Claim(first, in_place)
+    again, *_ = _call(problem)
     for name in problem.inputs:
         told = _difference(first.get(name), _array(again.get(name)))
         if told:
@@ -75,25 +85,27 @@ def call_backward(problem: Problem) -> Claim:
                 "it must not remember earlier calls or draw at random"
             )
             return Claim(first, Refusal(Code.ANSWERS_DIFFERENTLY, sentence), differs=True)
-    return Claim(first)
+    return Claim(first, in_place=in_place, place=place)
 
 
 def _array(value: Any) -> Any:
     return value if value is None else np.asarray(value)
 
 
-def _called(problem: Problem) -> tuple[Any, str]:
-    """One call: what came back, and which argument was changed."""
+def _call(problem: Problem) -> tuple[Any, dict[str, str], bool]:
+    """One call: what came back, which arguments were changed, and whether one was no copy."""
     inputs = {name: Lent(x) for name, x in problem.inputs.items()}
     cotangent = None if problem.cotangent is None else Lent(problem.cotangent)
     claimed = problem.backward(
         {name: lent.array for name, lent in inputs.items()},
         None if cotangent is None else cotangent.array,
     )
-    changed = [f"its input {name}" for name, lent in inputs.items() if lent.changed]
+    changed = {name: f"its input {name}" for name, lent in inputs.items() if lent.changed}
+    lost = any(inputs[name].large for name in changed)
     if cotangent is not None and cotangent.changed:
-        changed.append("the upstream gradient it was handed")
-    return claimed, " and ".join(changed)
+        changed[""] = "the upstream gradient it was handed"
+        lost = lost or cotangent.large
+    return claimed, changed, lost
 
 
 class Lent:

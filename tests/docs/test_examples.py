@@ -136,7 +136,7 @@ def test_the_ratio_gives_a_factor_away(checks: dict[str, Any], name: str, ratio:
         (
             "relu-in-place",
             "the backward changes the upstream gradient it was handed in place; let it work on a "
-            "copy",
+            "copy, or accept it by in_place: allowed",
         ),
     ],
 )

@@ -553,8 +553,9 @@ def test_conduct_has_a_code_too() -> None:
     state: dict[str, int] = {"calls": 0}
 
     def changes(delta: Any, x: Any) -> Any:
+        found = delta.copy()
         delta *= 2
-        return delta
+        return found
 
     def counts(delta: Any, x: Any) -> Any:
         state["calls"] += 1

@@ -57,9 +57,8 @@ def test_a_backward_that_changes_its_inputs() -> None:
         inputs["x"][0] *= 0.5
         return found
 
-    assert set(reasons(layer(backward))) == {
-        "the backward changes its input x in place; let it work on a copy"
-    }
+    told = "the backward changes its input x in place; let it work on a copy"
+    assert reasons(layer(backward))[0].startswith(told)
 
 
 def test_a_backward_that_changes_the_upstream_gradient() -> None:
