@@ -18,7 +18,7 @@ from gradcheck_cli.faults.catalogue import describe_fault
 from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare
 from gradcheck_cli.measure.refuse import result_without_values
-from gradcheck_cli.numeric.bisection import Found, Gap, located, some_entries
+from gradcheck_cli.numeric.bisection import Found, Gap, locate, some_entries
 from gradcheck_cli.numeric.directions import (
     DIRECTIONS,
     SURE,
@@ -36,6 +36,7 @@ from gradcheck_cli.text import join_words
 
 SEED = 0x6772  # any number: directions are drawn from a stream of their own, apart from inputs
 FACTOR_PRECISION = 1e-4  # relative; a factor is named only if it is known better than this
+MOST_SEARCHED = 400  # evaluations, after which a search is left where it stands
 MOST_LISTED = 5  # entries, rows or columns that a sentence lists
 
 
@@ -74,7 +75,6 @@ class Certifier:
             lambda point: problem.forward({**problem.inputs, name: point}),
             problem.inputs[name],
             np.asarray(problem.cotangent, dtype=np.float64),
-            numeric.order,
             SEED,
         )
 
@@ -86,6 +86,7 @@ class Certifier:
             if factor is not None:
                 everywhere = Found(None, None, some_entries(*self.directions.matrix.shape), False)
                 return self._report(slopes, everywhere, describe_factor(factor, slopes))
+            slopes = self._confirm(slopes)
             return self._report(slopes, self._locate(slopes) if slopes.differ.any() else None)
 
     def _measure_slopes(self) -> Slopes:
@@ -109,6 +110,24 @@ class Certifier:
             return None
         return name_factor(value, precision, self.problem.numbers)
 
+    def _confirm(self, slopes: Slopes) -> Slopes:
+        """The slopes, where those that differ are measured again until one is borne out.
+
+        One that is not is as uncertain as its two measurements differ.
+        """
+        uncertainty = slopes.uncertainty.copy()
+        shares = np.abs(slopes.gap) / uncertainty
+        for number in np.argsort(-shares):
+            if not shares[number] > 1:
+                break
+            self.directions.draw(int(number))
+            again = self.directions.confirm()
+            apart = abs(again.value - slopes.numeric[number])
+            if apart <= again.uncertainty + uncertainty[number]:
+                break
+            uncertainty[number] += apart
+        return replace(slopes, uncertainty=uncertainty)
+
     def _locate(self, slopes: Slopes) -> Found:
         """Where the gap comes from, along the direction that shows it best."""
         best = int(np.argmax(np.abs(slopes.gap) / slopes.uncertainty))
@@ -120,7 +139,13 @@ class Certifier:
             return Gap(analytic.value - numeric.value, analytic.uncertainty + numeric.uncertainty)
 
         whole = Gap(float(slopes.gap[best]), float(slopes.uncertainty[best]))
-        return located(self.directions.matrix.shape, whole, measure)
+        last = self.directions.evaluations + MOST_SEARCHED
+        return locate(
+            self.directions.matrix.shape,
+            whole,
+            measure,
+            lambda: self.directions.evaluations < last,
+        )
 
     def _report(
         self, slopes: Slopes, found: Found | None, diagnosis: Diagnosis | None = None

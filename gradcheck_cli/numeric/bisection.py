@@ -1,6 +1,7 @@
 """Where a gradient is wrong, found by halving: along a direction that is zero outside of a part.
 
-The gap between analytic and numeric of one half is measured; that of the other follows.
+The gap between analytic and numeric of one half is measured; that of the other follows. The search
+ends when nothing is left to halve, or when as much has been evaluated as it may.
 """
 
 from __future__ import annotations
@@ -49,16 +50,21 @@ class Found(Struct, frozen=True):
     exact: bool
 
 
-def wrong_parts(
-    count: int, whole: Gap, measure: Callable[[range], Gap], most: int
+def find_wrong_parts(
+    count: int,
+    whole: Gap,
+    measure: Callable[[range], Gap],
+    going: Callable[[], bool],
+    most: int = MOST_ENTRIES,
 ) -> Ranges | None:
     """The parts of range(count) that are wrong; None where MANY parts are, and all of them.
 
-    most: parts that are searched on; more are left as they are.
+    going: whether more may be measured. most: parts that are searched on; more of them are left as
+    they are.
     """
     parts: list[tuple[range, Gap]] = [(range(count), whole)]
-    while any(len(part) > 1 for part, _ in parts) and len(parts) <= most:
-        halves = [half for part, gap in parts for half in _halves(part, gap, measure)]
+    while any(len(part) > 1 for part, _ in parts) and len(parts) <= most and going():
+        halves = [half for part, gap in parts for half in _halves(part, gap, measure, going)]
         split = sum(1 if len(part) == 1 else 2 for part, _ in parts)
         if len(halves) == split >= min(MANY, count) and split > 1 and _cover(halves, count):
             return None
@@ -70,9 +76,11 @@ def _cover(halves: list[tuple[range, Gap]], count: int) -> bool:
     return sum(len(part) for part, _ in halves) == count
 
 
-def _halves(part: range, gap: Gap, measure: Callable[[range], Gap]) -> Iterator[tuple[range, Gap]]:
+def _halves(
+    part: range, gap: Gap, measure: Callable[[range], Gap], going: Callable[[], bool]
+) -> Iterator[tuple[range, Gap]]:
     """The halves of a wrong part that are wrong; the part itself where neither shows it."""
-    if len(part) == 1:
+    if len(part) == 1 or not going():
         yield part, gap
         return
     first, second = part[: len(part) // 2], part[len(part) // 2 :]
@@ -84,40 +92,57 @@ def _halves(part: range, gap: Gap, measure: Callable[[range], Gap]) -> Iterator[
     yield from found or [(part, gap)]
 
 
-def located(shape: tuple[int, int], whole: Gap, measure: Callable[[Box], Gap]) -> Found:
+def locate(
+    shape: tuple[int, int],
+    whole: Gap,
+    measure: Callable[[Box], Gap],
+    going: Callable[[], bool],
+) -> Found:
     """Where a gap along a direction comes from.
 
-    shape: of the matrix. measure: the gap within a box of rows and columns.
+    shape: of the matrix. measure: the gap within a box of rows and columns. going: whether more may
+    be measured.
     """
     height, width = shape
 
     def along_rows(part: range) -> Gap:
         return measure((_slice(part), slice(0, width)))
 
-    rows = wrong_parts(height, whole, along_rows, MOST_ROWS)
+    def along_columns(part: range) -> Gap:
+        return measure((slice(0, height), _slice(part)))
+
+    rows = find_wrong_parts(height, whole, along_rows, going, MOST_ROWS)
     if rows is None:
-        columns = wrong_parts(
-            width, whole, lambda part: measure((slice(0, height), _slice(part))), MOST_ROWS
-        )
+        columns = find_wrong_parts(width, whole, along_columns, going, MOST_ROWS)
         return Found(None, columns, _some(range(height), columns or [range(width)]), False)
     if any(len(part) > 1 for part in rows):
         return Found(rows, None, _some(rows, [range(width)]), False)
-    return _in_rows(rows, width, whole, measure)
+    return _in_rows(rows, width, whole, measure, going)
 
 
-def _in_rows(rows: Ranges, width: int, whole: Gap, measure: Callable[[Box], Gap]) -> Found:
+def _in_rows(
+    rows: Ranges,
+    width: int,
+    whole: Gap,
+    measure: Callable[[Box], Gap],
+    going: Callable[[], bool],
+) -> Found:
     """Where in these rows; whole rows, or entries."""
     entries: list[tuple[int, int]] = []
     full: Ranges = []
     for row in rows:
-        gap = whole if len(rows) == 1 else measure((_slice(row), slice(0, width)))
-        parts = wrong_parts(width, gap, partial(_across, measure, row), MOST_ENTRIES)
+        parts: Ranges | None = [range(width)]
+        if going():
+            gap = whole if len(rows) == 1 else measure((_slice(row), slice(0, width)))
+            parts = find_wrong_parts(width, gap, partial(_across, measure, row), going)
         if parts is None or any(len(part) > 1 for part in parts):
             full.append(row)
             entries += _some([row], parts or [range(width)])
         else:
             entries += [(row.start, part.start) for part in parts]
-    return Found(rows, None if full else [], entries[:MOST_ENTRIES], not full)
+    if full:
+        return Found(rows, None, entries[:: -(-len(entries) // SAMPLE)], False)
+    return Found(rows, [], entries[:MOST_ENTRIES], True)
 
 
 def _across(measure: Callable[[Box], Gap], row: range, part: range) -> Gap:

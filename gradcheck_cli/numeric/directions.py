@@ -15,35 +15,21 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.gradient import measured_by
-from gradcheck_cli.numeric.noise import (
-    AWAY,
-    FLAT,
-    POINTS,
-    ROUNDING,
-    Float,
-    Noise,
-    variances,
-)
-from gradcheck_cli.numeric.quotients import WholeForwards
-from gradcheck_cli.numeric.stencils import STENCILS
+from gradcheck_cli.numeric.line import RATIO, Derivative, differentiate, measure_line_noise
+from gradcheck_cli.numeric.noise import Float
 
 DIRECTIONS = 7
 SURE = 1e-6  # how likely a bound does not hold
-SPACINGS = (1e-6, 1e-3)  # of the noise's probes; the second one where nothing moves at the first
-FEW = 10.0  # outputs, with which the noise of one line is known to a factor of √2
+FIRST_STEP = 0.5  # in units of the scale of x
+# Of the first step: a derivative from steps that start there may start from a larger one next time.
+STARTED = 0.9
+ELSEWHERE = 5.0  # times smaller is a step that no kink, and no step before, has in common
 SHARE = 2**16  # numbers that are worked on at once
 ROUNDED = 64.0  # eps, by which a sum of products is rounded, in units of its norm
 
 Box = tuple[slice, slice]
 WHOLE_BOX: Box = (slice(None), slice(None))
-
-
-class Derivative(Struct, frozen=True):
-    """A derivative along a direction, and its uncertainty."""
-
-    value: float
-    uncertainty: float
+NOTHING: Box = (slice(0, 0), slice(None))
 
 
 class Bounds(Struct, frozen=True):
@@ -94,14 +80,12 @@ class Directions:
         evaluate: Callable[[NDArray[Any]], NDArray[Any]],
         x: NDArray[Any],
         cotangent: Float,
-        order: int | None = None,
         seed: int = 0,
     ) -> None:
         self.evaluate = evaluate
         self.x = x
         self.matrix = x.reshape(x.shape[0] if x.ndim else 1, -1)
-        self.cotangent = cotangent
-        self.stencil = STENCILS[order or 2]
+        self.cotangent = cotangent.ravel()
         self.seed = seed
         self.scale = root_mean_square(x) or 1.0
         self.point = x.copy()
@@ -109,7 +93,17 @@ class Directions:
         self.vector = np.empty(self.matrix.shape, dtype=np.float32)
         self.drawn = -1
         self.evaluations = 0
-        self.noise = self._noise()
+        self.step = FIRST_STEP * self.scale  # the next one to start from
+        self.center = self._evaluated(0.0, self.vector[NOTHING], NOTHING)
+        eps = float(np.finfo(x.dtype).eps)
+        vector = self.draw(0)
+        self.noise = measure_line_noise(
+            lambda at: self._evaluated(at, vector, WHOLE_BOX),
+            self.center,
+            self.cotangent,
+            self.scale,
+            eps,
+        )
 
     def draw(self, number: int) -> NDArray[np.float32]:
         """Direction `number`; the one before is gone."""
@@ -137,6 +131,11 @@ class Directions:
         part = self.vector[box]
         return self._along(part, box, self.x.size / part.size)
 
+    def confirm(self) -> Derivative:
+        """The same as of the whole direction, from smaller steps of their own."""
+        self.step /= ELSEWHERE
+        return self.derivative()
+
     def at(self, row: int, column: int) -> Derivative:
         """That for one entry of x."""
         box = (slice(row, row + 1), slice(column, column + 1))
@@ -148,60 +147,26 @@ class Directions:
         wider: the square of the step, in units of that of a whole direction.
         """
 
-        def evaluate(points: NDArray[Any]) -> NDArray[Any]:
-            return np.stack([self._evaluated(float(at), part, box) for at in points[:, 0]])
+        def evaluate(at: float) -> Float:
+            return self._evaluated(at, part, box)
 
-        line = WholeForwards(
-            evaluate,
-            np.zeros(1),
-            np.array([self.scale * sqrt(wider)]),
-            self.cotangent,
-            self.stencil,
-            self.noise,
-        )
-        found = measured_by(line)
-        self.evaluations += line.evaluations
-        uncertainty = float(found.uncertainty[0])
-        if found.kink[0]:
-            uncertainty = float(found.high[0] - found.low[0])
-        return Derivative(float(found.value[0]), uncertainty)
+        width = sqrt(wider)
+        first = min(self.step, FIRST_STEP * self.scale) * width
+        found = differentiate(evaluate, self.center, self.cotangent, self.noise, first)
+        if found.settled:
+            grown = RATIO if found.step >= first * STARTED else 1.0
+            self.step = found.step * grown / width
+        return found
 
-    def _evaluated(self, at: float, part: NDArray[np.float32], box: Box) -> NDArray[Any]:
-        """The outputs at x + at·v, v being zero outside of a box."""
+    def _evaluated(self, at: float, part: NDArray[np.float32], box: Box) -> Float:
+        """The outputs, flat, at x + at·v, v being zero outside of a box."""
         place, here = self.places[box], self.matrix[box]
         np.multiply(part, at, out=place, dtype=place.dtype)
         place += here
-        outputs = np.asarray(self.evaluate(self.point), dtype=np.float64)
-        place[...] = here
-        return outputs
-
-    def _noise(self) -> Noise:
-        """Of the outputs, on a line through a point a step away, where it is hardly ever smaller.
-
-        Fewer evaluations than `function_noise` takes: there are as many samples as outputs.
-        """
-        center = np.asarray(self.evaluate(self.point), dtype=np.float64)
+        outputs = np.array(self.evaluate(self.point), dtype=np.float64)
         self.evaluations += 1
-        vector = self.draw(0)
-        for spacing in SPACINGS:
-            places = self.scale * (AWAY + spacing * (np.arange(POINTS) - POINTS // 2))
-            values = np.stack(
-                [self._evaluated(place, vector, WHOLE_BOX).ravel() for place in places]
-            )
-            self.evaluations += POINTS
-            if np.mean(np.diff(values, axis=0) == 0) <= FLAT:
-                break
-        largest = np.max(np.abs(values), axis=0)
-        unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
-        scatter = unit * np.sqrt(variances((values / unit)[None, None, :, None, :])[0, 0, 0])
-        scatter = np.where(np.isfinite(scatter), scatter, 0.0) * sqrt(1 + FEW / center.size)
-        rounding = (
-            ROUNDING
-            * float(np.finfo(self.x.dtype).eps)
-            * np.maximum(np.abs(center.ravel()), largest)
-        )
-        noise = np.maximum(scatter, rounding).reshape(center.shape)
-        return Noise(noise, center, noise, np.zeros(center.shape), 1.0, self.evaluations)
+        place[...] = here
+        return outputs.ravel()
 
 
 def root_mean_square(x: NDArray[Any]) -> float:
