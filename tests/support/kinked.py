@@ -25,7 +25,8 @@ def relu_layer(units: int, seed: int) -> Problem:
     }
 
     def forward(given: Inputs) -> Float:
-        return np.maximum(given["X"] @ given["W"], 0)
+        outputs: Float = np.maximum(given["X"] @ given["W"], 0)
+        return outputs
 
     def backward(given: Inputs, delta: Float) -> Inputs:
         grad_z = delta * (given["X"] @ given["W"] > 0)
