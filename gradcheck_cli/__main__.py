@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from typing import NoReturn
 
@@ -15,12 +16,28 @@ COLLECT_AFTER = 50_000
 def main() -> NoReturn:
     """Run the command; Ctrl-C while it is still importing is a quiet 130, too."""
     gc.set_threshold(COLLECT_AFTER)
+    open_descriptors()
     try:
+        from gradcheck_cli.processes.signals import end_on_signals
+
+        end_on_signals()
         from gradcheck_cli.cli import main as run
 
         run()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def open_descriptors() -> None:
+    """Open those of stdin, stdout and stderr that are closed.
+
+    A file of the run would get their numbers, and what others print would be written into it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 if __name__ == "__main__":

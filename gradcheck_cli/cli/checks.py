@@ -16,6 +16,7 @@ from gradcheck_cli.cli.outputs import open_outputs
 from gradcheck_cli.cli.streams import note, progress, silent, terminal_width, wants_color, write
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.processes.executor import run_in_turn
+from gradcheck_cli.processes.signals import defer_signals
 from gradcheck_cli.reporters import GITHUB, JSONL, MUTANT_FORMATS, Screen, render
 from gradcheck_cli.result import CheckReport, ExitCode, SuiteReport
 from gradcheck_cli.run import suite
@@ -137,6 +138,7 @@ def run_and_report(
     run: `suite.run` with what the command wants of it; screen: how much the report says.
     """
     quiet, format = given["quiet"], given["format"]
+    defer_signals()
     with open_outputs(given["output"], given["configs"]) as outputs:
         lines = _Lines() if format == JSONL and quiet < 2 else None
         with progress(bool(quiet)) as bar, open_executor(given["jobs"], given["dask"]) as where:
@@ -172,7 +174,7 @@ class _Lines:
         """The last line; the exit code, which is the report's if all could be written."""
         from gradcheck_cli.reporters.jsonl import render_summary
 
-        return self.code or write(render_summary(report), code)
+        return code or self.code if self.code else write(render_summary(report), code)
 
 
 def _formats(given: of.Given) -> list[str]:

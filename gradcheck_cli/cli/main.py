@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -64,8 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    # A job that is ended reports what it has done, as one that is interrupted.
-    signal.signal(signal.SIGTERM, _terminated)
     code = exit_code(arguments)
     # What is imported has nothing to say at its end, and saying it takes a seventh of a short run.
     for stream in (sys.stdout, sys.stderr):
@@ -112,7 +109,3 @@ def exit_code(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         note(describe_internal_error(error))
         return ExitCode.INTERNAL
-
-
-def _terminated(number: int, frame: object) -> NoReturn:
-    raise TerminatedError

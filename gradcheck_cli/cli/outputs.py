@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from gradcheck_cli.cli.streams import note
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.reporters import Screen, render
 from gradcheck_cli.result import SuiteReport
+
+# What stands for a descriptor of this process, as in `-o json=>(jq …)`; opening it as a file would
+# begin at the start of what stdout has written.
+_DESCRIPTOR = re.compile(r"/dev/(?:stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
+_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
 class Outputs:
@@ -27,7 +34,8 @@ class Outputs:
         for format, path, beside in self.files:
             try:
                 text = render(report, format, screen, mutants=mutants)
-                (beside or path).write_text(text, encoding="utf-8", errors="replace")
+                with _open(beside or path) as file:
+                    file.write(text)
                 if beside is not None:
                     os.chmod(beside, _mode(path))
                     os.replace(beside, path)
@@ -51,7 +59,7 @@ def open_outputs(targets: Sequence[tuple[str, str]], configs: Sequence[str]) -> 
     files: list[tuple[str, Path, Path | None]] = []
     try:
         for format, name in targets:
-            path = Path(os.path.realpath(name))
+            path = _resolve(name)
             if path in [other for _, other, _ in files]:
                 raise UsageError(f"two reports cannot go to the same file '{name}'")
             if any(_same(path, config) for config in configs):
@@ -69,6 +77,28 @@ def open_outputs(targets: Sequence[tuple[str, str]], configs: Sequence[str]) -> 
                     beside.unlink(missing_ok=True)
 
 
+def _resolve(name: str) -> Path:
+    """The file that a name leads to; devices and pipes keep their names, which work where others do
+    not."""
+    special = os.path.exists(name) and not os.path.isfile(name)
+    return Path(name if special or _descriptor(name) is not None else os.path.realpath(name))
+
+
+def _descriptor(name: str) -> int | None:
+    """The descriptor that a path stands for."""
+    found = _DESCRIPTOR.fullmatch(name)
+    if found is None:
+        return None
+    return _STANDARD[name] if found[1] is None else int(found[1])
+
+
+def _open(path: Path) -> TextIO:
+    """The file, pipe or descriptor of this path, opened to write a report."""
+    descriptor = _descriptor(str(path))
+    target = path if descriptor is None else os.dup(descriptor)
+    return open(target, "w", encoding="utf-8", errors="replace")
+
+
 def _same(path: Path, config: str) -> bool:
     with suppress(OSError):
         return path.samefile(config)
@@ -80,6 +110,10 @@ def _beside(path: Path, name: str) -> Path | None:
     if name == "-":
         raise UsageError("'-' is no file; --format says what is written to stdout")
     try:
+        descriptor = _descriptor(name)
+        if descriptor is not None:
+            os.write(descriptor, b"")  # fails where it is closed, or only read from
+            return None
         if path.is_dir():
             raise UsageError(f"cannot write the report '{name}': it is a directory")
         if path.exists() and not path.is_file():

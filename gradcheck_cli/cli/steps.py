@@ -7,6 +7,7 @@ import click
 from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.streams import note, progress, terminal_width, wants_color, write
 from gradcheck_cli.errors import UsageError
+from gradcheck_cli.processes.signals import raise_on_signals
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.result import ExitCode
 from gradcheck_cli.run import suite
@@ -44,7 +45,7 @@ def steps_command(
     from gradcheck_cli.reporters.step_drawing import render, render_json
     from gradcheck_cli.run import step_sweep as steps
 
-    with progress() as bar:
+    with progress() as bar, raise_on_signals():
         report = steps.run(checks, bar, timeout)
     screen = Screen(terminal_width(), wants_color(color))
     text = render_json(report) if format == "json" else render(report, screen)

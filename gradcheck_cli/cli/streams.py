@@ -15,7 +15,10 @@ COLORS = ("auto", "always", "never")
 
 
 def write(text: str, code: int) -> int:
-    """Write to stdout and return `code`; a reader that closed the pipe had enough, no more."""
+    """Write to stdout and return `code`, or NOTHING_CHECKED if it is OK and nothing can be written.
+
+    A reader that closed the pipe had enough, no more.
+    """
     try:
         if sys.stdout is None:
             raise OSError(errno.EBADF, "stdout is closed")
@@ -25,7 +28,7 @@ def write(text: str, code: int) -> int:
         silence_stdout()
         if error.errno not in (errno.EPIPE, errno.EINVAL):
             note(f"error: cannot write the report: {error.strerror}")
-            return ExitCode.NOTHING_CHECKED
+            return code or ExitCode.NOTHING_CHECKED
     return code
 
 

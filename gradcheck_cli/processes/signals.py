@@ -1,14 +1,90 @@
-"""Signals that must not come in between, and processes that must not outlive their parent."""
+"""Ctrl-C and SIGTERM: what they do at each stage of the command, and where they must wait.
+
+At first they end it at once: nothing is computed yet. While checks run, the first one raises. From
+then on, and while reports are written, they wait: nothing that was computed is lost.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+from gradcheck_cli.errors import TerminatedError
 
 HELD = ("SIGINT", "SIGTERM")
+END, RAISE, WAIT = "end", "raise", "wait"  # what a signal does
+# s after the first signal in which others wait: reports are written by then, unless what reads them
+# hangs.
+PATIENCE = 30.0
+
+
+class _Handler:
+    """What handles the signals of the command."""
+
+    def __init__(self) -> None:
+        self.reaction = END
+        self.first: int | None = None  # the number of the first signal that did not end the command
+        self.since = 0.0
+
+    def __call__(self, number: int, frame: object) -> None:
+        """A signal came."""
+        if self.reaction == END:
+            _end(number)
+        if self.first is None:
+            self.first, self.since = number, time.monotonic()
+        elif time.monotonic() - self.since > PATIENCE:
+            _end(number)
+        if self.reaction == RAISE:
+            self.raise_first()
+
+    def raise_first(self) -> None:
+        """Raise for the first signal, if one came; those that come from now on wait."""
+        if self.first is not None:
+            self.reaction = WAIT
+            raise TerminatedError if self.first == signal.SIGTERM else KeyboardInterrupt
+
+
+_handler = _Handler()
+
+
+def end_on_signals() -> None:
+    """Have signals end this process at once, with the exit code of shells; before any work."""
+    for name in HELD:
+        number = signal.Signals[name]
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and background jobs want it
+            signal.signal(number, _handler)
+
+
+def defer_signals() -> None:
+    """Have signals wait: for the next `raise_on_signals`, or for ever."""
+    _handler.reaction = WAIT
+
+
+@contextmanager
+def raise_on_signals() -> Iterator[Callable[[], None]]:
+    """Have the first signal in the block, or deferred before it, raise; after the block, all wait.
+
+    Raises KeyboardInterrupt, or TerminatedError for SIGTERM. Yields what raises it once more, if it
+    was raised in code that made another exception of it.
+    """
+    _handler.reaction = RAISE
+    try:
+        _handler.raise_first()
+        yield _handler.raise_first
+    finally:
+        _handler.reaction = WAIT
+
+
+def _end(number: int) -> NoReturn:
+    with suppress(OSError):
+        how = "terminated" if number == signal.SIGTERM else "interrupted"
+        os.write(2, f"gradcheck: {how}\n".encode())
+    os._exit(128 + number)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from gradcheck_cli import __version__
 from gradcheck_cli.errors import TerminatedError, UsageError
 from gradcheck_cli.processes.executor import Executor, run_in_turn
+from gradcheck_cli.processes.signals import hold_signals, raise_on_signals
 from gradcheck_cli.result import (
     SCHEMA_VERSION,
     CheckReport,
@@ -121,13 +122,21 @@ def run(
     stopped: ExitCode | None = None
     counter = EntryCounter(sum(map(count_entries, checks)), progress)
     work = partial(run_check, timeout=timeout, power=power)
+    import numpy  # noqa: F401 - no signal may cut its import short
+
     try:
-        with closing(executor(checks, work, report_failure, counter)) as running:
+        with (
+            raise_on_signals() as raise_signal,
+            closing(executor(checks, work, report_failure, counter)) as running,
+        ):
             for place, report in running:
-                done[place] = report
+                if report.outcome == Outcome.ERROR:
+                    raise_signal()  # it may have been the reason
+                with hold_signals():
+                    done[place] = report
+                    if each is not None:
+                        each(report)
                 counter.finish(count_entries(checks[place]))
-                if each is not None:
-                    each(report)
                 if exit_first and report.outcome != Outcome.OK:
                     break
     except TerminatedError:

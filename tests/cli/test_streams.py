@@ -46,6 +46,76 @@ def test_a_report_that_cannot_be_written_is_an_error_with_a_reason() -> None:
         assert "cannot write the report: No space left on device" in done.stderr
 
 
+@unix
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+@pytest.mark.parametrize("format", ["table", "json", "jsonl"])
+def test_a_wrong_gradient_stays_one_where_the_report_cannot_be_written(
+    format: str, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.yaml").write_text(WRONG)
+    done = shell(f"gradcheck run {tmp_path}/wrong.yaml --format {format} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    done = shell(f"gradcheck run {tmp_path}/wrong.yaml -o json=/dev/full > /dev/null")
+    assert done.returncode == 1
+    assert "cannot write the report '/dev/full': No space left on device" in done.stderr
+
+
+@unix
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        "-o json=/dev/stdout -qq > OUT",
+        "-o json=/dev/stdout -qq | cat > OUT",
+        "-o json=/dev/fd/1 -qq > OUT",
+        "-o json=/proc/self/fd/1 -qq | cat > OUT",
+        "-o json=/dev/stderr -qq 2> OUT",
+        "-o json=>(cat > OUT) -qq; wait $!",
+        "-o json=/dev/fd/5 -qq 5> OUT",
+    ],
+)
+def test_a_report_goes_to_descriptors_as_to_files(outputs: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    done = shell(f"gradcheck run configs/mean.yaml {outputs.replace('OUT', str(out))}")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert json.loads(out.read_text())["exit_code"] == 0
+
+
+@unix
+def test_a_report_and_the_table_follow_each_other_on_stdout(tmp_path: Path) -> None:
+    done = shell(
+        f"gradcheck run configs/mean.yaml -o plain=/dev/stdout > {tmp_path}/out; cat {tmp_path}/out"
+    )
+    assert done.stdout.count("1 check: 1 ok") == 1
+    assert done.stdout.count("∂L/∂W") >= 2
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+@unix
+def test_a_descriptor_that_is_closed_is_named() -> None:
+    done = shell("gradcheck run configs/mean.yaml -o json=/dev/fd/7")
+    assert done.returncode == 2
+    assert "cannot write the report '/dev/fd/7': Bad file descriptor" in done.stderr
+
+
+@unix
+@pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-", ">&- 2>&-", "<&-"])
+def test_no_file_of_the_run_gets_the_number_of_a_closed_stream(closed: str, tmp_path: Path) -> None:
+    """What code prints would be written into it."""
+    (tmp_path / "layer.py").write_text(
+        "import os\ndef forward(x):\n    os.write(1, b'one'); os.write(2, b'two')\n    return x\n"
+    )
+    (tmp_path / "c.yaml").write_text(
+        "forward: layer.py:forward\nbackward: {x: delta}\ninputs: {x: [2]}\n"
+    )
+    done = shell(
+        f"gradcheck run --allow-code -qq {tmp_path}/c.yaml -o json={tmp_path}/r.json {closed}"
+    )
+    assert done.returncode in (0, 2)
+    if (tmp_path / "r.json").exists():
+        json.loads((tmp_path / "r.json").read_text())
+
+
 def test_without_a_terminal_rules_are_cut_to_80_columns_and_nothing_else_is(
     gradcheck: Gradcheck,
 ) -> None:
