@@ -73,9 +73,10 @@ def complete_ids(
 
     # Behind an option without its value, click has not parsed the arguments.
     words = split_arg_string(os.environ.get("COMP_WORDS", ""))[2:]
-    paths = [word for word in words if os.path.exists(word)] or [
-        str(path) for path in sorted(Path().iterdir()) if path.suffix in SUFFIXES
-    ]
+    # Files and folders only: a pipe would be waited for.
+    named = [word for word in words if os.path.isfile(word) or os.path.isdir(word)]
+    here = (path for path in sorted(Path().iterdir()) if path.suffix in SUFFIXES)
+    paths = named or [str(path) for path in here if path.is_file()]
     found = []
     for path in paths:
         try:

@@ -14,6 +14,8 @@ from gradcheck_cli.reporters import FORMATS
 from gradcheck_cli.text import suggest
 
 UNITS = {"s": 1, "m": 60, "h": 3600}  # of times, in seconds
+MOST_DIGITS = 18  # of a count
+LONGEST_TIMEOUT = 10.0**6  # s, which is eleven days; timers of the system end not far above
 TIMEOUT = 60.0  # seconds; a forward that takes longer is too slow to be differenced
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -67,9 +69,15 @@ def jobs_of(text: str) -> int:
     """How many processes `--jobs` asks for."""
     if text == "auto":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores()
-    if not text.isdecimal() or int(text) < 1:
+    jobs = whole_of(text)
+    if not jobs:
         raise click.BadParameter(f"'{text}' is no number of processes: give 1 or more, or auto")
-    return int(text)
+    return jobs
+
+
+def whole_of(text: str) -> int | None:
+    """The whole number that some digits are, of no more than MOST_DIGITS."""
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def cores() -> int:
@@ -91,13 +99,21 @@ def seconds_of(text: str | None) -> float | None:
     return seconds
 
 
+def bound_timeout(seconds: float) -> float:
+    """The seconds, if a timer can take them; NaN, which click lets through, it cannot."""
+    if not seconds <= LONGEST_TIMEOUT:
+        raise click.BadParameter(f"{seconds:g} is no time: give seconds, at most 1,000,000")
+    return seconds
+
+
 def shard_of(text: str | None) -> tuple[int, int] | None:
     """Which of how many in `2/4`."""
     if text is None:
         return None
     which, slash, count = text.partition("/")
-    if slash and which.isdecimal() and count.isdecimal() and 1 <= int(which) <= int(count):
-        return int(which), int(count)
+    part, parts = whole_of(which), whole_of(count)
+    if slash and part and parts and part <= parts:
+        return part, parts
     raise click.BadParameter(f"'{text}' is no shard: give K/N with K from 1 to N, such as 2/4")
 
 
@@ -222,6 +238,7 @@ BUDGET = click.option(
 TIME = click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
+    callback=lambda context, option, value: bound_timeout(value),
     default=TIMEOUT,
     show_default=True,
     metavar="SECONDS",

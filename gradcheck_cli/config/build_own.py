@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+from msgspec.structs import replace
+
 from gradcheck_cli.arrays import ARRAY_FILES, ArraySpec, Drawn, Shape
 from gradcheck_cli.config.builder import Builder, mark_inside
 from gradcheck_cli.config.read_array import read_array, read_shape, read_size
@@ -14,11 +16,15 @@ from gradcheck_cli.config.schema import ALLOWED, ArrayConfig, shown
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import parse
+from gradcheck_cli.formula.checker import shortened
 from gradcheck_cli.layers.own import CodeLayer, CodeValue, Data, FormulaLayer, specs
 from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
+from gradcheck_cli.options import AUTO, DIRECTIONS
 from gradcheck_cli.text import format_shape, suggest
 from gradcheck_cli.usercode.loading import Reference, reference
 
+# Of a check of formulas, in multiplications of matrix products: about half a minute of one core.
+MOST_WORK = 2**36
 # W, or where an object keeps it: layers[0].W.
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*|\[\d+\])*")
 EXAMPLE = "inputs: {x: [n, N], W: [N, M]}"
@@ -145,13 +151,31 @@ class OwnBuilder(Builder):
         except FormulaError as error:
             self.find(mark_inside(node, error), error.message)
             return None
-        for name, rule in rules.items():
-            try:
-                parse(rule, names)
-            except FormulaError as error:
-                if check_rules:
+        if check_rules:
+            before = len(self.findings)
+            for name, rule in rules.items():
+                try:
+                    parse(rule, names)
+                except FormulaError as error:
                     self.find(mark_inside(backward.value[name], error), error.message)
+            if len(self.findings) == before:
+                self.bound_work(layer, node)
         return layer
+
+    def bound_work(self, layer: FormulaLayer, node: Node) -> None:
+        """Have what takes too long measured in random directions; what still does is found."""
+        arrays = f"the arrays of '{shortened(layer.forward)}'"
+        if not self.fits(arrays, layer.bytes, "checking them"):
+            return
+        if layer.work(self.numeric) > MOST_WORK and self.numeric.mode == AUTO:
+            self.numeric = replace(self.numeric, mode=DIRECTIONS)
+        work, calls = layer.work(self.numeric), layer.count_calls(self.numeric)
+        if work > MOST_WORK:
+            self.find(
+                node.mark,
+                f"{calls:,} calls of the formulas take the work of {work:.0e} multiplications; at "
+                f"most {MOST_WORK:.0e} are allowed; use smaller arrays",
+            )
 
     # -- inputs and constants --------------------------------------------------------------
 

@@ -22,11 +22,15 @@ __all__ = ["FUNCTIONS", "Formula", "Product", "Shape", "parse"]
 MAX_LENGTH = 4_000  # characters; a rule that needs more belongs into a Python file
 MAX_KNOWN = 256  # formulas that are kept: many checks of a suite have the same
 MAX_DEPTH = 100  # nested operations; far from Python's own recursion limit
+_LEAVES = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop)  # nodes with nothing below them
 NESTED = f"the formula is nested too deeply, at most {MAX_DEPTH} operations; simplify it"
 
 
 class Formula(Struct, frozen=True):
     """A checked formula: its text, the shape it gives, its products, and how to evaluate it.
+
+    work, elements: of one evaluation: about how many multiplications it takes the time of, and how
+    many numbers it computes on the way.
 
     Calling it with a mapping from names to arrays (of the shapes it was checked with, or with
     further leading axes where its operations allow them) returns a numpy array or scalar.
@@ -36,6 +40,8 @@ class Formula(Struct, frozen=True):
     shape: Shape
     products: tuple[Product, ...]
     evaluate: Evaluate
+    work: int
+    elements: int
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
         """Evaluate on `values`; floating-point warnings are for the verdict, not for stderr.
@@ -85,7 +91,8 @@ def _parsed(text: str, names: tuple[tuple[str, Shape | float], ...]) -> Formula:
     _check_depth(tree)
     checker = Checker(source, shift, dict(names), FUNCTIONS)
     term = checker.term(tree)
-    return Formula(text, term.shape, tuple(checker.products), term.evaluate)
+    products = tuple(checker.products)
+    return Formula(text, term.shape, products, term.evaluate, checker.work, checker.elements)
 
 
 def _syntax_sentence(error: SyntaxError) -> str:
@@ -109,7 +116,7 @@ def _check_depth(tree: ast.AST) -> None:
             child
             for node in level
             for child in ast.iter_child_nodes(node)
-            if isinstance(child, ast.expr)
+            if not isinstance(child, _LEAVES)
         ]
         if not level:
             return

@@ -20,8 +20,12 @@ Shape = tuple[int, ...]
 Scalar = int | float
 Evaluate = Callable[[Mapping[str, Any]], Any]
 
-MAX_ELEMENTS = 2**27  # of all intermediate arrays together: 1 GiB of float64
-MAX_WORK = 2**31  # multiplications of all products: about a second of one core
+MAX_ELEMENTS = 2**25  # of all intermediate arrays together: 256 MiB of float64
+# Of all operations together, in multiplications of a matrix product: half a second of one core.
+MAX_WORK = 2**30
+# What an entry costs, in the same unit: of arithmetic and reductions, which wait for memory, and of
+# functions such as exp; measured on arrays of 10^6 numbers.
+ARITHMETIC_COST, FUNCTION_COST = 4, 32
 MAX_AXES = 16  # numpy allows 64; nothing here needs more
 MAX_NUMBER = 2**63  # whole numbers stay machine-sized, so 9**9**9 ends at once
 
@@ -208,8 +212,7 @@ class Checker:
             return inner
         if inner.known is not None:
             return self._number(node, -inner.known)
-        evaluate = inner.evaluate
-        return Term(inner.shape, lambda env: -evaluate(env))
+        return self.elementwise(node, operator.neg, [inner])
 
     def _arithmetic(
         self, node: ast.BinOp, function: Callable[[Any, Any], Any], left: Term, right: Term
@@ -218,7 +221,8 @@ class Checker:
             return self._number(node, self._folded(node, function, left.known, right.known))
         if function is operator.truediv and right.known == 0:
             raise self.refuse(node, f"'{shortened(ast.unparse(node))}' divides by zero")
-        return self.elementwise(node, function, (left, right))
+        cost = FUNCTION_COST if function is operator.pow else ARITHMETIC_COST
+        return self.elementwise(node, function, (left, right), cost)
 
     def _folded(
         self, node: ast.BinOp, function: Callable[[Any, Any], Any], left: Scalar, right: Scalar
@@ -263,10 +267,15 @@ class Checker:
         return Term(result, lambda env: evaluate_left(env) @ evaluate_right(env))
 
     def elementwise(
-        self, node: ast.expr, function: Callable[..., Any], terms: Sequence[Term]
+        self,
+        node: ast.expr,
+        function: Callable[..., Any],
+        terms: Sequence[Term],
+        cost: int = ARITHMETIC_COST,
     ) -> Term:
-        """An operation entry by entry, with numpy's broadcasting."""
+        """An operation entry by entry, with numpy's broadcasting. cost: of an entry."""
         shape = self._broadcast(node, [term.shape for term in terms])
+        self.spend(node, math.prod(shape) * cost)
         if len(terms) == 1:
             (only,) = (term.evaluate for term in terms)
             return Term(shape, lambda env: function(only(env)))
@@ -301,7 +310,12 @@ class Checker:
                 f"'{shortened(ast.unparse(node))}' makes an array of {format_shape(shape)}; "
                 f"at most {MAX_ELEMENTS:,} entries are allowed",
             )
-        self.elements += math.prod(shape)
+        self.spend(node, work, math.prod(shape))
+        return shape
+
+    def spend(self, node: ast.expr, work: int, elements: int = 0) -> None:
+        """Count so much work, and so many entries of arrays; refuse what is too much together."""
+        self.elements += elements
         self.work += work
         if self.elements > MAX_ELEMENTS:
             raise self.refuse(
@@ -310,9 +324,8 @@ class Checker:
                 f"{MAX_ELEMENTS:,} are allowed",
             )
         if self.work > MAX_WORK:
-            message = f"the products of the formula take {self.work:.0e} multiplications; too many"
+            message = f"the formula takes the work of {self.work:.0e} multiplications; too many"
             raise self.refuse(node, message)
-        return shape
 
     def _call(self, node: ast.Call, name: str) -> Term:
         if name not in self.functions:

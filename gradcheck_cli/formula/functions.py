@@ -7,7 +7,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gradcheck_cli.formula.checker import MAX_AXES, Checker, Function, Term
+from gradcheck_cli.formula.checker import (
+    ARITHMETIC_COST,
+    FUNCTION_COST,
+    MAX_AXES,
+    Checker,
+    Function,
+    Term,
+)
 from gradcheck_cli.text import format_shape
 
 
@@ -49,7 +56,8 @@ def _logsumexp(z: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
 
 def _elementwise(function: Callable[..., Any]) -> Callable[[Checker, ast.Call, str], Term]:
     def check(checker: Checker, node: ast.Call, name: str) -> Term:
-        return checker.elementwise(node, function, [checker.term(item) for item in node.args])
+        terms = [checker.term(item) for item in node.args]
+        return checker.elementwise(node, function, terms, FUNCTION_COST)
 
     return check
 
@@ -69,9 +77,14 @@ def _along(rank: int, axes: tuple[int, ...] | None) -> tuple[int, ...] | None:
 
 def _reduction(
     function: Callable[[Any, tuple[int, ...] | None, bool], Any],
+    cost: int = ARITHMETIC_COST,
+    copies: int = 0,
 ) -> Callable[[Checker, ast.Call, str], Term]:
+    """cost: of an entry that is reduced; copies: arrays of their shape that are made."""
+
     def check(checker: Checker, node: ast.Call, name: str) -> Term:
         inner = checker.term(node.args[0])
+        checker.spend(node, cost * math.prod(inner.shape), copies * math.prod(inner.shape))
         rank = len(inner.shape)
         where = _argument(node, 1, "axis")
         axes = None if where is None else checker.axes(where, rank)
@@ -83,6 +96,7 @@ def _reduction(
             for axis, size in enumerate(inner.shape)
             if keepdims or axis not in gone
         )
+        checker.bounded(node, shape)
         evaluate, along = inner.evaluate, _along(rank, axes)
         return Term(shape, lambda env: function(evaluate(env), along, keepdims))
 
@@ -107,6 +121,8 @@ def _check_softmax(checker: Checker, node: ast.Call, name: str) -> Term:
     axes = (rank - 1,) if where is None else checker.axes(where, rank)
     if rank == 0 or len(axes) != 1:
         raise checker.refuse(node, "softmax needs an array and one axis")
+    size = math.prod(inner.shape)
+    checker.spend(node, SHIFTED_COST * size, SHIFTED_COPIES * size)
     evaluate, axis = inner.evaluate, axes[0] - rank
     return Term(inner.shape, lambda env: _softmax(evaluate(env), axis))
 
@@ -117,7 +133,7 @@ def _check_filled(checker: Checker, node: ast.Call, name: str) -> Term:
     if len(items) == 1 and isinstance(items[0], ast.Tuple):
         items = items[0].elts
     shape = tuple(_size(checker, item) for item in items)
-    checker.bounded(node, shape)
+    checker.bounded(node, shape, work=math.prod(shape))
     fill = _numpy(name)
     return Term(shape, lambda _: fill(shape))
 
@@ -137,14 +153,15 @@ def _check_like(checker: Checker, node: ast.Call, name: str) -> Term:
 def _check_eye(checker: Checker, node: ast.Call, name: str) -> Term:
     rows = _size(checker, node.args[0])
     columns = _size(checker, node.args[1]) if len(node.args) == 2 else rows
-    checker.bounded(node, (rows, columns))
+    checker.bounded(node, (rows, columns), work=rows * columns)
     eye = _numpy("eye")
     return Term((rows, columns), lambda _: eye(rows, columns))
 
 
 def _check_outer(checker: Checker, node: ast.Call, name: str) -> Term:
     left, right = (checker.term(item) for item in node.args)
-    shape = checker.bounded(node, (math.prod(left.shape), math.prod(right.shape)))
+    size = math.prod(left.shape), math.prod(right.shape)
+    shape = checker.bounded(node, size, work=ARITHMETIC_COST * math.prod(size))
     outer, a, b = _numpy("outer"), left.evaluate, right.evaluate
     return Term(shape, lambda env: outer(a(env), b(env)))
 
@@ -222,6 +239,8 @@ def _einsum_sizes(
     return sizes
 
 
+# Of an exponential that is shifted by a maximum, and summed.
+SHIFTED_COST, SHIFTED_COPIES = FUNCTION_COST + 4 * ARITHMETIC_COST, 3
 # A general einsum runs about that much slower than a matrix product.
 EINSUM_COST = 8
 
@@ -248,7 +267,11 @@ FUNCTIONS: dict[str, Function] = {
         for name in ("sum", "mean", "max", "min")
     },
     "logsumexp": Function(
-        "logsumexp(x, axis, keepdims=True)", 1, 2, _reduction(_logsumexp), ("axis", "keepdims")
+        "logsumexp(x, axis, keepdims=True)",
+        1,
+        2,
+        _reduction(_logsumexp, SHIFTED_COST, SHIFTED_COPIES),
+        ("axis", "keepdims"),
     ),
     "softmax": Function("softmax(x, axis)", 1, 2, _check_softmax, ("axis",)),
     "outer": Function("outer(a, b)", 2, 2, _check_outer),

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from gradcheck_cli.arrays import ArraySpec, Drawn, Shape
 from gradcheck_cli.formula import parse
 from gradcheck_cli.layers.paper import UPSTREAM_NAMES
+from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import printable
 from gradcheck_cli.usercode.loading import Reference
@@ -141,6 +142,13 @@ class _OfData:
         return self.data.dtype
 
 
+# Calls of the forward that a check of formulas makes: for an entry that is measured, for a gradient
+# in random directions with the search for what is wrong, and besides; and of a rule.
+CALLS_OF_ENTRY, CALLS_OF_DIRECTIONS, CALLS_BESIDES, CALLS_OF_RULE = 30, 300, 10, 8
+# Numbers that are held for every output: points on both sides, their differences and their noise.
+NUMBERS_OF_OUTPUT = 24
+
+
 class FormulaLayer(_OfData, Struct, frozen=True):
     """Forward and backward as formulas. rules: ∂L/∂input by input, which may name delta and y."""
 
@@ -163,6 +171,25 @@ class FormulaLayer(_OfData, Struct, frozen=True):
         """What a rule may name besides: the output y and the upstream gradient delta."""
         shape = parse(self.forward, self.names).shape
         return {"y": shape, **dict.fromkeys(UPSTREAM_NAMES, shape), **self.names}
+
+    def count_calls(self, numeric: Numeric) -> int:
+        """About how often a check calls the forward."""
+        entries = [numeric.entries(size) for _, size in self.gradients]
+        calls = [CALLS_OF_ENTRY * count if count else CALLS_OF_DIRECTIONS for count in entries]
+        return sum(calls) + CALLS_BESIDES
+
+    def work(self, numeric: Numeric) -> int:
+        """About how many multiplications a check takes the time of; the rules call y again."""
+        forward, names = parse(self.forward, self.names), self.rule_names
+        rules = sum(parse(text, names).work for text in self.rules.values())
+        calls = self.count_calls(numeric)
+        return calls * forward.work + CALLS_OF_RULE * (rules + forward.work)
+
+    @property
+    def bytes(self) -> int:
+        """About the memory of one evaluation, and of what is kept of its outputs."""
+        forward = parse(self.forward, self.names)
+        return 8 * (forward.elements + NUMBERS_OF_OUTPUT * prod(forward.shape))
 
     def problems(self) -> list[Problem]:
         """The check of the gradients."""

@@ -90,10 +90,14 @@ class NumericGradient(Struct, frozen=True):
         return self.possible > 0
 
     def of(self, gradient: NDArray[Any]) -> NDArray[Any]:
-        """The measured entries of a gradient of this input, in the shape of the arrays here."""
+        """The measured entries of a gradient of this input, in the shape of the arrays here.
+
+        The axes that it has before those of the input, such as a Jacobian's, stay as they are.
+        """
         if self.entries is None:
             return gradient
-        return gradient.reshape(*self.value.shape[:-1], -1)[..., self.entries]
+        outputs = gradient.shape[: gradient.ndim - len(self.shape)]
+        return gradient.reshape(*outputs, -1)[..., self.entries]
 
     def index(self, position: int) -> tuple[int, ...]:
         """The index in the whole gradient of an entry of the arrays here, by flat position."""

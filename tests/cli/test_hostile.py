@@ -211,3 +211,115 @@ def test_ctrl_c_at_any_time_is_quiet(delay: float, tmp_path: Path) -> None:
     # Before the first of our lines runs, the interpreter itself answers.
     if "gradcheck_cli" in errors or process.returncode == 130:
         assert "Traceback" not in errors
+
+
+SOFTMAX = "softmax(" * 60 + "ones(600, 600)" + ")" * 60
+BOMBS = {
+    "products": (
+        "forward: x + 0 * sum(ones(900, 900) @ ones(900, 900))\nbackward: {x: delta}\n"
+        "inputs: {x: [200]}\n",
+        "310 calls of the formulas take the work of 2e+11 multiplications; at most 7e+10 are",
+    ),
+    "softmax in a rule": (
+        f'{BATCH}backward: {{W: "X.T @ delta + 0 * sum({SOFTMAX})"}}\n',
+        "entries together; at most",
+    ),
+    "logsumexp": (
+        f"forward: x + {'+'.join(['logsumexp(ones(2**20))'] * 30)}\nbackward: {{x: delta}}\n"
+        "inputs: {x: [2]}\n",
+        "entries together; at most",
+    ),
+    "minus": (
+        f"forward: x + sum({'-' * 60}ones(2**20))\nbackward: {{x: delta}}\ninputs: {{x: [2]}}\n",
+        "entries together; at most",
+    ),
+    "large outputs": (
+        "forward: outer(x, ones(2**17))\nbackward: {x: delta @ ones(2**17)}\ninputs: {x: [200]}\n",
+        "'outer(x, ones(2**17))' are too large for memory: checking them takes 5 GiB",
+    ),
+    "deep comprehensions": (
+        f'{BATCH}backward: {{W: "{"[x for x in " * 99}X{"]" * 99}"}}\n',
+        "nested too deeply",
+    ),
+    "deep calls": (
+        f'{BATCH}backward: {{W: "{"sum(X, keepdims=" * 70}1{")" * 70}"}}\n',
+        "nested too deeply",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_takes_too_long_or_too_much_memory_is_an_error_of_the_config(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, expected = BOMBS[name]
+    started = time.process_time()
+    code, out, err = run(text, tmp_path, capsys)
+    assert (code, out) == (2, "")
+    assert expected in err
+    assert time.process_time() - started < 2
+
+
+def test_formulas_of_which_entries_would_take_too_long_are_checked_in_directions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = "forward: x @ W\nbackward: {x: delta @ W.T, W: x.T @ delta}\n"
+    config += "inputs: {x: [64, 64], W: [64, 256]}\n"
+    code, out, _ = run(config, tmp_path, capsys)
+    assert code == 0, out
+    assert "random directions" in out
+
+
+@pytest.mark.parametrize("command", ["run --power", "mutate"])
+def test_mutants_of_jacobians_of_which_a_sample_is_measured(
+    command: str, gradcheck: Gradcheck
+) -> None:
+    config = "form: xW\nshapes: {N: 2, M: 3}\njacobian: true\nnumeric: {sample: 1}\n"
+    done = gradcheck(*command.split(), "-", stdin=config)
+    assert done.returncode in (0, 1), done.stdout
+    assert "internal error" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--timeout", "nan"),
+        ("--timeout", "1e300"),
+        ("--timeout", "9" * 5000),
+        ("--jobs", "9" * 5000),
+        ("--shard", f"1/{'9' * 5000}"),
+        ("--shard", f"{'9' * 5000}/2"),
+        ("--seed", "9" * 5000),
+        ("--seeds", "9" * 5000),
+        ("--durations", "9" * 5000),
+        ("--budget", "9" * 5000),
+        ("--budget", "nan"),
+        ("--set", f"inputs.seed={'9' * 5000}"),
+    ],
+)
+def test_numbers_out_of_all_bounds_are_usage_errors(
+    words: tuple[str, str], gradcheck: Gradcheck
+) -> None:
+    done = gradcheck("run", *words, "configs/mean.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "internal error" not in done.stderr
+
+
+@unix
+@pytest.mark.parametrize("words", ["fifo.yaml", ""])
+def test_completion_does_not_wait_for_a_pipe(words: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.yaml")
+    done = subprocess.run(
+        [command()],
+        cwd=tmp_path,
+        env=environment(
+            _GRADCHECK_COMPLETE="bash_complete",
+            COMP_WORDS=f"gradcheck run {words} -k ",
+            COMP_CWORD="4" if words else "3",
+        ),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")

@@ -121,7 +121,7 @@ REFUSED = {
     "X) + (W": "this is not a formula",
     "X # + 1": "a formula has no comments",
     "sum(X, 0, axis=1)": "an argument is given twice",
-    "+".join(["ones(2**24)"] * 9): "at most 134,217,728 are allowed",
+    "+".join(["ones(2**24)"] * 9): "at most 33,554,432 are allowed",
     "+".join(["sum(ones(2**9, 2**9) @ ones(2**9, 2**9))"] * 20): "multiplications; too many",
     "exp": "'exp' is a function; call it: exp(…)",
     "X(1)": "'X' is not a function",
