@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import Any, TypeVar, cast
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
+
+from gradcheck_cli.text import printable_lines
 
 WHOLE_FORWARDS, BY_DIRECTIONS = "whole forwards", "directions"
 SCHEMA_VERSION = 1
@@ -340,3 +345,27 @@ class SuiteReport(Struct, frozen=True):
     started: str
     not_reached: int = 0
     mutants: dict[str, int] | None = None
+
+
+Record = TypeVar("Record", bound=Struct)
+
+
+def make_printable(record: Record) -> Record:
+    """The record with all of its texts printable, line by line: they may come from users."""
+    text = msgspec.json.encode(record).decode()
+    if text.isprintable() and not any(mark in text for mark in ("\\", "::", "##[")):
+        return record
+    return cast(Record, _make_printable(record))
+
+
+def _make_printable(value: Any) -> Any:
+    if type(value) is str:
+        return printable_lines(value)
+    if isinstance(value, Struct):
+        changed = {name: _make_printable(getattr(value, name)) for name in value.__struct_fields__}
+        return replace(value, **changed)
+    if isinstance(value, dict):
+        return {_make_printable(key): _make_printable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_make_printable, value))
+    return value

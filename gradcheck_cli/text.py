@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterable, Sequence
 
@@ -25,12 +26,34 @@ def format_path(path: str) -> str:
     return path[len(here) :] if path.startswith(here) else path
 
 
+# What GitHub takes for a command, wherever a line begins: `::error::`; or anywhere: `##[group]`.
+# `x[::n]` and `a::b` are none.
+_COMMAND = re.compile(r"(?<![\w\[(,.\])]):(?=:[A-Za-z])|(?<=##)\[")
+
+
 def printable(text: str) -> str:
-    """The text with control characters spelled out and undecodable bytes replaced."""
+    """The text as one line that cannot act on a terminal, on its reader or on a CI server.
+
+    Control characters, those that change the direction of text or cannot be seen, and the marks of
+    workflow commands are spelled out: `\\x1b`; undecodable bytes are replaced. Nothing that comes
+    from a user is written without this.
+    """
+    if text.isascii() and text.isprintable() and "::" not in text and "##[" not in text:
+        return text
     safe = text.encode("utf-8", "replace").decode()
-    return "".join(
-        repr(char)[1:-1] if char < " " or "\x7f" <= char < "\xa0" else char for char in safe
-    )
+    safe = _COMMAND.sub(lambda found: f"\\x{ord(found[0]):02x}", safe)
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in safe)
+
+
+def printable_lines(text: str) -> str:
+    """The text, each of its lines printable."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def mask_unprintable(line: str) -> str:
+    """The line with as many characters as it has, those that are not printable replaced by `�`."""
+    shown = "".join(char if char.isprintable() else "�" for char in line)
+    return shown.replace("##[", "##�")
 
 
 def suggest(word: str, known: Iterable[str], what: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from gradcheck_cli.cli.streams import note, silence_stdout, write
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.errors import GradcheckError, TerminatedError, describe_internal_error
 from gradcheck_cli.result import ExitCode
+from gradcheck_cli.text import printable_lines
 
 # One thread each: importing numpy with two costs twice the CPU, and these products are small.
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
@@ -83,8 +85,10 @@ def exit_code(arguments: Sequence[str] | None) -> int:
     except click.exceptions.Exit as done:
         return write("", done.exit_code)
     except click.ClickException as error:
-        with suppress(OSError):
-            error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        with suppress(OSError, AttributeError):
+            print(printable_lines(shown.getvalue()), end="", file=sys.stderr, flush=True)
         return ExitCode.NOTHING_CHECKED
     except ConfigError as error:
         count = f"{error.count:,} error{'' if error.count == 1 else 's'}"

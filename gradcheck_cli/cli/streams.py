@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from gradcheck_cli.cli.progress import Bar
 from gradcheck_cli.result import ExitCode
+from gradcheck_cli.text import printable_lines
 
 COLORS = ("auto", "always", "never")
 
@@ -46,7 +47,8 @@ def note(text: str, before: str = "") -> None:
     """
     if sys.stderr is not None:
         try:
-            print(f"{before}\n" * bool(before) + f"gradcheck: {text}", file=sys.stderr, flush=True)
+            lines = f"{before}\n" * bool(before) + f"gradcheck: {text}"
+            print(printable_lines(lines), file=sys.stderr, flush=True)
         except OSError:
             sys.stderr = None
 

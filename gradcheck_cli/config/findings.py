@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from gradcheck_cli.errors import GradcheckError
-from gradcheck_cli.text import printable
+from gradcheck_cli.text import mask_unprintable, printable
 
 
 class Mark(Struct, frozen=True, order=True):
@@ -36,10 +36,10 @@ class Finding(Struct, frozen=True, order=True):
         text = f"{place}: error: {printable(self.message)}"
         if not 1 <= self.mark.line <= len(lines) or not lines[self.mark.line - 1].strip():
             return text
-        line = lines[self.mark.line - 1].expandtabs(1).translate(UNPRINTABLE)
+        line = mask_unprintable(lines[self.mark.line - 1].expandtabs(1))
         shown, start = _window(line, self.mark.column - 1)
         length = max(1, min(self.mark.length, len(shown) - start))
-        return f"{text}\n  {shown}\n  {' ' * start}^{'~' * (length - 1)}"
+        return f"{text}\n{BAR}{shown}\n{BAR}{' ' * start}^{'~' * (length - 1)}"
 
 
 SET = "--set"  # what stands for the path of a finding in an argument of this option
@@ -51,8 +51,8 @@ LONGEST_SHOWN_LINE = 100
 MOST_FINDINGS = 50  # shown of a file; nobody repairs more before the next try
 
 
-# Control characters of a config would act on the terminal; in a line they keep their width.
-UNPRINTABLE = dict.fromkeys([*range(32), *range(127, 160)], "�")
+# Before a line of a config: if it began a line of the output, it could be a command of a CI server.
+BAR = "  | "
 
 
 def _window(line: str, start: int) -> tuple[str, int]:

@@ -133,7 +133,7 @@ def _find_in_folder(folder: Path, note: Note, broken: list[GradcheckError]) -> l
             if _is_config(path):
                 configs.append(str(path))
             else:
-                note(f"skipped {path}: not a gradcheck config")
+                note(f"skipped {printable(str(path))}: not a gradcheck config")
         except FileNotFoundError:
             continue  # a link to nothing
         except OSError as error:

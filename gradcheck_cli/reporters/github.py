@@ -10,6 +10,7 @@ from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import Detail, list_details
 from gradcheck_cli.reporters.summary import summarize
 from gradcheck_cli.result import Outcome, SuiteReport
+from gradcheck_cli.text import printable, printable_lines
 
 MOST = 9  # annotations; GitHub shows ten of each kind a step, and one says how many more
 STDIN = "-"
@@ -33,7 +34,9 @@ def render(report: SuiteReport, screen: Screen) -> str:
 def annotate_config(error: ConfigError) -> str:
     """What is wrong with configs, as annotations."""
     lines = [
-        _format_command("error", "gradcheck: config", finding.message, path, finding.mark.line)
+        _format_command(
+            "error", "gradcheck: config", printable(finding.message), path, finding.mark.line
+        )
         for path, finding in error.places[:MOST]
     ]
     return "\n".join([*lines, *_count_rest(error.count - MOST), ""])
@@ -84,7 +87,7 @@ def _relate_to_workspace(path: str) -> str:
 
 
 def _escape_data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable_lines(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _escape_property(text: str) -> str:

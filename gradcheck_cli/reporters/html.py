@@ -20,7 +20,7 @@ from gradcheck_cli.reporters.words import (
     list_rows,
 )
 from gradcheck_cli.result import ErrorMap, Outcome, SuiteReport
-from gradcheck_cli.text import count_of, format_shape, printable
+from gradcheck_cli.text import count_of, format_shape, printable, printable_lines
 
 MOST_ROWS = 2000  # of the table; a browser draws so many at once
 COLUMNS = ("check", "gradient", "shape", "abs. error", "rel. error", "error / allowed", "verdict")
@@ -67,7 +67,7 @@ def _tag(
             element.append(child)
             last = child
         elif child is not None:
-            text = child if kind == "style" else "\n".join(map(printable, child.split("\n")))
+            text = child if kind == "style" else printable_lines(child)
             if last is None:
                 element.text = (element.text or "") + text
             else:

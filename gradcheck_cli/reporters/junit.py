@@ -11,7 +11,7 @@ from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import list_details
 from gradcheck_cli.reporters.table import render_details
 from gradcheck_cli.result import CheckReport, Outcome, SuiteReport
-from gradcheck_cli.text import printable
+from gradcheck_cli.text import printable, printable_lines
 
 # What XML 1.0 cannot hold.
 _FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -69,5 +69,5 @@ def _count_outcomes(checks: Sequence[CheckReport]) -> dict[str, str]:
 
 
 def _escape(text: str, lines: bool = False) -> str:
-    safe = "\n".join(map(printable, text.split("\n"))) if lines else printable(text)
+    safe = printable_lines(text) if lines else printable(text)
     return _FORBIDDEN.sub("�", safe)

@@ -15,7 +15,14 @@ from gradcheck_cli.errors import (
     UnfinishedError,
     describe_internal_error,
 )
-from gradcheck_cli.result import CheckReport, CheckResult, Outcome, Settings, Verdict
+from gradcheck_cli.result import (
+    CheckReport,
+    CheckResult,
+    Outcome,
+    Settings,
+    Verdict,
+    make_printable,
+)
 from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
@@ -120,8 +127,8 @@ def report_failure(check: ConfigCheck, reason: str) -> CheckReport:
 
 def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> CheckReport:
     expected = Verdict(check.expect)
-    return CheckReport(
-        id=check.id,
+    report = CheckReport(
+        id=printable(check.id),
         path=printable(check.path),
         line=check.line,
         rule_lines=dict(check.rule_lines),
@@ -132,6 +139,7 @@ def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> 
         error=error,
         rerun=rerun(check),
     )
+    return make_printable(report)
 
 
 def _outcome(result: CheckResult | None, expected: Verdict) -> Outcome:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli import __version__
-from gradcheck_cli.result import ExitCode
+from gradcheck_cli.result import ExitCode, make_printable
 from gradcheck_cli.run.one import describe_failure, run_problems
 from gradcheck_cli.text import printable
 
@@ -94,7 +94,11 @@ def run(
     found = []
     for check in checks:
         report = CheckSteps(
-            check.id, printable(check.path), check.line, check.layer.dtype, check.layer.seed
+            printable(check.id),
+            printable(check.path),
+            check.line,
+            check.layer.dtype,
+            check.layer.seed,
         )
         try:
             gradients = run_problems(check, _of_check, lambda entries: None, timeout)
@@ -106,7 +110,7 @@ def run(
             progress(done, total)
     code = ExitCode.NOTHING_CHECKED if any(check.error for check in found) else ExitCode.OK
     seconds = time.perf_counter() - started
-    return StepsReport(SCHEMA_VERSION, __version__, tuple(found), seconds, code)
+    return make_printable(StepsReport(SCHEMA_VERSION, __version__, tuple(found), seconds, code))
 
 
 def _of_check(

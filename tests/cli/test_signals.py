@@ -62,7 +62,7 @@ def left_behind(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("report", "number"),
-    zip(OUTPUTS.values(), [signal.SIGINT, signal.SIGTERM] * 2, strict=True),
+    list(zip(OUTPUTS.values(), [signal.SIGINT, signal.SIGTERM] * 2, strict=True)),
 )
 def test_signals_wait_until_every_report_is_written(
     report: str, number: signal.Signals, tmp_path: Path
