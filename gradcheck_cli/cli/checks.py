@@ -108,7 +108,9 @@ def select_checks(given: of.Given, failed: set[tuple[str, str]] | None = None) -
     overrides = read_overrides(given["set"], given["seed"], given["seeds"])
     checks = suite.select(load(given["configs"], tell, overrides=overrides), given["select"])
     if failed is not None:
-        again = [check for check in checks if (os.path.realpath(check.path), check.id) in failed]
+        from gradcheck_cli.run.last_failed import key
+
+        again = [check for check in checks if key(check.path, check.id) in failed]
         if not again:
             tell(f"none of these checks failed when last run; all {len(checks)} are")
         checks = again or checks

@@ -6,44 +6,84 @@ Kept in the cache of the user, one file a folder, so that repositories stay as t
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gradcheck_cli.result import CheckReport, Outcome
+import msgspec
 
-Failed = set[tuple[str, str]]  # path and id of checks
+from gradcheck_cli.result import CheckReport, Outcome
+from gradcheck_cli.text import printable
+
+Failed = set[tuple[str, str]]  # path and id of checks, as `key` makes them
+
+
+def key(path: str, id: str) -> tuple[str, str]:
+    """What a check is known by: the place and the id that its report has."""
+    shown = printable(path)
+    with suppress(OSError):  # the folder it is named from was deleted
+        shown = os.path.realpath(shown)
+    return shown, printable(id)
 
 
 def failed() -> Failed:
     """The checks that failed last, of all that were run from here."""
-    with suppress(OSError, ValueError, TypeError):
-        return {(path, id) for path, id in json.loads(_file().read_text(encoding="utf-8"))}
+    with suppress(OSError):
+        return _read(_find_file())
     return set()
 
 
 def keep(reports: Sequence[CheckReport]) -> None:
     """Remember which of these failed; of others, what is known stays. Never fails."""
-    known = failed()
-    now = set(known)
-    for report in reports:
-        check = (os.path.realpath(report.path), report.id)
-        (now.discard if report.outcome == Outcome.OK else now.add)(check)
-    if now == known:
-        return
     with suppress(OSError):
-        path = _file()
+        path = _find_file()
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent)
-        with open(handle, "w", encoding="utf-8") as file:
-            json.dump(sorted(now), file)
+        with _lock(path):
+            known = _read(path)
+            now = set(known)
+            for report in reports:
+                check = key(report.path, report.id)
+                (now.discard if report.outcome == Outcome.OK else now.add)(check)
+            if now != known:
+                _write(path, now)
+
+
+def _read(path: Path) -> Failed:
+    """What a file holds; of one that is broken or no file, nothing."""
+    if not path.is_file():
+        return set()
+    with suppress(msgspec.MsgspecError, RecursionError):
+        return set(msgspec.json.decode(path.read_bytes(), type=list[tuple[str, str]]))
+    return set()
+
+
+def _write(path: Path, failed: Failed) -> None:
+    handle, beside = tempfile.mkstemp(dir=path.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.write(msgspec.json.encode(sorted(failed)))
         os.replace(beside, path)
+    except OSError:
+        os.unlink(beside)
+        raise
 
 
-def _file() -> Path:
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Have other runs wait that would replace the file; where a system has no locks, none does."""
+    with open(path.with_suffix(".lock"), "ab") as file:
+        with suppress(ImportError, OSError):  # Windows; a network
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _find_file() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if not os.path.isabs(base):
+        raise FileNotFoundError("there is no home")
     name = hashlib.sha256(os.getcwd().encode("utf-8", "surrogateescape")).hexdigest()[:24]
     return Path(base, "gradcheck", "failed", f"{name}.json")

@@ -137,7 +137,7 @@ def test_set_of_an_axis_pins_it() -> None:
     [
         (
             "shapez.n=3",
-            "--set:1:1: error: unknown key 'shapez'; did you mean 'shapes'?\n  shapez.n=3",
+            "--set:1:1: error: unknown key 'shapez'; did you mean 'shapes'?\n  | shapez.n=3",
         ),
         ("reduction=avg", "--set:1:11: error: 'reduction' must be sum or mean, got 'avg'"),
         ("shapes.n=0", "--set:1:10: error: 'n' must be a whole number of 1 or more, got 0"),
