@@ -214,12 +214,17 @@ def _refine(differences: Differences, best: Best, every: NDArray[np.intp]) -> No
 
 
 def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
-    """Ask far away what the rounding of a saturated unit may hide where nothing is seen to move."""
-    doubtful = np.any(best.value[0] == 0, axis=1) & ~best.invariant
+    """Ask what rounding hides where nothing is seen to move: far away, which shows a saturated
+    unit, and at the step that the zero was seen at, which shows no smaller slope than a rounding.
+    """
+    doubtful = np.any(best.value == 0, axis=(0, 2)) & ~best.invariant
     for rows in differences.chunks(np.flatnonzero(doubtful)):
         entries = every[rows]
         far = LEAP * FIRST_STEP * differences.scale[entries]
-        floor = DEVIATIONS * differences.rung(entries, far).floor
+        near = differences.exact(entries, np.max(best.step[0, rows], axis=1))
+        near = np.where((near > 0) & (near < far), near, far)
+        floors = [differences.rung(entries, step).floor for step in (far, near)]
+        floor = DEVIATIONS * np.fmax(*floors)
         floor = np.where(np.isfinite(floor), floor, 0.0)
         best.floor[rows] = np.maximum(best.floor[rows], floor)
 

@@ -31,6 +31,9 @@ MOVED = 10.0  # deviations of noise, from which on an output has moved
 AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
 # The last rounding of a value: uniform within half a unit of eps|f|, hence its deviation.
 ROUNDING = 0.29
+# So many steps between the values of an output show what they are multiples of; one or two may be
+# those between the ends of a unit that is saturated on both sides.
+DIFFERENT = 3
 
 
 class Noise(Struct, frozen=True):
@@ -100,15 +103,16 @@ def function_noise(
     )
     near = unit * np.sqrt(np.mean(_smallest(by_spacing), axis=0))
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
+    grid = ROUNDING * _grid(values)
     rounding = ROUNDING * np.finfo(x.dtype).eps * size
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
-    near = np.where(near > HOPELESS * np.max(largest, axis=0), np.inf, near)
+    near = np.where(near > HOPELESS * np.max(largest, axis=0), np.inf, np.maximum(near, grid))
     moved = np.abs(there[0, POINTS // 2] - center) / unit_away
     away, growth = _away(_smallest(by_spacing_away), moved, near / unit_away)
     return Noise(
         near=near,
         center=center,
-        away=away * unit_away,
+        away=np.maximum(away * unit_away, grid),
         growth=growth * np.sqrt(unit_away),
         reach=_reach(by_spacing, here / unit, (1, *(axis + 2 for axis in alike))),
         evaluations=2 * len(SPACINGS) * POINTS * lines,
@@ -154,6 +158,22 @@ def variances(values: Float) -> Float:
     # Flat everywhere: a constant, or one that jumps somewhere.
     flat &= ~np.all(flat, axis=1, keepdims=True)
     return np.where(flat, np.inf, variances)
+
+
+def _grid(values: Float) -> Float:
+    """The number that all values of an output around are multiples of; 0 where none is seen.
+
+    What is left when large numbers cancel, as the loss of a saturated softmax, is a multiple of
+    their last place, and stays so wherever it is: its last digits are zeros. It may not move at
+    all near x, where nothing else gives that away. values: (2, SPACINGS, POINTS, LINES, *outputs).
+    """
+    flat = values.reshape(-1, *values.shape[4:])
+    mantissa, exponent = np.frexp(np.where(np.isfinite(flat), flat, 0.0))
+    digits = (mantissa * 2.0**53).astype(np.int64)
+    last = np.ldexp((digits & -digits).astype(np.float64), exponent - 53)
+    spacing = np.min(np.where(digits == 0, np.inf, last), axis=0)
+    different = np.count_nonzero(np.diff(np.sort(flat, axis=0), axis=0), axis=0)
+    return np.where(np.isfinite(spacing) & (different >= DIFFERENT), spacing, 0.0)
 
 
 def _smallest(variances: Float) -> Float:

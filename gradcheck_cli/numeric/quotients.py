@@ -211,7 +211,7 @@ class WholeForwards(Differences):
         """
         hidden = 2 * self.rounding * slope * np.maximum(share, 1.0)[:, None]
         around = self._weighed(np.where(moved, self.noise.away, 0.0))
-        rounding = self._weighed(np.abs(self.rounding * self.center)[None])
+        rounding = self._weighed(self.noise.near[None])
         some = moved if self.weight is None else np.any(moved, axis=1, keepdims=True)
         return hidden + np.where(some, around, rounding)
 

@@ -44,3 +44,22 @@ def test_values_that_are_not_finite_give_no_noise() -> None:
     with np.errstate(all="ignore"):
         found = function_noise(lambda p: np.log(p - 5), np.ones(2), np.ones(2))
     np.testing.assert_array_equal(found.near, [0.0, 0.0])
+
+
+def test_what_is_left_of_large_numbers_is_as_coarse_as_they_were() -> None:
+    """The loss of a saturated softmax in float32: it is flat at x, and 9.5e-7 is its last place."""
+
+    def loss(points: Float) -> Float:
+        logits = np.concatenate([np.full_like(points, 12.6), points], axis=1).astype(np.float32)
+        largest = logits.max(axis=1)
+        total = np.exp(logits - largest[:, None]).sum(axis=1)
+        return np.asarray((np.log(total) + largest) - logits[:, 0], dtype=np.float64)[:, None]
+
+    noise = function_noise(loss, np.array([1.0], dtype=np.float32), np.array([2.0]))
+    for level in (noise.near[0], noise.away[0]):
+        assert 1e-7 < level < 1e-6, noise
+
+
+def test_a_unit_between_its_ends_is_not_coarse() -> None:
+    x = np.array([0.1, -0.2])
+    assert np.max(function_noise(lambda p: np.tanh(1e9 * p), x, np.ones(2)).near) < 1e-15
