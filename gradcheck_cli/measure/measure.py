@@ -20,10 +20,10 @@ from gradcheck_cli.numeric.gradient import (
     one_by_one,
 )
 from gradcheck_cli.numeric.local.claims import Slices
-from gradcheck_cli.numeric.local.quotients import locally
+from gradcheck_cli.numeric.local.quotients import choose_local_quotients
 from gradcheck_cli.numeric.noise import Evaluate
 from gradcheck_cli.numeric.quotients import Differences, WholeForwards, entry_scale
-from gradcheck_cli.numeric.sampling import sampled
+from gradcheck_cli.numeric.sampling import sample_entries
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import AUTO, DIRECTIONS, ENTRIES, Numeric
 from gradcheck_cli.problem import Locality, Problem
@@ -85,7 +85,7 @@ def differences(
 ) -> NumericGradient:
     """The numeric gradient of one input of a problem: of all its entries, or of a sample."""
     size, most = problem.inputs[name].size, numeric.sample
-    entries = sampled(size, most) if most is not None and most < size else None
+    entries = sample_entries(size, most) if most is not None and most < size else None
     return of_entries(problem, name, numeric, entries, progress)
 
 
@@ -135,7 +135,7 @@ def _by_slices(
         return None
     assert problem.locality is not None
     slices = _slices(problem, problem.locality, name)
-    return locally(slices, x, entry_scale(x), STENCILS[numeric.order or 2])
+    return choose_local_quotients(slices, x, entry_scale(x), STENCILS[numeric.order or 2])
 
 
 def _slices(problem: Problem, claimed: Locality, name: str) -> Slices:

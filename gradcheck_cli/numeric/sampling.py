@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def sampled(size: int, count: int) -> NDArray[np.intp]:
+def sample_entries(size: int, count: int) -> NDArray[np.intp]:
     """Flat indices of `count` of `size` entries: one at random from each of `count` equal parts."""
     edges = np.arange(count + 1) * size // count
     return np.random.default_rng([size, count]).integers(edges[:-1], edges[1:]).astype(np.intp)

@@ -22,7 +22,7 @@ SLACK = 1e3  # times eps: numbers that differ by less are the same, computed in 
 
 
 class Slices(Struct, frozen=True):
-    """What an entry of a matrix x touches, and how to evaluate just that.
+    """A claim that a forward falls into slices, as functions that evaluate only one of them.
 
     axis: x and z, matrices both, are cut across it.
     forward: x → outputs, in one step; inner: x → z.
@@ -45,16 +45,16 @@ class Slices(Struct, frozen=True):
         front = np.ascontiguousarray(np.moveaxis(matrix, self.axis, 0))
         return np.expand_dims(front, self.axis + 1)
 
-    def joined(self, slices: NDArray[Any]) -> NDArray[Any]:
+    def join(self, slices: NDArray[Any]) -> NDArray[Any]:
         """Slices (…, slices, rows, columns) as matrices (…, rows, columns)."""
         squeezed = np.squeeze(slices, axis=self.axis - 2)
-        joined: NDArray[Any] = np.swapaxes(squeezed, -1, -2) if self.axis else squeezed
-        return joined
+        matrices: NDArray[Any] = np.swapaxes(squeezed, -1, -2) if self.axis else squeezed
+        return matrices
 
     def terms(self, z: NDArray[Any], parts: range) -> NDArray[Any]:
         """The outputs of some slices of z (K, slices, rows, columns): (K, slices, outputs)."""
         if not self.splits:
-            return self.outer(self.joined(z), None)[:, None]
+            return self.outer(self.join(z), None)[:, None]
         return np.stack([self.outer(z[:, at], part) for at, part in enumerate(parts)], axis=1)
 
     def cotangents(self, parts: range) -> Float:
@@ -63,7 +63,7 @@ class Slices(Struct, frozen=True):
 
 
 class Responses(Struct, frozen=True):
-    """How a slice of z responds to each entry of its slice of x; the same in all slices.
+    """How much a slice of z changes for a unit of each entry of x; the same in every slice.
 
     unit: the change for a unit of it (entries, rows, columns). zero: z where x is zero, cut.
     inexact: by how much more than a number of their own size the responses are rounded.
@@ -73,13 +73,13 @@ class Responses(Struct, frozen=True):
     zero: NDArray[Any]
     inexact: float
 
-    def to(self, changes: NDArray[Any]) -> NDArray[Any]:
-        """Σ response · change for slices of x, all (slices, rows, columns)."""
+    def add_up(self, changes: NDArray[Any]) -> NDArray[Any]:
+        """The change of z, Σ response · change of x; both are (slices, rows, columns)."""
         unit = self.unit.reshape(len(self.unit), -1)
         flat: NDArray[Any] = changes.reshape(len(changes), -1) @ unit
         return flat.reshape(-1, *self.unit.shape[1:])
 
-    def at(self, place: NDArray[np.intp]) -> NDArray[Any]:
+    def select(self, place: NDArray[np.intp]) -> NDArray[Any]:
         """The responses to these entries; a view where they are consecutive."""
         first, last = int(place[0]), int(place[-1])
         if last - first + 1 == len(place):
@@ -87,13 +87,16 @@ class Responses(Struct, frozen=True):
         return self.unit[place]
 
 
-def proven(slices: Slices, x: NDArray[Any], scale: Float) -> tuple[Slices, Responses | None] | None:
-    """What probes leave of the claims: the responses, where z is affine; None, if nothing is left.
+def prove_claims(
+    slices: Slices, x: NDArray[Any], scale: Float
+) -> tuple[Slices, Responses | None] | None:
+    """Probe the claims, and keep those that hold: slices, with the responses if z is affine in x.
 
+    None where the forward does not fall into slices.
     Raises whatever functions raise that cannot be called as is claimed.
     """
     random = np.random.default_rng(0)
-    responses = _responses(slices, x, scale)
+    responses = _measure_responses(slices, x, scale)
     if responses is not None and not _superposes(slices, responses, x, scale, random):
         responses = None
     elsewhere = (x + scale * random.standard_normal(x.shape)).astype(x.dtype)
@@ -106,8 +109,8 @@ def proven(slices: Slices, x: NDArray[Any], scale: Float) -> tuple[Slices, Respo
     return slices, responses
 
 
-def _responses(slices: Slices, x: NDArray[Any], scale: Float) -> Responses | None:
-    """As inner shows them: units in the place of a slice of x, all of them stacked."""
+def _measure_responses(slices: Slices, x: NDArray[Any], scale: Float) -> Responses | None:
+    """The responses as `inner` gives them: a unit in the place of each entry of a slice of x."""
     count = x.size // x.shape[slices.axis]
     # A power of two, which rounds nothing.
     unit = float(np.exp2(np.round(np.log2(np.max(scale)))))
@@ -133,10 +136,10 @@ def _superposes(
     eps = float(np.finfo(x.dtype).eps) * max(len(responses.unit), SLACK)
     for size in PROBES:
         far = (x + size * scale * random.standard_normal(x.shape)).astype(x.dtype)
-        told = responses.zero + responses.to(slices.cut(far))
+        told = responses.zero + responses.add_up(slices.cut(far))
         # The largest that the roundings of such a sum can come to.
         sizes = replace(responses, unit=np.abs(responses.unit))
-        within = eps * (np.abs(responses.zero) + sizes.to(np.abs(slices.cut(far))))
+        within = eps * (np.abs(responses.zero) + sizes.add_up(np.abs(slices.cut(far))))
         if not np.all(np.abs(slices.cut(slices.inner(far)) - told) <= within):
             return False
     return True
@@ -165,7 +168,7 @@ def _falls_apart(slices: Slices, x: NDArray[Any], elsewhere: NDArray[Any]) -> bo
     stacks = np.stack([slices.cut(x), slices.cut(elsewhere)], axis=1)
     terms = x.size // len(stacks)
     for part, stack in enumerate(stacks):
-        alone = slices.cut(slices.sliced(slices.joined(stack), part))
+        alone = slices.cut(slices.sliced(slices.join(stack), part))
         for at, whole in zip(alone, both, strict=True):
             within = SLACK * terms * np.finfo(x.dtype).eps * np.max(np.abs(whole))
             if not np.all(np.abs(at - whole[part]) <= within):

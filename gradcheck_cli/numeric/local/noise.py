@@ -1,4 +1,4 @@
-"""How the outputs of a forward in slices behave around a point: their noise, slice by slice."""
+"""The noise of a forward that falls into slices, measured slice by slice."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ BLOCK = 2**15  # numbers that are evaluated at once: in the cache of one core
 SAMPLES = 10  # of the noise of a slice: lines of probes times its outputs, but 2 to 5 lines
 
 
-class Around(Struct, frozen=True):
-    """How the outputs behave around z: a number for every slice, but for the first two.
+class Surroundings(Struct, frozen=True):
+    """How the outputs behave around z.
 
-    center: the terms at z; cotangent: theirs (slices, outputs of a slice); of all, where outer does
-        not split (1, outputs).
-    near, away: deviations of the contracted outputs; growth: the variance, over Σ|c|·move.
-    size: of the contracted outputs, which sets their rounding. reach: see `Noise`, of all.
+    center, cotangent: the outputs at z and their cotangent, a row a slice; one row for all slices
+        where the outputs cannot be told apart by slice. All other arrays hold a number a slice.
+    near, away: the deviation of the noise of Σ cotangent · outputs, at z and a step away from it.
+    growth: the variance of that noise over Σ |cotangent| · move, as outputs move away.
+    size: √Σ (cotangent · output)², which sets how the sum rounds.
+    reach: as in `Noise`: how far all outputs are smooth curves.
     """
 
     center: Float
@@ -34,12 +36,13 @@ class Around(Struct, frozen=True):
     reach: float
 
 
-def around(
+def measure_surroundings(
     slices: Slices, x: Float, scale: Float, z: NDArray[Any], responses: Responses | None
-) -> Around:
-    """The outputs around z and their noise, from slices of x, of its scale and of z.
+) -> Surroundings:
+    """Measure the noise of the outputs around a point.
 
-    Along lines in z, as far as the responses move it; or in x, where there are none.
+    x, scale, z: the point, its scale and z there, cut into slices.
+    With responses, the probes are lines in z, as long as the responses make them; else lines in x.
     """
     count = len(z)
     if responses is None:
@@ -57,7 +60,7 @@ def around(
         def evaluate(values: NDArray[Any], parts: range = parts) -> NDArray[Any]:
             if responses is not None:
                 return slices.terms(values, parts)
-            stack = slices.joined(values[:, 0])
+            stack = slices.join(values[:, 0])
             return slices.outer(slices.cut(slices.sliced(stack, parts[0])), parts[0])[:, None]
 
         found.append(function_noise(evaluate, points[some], far[some], lines, alike=(0, 1)))
@@ -74,7 +77,7 @@ def around(
     def every(values: Float) -> Float:
         return np.broadcast_to(values, count)
 
-    return Around(
+    return Surroundings(
         center=center,
         cotangent=cotangent,
         near=every(_norm(weight * near)),
@@ -86,17 +89,17 @@ def around(
 
 
 def _spread(responses: Responses, scale: Float) -> Float:
-    """How far slices of z move when all entries of x do, independently, by their scale."""
+    """How far every entry of z moves, as a deviation, when each entry of x moves by its scale."""
     unit, largest = np.max(np.abs(responses.unit)), np.max(scale)
     if unit == 0.0:  # nothing of x reaches z; the outputs have a noise all the same
         return np.ones(responses.zero.shape)
     squares = replace(responses, unit=(responses.unit / unit) ** 2)
-    far: Float = unit * largest * np.sqrt(squares.to((scale / largest) ** 2))
+    far: Float = unit * largest * np.sqrt(squares.add_up((scale / largest) ** 2))
     return far
 
 
 def _norm(values: Float) -> Float:
-    """√Σ value² of every row, in units of the largest, because squares of 1e200 overflow."""
+    """√Σ value² of every row; computed in units of the largest, because 1e200² overflows."""
     peak = np.max(np.abs(values), axis=1, keepdims=True)
     scaled = values / np.where(peak > 0, peak, 1.0)
     norm: Float = peak[:, 0] * np.sqrt(np.sum(scaled * scaled, axis=1))
@@ -112,13 +115,13 @@ def _bend(
     center: Float,
     weight: Float,
 ) -> Float:
-    """How the slope may change within what z is not known to: Σ |c|·|second difference|.
+    """Bound how the slope changes within the rounding of z, by second differences of the outputs.
 
     z is a sum that another order of summing rounds otherwise, by δ; so ∂L/∂x, of the response R, is
     not known to better than Σ |c·f″·R·δ| ≤ √(Σ |c·f″|·R²)·√(Σ |c·f″|·δ²). The second factor squared
     is what is returned; the first one is at most √(2·Σ |c|·move) over the step.
     """
-    rounded = np.abs(responses.zero + responses.to(x) - z) + np.finfo(z.dtype).eps * np.abs(z)
+    rounded = np.abs(responses.zero + responses.add_up(x) - z) + np.finfo(z.dtype).eps * np.abs(z)
     larger = np.max(far) / np.max(rounded) if np.any(rounded) else 1.0
     moved = (larger * rounded).astype(z.dtype)
     above, below = slices.terms(np.stack([z + moved, z - moved]), range(len(z)))

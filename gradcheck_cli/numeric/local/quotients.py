@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.ladder import TABLES, Rung
-from gradcheck_cli.numeric.local.claims import Responses, Slices, proven
-from gradcheck_cli.numeric.local.noise import BLOCK, around
+from gradcheck_cli.numeric.local.claims import Responses, Slices, prove_claims
+from gradcheck_cli.numeric.local.noise import BLOCK, measure_surroundings
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.quotients import SLICES, SUPERPOSITION, Differences
 from gradcheck_cli.numeric.stencils import Stencil
@@ -22,7 +22,7 @@ CHUNK = 2**13  # entries that climb the ladder together
 MOST_NUMBERS = 2**23  # of z, for the entries of a chunk together
 
 
-class Locally(Differences):
+class LocalQuotients(Differences):
     """Quotients by slices or, with responses, by superposition."""
 
     outputs = ()
@@ -43,8 +43,10 @@ class Locally(Differences):
         self.cut = slices.cut(x)
         self.z = slices.inner(x)
         self.parts = slices.cut(self.z)
-        self.around = around(slices, self.cut, slices.cut(scale), self.parts, responses)
-        self.reach = self.around.reach
+        self.surroundings = measure_surroundings(
+            slices, self.cut, slices.cut(scale), self.parts, responses
+        )
+        self.reach = self.surroundings.reach
         self.evaluations = 1
         numbers = self.parts[0].size if slices.splits else self.z.size
         self.chunk = max(1, min(CHUNK, MOST_NUMBERS // numbers))
@@ -94,7 +96,7 @@ class Locally(Differences):
         if self.responses is None:
             above, below, widths = self._evaluated(part, place, step)
         else:
-            change = self.responses.at(place) * step.astype(self.z.dtype)[:, None, None]
+            change = self.responses.select(place) * step.astype(self.z.dtype)[:, None, None]
             above, below = self.parts[part] + change, self.parts[part] - change
             widths = np.broadcast_to(step, (2, len(step)))
         if self.slices.splits:
@@ -113,7 +115,7 @@ class Locally(Differences):
         points[rows + count, place] -= step.astype(self.x.dtype)
         here = flat[place].astype(np.float64)
         widths = np.stack([points[rows, place] - here, here - points[rows + count, place]])
-        stack = self.slices.joined(points.reshape(2 * count, *self.cut.shape[1:]))
+        stack = self.slices.join(points.reshape(2 * count, *self.cut.shape[1:]))
         z = self.slices.cut(self.slices.sliced(stack, int(part)))
         return z[:count], z[count:], widths
 
@@ -131,7 +133,7 @@ class Locally(Differences):
     ) -> tuple[Float, Float]:
         """The changes, contracted with the cotangent (TABLES, K), and the larger Σ |c|·move."""
         own = part if self.slices.splits else 0
-        center, cotangent = self.around.center[own], self.around.cotangent[own]
+        center, cotangent = self.surroundings.center[own], self.surroundings.cotangent[own]
         right, left = above - center, center - below
         value = np.empty((TABLES, len(above)))
         value[1], value[2] = right @ cotangent, left @ cotangent
@@ -152,8 +154,8 @@ class Locally(Differences):
     ) -> Rung:
         """The quotients with their noise, which is known slice by slice."""
         own = self._place(entries)[0]
-        near, away = self.around.near[own], self.around.away[own]
-        size, growth = self.around.size[own], self.around.growth[own]
+        near, away = self.surroundings.near[own], self.surroundings.away[own]
+        size, growth = self.surroundings.size[own], self.surroundings.growth[own]
         moves = slope != 0  # where outputs left their domain, too
         if moved is None:
             share = np.maximum(step / self.scale[entries], 1.0)
@@ -175,17 +177,19 @@ class Locally(Differences):
         )
 
 
-def locally(slices: Slices, x: NDArray[Any], scale: Float, stencil: Stencil) -> Locally | None:
-    """Quotients by the cheapest way that probes of what `slices` claims do not contradict.
+def choose_local_quotients(
+    slices: Slices, x: NDArray[Any], scale: Float, stencil: Stencil
+) -> LocalQuotients | None:
+    """Quotients by superposition or by slices, whichever the probes of the claims allow.
 
     None where nothing is left but whole forwards.
     """
     with np.errstate(all="ignore"):
         try:
-            found = proven(slices, x, scale)
+            found = prove_claims(slices, x, scale)
         except Exception:  # what cannot even be called so
             return None
         if found is None:
             return None
         kept, responses = found
-        return Locally(kept, x, scale, stencil, responses)
+        return LocalQuotients(kept, x, scale, stencil, responses)

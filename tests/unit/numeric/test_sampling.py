@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gradcheck_cli.checker.check import check
 from gradcheck_cli.measure.measure import differences
-from gradcheck_cli.numeric.sampling import chance_of_missing, sampled
+from gradcheck_cli.numeric.sampling import chance_of_missing, sample_entries
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 
@@ -21,7 +21,7 @@ sizes = st.integers(1, 400).flatmap(lambda size: st.tuples(st.just(size), st.int
 @given(sizes)
 def test_every_part_has_one_entry_in_the_sample(drawn: tuple[int, int]) -> None:
     size, count = drawn
-    entries = sampled(size, count)
+    entries = sample_entries(size, count)
     assert len(entries) == count
     edges = np.arange(count + 1) * size // count
     assert np.all((edges[:-1] <= entries) & (entries < edges[1:]))
