@@ -13,7 +13,7 @@ from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.streams import note, write
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.result import ExitCode
-from gradcheck_cli.run import suite
+from gradcheck_cli.run import choose
 from gradcheck_cli.text import count_of, printable
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def explain_command(configs: tuple[str, ...], select: tuple[str, ...], set: tupl
         )
     from gradcheck_cli.layers.derivation import explain
 
-    checks = suite.select(load_checks(configs, set, check_rules=False), select)
+    checks = choose.select(load_checks(configs, set, check_rules=False), select)
     return write("\n".join(explain(check.id, check.layer) for check in checks), ExitCode.OK)
 
 

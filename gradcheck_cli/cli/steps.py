@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from gradcheck_cli.cli import options as of
-from gradcheck_cli.cli.streams import note, progress, terminal_width, wants_color, write
+from gradcheck_cli.cli.streams import note, show_progress, terminal_width, wants_color, write
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.processes.signals import raise_on_signals
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.result import ExitCode
-from gradcheck_cli.run import suite
+from gradcheck_cli.run import choose
 
 
 @click.command(name="steps", short_help="Draw why a step is chosen.")
@@ -39,13 +39,12 @@ def steps_command(
         from gradcheck_cli.reporters import step_figure
 
         step_figure.refuse_path(save)
-    checks = suite.select(load(configs, note, overrides=read_overrides(set)), select)
-    if not allow_code:
-        suite.refuse_code(checks)
+    checks = choose.select(load(configs, note, overrides=read_overrides(set)), select)
+    choose.refuse_code(checks, allowed=allow_code)
     from gradcheck_cli.reporters.step_drawing import render, render_json
     from gradcheck_cli.run import step_sweep as steps
 
-    with progress() as bar, raise_on_signals():
+    with show_progress() as bar, raise_on_signals():
         report = steps.run(checks, bar, timeout)
     screen = Screen(terminal_width(), wants_color(color))
     text = render_json(report) if format == "json" else render(report, screen)

@@ -53,7 +53,7 @@ def note(text: str, before: str = "") -> None:
             sys.stderr = None
 
 
-def silent(text: str) -> None:
+def silence(text: str) -> None:
     """Drop a note: what `--quiet` uses in place of `note`."""
 
 
@@ -81,7 +81,7 @@ def wants_color(asked: str) -> bool:
 
 
 @contextmanager
-def progress(quiet: bool = False) -> Iterator[Bar | None]:
+def show_progress(quiet: int = 0) -> Iterator[Bar | None]:
     """A progress bar on stderr, for runs of more than a second at a terminal."""
     shown = not quiet and sys.stderr is not None and sys.stderr.isatty()
     bar = Bar() if shown else None

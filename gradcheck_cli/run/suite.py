@@ -1,4 +1,4 @@
-"""Many checks: which of them, in which order, what came out of each, and the exit code."""
+"""Many checks: they are run, what came out of each is reported, and the exit code follows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from gradcheck_cli import __version__
-from gradcheck_cli.errors import TerminatedError, UsageError
+from gradcheck_cli.errors import TerminatedError
 from gradcheck_cli.processes.executor import Executor, run_in_turn
 from gradcheck_cli.processes.signals import hold_signals, raise_on_signals
 from gradcheck_cli.result import (
@@ -29,71 +26,14 @@ from gradcheck_cli.result import (
     SuiteReport,
 )
 from gradcheck_cli.run.one import report_failure, run_check
-from gradcheck_cli.text import printable, suggest
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
-
-MOST_IDS = 10  # of checks, where a pattern is near none
-MOST_NAMES = 6  # of functions, in a list that is read on a screen
 
 # Takes how many entries of all gradients are done, of how many.
 Progress = Callable[[int, int], None]
 # Gives the exit code of what came out.
 Judge = Callable[[Sequence[CheckReport]], int]
-
-
-def select(checks: Sequence[ConfigCheck], patterns: Sequence[str]) -> list[ConfigCheck]:
-    """The checks whose id is one of `patterns` or matches it as a glob; all without patterns.
-
-    Raises UsageError for a pattern that selects nothing.
-    """
-    for pattern in patterns:
-        if not any(_matches(check, pattern) for check in checks):
-            raise UsageError(f"no check matches '{pattern}'" + _suggest_ids(pattern, checks))
-    return [
-        check
-        for check in checks
-        if not patterns or any(_matches(check, pattern) for pattern in patterns)
-    ]
-
-
-def _suggest_ids(pattern: str, checks: Sequence[ConfigCheck]) -> str:
-    """The ids that are near a pattern; where none is, a few that there are, and how many more."""
-    ids = list(dict.fromkeys(id for check in checks for id in (check.name, check.id)))
-    near = suggest(pattern, ids)
-    if near:
-        return near
-    more = len(checks) - MOST_IDS
-    rest = f" and {more} more; --list prints them" if more > 0 else ""
-    return f"; there are: {', '.join(check.id for check in checks[:MOST_IDS])}{rest}"
-
-
-def _matches(check: ConfigCheck, pattern: str) -> bool:
-    """Whether a pattern is of the check, or of all checks of its matrix."""
-    # Ids have brackets of their own, so only * and ? are wild.
-    wild = pattern.replace("[", "[[]")
-    return any(id == pattern or fnmatchcase(id, wild) for id in (check.id, check.name))
-
-
-def refuse_code(checks: Sequence[ConfigCheck]) -> None:
-    """Raises UsageError where checks run Python code, with the code and the place that names it."""
-    named: dict[str, dict[str, None]] = {}
-    for check in checks:
-        for code in check.layer.code:
-            named.setdefault(f"{check.path}: {code.place}", {})[code.name] = None
-    if named:
-        lines = [f"  {printable(place)}: {_some(list(names))}" for place, names in named.items()]
-        raise UsageError(
-            "configs name Python code, which runs with --allow-code only\n"
-            + "\n".join(lines)
-            + "\nread this code, then add --allow-code; nothing was checked"
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def run(
@@ -190,16 +130,6 @@ def _environment() -> Environment:
         machine=os.uname().machine if hasattr(os, "uname") else "",
         cores=os.cpu_count() or 1,
     )
-
-
-def spread(
-    checks: Sequence[ConfigCheck], jobs: int, budget: float | None = None
-) -> list[ConfigCheck]:
-    """The checks with the processes that are left for the entries of each, and a budget of time."""
-    each = max(1, jobs // max(1, len(checks)))
-    return [
-        replace(check, numeric=replace(check.numeric, jobs=each, budget=budget)) for check in checks
-    ]
 
 
 def _statuses(reports: Sequence[CheckReport]) -> dict[str, int]:

@@ -10,8 +10,8 @@ from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import ForwardError, UsageError
 from gradcheck_cli.result import CheckResult, ExitCode, Outcome
+from gradcheck_cli.run import choose, suite
 from gradcheck_cli.run import one as running
-from gradcheck_cli.run import suite
 from gradcheck_cli.run.sandbox_work import Work
 
 CONFIG = """\
@@ -40,15 +40,15 @@ def test_checks_are_named_by_their_name_or_their_place(checks: list[ConfigCheck]
 
 
 def test_selection_is_by_id_or_glob(checks: list[ConfigCheck]) -> None:
-    assert ids(suite.select(checks, [])) == ids(checks)
-    assert ids(suite.select(checks, ["w*", "*odd*"])) == ["odd [name]", "wrong"]
-    assert ids(suite.select(checks, ["odd [name]", "right"])) == ["right", "odd [name]"]
-    assert ids(suite.select(checks, ["c[4]"])) == ["c[4]"]
+    assert ids(choose.select(checks, [])) == ids(checks)
+    assert ids(choose.select(checks, ["w*", "*odd*"])) == ["odd [name]", "wrong"]
+    assert ids(choose.select(checks, ["odd [name]", "right"])) == ["right", "odd [name]"]
+    assert ids(choose.select(checks, ["c[4]"])) == ["c[4]"]
 
 
 def test_a_pattern_that_selects_nothing_is_an_error(checks: list[ConfigCheck]) -> None:
     with pytest.raises(UsageError, match="no check matches 'rigth'; did you mean 'right'"):
-        suite.select(checks, ["rigth"])
+        choose.select(checks, ["rigth"])
 
 
 def test_the_rerun_command_quotes_what_a_shell_would_take_apart(checks: list[ConfigCheck]) -> None:

@@ -21,8 +21,8 @@ _DESCRIPTOR = re.compile(r"/dev/(?:stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
 _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
-class Outputs:
-    """The files that a report goes to; made by `open_outputs`."""
+class ReportFiles:
+    """The files that a report goes to; made by `open_report_files`."""
 
     def __init__(self, files: list[tuple[str, Path, Path | None]]) -> None:
         # format, path, and the file beside it that takes its place; None for devices and pipes.
@@ -49,7 +49,9 @@ class Outputs:
 
 
 @contextmanager
-def open_outputs(targets: Sequence[tuple[str, str]], configs: Sequence[str]) -> Iterator[Outputs]:
+def open_report_files(
+    targets: Sequence[tuple[str, str]], configs: Sequence[str]
+) -> Iterator[ReportFiles]:
     """The files of these formats and paths, each known to be writable; their folders are made.
 
     Raises UsageError where a file cannot be written, stands twice, or is or may be a config.
@@ -69,7 +71,7 @@ def open_outputs(targets: Sequence[tuple[str, str]], configs: Sequence[str]) -> 
                     f"'{name}' is YAML and may be a config; remove it, or name another"
                 )
             files.append((format, path, _beside(path, name)))
-        yield Outputs(files)
+        yield ReportFiles(files)
     finally:
         for _, _, beside in files:
             if beside is not None:

@@ -1,0 +1,107 @@
+"""Where the report of a run goes: stdout, files (`-o`), the summary of a step on GitHub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from msgspec.structs import replace
+
+from gradcheck_cli.cli.options import Given
+from gradcheck_cli.cli.report_files import ReportFiles, open_report_files
+from gradcheck_cli.cli.streams import note, terminal_width, wants_color, write
+from gradcheck_cli.config.findings import ConfigError
+from gradcheck_cli.processes.signals import defer_signals
+from gradcheck_cli.reporters import GITHUB, JSONL, Screen, render
+from gradcheck_cli.result import CheckReport, ExitCode, SuiteReport
+from gradcheck_cli.text import count_of
+
+
+class Reports:
+    """The reports of one run, as a command line asks for them; made by `open_reports`.
+
+    screen: how much they say. mutants: they are of the faults that checks would catch.
+    """
+
+    def __init__(self, given: Given, screen: Screen, files: ReportFiles, mutants: bool) -> None:
+        self.format = given["format"]
+        self.formats = [self.format, *(format for format, _ in given["output"])]
+        self.quiet = given["quiet"]
+        self.color = given["color"]
+        self.screen = screen
+        self.files = files
+        self.mutants = mutants
+        self.in_lines = self.format == JSONL and self.quiet < 2
+        self.written: int = ExitCode.OK  # whether every line could be written
+
+    def add(self, check: CheckReport) -> None:
+        """A check is done: in lines of JSON it is written at once."""
+        if self.in_lines:
+            from gradcheck_cli.reporters.jsonl import render_check
+
+            self.written = self.written or write(render_check(check), ExitCode.OK)
+
+    def write(self, report: SuiteReport) -> int:
+        """Write the report everywhere; the exit code, which says so if that could not be done."""
+        code = report.exit_code
+        if not self.files.write(report, self.screen, self.mutants) and code == ExitCode.OK:
+            code = ExitCode.NOTHING_CHECKED
+        if GITHUB in self.formats:
+            write_step_summary(report)
+        if self.in_lines:
+            code = self._write_last_line(report, code)
+        elif self.quiet < 2:
+            screen = replace(
+                self.screen,
+                width=terminal_width(),
+                color=wants_color(self.color),
+                quiet=bool(self.quiet),
+            )
+            code = write(render(report, self.format, screen, mutants=self.mutants), code)
+        if report.interrupted:
+            done, count = len(report.checks), len(report.checks) + report.not_reached
+            note(f"interrupted; {count_of(done, 'check')} of {count} done")
+        return code
+
+    def _write_last_line(self, report: SuiteReport, code: int) -> int:
+        from gradcheck_cli.reporters.jsonl import render_summary
+
+        return code or self.written if self.written else write(render_summary(report), code)
+
+
+@contextmanager
+def open_reports(given: Given, screen: Screen, *, mutants: bool = False) -> Iterator[Reports]:
+    """The reports of a run; every file is known to be writable before anything runs.
+
+    Raises UsageError where one is not. From here on signals wait for `raise_on_signals`.
+    """
+    defer_signals()
+    with open_report_files(given["output"], given["configs"]) as files:
+        yield Reports(given, screen, files, mutants)
+
+
+@contextmanager
+def annotate_errors(format: str) -> Iterator[None]:
+    """Where GitHub reads stdout, errors of configs are annotations, too."""
+    try:
+        yield
+    except ConfigError as error:
+        if format == GITHUB:
+            from gradcheck_cli.reporters.github import annotate_config
+
+            write(annotate_config(error), ExitCode.NOTHING_CHECKED)
+        raise
+
+
+def write_step_summary(report: SuiteReport) -> None:
+    """Add the report in Markdown to the summary of the step of a GitHub workflow, if in one."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    text = render(report, "markdown", Screen())
+    try:
+        with open(path, "a", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+    except OSError as error:
+        note(f"cannot write the step summary: {error.strerror or error}")

@@ -1,0 +1,92 @@
+"""Which checks are run: by id, by shard, what failed last, with leave to run code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from gradcheck_cli.errors import UsageError
+from gradcheck_cli.run.last_failed import Failed, key
+from gradcheck_cli.text import printable, suggest
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.build_check import ConfigCheck
+
+MOST_IDS = 10  # of checks, where a pattern is near none
+MOST_NAMES = 6  # of functions, in a list that is read on a screen
+
+
+def select(checks: Sequence[ConfigCheck], patterns: Sequence[str]) -> list[ConfigCheck]:
+    """The checks whose id is one of `patterns` or matches it as a glob; all without patterns.
+
+    Raises UsageError for a pattern that selects nothing.
+    """
+    for pattern in patterns:
+        if not any(_matches(check, pattern) for check in checks):
+            raise UsageError(f"no check matches '{pattern}'" + _suggest_ids(pattern, checks))
+    return [
+        check
+        for check in checks
+        if not patterns or any(_matches(check, pattern) for pattern in patterns)
+    ]
+
+
+def _suggest_ids(pattern: str, checks: Sequence[ConfigCheck]) -> str:
+    """The ids that are near a pattern; where none is, a few that there are, and how many more."""
+    ids = list(dict.fromkeys(id for check in checks for id in (check.name, check.id)))
+    near = suggest(pattern, ids)
+    if near:
+        return near
+    more = len(checks) - MOST_IDS
+    rest = f" and {more} more; --list prints them" if more > 0 else ""
+    return f"; there are: {', '.join(check.id for check in checks[:MOST_IDS])}{rest}"
+
+
+def _matches(check: ConfigCheck, pattern: str) -> bool:
+    """Whether a pattern is of the check, or of all checks of its matrix."""
+    # Ids have brackets of their own, so only * and ? are wild.
+    wild = pattern.replace("[", "[[]")
+    return any(id == pattern or fnmatchcase(id, wild) for id in (check.id, check.name))
+
+
+def refuse_code(checks: Sequence[ConfigCheck], *, allowed: bool) -> None:
+    """Raises UsageError where checks run Python code without leave, with the code and its place."""
+    if allowed:
+        return
+    named: dict[str, dict[str, None]] = {}
+    for check in checks:
+        for code in check.layer.code:
+            named.setdefault(f"{check.path}: {code.place}", {})[code.name] = None
+    if named:
+        lines = [f"  {printable(place)}: {_some(list(names))}" for place, names in named.items()]
+        raise UsageError(
+            "configs name Python code, which runs with --allow-code only\n"
+            + "\n".join(lines)
+            + "\nread this code, then add --allow-code; nothing was checked"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def keep_failed(checks: Sequence[ConfigCheck], failed: Failed) -> list[ConfigCheck]:
+    """The checks that are among those that failed last."""
+    return [check for check in checks if key(check.path, check.id) in failed]
+
+
+def share_processes(
+    checks: Sequence[ConfigCheck], jobs: int, budget: float | None = None
+) -> list[ConfigCheck]:
+    """The checks, each with its share of the processes and a budget of seconds for its entries.
+
+    A process a check comes first; what is left measures the entries of one check together.
+    """
+    each = max(1, jobs // max(1, len(checks)))
+    return [
+        replace(check, numeric=replace(check.numeric, jobs=each, budget=budget)) for check in checks
+    ]
