@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.processes.executor import Advance
+from gradcheck_cli.processes.signals import raise_on_signals
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CONNECT_TIME = 10  # s that a scheduler may take to answer
+CONNECT_TIME = 10.0  # s that a scheduler may take to answer
+POLL = 0.05  # s between looks at what is done
+QUIET_TIME = 5.0  # s without a result, after which it is asked whether there are workers
+WORKER_TIME = 30.0  # s that a cluster may be without a worker, as one that grows when it is used is
+CLOSE_TIME = 2.0  # s that a cluster which may be gone may take to take leave
+SCHEDULER_LOST = "the connection to the Dask scheduler was lost before this was done"
+NO_WORKER = f"the Dask cluster had no worker for {WORKER_TIME:g} s"
 
 
 @contextmanager
@@ -23,12 +34,28 @@ def connect(address: str) -> Iterator[Dask]:
     except ImportError as error:
         message = "--dask needs another package: pip install 'gradcheck-cli[dask]'"
         raise UsageError(message) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is in the report
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(Client(address, timeout=CONNECT_TIME, set_as_default=False))  # type: ignore[no-untyped-call]
+        except Exception as error:
+            answers.append(error)
+
+    # Beside this thread: its own time limit is for each of several tries.
+    asking = threading.Thread(target=ask, daemon=True)
+    with raise_on_signals():
+        asking.start()
+        asking.join(CONNECT_TIME)
+    answer = answers[0] if answers else TimeoutError(f"silent for {CONNECT_TIME:g} s")
+    if isinstance(answer, Exception):
+        raise UsageError(f"no Dask scheduler answers at {address}: {answer}") from answer
     try:
-        client: Any = Client(address, timeout=CONNECT_TIME, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, TypeError) as error:
-        raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
-    with client:
-        yield Dask(client)
+        yield Dask(answer)
+    finally:
+        with suppress(Exception):
+            answer.close(timeout=CLOSE_TIME)
 
 
 class Dask:
@@ -48,24 +75,53 @@ class Dask:
         advance: Advance,
     ) -> Generator[tuple[int, Result]]:
         """See `Executor`. An item that is lost with its worker is worked on again, on another."""
-        import distributed
-
-        as_completed: Any = distributed.as_completed
-
-        futures = {
+        waiting: dict[Any, int] = {
             self.client.submit(work, item, _ignore, pure=False): place
             for place, item in enumerate(items)
         }
+        since, problem = time.monotonic(), ""
         try:
-            for future in as_completed(futures, loop=self.client.loop):
-                place, error = futures[future], future.exception()
-                if error is None:
-                    yield place, future.result()
+            while waiting and not problem:
+                done = [future for future in waiting if future.done()]
+                for future in done:
+                    place = waiting.pop(future)
+                    value, reason = _take_result(future)
+                    yield place, fail(items[place], reason) if reason else value
+                if done:
+                    since = time.monotonic()
+                elif time.monotonic() - since > QUIET_TIME:
+                    problem, since = self._find_problem(), time.monotonic()
                 else:
-                    yield place, fail(items[place], f"{type(error).__name__}: {error}")
-                future.release()
+                    time.sleep(POLL)
+            for place in waiting.values():
+                yield place, fail(items[place], problem)
         finally:
-            self.client.cancel(list(futures))
+            if self.client.status == "running":
+                with suppress(Exception):
+                    self.client.cancel(list(waiting))
+
+    def _find_problem(self) -> str:
+        """Why nothing will come any more; empty where there is a worker, or soon is one."""
+        try:
+            self.client.wait_for_workers(1, timeout=WORKER_TIME)
+        except TimeoutError:
+            return NO_WORKER
+        except (Exception, asyncio.CancelledError):
+            return SCHEDULER_LOST
+        return ""
+
+
+def _take_result(future: Any) -> tuple[Any, str]:
+    """The result of an item that is done, or why there is none."""
+    if future.status in ("cancelled", "lost"):
+        return None, SCHEDULER_LOST
+    try:
+        error = future.exception()
+        if error is None:
+            return future.result(), ""
+    except (Exception, asyncio.CancelledError):
+        return None, SCHEDULER_LOST
+    return None, f"{type(error).__name__}: {error}"
 
 
 def _ignore(entries: int) -> None:
