@@ -12,6 +12,7 @@ from gradcheck_cli.measure.describe import (
     describe_kinks,
     describe_lost,
     describe_sample,
+    describe_steps,
     describe_unresolved,
     describe_zero,
 )
@@ -112,6 +113,11 @@ def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, s
             "give other inputs"
         )
     bad = int((~np.isfinite(m) & found.smooth).sum())
+    if bad and found.numeric.jumps:
+        return Verdict.INCONCLUSIVE, (
+            f"there is no slope to measure in {bad} of {a.size} entries: "
+            + describe_steps(found.numeric)
+        )
     if bad:
         return Verdict.INCONCLUSIVE, (
             f"the difference quotient is not finite in {bad} of {a.size} entries: the forward "

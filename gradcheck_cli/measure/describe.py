@@ -26,6 +26,8 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
         f"nothing wrong was seen, but the numeric gradient is only known to {resolution:.1e} of "
         f"{of}, too little for rtol {found.rtol:.0e}: "
     )
+    if noise >= NOISY * uncertainty and found.numeric.jumps:
+        return seen + describe_steps(found.numeric)
     if noise >= NOISY * uncertainty:
         step = float(found.numeric.step[index])
         return seen + (
@@ -36,6 +38,15 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
         f"the difference quotient does not settle: at {where} it is {value:.6g} ± "
         f"{uncertainty:.1e}, of which noise explains {noise:.1e}; is the forward smooth there? "
         "try another numeric.step or other inputs"
+    )
+
+
+def describe_steps(numeric: NumericGradient) -> str:
+    """That the forward is piecewise constant, and what may be done about it."""
+    return (
+        f"the forward moves in steps of about {numeric.jumps:.0e}, between which it is constant: "
+        "rounding, or an iteration that stops early; check it without, or accept it by "
+        "tolerance.rtol"
     )
 
 

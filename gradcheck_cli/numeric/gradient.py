@@ -24,7 +24,9 @@ from gradcheck_cli.numeric.stencils import STENCILS
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
 FIRST_STEP = 0.5
-MAX_LEVELS = 38  # down to 1e-9 of the scale, below every useful step of float64
+# Down to 1e-16 of the scale: where one tensor holds entries of very different sizes, the scale of
+# its surroundings may be that much larger than an entry's own. Noise ends most ladders at 1e-6.
+MAX_LEVELS = 68
 # Entries whose noise exceeds this share of the largest are tried again from a step so much larger,
 # for as many levels as lead down to the first step: a polynomial does not mind, and noise shrinks.
 UNRESOLVED = 1e-9
@@ -32,6 +34,14 @@ WIDER, WIDER_LEVELS = 32.0, 7
 # Where outputs do not move at all, because units are saturated or other terms are far larger, the
 # first step grows by leaps until they do.
 LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
+# There, moves by a quarter of the first step are tried at these multiples of the leap: where they
+# are seen at all of them, the slope there was not hidden at the first step, but is absent.
+PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
+# Of the largest entry, times ROUNDING·eps to this power: where roundings of outputs are more than
+# rtol of an entry (1e-9 in float64, 1e-3 in float32).
+SMALL, SMALL_POWER = 10.0, 0.4
+# Of the gap between the slopes of a kink: as well as both must be known for it to be one.
+KINK_KNOWN = 0.1
 # How many deviations of noise an uncertainty holds; the deviation itself is only an estimate.
 DEVIATIONS = 5.0
 PARABOLA = 2  # levels, after which one is recognized
@@ -65,6 +75,7 @@ class NumericGradient(Struct, frozen=True):
     possible: of an entry that is zero by invariance, what it could be: Σ |c·y| over its scale,
         the size of a gradient of outputs that depend on it; 0 of all other entries.
     unused: whether the outputs do not move at all, whichever entry is moved.
+    jumps: the height of the steps in which the forward moves; 0 where it moves smoothly.
     """
 
     value: Float
@@ -81,6 +92,7 @@ class NumericGradient(Struct, frozen=True):
     method: str = WHOLE
     possible: Float | None = None
     unused: bool = False
+    jumps: float = 0.0
 
     @property
     def invariant(self) -> NDArray[np.bool_]:
@@ -171,10 +183,17 @@ def measured_by(
         if step is None:
             _refine(differences, best, every)
             _doubt_zeros(differences, best, every)
+            _doubt_small(differences, best, every)
         best.sort(order)
         inner = x.shape if entries is None else every.shape
         found = _gradient(best, (*differences.outputs, *inner), differences.evaluations)
-        return replace(found, shape=x.shape, entries=entries, method=differences.method)
+        return replace(
+            found,
+            shape=x.shape,
+            entries=entries,
+            method=differences.method,
+            jumps=differences.steps,
+        )
 
 
 def _counted(differences: Differences, step: float | None, entries: Entries) -> Counted:
@@ -197,10 +216,32 @@ def _measured(differences: Differences, entries: NDArray[np.intp], step: float |
         still = still[best.unmoved(still)]
         first = LEAP**leap * FIRST_STEP * differences.scale[entries[still]]
         still, first = still[first < LARGEST_STEP], first[first < LARGEST_STEP]
+        flat = _flat_here(differences, entries[still], first)
+        still, first = still[~flat], first[~flat]
         if not len(still):
             break
         best.replace(still, _ladder(differences, entries[still], first, MAX_LEVELS))
     return best
+
+
+def _flat_here(
+    differences: Differences, entries: NDArray[np.intp], far: Float
+) -> NDArray[np.bool_]:
+    """Which entries, that move nothing by the first step around x, would a step further off.
+
+    Rounding that hides a slope around x hides it there, too. Where it is seen there, it would have
+    been seen here: the function is flat around x, and what happens further off says nothing of it.
+    """
+    seen = np.ones((2, len(entries)), dtype=bool)
+    small = SHARE_OF_FIRST * FIRST_STEP * differences.scale[entries]
+    for probe in PROBES if len(entries) else ():
+        steps = [differences.exact(entries, probe * far + more) for more in (0.0, small)]
+        near, beyond = (differences.rung(entries, step) for step in steps)
+        change = beyond.value[1:] * steps[1][:, None] - near.value[1:] * steps[0][:, None]
+        noise = DEVIATIONS * (near.noise[1:] + beyond.noise[1:]) * steps[1][:, None]
+        seen &= np.any(np.abs(change) > noise, axis=2)
+    flat: NDArray[np.bool_] = np.any(seen, axis=0)
+    return flat
 
 
 def _refine(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
@@ -227,6 +268,25 @@ def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) 
         floor = DEVIATIONS * np.fmax(*floors)
         floor = np.where(np.isfinite(floor), floor, 0.0)
         best.floor[rows] = np.maximum(best.floor[rows], floor)
+
+
+def _doubt_small(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
+    """Count what saturated outputs may hide, where an entry is so small that it matters.
+
+    In a softmax the largest output is 1 to rounding: a logit of 1e-20 moves its own output alone,
+    though what it takes from the largest one is as much.
+    """
+    size, known = np.abs(best.value[0]), best.uncertainty[0]
+    largest = np.max(size, where=np.isfinite(size), initial=0.0)
+    share = SMALL * differences.rounding**SMALL_POWER
+    small = (size > 0) & (size < share * largest) & (known < share * largest)
+    for rows in differences.chunks(np.flatnonzero(np.any(small, axis=1))):
+        entries = every[rows]
+        first = differences.exact(entries, FIRST_STEP * differences.scale[entries])
+        far = differences.exact(entries, LEAP * first)
+        hidden = DEVIATIONS * differences.hidden(entries, first, far)
+        best.uncertainty[:, rows] = np.maximum(best.uncertainty[:, rows], hidden)
+        best.noise[:, rows] = np.maximum(best.noise[:, rows], hidden)
 
 
 def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, levels: int) -> Best:
@@ -288,15 +348,16 @@ def _gradient(best: Best, shape: tuple[int, ...], evaluations: int) -> NumericGr
     u_central, u_right, u_left = best.uncertainty
     sided = (right + left) / 2
     u_sided = (u_right + u_left) / 2 + np.abs(right - left) / 2
-    kink = np.abs(right - left) > u_right + u_left
+    gap = np.abs(right - left)
+    kink = KINK_KNOWN * gap > u_right + u_left
     # Where the curvature jumps, sides converge and the centre hardly.
     better = ~kink & (u_sided < u_central)
     value = np.where(better, sided, central)
     uncertainty = np.where(better, u_sided, u_central)
     noise = np.where(better, best.noise[1:].mean(axis=0), best.noise[0])
     step = np.where(better, best.step[1], best.step[0])
-    low = np.minimum(value - uncertainty, np.minimum(right - u_right, left - u_left))
-    high = np.maximum(value + uncertainty, np.maximum(right + u_right, left + u_left))
+    low = np.minimum(right - u_right, left - u_left)
+    high = np.maximum(right + u_right, left + u_left)
     floored = (value == 0.0) & ~best.invariant[:, None]
     uncertainty = np.where(floored, np.maximum(uncertainty, best.floor), uncertainty)
 

@@ -25,6 +25,8 @@ SPACINGS = (1e-11, 1e-6, 1e-3)
 ROUGH = 1e3  # over the variance at a finer spacing: more than noise differs between two
 SCATTERED = 0.1  # of the whole variance of the points: they are not on a curve
 FLAT = 0.25  # a share of equal neighbours that chance does not give
+LEVELS = 3  # of an output that moves in steps; with two it may be a threshold, whose slope is 0
+FEW_ULPS = 16.0  # of an output: steps of that height are its last rounding
 HOPELESS = 1e-3  # noise over the values around: there is no curve to differentiate
 GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
 MOVED = 10.0  # deviations of noise, from which on an output has moved
@@ -42,6 +44,7 @@ class Noise(Struct, frozen=True):
     near: at x; center: the outputs there. away: some steps away from x; growth: that over the
     root of how far the outputs have moved. reach: how far, in units of the scale of x, all outputs
     are smooth curves; 1 where nothing speaks against it. evaluations: of the function, in all.
+    steps: the height of those in which outputs move; 0 of outputs that move smoothly.
     """
 
     near: Float
@@ -50,6 +53,7 @@ class Noise(Struct, frozen=True):
     growth: Float
     reach: float
     evaluations: int
+    steps: Float
 
     def flat(self) -> Noise:
         """The same with one axis of outputs."""
@@ -60,6 +64,7 @@ class Noise(Struct, frozen=True):
             self.growth.ravel(),
             self.reach,
             self.evaluations,
+            self.steps.ravel(),
         )
 
     def at(self, move: Float) -> Float:
@@ -105,18 +110,44 @@ def function_noise(
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
     grid = ROUNDING * _grid(values)
     rounding = ROUNDING * np.finfo(x.dtype).eps * size
+    steps = _steps(values, float(np.finfo(x.dtype).eps))
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
+    coarse = np.maximum(grid, ROUNDING * steps)
     near = np.where(near > HOPELESS * np.max(largest, axis=0), np.inf, np.maximum(near, grid))
+    near = np.maximum(near, ROUNDING * steps)
+    near = np.where(ROUNDING * steps > HOPELESS * np.max(largest, axis=0), np.inf, near)
     moved = np.abs(there[0, POINTS // 2] - center) / unit_away
     away, growth = _away(_smallest(by_spacing_away), moved, near / unit_away)
     return Noise(
         near=near,
         center=center,
-        away=np.maximum(away * unit_away, grid),
+        away=np.maximum(away * unit_away, coarse),
         growth=growth * np.sqrt(unit_away),
         reach=_reach(by_spacing, here / unit, (1, *(axis + 2 for axis in alike))),
         evaluations=2 * len(SPACINGS) * POINTS * lines,
+        steps=steps,
     )
+
+
+def _steps(values: Float, eps: float) -> Float:
+    """The height of the steps of every output that is constant nearly everywhere, yet moves.
+
+    (*outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs): on every line of the finer
+    spacings many neighbours are equal, but there are several levels. (An output that is constant on
+    some lines and moves on others has a corner between them.) What rounds some outputs rounds all.
+    """
+    moves = np.abs(np.diff(values, axis=2))
+    constant = np.all(np.mean(moves[:, :-1] == 0, axis=2) > FLAT, axis=(0, 1, 2))
+    found = np.zeros(constant.shape)
+    for output in map(tuple, np.argwhere(constant)):
+        levels = np.unique(values[:, :-1][(..., *output)])
+        if len(levels) >= LEVELS and np.isfinite(levels).all():
+            jumps = moves[(..., *output)]
+            jump = np.min(jumps[jumps > 0], initial=levels[-1] - levels[0])
+            found[output] = jump if jump > FEW_ULPS * eps * np.max(np.abs(levels)) else 0.0
+    if np.any(found):
+        found[constant & (found == 0)] = np.median(found[found > 0])
+    return found
 
 
 def _signs(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
@@ -177,8 +208,11 @@ def _grid(values: Float) -> Float:
 
 
 def _smallest(variances: Float) -> Float:
-    """Of the spacings, the smallest: noise scatters at all of them."""
-    smallest: Float = np.min(variances, axis=0)
+    """Of the spacings, the smallest: noise scatters at all of them.
+
+    At some of them the probes may leave the domain of the function.
+    """
+    smallest: Float = np.fmin.reduce(variances, axis=0)
     return smallest
 
 

@@ -27,14 +27,31 @@ TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
 BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
 
 
+# Of the size of a tensor: a row or column smaller than that has a scale of its own. Columns of equal
+# scales differ by chance, and the larger step is the better one.
+OWN_UNITS = 0.03
+
+
 def entry_scale(x: NDArray[Any]) -> Float:
-    """The scale of every entry: its own size, or the tensor's root mean square if that is more."""
+    """The scale of every entry: its own size, or that of its surroundings if that is more.
+
+    Its surroundings are the slices of x that it lies in (its row and its column) and all of x, of
+    which the one with the smallest root mean square counts: columns may have units of their own.
+    """
     size = np.abs(x.astype(np.float64))
     peak = float(np.max(size, initial=0.0))
     if peak == 0.0:
         return np.ones(x.shape)
-    typical = peak * float(np.sqrt(np.mean((size / peak) ** 2)))
-    scale: Float = np.maximum(size, typical)
+    squares = (size / peak) ** 2
+    whole = float(np.mean(squares))
+    around = np.full(x.shape, whole)
+    if sum(length > 1 for length in x.shape) > 1:
+        for axis in range(x.ndim):
+            others = tuple(other for other in range(x.ndim) if other != axis)
+            mean = np.mean(squares, axis=others, keepdims=True)
+            apart = (mean > 0) & (mean < OWN_UNITS**2 * whole)
+            around = np.minimum(around, np.where(apart, mean, np.inf))
+    scale: Float = np.maximum(size, peak * np.sqrt(around))
     return scale
 
 
@@ -43,18 +60,21 @@ class Differences(ABC):
 
     reach: see `Noise`; outputs: the axes a Jacobian has for them, () under a cotangent.
     evaluations: of the forward, so far. method: how they are taken, one of METHODS.
+    steps: the height of the steps in which outputs move; 0 where they move smoothly.
     """
 
     method: str
     reach: float
     outputs: tuple[int, ...]
     evaluations: int
+    steps: float = 0.0
 
     def __init__(self, x: NDArray[Any], scale: Float, stencil: Stencil) -> None:
         self.x = x
         self.scale = scale.ravel()
         self.stencil = stencil
         self.rounding = ROUNDING * float(np.finfo(x.dtype).eps)
+        self.smallest = float(np.finfo(x.dtype).smallest_subnormal)
 
     @abstractmethod
     def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -74,6 +94,13 @@ class Differences(ABC):
         self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
     ) -> Rung:
         """Quotients of one point on each side, each over the step that was really taken."""
+
+    def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> Float:
+        """Of what slope the outputs that move by `far` alone may be, unseen by `step`.
+
+        Zero where noise counts all outputs anyway.
+        """
+        return np.zeros((len(entries), 1))
 
     def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp]:
         """A permutation of these entries: the order in which they are best measured."""
@@ -135,7 +162,11 @@ class WholeForwards(Differences):
         self.outputs = noise.center.shape if cotangent is None else ()
         self.noise = noise.flat()
         self.reach = noise.reach
+        self.steps = float(np.max(noise.steps, initial=0.0))
         self.center = self.noise.center
+        stepped = np.maximum(np.abs(self.rounding * self.center), ROUNDING * self.noise.steps)
+        # What an output may change by, around x, without a trace.
+        self.unseen = np.where(np.isfinite(self.noise.near), self.noise.near, stepped)
         point_bytes = 8 * (x.size + self.center.size)
         self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
 
@@ -188,11 +219,12 @@ class WholeForwards(Differences):
             floor = self._floor(slope, moved, step / self.scale[entries])
         else:
             # What moved before and does not now has moved by less than a rounding.
-            hidden = np.where(moved & (move == 0), self.noise.away, 0.0)
+            unseen = np.maximum(self.noise.away, self.unseen)
+            hidden = np.where(moved & (move == 0), unseen, 0.0)
             floor = np.where(slope == 0, self._weighed(hidden), 0.0)
             moved = moved | (move != 0)  # between two saturated ends nothing moved at first
         # An output rounds at the size it has here, which may be far from the size it has at x.
-        rounding = self.rounding * np.maximum(np.abs(above), np.abs(below))
+        rounding = self.rounding * np.maximum(np.abs(above), np.abs(below)) + self.smallest
         noise = np.where(moved, np.maximum(self.noise.at(move), rounding), 0.0)
         value, deviation = self._contracted(changes, noise)
         return Rung(
@@ -211,9 +243,20 @@ class WholeForwards(Differences):
         """
         hidden = 2 * self.rounding * slope * np.maximum(share, 1.0)[:, None]
         around = self._weighed(np.where(moved, self.noise.away, 0.0))
-        rounding = self._weighed(self.noise.near[None])
+        rounding = self._weighed(self.unseen[None])
         some = moved if self.weight is None else np.any(moved, axis=1, keepdims=True)
         return hidden + np.where(some, around, rounding)
+
+    def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> Float:
+        """Of what slope the outputs that move by `far` alone may be, unseen by `step`."""
+        rounding = self.unseen
+        parts = [np.zeros((0, *self._weighed(rounding[None]).shape[1:]))]
+        for start in range(0, len(entries), self.block):
+            part = slice(start, start + self.block)
+            still = ~self._pair(entries[part], step[part], None).moved
+            still &= self._pair(entries[part], far[part], None).moved
+            parts.append(self._weighed(np.where(still, rounding, 0.0)) / step[part, None])
+        return np.concatenate(parts)
 
     def _weighed(self, sizes: Float) -> Float:
         """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""
@@ -228,4 +271,7 @@ class WholeForwards(Differences):
         peak = np.max(weighted, axis=1, keepdims=True, initial=0.0)
         scaled = weighted / np.where(peak > 0, peak, 1.0)
         deviation = peak * np.sqrt(2.0 * np.sum(scaled * scaled, axis=1, keepdims=True))
+        # Products of subnormal numbers are rounded to whole multiples of the smallest.
+        some = np.any(noise > 0, axis=1, keepdims=True)
+        deviation = deviation + np.where(some, self.smallest, 0.0)
         return (changes @ self.cotangent)[..., None], deviation

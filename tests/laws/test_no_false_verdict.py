@@ -1,0 +1,116 @@
+"""No right gradient fails and no wrong one passes, where finite differences are easily wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcheck_cli import Problem, Verdict, check
+from gradcheck_cli.result import GradientResult
+from tests.support.layers import Float
+
+Function = Callable[[Any], Any]
+
+
+def judged(function: Function, x: Any, slope: Function) -> GradientResult:
+    """An elementwise function of x, with a derivative that is claimed."""
+    points = np.asarray(x, dtype=np.float64)
+    cotangent = np.random.default_rng(1).normal(size=np.shape(function(points)))
+    problem = Problem(
+        {"x": points},
+        lambda inputs: function(inputs["x"]),
+        lambda inputs, delta: {"x": delta * slope(inputs["x"])},
+        cotangent,
+    )
+    return check(problem).gradients[0]
+
+
+def relu(x: Any) -> Any:
+    return np.maximum(x, 0.0)
+
+
+DEAD_ZONES: dict[str, tuple[Function, Function, Function]] = {
+    "hard threshold": (lambda x: x * (abs(x) > 1), lambda x: abs(x) > 1, np.ones_like),
+    "hinge of square": (
+        lambda x: relu(x * x - 1),
+        lambda x: 2 * x * (abs(x) > 1),
+        lambda x: 2 * x,
+    ),
+    "soft threshold": (lambda x: np.sign(x) * relu(abs(x) - 1), lambda x: abs(x) > 1, np.ones_like),
+    "far hinge": (lambda x: relu(x - 30), lambda x: x > 30, np.ones_like),
+}
+inside = st.lists(st.floats(0.05, 0.9), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("name", DEAD_ZONES)
+@given(inside)
+def test_a_function_that_is_constant_around_x_has_slope_zero(name: str, x: list[float]) -> None:
+    function, right, wrong = DEAD_ZONES[name]
+    assert judged(function, x, right).verdict == Verdict.PASS
+    assert judged(function, x, wrong).verdict == Verdict.FAIL
+
+
+@given(st.floats(1.0, 1e6), st.floats(0.1, 1.0))
+def test_a_slope_that_rounding_hides_is_looked_for_further_off(offset: float, x: float) -> None:
+    """1e16·offset + x does not move near x, though its slope is 1."""
+    found = judged(lambda at: 1e16 * offset + at, [x, -x], np.ones_like)
+    assert found.verdict != Verdict.FAIL
+
+
+@given(st.integers(0, 2**31), st.lists(st.integers(-9, 3), min_size=2, max_size=4))
+def test_columns_have_scales_of_their_own(seed: int, exponents: list[int]) -> None:
+    scales = 10.0 ** np.array(exponents)
+    x = np.random.default_rng(seed).normal(size=(3, len(exponents))) * scales
+    found = judged(lambda at: np.sin(at / scales), x, lambda at: np.cos(at / scales) / scales)
+    assert found.verdict == Verdict.PASS
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**31), st.floats(10, 200))
+def test_what_saturated_outputs_hide_is_counted(seed: int, size: float) -> None:
+    def softmax(x: Any) -> Any:
+        e = np.exp(x - x.max(-1, keepdims=True))
+        return e / e.sum(-1, keepdims=True)
+
+    logits = size * np.random.default_rng(seed).normal(size=(3, 4))
+    problem = Problem(
+        {"x": logits},
+        lambda inputs: softmax(inputs["x"]),
+        lambda inputs, delta: {"x": softmax_gradient(softmax(inputs["x"]), delta)},
+        np.random.default_rng(seed + 1).normal(size=(3, 4)),
+    )
+    assert check(problem).verdict != Verdict.FAIL
+
+
+def softmax_gradient(y: Float, delta: Float) -> Float:
+    """y_i (δ_i − Σ y δ), without the cancellation where y_i is near 1."""
+    apart = delta[..., :, None] - delta[..., None, :]
+    gradient: Float = y * (y[..., None, :] * apart).sum(-1)
+    return gradient
+
+
+@given(st.floats(1e-320, 1e-300), st.integers(1, 6))
+def test_at_the_smallest_numbers_nothing_right_fails(scale: float, count: int) -> None:
+    x = scale * np.linspace(1, 2, count)
+    assert judged(lambda at: 2 * at, x, lambda at: np.full(at.shape, 2.0)).verdict != Verdict.FAIL
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 3, 4])
+def test_a_forward_that_rounds_is_told_as_such(decimals: int) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 5))
+    found = judged(lambda at: np.round(at * at, decimals), x, lambda at: 2 * at)
+    assert found.verdict == Verdict.INCONCLUSIVE
+    assert "the forward moves in steps of about" in found.reason
+
+
+@given(st.floats(0.02, 0.98))
+def test_a_value_between_two_slopes_that_are_not_those_of_a_kink_fails(share: float) -> None:
+    """Beside a corner there is one slope, however near it is."""
+    x = np.array([1e-5, -1e-5, 0.5, -1.0])
+    found = judged(relu, x, lambda at: np.where(abs(at) < 1e-3, share, at > 0))
+    assert found.verdict == Verdict.FAIL
