@@ -37,8 +37,8 @@ LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
 # There, moves by a quarter of the first step are tried at these multiples of the leap: where they
 # are seen at all of them, the slope there was not hidden at the first step, but is absent.
 PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
-# Of the largest entry, times ROUNDING·eps to this power: where roundings of outputs are more than
-# rtol of an entry (1e-9 in float64, 1e-3 in float32).
+# Of all outputs, times ROUNDING·eps to this power: an entry that moves them by less over the first
+# step may be smaller than 1e9 (in float32: 1e3) of their roundings.
 SMALL, SMALL_POWER = 10.0, 0.4
 # Of the gap between the slopes of a kink: as well as both must be known for it to be one.
 KINK_KNOWN = 0.1
@@ -276,14 +276,15 @@ def _doubt_small(differences: Differences, best: Best, every: NDArray[np.intp]) 
     In a softmax the largest output is 1 to rounding: a logit of 1e-20 moves its own output alone,
     though what it takes from the largest one is as much.
     """
-    size, known = np.abs(best.value[0]), best.uncertainty[0]
-    largest = np.max(size, where=np.isfinite(size), initial=0.0)
     share = SMALL * differences.rounding**SMALL_POWER
-    small = (size > 0) & (size < share * largest) & (known < share * largest)
+    step = differences.reach * FIRST_STEP * differences.scale
+    most = share * differences.size / step[every, None]
+    size, known = np.abs(best.value[0]), best.uncertainty[0]
+    small = (size > 0) & (size < most) & (known < most)
     for rows in differences.chunks(np.flatnonzero(np.any(small, axis=1))):
         entries = every[rows]
-        first = differences.exact(entries, FIRST_STEP * differences.scale[entries])
-        far = differences.exact(entries, LEAP * first)
+        first = differences.exact(entries, step[entries])
+        far = differences.exact(entries, LEAP * FIRST_STEP * differences.scale[entries])
         hidden = DEVIATIONS * differences.hidden(entries, first, far)
         best.uncertainty[:, rows] = np.maximum(best.uncertainty[:, rows], hidden)
         best.noise[:, rows] = np.maximum(best.noise[:, rows], hidden)

@@ -61,6 +61,7 @@ class Differences(ABC):
     reach: see `Noise`; outputs: the axes a Jacobian has for them, () under a cotangent.
     evaluations: of the forward, so far. method: how they are taken, one of METHODS.
     steps: the height of the steps in which outputs move; 0 where they move smoothly.
+    size: Σ |c·output|, or 0 where noise counts all outputs of an entry, moved or not.
     """
 
     method: str
@@ -68,6 +69,7 @@ class Differences(ABC):
     outputs: tuple[int, ...]
     evaluations: int
     steps: float = 0.0
+    size: Float | float = 0.0
 
     def __init__(self, x: NDArray[Any], scale: Float, stencil: Stencil) -> None:
         self.x = x
@@ -167,6 +169,7 @@ class WholeForwards(Differences):
         stepped = np.maximum(np.abs(self.rounding * self.center), ROUNDING * self.noise.steps)
         # What an output may change by, around x, without a trace.
         self.unseen = np.where(np.isfinite(self.noise.near), self.noise.near, stepped)
+        self.size = self._weighed(np.abs(self.center)[None])
         point_bytes = 8 * (x.size + self.center.size)
         self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
 
