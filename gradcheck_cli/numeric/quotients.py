@@ -27,7 +27,7 @@ TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
 BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
 
 
-# Of the size of a tensor: a row or column smaller than that has a scale of its own. Columns of equal
+# Of the size of a tensor: a row or column smaller than that has a scale of its own. Those of equal
 # scales differ by chance, and the larger step is the better one.
 OWN_UNITS = 0.03
 
