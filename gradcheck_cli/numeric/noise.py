@@ -108,18 +108,17 @@ def function_noise(
     )
     near = unit * np.sqrt(np.mean(_smallest(by_spacing), axis=0))
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
-    grid = ROUNDING * _grid(values)
     rounding = ROUNDING * np.finfo(x.dtype).eps * size
     steps = _steps(values, float(np.finfo(x.dtype).eps))
+    coarse = ROUNDING * np.maximum(_grid(values), steps)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
-    near = np.maximum(near, ROUNDING * steps)
-    near = np.where(near > HOPELESS * np.max(largest, axis=0), np.inf, np.maximum(near, grid))
+    near = np.where(near > HOPELESS * np.max(largest, axis=0), np.inf, np.maximum(near, coarse))
     moved = np.abs(there[0, POINTS // 2] - center) / unit_away
     away, growth = _away(_smallest(by_spacing_away), moved, near / unit_away)
     return Noise(
         near=near,
         center=center,
-        away=np.maximum(away * unit_away, np.maximum(grid, ROUNDING * steps)),
+        away=np.maximum(away * unit_away, coarse),
         growth=growth * np.sqrt(unit_away),
         reach=_reach(by_spacing, here / unit, (1, *(axis + 2 for axis in alike))),
         evaluations=2 * len(SPACINGS) * POINTS * lines,
