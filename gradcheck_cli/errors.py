@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from gradcheck_cli.text import format_path
@@ -73,6 +74,15 @@ class CodeError(GradcheckError):
             kind, text = type(error).__name__, _text(error)[:MOST_CHARACTERS]
             told = f"{function} raised {kind}: {text}" if text else f"{function} raised {kind}"
         return cls("\n".join([told, *_frames(error), *_remedy(error)]))
+
+
+class LeaveError(CodeError):
+    """A check that calls Python code, which may run only where the user says so."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(
+            "it names Python code, which runs with --allow-code only: " + ", ".join(names)
+        )
 
 
 class UnfinishedError(CodeError):

@@ -35,12 +35,16 @@ class Zero(StrEnum):
 
 
 class Outcome(StrEnum):
-    """A verdict against what the config expected of it."""
+    """A verdict against what the config expected of it.
+
+    ERROR: the check could not be run; NOT_RUN: it names Python code, which needs leave to run.
+    """
 
     OK = "ok"
     WRONG = "wrong"
     INCONCLUSIVE = "inconclusive"
     ERROR = "error"
+    NOT_RUN = "not run"
 
 
 class Code(StrEnum):
@@ -99,8 +103,9 @@ class Code(StrEnum):
 class ExitCode(IntEnum):
     """How the command ends: a script can trust each of these numbers to mean one thing.
 
-    NOTHING_CHECKED: a usage error, a config that cannot be read, a check that could not be run, a
-    report that could not be written. INTERRUPTED and TERMINATED: 128 + the signal, as shells say.
+    NOTHING_CHECKED: a usage error, a config that cannot be read, a check that could not be run or
+    needs leave to, a report that could not be written. INTERRUPTED and TERMINATED: 128 + the
+    signal, as shells say.
     """
 
     OK = 0
@@ -298,7 +303,7 @@ class CheckReport(Struct, frozen=True):
     id: names it on the command line; path, line: where the config describes it.
     rule_lines: where it gives a rule of its own, by input.
     expected: the verdict the config expects; outcome: how that turned out.
-    result: None where the check could not be run; error then says why.
+    result: None where the check was not run; error then says why.
     rerun: the command that runs just this check again.
     """
 

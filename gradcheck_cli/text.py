@@ -84,6 +84,12 @@ def join_words(words: Sequence[str], last: str = "and") -> str:
     return f" {last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
+def name_some(names: Sequence[str], most: int) -> str:
+    """`a, b and 3 more`: the first of many."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def format_shape(shape: Sequence[int]) -> str:
     """`5×3`; a vector is `(5,)` and a scalar `a single number`, so that neither is misread."""
     if len(shape) == 0:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from gradcheck_cli.cli import options as of
-from gradcheck_cli.cli.reports import annotate_errors, open_reports
+from gradcheck_cli.cli.reports import annotate_errors, note_code_not_run, open_reports
 from gradcheck_cli.cli.streams import note, show_progress, silence, write
 from gradcheck_cli.processes.executor import run_in_turn
 from gradcheck_cli.reporters import MUTANT_FORMATS, Screen
@@ -26,6 +26,7 @@ Exit codes:
   0    every check came out as expected
   1    a gradient is wrong (or one expected to fail passed)
   2    nothing was checked: usage, config, file, nothing selected;
+       or a check could not be run or needs --allow-code,
        or a report could not be written
   3    no wrong gradient, but a check was inconclusive
   4    an internal error
@@ -37,6 +38,7 @@ Exit codes:
   0    every bug that changes a gradient would be caught
   1    a bug would survive
   2    nothing was checked: usage, config, file, nothing selected;
+       or a check could not be run or needs --allow-code,
        or a report could not be written
   4    an internal error
   130  interrupted (143 by SIGTERM); what was done is reported
@@ -60,7 +62,6 @@ def run_command(**given: Unpack[of.GivenToRun]) -> int:
         checks = read_checks(given, last=given["last_failed"])  # YAML → checks
         if given["list_only"]:
             return write("".join(map(format_listing, checks)), ExitCode.OK)
-        choose.refuse_code(checks, allowed=given["allow_code"])
     checks = choose.share_processes(checks, given["jobs"], given["budget"])
     with open_reports(given, screen) as reports, open_executor(given) as executor:
         with show_progress(given["quiet"]) as progress:
@@ -70,10 +71,12 @@ def run_command(**given: Unpack[of.GivenToRun]) -> int:
                 executor=executor,
                 each=reports.add,
                 timeout=given["timeout"],
+                allow_code=given["allow_code"],
                 power=given["power"],
                 exit_first=given["exit_first"],
             )
         code = reports.write(report)  # → table, JSON, …
+    note_code_not_run(checks, given["allow_code"])
     last_failed.keep(report.checks)
     forgiven = given["exit_zero"] and code in (ExitCode.WRONG, ExitCode.INCONCLUSIVE)
     return ExitCode.OK if forgiven else code
@@ -90,9 +93,7 @@ def mutate_command(**given: Unpack[of.Given]) -> int:
     A bug survives where it does not change the gradient at these inputs, or by less than the check
     resolves; the report says why, and what to change in the config.
     """
-    checks = read_checks(given)
-    choose.refuse_code(checks, allowed=given["allow_code"])
-    checks = choose.share_processes(checks, given["jobs"])
+    checks = choose.share_processes(read_checks(given), given["jobs"])
     with open_reports(given, Screen(), mutants=True) as reports, open_executor(given) as executor:
         with show_progress(given["quiet"]) as progress:
             report = suite.run(
@@ -101,10 +102,13 @@ def mutate_command(**given: Unpack[of.Given]) -> int:
                 executor=executor,
                 each=reports.add,
                 timeout=given["timeout"],
+                allow_code=given["allow_code"],
                 power=True,
                 judge=suite.exit_code_of_mutants,
             )
-        return reports.write(report)
+        code = reports.write(report)
+    note_code_not_run(checks, given["allow_code"])
+    return code
 
 
 def read_checks(given: of.Given, *, last: bool = False) -> list[ConfigCheck]:

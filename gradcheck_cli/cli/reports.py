@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -15,7 +16,11 @@ from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.processes.signals import defer_signals
 from gradcheck_cli.reporters import GITHUB, JSONL, Screen, render
 from gradcheck_cli.result import CheckReport, ExitCode, SuiteReport
+from gradcheck_cli.run import choose
 from gradcheck_cli.text import count_of
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.build_check import ConfigCheck
 
 
 class Reports:
@@ -79,6 +84,12 @@ def open_reports(given: Given, screen: Screen, *, mutants: bool = False) -> Iter
     defer_signals()
     with open_report_files(given["output"], given["configs"]) as files:
         yield Reports(given, screen, files, mutants)
+
+
+def note_code_not_run(checks: Sequence[ConfigCheck], allow_code: bool) -> None:
+    """Say which code would have been run, and what to add, where checks of code may not run."""
+    if not allow_code and (code := choose.describe_code(checks)):
+        note(code)
 
 
 @contextmanager

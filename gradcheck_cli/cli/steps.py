@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gradcheck_cli.cli import options as of
+from gradcheck_cli.cli.reports import note_code_not_run
 from gradcheck_cli.cli.streams import note, show_progress, terminal_width, wants_color, write
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.processes.signals import raise_on_signals
@@ -40,15 +41,15 @@ def steps_command(
 
         step_figure.refuse_path(save)
     checks = choose.select(load(configs, note, overrides=read_overrides(set)), select)
-    choose.refuse_code(checks, allowed=allow_code)
     from gradcheck_cli.reporters.step_drawing import render, render_json
     from gradcheck_cli.run import step_sweep as steps
 
     with show_progress() as bar, raise_on_signals():
-        report = steps.run(checks, bar, timeout)
+        report = steps.run(checks, bar, timeout, allow_code)
     screen = Screen(terminal_width(), wants_color(color))
     text = render_json(report) if format == "json" else render(report, screen)
     code = write(text, report.exit_code)
+    note_code_not_run(checks, allow_code)
     if save is not None:
         try:
             step_figure.save(report, save)

@@ -13,7 +13,7 @@ from gradcheck_cli.result import CheckReport, Code, ErrorMap, GradientResult, Ve
 class Detail(Struct, frozen=True):
     """What is wrong with a check, or with one gradient of it.
 
-    kind: of the heading: fail, inconclusive or error; place: where the config has it.
+    kind: of the heading: fail, inconclusive, error or not run; place: where the config has it.
     lines: what is wrong. worst: names the worst entry; values: its numbers, with their names.
     code, title, observed: the fault and what was seen of it; advice: evidence, usual cause and
     what to do next, with these names.
@@ -41,7 +41,8 @@ def list_details(check: CheckReport) -> Iterator[Detail]:
     """What is wrong with a check, gradient by gradient."""
     place = f"{check.path}:{check.line}"
     if check.result is None:
-        yield Detail("error", check.id, "", place, tuple(check.error.splitlines()), check.rerun)
+        kind = check.outcome.value
+        yield Detail(kind, check.id, "", place, tuple(check.error.splitlines()), check.rerun)
     elif check.result.verdict == Verdict.PASS:
         lines = ("every gradient is right, but the config says expect: fail",)
         yield Detail("fail", check.id, "", place, lines, check.rerun)

@@ -9,6 +9,7 @@ from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import Detail, list_details
 from gradcheck_cli.reporters.summary import summarize
+from gradcheck_cli.reporters.words import KINDS, UNSURE
 from gradcheck_cli.result import Outcome, SuiteReport
 from gradcheck_cli.text import printable, printable_lines
 
@@ -25,7 +26,7 @@ def render(report: SuiteReport, screen: Screen) -> str:
         for detail in list_details(check)
     ]
     # What is wrong comes before what is not known.
-    found.sort(key=lambda detail: detail.kind == "inconclusive")
+    found.sort(key=lambda detail: KINDS[detail.kind] == UNSURE)
     lines = [_annotate(detail) for detail in found[:MOST]]
     lines += _count_rest(len(found) - MOST)
     return "\n".join([*lines, "".join(text for text, _ in summarize(report)), ""])
@@ -49,7 +50,7 @@ def _count_rest(count: int) -> Iterator[str]:
 
 
 def _annotate(detail: Detail) -> str:
-    kind = "warning" if detail.kind == "inconclusive" else "error"
+    kind = "warning" if KINDS[detail.kind] == UNSURE else "error"
     path, _, line = detail.place.rpartition(":")
     title = f"gradcheck: {detail.id}: {detail.kind}"
     code = f"{detail.code} {detail.title}" if detail.code else ""

@@ -13,12 +13,13 @@ from gradcheck_cli.reporters.table import render_details
 from gradcheck_cli.result import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.text import printable, printable_lines
 
+NAMES = {Outcome.ERROR: "error", Outcome.NOT_RUN: "skipped"}  # of the element of a check
 # What XML 1.0 cannot hold.
 _FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
-    """One document; a wrong or an inconclusive check is a failure, one not run an error."""
+    """One document; a wrong or an inconclusive check is a failure."""
     by_config: dict[str, list[CheckReport]] = {}
     for check in report.checks:
         by_config.setdefault(check.path, []).append(check)
@@ -26,7 +27,8 @@ def render(report: SuiteReport, screen: Screen) -> str:
     for path, checks in by_config.items():
         suite = SubElement(root, "testsuite", _count_outcomes(checks), name=_escape(path))
         suite.set("timestamp", report.started.removesuffix("Z"))
-        suite.set("skipped", "0")
+        skipped = sum(check.outcome == Outcome.NOT_RUN for check in checks)
+        suite.set("skipped", str(skipped))
         properties = SubElement(suite, "properties")
         for name, value in (
             ("gradcheck", report.gradcheck_version),
@@ -49,7 +51,7 @@ def _add_test(suite: Element, check: CheckReport) -> None:
     if check.outcome == Outcome.OK:
         return
     first = next(list_details(check))
-    kind = "error" if check.outcome == Outcome.ERROR else "failure"
+    kind = NAMES.get(check.outcome, "failure")
     message = ": ".join(filter(None, (first.gradient, *first.lines[:1])))
     found = SubElement(test, kind, type=check.outcome.value, message=_escape(message))
     found.text = _escape(render_details(check).strip("\n"), lines=True)
@@ -58,7 +60,7 @@ def _add_test(suite: Element, check: CheckReport) -> None:
 def _count_outcomes(checks: Sequence[CheckReport]) -> dict[str, str]:
     outcomes = [check.outcome for check in checks]
     errors = outcomes.count(Outcome.ERROR)
-    failures = len(outcomes) - errors - outcomes.count(Outcome.OK)
+    failures = outcomes.count(Outcome.WRONG) + outcomes.count(Outcome.INCONCLUSIVE)
     seconds = sum(check.result.seconds for check in checks if check.result is not None)
     return {
         "tests": str(len(checks)),

@@ -12,8 +12,8 @@ from rich.text import Text
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import list_details
 from gradcheck_cli.reporters.lines import Line, indent, render_lines
-from gradcheck_cli.reporters.table import layout_detail
-from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, SuiteReport, Verdict
+from gradcheck_cli.reporters.table import layout_detail, layout_not_run
+from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, Outcome, SuiteReport, Verdict
 from gradcheck_cli.text import count_of
 
 NAMES = {
@@ -39,6 +39,7 @@ def render(report: SuiteReport, screen: Screen) -> str:
     lines: list[Line] = [table] if checks and not screen.quiet else []
     for check in report.checks:
         lines += _list_survivors(check, screen.quiet)
+    lines += layout_not_run(report.checks)
     legend = [] if screen.quiet else [Text(LEGEND, style="dim")]
     text = render_lines([*lines, *legend, _summarize(report)], screen)
     return text.lstrip("\n") if screen.quiet else text
@@ -99,7 +100,7 @@ def _layout_checks(checks: Sequence[CheckReport]) -> Table:
 
 def _list_survivors(check: CheckReport, quiet: bool) -> Iterator[Line]:
     """The survivors of a check, and what of it changes nothing; or why it could not be run."""
-    if check.result is None:
+    if check.outcome == Outcome.ERROR:
         yield from (line for detail in list_details(check) for line in layout_detail(detail))
     mutants = _list_mutants(check)
     if check.result is not None and check.result.verdict == Verdict.FAIL and not quiet:
@@ -139,9 +140,11 @@ def _summarize(report: SuiteReport) -> Text:
         text.append(f", {survived} survived", style="bold red")
     if counts.get("equal"):
         text.append(f", {counts['equal']} would change nothing", style="dim")
-    errors = sum(check.result is None for check in report.checks)
-    if errors:
-        text.append(f", {count_of(errors, 'check')} could not be run", style="bold red")
+    if report.counts[Outcome.ERROR]:
+        errors = count_of(report.counts[Outcome.ERROR], "check")
+        text.append(f", {errors} could not be run", style="bold red")
+    if report.counts[Outcome.NOT_RUN]:
+        text.append(f", {report.counts[Outcome.NOT_RUN]} not run", style="yellow")
     if report.interrupted:
         text.append(", interrupted", style="yellow")
     return text.append(f" · {report.seconds:.2f} s")

@@ -15,7 +15,7 @@ from gradcheck_cli.result import (
     MutantStatus,
     Settings,
 )
-from gradcheck_cli.text import format_shape
+from gradcheck_cli.text import format_shape, name_some
 
 MOST_SUBJECTS = 3  # of a note that holds for several gradients
 MOST_NOTES = 20  # lines; with --verbose all of them
@@ -28,7 +28,7 @@ def list_notes(checks: Sequence[CheckReport], most: int | None) -> list[str]:
         if check.result is not None:
             for subject, note in list_result_notes(check.id, check.result):
                 subjects.setdefault(note, []).append(subject)
-    lines = [f"note: {_name_some(of)}: {note}" for note, of in subjects.items()]
+    lines = [f"note: {name_some(of, MOST_SUBJECTS)}: {note}" for note, of in subjects.items()]
     more = len(lines) - most if most is not None else 0
     if more > 0:
         lines[most:] = [f"note: {more} more notes; --verbose shows them"]
@@ -42,11 +42,6 @@ def list_result_notes(id: str, result: CheckResult) -> Iterator[tuple[str, str]]
         if gradient.method not in ("", WHOLE_FORWARDS, BY_DIRECTIONS):
             yield f"{id} {gradient.gradient}", f"measured by {gradient.method}"
         yield from ((f"{id} {gradient.gradient}", note) for note in gradient.notes)
-
-
-def _name_some(subjects: Sequence[str]) -> str:
-    more = len(subjects) - MOST_SUBJECTS
-    return ", ".join(subjects[:MOST_SUBJECTS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _describe_power(check: CheckReport) -> str:

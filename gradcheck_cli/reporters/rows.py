@@ -52,6 +52,7 @@ OUTCOME_NAMES = {
     Outcome.WRONG: "wrong",
     Outcome.INCONCLUSIVE: "incon-\nclusive",
     Outcome.ERROR: "errors",
+    Outcome.NOT_RUN: "not\nrun",
 }
 
 

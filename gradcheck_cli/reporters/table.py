@@ -18,11 +18,12 @@ from gradcheck_cli.reporters.rows import layout_files, layout_rows
 from gradcheck_cli.reporters.summary import find_slowest, list_files, list_statistics, summarize
 from gradcheck_cli.reporters.words import KINDS, describe_row, list_rows
 from gradcheck_cli.result import CheckReport, CheckResult, ErrorMap, Outcome, SuiteReport, Verdict
-from gradcheck_cli.text import count_of
+from gradcheck_cli.text import count_of, name_some
 
 SCREENFUL = 40  # rows of gradients, about what a window shows at once
 # Of config files: rich takes 0.35 to 0.6 ms a row, and nobody reads more.
 MOST_FILES = 60
+MOST_IDS = 6  # of the checks of a file that were not run
 # Checks that are not ok, told in full: a screenful each for the first, and a line says how many
 # more there are.
 MOST_DETAILS = 100
@@ -88,7 +89,7 @@ def _list_details(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Lin
     found = [
         check
         for check in checks
-        if check.outcome != Outcome.OK
+        if check.outcome not in (Outcome.OK, Outcome.NOT_RUN)
         or (screen.verbose and check.result is not None and check.result.verdict == Verdict.FAIL)
     ]
     most = len(found) if screen.verbose else MOST_DETAILS
@@ -97,6 +98,21 @@ def _list_details(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Lin
     if found[most:]:
         more = f"{count_of(len(found) - most, 'more check')} did not come out as expected"
         yield Text(f"\n{more}; --verbose shows all")
+    yield from layout_not_run(checks)
+
+
+def layout_not_run(checks: Sequence[CheckReport]) -> Iterator[Line]:
+    """A line a config file with the ids of its checks that were not run."""
+    by_path: dict[str, list[str]] = {}
+    for check in checks:
+        if check.outcome == Outcome.NOT_RUN:
+            by_path.setdefault(check.path, []).append(check.id)
+    if by_path:
+        yield Text("")
+    for path, ids in by_path.items():
+        head = Text("NOT RUN", style=STYLES[KINDS[Outcome.NOT_RUN]])
+        head.append(f"  {name_some(ids, MOST_IDS)}", style="bold")
+        yield head.append(f"  {path}", style="dim")
 
 
 def _layout_details(details: Iterable[Detail]) -> Iterator[Line]:

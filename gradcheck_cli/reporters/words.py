@@ -10,7 +10,15 @@ from msgspec import Struct
 from gradcheck_cli.result import CheckReport, GradientResult, Outcome, Verdict, Zero
 
 OK, BAD, UNSURE = "ok", "bad", "unsure"  # kinds of what is said: how it is coloured
-KINDS = {"pass": OK, "fail": BAD, "inconclusive": UNSURE, "error": BAD, "ok": OK, "wrong": BAD}
+KINDS = {
+    "pass": OK,
+    "fail": BAD,
+    "inconclusive": UNSURE,
+    "error": BAD,
+    "ok": OK,
+    "wrong": BAD,
+    "not run": UNSURE,
+}
 
 
 class Row(Struct, frozen=True):

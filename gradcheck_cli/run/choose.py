@@ -1,4 +1,4 @@
-"""Which checks are run: by id, by shard, what failed last, with leave to run code."""
+"""Which checks are run: by id, by shard, what failed last."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.run.last_failed import Failed, key
-from gradcheck_cli.text import printable, suggest
+from gradcheck_cli.text import count_of, name_some, printable, suggest
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
@@ -52,26 +52,22 @@ def _matches(check: ConfigCheck, pattern: str) -> bool:
     return any(id == pattern or fnmatchcase(id, wild) for id in (check.id, check.name))
 
 
-def refuse_code(checks: Sequence[ConfigCheck], *, allowed: bool) -> None:
-    """Raises UsageError where checks run Python code without leave, with the code and its place."""
-    if allowed:
-        return
+def describe_code(checks: Sequence[ConfigCheck]) -> str:
+    """What Python code these checks would run, with the places that name it; empty where none."""
     named: dict[str, dict[str, None]] = {}
     for check in checks:
         for code in check.layer.code:
             named.setdefault(f"{check.path}: {code.place}", {})[code.name] = None
-    if named:
-        lines = [f"  {printable(place)}: {_some(list(names))}" for place, names in named.items()]
-        raise UsageError(
-            "configs name Python code, which runs with --allow-code only\n"
-            + "\n".join(lines)
-            + "\nread this code, then add --allow-code; nothing was checked"
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    if not named:
+        return ""
+    count = sum(bool(check.layer.code) for check in checks)
+    verb = "was" if count == 1 else "were"
+    head = f"{count_of(count, 'check')} of Python code {verb} not run"
+    lines = [
+        f"  {printable(place)}: {name_some(list(names), MOST_NAMES)}"
+        for place, names in named.items()
+    ]
+    return "\n".join([head, *lines, "read this code, then add --allow-code"])
 
 
 def keep_failed(checks: Sequence[ConfigCheck], failed: Failed) -> list[ConfigCheck]:

@@ -44,6 +44,8 @@ def keep(reports: Sequence[CheckReport]) -> None:
             known = _read(path)
             now = set(known)
             for report in reports:
+                if report.outcome == Outcome.NOT_RUN:
+                    continue
                 check = key(report.path, report.id)
                 (now.discard if report.outcome == Outcome.OK else now.add)(check)
             if now != known:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gradcheck_cli.errors import (
     CodeError,
     GradcheckError,
+    LeaveError,
     UnfinishedError,
     describe_internal_error,
 )
@@ -40,17 +41,24 @@ NEEDS_PROCESSES = (
 
 
 def run_check(
-    check: ConfigCheck, advance: Advance, timeout: float | None = None, power: bool = False
+    check: ConfigCheck,
+    advance: Advance,
+    timeout: float | None = None,
+    power: bool = False,
+    allow_code: bool = False,
 ) -> CheckReport:
     """Run one check, from its config to its report; what cannot be run costs this check alone.
 
     advance: takes how many more entries were measured.
     timeout: seconds that a call of the user's code may take; None: any time.
     power: also see which faults the check would catch.
+    allow_code: whether the user's code may run.
     """
+    work = partial(check_problems, power=power)
     try:
-        result = run_problems(check, partial(check_problems, power=power), advance, timeout)
-        return _report(check, result)
+        return _report(check, run_problems(check, work, advance, timeout, allow_code))
+    except LeaveError as error:
+        return replace(report_failure(check, str(error)), outcome=Outcome.NOT_RUN)
     except UnfinishedError as error:
         if error.early is None:
             return report_failure(check, str(error))
@@ -61,14 +69,20 @@ def run_check(
 
 
 def run_problems(
-    check: ConfigCheck, work: Work[Result], advance: Advance, timeout: float | None
+    check: ConfigCheck,
+    work: Work[Result],
+    advance: Advance,
+    timeout: float | None,
+    allow_code: bool,
 ) -> Result:
     """Do the work on the problems of a check; where they call the user's code, in a sandbox.
 
-    Raises GradcheckError where that cannot be done.
+    Raises GradcheckError where that cannot be done, and LeaveError where the code may not run.
     """
     if not check.layer.code:
         return work(check, check.layer.problems(), advance, None)
+    if not allow_code:
+        raise LeaveError(code.name for code in check.layer.code)
     import multiprocessing
 
     # Imported here once, not in every process that is forked.

@@ -87,6 +87,7 @@ def run(
     checks: Sequence[ConfigCheck],
     progress: Callable[[int, int], None] | None = None,
     timeout: float | None = None,
+    allow_code: bool = False,
 ) -> StepsReport:
     """The curves of these checks; what cannot be run costs its own check alone."""
     started, done = time.perf_counter(), 0
@@ -101,7 +102,7 @@ def run(
             check.layer.seed,
         )
         try:
-            gradients = run_problems(check, _of_check, lambda entries: None, timeout)
+            gradients = run_problems(check, _of_check, lambda entries: None, timeout, allow_code)
             found.append(replace(report, gradients=gradients))
         except Exception as error:
             found.append(replace(report, error=describe_failure(error)))

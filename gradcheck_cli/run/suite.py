@@ -42,6 +42,7 @@ def run(
     *,
     timeout: float | None = None,
     power: bool = False,
+    allow_code: bool = False,
     judge: Judge | None = None,
     executor: Executor = run_in_turn,
     each: Callable[[CheckReport], None] | None = None,
@@ -52,6 +53,7 @@ def run(
     progress: takes how many entries are done, of how many.
     timeout: seconds that a call of the user's code may take; None: any time.
     power: also see which faults the checks would catch.
+    allow_code: whether the user's code may run; without, checks of code are reported as not run.
     judge: gives the exit code of the reports; by default that of how the checks came out.
     executor: runs them, by default one after the other.
     each: takes the report of every check as it is done; exit_first: end with the first that is not
@@ -61,7 +63,7 @@ def run(
     done: dict[int, CheckReport] = {}
     stopped: ExitCode | None = None
     counter = EntryCounter(sum(map(count_entries, checks)), progress)
-    work = partial(run_check, timeout=timeout, power=power)
+    work = partial(run_check, timeout=timeout, power=power, allow_code=allow_code)
     import numpy  # noqa: F401 - no signal may cut its import short
 
     try:
@@ -77,7 +79,7 @@ def run(
                     if each is not None:
                         each(report)
                 counter.finish(count_entries(checks[place]))
-                if exit_first and report.outcome != Outcome.OK:
+                if exit_first and report.outcome not in (Outcome.OK, Outcome.NOT_RUN):
                     break
     except TerminatedError:
         stopped = ExitCode.TERMINATED
@@ -191,6 +193,7 @@ def exit_code(reports: Sequence[CheckReport]) -> int:
     for outcome, code in (
         (Outcome.WRONG, ExitCode.WRONG),
         (Outcome.ERROR, ExitCode.NOTHING_CHECKED),
+        (Outcome.NOT_RUN, ExitCode.NOTHING_CHECKED),
         (Outcome.INCONCLUSIVE, ExitCode.INCONCLUSIVE),
     ):
         if outcome in outcomes:

@@ -107,16 +107,67 @@ def test_code_is_named_and_not_run_unless_it_is_allowed(gradcheck: Gradcheck, fo
     (folder / "layers.py").write_text("open('ran', 'w')\n" + LAYERS, encoding="utf-8")
     config(folder, "prints")
     done = gradcheck("run", "c.yaml", cwd=folder)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
+    assert done.stdout.startswith(
+        "NOT RUN  before, tried, after  c.yaml\n\n3 checks: 3 not run · seed 0 · "
+    )
     assert done.stderr == (
-        "gradcheck: error: configs name Python code, which runs with --allow-code only\n"
+        "gradcheck: 3 checks of Python code were not run\n"
         "  c.yaml: layers.py: square, square_backward, prints\n"
-        "read this code, then add --allow-code; nothing was checked\n"
+        "read this code, then add --allow-code\n"
     )
     assert gradcheck("explain", "c.yaml", cwd=folder).returncode == 0
     assert not (folder / "ran").exists()
     assert gradcheck("run", "--allow-code", "c.yaml", cwd=folder).returncode == 0
     assert (folder / "ran").exists()
+
+
+FORM = "form: XW\nshapes: {n: 4, N: 3, M: 2}\n"
+
+
+def test_checks_of_code_do_not_stop_the_others(gradcheck: Gradcheck, folder: Path) -> None:
+    config(folder, "prints")
+    (folder / "own.yaml").write_text(FORM, encoding="utf-8")
+    (folder / "wrong.yaml").write_text(
+        f"{FORM}backward: {{W: X.T @ delta / n}}\n", encoding="utf-8"
+    )
+    done = gradcheck("run", ".", "--format", "json", cwd=folder)
+    outcomes = {check["id"]: check["outcome"] for check in json.loads(done.stdout)["checks"]}
+    code = dict.fromkeys(("before", "tried", "after"), "not run")
+    assert outcomes == {**code, "own": "ok", "wrong": "wrong"}
+    assert done.returncode == 1
+    (folder / "wrong.yaml").unlink()
+    for options in ((), ("-x",), ("--exit-zero",), ("--jobs", "2")):
+        done = gradcheck("run", ".", *options, cwd=folder)
+        assert (done.returncode, "4 checks: 1 ok, 3 not run" in done.stdout) == (2, True)
+    done = gradcheck("mutate", ".", cwd=folder)
+    assert (done.returncode, "3 not run" in done.stdout) == (2, True)
+    assert done.stdout.count("NOT RUN  before, tried, after  c.yaml") == 1
+
+
+@pytest.mark.parametrize(
+    ("format", "words"),
+    [
+        ("plain", "not run\tbefore\t-"),
+        ("github", "::warning file=c.yaml,line=4,title=gradcheck%3A before%3A not run::"),
+        ("junit", 'skipped="3"'),
+        ("junit", '<skipped type="not run" message="it names Python code, which runs with'),
+        ("markdown", "### before: not run"),
+        ("html", "--allow-code only: "),
+    ],
+)
+def test_every_format_lists_what_was_not_run(
+    gradcheck: Gradcheck, folder: Path, format: str, words: str
+) -> None:
+    config(folder, "prints")
+    assert words in gradcheck("run", "c.yaml", "--format", format, cwd=folder).stdout
+
+
+def test_what_was_not_run_has_not_failed_last(gradcheck: Gradcheck, folder: Path) -> None:
+    config(folder, "prints")
+    gradcheck("run", "c.yaml", cwd=folder)
+    done = gradcheck("run", "--last-failed", "--list", "c.yaml", cwd=folder)
+    assert "none of these checks failed when last run" in done.stderr
 
 
 def test_what_code_prints_does_not_reach_the_report(

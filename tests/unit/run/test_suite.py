@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -68,10 +69,11 @@ def test_one_check_that_cannot_run_costs_only_itself(
         work: Work[CheckResult],
         advance: Callable[[int], None],
         timeout: float | None,
+        allow_code: bool,
     ) -> CheckResult:
         if check.id in failures:
             raise failures[check.id]
-        return run_problems(check, work, advance, timeout)
+        return run_problems(check, work, advance, timeout, allow_code)
 
     monkeypatch.setattr(running, "run_problems", run_or_fail)
     report = suite.run(checks)
@@ -92,12 +94,10 @@ def test_ctrl_c_keeps_what_is_done(
 ) -> None:
     plain = running.run_check
 
-    def interrupted(
-        check: ConfigCheck, advance: Callable[[int], None], timeout: float | None, power: bool
-    ) -> object:
+    def interrupted(check: ConfigCheck, advance: Callable[[int], None], **options: Any) -> object:
         if check.id == "wrong":
             raise KeyboardInterrupt
-        return plain(check, advance, timeout, power)
+        return plain(check, advance, **options)
 
     monkeypatch.setattr(suite, "run_check", interrupted)
     report = suite.run(checks)
