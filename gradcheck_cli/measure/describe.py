@@ -26,7 +26,7 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
         f"nothing wrong was seen, but the numeric gradient is only known to {resolution:.1e} of "
         f"{of}, too little for rtol {found.rtol:.0e}: "
     )
-    if noise >= NOISY * uncertainty and found.numeric.jumps:
+    if found.numeric.jumps:
         return seen + describe_steps(found.numeric)
     if noise >= NOISY * uncertainty:
         step = float(found.numeric.step[index])

@@ -140,7 +140,7 @@ def _steps(values: Float, eps: float) -> Float:
         levels = np.unique(values[:, :-1][(..., *output)])
         if len(levels) >= LEVELS and np.isfinite(levels).all():
             jumps = moves[(..., *output)]
-            jump = np.min(jumps[jumps > 0], initial=levels[-1] - levels[0])
+            jump = np.min(jumps[jumps > 0], initial=np.min(np.diff(levels)))
             found[output] = jump if jump > FEW_ULPS * eps * np.max(np.abs(levels)) else 0.0
     if np.any(found):
         found[constant & (found == 0)] = np.median(found[found > 0])
