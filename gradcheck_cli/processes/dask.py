@@ -34,7 +34,8 @@ def connect(address: str) -> Iterator[Dask]:
     except ImportError as error:
         message = "--dask needs another package: pip install 'gradcheck-cli[dask]'"
         raise UsageError(message) from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is in the report
+    for name in ("distributed", "tornado", "asyncio"):  # what is lost is in the report
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     answers: list[Any] = []
 
     def ask() -> None:
@@ -75,10 +76,9 @@ class Dask:
         advance: Advance,
     ) -> Generator[tuple[int, Result]]:
         """See `Executor`. An item that is lost with its worker is worked on again, on another."""
-        waiting: dict[Any, int] = {
-            self.client.submit(work, item, _ignore, pure=False): place
-            for place, item in enumerate(items)
-        }
+        futures = [self.client.submit(work, item, _ignore, pure=False) for item in items]
+        # They are kept to the end: the client, when it loses the scheduler, goes through them.
+        waiting = {future: place for place, future in enumerate(futures)}
         since, problem = time.monotonic(), ""
         try:
             while waiting and not problem:

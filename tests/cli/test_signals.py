@@ -163,3 +163,31 @@ def test_what_is_told_to_ignore_ctrl_c_ignores_it(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("command_name", ["run", "validate", "mutate", "steps"])
+def test_a_signal_while_a_config_is_read_ends_the_command(
+    command_name: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    """It waits for the rest of a pipe, in Python code of its own, when the signal comes."""
+    process = subprocess.Popen(
+        [command(), command_name, "-"],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write("form: XW\n" + "# a comment\n" * 20_000)  # more than a pipe holds
+    process.stdin.flush()
+    time.sleep(0.3)  # it reads on
+    process.send_signal(number)
+    assert process.wait(timeout=60) == CODES[number]
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.read() == ""
+    assert process.stderr.read() == f"gradcheck: {WORDS[number]}\n"
+    process.communicate()

@@ -65,7 +65,7 @@ def make_config(random: Random) -> str:
     for _ in range(random.choice((0, 1, 1, 2, 5))):
         tree = break_tree(random, tree)
     text = json.dumps(tree, ensure_ascii=False).replace("NaN", ".nan").replace("Infinity", ".inf")
-    text = text.encode("utf-8", "replace").decode()
+    text = text.encode("utf-8", "replace").decode()[:LONGEST]
     return break_text(random, text) if random.random() < 0.2 else text
 
 
@@ -238,4 +238,5 @@ KINDS: dict[str, Callable[[Random], Any]] = {
     "options": make_words,
     "run": make_config,
 }
+LONGEST = 200_000  # characters of a config; the program reads 4 MiB, in some seconds
 SHARES = (30, 45, 10, 12, 3)  # in percent: what runs checks takes the longest
