@@ -75,4 +75,5 @@ def _break_line(console: Console, line: Text | Indented) -> Iterator[Text]:
     else:
         parts = iter(text.split("\n", allow_blank=True))
     for part in parts:
+        part.rstrip()  # where a line is broken, its colour would hide the space from others
         yield Text(" " * by).append_text(part) if by else part

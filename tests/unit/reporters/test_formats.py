@@ -214,7 +214,7 @@ def test_annotations_point_at_the_line_and_escape_what_github_reads(
     assert [row[0] for row in rows] == ["error"] * 4 + ["warning"] * 2
     assert rows[0][1:4] == ("dir/a%3A b%2Cc%25.yaml", "5", "gradcheck%3A wrong%3A fail")
     assert rows[-1][3] == "gradcheck%3A coarse%2C 100%25%3A inconclusive"
-    assert "%0AGC103 a constant factor: it is 0.25 = 1/n" in rows[0][4]
+    assert "%0AGC103 a constant factor: it is 0.25 = 1/4 (here also 1/n)" in rows[0][4]
     assert lines[-1].startswith("7 checks: ")
 
 
