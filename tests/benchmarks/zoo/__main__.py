@@ -30,6 +30,7 @@ SIZES = {
     "float64": (-6.0, -2.0),
     "float32": (-1.5, 0.0),
 }  # log10 of an error over the largest entry
+ROUNDING = 1e-9  # of the largest gradient: less may be rounding of a zero, and no error is planted
 SMALLER = (-13.0, -6.0)
 SMALLER_EVERY = 4
 SHOWN = 90  # characters of a reason
@@ -59,7 +60,8 @@ def planted(problem: Problem, random: Random, size: float) -> tuple[Problem, str
     """The problem with a wrong backward, and the input whose gradient is wrong."""
     assert problem.cotangent is not None
     right = dict(problem.backward(problem.inputs, problem.cotangent))
-    able = [name for name in right if np.any(right[name])]
+    sizes = {name: float(np.max(np.abs(gradient))) for name, gradient in right.items()}
+    able = [name for name, size in sizes.items() if size > ROUNDING * max(sizes.values())]
     if not able:
         return None
     name = str(random.choice(able))
