@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck_cli.checker.check import check as check_problem
+from gradcheck_cli.checker.check import check_problems
 from gradcheck_cli.errors import CodeError, GradientError
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    forward: Problem | Callable[..., Any],
+    forward: Problem | Sequence[Problem] | Callable[..., Any],
     backward: Callable[..., Any] | None = None,
     inputs: Any = None,
     constants: Mapping[str, Any] | None = None,
@@ -33,9 +33,9 @@ def check(
     """Check every gradient of a forward and its backward against central differences.
 
     forward, backward, inputs, constants, delta, seed, batched: as in `from_functions`; or a
-        `Problem` in place of all of them. Without a backward, forward is a torch module or
-        function, a jax function or one of autograd, as in `from_torch`, and what is checked is
-        its framework's reverse mode.
+        `Problem`, or several, in place of all of them. Without a backward, forward is a torch
+        module or function, a jax function or one of autograd, as in `from_torch`, and what is
+        checked is its framework's reverse mode.
     numeric, tolerance: see their classes; what they leave open is found or has its default.
     Returns the verdict, a result per gradient and the work it took; a wrong gradient is no
     exception. What forward or backward raises is raised; CodeError where they cannot be called
@@ -43,17 +43,21 @@ def check(
     """
     __tracebackhide__ = True
     try:
-        if not isinstance(forward, Problem):
-            if inputs is None:
-                raise CodeError("check(forward, backward, inputs) needs inputs")
-            forward = (
-                from_framework(forward, inputs, constants, delta=delta, seed=seed)
-                if backward is None
-                else from_functions(
+        if isinstance(forward, Problem):
+            problems: Sequence[Problem] = [forward]
+        elif isinstance(forward, Sequence):
+            problems = forward
+        elif inputs is None:
+            raise CodeError("check(forward, backward, inputs) needs inputs")
+        elif backward is None:
+            problems = [from_framework(forward, inputs, constants, delta=delta, seed=seed)]
+        else:
+            problems = [
+                from_functions(
                     forward, backward, inputs, constants, delta=delta, seed=seed, batched=batched
                 )
-            )
-        return check_problem(forward, numeric=numeric, tolerance=tolerance)
+            ]
+        return check_problems(problems, numeric=numeric, tolerance=tolerance)
     except CodeError as error:
         if isinstance(error.__cause__, Exception):
             raise error.__cause__ from None
@@ -61,7 +65,7 @@ def check(
 
 
 def assert_gradients(
-    forward: Problem | Callable[..., Any],
+    forward: Problem | Sequence[Problem] | Callable[..., Any],
     backward: Callable[..., Any] | None = None,
     inputs: Any = None,
     constants: Mapping[str, Any] | None = None,
@@ -90,7 +94,7 @@ def assert_gradients(
         tolerance=tolerance,
     )
     if result.verdict != Verdict.PASS:
-        name = "gradients" if isinstance(forward, Problem) else name_of(forward)
+        name = name_of(forward) if callable(forward) else "gradients"
         from gradcheck_cli.reporters.table import render_result
 
         raise GradientError("\n" + render_result(result, name))

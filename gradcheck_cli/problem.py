@@ -23,12 +23,14 @@ class Label(Struct, frozen=True):
 
     equation: the paper's number, 52; None for a rule that is not the paper's.
     source: where the code of the rule is: `affine_backward, layers.py:12`.
+    by: what gives the gradient, in messages.
     """
 
     gradient: str
     rule: str = ""
     equation: int | None = None
     source: str = ""
+    by: str = "the backward"
 
 
 class Stage(Struct, frozen=True):
@@ -111,6 +113,11 @@ class Problem(Struct, frozen=True):
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""
         return self.labels.get(name) or Label(f"∂L/∂{name}")
+
+    @property
+    def claimant(self) -> str:
+        """What gives the gradients, in messages: the backward, or another function."""
+        return self.label(next(iter(self.inputs))).by
 
 
 class AnyLayer(Protocol):

@@ -98,6 +98,7 @@ class Code(StrEnum):
     NOT_REAL = "GC153"
     CHANGES_ARGUMENTS = "GC154"
     ANSWERS_DIFFERENTLY = "GC155"
+    OTHER_PATTERN = "GC161"
 
 
 class ExitCode(IntEnum):

@@ -181,6 +181,31 @@ def find_blind_spots(problem: Problem) -> list[str]:
     return notes
 
 
+def check_problems(
+    problems: Sequence[Problem],
+    *,
+    numeric: Numeric | None = None,
+    tolerance: Tolerance | None = None,
+    progress: Progress | None = None,
+    power: bool = False,
+    keep: Callable[[CheckResult], None] | None = None,
+) -> CheckResult:
+    """Check several problems, such as a backward and a Jacobian of one forward, as one result."""
+    return join_results(
+        [
+            check(
+                problem,
+                numeric=numeric,
+                tolerance=tolerance,
+                progress=progress,
+                power=power,
+                keep=keep,
+            )
+            for problem in problems
+        ]
+    )
+
+
 def join_results(parts: Sequence[CheckResult]) -> CheckResult:
     """Several results under the same tolerance as one: gradients in order, the worst verdict."""
     if len(parts) == 1:

@@ -16,12 +16,17 @@ from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.schema import KINDS, CheckConfig, read
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.forms import FORMS
+from gradcheck_cli.layers.own import CLAIMED
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import AnyLayer
 from gradcheck_cli.text import join_words
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_own import OwnBuilder
+
+
+# The keys under which a rule of the user's stands.
+GIVEN_BY = ("backward", "derivative", "layer", "value_and_grad")
 
 
 class ConfigCheck(Struct, frozen=True):
@@ -84,7 +89,7 @@ def build(
 
 def _rule_lines(node: Node, layer: AnyLayer) -> dict[str, int]:
     """Where the config gives a rule or names the code of one, by input."""
-    named = (node.child(key) for key in ("backward", "derivative", "layer", "value_and_grad"))
+    named = (node.child(key) for key in (*GIVEN_BY, *CLAIMED))
     backward = next((found for found in named if found is not None), None)
     if backward is None:
         return {}

@@ -17,7 +17,7 @@ from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import parse
 from gradcheck_cli.formula.checker import shortened
-from gradcheck_cli.layers.own import CodeLayer, CodeValue, Data, FormulaLayer, specs
+from gradcheck_cli.layers.own import CLAIMED, CodeLayer, CodeValue, Data, FormulaLayer, specs
 from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
 from gradcheck_cli.options import AUTO, DIRECTIONS
 from gradcheck_cli.text import format_shape, suggest
@@ -44,8 +44,11 @@ class OwnBuilder(Builder):
         if len(self.findings) > before or not self.fits_memory(data):
             return None
         text = getattr(self.record, kind)
+        claims = tuple(key for key in CLAIMED if key in self.node.keys)
+        if claims and kind == "forward":
+            return self.build_with_claims(data, text, claims)
         if kind != "forward":
-            return self.build_from_code(data, (kind,))
+            return self.build_from_code(data, (kind, *claims))
         backward = self.node.child("backward")
         if "derivative" in self.node.keys and backward is None:
             return self.build_from_code(data, ("forward", "derivative"))
@@ -76,6 +79,15 @@ class OwnBuilder(Builder):
         return self.build_from_code(data, ("forward", *loss, "backward"))
 
     # -- code ------------------------------------------------------------------------------
+
+    def build_with_claims(self, data: Data, text: str, claims: tuple[str, ...]) -> CodeLayer | None:
+        """A layer in Python of which other derivatives are claimed besides its backward."""
+        if ":" not in text:
+            mark, key = self.node.keys[claims[0]], claims[0]
+            self.find(mark, f"'{key}' goes with a forward in code, such as layers.py:{key}")
+            return None
+        beside = tuple(key for key in ("loss", "backward") if key in self.node.keys)
+        return self.build_from_code(data, ("forward", *beside, *claims))
 
     def build_from_code(self, data: Data, keys: tuple[str, ...]) -> CodeLayer | None:
         """A layer in Python: the code that each of these keys names, and its framework."""

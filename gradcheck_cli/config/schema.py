@@ -192,7 +192,13 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
             "code, such as layers.py:relu_prime",
         ),
     ] = None
-    jacobian: Annotated[bool, key("Also check ∂y/∂x, ∂y/∂W and ∂y/∂b.", "true or false")] = False
+    jacobian: Annotated[
+        bool | str,
+        key(
+            "Of a form: also check ∂y/∂x, ∂y/∂W and ∂y/∂b; of a forward: the code of its Jacobian.",
+            "true or false or, with forward, code, such as fit.py:jac",
+        ),
+    ] = False
     inputs: Annotated[
         dict[str, Any],
         key(
@@ -292,6 +298,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "backward",
         "derivative",
         "loss",
+        "jacobian",
         "batched",
         "constants",
         "framework",

@@ -14,6 +14,7 @@ from gradcheck_cli.faults import (
     gradient_faults,
     input_faults,
     part_faults,
+    pattern_faults,
     upstream_faults,
 )
 from gradcheck_cli.faults.fault import Fault, Injected
@@ -195,6 +196,18 @@ _ALL: tuple[Fault, ...] = (
         inject=gradient_faults.keep_triangle,
         suspect=gradient_faults.fit_triangle,
         alone=True,
+    ),
+    Fault(
+        Code.OTHER_PATTERN,
+        "another pattern of zeros",
+        cause="the sparsity is declared by hand, and an output depends on more inputs than it "
+        "says, or on others",
+        next_step="look at which inputs these outputs use",
+        example="J = scipy.sparse.diags_array(d)    # y_i uses x_{i+1}, too",
+        remedy="inputs where no entry of the Jacobian is zero by chance",
+        inject=pattern_faults.drop_nonzero,
+        suspect=pattern_faults.fit_pattern,
+        describe=pattern_faults.describe_pattern,
     ),
     Fault(
         Code.PART_SCALED,

@@ -20,7 +20,7 @@ from gradcheck_cli.formula import parse
 from gradcheck_cli.layers.paper import UPSTREAM_NAMES
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Label, Problem
-from gradcheck_cli.text import printable
+from gradcheck_cli.text import join_words, printable
 from gradcheck_cli.usercode.loading import Reference
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ class CodeValue(Struct, frozen=True):
     code: Reference
     arguments: Mapping[str, Any] = {}
     called: bool = False
+
+
+# The keys of a config that name the function of a derivative, beside its forward.
+CLAIMED = ("jacobian",)
 
 
 class Data(Struct, frozen=True):
@@ -235,7 +239,8 @@ class CodeLayer(_OfData, Struct, frozen=True):
 
     functions: the code by the key of the config that names it: `forward` and `backward`, with a
     `loss` between them or not, `forward` and `derivative`, `layer` (a class or an object),
-    `value_and_grad`, or `forward` alone, of which torch, jax or autograd has the backward.
+    `value_and_grad`, or `forward` alone, of which torch, jax or autograd has the backward;
+    besides, or beside a `forward` alone, any of `jacobian`.
     in_place: whether the backward may change what it is handed.
     framework, device: which, and where its tensors live; None: found out, and its default.
     """
@@ -258,6 +263,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
         loader = Loader({**sizes, **fixed, **arrays})
         fixed = {name: _resolve(value, loader) for name, value in fixed.items()}
         loader.values |= fixed
+        claims = [key for key in self.functions if key in CLAIMED]
         if list(self.functions) == ["forward"]:
             code = self.functions["forward"]
             functions = {"forward": load_target(code, loader, arrays, self.data.seed)}
@@ -266,9 +272,38 @@ class CodeLayer(_OfData, Struct, frozen=True):
                 key: loader.load(code, makes=key == "layer") for key, code in self.functions.items()
             }
         used = {name: fixed.pop(name) for name in loader.used if name in fixed}
-        problem = self._make(functions)(arrays, fixed, optional={**sizes, **used})
-        notes = (*loader.notes, *problem.notes)
-        return [replace(problem, numbers=self.data.numbers, notes=notes, in_place=self.in_place)]
+        optional = {**sizes, **used}
+        if claims:
+            made = self._claimed(functions, arrays, fixed, optional)
+        else:
+            made = [self._make(functions)(arrays, fixed, optional=optional)]
+        return [
+            replace(
+                problem,
+                numbers=self.data.numbers,
+                notes=(*loader.notes, *problem.notes),
+                in_place=self.in_place,
+            )
+            for problem in made
+        ]
+
+    def _claimed(
+        self, functions: Mapping[str, Any], arrays: Any, fixed: Any, optional: Any
+    ) -> list[Problem]:
+        """The problems where other derivatives are claimed, after that of the gradients.
+
+        A constant may be taken by one of the functions alone.
+        """
+        from gradcheck_cli.usercode.derivatives.problems import derive
+        from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
+
+        claims = {key: function for key, function in functions.items() if key in CLAIMED}
+        others = {key: function for key, function in functions.items() if key not in CLAIMED}
+        known = {**optional, **fixed}
+        alone = list(others) == ["forward"]
+        made = [] if alone else [self._make(others)(arrays, None, optional=known)]
+        forward = as_function_of_arrays(functions["forward"], self.framework, self.data.dtype)
+        return made + derive(claims, forward, arrays, None, optional=known, seed=self.data.seed)
 
     def _make(self, functions: Mapping[str, Any]) -> Callable[..., Problem]:
         """How a problem is made of the functions, given inputs and constants."""
@@ -320,7 +355,8 @@ class CodeLayer(_OfData, Struct, frozen=True):
         """What a report says of the layer."""
         names = [printable(str(code)) for code in self.functions.values()]
         alone = list(self.functions) == ["forward"]
-        return {"forward": names[0], "backward": "that of its framework" if alone else names[-1]}
+        backward = "that of its framework" if alone else join_words(names[1:] or names)
+        return {"forward": names[0], "backward": backward}
 
 
 def _resolve(value: Any, loader: Loader) -> Any:

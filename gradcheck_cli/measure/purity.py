@@ -64,12 +64,12 @@ def call_backward(problem: Problem) -> Claim:
     first = _copied(first)
     if not isinstance(first, Mapping):
         kind = type(first).__name__
-        told = f"the backward must return gradients by input name, not {kind}"
+        told = f"{problem.claimant} must return gradients by input name, not {kind}"
         return Claim({}, Refusal(Code.NOT_RETURNED, told))
     in_place, place = None, ""
     if changed:
         names = " and ".join(changed.values())
-        told = f"the backward changes {names} in place; let it work on a copy"
+        told = f"{problem.claimant} changes {names} in place; let it work on a copy"
         remedy = "" if lost else ", or accept it by in_place: allowed"
         in_place = Refusal(Code.CHANGES_ARGUMENTS, told + remedy)
         place = next(name for name in (*changed, *problem.inputs) if name in problem.inputs)
@@ -81,7 +81,7 @@ def call_backward(problem: Problem) -> Claim:
         if told:
             gradient = problem.label(name).gradient
             sentence = (
-                f"the backward answers differently when called again: {gradient} {told}; "
+                f"{problem.claimant} answers differently when called again: {gradient} {told}; "
                 "it must not remember earlier calls or draw at random"
             )
             return Claim(first, Refusal(Code.ANSWERS_DIFFERENTLY, sentence), differs=True)

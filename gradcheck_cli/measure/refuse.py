@@ -18,15 +18,15 @@ def find_refusal(analytic: Any, shape: tuple[int, ...], label: Label) -> Refusal
     """
     name = label.gradient
     if analytic is None:
-        return Refusal(Code.NOT_RETURNED, f"the backward returned no {name}")
+        return Refusal(Code.NOT_RETURNED, f"{label.by} returned no {name}")
     array = np.asarray(analytic)
     kind = array.dtype.kind
     if kind not in "fc" or (kind == "c" and np.any(array.imag)):
         cut = ", which cuts them off" if kind in "iub" else ""
-        sentence = f"{name} must hold real numbers; the backward gives {array.dtype}{cut}"
+        sentence = f"{name} must hold real numbers; {label.by} gives {array.dtype}{cut}"
         return Refusal(Code.NOT_REAL, sentence)
     if array.shape != shape:
-        subject = f"'{label.rule}'" if label.rule and label.equation is None else "the backward"
+        subject = f"'{label.rule}'" if label.rule and label.equation is None else label.by
         given = format_shape(array.shape)
         return Refusal(
             Code.OTHER_SHAPE, f"{name} must be {format_shape(shape)}; {subject} gives {given}"

@@ -107,21 +107,15 @@ def check_problems(
     power: bool = False,
 ) -> CheckResult:
     """Check all problems of a check (a `Work`), as one result."""
-    from gradcheck_cli.checker.check import check as check_problem
-    from gradcheck_cli.checker.check import join_results
+    from gradcheck_cli.checker.check import check_problems as check_all
 
-    return join_results(
-        [
-            check_problem(
-                problem,
-                numeric=check.numeric,
-                tolerance=check.tolerance,
-                progress=advance,
-                power=power,
-                keep=keep,
-            )
-            for problem in problems
-        ]
+    return check_all(
+        problems,
+        numeric=check.numeric,
+        tolerance=check.tolerance,
+        progress=advance,
+        power=power,
+        keep=keep,
     )
 
 

@@ -189,6 +189,12 @@ class Calls:
         used = (*self.call.used, *loss, *self.back.call.used, *self.source.held)
         return [name for name in self.asked if name not in used]
 
+    def refuse_unused(self) -> None:
+        """Raises CodeError for constants that no function takes."""
+        for name in self.unused():
+            miss = suggest(name, self.call.used)
+            raise CodeError(f"no function takes the constant '{name}'{miss}")
+
     def values(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """What the functions are handed: inputs with these arrays, and copies of the constants."""
         inputs = {name: rebuilt(value, name, arrays) for name, value in self.inputs.items()}
@@ -326,9 +332,7 @@ class Calls:
 
         Raises CodeError for constants that no function takes.
         """
-        for name in self.unused():
-            miss = suggest(name, self.call.used)
-            raise CodeError(f"no function takes the constant '{name}'{miss}")
+        self.refuse_unused()
         shape = self.joined(self.outputs).shape
         defaults = delta is None and self.back.default and self.outputs[0].size == 1
         if self.loss is not None or defaults or not (self.back.upstream or self.elementwise):

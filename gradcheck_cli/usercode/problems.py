@@ -48,8 +48,8 @@ def from_functions(
         its gradient, which the backward then takes; the backward is that of the loss.
     Raises CodeError where the functions cannot be called so, or raise.
     """
-    named = _named(inputs, forward)
-    source = _of_pair(forward, backward, [*named, *(constants or {})])
+    named = name_inputs(inputs, forward)
+    source = pair_functions(forward, backward, [*named, *(constants or {})])
     problem = Calls(source, named, constants, optional, batched, loss=loss).problem(delta, seed)
     return proven(problem) if batched else problem
 
@@ -70,8 +70,8 @@ def from_derivative(
         that times the upstream gradient.
     The rest is as in `from_functions`.
     """
-    named = _named(inputs, forward)
-    source = _of_pair(forward, derivative, [*named, *(constants or {})])
+    named = name_inputs(inputs, forward)
+    source = pair_functions(forward, derivative, [*named, *(constants or {})])
     return Calls(source, named, constants, optional, derivative=True).problem(delta, seed)
 
 
@@ -93,7 +93,7 @@ def from_layer(
     The rest is as in `from_functions`; every call gets a copy of the object.
     """
     forward, backward = names or methods(layer)
-    named = _named(inputs, getattr(layer, forward))
+    named = name_inputs(inputs, getattr(layer, forward))
     layer = _warmed_up(layer, forward, named, {**(optional or {}), **(constants or {})})
     source = _of_object(layer, [*named, *(constants or {})], forward, backward)
     return Calls(source, named, constants, optional).problem(delta, seed)
@@ -113,7 +113,7 @@ def from_value_and_grad(
         method, inputs may be parameters of its object, as in `from_layer`.
     The rest is as in `from_functions`.
     """
-    named = _named(inputs, function)
+    named = name_inputs(inputs, function)
     name, owner = name_of(function), getattr(function, "__self__", None)
     if owner is None:
         source = Source(lambda _: Pair(_apart(function), _claimed), name, name)
@@ -137,7 +137,7 @@ def methods_of(forward: Function, backward: Function) -> tuple[Any, tuple[str, s
     return (owner, (name_of(forward), name_of(backward))) if same else None
 
 
-def _of_pair(forward: Function, backward: Function, names: Sequence[str]) -> Source:
+def pair_functions(forward: Function, backward: Function, names: Sequence[str]) -> Source:
     """A pair of functions, or of methods; names: of inputs and constants.
 
     Two methods of an object that holds some of these get copies of it, to set them on.
@@ -231,7 +231,7 @@ def _claimed(cache: Any) -> Any:
     return cache
 
 
-def _named(inputs: Any, function: Function) -> dict[str, Any]:
+def name_inputs(inputs: Any, function: Function) -> dict[str, Any]:
     """The inputs by name; a tuple or one array takes the names of the function's parameters."""
     if isinstance(inputs, Mapping):
         return dict(inputs)

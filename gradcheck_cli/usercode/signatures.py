@@ -187,14 +187,16 @@ def bind(
     ordered: Sequence[str],
     named: Sequence[str] = (),
     optional: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
 ) -> Call:
     """Which value goes to which parameter of a forward or a constructor.
 
     ordered: values that must be passed, by name or else in order; named, optional: values that are
     passed to a parameter of their name, if there is one; an optional one gives way to `ordered`.
+    given: the values of parameters that are known already.
     Raises CodeError where a parameter gets no value, or a value finds no parameter.
     """
-    draft = Draft(takes, ordered, named, optional, {})
+    draft = Draft(takes, ordered, named, optional, dict(given or {}))
     for one in FORWARD:
         draft.where = {**one.give(draft), **draft.where}
     draft.refuse_incomplete()

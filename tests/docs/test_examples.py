@@ -51,6 +51,10 @@ PLANTED = {
     "rnn-overwrites-weights": "Wx Wh b",
     "lstm-step-forgets-next-c": "x prev_h prev_c Wx Wh b",
     "lstm-step-overwrites-dc": "x prev_h prev_c Wx Wh b",
+    "residual-jacobian-without-product-rule": "b",
+    "chain-jacobian-without-next": "x",
+    "chain-jacobian-with-one-too-many": "x",
+    "rotate-jacobian-transposed": "x",
 }
 
 
@@ -71,7 +75,7 @@ def test_the_run_of_all_examples_comes_out_as_expected_and_is_quiet(
 
 def test_every_right_layer_passes(checks: dict[str, Any]) -> None:
     right = [check for name, check in checks.items() if name not in PLANTED]
-    assert len(right) == 29
+    assert len(right) == 32
     assert {check["result"]["verdict"] for check in right} == {"pass"}
     assert {check["expected"] for check in right} == {"pass"}
 
@@ -99,6 +103,9 @@ def test_a_planted_bug_is_caught_where_it_is(checks: dict[str, Any], name: str) 
         ("tanh-layer-derivative-at-input", "GC132", "it is the gradient with z in the place of y"),
         ("rnn-step-tanh-twice", "GC132", "it is the gradient with f′(y) for f′(z), if y is a tanh"),
         ("lstm-step-forgets-next-c", "GC126", "it is the gradient for the upstream gradient with"),
+        ("residual-jacobian-without-product-rule", "GC103", "it is 0.833333333 times the numeric"),
+        ("chain-jacobian-without-next", "GC161", "1 nonzero is missing, at [3, 4]"),
+        ("chain-jacobian-with-one-too-many", "GC161", "its pattern is another: 1 nonzero is too m"),
     ],
 )
 def test_the_diagnosis_names_the_bug(

@@ -111,7 +111,9 @@ def test_commands_of_the_docs_run(line: str, tmp_path: Path) -> None:
     assert "rror:" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/python.md", "docs/frameworks.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/python.md", "docs/frameworks.md", "docs/derivatives.md"]
+)
 def test_python_examples_run(name: str) -> None:
     """In a process of their own: none may be forked where jax was imported."""
     text = (ROOT / name).read_text(encoding="utf-8")

@@ -1,0 +1,69 @@
+"""Jacobians as people write them: least squares, a chain of unknowns, two inputs."""
+
+import numpy as np
+
+
+def residual(a, b, t, y):
+    """The misfit of y = a·exp(−b·t) at the times t."""
+    return a * np.exp(-b * t) - y
+
+
+def residual_jacobian(a, b, t):
+    """∂r/∂(a, b), a column each."""
+    decay = np.exp(-b * t)
+    return np.stack([decay, -a * t * decay], axis=1)
+
+
+def residual_jacobian_without_product_rule(a, b, t):
+    """Wrong: the derivative with respect to b lacks the factor a."""
+    decay = np.exp(-b * t)
+    return np.stack([decay, -t * decay], axis=1)
+
+
+def chain(x):
+    """Each residual uses an unknown and the next one, as in Rosenbrock's function."""
+    return 10 * (x[1:] - x[:-1] ** 2)
+
+
+def chain_jacobian(x):
+    """Two nonzeros in every row."""
+    jacobian = np.zeros((len(x) - 1, len(x)))
+    i = np.arange(len(x) - 1)
+    jacobian[i, i] = -20 * x[:-1]
+    jacobian[i, i + 1] = 10
+    return jacobian
+
+
+def chain_jacobian_without_next(x):
+    """Wrong: the last residual uses the last unknown, too."""
+    jacobian = chain_jacobian(x)
+    jacobian[-1, -1] = 0
+    return jacobian
+
+
+def chain_jacobian_with_one_too_many(x):
+    """Wrong: the first residual does not use the third unknown."""
+    jacobian = chain_jacobian(x)
+    jacobian[0, 2] = 10
+    return jacobian
+
+
+def rotate(x, angle):
+    """Points in the plane, an n×2 array, turned by an angle."""
+    c, s = np.cos(angle), np.sin(angle)
+    return x @ np.array([[c, s], [-s, c]])
+
+
+def rotate_jacobian(x, angle):
+    """By input, with both sides flattened: 2n × 2n and 2n × 1."""
+    c, s = np.cos(angle), np.sin(angle)
+    return {
+        "x": np.kron(np.eye(len(x)), np.array([[c, -s], [s, c]])),
+        "angle": (x @ np.array([[-s, c], [-c, -s]])).reshape(-1, 1),
+    }
+
+
+def rotate_jacobian_transposed(x, angle):
+    """Wrong: the Jacobian of the rotation back."""
+    blocks = rotate_jacobian(x, angle)
+    return {**blocks, "x": blocks["x"].T}

@@ -1,0 +1,90 @@
+"""Faults of the pattern of a Jacobian: a nonzero that is missing, or one too many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import comb, log10
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.text import count_of, join_words
+
+MOST_LISTED = 3  # positions that are listed one by one
+LARGEST_EXPONENT = 300  # of the number of patterns that could have been tried, as a float
+
+
+def drop_nonzero(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The first nonzero of a Jacobian that has zeros, too, dropped."""
+    if measured.problem.cotangent is not None:
+        return
+    nonzero = np.flatnonzero(_nonzero(measured).ravel())
+    if 1 < len(nonzero) < measured.value.size:
+        yield _without(measured, nonzero[:1])
+
+
+def fit_pattern(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """The Jacobian with zeros wherever the analytic one is wrong and zero."""
+    if measured.problem.cotangent is not None:
+        return
+    wrong = comparison.wrong & (comparison.analytic == 0)
+    if not wrong.any() or _fills_slice(comparison.analytic, measured.value):
+        return
+    yield _without(measured, np.flatnonzero(wrong))
+
+
+def describe_pattern(measured: MeasuredGradient, comparison: Comparison) -> str:
+    """Where a Jacobian is zero and should not be, or the other way around, if that is all."""
+    if measured.problem.cotangent is not None:
+        return ""
+    wrong, nonzero = comparison.wrong, _nonzero(measured)
+    missing = wrong & (comparison.analytic == 0) & nonzero
+    added = wrong & (comparison.analytic != 0) & ~nonzero
+    if not wrong.any() or np.any(wrong & ~missing & ~added):
+        return ""
+    parts = [_describe(measured, missing, "missing"), _describe(measured, added, "too many")]
+    return "its pattern is another: " + join_words([part for part in parts if part])
+
+
+def _nonzero(measured: MeasuredGradient) -> NDArray[np.bool_]:
+    """Where the numeric Jacobian is not zero."""
+    return np.asarray(np.abs(measured.value) > measured.uncertainty)
+
+
+def _without(measured: MeasuredGradient, at: NDArray[np.intp]) -> Injected:
+    """The Jacobian without these nonzeros."""
+    value = measured.value.copy()
+    value.ravel()[at] = 0.0
+    dropped = np.zeros(value.shape, dtype=bool)
+    dropped.ravel()[at] = True
+    patterns = comb(int(_nonzero(measured).sum()) or 1, len(at)) or 1
+    return Injected(
+        measured.whole_values(value, measured.uncertainty),
+        _describe(measured, dropped, "missing"),
+        choices=10.0 ** min(log10(patterns), LARGEST_EXPONENT),
+    )
+
+
+def _fills_slice(analytic: NDArray[np.float64], numeric: NDArray[np.float64]) -> bool:
+    """Whether a row or column is zero where it has several nonzeros, which says more."""
+    for axis in range(analytic.ndim):
+        others = tuple(other for other in range(analytic.ndim) if other != axis)
+        several = np.sum(numeric != 0, axis=others) > 1
+        if np.any(~np.any(analytic, axis=others) & several):
+            return True
+    return False
+
+
+def _describe(measured: MeasuredGradient, where: NDArray[np.bool_], what: str) -> str:
+    """`2 nonzeros are missing, at [0, 1] and [2, 2]`."""
+    positions = np.flatnonzero(where)
+    if not len(positions):
+        return ""
+    listed = [str(list(measured.gradient.index(int(one)))) for one in positions[:MOST_LISTED]]
+    if len(positions) > MOST_LISTED:
+        listed.append(f"{len(positions) - MOST_LISTED} more")
+    are = "is" if len(positions) == 1 else "are"
+    return f"{count_of(len(positions), 'nonzero')} {are} {what}, at {join_words(listed)}"

@@ -1,0 +1,136 @@
+"""A forward and a function that claims a derivative of it: how that is called with the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from gradcheck_cli.usercode.calls import Array, Calls, Function, as_array
+from gradcheck_cli.usercode.conventions import BackwardCall
+from gradcheck_cli.usercode.problems import name_inputs, pair_functions
+from gradcheck_cli.usercode.signatures import Call, Parameters, bind, parameters
+from gradcheck_cli.usercode.trees import rebuilt
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Arrays
+
+# How the tangent of an input is called after it, and the parameters that take a tuple of all.
+TANGENT_NAMES = ("d{}", "d_{}", "{}_dot", "{}dot", "dot_{}", "{}_t", "t_{}", "v_{}", "{}_tangent")
+ALL_INPUTS, ALL_TANGENTS = "the inputs", "the tangents"
+TUPLES = {"primals": ALL_INPUTS, "inputs": ALL_INPUTS, "tangents": ALL_TANGENTS}
+TANGENT = "the tangent of {}"
+
+
+class Claim(Struct, frozen=True):
+    """A function that is differenced, and what the user's code claims its derivative to be.
+
+    inputs: where; forward: of such inputs, to one array of `shape`.
+    derivative: what the user's function returns at some inputs: as it is, or along tangents.
+    symbol: of the outputs; label: of the derivative, of several inputs with the input after it.
+    who: the user's function; source: where its code is.
+    observed: what a reader should know after the check.
+    """
+
+    inputs: Arrays
+    forward: Callable[[Arrays], Array]
+    shape: tuple[int, ...]
+    derivative: Callable[..., Any]
+    symbol: str
+    who: str
+    source: str
+    observed: Callable[[], tuple[str, ...]] = tuple
+
+
+class ClaimCalls(Calls):
+    """How a forward and a function that claims its derivative are called.
+
+    The function takes what the forward takes and, where `along` says so, tangents of the inputs.
+    """
+
+    def __init__(
+        self,
+        forward: Function,
+        function: Function,
+        inputs: Any,
+        constants: Mapping[str, Any] | None,
+        optional: Mapping[str, Any] | None,
+        along: bool,
+    ) -> None:
+        named = name_inputs(inputs, forward)
+        self.along = along
+        source = pair_functions(forward, function, [*named, *(constants or {})])
+        super().__init__(source, named, constants, optional, derivative=True)
+        self.refuse_unused()
+
+    def bound(
+        self, pair: Any, arguments: list[str], returned: Sequence[Any], derivative: bool
+    ) -> BackwardCall:
+        """How the function is called. Raises CodeError where a parameter gets no value."""
+        if not self.along:
+            return super().bound(pair, arguments, returned, derivative)
+        takes = parameters(pair.backward)
+        return BackwardCall(bind_tangents(takes, arguments, self.asked, list(self.optional)), 0)
+
+    def refuse_other_shape(self) -> None:
+        """No derivative entry by entry is claimed: what is returned is read later."""
+
+    def derivative(self, arrays: Arrays, tangents: Arrays | None = None) -> Any:
+        """What the function returns at these inputs, along these tangents."""
+        others: dict[str, Any] = {}
+        if tangents is not None:
+            parts = {name: rebuilt(x, name, tangents) for name, x in self.inputs.items()}
+            handed = self.values(arrays)
+            others = {TANGENT.format(name): part for name, part in parts.items()}
+            others[ALL_INPUTS] = tuple(handed[name] for name in self.inputs)
+            others[ALL_TANGENTS] = tuple(parts.values())
+        pair, values, _ = self.run(arrays)
+        return self.called(pair.backward, self.source.backward, self.back.call, values | others)
+
+    def claim(self) -> Claim:
+        """The claim, of the forward's own derivative."""
+        return Claim(
+            inputs=self.arrays,
+            forward=self.forward,
+            shape=self.outputs[0].shape,
+            derivative=self.derivative,
+            symbol="y",
+            who=self.source.backward,
+            source=self.place,
+            observed=self.observed,
+        )
+
+
+def bind_tangents(
+    takes: Parameters,
+    inputs: Sequence[str],
+    constants: Sequence[str],
+    optional: Sequence[str] = (),
+) -> Call:
+    """Which parameter of a function takes an input, a tangent, or a tuple of all of them.
+
+    A tangent is passed by its name, such as dx or x_dot, else after the inputs in their order; a
+    function with two parameters for more than one input takes a tuple of inputs and one of
+    tangents.
+    Raises CodeError where a parameter gets no value.
+    """
+    free = [name for name in takes.positional if name in takes.required and name not in constants]
+    few = len(free) == 2 < 2 * len(inputs) and not takes.rest
+    if few or set(free) & {"primals", "tangents"}:
+        given = dict(zip(free[:2], (ALL_INPUTS, ALL_TANGENTS), strict=False))
+        given |= {name: TUPLES[name] for name in free if name in TUPLES}
+        return bind(takes, (), constants, optional, given)
+    given = {
+        pattern.format(name): TANGENT.format(name)
+        for name in inputs
+        for pattern in TANGENT_NAMES
+        if pattern.format(name) in takes.all and pattern.format(name) not in inputs
+    }
+    tangents = [TANGENT.format(name) for name in inputs]
+    return bind(takes, [*inputs, *tangents], constants, optional, given)
+
+
+def as_numbers(item: Any, who: str) -> Array:
+    """What was returned as an array of numbers; a sparse matrix as a dense one."""
+    return as_array(item.toarray() if hasattr(item, "toarray") else item, who)

@@ -1,0 +1,123 @@
+"""A Jacobian of the user's, in the shapes people give it, as a block for every input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcheck_cli.arrays import Drawn
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.text import count_of, format_shape
+from gradcheck_cli.usercode.calls import Array
+from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
+from gradcheck_cli.usercode.gradients import gradient_of
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Arrays
+
+# Outputs × entries of the inputs, from which a Jacobian is not compared entry by entry but as its
+# product with an upstream gradient: every cell takes some two hundred bytes.
+MOST_CELLS = 2**20
+
+
+def check_jacobian(claim: Claim, seed: int) -> list[Problem]:
+    """The problem of a Jacobian: entry by entry or, of a large one, Jᵀδ for a random δ."""
+    entries = sum(x.size for x in claim.inputs.values())
+    large = prod(claim.shape) * entries > MOST_CELLS
+    delta = Drawn().array("delta", claim.shape, seed) if large else None
+
+    def backward(arrays: Arrays, cotangent: Any) -> dict[str, Any]:
+        returned = claim.derivative(arrays)
+        if cotangent is None:
+            return read_blocks(returned, claim)
+        return contract(returned, cotangent, claim)
+
+    of = "∂L/∂" if large else f"∂{claim.symbol}/∂"
+    note = (
+        f"{claim.who} has {prod(claim.shape) * entries:,} entries: its product with one random "
+        "upstream gradient was checked, to which every entry contributes"
+    )
+    return [
+        Problem(
+            inputs=claim.inputs,
+            forward=claim.forward,
+            backward=backward,
+            cotangent=delta,
+            labels={
+                name: Label(f"{of}{name}", source=claim.source, by=claim.who)
+                for name in claim.inputs
+            },
+            notes=(note,) if large else (),
+            observed=claim.observed,
+        )
+    ]
+
+
+def read_blocks(returned: Any, claim: Claim) -> dict[str, Any]:
+    """The Jacobian with respect to every input, of the shape outputs × input where it fits that.
+
+    returned: by name, in the order of the inputs, or one matrix of all outputs × all entries of
+        the inputs, each flattened; of a single input also outputs × input.
+    Raises CodeError where the inputs cannot be told apart.
+    """
+    names = list(claim.inputs)
+    return {
+        name: None if part is None else place_block(part, claim, name)
+        for name, part in zip(names, split_columns(returned, claim), strict=True)
+    }
+
+
+def split_columns(returned: Any, claim: Claim) -> list[Any]:
+    """What belongs to every input, as it was returned."""
+    names, sizes = list(claim.inputs), [x.size for x in claim.inputs.values()]
+    if isinstance(returned, Mapping):
+        return [gradient_of(name, returned) for name in names]
+    several = isinstance(returned, tuple) or (isinstance(returned, list) and len(names) > 1)
+    if several and len(returned) == len(names):
+        return list(returned)
+    if len(names) == 1:
+        return [returned]
+    matrix = as_numbers(returned, claim.who)
+    rows, total = prod(claim.shape), sum(sizes)
+    if matrix.shape not in ((rows, total), (*claim.shape, total)):
+        listed = " + ".join(map(str, sizes))
+        raise CodeError(
+            f"{claim.who} returned {format_shape(matrix.shape)} for "
+            f"{count_of(len(names), 'input')} ({', '.join(names)}); expected a dict or a tuple "
+            f"with a Jacobian for each, or one matrix of {rows}×{total}: a row for every output, "
+            f"{listed} columns"
+        )
+    ends = np.cumsum(sizes)[:-1]
+    return list(np.split(matrix.reshape(rows, total), ends, axis=1))
+
+
+def place_block(part: Any, claim: Claim, name: str) -> Array:
+    """A Jacobian as outputs × input, where it is one with outputs or input flattened."""
+    block, x = as_numbers(part, claim.who), claim.inputs[name]
+    rows = prod(claim.shape)
+    flat = [(rows, x.size), (rows, *x.shape), (*claim.shape, x.size)]
+    flat += [(x.size,)] * (rows == 1) + [(rows,)] * (x.size == 1)
+    return block.reshape((*claim.shape, *x.shape)) if block.shape in flat else block
+
+
+def contract(returned: Any, cotangent: Array, claim: Claim) -> dict[str, Any]:
+    """Jᵀδ for every input; a sparse matrix stays one."""
+    names, delta = list(claim.inputs), cotangent.ravel()
+    sizes = [claim.inputs[name].size for name in names]
+    if hasattr(returned, "toarray") and returned.shape == (delta.size, sum(sizes)):
+        parts: Sequence[Any] = np.split(
+            np.asarray(returned.T @ delta).ravel(), np.cumsum(sizes)[:-1]
+        )
+        pairs = zip(names, parts, strict=True)
+        return {name: part.reshape(claim.inputs[name].shape) for name, part in pairs}
+    blocks = read_blocks(returned, claim)
+    return {
+        name: block
+        if block is None or block.shape != (*claim.shape, *claim.inputs[name].shape)
+        else np.tensordot(cotangent, block, axes=cotangent.ndim)
+        for name, block in blocks.items()
+    }

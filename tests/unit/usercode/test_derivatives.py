@@ -1,0 +1,146 @@
+"""Derivatives that are claimed besides a backward, in the shapes people give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gradcheck_cli import CheckResult, check, from_jacobian
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.usercode.derivatives import jacobians
+
+Array = NDArray[np.float64]
+X = np.random.default_rng(0).normal(size=(2, 3))
+W = np.random.default_rng(1).normal(size=(3, 4))
+
+
+def product(x: Array, w: Array) -> Array:
+    return x @ w
+
+
+def blocks(x: Array, w: Array) -> tuple[Array, Array]:
+    """∂y/∂x and ∂y/∂w of y = xw, outputs × input."""
+    of_x = np.einsum("ik,lj->ijkl", np.eye(len(x)), w)
+    return of_x, np.einsum("il,jk->ijlk", x, np.eye(w.shape[1]))
+
+
+def flattened(x: Array, w: Array) -> list[Array]:
+    return [block.reshape(8, -1) for block in blocks(x, w)]
+
+
+def code(result: CheckResult, place: int = 0) -> str:
+    diagnosis = result.gradients[place].diagnosis
+    assert diagnosis is not None
+    return f"{diagnosis.code} {diagnosis.observation}"
+
+
+@pytest.mark.parametrize(
+    "jacobian",
+    [
+        blocks,
+        flattened,
+        lambda x, w: dict(zip("xw", blocks(x, w), strict=True)),
+        lambda x, w: np.hstack(flattened(x, w)),
+        lambda x, w: np.hstack(flattened(x, w)).reshape(2, 4, -1),
+        lambda w, x: {"dx": flattened(x, w)[0], "dw": blocks(x, w)[1]},
+    ],
+    ids=["by-input", "flattened", "dict", "one-matrix", "inputs-flattened", "mixed"],
+)
+def test_a_jacobian_is_taken_in_the_shapes_people_give_it(jacobian: Callable[..., Any]) -> None:
+    result = check(from_jacobian(product, jacobian, {"x": X, "w": W}))
+    assert result.verdict == "pass"
+    assert [(one.gradient, one.shape) for one in result.gradients] == [
+        ("∂y/∂x", (2, 4, 2, 3)),
+        ("∂y/∂w", (2, 4, 3, 4)),
+    ]
+
+
+def test_a_sparse_jacobian_is_compared_with_its_zeros() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    x = np.array([0.5, -1.0, 2.0])
+
+    def squares(x: Array) -> Array:
+        return x**2
+
+    right = check(from_jacobian(squares, lambda x: sparse.diags_array(2 * x), x))
+    assert right.verdict == "pass"
+    wrong = check(from_jacobian(squares, lambda x: sparse.diags_array(2 * x * [1, 1, 0]), x))
+    assert code(wrong) == "GC161 1 nonzero is missing, at [2, 2]"
+
+
+def test_the_jacobian_of_a_loss_is_its_gradient_as_a_row() -> None:
+    x = np.array([0.5, -1.0, 2.0])
+    for shape in ((3,), (1, 3)):
+        jacobian = from_jacobian(lambda x: x @ x, lambda x, to=shape: (2 * x).reshape(to), x)
+        assert check(jacobian).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "observation"),
+    [
+        (lambda j: j.T, "GC105 it is the transpose of the numeric gradient"),
+        (lambda j: j[:, [1, 0, 2]], "GC110 its columns are in another order: 0 is 1 and 1 is 0"),
+        (lambda j: j * [[1, 1, 1], [1, 1, 1], [1, 0, 1]], "GC161 1 nonzero is missing, at [2, 1]"),
+        (
+            lambda j: np.add(j, [[0, 0, 5], [0, 3, 0], [0, 0, 0]]),
+            "GC161 its pattern is another: 2 nonzeros are too many, at [0, 2] and [1, 1]",
+        ),
+        (
+            lambda j: j * [[0, 1, 1], [1, 1, 1], [1, 1, 1]] + [[0, 0, 0], [0, 0, 2], [0, 0, 0]],
+            "GC161 its pattern is another: 1 nonzero is missing, at [0, 0] and 1 nonzero is too "
+            "many, at [1, 2]",
+        ),
+    ],
+)
+def test_a_wrong_jacobian_is_named_with_its_indices(
+    spoil: Callable[[Array], Array], observation: str
+) -> None:
+    def forward(x: Array) -> Array:
+        return np.array([10 * (x[1] - x[0] ** 2), 1 - x[0], x[2] * x[1]])
+
+    def jacobian(x: Array) -> Array:
+        return np.array([[-20 * x[0], 10, 0], [-1, 0, 0], [0, x[2], x[1]]])
+
+    x = np.array([0.3, 0.8, 1.7])
+    assert check(from_jacobian(forward, jacobian, x)).verdict == "pass"
+    result = check(from_jacobian(forward, lambda x: spoil(jacobian(x)), x))
+    assert code(result) == observation
+
+
+def test_a_jacobian_of_another_shape_is_told_by_the_name_of_its_function() -> None:
+    def jac(x: Array) -> Array:
+        return np.diag(2 * x)[:2]
+
+    (gradient,) = check(from_jacobian(lambda x: x**2, jac, np.arange(1.0, 4.0))).gradients
+    assert gradient.reason == "∂y/∂x must be 3×3; jac gives 2×3"
+
+
+def test_one_matrix_for_several_inputs_must_have_the_columns_of_all() -> None:
+    def jac(x: Array, w: Array) -> Array:
+        return flattened(x, w)[0]
+
+    with pytest.raises(
+        CodeError, match=r"jac returned 8×6 for 2 inputs \(x, w\); expected .* 8×18"
+    ):
+        check(from_jacobian(product, jac, {"x": X, "w": W}))
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_large_jacobian_is_checked_by_its_product_with_an_upstream_gradient(
+    wrong: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jacobians, "MOST_CELLS", 8)
+
+    def jac(x: Array) -> Array:
+        return np.diag(np.cos(x)) + wrong * np.eye(3, k=1)
+
+    result = check(from_jacobian(np.sin, jac, np.array([0.3, 0.8, 1.7])))
+    assert result.verdict == ("fail" if wrong else "pass")
+    assert result.notes == (
+        "jac has 9 entries: its product with one random upstream gradient was checked, to which "
+        "every entry contributes",
+    )
