@@ -24,6 +24,7 @@ __all__ = [
     "from_functions",
     "from_jacobian",
     "from_jax",
+    "from_jvp",
     "from_layer",
     "from_torch",
     "from_value_and_grad",
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from gradcheck_cli.options import Numeric, Tolerance
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.result import CheckResult, Verdict
-    from gradcheck_cli.usercode.derivatives.problems import from_jacobian
+    from gradcheck_cli.usercode.derivatives.problems import from_jacobian, from_jvp
     from gradcheck_cli.usercode.frameworks.problems import from_autograd, from_jax, from_torch
     from gradcheck_cli.usercode.problems import (
         from_derivative,
@@ -59,6 +60,7 @@ _HOMES = {
     "from_functions": "usercode.problems",
     "from_jacobian": "usercode.derivatives.problems",
     "from_jax": "usercode.frameworks.problems",
+    "from_jvp": "usercode.derivatives.problems",
     "from_layer": "usercode.problems",
     "from_torch": "usercode.frameworks.problems",
     "from_value_and_grad": "usercode.problems",

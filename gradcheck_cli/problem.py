@@ -92,6 +92,8 @@ class Problem(Struct, frozen=True):
     locality: what the numeric side may use to evaluate less, once it has probed it.
     in_place: whether the backward may change what it is handed.
     parts: the sizes of several outputs that the forward gives as one.
+    identity: the other side of an identity that the one gradient is a side of, and how far rounding
+        may have moved it: then nothing is differenced.
 
     Source: the cotangent is the paper's δ = ∂L/∂y (8), of a batch its Δ = ∂L/∂Y (39).
     """
@@ -109,6 +111,7 @@ class Problem(Struct, frozen=True):
     parts: tuple[int, ...] = ()
     in_place: bool = False
     locality: Locality | None = None
+    identity: Callable[[], tuple[Array, Array]] | None = None
 
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""

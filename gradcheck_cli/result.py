@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli.text import printable_lines
 
-WHOLE_FORWARDS, BY_DIRECTIONS = "whole forwards", "directions"
+WHOLE_FORWARDS, BY_DIRECTIONS, BY_IDENTITY = "whole forwards", "directions", "an identity"
 SCHEMA_VERSION = 1
 
 
@@ -99,6 +99,7 @@ class Code(StrEnum):
     CHANGES_ARGUMENTS = "GC154"
     ANSWERS_DIFFERENTLY = "GC155"
     OTHER_PATTERN = "GC161"
+    CONTRADICTION = "GC162"
 
 
 class ExitCode(IntEnum):
@@ -215,6 +216,7 @@ class GradientResult(Struct, frozen=True):
     step: the median of the steps the values were taken at.
     method: how much of the forward was evaluated for an entry: all of it (`whole forwards`), what
         the entry touches (`slices`), or what comes after a measured response (`superposition`); or
+        `an identity`, the other side of which was computed without a step; or
         `directions`: then the errors and the uncertainty are those of derivatives along them, the
         bounds are of ‖error‖/‖gradient‖, and `measured` counts the entries looked at besides.
     directions: how many random ones; 0 where entries were measured.

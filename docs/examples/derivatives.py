@@ -67,3 +67,30 @@ def rotate_jacobian_transposed(x, angle):
     """Wrong: the Jacobian of the rotation back."""
     blocks = rotate_jacobian(x, angle)
     return {**blocks, "x": blocks["x"].T}
+
+
+def layer(x, w):
+    """A layer with tanh, as forward mode has it beside reverse mode."""
+    return np.tanh(x @ w)
+
+
+def layer_backward(delta, x, w):
+    """From the upstream gradient to those of x and w."""
+    inner = delta * (1 - np.tanh(x @ w) ** 2)
+    return inner @ w.T, x.T @ inner
+
+
+def layer_backward_without_slope(delta, x, w):
+    """Wrong: the gradient of w lacks the slope of tanh."""
+    inner = delta * (1 - np.tanh(x @ w) ** 2)
+    return inner @ w.T, x.T @ delta
+
+
+def layer_jvp(x, w, dx, dw):
+    """From tangents of x and w to that of the output, by the product rule."""
+    return (1 - np.tanh(x @ w) ** 2) * (dx @ w + x @ dw)
+
+
+def layer_jvp_without_term(x, w, dx, dw):
+    """Wrong: a term of the product rule is forgotten."""
+    return (1 - np.tanh(x @ w) ** 2) * (dx @ w)

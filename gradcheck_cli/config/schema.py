@@ -199,6 +199,10 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
             "true or false or, with forward, code, such as fit.py:jac",
         ),
     ] = False
+    jvp: Annotated[
+        str | None,
+        key("With forward: the code of its derivative along tangents.", "code, such as net.py:jvp"),
+    ] = None
     inputs: Annotated[
         dict[str, Any],
         key(
@@ -299,6 +303,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "derivative",
         "loss",
         "jacobian",
+        "jvp",
         "batched",
         "constants",
         "framework",

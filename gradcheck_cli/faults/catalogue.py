@@ -439,6 +439,15 @@ _ALL: tuple[Fault, ...] = (
         alone=True,
     ),
     Fault(
+        Code.CONTRADICTION,
+        "two derivatives contradict each other",
+        cause="of J·v and Jᵀδ, or of an entry and its mirror image, one at least is wrong",
+        next_step="look at which of the rows above failed: differences tell the two apart",
+        example="np.vdot(delta, jvp(x, v)) != np.vdot(backward(delta, x), v)",
+        remedy="inputs where the two sides are not zero",
+        describe=pattern_faults.describe_contradiction,
+    ),
+    Fault(
         Code.FEW_ENTRIES,
         "one or a few entries",
         cause="an index or a special case of these entries is wrong",

@@ -1,4 +1,4 @@
-"""Faults of the pattern of a Jacobian: a nonzero that is missing, or one too many."""
+"""Faults of derivatives as matrices: a nonzero missing or too many, two sides that contradict."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ def describe_pattern(measured: MeasuredGradient, comparison: Comparison) -> str:
         return ""
     parts = [_describe(measured, missing, "missing"), _describe(measured, added, "too many")]
     return "its pattern is another: " + join_words([part for part in parts if part])
+
+
+def describe_contradiction(measured: MeasuredGradient, comparison: Comparison) -> str:
+    """That the two sides of an identity differ; nothing of other gradients."""
+    if measured.problem.identity is None:
+        return ""
+    worst = float(np.max(comparison.error, initial=0.0))
+    return f"the two sides differ by up to {worst:.6g}, far beyond their rounding"
 
 
 def _nonzero(measured: MeasuredGradient) -> NDArray[np.bool_]:

@@ -41,7 +41,7 @@ class CodeValue(Struct, frozen=True):
 
 
 # The keys of a config that name the function of a derivative, beside its forward.
-CLAIMED = ("jacobian",)
+CLAIMED = ("jacobian", "jvp")
 
 
 class Data(Struct, frozen=True):
@@ -240,7 +240,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
     functions: the code by the key of the config that names it: `forward` and `backward`, with a
     `loss` between them or not, `forward` and `derivative`, `layer` (a class or an object),
     `value_and_grad`, or `forward` alone, of which torch, jax or autograd has the backward;
-    besides, or beside a `forward` alone, any of `jacobian`.
+    besides, or beside a `forward` alone, any of CLAIMED.
     in_place: whether the backward may change what it is handed.
     framework, device: which, and where its tensors live; None: found out, and its default.
     """
@@ -301,9 +301,12 @@ class CodeLayer(_OfData, Struct, frozen=True):
         others = {key: function for key, function in functions.items() if key not in CLAIMED}
         known = {**optional, **fixed}
         alone = list(others) == ["forward"]
-        made = [] if alone else [self._make(others)(arrays, None, optional=known)]
+        base = None if alone else self._make(others)(arrays, None, optional=known)
         forward = as_function_of_arrays(functions["forward"], self.framework, self.data.dtype)
-        return made + derive(claims, forward, arrays, None, optional=known, seed=self.data.seed)
+        derived = derive(
+            claims, forward, arrays, optional=known, seed=self.data.seed, backward=base
+        )
+        return derived if base is None else [base, *derived]
 
     def _make(self, functions: Mapping[str, Any]) -> Callable[..., Problem]:
         """How a problem is made of the functions, given inputs and constants."""

@@ -27,6 +27,7 @@ from gradcheck_cli.numeric.sampling import sample_entries
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import AUTO, DIRECTIONS, ENTRIES, Numeric
 from gradcheck_cli.problem import Locality, Problem
+from gradcheck_cli.result import BY_IDENTITY
 
 # Entries times the numbers that a forward reads: below it, whole forwards take some tens of
 # milliseconds, and the plain method is the one to trust.
@@ -84,9 +85,30 @@ def differences(
     problem: Problem, name: str, numeric: Numeric, progress: Progress | None = None
 ) -> NumericGradient:
     """The numeric gradient of one input of a problem: of all its entries, or of a sample."""
+    if problem.identity is not None:
+        return given_gradient(*problem.identity())
     size, most = problem.inputs[name].size, numeric.sample
     entries = sample_entries(size, most) if most is not None and most < size else None
     return of_entries(problem, name, numeric, entries, progress)
+
+
+def given_gradient(value: Any, rounding: Any) -> NumericGradient:
+    """The other side of an identity as a numeric gradient, which took no step."""
+    m, u = np.asarray(value, dtype=np.float64), np.asarray(rounding, dtype=np.float64)
+    u = np.broadcast_to(u, m.shape)
+    return NumericGradient(
+        value=m,
+        uncertainty=u,
+        noise=u,
+        step=np.zeros(m.shape),
+        kink=np.zeros(m.shape, dtype=bool),
+        low=m - u,
+        high=m + u,
+        steepest=float(np.max(np.abs(m), initial=0.0)),
+        evaluations=0,
+        shape=m.shape,
+        method=BY_IDENTITY,
+    )
 
 
 def of_entries(

@@ -8,6 +8,7 @@ from math import isfinite
 from gradcheck_cli.reporters.words import format_number
 from gradcheck_cli.result import (
     BY_DIRECTIONS,
+    BY_IDENTITY,
     WHOLE_FORWARDS,
     CheckReport,
     CheckResult,
@@ -39,7 +40,7 @@ def list_result_notes(id: str, result: CheckResult) -> Iterator[tuple[str, str]]
     """The notes of a check with this id: what each is about, and its text."""
     yield from ((id, note) for note in result.notes)
     for gradient in result.gradients:
-        if gradient.method not in ("", WHOLE_FORWARDS, BY_DIRECTIONS):
+        if gradient.method not in ("", WHOLE_FORWARDS, BY_DIRECTIONS, BY_IDENTITY):
             yield f"{id} {gradient.gradient}", f"measured by {gradient.method}"
         yield from ((f"{id} {gradient.gradient}", note) for note in gradient.notes)
 

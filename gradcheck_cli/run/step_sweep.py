@@ -121,7 +121,10 @@ def _of_check(
     keep: Keep | None,
 ) -> tuple[GradientSteps, ...]:
     return tuple(
-        _of_gradient(problem, name, advance) for problem in problems for name in problem.inputs
+        _of_gradient(problem, name, advance)
+        for problem in problems
+        if problem.identity is None
+        for name in problem.inputs
     )
 
 

@@ -55,6 +55,8 @@ PLANTED = {
     "chain-jacobian-without-next": "x",
     "chain-jacobian-with-one-too-many": "x",
     "rotate-jacobian-transposed": "x",
+    "layer-jvp-without-term": "w identity",
+    "layer-jvp-beside-a-wrong-backward": "w identity",
 }
 
 

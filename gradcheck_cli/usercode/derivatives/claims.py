@@ -28,7 +28,7 @@ class Claim(Struct, frozen=True):
 
     inputs: where; forward: of such inputs, to one array of `shape`.
     derivative: what the user's function returns at some inputs: as it is, or along tangents.
-    symbol: of the outputs; label: of the derivative, of several inputs with the input after it.
+    symbol: of the outputs; gradients: they are the gradients for the inputs, one after the other.
     who: the user's function; source: where its code is.
     observed: what a reader should know after the check.
     """
@@ -41,6 +41,7 @@ class Claim(Struct, frozen=True):
     who: str
     source: str
     observed: Callable[[], tuple[str, ...]] = tuple
+    gradients: bool = False
 
 
 class ClaimCalls(Calls):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import CheckResult, check, from_jacobian
+from gradcheck_cli import CheckResult, check, from_jacobian, from_jvp
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.derivatives import jacobians
 
@@ -144,3 +144,91 @@ def test_a_large_jacobian_is_checked_by_its_product_with_an_upstream_gradient(
         "jac has 9 entries: its product with one random upstream gradient was checked, to which "
         "every entry contributes",
     )
+
+
+def layer(x: Array, w: Array) -> Array:
+    return np.tanh(x @ w)
+
+
+def layer_backward(delta: Array, x: Array, w: Array) -> tuple[Array, Array]:
+    inner = delta * (1 - np.tanh(x @ w) ** 2)
+    return inner @ w.T, x.T @ inner
+
+
+def layer_jvp(x: Array, w: Array, dx: Array, dw: Array) -> Array:
+    return np.asarray((1 - np.tanh(x @ w) ** 2) * (dx @ w + x @ dw))
+
+
+@pytest.mark.parametrize(
+    "jvp",
+    [
+        layer_jvp,
+        lambda dw, dx, w, x: layer_jvp(x, w, dx, dw),
+        lambda x, w, x_dot, w_dot: layer_jvp(x, w, x_dot, w_dot),
+        lambda a, b, c, d: layer_jvp(a, b, c, d),
+        lambda points, directions: layer_jvp(*points, *directions),
+        lambda primals, tangents: (layer(*primals), layer_jvp(*primals, *tangents)),
+        lambda x, w, dx, dw: layer_jvp(x, w, dx, dw).ravel(),
+    ],
+    ids=["d", "by-name", "dot", "in-order", "tuples", "as-in-jax", "flattened"],
+)
+def test_tangents_are_handed_over_as_people_take_them(jvp: Callable[..., Any]) -> None:
+    result = check(from_jvp(layer, jvp, {"x": X, "w": W}))
+    assert result.verdict == "pass"
+    assert [one.gradient for one in result.gradients] == ["∂y/∂x·v", "∂y/∂w·v"]
+
+
+def test_constants_reach_all_three_functions() -> None:
+    result = check(
+        from_jvp(
+            lambda x, scale: scale * np.sin(x),
+            lambda x, dx, scale: scale * np.cos(x) * dx,
+            X,
+            {"scale": 3.0},
+            backward=lambda delta, x, scale: scale * np.cos(x) * delta,
+        )
+    )
+    assert [str(one.verdict) for one in result.gradients] == ["pass"] * 3
+
+
+@pytest.mark.parametrize(
+    ("jvp", "backward", "failed"),
+    [
+        (layer_jvp, layer_backward, []),
+        (
+            lambda x, w, dx, dw: layer_jvp(x, w, dx, 0 * dw),
+            layer_backward,
+            ["∂y/∂w·v", "⟨δ, Jv⟩ = ⟨Jᵀδ, v⟩"],
+        ),
+        (
+            layer_jvp,
+            lambda delta, x, w: layer_backward(delta / 2, x, w),
+            ["∂L/∂x", "∂L/∂w", "⟨δ, Jv⟩ = ⟨Jᵀδ, v⟩"],
+        ),
+        (
+            lambda x, w, dx, dw: layer_jvp(x, w, dx, dw) / 2,
+            lambda delta, x, w: layer_backward(delta / 2, x, w),
+            ["∂L/∂x", "∂L/∂w", "∂y/∂x·v", "∂y/∂w·v"],
+        ),
+    ],
+    ids=["both-right", "wrong-jvp", "wrong-backward", "both-wrong-alike"],
+)
+def test_a_wrong_jvp_and_a_wrong_backward_are_told_apart(
+    jvp: Callable[..., Any], backward: Callable[..., Any], failed: list[str]
+) -> None:
+    result = check(from_jvp(layer, jvp, {"x": X, "w": W}, backward=backward))
+    assert [one.gradient for one in result.gradients if one.verdict == "fail"] == failed
+    assert result.gradients[-1].method == "an identity"
+
+
+def test_an_identity_that_does_not_hold_says_so() -> None:
+    result = check(
+        from_jvp(np.sin, lambda x, dx: dx, X, backward=lambda delta, x: delta * np.cos(x))
+    )
+    assert code(result, -1).startswith("GC162 the two sides differ by up to ")
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e6])
+def test_tangents_have_the_scale_of_their_input(scale: float) -> None:
+    x = scale * np.array([0.5, 1.5, 2.5])
+    assert check(from_jvp(np.log, lambda x, dx: dx / x, x)).verdict == "pass"

@@ -1,0 +1,158 @@
+"""A derivative along tangents, J·v or H·v: checked input by input, and against the transpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcheck_cli.arrays import Drawn
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.text import format_shape
+from gradcheck_cli.usercode.calls import Array
+from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
+from gradcheck_cli.usercode.gradients import gradient_of
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Arrays
+
+# Roundings of a sum of products of two vectors, each of which was computed with some of its own.
+ROUNDINGS = 64
+
+
+def check_along(claim: Claim, seed: int) -> list[Problem]:
+    """The problem of a derivative along tangents: along a random one of each input by itself.
+
+    What is differenced is y(t) = f(x + (t − 1)v) at t = 1, a function of one number for every
+    input.
+    """
+    tangents = draw_tangents(claim, "tangent", seed)
+
+    def displace(t: Arrays) -> dict[str, Array]:
+        return {
+            name: x + (t[name] - 1).astype(x.dtype) * tangents[name]
+            for name, x in claim.inputs.items()
+        }
+
+    def backward(t: Arrays, cotangent: Any) -> dict[str, Any]:
+        point = displace(t)
+        zeros = {name: np.zeros_like(v) for name, v in tangents.items()}
+        return {
+            name: read_outputs(claim.derivative(point, {**zeros, name: v.copy()}), claim)
+            for name, v in tangents.items()
+        }
+
+    return [
+        Problem(
+            inputs={name: np.ones((), x.dtype) for name, x in claim.inputs.items()},
+            forward=lambda t: claim.forward(displace(t)),
+            backward=backward,
+            labels={
+                name: Label(f"∂{claim.symbol}/∂{name}·v", source=claim.source, by=claim.who)
+                for name in claim.inputs
+            },
+            observed=claim.observed,
+        )
+    ]
+
+
+def check_transpose(claim: Claim, backward: Problem, seed: int) -> list[Problem]:
+    """The identity ⟨δ, Jv⟩ = ⟨Jᵀδ, v⟩ of a product along tangents and a backward, if they fit.
+
+    It needs no step: both sides are computed, and rounding is all that may part them.
+    """
+    delta = backward.cotangent
+    if delta is None or delta.shape != claim.shape or set(backward.inputs) != set(claim.inputs):
+        return []
+    tangents = draw_tangents(claim, "direction", seed)
+
+    def product() -> Any:
+        along = read_outputs(claim.derivative(claim.inputs, _copied(tangents)), claim)
+        return along if along.shape != claim.shape else pair({"y": along}, {"y": delta})[0]
+
+    def transposed() -> tuple[Array, Array]:
+        gradients = backward.backward(_copied(claim.inputs), delta.copy())
+        return pair(gradients, tangents)
+
+    return [check_identity("⟨δ, Jv⟩ = ⟨Jᵀδ, v⟩", product, transposed, claim)]
+
+
+def check_identity(
+    symbol: str,
+    left: Callable[[], Any],
+    right: Callable[[], tuple[Array, Array]],
+    claim: Claim,
+) -> Problem:
+    """The problem of two sides that must be equal.
+
+    right: its value and how far rounding may have moved it.
+    """
+    return Problem(
+        inputs={"identity": np.ones(())},
+        forward=lambda _: right()[0],
+        backward=lambda _, __: {"identity": left()},
+        labels={"identity": Label(symbol, source=claim.source, by=claim.who)},
+        identity=right,
+    )
+
+
+def draw_tangents(claim: Claim, what: str, seed: int) -> dict[str, Array]:
+    """A random tangent of every input, of the scale of the input."""
+    return {
+        name: _scale(x) * Drawn().array(f"{what} of {name}", x.shape, seed).astype(x.dtype)
+        for name, x in claim.inputs.items()
+    }
+
+
+def read_outputs(returned: Any, claim: Claim) -> Array:
+    """A tangent of the outputs, in their shape where it is flattened.
+
+    returned: the tangent, or the outputs and the tangent; where the outputs are gradients, a tuple
+        in the order of the inputs or a dict by name.
+    """
+    if claim.gradients and isinstance(returned, Mapping | tuple | list):
+        returned = join_gradients(returned, claim)
+    elif isinstance(returned, tuple) and len(returned) == 2:
+        returned = returned[1]
+    array = as_numbers(returned, claim.who)
+    flat = array.shape == (prod(claim.shape),) or array.shape == () == claim.shape
+    return array.reshape(claim.shape) if flat else array
+
+
+def join_gradients(returned: Any, claim: Claim) -> Any:
+    """One flat array of what was returned for every input, in the order of the inputs."""
+    names = list(claim.inputs)
+    if isinstance(returned, Mapping):
+        parts = [gradient_of(name, returned) for name in names]
+    elif len(names) > 1 and len(returned) == len(names):
+        parts = list(returned)
+    else:
+        return returned
+    for name, part in zip(names, parts, strict=True):
+        if part is None or np.size(part) != claim.inputs[name].size:
+            what = "nothing" if part is None else format_shape(np.shape(part))
+            shape = format_shape(claim.inputs[name].shape)
+            raise CodeError(f"{claim.who} must return {shape} for {name}; it gives {what}")
+    joined = np.concatenate([as_numbers(part, claim.who).ravel() for part in parts])
+    return joined if len(names) > 1 else joined.reshape(claim.shape)
+
+
+def pair(left: Mapping[str, Any], right: Mapping[str, Any]) -> tuple[Array, Array]:
+    """The inner product of arrays by name, and how far rounding may have moved it."""
+    products = [np.asarray(left[name]) * right[name] for name in right]
+    value = np.atleast_1d(sum(np.sum(one) for one in products))
+    size = sum(float(np.sum(np.abs(one))) for one in products)
+    return value, np.asarray(ROUNDINGS * np.finfo(value.dtype).eps * size)
+
+
+def _scale(x: Array) -> float:
+    """The root mean square of an array; 1 of zeros."""
+    peak = float(np.max(np.abs(x), initial=0.0))
+    return peak * float(np.sqrt(np.mean((x / peak) ** 2))) if peak else 1.0
+
+
+def _copied(arrays: Arrays) -> dict[str, Array]:
+    return {name: array.copy() for name, array in arrays.items()}
