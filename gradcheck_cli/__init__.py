@@ -22,6 +22,8 @@ __all__ = [
     "from_autograd",
     "from_derivative",
     "from_functions",
+    "from_hessian",
+    "from_hvp",
     "from_jacobian",
     "from_jax",
     "from_jvp",
@@ -36,7 +38,12 @@ if TYPE_CHECKING:
     from gradcheck_cli.options import Numeric, Tolerance
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.result import CheckResult, Verdict
-    from gradcheck_cli.usercode.derivatives.problems import from_jacobian, from_jvp
+    from gradcheck_cli.usercode.derivatives.problems import (
+        from_hessian,
+        from_hvp,
+        from_jacobian,
+        from_jvp,
+    )
     from gradcheck_cli.usercode.frameworks.problems import from_autograd, from_jax, from_torch
     from gradcheck_cli.usercode.problems import (
         from_derivative,
@@ -58,6 +65,8 @@ _HOMES = {
     "from_autograd": "usercode.frameworks.problems",
     "from_derivative": "usercode.problems",
     "from_functions": "usercode.problems",
+    "from_hessian": "usercode.derivatives.problems",
+    "from_hvp": "usercode.derivatives.problems",
     "from_jacobian": "usercode.derivatives.problems",
     "from_jax": "usercode.frameworks.problems",
     "from_jvp": "usercode.derivatives.problems",

@@ -94,6 +94,8 @@ class Problem(Struct, frozen=True):
     parts: the sizes of several outputs that the forward gives as one.
     identity: the other side of an identity that the one gradient is a side of, and how far rounding
         may have moved it: then nothing is differenced.
+    otherwise: what is checked instead where the first problem of a check, whose gradients this one
+        differences, did not pass.
 
     Source: the cotangent is the paper's δ = ∂L/∂y (8), of a batch its Δ = ∂L/∂Y (39).
     """
@@ -112,6 +114,7 @@ class Problem(Struct, frozen=True):
     in_place: bool = False
     locality: Locality | None = None
     identity: Callable[[], tuple[Array, Array]] | None = None
+    otherwise: Problem | None = None
 
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""

@@ -94,3 +94,53 @@ def layer_jvp(x, w, dx, dw):
 def layer_jvp_without_term(x, w, dx, dw):
     """Wrong: a term of the product rule is forgotten."""
     return (1 - np.tanh(x @ w) ** 2) * (dx @ w)
+
+
+def softmax(x):
+    """Probabilities of the scores x."""
+    e = np.exp(x - x.max())
+    return e / e.sum()
+
+
+def energy(x, A):
+    """A log-sum-exp and a quadratic form: one number."""
+    return np.log(np.sum(np.exp(x))) + x @ A @ x / 2
+
+
+def energy_gradient(x, A):
+    """∂L/∂x; A need not be symmetric."""
+    return softmax(x) + (A + A.T) @ x / 2
+
+
+def energy_hessian(x, A):
+    """∂²L/∂x∂x."""
+    p = softmax(x)
+    return np.diag(p) - np.outer(p, p) + (A + A.T) / 2
+
+
+def energy_hessian_without_outer(x, A):
+    """Wrong: the softmax has a second term, −ppᵀ."""
+    return np.diag(softmax(x)) + (A + A.T) / 2
+
+
+def energy_hessian_asymmetric(x, A):
+    """Wrong where A is not symmetric."""
+    p = softmax(x)
+    return np.diag(p) - np.outer(p, p) + A
+
+
+def energy_hvp(x, A, v):
+    """The Hessian times v, without the Hessian."""
+    p = softmax(x)
+    return p * v - p * (p @ v) + (A + A.T) @ v / 2
+
+
+def energy_hvp_with_sum(x, A, v):
+    """Wrong: Σv for p·v."""
+    p = softmax(x)
+    return p * v - p * v.sum() + (A + A.T) @ v / 2
+
+
+def energy_value_and_gradient(x, A):
+    """Both, as optimizers take them."""
+    return energy(x, A), energy_gradient(x, A)

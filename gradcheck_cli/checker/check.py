@@ -191,8 +191,11 @@ def check_problems(
     keep: Callable[[CheckResult], None] | None = None,
 ) -> CheckResult:
     """Check several problems, such as a backward and a Jacobian of one forward, as one result."""
-    return join_results(
-        [
+    results: list[CheckResult] = []
+    for problem in problems:
+        if problem.otherwise is not None and results and results[0].verdict != Verdict.PASS:
+            problem = problem.otherwise
+        results.append(
             check(
                 problem,
                 numeric=numeric,
@@ -201,9 +204,8 @@ def check_problems(
                 power=power,
                 keep=keep,
             )
-            for problem in problems
-        ]
-    )
+        )
+    return join_results(results)
 
 
 def join_results(parts: Sequence[CheckResult]) -> CheckResult:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from gradcheck_cli.config.build_form import FormBuilder
 from gradcheck_cli.config.findings import Finding
 from gradcheck_cli.config.read_array import ValueReader
-from gradcheck_cli.config.schema import KINDS, CheckConfig, read
+from gradcheck_cli.config.schema import KINDS, CheckConfig, read, shown
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.own import CLAIMED
@@ -61,6 +61,10 @@ def build(
     record = read(node, CheckConfig, findings)
     if record is None:
         return None
+    switch = node.child("jacobian")
+    if isinstance(record.jacobian, str) and switch is not None and "form" in node.keys:
+        message = f"'jacobian' must be true or false, got {shown(switch)}"
+        findings.append(Finding(switch.mark, message))
     kind = _kind(node, findings)
     if kind is None or getattr(record, kind) is None:
         return None
@@ -90,7 +94,7 @@ def build(
 def _rule_lines(node: Node, layer: AnyLayer) -> dict[str, int]:
     """Where the config gives a rule or names the code of one, by input."""
     named = (node.child(key) for key in (*GIVEN_BY, *CLAIMED))
-    backward = next((found for found in named if found is not None), None)
+    backward = next((found for found in named if found and found.value is not True), None)
     if backward is None:
         return {}
     if isinstance(backward.value, dict):

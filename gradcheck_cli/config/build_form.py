@@ -45,14 +45,6 @@ class FormBuilder(Builder):
         self.said_by: dict[str, str] = {}
         self.symbols = {**self.form.shapes, self.loss.target: self.form.output}
 
-    def read_jacobian(self) -> bool:
-        """Whether the Jacobians are checked: a form has its own, and takes no code of one."""
-        switch = self.record.jacobian
-        if isinstance(switch, str):
-            mark = self.node.keys["jacobian"]
-            self.find(mark, f"'jacobian' of a form must be true or false, got '{switch}'")
-        return switch is True
-
     def build(self, check_rules: bool) -> Layer | None:
         """The layer, or None where something was found to be wrong with it."""
         before = len(self.findings)
@@ -72,7 +64,7 @@ class FormBuilder(Builder):
             delta=self.record.delta,
             gradient_reduction=self.record.gradient_reduction,
             own_rules=own_rules,
-            jacobian=self.read_jacobian(),
+            jacobian=self.record.jacobian is True,
             sources=sources,
             seed=seed,
             dtype=self.record.dtype,

@@ -46,7 +46,9 @@ class OwnBuilder(Builder):
         text = getattr(self.record, kind)
         claims = tuple(key for key in CLAIMED if key in self.node.keys)
         if claims and kind == "forward":
-            return self.build_with_claims(data, text, claims)
+            found = self.build_with_claims(data, text, claims)
+            if ":" in text:
+                return found
         if kind != "forward":
             return self.build_from_code(data, (kind, *claims))
         backward = self.node.child("backward")

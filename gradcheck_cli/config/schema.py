@@ -203,6 +203,14 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         key("With forward: the code of its derivative along tangents.", "code, such as net.py:jvp"),
     ] = None
+    hessian: Annotated[
+        str | None,
+        key("With a scalar forward: the code of its Hessian.", "code, such as fit.py:hessian"),
+    ] = None
+    hvp: Annotated[
+        str | None,
+        key("With a scalar forward: the code of H·v, (inputs, v).", "code, such as fit.py:hvp"),
+    ] = None
     inputs: Annotated[
         dict[str, Any],
         key(
@@ -304,6 +312,8 @@ KINDS: dict[str, tuple[str, ...]] = {
         "loss",
         "jacobian",
         "jvp",
+        "hessian",
+        "hvp",
         "batched",
         "constants",
         "framework",
@@ -311,7 +321,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "in_place",
     ),
     "layer": ("constants", "framework", "device", "in_place"),
-    "value_and_grad": ("constants", "in_place"),
+    "value_and_grad": ("hessian", "hvp", "constants", "in_place"),
 }
 
 # A YAML file in a directory is taken for a config if one of these stands at its top: keys that

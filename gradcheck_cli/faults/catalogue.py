@@ -445,7 +445,6 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at which of the rows above failed: differences tell the two apart",
         example="np.vdot(delta, jvp(x, v)) != np.vdot(backward(delta, x), v)",
         remedy="inputs where the two sides are not zero",
-        describe=pattern_faults.describe_contradiction,
     ),
     Fault(
         Code.FEW_ENTRIES,

@@ -19,6 +19,7 @@ from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
+from gradcheck_cli.faults.pattern_faults import describe_contradiction
 from gradcheck_cli.measure.comparison import Comparison, allowed_error, largest
 from gradcheck_cli.result import Code, Diagnosis
 
@@ -193,6 +194,9 @@ def match_fault(
     measured: MeasuredGradient, comparison: Comparison, calls: float
 ) -> tuple[Diagnosis, Factor | None]:
     """The diagnosis of a wrong gradient, and its factor, if that is all that is wrong with it."""
+    if measured.problem.identity is not None:
+        observation = describe_contradiction(measured, comparison)
+        return describe_fault(Code.CONTRADICTION, observation), None
     match = find_match(measured, comparison, calls)
     if match is not None:
         return _describe(match), match.by

@@ -50,11 +50,12 @@ def describe_pattern(measured: MeasuredGradient, comparison: Comparison) -> str:
 
 
 def describe_contradiction(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """That the two sides of an identity differ; nothing of other gradients."""
-    if measured.problem.identity is None:
-        return ""
-    worst = float(np.max(comparison.error, initial=0.0))
-    return f"the two sides differ by up to {worst:.6g}, far beyond their rounding"
+    """By how much the two sides of an identity differ, and where."""
+    position = int(np.argmax(comparison.error))
+    index = list(measured.gradient.index(position))
+    at = f" at {index}" if comparison.error.size > 1 else ""
+    left, right = comparison.analytic.flat[position], measured.value.flat[position]
+    return f"the two sides are {left:.6g} and {right:.6g}{at}: they differ by more than rounding"
 
 
 def _nonzero(measured: MeasuredGradient) -> NDArray[np.bool_]:

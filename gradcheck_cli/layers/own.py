@@ -41,7 +41,7 @@ class CodeValue(Struct, frozen=True):
 
 
 # The keys of a config that name the function of a derivative, beside its forward.
-CLAIMED = ("jacobian", "jvp")
+CLAIMED = ("jacobian", "jvp", "hessian", "hvp")
 
 
 class Data(Struct, frozen=True):
@@ -295,14 +295,19 @@ class CodeLayer(_OfData, Struct, frozen=True):
         A constant may be taken by one of the functions alone.
         """
         from gradcheck_cli.usercode.derivatives.problems import derive
+        from gradcheck_cli.usercode.frameworks import recognize
         from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
+        from gradcheck_cli.usercode.problems import split_value
 
         claims = {key: function for key, function in functions.items() if key in CLAIMED}
         others = {key: function for key, function in functions.items() if key not in CLAIMED}
         known = {**optional, **fixed}
-        alone = list(others) == ["forward"]
+        alone = list(others) == ["forward"] and not recognize(others["forward"], self.framework)
         base = None if alone else self._make(others)(arrays, None, optional=known)
-        forward = as_function_of_arrays(functions["forward"], self.framework, self.data.dtype)
+        if "value_and_grad" in others:
+            forward = split_value(others["value_and_grad"])
+        else:
+            forward = as_function_of_arrays(others["forward"], self.framework, self.data.dtype)
         derived = derive(
             claims, forward, arrays, optional=known, seed=self.data.seed, backward=base
         )

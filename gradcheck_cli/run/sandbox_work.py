@@ -32,12 +32,17 @@ def work_on_watched_problems(
     work: Work[Result], check: ConfigCheck, supervisor: Supervisor
 ) -> Result:
     """Do the work on the problems of a check, the calls of which have a time limit."""
-    problems = [
-        replace(
-            problem,
-            forward=supervisor.watch(problem.forward),
-            backward=supervisor.watch(problem.backward),
-        )
-        for problem in check.layer.problems()
-    ]
+    problems = [watch_calls(problem, supervisor) for problem in check.layer.problems()]
     return work(check, problems, supervisor.advance, supervisor.keep)
+
+
+def watch_calls(problem: Problem, supervisor: Supervisor) -> Problem:
+    """The problem, with a time limit for every call of the user's code."""
+    identity, otherwise = problem.identity, problem.otherwise
+    return replace(
+        problem,
+        forward=supervisor.watch(problem.forward),
+        backward=supervisor.watch(problem.backward),
+        identity=None if identity is None else supervisor.watch(identity),
+        otherwise=None if otherwise is None else watch_calls(otherwise, supervisor),
+    )

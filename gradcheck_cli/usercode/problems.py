@@ -116,7 +116,7 @@ def from_value_and_grad(
     named = name_inputs(inputs, function)
     name, owner = name_of(function), getattr(function, "__self__", None)
     if owner is None:
-        source = Source(lambda _: Pair(_apart(function), _claimed), name, name)
+        source = Source(lambda _: Pair(split_value(function), _claimed), name, name)
     else:
         owner = _warmed_up(owner, name, named, {**(optional or {}), **(constants or {})})
         source = _of_object(owner, [*named, *(constants or {})], name, None)
@@ -167,7 +167,7 @@ def _of_object(owner: Any, names: Sequence[str], forward: str, backward: str | N
             put(fresh, name, at(name), value)
         function = getattr(fresh, forward)
         if backward is None:
-            return Pair(_apart(function), _claimed, fresh)
+            return Pair(split_value(function), _claimed, fresh)
         return Pair(function, getattr(fresh, backward), fresh)
 
     def parts(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -205,7 +205,7 @@ def _warmed_up(owner: Any, forward: str, named: Mapping[str, Any], constants: An
     return fresh if later and all(find_places(fresh, name) for name in later) else owner
 
 
-def _apart(function: Function) -> Function:
+def split_value(function: Function) -> Function:
     """A function of value and gradients as a forward whose cache is the gradients."""
     who = name_of(function)
 

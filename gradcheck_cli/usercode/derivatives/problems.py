@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.usercode.calls import Array, Function
 from gradcheck_cli.usercode.derivatives.claims import Claim, ClaimCalls
 from gradcheck_cli.usercode.derivatives.jacobians import check_jacobian
+from gradcheck_cli.usercode.derivatives.second import check_hessian, check_hvp
 from gradcheck_cli.usercode.derivatives.tangents import check_along, check_transpose
 from gradcheck_cli.usercode.problems import from_functions
 
@@ -19,17 +21,29 @@ class Derivative(Struct, frozen=True):
     """A derivative that can be claimed.
 
     along: whether the function takes tangents of the inputs, too.
-    check: the problems of a claim, with what is drawn for them drawn from a seed.
+    check: the problems of a claim beside the problem of the gradients, where those are claimed;
+        what is drawn is drawn from a seed.
     """
 
     along: bool
-    check: Callable[[Claim, int], list[Problem]]
+    check: Callable[[Claim, Problem | None, int], list[Problem]]
+
+
+def _check_jacobian(claim: Claim, _: Problem | None, seed: int) -> list[Problem]:
+    return check_jacobian(claim, seed)
+
+
+def _check_jvp(claim: Claim, backward: Problem | None, seed: int) -> list[Problem]:
+    against = [] if backward is None else check_transpose(claim, backward, seed)
+    return [*check_along(claim, seed), *against]
 
 
 # By the key of a config that names the function.
 DERIVATIVES = {
-    "jacobian": Derivative(along=False, check=check_jacobian),
-    "jvp": Derivative(along=True, check=check_along),
+    "jacobian": Derivative(along=False, check=_check_jacobian),
+    "jvp": Derivative(along=True, check=_check_jvp),
+    "hessian": Derivative(along=False, check=check_hessian),
+    "hvp": Derivative(along=True, check=check_hvp),
 }
 
 
@@ -76,15 +90,75 @@ def from_jvp(
 
     Example: check(from_jvp(np.sin, lambda x, dx: np.cos(x) * dx, np.ones(3)))
     """
-    if backward is None:
-        return derive({"jvp": jvp}, forward, inputs, constants, seed=seed)
-    base = from_functions(
-        forward, backward, inputs, None, optional=constants, delta=delta, seed=seed
+    return _beside(
+        {"jvp": jvp},
+        forward,
+        inputs,
+        constants,
+        seed,
+        backward and partial(from_functions, forward, backward, delta=delta, seed=seed),
     )
-    others = derive(
-        {"jvp": jvp}, forward, inputs, None, optional=constants, seed=seed, backward=base
-    )
-    return [base, *others]
+
+
+def from_hessian(
+    forward: Function,
+    hessian: Function,
+    inputs: Any,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    gradient: Function | None = None,
+    seed: int = 0,
+) -> list[Problem]:
+    """The problems of a function that gives a number and its Hessian.
+
+    hessian: takes what forward takes; returns ∂²L/∂x∂x, of the shape input × input or flattened;
+        of several inputs one matrix of all entries, or nested dicts or tuples of blocks.
+    gradient: where it is given, it is checked, too, and once it has passed the Hessian is measured
+        by differencing it; else by second differences of the forward.
+    inputs, constants: as in `from_functions`.
+    Raises CodeError where the functions cannot be called so, or raise.
+
+    Example: check(from_hessian(lambda x: x @ A @ x / 2, lambda x: A, x, gradient=lambda x: A @ x))
+    """
+    make = gradient and partial(from_functions, forward, gradient)
+    return _beside({"hessian": hessian}, forward, inputs, constants, seed, make)
+
+
+def from_hvp(
+    forward: Function,
+    hvp: Function,
+    inputs: Any,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    gradient: Function | None = None,
+    seed: int = 0,
+) -> list[Problem]:
+    """The problems of a function that gives a number and the product of its Hessian and a vector.
+
+    hvp: takes what forward takes, and a vector for every input, as the jvp of `from_jvp` does;
+        returns H·v, of several inputs a tuple in their order or a dict by name.
+    The rest is as in `from_hessian`.
+    """
+    make = gradient and partial(from_functions, forward, gradient)
+    return _beside({"hvp": hvp}, forward, inputs, constants, seed, make)
+
+
+def _beside(
+    claims: Mapping[str, Function],
+    forward: Function,
+    inputs: Any,
+    constants: Mapping[str, Any] | None,
+    seed: int,
+    make: Callable[..., Problem] | None,
+) -> list[Problem]:
+    """The problems of derivatives, after that of the gradients where `make` makes one."""
+    if make is None:
+        return derive(claims, forward, inputs, constants, seed=seed)
+    base = make(inputs, None, optional=constants)
+    return [
+        base,
+        *derive(claims, forward, inputs, optional=constants, seed=seed, backward=base),
+    ]
 
 
 def derive(
@@ -105,8 +179,5 @@ def derive(
     for key, function in claims.items():
         kind = DERIVATIVES[key]
         calls = ClaimCalls(forward, function, inputs, constants, optional, kind.along)
-        claim = calls.claim()
-        problems += kind.check(claim, seed)
-        if kind.along and backward is not None:
-            problems += check_transpose(claim, backward, seed)
+        problems += kind.check(calls.claim(), backward, seed)
     return problems

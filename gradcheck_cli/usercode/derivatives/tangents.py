@@ -102,7 +102,7 @@ def check_identity(
 def draw_tangents(claim: Claim, what: str, seed: int) -> dict[str, Array]:
     """A random tangent of every input, of the scale of the input."""
     return {
-        name: _scale(x) * Drawn().array(f"{what} of {name}", x.shape, seed).astype(x.dtype)
+        name: scale_of(x) * Drawn().array(f"{what} of {name}", x.shape, seed).astype(x.dtype)
         for name, x in claim.inputs.items()
     }
 
@@ -148,7 +148,7 @@ def pair(left: Mapping[str, Any], right: Mapping[str, Any]) -> tuple[Array, Arra
     return value, np.asarray(ROUNDINGS * np.finfo(value.dtype).eps * size)
 
 
-def _scale(x: Array) -> float:
+def scale_of(x: Array) -> float:
     """The root mean square of an array; 1 of zeros."""
     peak = float(np.max(np.abs(x), initial=0.0))
     return peak * float(np.sqrt(np.mean((x / peak) ** 2))) if peak else 1.0

@@ -1,0 +1,200 @@
+"""Second derivatives: the gradient is differenced or, where there is none, the forward twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.numeric.quotients import entry_scale
+from gradcheck_cli.numeric.stencils import STENCILS
+from gradcheck_cli.problem import Problem
+from gradcheck_cli.text import format_shape
+from gradcheck_cli.usercode.calls import Array
+from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
+from gradcheck_cli.usercode.derivatives.jacobians import check_jacobian, read_blocks
+from gradcheck_cli.usercode.derivatives.tangents import (
+    ROUNDINGS,
+    check_along,
+    check_identity,
+    draw_tangents,
+    read_outputs,
+)
+from gradcheck_cli.usercode.gradients import gradient_of
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Arrays
+
+BY_GRADIENT = "{who} was measured by differencing the gradient, which was checked first and passed"
+# Step of the inner differences, over the scale of an entry. Of order 6 they err by h⁶/140 of the
+# seventh derivative, which is below rounding for a forward that bends thirty times as fast as its
+# inputs' scale; their rounding, ε|f|/h, is seen as the noise of what is differenced.
+INNER_STEP, INNER_ORDER = 2.0**-10, 6
+BY_FORWARD = "{who} was measured by second differences of the forward, since {why}"
+
+
+def check_hessian(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
+    """The problems of a Hessian: its columns, and its symmetry."""
+    of = _of_gradient(claim, lambda arrays: join_rows(claim.derivative(arrays), claim))
+    symmetry = check_symmetry(of)
+    return [*_measured(of, gradient, lambda one: check_jacobian(one, seed)), *symmetry]
+
+
+def check_hvp(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
+    """The problems of a product of the Hessian and a vector: along one of each input, and ⟨u, Hv⟩
+    against ⟨Hu, v⟩."""
+    of = _of_gradient(claim, claim.derivative)
+    u, v = (draw_tangents(of, what, seed) for what in ("left vector", "right vector"))
+
+    def product(left: Mapping[str, Array], right: Mapping[str, Array]) -> Array:
+        handed = {name: array.copy() for name, array in right.items()}
+        products = read_outputs(of.derivative(of.inputs, handed), of).ravel()
+        return np.asarray(products * np.concatenate([array.ravel() for array in left.values()]))
+
+    def mirrored() -> tuple[Array, Array]:
+        terms = product(v, u)
+        rounding = ROUNDINGS * float(np.finfo(terms.dtype).eps) * np.sum(np.abs(terms))
+        return np.atleast_1d(np.sum(terms)), np.atleast_1d(rounding)
+
+    symmetry = check_identity(
+        "⟨u, Hv⟩ = ⟨Hu, v⟩", lambda: np.atleast_1d(np.sum(product(u, v))), mirrored, of
+    )
+    fits = read_outputs(of.derivative(of.inputs, dict(v)), of).shape == of.shape
+    return [
+        *_measured(of, gradient, lambda one: check_along(one, seed)),
+        *([symmetry] if fits else []),
+    ]
+
+
+def check_symmetry(claim: Claim) -> list[Problem]:
+    """The identity H = Hᵀ, of a Hessian that is square."""
+    size = sum(x.size for x in claim.inputs.values())
+
+    def matrix() -> Array:
+        blocks = list(read_blocks(claim.derivative(claim.inputs), claim).values())
+        columns = [block.reshape(size, -1) for block in blocks if np.size(block) % size == 0]
+        return np.concatenate(columns, axis=1) if columns else np.zeros((0, 0))
+
+    def mirrored() -> tuple[Array, Array]:
+        hessian = matrix()
+        peak = float(np.max(np.abs(hessian), initial=0.0))
+        return hessian.T, np.asarray(ROUNDINGS * np.finfo(hessian.dtype).eps * peak)
+
+    if matrix().shape != (size, size) or size == 1:
+        return []
+    return [check_identity("H = Hᵀ", matrix, mirrored, claim)]
+
+
+def join_rows(returned: Any, claim: Claim) -> Any:
+    """A Hessian by rows and columns of inputs, in nested dicts or tuples, with its rows joined."""
+    names = list(claim.inputs)
+    rows = _parts(returned, names)
+    if rows is None or any(_parts(row, names) is None for row in rows):
+        return returned
+    cells = [_parts(row, names) or [] for row in rows]
+    sizes = [x.size for x in claim.inputs.values()]
+    for row, parts in zip(names, cells, strict=True):
+        for column, part in zip(names, parts, strict=True):
+            if part is None or np.size(part) != claim.inputs[row].size * claim.inputs[column].size:
+                what = "nothing" if part is None else format_shape(np.shape(part))
+                raise CodeError(f"{claim.who} gives {what} for ∂²/∂{row}∂{column}")
+    return {
+        name: np.concatenate(
+            [
+                as_numbers(parts[column], claim.who).reshape(size, -1)
+                for parts, size in zip(cells, sizes, strict=True)
+            ]
+        )
+        for column, name in enumerate(names)
+    }
+
+
+def _parts(returned: Any, names: list[str]) -> list[Any] | None:
+    """What is in a dict by name or a tuple in order; None of anything else."""
+    if isinstance(returned, Mapping):
+        return [gradient_of(name, returned) for name in names]
+    fits = isinstance(returned, tuple | list) and len(returned) == len(names)
+    return list(returned) if fits and (len(names) > 1 or isinstance(returned, tuple)) else None
+
+
+def _of_gradient(claim: Claim, derivative: Callable[..., Any]) -> Claim:
+    """The claim as one of the derivative of the gradient. Raises CodeError where there is none."""
+    if prod(claim.shape) != 1:
+        raise CodeError(
+            f"{claim.who} is a second derivative, so the forward must give a single number; it "
+            f"gives {format_shape(claim.shape)}"
+        )
+    sizes = [x.size for x in claim.inputs.values()]
+    (x, *others) = claim.inputs.values()
+    shape = (sum(sizes),) if others else x.shape
+    return replace(claim, derivative=derivative, shape=shape, symbol="∇L", gradients=True)
+
+
+def _measured(
+    claim: Claim, gradient: Problem | None, check: Callable[[Claim], list[Problem]]
+) -> list[Problem]:
+    """The problems of a claim, measured by the gradient, or by the forward where it is wrong."""
+
+    def by_forward(why: str) -> list[Problem]:
+        problems = check(replace(claim, forward=difference_forward(claim)))
+        return _noted(problems, BY_FORWARD.format(who=claim.who, why=why))
+
+    if gradient is None or not set(claim.inputs) <= set(gradient.inputs):
+        return by_forward("no gradient is given")
+    problems = check(replace(claim, forward=flatten_gradient(claim, gradient)))
+    others = by_forward("the gradient did not pass")
+    return [
+        replace(problem, otherwise=other)
+        for problem, other in zip(
+            _noted(problems, BY_GRADIENT.format(who=claim.who)), others, strict=True
+        )
+    ]
+
+
+def _noted(problems: list[Problem], note: str) -> list[Problem]:
+    return [replace(problem, notes=(*problem.notes, note)) for problem in problems]
+
+
+def flatten_gradient(claim: Claim, gradient: Problem) -> Callable[[Arrays], Array]:
+    """The user's gradient as a function of the inputs, of the claim's shape."""
+    one = None if gradient.cotangent is None else np.ones_like(gradient.cotangent)
+
+    def evaluate(arrays: Arrays) -> Array:
+        found = gradient.backward({**gradient.inputs, **arrays}, one)
+        parts = [as_numbers(found[name], claim.who).ravel() for name in claim.inputs]
+        return np.concatenate(parts).reshape(claim.shape)
+
+    return evaluate
+
+
+def difference_forward(claim: Claim) -> Callable[[Arrays], Array]:
+    """The gradient as a function of the inputs, by differences of the forward at a fixed step."""
+    stencil = STENCILS[INNER_ORDER]
+    steps = {name: INNER_STEP * entry_scale(x) for name, x in claim.inputs.items()}
+
+    def at(arrays: Arrays, name: str, entry: int, by: float) -> tuple[float, float]:
+        x = arrays[name].copy()
+        x.reshape(-1)[entry] += by
+        return float(x.flat[entry]), float(np.sum(claim.forward({**arrays, name: x})))
+
+    def slope(arrays: Arrays, name: str, entry: int) -> float:
+        found = 0.0
+        for offset, weight in zip(stencil.offsets, stencil.weights, strict=True):
+            step = float(offset) * float(steps[name].flat[entry])
+            (right, above), (left, below) = (at(arrays, name, entry, by) for by in (step, -step))
+            found += float(weight) * (above - below) / (right - left)
+        return found
+
+    def evaluate(arrays: Arrays) -> Array:
+        slopes = [
+            slope(arrays, name, entry)
+            for name, x in claim.inputs.items()
+            for entry in range(x.size)
+        ]
+        return np.asarray(slopes).reshape(claim.shape)
+
+    return evaluate
