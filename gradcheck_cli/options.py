@@ -46,7 +46,10 @@ class Tolerance(Struct, frozen=True):
 
     An entry is wrong where |a − m| > u + rtol·max(|a|, |m|) + atol. rtol > 0, None: 1e-9 in
     float64 and 1e-3 in float32; atol ≥ 0.
+    repeat: how far a second answer of the backward at the same point may be from its first, over
+        the largest entry, as where sums run in another order every time.
     """
 
     rtol: float | None = None
     atol: float = 0.0
+    repeat: float = 0.0

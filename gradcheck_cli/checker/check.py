@@ -56,10 +56,9 @@ def check(
     """
     started = time.perf_counter()
     checker = Checker(problem, numeric or Numeric(), tolerance or Tolerance(), progress)
-    forward, claim = observe_forward(problem), call_backward(problem)
-    result = checker.summarize(
-        [checker.compare(name, forward, claim) for name in problem.inputs], forward
-    )
+    forward, claim = observe_forward(problem), call_backward(problem, checker.repeat)
+    gradients = [checker.compare(name, forward, claim) for name in problem.inputs]
+    result = checker.summarize(gradients, forward, claim)
     if power or result.verdict == Verdict.FAIL:
         if keep is not None:
             keep(replace(result, seconds=time.perf_counter() - started))
@@ -70,7 +69,7 @@ def check(
 class Checker:
     """What the gradients of one check share: numeric gradients, measured once, and the tolerance.
 
-    rtol, atol: see Tolerance. evaluations: calls of the forward so far.
+    rtol, atol, repeat: see Tolerance. evaluations: calls of the forward so far.
     """
 
     def __init__(
@@ -81,6 +80,7 @@ class Checker:
         self.progress = progress
         self.rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
         self.atol = tolerance.atol
+        self.repeat = tolerance.repeat
         self.measured: dict[str, NumericGradient] = {}
         self.evaluations = 0
 
@@ -121,9 +121,11 @@ class Checker:
         self.evaluations += certifier.directions.evaluations
         return result
 
-    def summarize(self, gradients: Sequence[GradientResult], forward: Conduct) -> CheckResult:
+    def summarize(
+        self, gradients: Sequence[GradientResult], forward: Conduct, claim: Claim
+    ) -> CheckResult:
         """The results of all gradients as that of the check."""
-        notes = [*self.problem.notes, *find_blind_spots(self.problem), forward.note]
+        notes = [*self.problem.notes, *find_blind_spots(self.problem), forward.note, claim.note]
         return CheckResult(
             verdict=worst_verdict([gradient.verdict for gradient in gradients]),
             gradients=tuple(gradients),

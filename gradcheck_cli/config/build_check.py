@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from gradcheck_cli.config.build_form import FormBuilder
 from gradcheck_cli.config.findings import Finding
@@ -85,7 +86,7 @@ def build(
         line=node.mark.line,
         layer=layer,
         numeric=builder.numeric,
-        tolerance=Tolerance(record.tolerance.rtol, record.tolerance.atol),
+        tolerance=Tolerance(**asdict(record.tolerance)),
         expect=record.expect,
         rule_lines=_rule_lines(node, layer),
     )

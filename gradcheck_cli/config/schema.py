@@ -84,6 +84,14 @@ class ToleranceConfig(Struct, frozen=True, forbid_unknown_fields=True):
         key("Relative; 1e-9 in float64, 1e-3 in float32.", "a number above 0, below 1"),
     ] = None
     atol: Annotated[float, key("Absolute.", "a number, 0 or more", ge=0)] = 0.0
+    repeat: Annotated[
+        float,
+        key(
+            "How far a second answer of the backward may be from its first, over the largest.",
+            "a number, 0 or more",
+            ge=0,
+        ),
+    ] = 0.0
 
 
 class ArrayConfig(Struct, frozen=True, forbid_unknown_fields=True):

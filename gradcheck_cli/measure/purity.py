@@ -26,12 +26,16 @@ LARGE = 2**26  # bytes of an array, from which there is no copy of it to spare
 ELSEWHERE = 1.0 + 2.0**-10
 
 
+# A second answer that is off by less, over the largest entry, may be meant: sums in another order.
+ROUGHEST = 1e-6
+
+
 class Claim(Struct, frozen=True):
     """What a backward returned, by input, and what is wrong with how it was returned.
 
     differs: it answered differently when called again. in_place: it changed an argument, of which
     it had a copy, so that its gradients can be compared; place: the input beside whose gradient
-    that is said.
+    that is said. note: what a reader should know of its answers.
     """
 
     gradients: Mapping[str, Any]
@@ -39,6 +43,7 @@ class Claim(Struct, frozen=True):
     differs: bool = False
     in_place: Refusal | None = None
     place: str = ""
+    note: str = ""
 
 
 class Conduct(Struct, frozen=True):
@@ -50,9 +55,10 @@ class Conduct(Struct, frozen=True):
     note: str = ""
 
 
-def call_backward(problem: Problem) -> Claim:
+def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
     """The gradients a backward claims, called as training would: after a call elsewhere.
 
+    repeat: how far a second answer may be from the first, over the largest entry.
     It is called again at the same point, and its arguments are compared with what they were.
     """
     with suppress(Exception):
@@ -76,16 +82,22 @@ def call_backward(problem: Problem) -> Claim:
     if lost:
         return Claim(first, in_place)
     again, *_ = _call(problem)
+    notes = []
     for name in problem.inputs:
-        told = _difference(first.get(name), _array(again.get(name)))
-        if told:
-            gradient = problem.label(name).gradient
-            sentence = (
-                f"{problem.claimant} answers differently when called again: {gradient} {told}; "
-                "it must not remember earlier calls or draw at random"
-            )
-            return Claim(first, Refusal(Code.ANSWERS_DIFFERENTLY, sentence), differs=True)
-    return Claim(first, in_place=in_place, place=place)
+        gap = _compare(first.get(name), _array(again.get(name)))
+        if not gap.told:
+            continue
+        sentence = (
+            f"{problem.claimant} answers differently when called again: "
+            f"{problem.label(name).gradient} {gap.told}"
+        )
+        if gap.share > repeat:
+            cause = "; it must not remember earlier calls or draw at random"
+            remedy = ", or accept it by tolerance.repeat" if gap.share < ROUGHEST else ""
+            refusal = Refusal(Code.ANSWERS_DIFFERENTLY, sentence + cause + remedy)
+            return Claim(first, refusal, differs=True)
+        notes.append(f"{sentence}; tolerance.repeat allows it")
+    return Claim(first, in_place=in_place, place=place, note="; ".join(notes))
 
 
 def _array(value: Any) -> Any:
@@ -151,17 +163,31 @@ def _same(left: Any, right: Any) -> bool:
     return bool(np.array_equal(left, right, equal_nan=right.dtype.kind in "fc"))
 
 
-def _difference(first: Any, again: Any) -> str:
-    """Where two answers differ, in words; nothing where they are the same."""
+class Gap(Struct, frozen=True):
+    """How two answers differ, in words, empty where they do not; and over the largest entry."""
+
+    told: str = ""
+    share: float = float("inf")
+
+
+def _compare(first: Any, again: Any) -> Gap:
+    """Where two answers differ the most."""
     if first is None or again is None:
-        return "" if first is again else "is there only once"
+        return Gap() if first is again else Gap("is there only once")
     if first.shape != again.shape:
-        return f"is {format_shape(first.shape)}, then {format_shape(again.shape)}"
+        return Gap(f"is {format_shape(first.shape)}, then {format_shape(again.shape)}")
     if first.dtype.kind not in "fiub" or again.dtype.kind not in "fiub" or _same(first, again):
-        return ""
-    differ = (first != again) & ~(np.isnan(first.astype(float)) & np.isnan(again.astype(float)))
-    index = tuple(int(axis) for axis in np.argwhere(differ)[0])
-    return f"at {list(index)} is {first[index]:.6g}, then {again[index]:.6g}"
+        return Gap()
+    before, after = first.astype(float), again.astype(float)
+    with np.errstate(all="ignore"):
+        gaps = np.where(np.isnan(before) & np.isnan(after), 0.0, np.abs(after - before))
+    gaps = np.where(np.isnan(gaps) & (before != after), np.inf, gaps)
+    index = np.unravel_index(np.argmax(gaps), gaps.shape)
+    where, gap = [int(axis) for axis in index], float(gaps[index])
+    peak = float(np.max(np.abs(before), initial=0.0))
+    told = f"at {where} is {first[index]:.6g}, then {again[index]:.6g}"
+    share = gap / peak if peak > 0 else float("inf")
+    return Gap(f"{told}, which differ by {gap:.1e}" if np.isfinite(gap) else told, share)
 
 
 def observe_forward(problem: Problem) -> Conduct:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck_cli import Problem, Verdict, check
+from gradcheck_cli import Problem, Tolerance, Verdict, check
 from gradcheck_cli.errors import ForwardError
 from gradcheck_cli.measure import purity
 from tests.support.layers import Float
@@ -79,7 +79,7 @@ def test_a_backward_that_accumulates() -> None:
         return total
 
     assert (
-        "answers differently when called again: ∂L/∂x at [0, 0] is" in reasons(layer(backward))[0]
+        "answers differently when called again: ∂L/∂x at [1, 1] is" in reasons(layer(backward))[0]
     )
 
 
@@ -216,3 +216,34 @@ def test_one_sample_under_a_mean_says_so() -> None:
 
     result = check(problem(paper(n=1, reduction="mean")))
     assert result.notes == ("n = 1: sum and mean coincide, so no 1/n can go wrong here",)
+
+
+def unsteady(share: float) -> Problem:
+    """A problem whose backward is right, and moves by a share of it between calls."""
+    calls = iter(range(100))
+    x = np.linspace(0.5, 2.0, 4)
+    return Problem(
+        inputs={"x": x},
+        forward=lambda inputs: np.sin(inputs["x"]),
+        backward=lambda inputs, delta: {
+            "x": delta * np.cos(inputs["x"]) * (1 + share * (next(calls) % 2))
+        },
+        cotangent=np.ones(4),
+    )
+
+
+def test_a_second_answer_within_the_tolerance_passes_with_a_note() -> None:
+    result = check(unsteady(1e-13), tolerance=Tolerance(repeat=1e-12))
+    assert result.verdict == "pass"
+    assert result.notes == (
+        "the backward answers differently when called again: ∂L/∂x at [0] is 0.877583, then "
+        "0.877583, which differ by 8.8e-14; tolerance.repeat allows it",
+    )
+
+
+@pytest.mark.parametrize(("share", "accepts"), [(1e-13, True), (1e-3, False)])
+def test_a_second_answer_beyond_it_fails_and_says_by_how_much(share: float, accepts: bool) -> None:
+    (gradient,) = check(unsteady(share)).gradients
+    assert gradient.verdict == "fail"
+    assert f"differ by {0.877583 * share:.1e}; it must not remember" in gradient.reason
+    assert gradient.reason.endswith(", or accept it by tolerance.repeat") == accepts
