@@ -7,6 +7,8 @@ tells it from an entry whose outputs are saturated here and move further off.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,11 +19,15 @@ from gradcheck_cli.numeric.quotients import WholeForwards
 # How far an entry is moved, in units of its scale: past the flat part of units that are saturated
 # by hundreds of times what this entry gives them, not past all digits of a float32.
 SHARES = 2.0 ** np.arange(11)
+# Where nothing is seen to move that far, the entry may be tiny beside what it is added to: it is
+# moved further, by these factors, until something moves or float64 has no digit in common with x.
+FURTHER = 2.0 ** (10 * np.arange(1, 7))
 # Roundings, in eps of the outputs, that may move them where an entry is moved by its own scale: an
 # offset of some hundreds, which a norm takes away again, rounds by as many.
 ROUNDINGS = 2.0**12
-# Quotients at the three largest moves that differ by less than this share are a slope.
-STEADY = 0.3
+# Quotients at so many of the largest moves that differ by less than this share are a slope: three
+# that rounding makes are so by chance in one of a hundred problems, five in none that were tried.
+STEADY, STEADY_MOVES = 0.3, 5
 # Moves that do not grow by this from the least to the largest are those of a bounded function that
 # is small beside its offset, not of rounding, which grows as the entry does.
 GROWN = 16.0
@@ -45,13 +51,13 @@ def settle_invariant(
     within = np.maximum(ROUNDINGS * eps * possible, MOVED * hidden)
     for row in np.flatnonzero(np.all(best.slope * first[:, None] <= within, axis=1)):
         entry = int(entries[row])
-        changes = _changes(differences, entry)
+        shares, changes = _move_until_seen(differences, entry, MOVED * hidden)
         move = np.max(np.abs(changes), axis=0)
         total = np.stack([_weighed(differences, one) for one in move])
-        if not _rounds(total, within, MOVED * hidden, changes, differences):
+        if not _rounds(total, shares, within, MOVED * hidden, changes, differences):
             continue
         scale = differences.scale[entry]
-        slope = np.max(total / SHARES[:, None], axis=0)
+        slope = np.max(total / shares[:, None], axis=0)
         # What is rounded on the way to the outputs is larger than they are by this; in a backward
         # it is multiplied by a derivative that is so much larger, too.
         amplified = np.maximum(slope / (eps * possible), 1.0)
@@ -61,16 +67,21 @@ def settle_invariant(
 
 
 def _rounds(
-    total: Float, within: Float, noise: Float, changes: Float, differences: WholeForwards
+    total: Float,
+    shares: Float,
+    within: Float,
+    noise: Float,
+    changes: Float,
+    differences: WholeForwards,
 ) -> bool:
-    """Whether moves (SHARES, cotangents) are all of rounding."""
-    if not np.all(total <= within * SHARES[:, None]):
+    """Whether moves (shares, cotangents) are all of rounding."""
+    if not np.all(total <= within * shares[:, None]):
         return False
-    if np.all(total <= noise * SHARES[:, None]):
+    if np.all(total <= noise) or (shares[0] == 1 and np.all(total <= noise * shares[:, None])):
         return True
     bounded = GROWN * total[0] > np.maximum(total[-1], noise)
-    quotients = (changes[0] - changes[1]) / SHARES[:, None]
-    last = quotients[-3:]
+    quotients = (changes[0] - changes[1]) / shares[:, None]
+    last = quotients[-STEADY_MOVES:]
     steady = np.all(np.abs(np.diff(last, axis=0)) <= STEADY * np.abs(last[1:]), axis=0)
     weight = np.abs(last[-1])
     slopes = 2 * _weighed(differences, np.where(steady, weight, 0.0)) > _weighed(
@@ -84,12 +95,33 @@ def _weighed(differences: WholeForwards, sizes: Float) -> Float:
     return sizes if differences.weight is None else np.array([sizes @ differences.weight])
 
 
-def _changes(differences: WholeForwards, entry: int) -> Float:
+def _move_until_seen(differences: WholeForwards, entry: int, noise: Float) -> tuple[Float, Float]:
+    """How far an entry was moved, in units of its scale, and how the outputs changed.
+
+    Returns the shares and the changes at each, (2, shares, outputs), up and down.
+    """
+    changes = _changes(differences, entry, SHARES)
+    if np.any(_weighed_moves(differences, changes[:, -1:]) > noise):
+        return SHARES, changes
+    for factor, further in pairwise(FURTHER):
+        far = _changes(differences, entry, factor * SHARES[-1:])
+        if not np.all(_weighed_moves(differences, far) <= noise):
+            # Further still, where noise is far below the quotients.
+            return further * SHARES, _changes(differences, entry, further * SHARES)
+    return SHARES, changes
+
+
+def _weighed_moves(differences: WholeForwards, changes: Float) -> Float:
+    """Σ |c|·change at the last share, the larger of both sides."""
+    return _weighed(differences, np.max(np.abs(changes), axis=(0, 1)))
+
+
+def _changes(differences: WholeForwards, entry: int, shares: Float) -> Float:
     """How the outputs change as an entry, a flat index of x, is moved up and down.
 
-    Returns (2, SHARES, outputs).
+    Returns (2, shares, outputs).
     """
-    x, moves = differences.x, np.stack([SHARES, -SHARES])
+    x, moves = differences.x, np.stack([shares, -shares])
     points = np.repeat(x.reshape(1, -1), moves.size, axis=0)
     points[:, entry] += (differences.scale[entry] * moves.ravel()).astype(x.dtype)
     outputs = np.asarray(differences.evaluate(points.reshape(-1, *x.shape)), dtype=np.float64)
