@@ -18,10 +18,10 @@ from gradcheck_cli.numeric.quotients import WholeForwards
 
 # How far an entry is moved, in units of its scale: past the flat part of units that are saturated
 # by hundreds of times what this entry gives them, not past all digits of a float32.
-SHARES = 2.0 ** np.arange(11)
+SHARES: Float = np.exp2(np.arange(11.0))
 # Where nothing is seen to move that far, the entry may be tiny beside what it is added to: it is
 # moved further, by these factors, until something moves or float64 has no digit in common with x.
-FURTHER = 2.0 ** (10 * np.arange(1, 7))
+FURTHER: Float = np.exp2(10.0 * np.arange(1.0, 7.0))
 # Roundings, in eps of the outputs, that may move them where an entry is moved by its own scale: an
 # offset of some hundreds, which a norm takes away again, rounds by as many.
 ROUNDINGS = 2.0**12
