@@ -92,6 +92,8 @@ class Problem(Struct, frozen=True):
     locality: what the numeric side may use to evaluate less, once it has probed it.
     in_place: whether the backward may change what it is handed.
     parts: the sizes of several outputs that the forward gives as one.
+    complex_inputs, complex_outputs: the inputs that are real and imaginary parts of complex numbers
+        along their last axis, and whether the outputs are.
     identity: the other side of an identity that the one gradient is a side of, and how far rounding
         may have moved it: then nothing is differenced.
     otherwise: what is checked instead where the first problem of a check, whose gradients this one
@@ -113,6 +115,8 @@ class Problem(Struct, frozen=True):
     parts: tuple[int, ...] = ()
     in_place: bool = False
     locality: Locality | None = None
+    complex_inputs: frozenset[str] = frozenset()
+    complex_outputs: bool = False
     identity: Callable[[], tuple[Array, Array]] | None = None
     otherwise: Problem | None = None
 

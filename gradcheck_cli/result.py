@@ -100,6 +100,7 @@ class Code(StrEnum):
     ANSWERS_DIFFERENTLY = "GC155"
     OTHER_PATTERN = "GC161"
     CONTRADICTION = "GC162"
+    CONJUGATE = "GC163"
 
 
 class ExitCode(IntEnum):

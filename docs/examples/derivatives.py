@@ -144,3 +144,41 @@ def energy_hvp_with_sum(x, A, v):
 def energy_value_and_gradient(x, A):
     """Both, as optimizers take them."""
     return energy(x, A), energy_gradient(x, A)
+
+
+def mix(x, W):
+    """A complex product and what detectors see of it: real intensities."""
+    return np.abs(x @ W) ** 2
+
+
+def mix_backward(delta, x, W):
+    """∂L/∂Re z + i ∂L/∂Im z, the convention of torch: conjugate transposes."""
+    inner = 2 * delta * (x @ W)
+    return inner @ W.conj().T, x.conj().T @ inner
+
+
+def mix_backward_as_if_real(delta, x, W):
+    """Wrong: the transpose without the conjugate."""
+    inner = 2 * delta * (x @ W)
+    return inner @ W.conj().T, x.T @ inner
+
+
+def mix_backward_conjugate(delta, x, W):
+    """The conjugates, which is the convention of jax."""
+    return tuple(np.conj(gradient) for gradient in mix_backward(delta, x, W))
+
+
+def rotate_phase(z, angle):
+    """Complex numbers turned by real angles."""
+    return z * np.exp(1j * angle)
+
+
+def rotate_phase_backward(delta, z, angle):
+    """The gradient of the angles is real: of a product with i, the real part."""
+    turned = z * np.exp(1j * angle)
+    return delta * np.exp(-1j * angle), np.real(np.conj(1j * turned) * delta)
+
+
+def rotate_phase_backward_as_if_real(delta, z, angle):
+    """Wrong: the factor of z is not conjugated."""
+    return delta * np.exp(1j * angle), rotate_phase_backward(delta, z, angle)[1]

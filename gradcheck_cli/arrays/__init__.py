@@ -9,6 +9,7 @@ from gradcheck_cli.arrays.sources import (
     Given,
     Shape,
     Source,
+    draw,
     inline_shape,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "Given",
     "Shape",
     "Source",
+    "draw",
     "inline_shape",
     "read_file",
 ]

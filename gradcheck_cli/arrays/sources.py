@@ -98,6 +98,19 @@ class Given(Struct, frozen=True):
 Source = Drawn | Given
 
 
+def draw(
+    name: str, shape: Shape, seed: int, dtype: Any, source: Drawn | None = None
+) -> NDArray[Any]:
+    """An array of this type as `source` draws it, by default normal; if complex, both parts."""
+    import numpy as np
+
+    drawn = source or Drawn()
+    made = drawn.array(name, shape, seed)
+    if np.dtype(dtype).kind == "c":
+        made = made + 1j * drawn.array(f"imaginary part of {name}", shape, seed)
+    return np.asarray(made).astype(dtype, copy=False)
+
+
 class ArraySpec(Struct, frozen=True):
     """An array before it is made: its shape and where its values come from."""
 
@@ -113,7 +126,9 @@ class ArraySpec(Struct, frozen=True):
 
         with np.errstate(all="ignore"):
             made = self.source.array(name, self.shape, seed)
-            if floats or made.dtype.kind == "f":
+            if floats and isinstance(self.source, Drawn):
+                made = draw(name, self.shape, seed, dtype, self.source)
+            elif floats or made.dtype.kind == "f":
                 made = made.astype(dtype, copy=False)
         if not np.isfinite(made).all():
             raise ArrayError(f"{name} is not finite in {dtype}; give it a smaller scale")

@@ -17,7 +17,7 @@ from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.schema import KINDS, CheckConfig, read, shown
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.forms import FORMS
-from gradcheck_cli.layers.own import CLAIMED
+from gradcheck_cli.layers.own import CLAIMED, COMPLEX
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import AnyLayer
 from gradcheck_cli.text import join_words
@@ -66,6 +66,7 @@ def build(
     if isinstance(record.jacobian, str) and switch is not None and "form" in node.keys:
         message = f"'jacobian' must be true or false, got {shown(switch)}"
         findings.append(Finding(switch.mark, message))
+    _find_complex(node, record, findings)
     kind = _kind(node, findings)
     if kind is None or getattr(record, kind) is None:
         return None
@@ -90,6 +91,13 @@ def build(
         expect=record.expect,
         rule_lines=_rule_lines(node, layer),
     )
+
+
+def _find_complex(node: Node, record: CheckConfig, findings: list[Finding]) -> None:
+    """Complex numbers go with a forward and a backward in code."""
+    if record.dtype == COMPLEX and not (":" in (record.forward or "") and record.backward):
+        message = f"'{COMPLEX}' goes with a forward and a backward in code"
+        findings.append(Finding(node.keys["dtype"], message))
 
 
 def _rule_lines(node: Node, layer: AnyLayer) -> dict[str, int]:

@@ -105,6 +105,7 @@ class OwnBuilder(Builder):
             record.framework,
             record.device,
             in_place=record.in_place == ALLOWED,
+            convention=record.convention,
         )
 
     def read_code(self, key: str, text: str) -> Reference | None:

@@ -17,6 +17,7 @@ from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES
+from gradcheck_cli.layers.own import COMPLEX
 from gradcheck_cli.layers.paper import DELTAS, DTYPES, REDUCTIONS
 from gradcheck_cli.options import AUTO, MODES, ORDERS
 from gradcheck_cli.text import join_words, suggest
@@ -257,7 +258,12 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
     in_place: Annotated[
         str, one_of(REFUSED, ALLOWED, doc="Whether your backward may change what it is handed.")
     ] = REFUSED
-    dtype: Annotated[str, one_of(*DTYPES, doc="Of all arrays.")] = "float64"
+    dtype: Annotated[
+        str, one_of(*DTYPES, COMPLEX, doc="Of all arrays; complex128 of the inputs of code.")
+    ] = "float64"
+    convention: Annotated[
+        str, one_of("torch", "jax", doc="Of complex gradients: ∂L/∂z̄ or its conjugate.")
+    ] = "torch"
     numeric: Annotated[
         NumericConfig, key("The numeric side.", "a mapping, such as {step: 1e-5}")
     ] = NumericConfig()
@@ -323,6 +329,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "hessian",
         "hvp",
         "batched",
+        "convention",
         "constants",
         "framework",
         "device",

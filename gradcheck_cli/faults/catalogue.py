@@ -10,6 +10,7 @@ from itertools import chain
 
 from gradcheck_cli.faults import (
     activation_faults,
+    complex_faults,
     entry_faults,
     gradient_faults,
     input_faults,
@@ -45,6 +46,17 @@ _ALL: tuple[Fault, ...] = (
         example="np.add.at(dx.flatten(), index, delta)    # flatten makes a copy",
         remedy="inputs where the gradient is not zero",
         inject=gradient_faults.zero_all,
+    ),
+    Fault(
+        Code.CONJUGATE,
+        "a conjugate is missing",
+        cause="the rule is that of real numbers: .T where the conjugate transpose belongs, or the "
+        "gradient of the other convention",
+        next_step="write .conj().T for .T, and see which convention the caller has",
+        example="W.T @ delta    # for W.conj().T @ delta",
+        remedy="complex inputs with imaginary parts",
+        inject=complex_faults.conjugate,
+        alone=True,
     ),
     Fault(
         Code.FACTOR,

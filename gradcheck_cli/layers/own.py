@@ -40,6 +40,7 @@ class CodeValue(Struct, frozen=True):
     called: bool = False
 
 
+COMPLEX = "complex128"  # the dtype of complex inputs; constants stay real then
 # The keys of a config that name the function of a derivative, beside its forward.
 CLAIMED = ("jacobian", "jvp", "hessian", "hvp")
 
@@ -67,7 +68,8 @@ class Data(Struct, frozen=True):
 
     def _make(self, name: str, value: Any, *, floats: bool = False) -> Any:
         if isinstance(value, ArraySpec):
-            return value.array(name, self.seed, self.dtype, floats=floats)
+            real = "float64" if self.dtype == COMPLEX else self.dtype
+            return value.array(name, self.seed, self.dtype if floats else real, floats=floats)
         if isinstance(value, dict):
             parts = value.items()
             return {key: self._make(f"{name}.{key}", part, floats=floats) for key, part in parts}
@@ -242,6 +244,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
     `value_and_grad`, or `forward` alone, of which torch, jax or autograd has the backward;
     besides, or beside a `forward` alone, any of CLAIMED.
     in_place: whether the backward may change what it is handed.
+    convention: of complex gradients, torch or jax.
     framework, device: which, and where its tensors live; None: found out, and its default.
     """
 
@@ -250,6 +253,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
     batched: bool = False
     framework: str | None = None
     device: str | None = None
+    convention: str = "torch"
     in_place: bool = False
 
     def problems(self) -> list[Problem]:
@@ -337,7 +341,13 @@ class CodeLayer(_OfData, Struct, frozen=True):
             owner, names = methods
             return partial(problems.from_layer, owner, names=names, seed=seed)
         return partial(
-            problems.from_functions, forward, backward, loss=loss, batched=self.batched, seed=seed
+            problems.from_functions,
+            forward,
+            backward,
+            loss=loss,
+            batched=self.batched,
+            seed=seed,
+            convention=self.convention,
         )
 
     def _from_framework(self, function: Any) -> Callable[..., Problem]:

@@ -15,10 +15,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.arrays import Drawn
+from gradcheck_cli.arrays import draw
 from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, is_ours
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_path, format_shape, join_words, suggest
+from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
 from gradcheck_cli.usercode.conventions import (
     CACHE,
     OUTPUT,
@@ -93,6 +94,7 @@ class Calls:
         self.batched = batched
         if not self.arrays:
             raise CodeError("no input is an array of floats, so nothing has a gradient")
+        self.convention = TORCH
         self.raised: list[CodeError] = []
         self.random = Randomness()
         self.unchecked: dict[str, None] = {}
@@ -261,9 +263,14 @@ class Calls:
         if not self.elementwise:
             return claimed
         return {
-            name: gradient if gradient is None else cotangent * as_array(gradient, name)
+            name: gradient if gradient is None else cotangent * self.adjoint(gradient, name)
             for name, gradient in claimed.items()
         }
+
+    def adjoint(self, slope: Any, name: str) -> Array:
+        """What multiplies an upstream gradient, of a derivative entry by entry."""
+        array = as_array(slope, name)
+        return np.conj(array) if np.iscomplexobj(array) and self.convention == TORCH else array
 
     def claimed(self, arrays: Mapping[str, Any], cotangent: Any) -> dict[str, Any]:
         """What the backward gives for every array, after a call of the forward.
@@ -327,9 +334,10 @@ class Calls:
         }
         return rebuilt(self.inputs[name], name, leaf_gradients)
 
-    def problem(self, delta: Array | None, seed: int) -> Problem:
+    def problem(self, delta: Array | None, seed: int, convention: str = TORCH) -> Problem:
         """The problem; its cotangent is delta, or drawn, or 1 where the backward takes none.
 
+        convention: of complex gradients, see `as_real`.
         Raises CodeError for constants that no function takes.
         """
         self.refuse_unused()
@@ -338,8 +346,9 @@ class Calls:
         if self.loss is not None or defaults or not (self.back.upstream or self.elementwise):
             delta = np.ones(shape)
         elif delta is None:
-            delta = Drawn().array("delta", shape, seed).astype(np.result_type(*self.outputs, "f4"))
-        return Problem(
+            delta = draw("delta", shape, seed, np.result_type(*self.outputs, "f4"))
+        self.convention = convention
+        made = Problem(
             inputs=self.arrays,
             forward=self.forward,
             backward=self.backward,
@@ -349,6 +358,7 @@ class Calls:
             observed=self.observed,
             parts=tuple(output.size for output in self.outputs) if self.count > 1 else (),
         )
+        return as_real(made, convention)
 
     def observed(self) -> tuple[str, ...]:
         """What a reader should know of the forward after the check."""
@@ -407,7 +417,7 @@ def _as_floats(value: Any) -> Any:
         array = np.asarray(value)
     except ValueError:
         return value
-    return array if array.dtype.kind == "f" else value
+    return array if array.dtype.kind in "fc" else value
 
 
 def _also_claimed(claimed: Any, order: Sequence[str], others: set[str]) -> list[str]:
@@ -453,7 +463,7 @@ def _is_output(item: Any) -> bool:
     if item is None or isinstance(item, Mapping):
         return False
     try:
-        return np.asarray(item).dtype.kind == "f"
+        return np.asarray(item).dtype.kind in "fc"
     except (ValueError, TypeError, RuntimeError):
         return False
 

@@ -15,6 +15,7 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import batched as proven
 from gradcheck_cli.usercode.calls import Array, Calls, Function, Pair, Source, as_array
+from gradcheck_cli.usercode.complex_numbers import TORCH
 from gradcheck_cli.usercode.objects import Place, find_places, methods, put
 from gradcheck_cli.usercode.signatures import bind, name_of, parameters
 from gradcheck_cli.usercode.trees import leaves
@@ -31,6 +32,7 @@ def from_functions(
     seed: int = 0,
     batched: bool = False,
     loss: Function | None = None,
+    convention: str = TORCH,
 ) -> Problem:
     """The problem of a forward and its backward.
 
@@ -46,11 +48,14 @@ def from_functions(
         returns its output with that axis: perturbations are evaluated many at once.
     loss: a function of the output that stands between the two: it returns a number, or a number and
         its gradient, which the backward then takes; the backward is that of the loss.
+    convention: of gradients of complex inputs and outputs: `torch`, ∂L/∂Re z + i ∂L/∂Im z, or
+        `jax`, the conjugate of that. Both parts are checked, along a last axis of two.
     Raises CodeError where the functions cannot be called so, or raise.
     """
     named = name_inputs(inputs, forward)
     source = pair_functions(forward, backward, [*named, *(constants or {})])
-    problem = Calls(source, named, constants, optional, batched, loss=loss).problem(delta, seed)
+    calls = Calls(source, named, constants, optional, batched, loss=loss)
+    problem = calls.problem(delta, seed, convention)
     return proven(problem) if batched else problem
 
 

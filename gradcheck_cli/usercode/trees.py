@@ -89,7 +89,7 @@ def gradient_leaves(gradient: Any, value: Any, name: str) -> Iterator[tuple[str,
 
 
 def _is_floats(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic) and np.asarray(value).dtype.kind == "f"
+    return isinstance(value, np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fc"
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any, Any]]:

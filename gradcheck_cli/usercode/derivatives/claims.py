@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from msgspec import Struct
 
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.text import join_words
 from gradcheck_cli.usercode.calls import Array, Calls, Function, as_array
 from gradcheck_cli.usercode.conventions import BackwardCall
 from gradcheck_cli.usercode.problems import name_inputs, pair_functions
@@ -64,6 +67,12 @@ class ClaimCalls(Calls):
         source = pair_functions(forward, function, [*named, *(constants or {})])
         super().__init__(source, named, constants, optional, derivative=True)
         self.refuse_unused()
+        complex_inputs = [name for name, x in self.arrays.items() if np.iscomplexobj(x)]
+        if complex_inputs or np.iscomplexobj(self.outputs[0]):
+            raise CodeError(
+                f"{source.backward} is checked for real inputs and outputs; "
+                f"{join_words(complex_inputs) or 'the output'} is complex"
+            )
 
     def bound(
         self, pair: Any, arguments: list[str], returned: Sequence[Any], derivative: bool

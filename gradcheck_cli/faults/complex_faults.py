@@ -1,0 +1,37 @@
+"""Faults of complex gradients: a conjugate that is missing, in one of the places it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from msgspec.structs import replace
+
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
+
+
+def conjugate(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The conjugate of the gradient, the gradient for that of δ, and both: as of real numbers."""
+    problem = measured.problem
+    if measured.name not in problem.complex_inputs or not measured.whole:
+        return
+    right = measured.whole_values(measured.value, measured.uncertainty)
+    yield Injected(_turn(right), "it is the complex conjugate of the numeric gradient")
+    if not problem.complex_outputs or problem.cotangent is None or not measured.declared:
+        return
+    delta = np.asarray(problem.cotangent) * np.array([1.0, -1.0])
+    other = measured.contract(measured.declared[0], delta)
+    yield Injected(
+        _turn(other),
+        "it is the gradient with the other factor in the place of its conjugate",
+        choices=2,
+    )
+    yield Injected(
+        other, "it is the gradient with the conjugate of the upstream gradient", choices=2
+    )
+
+
+def _turn(values: Values) -> Values:
+    """The complex conjugate: imaginary parts stand at odd positions."""
+    return replace(values, value=np.where(values.at % 2, -values.value, values.value))
