@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -102,7 +102,9 @@ def run(
             check.layer.seed,
         )
         try:
-            gradients = run_problems(check, _of_check, lambda entries: None, timeout, allow_code)
+            gradients = run_problems(
+                check, _measure_check, lambda entries: None, timeout, allow_code
+            )
             found.append(replace(report, gradients=gradients))
         except Exception as error:
             found.append(replace(report, error=describe_failure(error)))
@@ -114,21 +116,21 @@ def run(
     return make_printable(StepsReport(SCHEMA_VERSION, __version__, tuple(found), seconds, code))
 
 
-def _of_check(
+def _measure_check(
     check: ConfigCheck,
     problems: Sequence[Problem],
     advance: Callable[[int], None],
     keep: Keep | None,
 ) -> tuple[GradientSteps, ...]:
     return tuple(
-        _of_gradient(problem, name, advance)
+        _measure_gradient(problem, name, advance)
         for problem in problems
         if problem.identity is None
         for name in problem.inputs
     )
 
 
-def _of_gradient(problem: Problem, name: str, advance: Callable[[int], None]) -> GradientSteps:
+def _measure_gradient(problem: Problem, name: str, advance: Callable[[int], None]) -> GradientSteps:
     """The curves of the gradient of an input, at some of its entries."""
     import numpy as np
 
@@ -162,21 +164,27 @@ def _of_gradient(problem: Problem, name: str, advance: Callable[[int], None]) ->
         entries,
         advance,
     )
-    steps = steps_of(x)
     uncertainty = np.where(np.isnan(known), 0.0, numeric.uncertainty)
     return replace(
         result,
-        steps=tuple(map(float, steps)),
-        curves=tuple(
-            Curve(
-                order=order,
-                errors=tuple(float(error) if error == error else None for error in errors),
-                best_step=float(steps[np.nanargmin(errors)]),
-                best_error=float(np.nanmin(errors)),
-            )
-            for order, errors in found.items()
-            if not np.isnan(errors).all()
-        ),
+        steps=tuple(map(float, steps_of(x))),
+        curves=_list_curves(found, steps_of(x)),
         chosen=float(np.median(numeric.step[np.isfinite(known)])),
         known_to=float(np.max(uncertainty)) / largest,
+    )
+
+
+def _list_curves(found: Mapping[int, Any], steps: Any) -> tuple[Curve, ...]:
+    """The curves of the stencils that gave any number; found: the error at each step, by order."""
+    import numpy as np
+
+    return tuple(
+        Curve(
+            order=order,
+            errors=tuple(float(error) if error == error else None for error in errors),
+            best_step=float(steps[np.nanargmin(errors)]),
+            best_error=float(np.nanmin(errors)),
+        )
+        for order, errors in found.items()
+        if not np.isnan(errors).all()
     )

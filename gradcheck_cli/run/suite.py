@@ -56,14 +56,13 @@ def run(
     allow_code: whether the user's code may run; without, checks of code are reported as not run.
     judge: gives the exit code of the reports; by default that of how the checks came out.
     executor: runs them, by default one after the other.
-    each: takes the report of every check as it is done; exit_first: end with the first that is not
-        ok.
+    each: takes the report of every check as it is done; exit_first: end at the first not ok.
     """
     started = time.time()
-    done: dict[int, CheckReport] = {}
-    stopped: ExitCode | None = None
     counter = EntryCounter(sum(map(count_entries, checks)), progress)
     work = partial(run_check, timeout=timeout, power=power, allow_code=allow_code)
+    done: dict[int, CheckReport] = {}
+    stopped: ExitCode | None = None
     import numpy  # noqa: F401 - no signal may cut its import short
 
     try:
@@ -81,10 +80,9 @@ def run(
                 counter.finish(count_entries(checks[place]))
                 if exit_first and report.outcome not in (Outcome.OK, Outcome.NOT_RUN):
                     break
-    except TerminatedError:
-        stopped = ExitCode.TERMINATED
-    except KeyboardInterrupt:
-        stopped = ExitCode.INTERRUPTED
+    except KeyboardInterrupt as signal:
+        terminated = isinstance(signal, TerminatedError)
+        stopped = ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
     reports = [done[place] for place in sorted(done)]
     code = stopped or (judge or exit_code)(reports)
     return summarize(reports, len(checks), code, stopped is not None, power, started)
