@@ -78,8 +78,8 @@ def assert_gradients(
 ) -> CheckResult:
     """`check`, for a test: returns the result of a pass.
 
-    Raises GradientError, which is an AssertionError, with the report that the command prints,
-    where a gradient is wrong, and where the check is inconclusive.
+    Raises GradientError, which is an AssertionError, where a gradient is wrong, and where the check
+    is inconclusive: what is wrong in one line, then the report that the command prints.
     """
     __tracebackhide__ = True
     result = check(
@@ -95,7 +95,8 @@ def assert_gradients(
     )
     if result.verdict != Verdict.PASS:
         name = name_of(forward) if callable(forward) else "gradients"
+        from gradcheck_cli.reporters.details import write_headline_of_result
         from gradcheck_cli.reporters.table import render_result
 
-        raise GradientError("\n" + render_result(result, name))
+        raise GradientError(f"{write_headline_of_result(result)}\n\n{render_result(result, name)}")
     return result

@@ -44,6 +44,8 @@ class ForwardError(GradcheckError):
 class GradientError(GradcheckError, AssertionError):
     """A gradient is wrong, or could not be told right from wrong; the text is the report."""
 
+    __module__ = "gradcheck_cli"  # as users import it, and test runners name it
+
 
 class DiedError(GradcheckError):
     """A process that worked on a part of a check ended before its work did; how: `by SIGKILL`."""

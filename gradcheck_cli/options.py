@@ -9,6 +9,7 @@ AUTO, ENTRIES, DIRECTIONS = MODES = ("auto", "entries", "directions")
 # More entries than these are not measured one by one unless that is asked for: every entry takes
 # some two hundred bytes.
 MOST_ENTRIES = 2**22
+TIMEOUT = 60.0  # seconds for a call of the user's code; slower is too slow to be differenced
 
 
 class Numeric(Struct, frozen=True):

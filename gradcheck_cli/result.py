@@ -144,6 +144,7 @@ class Diagnosis(Struct, frozen=True):
     observation: what was seen; evidence: how well the fault explains it; cause: the usual one;
     next_step: what to look at.
     fits: max |a − explained| over the largest entry; None of a fault that does not give entries.
+    factor: `0.125 = 1/n`: analytic over numeric, where that is all that is wrong; else empty.
     """
 
     code: str
@@ -153,6 +154,7 @@ class Diagnosis(Struct, frozen=True):
     cause: str
     next_step: str
     fits: float | None = None
+    factor: str = ""
 
 
 class ErrorMap(Struct, frozen=True):

@@ -26,6 +26,11 @@ settings.load_profile("steady")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+# Configs are what tests read, not tests.
+collect_ignore_glob = ["*.yaml", "*.yml"]
+pytest_plugins = ["pytester"]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files")
 

@@ -238,6 +238,7 @@ def describe_factor(factor: Factor, slopes: Slopes) -> Diagnosis:
     return replace(
         describe_fault(Code.FACTOR, observation, fits),
         evidence=f"so explained, {count} of {count} random directions agree to {fits:.0e}",
+        factor=factor.text,
     )
 
 

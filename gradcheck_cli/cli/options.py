@@ -10,13 +10,13 @@ import click
 
 from gradcheck_cli.cli.completion import complete_configs, complete_ids
 from gradcheck_cli.cli.streams import COLORS
+from gradcheck_cli.options import TIMEOUT
 from gradcheck_cli.reporters import FORMATS
 from gradcheck_cli.text import suggest
 
 UNITS = {"s": 1, "m": 60, "h": 3600}  # of times, in seconds
 MOST_DIGITS = 18  # of a count
 LONGEST_TIMEOUT = 10.0**6  # s, which is eleven days; timers of the system end not far above
-TIMEOUT = 60.0  # seconds; a forward that takes longer is too slow to be differenced
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

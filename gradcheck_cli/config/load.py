@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -23,7 +23,6 @@ from gradcheck_cli.text import printable
 
 SUFFIXES = (".yaml", ".yml")
 STDIN = "-"
-_OWN_KEY = re.compile(rf"^(?:{'|'.join(sorted(OWN_KEYS))})\s*:", re.MULTILINE)
 
 Note = Callable[[str], None]
 
@@ -49,8 +48,7 @@ def load(
     for name in named:
         for path in _find_configs(name, note, broken):
             try:
-                text = _read_text(path)
-                checks += read_config(text, path, check_rules, overrides, folders)
+                checks += load_config(path, check_rules, overrides, folders)
             except (ConfigError, UsageError) as error:
                 broken.append(error)
     if len(broken) == 1:
@@ -58,6 +56,16 @@ def load(
     if broken:
         raise ConfigError.join(broken)
     return checks
+
+
+def load_config(
+    path: str,
+    check_rules: bool = True,
+    overrides: Overrides = NOTHING_SET,
+    folders: Sequence[Path] = (),
+) -> list[ConfigCheck]:
+    """The checks of one config, as `read_config` says; UsageError where it cannot be read."""
+    return read_config(_read_text(path), path, check_rules, overrides, folders)
 
 
 def read_config(
@@ -130,7 +138,7 @@ def _find_in_folder(folder: Path, note: Note, broken: list[GradcheckError]) -> l
     configs = []
     for path in sorted(files):
         try:
-            if _is_config(path):
+            if is_config(path, OWN_KEYS):
                 configs.append(str(path))
             else:
                 note(f"skipped {printable(str(path))}: not a gradcheck config")
@@ -143,15 +151,16 @@ def _find_in_folder(folder: Path, note: Note, broken: list[GradcheckError]) -> l
     return configs
 
 
-def _is_config(path: Path) -> bool:
-    """Whether a YAML file looks like a config of ours; a broken config still does.
+def is_config(path: Path, keys: Collection[str]) -> bool:
+    """Whether one of these keys stands at the top of a file; in a broken config it still does.
 
     Raises OSError where it cannot be read.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         return False
     with path.open("rb") as file:
-        return _OWN_KEY.search(file.read(MAX_BYTES).decode(errors="replace")) is not None
+        text = file.read(MAX_BYTES).decode(errors="replace")
+    return re.search(rf"^(?:{'|'.join(sorted(keys))})\s*:", text, re.MULTILINE) is not None
 
 
 def _read_text(path: str) -> str:

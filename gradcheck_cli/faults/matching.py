@@ -209,7 +209,8 @@ def match_fault(
 
 def _describe(match: Match) -> Diagnosis:
     diagnosis = describe_fault(match.fault.code, match.observation, match.fits, match.entries)
-    return replace(diagnosis, cause=match.cause, next_step=match.next_step)
+    factor = match.by.text if match.by is not None else ""
+    return replace(diagnosis, cause=match.cause, next_step=match.next_step, factor=factor)
 
 
 def find_reduction(factors: Sequence[Factor | None], measured: MeasuredGradient) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gradcheck_cli.reporters.words import describe_gradient
-from gradcheck_cli.result import CheckReport, Code, ErrorMap, GradientResult, Verdict
+from gradcheck_cli.result import CheckReport, CheckResult, Code, ErrorMap, GradientResult, Verdict
 
 
 class Detail(Struct, frozen=True):
@@ -52,6 +52,27 @@ def list_details(check: CheckReport) -> Iterator[Detail]:
                 own = gradient.equation is None
                 line = check.rule_lines.get(gradient.name, check.line) if own else check.line
                 yield describe_failure(gradient, check.id, f"{check.path}:{line}", check.rerun)
+
+
+def write_headline(check: CheckReport) -> str:
+    """What is wrong with a check, in one line."""
+    if check.result is not None and check.result.verdict != Verdict.PASS:
+        return write_headline_of_result(check.result)
+    return next(list_details(check)).lines[0]
+
+
+def write_headline_of_result(result: CheckResult) -> str:
+    """`∂L/∂W: 15 of 15 entries wrong, GC103 0.125 = 1/n`: what is wrong, in one line."""
+    bad = (gradient for gradient in result.gradients if gradient.verdict != Verdict.PASS)
+    return "; ".join(map(_write_headline, bad))
+
+
+def _write_headline(gradient: GradientResult) -> str:
+    counted = gradient.wrong and not gradient.directions
+    entries = f"{gradient.wrong} of {gradient.measured} entries wrong"
+    text = f"{gradient.gradient}: {entries if counted else gradient.reason}"
+    fault = gradient.diagnosis
+    return f"{text}, {fault.code} {fault.factor or fault.title}" if fault is not None else text
 
 
 def describe_failure(gradient: GradientResult, id: str, place: str = "", rerun: str = "") -> Detail:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.details import list_details
+from gradcheck_cli.reporters.details import write_headline
 from gradcheck_cli.reporters.table import render_details
 from gradcheck_cli.result import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.text import printable, printable_lines
@@ -50,10 +50,9 @@ def _add_test(suite: Element, check: CheckReport) -> None:
     test = SubElement(suite, "testcase", name=name, classname=path, time=f"{seconds:.3f}")
     if check.outcome == Outcome.OK:
         return
-    first = next(list_details(check))
     kind = NAMES.get(check.outcome, "failure")
-    message = ": ".join(filter(None, (first.gradient, *first.lines[:1])))
-    found = SubElement(test, kind, type=check.outcome.value, message=_escape(message))
+    message = _escape(write_headline(check))
+    found = SubElement(test, kind, type=check.outcome.value, message=message)
     found.text = _escape(render_details(check).strip("\n"), lines=True)
 
 

@@ -31,7 +31,7 @@ HOOKS = {
 }
 CI = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.S | re.M)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.S | re.M)
 USES = "OWNER/gradcheck-cli@"
 
 RIGHT = "form: XW\nshapes: {n: 8, N: 5, M: 3}\n"
@@ -556,9 +556,9 @@ def test_make_runs_what_has_changed(tmp_path: Path) -> None:
     assert sorted(checked()[1]) == ["own", "right"]
 
 
-def pytest_run(cwd: Path, name: str) -> Result:
-    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", name]
-    return run(words, cwd, PYTEST_ADDOPTS="")
+def pytest_run(cwd: Path, *words: str, **extra: str) -> Result:
+    start = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    return run([*start, *words], cwd, PYTEST_ADDOPTS="", **extra)
 
 
 def test_functions_are_checked_by_pytest(tmp_path: Path) -> None:
@@ -573,20 +573,18 @@ def test_functions_are_checked_by_pytest(tmp_path: Path) -> None:
 
 
 def test_configs_are_checked_by_pytest(tmp_path: Path) -> None:
-    name = "test_configs.py"
-    write(tmp_path, {name: recipe("python", name), "configs/own.py": OWN})
+    write(tmp_path, {"pyproject.toml": recipe("toml", "pyproject.toml"), "configs/own.py": OWN})
     several = f"{RIGHT}checks:\n- {{name: one}}\n- {{name: two}}\n"
     write(tmp_path, {"configs/own.yaml": CODE, "configs/with space.yaml": several})
-    done = pytest_run(tmp_path, name)
+    write(tmp_path, {"other/wrong.yaml": WRONG})
+    words = ("-p", "no:gradcheck", "-p", "gradcheck_cli.pytest_plugin", "-W", "default")
+    done = pytest_run(tmp_path, *words)
     assert "3 passed" in done.stdout, done.stdout
-    write(tmp_path, {"configs/wrong.yaml": WRONG})
-    done = pytest_run(tmp_path, name)
+    write(tmp_path, {"configs/batch.yaml": f"name: batch\n{WRONG}"})
+    done = pytest_run(tmp_path, *words, CI="true")
     assert "1 failed, 3 passed" in done.stdout, done.stdout
-    assert "15 of 15 entries are wrong" in done.stdout
-    write(tmp_path, {"configs/broken.yaml": "form: [\n"})
-    done = pytest_run(tmp_path, name)
-    assert done.returncode == 2
-    assert "this is not YAML" in done.stdout
+    said = next(text for text in recipes("") if text.startswith("FAILED"))
+    assert said in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""The plugin of pytest: a config is a test file, a check of it a test.
+
+pytest loads this module in every project where the package is installed, so it imports nothing
+else before a config is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.result import CheckResult
+
+CONFIGS, ALLOW_CODE = "gradcheck_configs", "gradcheck_allow_code"  # keys of the ini file
+SUFFIXES = (".yaml", ".yml")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option and the keys of the ini file."""
+    parser.getgroup("gradcheck").addoption(
+        "--gradcheck-allow-code",
+        action="store_true",
+        help="Run the Python code that gradcheck configs name. Read it before.",
+    )
+    parser.addini(ALLOW_CODE, "the same as --gradcheck-allow-code", "bool", False)
+    parser.addini(CONFIGS, "globs of the gradcheck configs that are tests", "args", ["*"])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker of all checks."""
+    config.addinivalue_line("markers", "gradcheck: a check of a gradcheck config")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ConfigFile | None:
+    """A YAML file that says what is to be checked is a test file."""
+    if file_path.suffix not in SUFFIXES:
+        return None
+    if not any(file_path.match(glob) for glob in parent.config.getini(CONFIGS)):
+        return None
+    from gradcheck_cli.config.load import is_config
+    from gradcheck_cli.config.schema import CHECKS_KEY, KINDS
+
+    # Other keys of ours are in the data of other tests, too.
+    if not is_config(file_path, {*KINDS, CHECKS_KEY}):
+        return None
+    return ConfigFile.from_parent(parent, path=file_path)
+
+
+@pytest.fixture
+def gradcheck() -> Callable[..., CheckResult]:
+    """`gradcheck_cli.assert_gradients`: checks a forward and its backward."""
+    from gradcheck_cli import assert_gradients
+
+    return assert_gradients
+
+
+class ConfigFile(pytest.File):
+    """A config; what is wrong with it is an error of the collection."""
+
+    def collect(self) -> Iterator[CheckItem]:
+        """A test a check."""
+        from gradcheck_cli.config.load import load_config
+        from gradcheck_cli.errors import GradcheckError
+        from gradcheck_cli.text import format_path
+
+        try:
+            checks = load_config(format_path(str(self.path)), folders=[self.config.rootpath])
+        except GradcheckError as error:
+            raise self.CollectError(str(error)) from error
+        for check in checks:
+            yield CheckItem.from_parent(self, name=check.id, check=check)
+
+
+class CheckItem(pytest.Item):
+    """A check of a config, with its id as name."""
+
+    def __init__(self, *, check: ConfigCheck, **given: Any) -> None:
+        super().__init__(**given)
+        self.check = check
+        self.add_marker("gradcheck")
+        self.allow_code = self.config.option.gradcheck_allow_code or self.config.getini(ALLOW_CODE)
+        if check.layer.code and not self.allow_code:
+            names = ", ".join(code.name for code in check.layer.code)
+            reason = f"{names}: Python code, which runs with --gradcheck-allow-code only"
+            self.add_marker(pytest.mark.skip(reason=reason))
+
+    def runtest(self) -> None:
+        """Run the check; one that does not come out as its config expects fails."""
+        from gradcheck_cli.options import TIMEOUT
+        from gradcheck_cli.result import Outcome
+        from gradcheck_cli.run.one import run_check
+
+        report = run_check(self.check, lambda entries: None, TIMEOUT, allow_code=self.allow_code)
+        if report.outcome != Outcome.OK:
+            from gradcheck_cli.reporters.details import write_headline
+            from gradcheck_cli.reporters.table import render_details
+
+            pytest.fail(f"{write_headline(report)}\n{render_details(report)}", pytrace=False)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the config has the check."""
+        return self.path, self.check.line - 1, self.name
