@@ -26,6 +26,14 @@ PROGRESS_TIME = 0.05  # s between two messages of progress
 
 PROGRESS = "progress"
 
+_ENDINGS: list[Callable[[], None]] = []  # what this process does at its end, if it is a child
+
+
+def run_at_end(ending: Callable[[], None]) -> None:
+    """Have a function called when this process ends, if it is a `Child` and is not killed."""
+    if ending not in _ENDINGS:
+        _ENDINGS.append(ending)
+
 
 def start_method() -> Literal["fork", "spawn"]:
     """Whether a child is forked, with all that is in memory, or spawned and sent its work.
@@ -171,6 +179,7 @@ def _begin(
 ) -> NoReturn:
     """The whole life of a child; its exit code is 0 where the work was done."""
     code = 1
+    _ENDINGS.clear()  # a fork has those of its parent
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -182,6 +191,9 @@ def _begin(
         work(Parent(connection), *arguments)
         code = 0
     finally:
+        for ending in _ENDINGS:
+            with suppress(Exception):
+                ending()
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()

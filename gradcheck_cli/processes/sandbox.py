@@ -24,32 +24,51 @@ def run_in_sandbox(
     argument: Any,
     advance: Advance,
     timeout: float | None,
+    *,
+    last_call: Any = None,
+    opened: frozenset[int] = frozenset(),
 ) -> Result:
     """The result of work(argument, supervisor) in a process of its own.
 
     timeout: seconds that a call may take which the supervisor watches; None: any time.
+    last_call: a `make_clock`, where another process also reads when the last call began.
+    opened: the file descriptors that code opened in this process, and may use in the other one.
     Raises GradcheckError with the text of the one that was raised there, UnfinishedError where the
     process ended without a result, and OSError where none can be started.
     """
-    context: Any = multiprocessing.get_context(start_method())
-    last_call = context.RawValue("d", time.monotonic())
+    clock = make_clock() if last_call is None else last_call
     dump = Dump()
     with (
         dump.file,
-        Child(serve, work, argument, timeout, dump, last_call, own_group=True) as child,
+        Child(serve, work, argument, timeout, dump, clock, opened, own_group=True) as child,
     ):
-        result: Result = _receive_result(child, advance, timeout, dump, last_call)
+        result: Result = receive_result(child, advance, timeout, dump, clock)
         return result
 
 
-def _receive_result(
-    child: Child, advance: Advance, timeout: float | None, dump: Dump, last_call: Any
+def make_clock() -> Any:
+    """A number that processes share: when the last call of a user's code began, in s."""
+    context: Any = multiprocessing.get_context(start_method())
+    return context.RawValue("d", time.monotonic())
+
+
+def receive_result(
+    child: Child,
+    advance: Advance,
+    timeout: float | None,
+    dump: Dump,
+    last_call: Any,
+    grace: float = GRACE,
 ) -> Any:
+    """The result that a process sends; raises as `run_in_sandbox`.
+
+    grace: seconds beyond the limit of a call after which the process is given up.
+    """
     early = None
     while True:
         if not child.poll(POLL):
             # A process that is stopped cannot end itself.
-            if timeout is not None and time.monotonic() - last_call.value > timeout + GRACE:
+            if timeout is not None and time.monotonic() - last_call.value > timeout + grace:
                 raise UnfinishedError(describe_timeout(timeout), early)
             advance(0)
             continue

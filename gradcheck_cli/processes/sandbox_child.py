@@ -44,20 +44,43 @@ def serve(
     timeout: float | None,
     dump: Dump,
     last_call: Any,
+    opened: frozenset[int] = frozenset(),
 ) -> None:
-    """Do the work in this process, and send its result or why there is none."""
+    """Do the work in this process, and send its result or why there is none.
+
+    opened: file descriptors that code opened before this process was forked, and may use.
+    """
+    parent.send(*work_supervised(parent, work, argument, timeout, dump, last_call, opened))
+
+
+def work_supervised(
+    parent: Parent,
+    work: Callable[[Any, Supervisor], Any],
+    argument: Any,
+    timeout: float | None,
+    dump: Dump,
+    last_call: Any,
+    opened: frozenset[int],
+) -> tuple[str, Any]:
+    """Do the work in this process, which is for code of the user from here on; returns a message:
+    its result, or why there is none."""
     try:
         _limit_memory()
         if start_method() == "fork":
-            _hide_descriptors({parent.connection.fileno(), dump.file.fileno()})
+            _hide_descriptors({parent.connection.fileno(), dump.file.fileno(), *opened})
         with _redirect_streams():
             watchdog = Watchdog(timeout, dump, last_call)
             watchdog.start_call()
             message = _make_message(work, argument, Supervisor(parent, watchdog), dump)
             watchdog.stop()
     except OSError as error:
-        message = (ERROR, f"there is no process to run its code in: {error.strerror or error}")
-    parent.send(*message)  # the last thing: the process is not waited for
+        message = (ERROR, describe_no_process(error))
+    return message
+
+
+def describe_no_process(error: OSError) -> str:
+    """What to say where the system gives no process, or not what one needs."""
+    return f"there is no process to run its code in: {error.strerror or error}"
 
 
 def _make_message(
@@ -98,12 +121,19 @@ def _hide_descriptors(needed: set[int]) -> None:
     with suppress(OSError, ValueError, AttributeError):  # a program may have set another stream
         needed.add(sys.stderr.fileno())
     null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in list_descriptors() - {null, *needed}:
+        if descriptor > 2:
+            os.dup2(null, descriptor, inheritable=False)
+
+
+def list_descriptors() -> frozenset[int]:
+    """The file descriptors that are open in this process."""
+    found = set()
     for name in os.listdir("/dev/fd"):
-        descriptor = int(name)
-        if descriptor > 2 and descriptor not in needed:
-            with suppress(OSError):
-                os.fstat(descriptor)  # the one that listed them is closed again
-                os.dup2(null, descriptor, inheritable=False)
+        with suppress(OSError):
+            os.fstat(int(name))  # the one that listed them is closed again
+            found.add(int(name))
+    return frozenset(found)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,12 +25,14 @@ from gradcheck_cli.result import (
     Verdict,
     make_printable,
 )
+from gradcheck_cli.run.sandbox_work import identify_code, load_code, work_on_watched_problems
 from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.executor import Advance
+    from gradcheck_cli.processes.warm import WarmProcesses
     from gradcheck_cli.run.sandbox_work import Keep, Work
 
 Result = TypeVar("Result")
@@ -46,6 +49,7 @@ def run_check(
     timeout: float | None = None,
     power: bool = False,
     allow_code: bool = False,
+    warm: WarmProcesses | None = None,
 ) -> CheckReport:
     """Run one check, from its config to its report; what cannot be run costs this check alone.
 
@@ -53,10 +57,11 @@ def run_check(
     timeout: seconds that a call of the user's code may take; None: any time.
     power: also see which faults the check would catch.
     allow_code: whether the user's code may run.
+    warm: processes that keep the code of checks loaded; None: the check loads its code itself.
     """
     work = partial(check_problems, power=power)
     try:
-        return _report(check, run_problems(check, work, advance, timeout, allow_code))
+        return _report(check, run_problems(check, work, advance, timeout, allow_code, warm))
     except LeaveError as error:
         return replace(report_failure(check, str(error)), outcome=Outcome.NOT_RUN)
     except UnfinishedError as error:
@@ -74,6 +79,7 @@ def run_problems(
     advance: Advance,
     timeout: float | None,
     allow_code: bool,
+    warm: WarmProcesses | None = None,
 ) -> Result:
     """Do the work on the problems of a check; where they call the user's code, in a sandbox.
 
@@ -86,17 +92,35 @@ def run_problems(
     import multiprocessing
 
     # Imported here once, not in every process that is forked.
+    from gradcheck_cli.checker import check as checker  # noqa: F401
     from gradcheck_cli.processes.sandbox import run_in_sandbox
-    from gradcheck_cli.run.sandbox_work import work_on_watched_problems
+    from gradcheck_cli.processes.sandbox_child import describe_no_process
     from gradcheck_cli.usercode import problems  # noqa: F401
 
     if multiprocessing.current_process().daemon:  # as the workers of a cluster are
         raise CodeError(NEEDS_PROCESSES)
+    in_sandbox = partial(work_on_watched_problems, work)
     try:
-        return run_in_sandbox(partial(work_on_watched_problems, work), check, advance, timeout)
+        if warm is None:
+            return run_in_sandbox(in_sandbox, check, advance, timeout)
+        code = identify_code(check)
+        load = partial(load_code, code)
+        return warm.run(code, load, in_sandbox, check, advance, timeout)
     except OSError as error:
-        reason = error.strerror or error
-        raise CodeError(f"there is no process to run its code in: {reason}") from error
+        raise CodeError(describe_no_process(error)) from error
+
+
+@contextmanager
+def keep_code_loaded(checks: Sequence[ConfigCheck]) -> Iterator[WarmProcesses | None]:
+    """Processes that load the code of these checks once; None where no two of them share any."""
+    codes = [code for check in checks if (code := identify_code(check))]
+    if len(set(codes)) == len(codes):
+        yield None
+        return
+    from gradcheck_cli.processes.warm import WarmProcesses
+
+    with WarmProcesses() as warm:
+        yield warm
 
 
 def check_problems(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.executor import Advance
     from gradcheck_cli.processes.sandbox_child import Supervisor
+    from gradcheck_cli.usercode.loading import Reference
 
 Result = TypeVar("Result")
 Returned = TypeVar("Returned", covariant=True)
@@ -26,6 +27,27 @@ class Work(Protocol[Returned]):
         self, check: ConfigCheck, problems: Sequence[Problem], advance: Advance, keep: Keep | None
     ) -> Returned:
         """Make a result; keep is None where the work will be done in any case."""
+
+
+def identify_code(check: ConfigCheck) -> tuple[Reference, ...]:
+    """The files and modules of the user's code that a check loads, each once."""
+    files = {(code.where, code.folder): code for code in check.layer.code}
+    return tuple(replace(code, name="") for code in files.values())
+
+
+def load_code(code: Sequence[Reference]) -> None:
+    """Import files and modules, and the adapters of the frameworks that they import.
+
+    Raises CodeError where importing one raises.
+    """
+    from gradcheck_cli.usercode.frameworks import load_framework, loaded
+    from gradcheck_cli.usercode.loading import Loader
+
+    loader = Loader({})
+    for one in code:
+        loader.import_module(one)
+    for name in loaded():
+        load_framework(name)
 
 
 def work_on_watched_problems(

@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from gradcheck_cli import __version__
 from gradcheck_cli.result import ExitCode, make_printable
-from gradcheck_cli.run.one import describe_failure, run_problems
+from gradcheck_cli.run.one import describe_failure, keep_code_loaded, run_problems
 from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
     from gradcheck_cli.problem import Problem
+    from gradcheck_cli.processes.warm import WarmProcesses
     from gradcheck_cli.run.sandbox_work import Keep
 
 SCHEMA_VERSION = 1
@@ -93,27 +94,35 @@ def run(
     started, done = time.perf_counter(), 0
     total = sum(len(check.layer.gradients) for check in checks)
     found = []
-    for check in checks:
-        report = CheckSteps(
-            printable(check.id),
-            printable(check.path),
-            check.line,
-            check.layer.dtype,
-            check.layer.seed,
-        )
-        try:
-            gradients = run_problems(
-                check, _measure_check, lambda entries: None, timeout, allow_code
-            )
-            found.append(replace(report, gradients=gradients))
-        except Exception as error:
-            found.append(replace(report, error=describe_failure(error)))
-        done += len(check.layer.gradients)
-        if progress is not None:
-            progress(done, total)
+    with keep_code_loaded(checks) as warm:
+        for check in checks:
+            found.append(_sweep(check, timeout, allow_code, warm))
+            done += len(check.layer.gradients)
+            if progress is not None:
+                progress(done, total)
     code = ExitCode.NOTHING_CHECKED if any(check.error for check in found) else ExitCode.OK
     seconds = time.perf_counter() - started
     return make_printable(StepsReport(SCHEMA_VERSION, __version__, tuple(found), seconds, code))
+
+
+def _sweep(
+    check: ConfigCheck, timeout: float | None, allow_code: bool, warm: WarmProcesses | None
+) -> CheckSteps:
+    """The curves of one check, or why there are none."""
+    report = CheckSteps(
+        printable(check.id),
+        printable(check.path),
+        check.line,
+        check.layer.dtype,
+        check.layer.seed,
+    )
+    try:
+        gradients = run_problems(
+            check, _measure_check, lambda entries: None, timeout, allow_code, warm
+        )
+    except Exception as error:
+        return replace(report, error=describe_failure(error))
+    return replace(report, gradients=gradients)
 
 
 def _measure_check(

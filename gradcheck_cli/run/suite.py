@@ -25,7 +25,7 @@ from gradcheck_cli.result import (
     Outcome,
     SuiteReport,
 )
-from gradcheck_cli.run.one import report_failure, run_check
+from gradcheck_cli.run.one import keep_code_loaded, report_failure, run_check
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
@@ -67,8 +67,9 @@ def run(
 
     try:
         with (
+            keep_code_loaded(checks) as warm,
             raise_on_signals() as raise_signal,
-            closing(executor(checks, work, report_failure, counter)) as running,
+            closing(executor(checks, partial(work, warm=warm), report_failure, counter)) as running,
         ):
             for place, report in running:
                 if report.outcome == Outcome.ERROR:

@@ -102,18 +102,18 @@ class TorchFunction(Differentiable):
     def pull_back(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
     ) -> Mapping[str, Array | None]:
-        """By torch.autograd.grad."""
+        """By torch.autograd.grad of Σ cotangent · output."""
         leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
-        pairs = [
-            (output, self.tensor(cotangent).to(output.dtype))
+        # Not by grad_outputs: the first call with them imports SymPy, for 0.8 s in every process.
+        parts = [
+            (output * self.tensor(cotangent).to(output.dtype)).sum()
             for output, cotangent in zip(function(leaves), cotangents, strict=True)
             if output.requires_grad
         ]
-        if not pairs:
+        if not parts:
             return dict.fromkeys(leaves)
-        outputs, upstream = zip(*pairs, strict=True)
         with _one_thread():
-            found = torch.autograd.grad(outputs, list(leaves.values()), upstream, allow_unused=True)
+            found = torch.autograd.grad(sum(parts), list(leaves.values()), allow_unused=True)
         return {
             name: None if gradient is None else to_array(gradient)
             for name, gradient in zip(leaves, found, strict=True)

@@ -10,6 +10,7 @@ import pytest
 from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import ForwardError, UsageError
+from gradcheck_cli.processes.warm import WarmProcesses
 from gradcheck_cli.result import CheckResult, ExitCode, Outcome
 from gradcheck_cli.run import choose, suite
 from gradcheck_cli.run import one as running
@@ -70,10 +71,11 @@ def test_one_check_that_cannot_run_costs_only_itself(
         advance: Callable[[int], None],
         timeout: float | None,
         allow_code: bool,
+        warm: WarmProcesses | None,
     ) -> CheckResult:
         if check.id in failures:
             raise failures[check.id]
-        return run_problems(check, work, advance, timeout, allow_code)
+        return run_problems(check, work, advance, timeout, allow_code, warm)
 
     monkeypatch.setattr(running, "run_problems", run_or_fail)
     report = suite.run(checks)
