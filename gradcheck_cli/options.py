@@ -24,6 +24,8 @@ class Numeric(Struct, frozen=True):
     locality: whether fewer than whole forwards may be evaluated, where a large problem falls into
         slices and probes bear that out.
     sample: how many entries of each gradient are measured, spread over it; None: all of them.
+    widen: whether inputs in low precision are differenced in float64, where the forward follows
+        their type: the backward gets them as they are.
     """
 
     order: int | None = None
@@ -33,6 +35,7 @@ class Numeric(Struct, frozen=True):
     mode: str = AUTO
     budget: float | None = None
     jobs: int = 1
+    widen: bool = True
 
     def entries(self, size: int) -> int:
         """How many entries of a gradient of this size are measured one by one, time aside."""
@@ -46,7 +49,7 @@ class Tolerance(Struct, frozen=True):
     """How far analytic may be from numeric beyond the uncertainty.
 
     An entry is wrong where |a − m| > u + rtol·max(|a|, |m|) + atol. rtol > 0, None: 1e-9 in
-    float64 and 1e-3 in float32; atol ≥ 0.
+    float64, 1e-3 in float32 and 5e-2 in float16; atol ≥ 0.
     repeat: how far a second answer of the backward at the same point may be from its first, over
         the largest entry, as where sums run in another order every time.
     """

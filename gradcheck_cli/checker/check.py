@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
 from gradcheck_cli.measure.measure import differences, mode_of
+from gradcheck_cli.measure.precision import round_gradient, widen
 from gradcheck_cli.measure.purity import Claim, Conduct, call_backward, observe_forward
 from gradcheck_cli.measure.refuse import find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
@@ -55,7 +56,10 @@ def check(
     Raises ForwardError where the forward's outputs are no numbers or do not fit the cotangent.
     """
     started = time.perf_counter()
-    checker = Checker(problem, numeric or Numeric(), tolerance or Tolerance(), progress)
+    numeric, tolerance = numeric or Numeric(), tolerance or Tolerance()
+    rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
+    problem = widen(problem) if numeric.widen else problem
+    checker = Checker(problem, numeric, replace(tolerance, rtol=rtol), progress)
     forward, claim = observe_forward(problem), call_backward(problem, checker.repeat)
     gradients = [checker.compare(name, forward, claim) for name in problem.inputs]
     result = checker.summarize(gradients, forward, claim)
@@ -88,6 +92,7 @@ class Checker:
         """The numeric gradient of an input, measured when it is first asked for."""
         if name not in self.measured:
             found = differences(self.problem, name, self.numeric, self.progress)
+            found = round_gradient(found, self.problem.precision)
             self.measured[name] = found
             self.evaluations += found.evaluations
         return self.measured[name]

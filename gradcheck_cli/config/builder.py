@@ -90,6 +90,7 @@ def make_numeric(config: NumericConfig) -> Numeric:
         sample=config.sample,
         mode=config.mode,
         locality=config.locality == AUTO,
+        widen=config.dtype == AUTO,
     )
 
 

@@ -71,6 +71,10 @@ class NumericConfig(Struct, frozen=True, forbid_unknown_fields=True):
     locality: Annotated[
         str, one_of("auto", "off", doc="auto: of a large layer, evaluate what an entry touches.")
     ] = "auto"
+    dtype: Annotated[
+        str,
+        one_of("auto", "same", doc="auto: low precision is differenced in float64; same: as is."),
+    ] = "auto"
     sample: Annotated[
         Annotated[int, Meta(gt=0)] | None,
         key("How many entries of each gradient to measure; default: all.", "a number above 0"),

@@ -456,7 +456,6 @@ _ALL: tuple[Fault, ...] = (
         cause="of J·v and Jᵀδ, or of an entry and its mirror image, one at least is wrong",
         next_step="look at which of the rows above failed: differences tell the two apart",
         example="np.vdot(delta, jvp(x, v)) != np.vdot(backward(delta, x), v)",
-        remedy="inputs where the two sides are not zero",
     ),
     Fault(
         Code.FEW_ENTRIES,
