@@ -33,6 +33,17 @@ def relu_layer() -> Problem:
     return from_functions(forward, backward, inputs)
 
 
+def complex_product() -> Problem:
+    """A product of complex matrices, with real and imaginary parts along a last axis."""
+    drawn = np.random.default_rng(4)
+    x, w = (drawn.normal(size=shape) + 1j * drawn.normal(size=shape) for shape in ((3, 4), (4, 2)))
+    return from_functions(
+        lambda x, w: x @ w,
+        lambda delta, x, w: (delta @ w.conj().T, x.conj().T @ delta),
+        {"x": x, "w": w},
+    )
+
+
 PROBLEMS = {
     "a batch": problem(layer("XW", N=4)),
     "a column": problem(layer("Wx")),
@@ -42,6 +53,7 @@ PROBLEMS = {
     "relu": problem(layer("XW", n=6, activation="relu")),
     "Jacobians": layer("XW", n=3, N=2, M=2, jacobian=True).problems()[1],
     "functions": relu_layer(),
+    "complex numbers": complex_product(),
 }
 
 
