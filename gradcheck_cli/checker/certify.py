@@ -20,7 +20,7 @@ from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare
 from gradcheck_cli.measure.refuse import result_without_values
 from gradcheck_cli.numeric.bisection import Found, Gap, locate, some_entries
 from gradcheck_cli.numeric.directions import (
-    DIRECTIONS,
+    DIRECTION_COUNT,
     SURE,
     Bounds,
     Box,
@@ -41,7 +41,7 @@ MOST_LISTED = 5  # entries, rows or columns that a sentence lists
 
 
 class Slopes(Struct, frozen=True):
-    """Both derivatives along every direction; arrays of DIRECTIONS numbers."""
+    """Both derivatives along every direction; arrays of DIRECTION_COUNT numbers."""
 
     analytic: NDArray[np.float64]
     numeric: NDArray[np.float64]
@@ -92,7 +92,7 @@ class Certifier:
     def _measure_slopes(self) -> Slopes:
         """Both derivatives along all directions."""
         rows = []
-        for number in range(DIRECTIONS):
+        for number in range(DIRECTION_COUNT):
             self.directions.draw(number)
             analytic, numeric = self.directions.product(self.claimed), self.directions.derivative()
             rows.append((analytic.value, numeric.value, analytic.uncertainty + numeric.uncertainty))
@@ -266,7 +266,7 @@ def describe_certificate(limits: Bounds, norm: float) -> str:
     if norm == 0.0:
         return "the gradient is zero on both sides: this check has no power"
     return (
-        f"by {DIRECTIONS} random directions: with probability 1 − {SURE:.0e}, "
+        f"by {DIRECTION_COUNT} random directions: with probability 1 − {SURE:.0e}, "
         f"‖error‖ ≤ {divide(limits.upper, norm):.0e} ‖gradient‖"
     )
 

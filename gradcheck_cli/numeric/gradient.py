@@ -30,7 +30,7 @@ MAX_LEVELS = 68
 # Entries whose noise exceeds this share of the largest are tried again from a step so much larger,
 # for as many levels as lead down to the first step: a polynomial does not mind, and noise shrinks.
 UNRESOLVED = 1e-9
-WIDER, WIDER_LEVELS = 32.0, 7
+WIDER, WIDER_LEVELS = 32.0, 7  # √3⁷ = 47: down past the first step
 # Where outputs do not move at all, because units are saturated or other terms are far larger, the
 # first step grows by leaps until they do.
 LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
@@ -50,7 +50,7 @@ WORTH = 1.4
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
 # away; the other share is there because one difference can be small by chance.
 SHORTER = (0.5, 0.7)
-FIXED_SAFETY = 3.0
+FIXED_SAFETY = 3.0  # the gap to a shorter step, times this, bounds the truncation of a fixed one
 
 
 Progress = Callable[[int], None]

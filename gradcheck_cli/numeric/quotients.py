@@ -20,7 +20,7 @@ WHOLE, SLICES, SUPERPOSITION = METHODS = ("whole forwards", "slices", "superposi
 # Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their
 # tables stay small and progress is told now and then.
 LEAST_CHUNK = 64
-MAX_CELLS, MAX_MASK = 2**16, 2**22
+MAX_CELLS, MAX_MASK = 2**16, 2**22  # numbers of a table, entries × outputs of a mask
 # Of a slow forward few entries are measured at once, so that progress is told in time: seconds, and
 # how many evaluations an entry takes.
 TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30

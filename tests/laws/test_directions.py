@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck_cli.numeric.directions import DIRECTIONS, Bounds, Directions, bounds
+from gradcheck_cli.numeric.directions import DIRECTION_COUNT, Bounds, Directions, bounds
 from tests.support.layers import Float
 
 SHAPE = (20, 15)
@@ -50,7 +50,7 @@ def told(seed: int, size: float, sure: float) -> tuple[Bounds, float, float]:
     directions = Directions(forward, x, cotangent, seed=seed)
     wrong = error(seed, size)
     gaps, uncertainties = [], []
-    for number in range(DIRECTIONS):
+    for number in range(DIRECTION_COUNT):
         directions.draw(number)
         analytic, numeric = directions.product(exact + wrong), directions.derivative()
         gaps.append(analytic.value - numeric.value)
