@@ -65,11 +65,15 @@ class ConfigFile(pytest.File):
     def collect(self) -> Iterator[CheckItem]:
         """A test a check."""
         from gradcheck_cli.config.load import load_config
+        from gradcheck_cli.config.overrides import read_overrides
+        from gradcheck_cli.config.project import find_project
         from gradcheck_cli.errors import GradcheckError
         from gradcheck_cli.text import format_path
 
         try:
-            checks = load_config(format_path(str(self.path)), folders=[self.config.rootpath])
+            overrides = read_overrides([], project=find_project(self.config.rootpath))
+            path, folders = format_path(str(self.path)), [self.config.rootpath]
+            checks = load_config(path, overrides=overrides, folders=folders)
         except GradcheckError as error:
             raise self.CollectError(str(error)) from error
         for check in checks:

@@ -11,6 +11,7 @@ import click
 from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.reports import annotate_errors, note_code_not_run, open_reports
 from gradcheck_cli.cli.streams import note, show_progress, silence, write
+from gradcheck_cli.config.project import Project
 from gradcheck_cli.processes.executor import run_in_turn
 from gradcheck_cli.reporters import MUTANT_FORMATS, Screen
 from gradcheck_cli.result import ExitCode
@@ -19,7 +20,8 @@ from gradcheck_cli.text import count_of, printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
-    from gradcheck_cli.processes.executor import Executor
+    from gradcheck_cli.config.project import Project
+from gradcheck_cli.processes.executor import Executor
 
 EXIT_CODES = """\b
 Exit codes:
@@ -44,7 +46,7 @@ Exit codes:
   130  interrupted (143 by SIGTERM); what was done is reported
 """
 
-CHOOSING = (of.CONFIGS, of.SELECT, of.SET, of.SEED, of.SEEDS, of.SHARD)
+CHOOSING = (of.CONFIGS, of.EXCLUDE, of.SELECT, of.SET, of.SEED, of.SEEDS, of.SHARD)
 RUNNING = (of.ALLOW_CODE, of.TIME, of.JOBS, of.DASK)
 
 
@@ -117,8 +119,10 @@ def read_checks(given: of.Given, *, last: bool = False) -> list[ConfigCheck]:
     from gradcheck_cli.config.overrides import read_overrides
 
     tell = silence if given["quiet"] else note
-    overrides = read_overrides(given["set"], given["seed"], given["seeds"])
-    checks = choose.select(load(given["configs"], tell, overrides=overrides), given["select"])
+    project = click.get_current_context().find_object(Project)
+    overrides = read_overrides(given["set"], given["seed"], given["seeds"], project)
+    checks = load(given["configs"], tell, overrides=overrides, exclude=given["exclude"])
+    checks = choose.select(checks, given["select"])
     if last:
         again = choose.keep_failed(checks, last_failed.failed())
         if not again:

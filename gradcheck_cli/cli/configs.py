@@ -28,13 +28,15 @@ SCHEMAS = {
 
 
 @click.command(name="validate", short_help="Tell what is wrong with configs; run nothing.")
-@of.options(of.CONFIGS, of.SET)
-def validate_command(configs: tuple[str, ...], set: tuple[str, ...]) -> int:
+@of.options(of.CONFIGS, of.EXCLUDE, of.SET)
+def validate_command(
+    configs: tuple[str, ...], exclude: tuple[str, ...], set: tuple[str, ...]
+) -> int:
     """Tell whether every CONFIG can be run, and how many checks it has; nothing is run.
 
     All that is wrong with configs is told at once. Exits with 2 if anything is.
     """
-    counts = Counter(check.path for check in load_checks(configs, set))
+    counts = Counter(check.path for check in load_checks(configs, set, exclude=exclude))
     lines = [f"{printable(path)}: {count_of(count, 'check')}" for path, count in counts.items()]
     return write("\n".join([*lines, ""]), ExitCode.OK)
 
@@ -94,10 +96,15 @@ def completion_command(shell: str) -> int:
 
 
 def load_checks(
-    configs: tuple[str, ...], sets: tuple[str, ...] = (), *, check_rules: bool = True
+    configs: tuple[str, ...],
+    sets: tuple[str, ...] = (),
+    *,
+    check_rules: bool = True,
+    exclude: tuple[str, ...] = (),
 ) -> list[ConfigCheck]:
     """All checks of the configs; --help does without what reads them."""
     from gradcheck_cli.config.load import load
     from gradcheck_cli.config.overrides import read_overrides
 
-    return load(configs, note, check_rules=check_rules, overrides=read_overrides(sets))
+    overrides = read_overrides(sets)
+    return load(configs, note, check_rules=check_rules, overrides=overrides, exclude=exclude)

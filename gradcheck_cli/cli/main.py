@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
@@ -24,10 +25,18 @@ from gradcheck_cli.cli.init import init_command
 from gradcheck_cli.cli.steps import steps_command
 from gradcheck_cli.cli.streams import note, silence_stdout, write
 from gradcheck_cli.config.findings import ConfigError
+from gradcheck_cli.config.project import Project, find_project
 from gradcheck_cli.errors import GradcheckError, TerminatedError, describe_internal_error
 from gradcheck_cli.result import ExitCode
 from gradcheck_cli.text import printable_lines
 
+# The commands that a project has a say in, and the options whose defaults it gives.
+PROJECT_OPTIONS = {
+    "run": ("exclude", "seeds", "jobs", "format", "output"),
+    "mutate": ("exclude", "seeds", "jobs"),
+    "validate": ("exclude",),
+    "steps": ("exclude",),
+}
 # One thread each: importing numpy with two costs twice the CPU, and these products are small.
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -73,6 +82,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os._exit(code)
 
 
+def read_project(words: Sequence[str]) -> Project | None:
+    """What the project says of commands that read configs, if it says anything."""
+    asks_for_help = not {"-h", "--help"}.isdisjoint(words)
+    if asks_for_help or (words and words[0] not in PROJECT_OPTIONS):
+        return None
+    return find_project(Path.cwd())
+
+
+def list_defaults(project: Project | None) -> dict[str, dict[str, Any]]:
+    """The defaults of options by command, as the project has them."""
+    if project is None:
+        return {}
+    return {
+        command: {name: value for name in names if (value := getattr(project, name))}
+        for command, names in PROJECT_OPTIONS.items()
+    }
+
+
 def exit_code(arguments: Sequence[str] | None) -> int:
     """The code of a command, whatever happens in it; no exception of ours goes further."""
     try:
@@ -80,7 +107,11 @@ def exit_code(arguments: Sequence[str] | None) -> int:
             return ExitCode.OK
         words = sys.argv[1:] if arguments is None else list(arguments)
         # Not cli.main, which would turn a closed pipe into exit code 1.
-        with cli.make_context("gradcheck", words) as context:
+        project = read_project(words)
+        if project is not None and not words:
+            words = ["run"]
+        defaults = list_defaults(project)
+        with cli.make_context("gradcheck", words, obj=project, default_map=defaults) as context:
             return int(cli.invoke(context))
     except click.exceptions.Exit as done:
         return write("", done.exit_code)

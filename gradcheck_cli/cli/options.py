@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import click
 
 from gradcheck_cli.cli.completion import complete_configs, complete_ids
 from gradcheck_cli.cli.streams import COLORS
+from gradcheck_cli.config.project import Project, anchor
 from gradcheck_cli.options import TIMEOUT
 from gradcheck_cli.reporters import FORMATS
 from gradcheck_cli.text import suggest
@@ -25,6 +27,7 @@ class Given(TypedDict):
     """The options that `run` and `mutate` have in common, by name."""
 
     configs: tuple[str, ...]
+    exclude: tuple[str, ...]
     select: tuple[str, ...]
     set: tuple[str, ...]
     seed: int | None
@@ -128,12 +131,41 @@ def output_of(text: str, formats: tuple[str, ...]) -> tuple[str, str]:
     return format, path
 
 
+def configs_of(
+    context: click.Context, parameter: click.Parameter, configs: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The configs of the command line; without any, those of the project, which `select` narrows.
+
+    The argument is eager, so that this comes before the options are read.
+    """
+    project = context.find_object(Project)
+    if configs:
+        return configs
+    if project is None or not project.paths:
+        raise click.MissingParameter(
+            "Name configs or folders of configs, or put paths under [tool.gradcheck] in "
+            "pyproject.toml.",
+            context,
+            parameter,
+        )
+    context.default_map = {**(context.default_map or {}), "select": project.select}
+    return project.paths
+
+
 CONFIGS = click.argument(
     "configs",
     nargs=-1,
-    required=True,
-    metavar="CONFIG|DIR|-...",
+    is_eager=True,
+    callback=configs_of,
+    metavar="[CONFIG|DIR|-]...",
     shell_complete=complete_configs,
+)
+EXCLUDE = click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    callback=lambda context, option, values: tuple(anchor(value, Path()) for value in values),
+    help="Leave files and folders of this name or path out of every DIR; may be given again.",
 )
 SELECT = click.option(
     "-k",

@@ -15,11 +15,12 @@ from gradcheck_cli.run import choose
 
 
 @click.command(name="steps", short_help="Draw why a step is chosen.")
-@of.options(of.CONFIGS, of.SELECT, of.SET, of.format_option(("table", "json")))
+@of.options(of.CONFIGS, of.EXCLUDE, of.SELECT, of.SET, of.format_option(("table", "json")))
 @click.option("--save", metavar="PATH", help="Also a figure: .svg, .png or .pdf.")
 @of.options(of.COLOR, of.ALLOW_CODE, of.TIME)
 def steps_command(
     configs: tuple[str, ...],
+    exclude: tuple[str, ...],
     select: tuple[str, ...],
     set: tuple[str, ...],
     format: str,
@@ -40,7 +41,8 @@ def steps_command(
         from gradcheck_cli.reporters import step_figure
 
         step_figure.refuse_path(save)
-    checks = choose.select(load(configs, note, overrides=read_overrides(set)), select)
+    checks = load(configs, note, overrides=read_overrides(set), exclude=exclude)
+    checks = choose.select(checks, select)
     from gradcheck_cli.reporters.step_drawing import render, render_json
     from gradcheck_cli.run import step_sweep as steps
 

@@ -48,6 +48,7 @@ def expand(
     default_name: of a check, where the file gives none.
     """
     items: list[Item] = []
+    root = _inherit(root, overrides.defaults)
     name = read_name(root) or default_name
     for node, own_name in _list_checks(root, name, findings):
         if len(items) == MOST_CHECKS:

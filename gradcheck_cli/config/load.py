@@ -6,7 +6,8 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.schema import OWN_KEYS
 from gradcheck_cli.config.yaml_tree import MAX_BYTES, decode, parse
 from gradcheck_cli.errors import GradcheckError, UsageError
-from gradcheck_cli.text import printable
+from gradcheck_cli.text import count_of, printable
 
 SUFFIXES = (".yaml", ".yml")
 STDIN = "-"
@@ -33,24 +34,29 @@ def load(
     *,
     check_rules: bool = True,
     overrides: Overrides = NOTHING_SET,
+    exclude: Sequence[str] = (),
 ) -> list[ConfigCheck]:
-    """Every check of every config, in order. `note` is told which files were skipped.
+    """Every check of every config, in order. `note` is told how many files were skipped.
 
     check_rules: whether a formula that cannot be evaluated is an error of its config.
+    exclude: globs of the names or whole paths of files and folders that are left out of folders.
 
     Raises UsageError where one path does not exist, cannot be read or holds no config, and
     ConfigError with the findings of all broken configs and all that cannot be read.
     """
     checks: list[ConfigCheck] = []
-    broken: list[GradcheckError] = []
+    finder = _Finder(exclude)
+    broken = finder.broken
     named = list(paths)
     folders = [Path(name) for name in named if name != STDIN and os.path.isdir(name)]
     for name in named:
-        for path in _find_configs(name, note, broken):
+        for path in finder.find(name):
             try:
                 checks += load_config(path, check_rules, overrides, folders)
             except (ConfigError, UsageError) as error:
                 broken.append(error)
+    if finder.skipped:
+        note(f"skipped {count_of(finder.skipped, 'YAML file')} without a key of a config")
     if len(broken) == 1:
         raise broken[0]
     if broken:
@@ -91,7 +97,7 @@ def read_config(
         check = build(item.node, path, values, of_check, check_rules)
         findings += of_check
         if check is not None:
-            seed = () if item.seed is None else ("--seed", str(item.seed))
+            seed = () if item.seed is None else ("--seed", str(item.seed), *overrides.one_seed)
             select = None if alone else item.id_without_seed
             words = overrides.words + seed
             checks.append(replace(check, id=item.id, name=item.name, words=words, select=select))
@@ -111,44 +117,61 @@ def _find_repeated_names(items: Iterable[Item], findings: list[Finding]) -> None
         lines.setdefault(item.id, item.node.mark.line)
 
 
-def _find_configs(name: str, note: Note, broken: list[GradcheckError]) -> list[str]:
-    """The paths of the configs that a word of the command line names; `broken` is added to."""
-    if name == STDIN:
-        return [STDIN]
-    try:
-        is_folder = stat.S_ISDIR(os.stat(name).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        broken.append(UsageError(f"no such file or directory: '{name}'"))
-        return []
-    except (OSError, ValueError) as error:
-        broken.append(_unreadable(name, error))
-        return []
-    return _find_in_folder(Path(name), note, broken) if is_folder else [name]
+class _Finder:
+    """Finds configs; broken: what cannot be read; skipped: how many YAML files were no configs."""
 
+    def __init__(self, exclude: Sequence[str]) -> None:
+        self.exclude = exclude
+        self.broken: list[GradcheckError] = []
+        self.skipped = 0
 
-def _find_in_folder(folder: Path, note: Note, broken: list[GradcheckError]) -> list[str]:
-    """The configs below a folder, sorted. What of it cannot be read, and that it has none, is
-    added to `broken`."""
-    files = []
-    before = len(broken)
-    for where, _, names in os.walk(
-        folder, onerror=lambda error: broken.append(_unreadable(error.filename, error))
-    ):
-        files += [Path(where, name) for name in names if name.endswith(SUFFIXES)]
-    configs = []
-    for path in sorted(files):
+    def find(self, name: str) -> list[str]:
+        """The paths of the configs that a word of the command line names."""
+        if name == STDIN:
+            return [STDIN]
         try:
-            if is_config(path, OWN_KEYS):
-                configs.append(str(path))
-            else:
-                note(f"skipped {printable(str(path))}: not a gradcheck config")
+            is_folder = stat.S_ISDIR(os.stat(name).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            self.broken.append(UsageError(f"no such file or directory: '{name}'"))
+            return []
+        except (OSError, ValueError) as error:
+            self.broken.append(_unreadable(name, error))
+            return []
+        return self._find_in_folder(name) if is_folder else [name]
+
+    def _find_in_folder(self, folder: str) -> list[str]:
+        """The configs below a folder, sorted; that it has none is an error."""
+        before = len(self.broken)
+        configs = [str(path) for path in sorted(self._walk(folder)) if self._is_config(path)]
+        if not configs and len(self.broken) == before:
+            self.broken.append(UsageError(f"no config (*.yaml, *.yml) in directory '{folder}'"))
+        return configs
+
+    def _walk(self, folder: str) -> Iterator[Path]:
+        """The YAML files below a folder that are not excluded."""
+        for where, folders, names in os.walk(folder, onerror=self._add_unreadable):
+            folders[:] = [name for name in folders if not self._is_excluded(where, name)]
+            for name in names:
+                if name.endswith(SUFFIXES) and not self._is_excluded(where, name):
+                    yield Path(where, name)
+
+    def _is_excluded(self, where: str, name: str) -> bool:
+        path = os.path.abspath(os.path.join(where, name)) if self.exclude else ""
+        return any(fnmatchcase(name, glob) or fnmatchcase(path, glob) for glob in self.exclude)
+
+    def _is_config(self, path: Path) -> bool:
+        try:
+            found = is_config(path, OWN_KEYS)
         except FileNotFoundError:
-            continue  # a link to nothing
+            return False  # a link to nothing
         except OSError as error:
-            broken.append(_unreadable(path, error))
-    if not configs and len(broken) == before:
-        broken.append(UsageError(f"no config (*.yaml, *.yml) in directory '{folder}'"))
-    return configs
+            self.broken.append(_unreadable(path, error))
+            return False
+        self.skipped += not found
+        return found
+
+    def _add_unreadable(self, error: OSError) -> None:
+        self.broken.append(_unreadable(error.filename, error))
 
 
 def is_config(path: Path, keys: Collection[str]) -> bool:

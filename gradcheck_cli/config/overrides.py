@@ -5,7 +5,8 @@ Axes of a matrix set dotted keys in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,6 +18,10 @@ from gradcheck_cli.config.yaml_tree import Node, parse
 SEED = "inputs.seed"
 # What is about more than one check, and cannot differ between those of a matrix.
 WHOLE_FILE_KEYS = ("version", "name", MATRIX_KEY, CHECKS_KEY)
+
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.project import Project
 
 
 class Override(Struct, frozen=True):
@@ -32,18 +37,38 @@ class Overrides(Struct, frozen=True):
 
     seeds: with how many seeds each check is run, from its own on; words: the options as they were
     given, for the command that runs a check again.
+    one_seed: the options that undo the seeds of a project in that command.
+    tolerance: by key, of checks whose config does not have it.
     """
 
     sets: Sequence[Override] = ()
     seeds: int = 1
     words: tuple[str, ...] = ()
+    one_seed: tuple[str, ...] = ()
+    tolerance: Mapping[str, float] = {}
+
+    @property
+    def defaults(self) -> Node:
+        """What checks inherit, as if it stood at the top of their config."""
+        nowhere = Mark(1, 1)
+        values = {key: Node(value, nowhere) for key, value in self.tolerance.items()}
+        keys = dict.fromkeys(values, nowhere)
+        tolerance = {"tolerance": Node(dict(values), nowhere, keys)} if values else {}
+        return Node(dict(tolerance), nowhere, dict.fromkeys(tolerance, nowhere))
 
 
 NOTHING_SET = Overrides()
 
 
-def read_overrides(arguments: Sequence[str], seed: int | None = None, seeds: int = 1) -> Overrides:
+def read_overrides(
+    arguments: Sequence[str],
+    seed: int | None = None,
+    seeds: int = 1,
+    project: Project | None = None,
+) -> Overrides:
     """The overrides that a command line asks for; a later one of the same key wins.
+
+    project: what its tolerance is by default.
 
     Raises ConfigError with all that is wrong in the arguments of `--set`.
     """
@@ -60,7 +85,13 @@ def read_overrides(arguments: Sequence[str], seed: int | None = None, seeds: int
         raise ConfigError.join(broken)
     words = [word for argument in arguments for word in (SET, argument)]
     words += ["--seed", str(seed)] if seed is not None else []
-    return Overrides(list(found.values()), seeds, tuple(words))
+    return Overrides(
+        sets=list(found.values()),
+        seeds=seeds,
+        words=tuple(words),
+        one_seed=("--seeds", "1") if project is not None and project.seeds else (),
+        tolerance=project.tolerance.list_given() if project is not None else {},
+    )
 
 
 def _read(argument: str) -> Override:

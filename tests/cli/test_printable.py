@@ -121,7 +121,7 @@ def test_names_of_skipped_and_unreadable_files(gradcheck: Gradcheck, tmp_path: P
         (tmp_path / name).write_text("services: {}\n")
     (tmp_path / "ok.yaml").write_text("form: XW\nshapes: {n: 2, N: 3, M: 3}\n")
     done = gradcheck("run", tmp_path)
-    assert done.stderr.count("gradcheck: skipped") == 3
+    assert "gradcheck: skipped 3 YAML files" in done.stderr
     assert_harmless(done.stderr, "stderr")
     assert_harmless(gradcheck("run", tmp_path, "--list").stdout, "--list")
 

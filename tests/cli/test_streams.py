@@ -201,9 +201,7 @@ def test_a_directory_is_walked_in_order_and_other_yaml_is_skipped_with_a_note(
     (tmp_path / "README.md").write_text("not YAML\n")
     done = gradcheck("run", tmp_path, "--format", "json")
     assert [check["id"] for check in json.loads(done.stdout)["checks"]] == ["a", "b", "c"]
-    assert (
-        done.stderr == f"gradcheck: skipped {tmp_path / 'compose.yaml'}: not a gradcheck config\n"
-    )
+    assert done.stderr == "gradcheck: skipped 1 YAML file without a key of a config\n"
     (tmp_path / "broken.yaml").write_text("shapes: {n: [\n")
     assert gradcheck("run", tmp_path).returncode == 2
 
