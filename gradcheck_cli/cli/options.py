@@ -173,7 +173,8 @@ SELECT = click.option(
     multiple=True,
     metavar="ID",
     shell_complete=complete_ids,
-    help="Only checks of this id; * and ? are wild, and the id of a matrix means all of it.",
+    help="Only checks of this id; * and ? are wild, the id of a matrix means all of it, and "
+    "not, and, or and parentheses join ids.",
 )
 SET = click.option(
     "-s",

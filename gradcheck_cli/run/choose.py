@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gradcheck_cli.errors import UsageError
+from gradcheck_cli.run.expression import Places, evaluate, is_expression
 from gradcheck_cli.run.last_failed import Failed, key
 from gradcheck_cli.text import count_of, name_some, printable, suggest
 
@@ -20,18 +21,25 @@ MOST_NAMES = 6  # of functions, in a list that is read on a screen
 
 
 def select(checks: Sequence[ConfigCheck], patterns: Sequence[str]) -> list[ConfigCheck]:
-    """The checks whose id is one of `patterns` or matches it as a glob; all without patterns.
+    """The checks that one of `patterns` chooses: an id, a glob or an expression of them; without
+    patterns, all.
 
-    Raises UsageError for a pattern that selects nothing.
+    Raises UsageError for an id or a glob that no check has, and an expression that chooses none.
     """
-    for pattern in patterns:
-        if not any(_matches(check, pattern) for check in checks):
-            raise UsageError(f"no check matches '{pattern}'" + _suggest_ids(pattern, checks))
-    return [
-        check
-        for check in checks
-        if not patterns or any(_matches(check, pattern) for pattern in patterns)
-    ]
+    if not patterns:
+        return list(checks)
+    chosen = set().union(*(_find(pattern, checks) for pattern in patterns))
+    return [checks[place] for place in sorted(chosen)]
+
+
+def _find(pattern: str, checks: Sequence[ConfigCheck]) -> Places:
+    """The places of the checks that a pattern chooses."""
+    found = {place for place, check in enumerate(checks) if _matches(check, pattern)}
+    if not found and is_expression(pattern):
+        found = evaluate(pattern, lambda part: _find(part, checks), len(checks))
+    if not found:
+        raise UsageError(f"no check matches '{pattern}'" + _suggest_ids(pattern, checks))
+    return found
 
 
 def _suggest_ids(pattern: str, checks: Sequence[ConfigCheck]) -> str:

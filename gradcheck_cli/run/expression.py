@@ -1,0 +1,89 @@
+"""Expressions of `-k`: ids and globs of ids, joined by not, and, or and parentheses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from gradcheck_cli.errors import UsageError
+
+AND, OR, NOT, OPEN, CLOSE = OPERATORS = ("and", "or", "not", "(", ")")
+
+Places = set[int]  # of the checks that are chosen
+
+
+def is_expression(text: str) -> bool:
+    """Whether a text has an operator, and is not just an id."""
+    return not set(OPERATORS).isdisjoint(_split(text))
+
+
+def evaluate(text: str, find: Callable[[str], Places], count: int) -> Places:
+    """The places, of `count`, that an expression chooses.
+
+    find: the places of one id or glob. Raises UsageError for what is no expression.
+    """
+    return _Reader(text, find, count).read()
+
+
+def _split(text: str) -> list[str]:
+    """Operators and what stands between them; parentheses stand at the edge of a word."""
+    words = re.sub(r"(?<!\S)(\(+)|(\)+)(?!\S)", _space_out, text).split()
+    parts: list[str] = []
+    for word in words:
+        if parts and not {word, parts[-1]} & set(OPERATORS):
+            parts[-1] += f" {word}"  # an id with a space
+        else:
+            parts.append(word)
+    return parts
+
+
+def _space_out(match: re.Match[str]) -> str:
+    return f" {' '.join(match[0])} "
+
+
+class _Reader:
+    """Reads an expression from left to right: `not` binds before `and`, `and` before `or`."""
+
+    def __init__(self, text: str, find: Callable[[str], Places], count: int) -> None:
+        self.text = text
+        self.parts = _split(text)
+        self.find = find
+        self.every = set(range(count))
+
+    def read(self) -> Places:
+        chosen = self._read_or()
+        if self.parts:
+            raise self._error(f"before '{self.parts[0]}'")
+        return chosen
+
+    def _read_or(self) -> Places:
+        chosen = self._read_and()
+        while self._take(OR):
+            chosen = chosen | self._read_and()
+        return chosen
+
+    def _read_and(self) -> Places:
+        chosen = self._read_not()
+        while self._take(AND):
+            chosen = chosen & self._read_not()
+        return chosen
+
+    def _read_not(self) -> Places:
+        if self._take(NOT):
+            return self.every - self._read_not()
+        if self._take(OPEN):
+            chosen = self._read_or()
+            if not self._take(CLOSE):
+                raise self._error("at its end, where ')' is missing")
+            return chosen
+        if not self.parts or self.parts[0] in OPERATORS:
+            raise self._error(f"before '{self.parts[0]}'" if self.parts else "at its end")
+        return self.find(self.parts.pop(0))
+
+    def _take(self, part: str) -> bool:
+        """Whether this part is next; then it is read."""
+        return bool(self.parts and self.parts[0] == part and self.parts.pop(0))
+
+    def _error(self, place: str) -> UsageError:
+        example = "batch and not *n=1*"
+        return UsageError(f"'{self.text}' is no expression {place}; one is '{example}'")
