@@ -1,10 +1,12 @@
-"""A progress bar on stderr: count, rate and time left, once a run takes more than a second."""
+"""A progress bar on stderr, once a run takes more than a second: what is done and at work."""
 
 from __future__ import annotations
 
 import sys
 import time
 from typing import Any
+
+from gradcheck_cli.text import printable
 
 SILENT_SECONDS = 1.0  # a run shorter than this shows no bar
 REDRAW_SECONDS = 0.1  # between two drawings: a redraw takes a millisecond
@@ -18,13 +20,19 @@ class Bar:
         self.drawn = 0.0
         self.bar: Any = None
 
-    def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` entries are done."""
+    def __call__(self, done: int, total: int, at_work: str = "", failed: int = 0) -> None:
+        """Show that `done` of `total` entries are done, the check at work, and how many failed."""
         if self.bar is None:
             if done == total or time.perf_counter() - self.started < SILENT_SECONDS:
                 return
             self.bar, self.task = self._start(total)
-        self.bar.update(self.task, completed=done, rate=self._rate(done))
+        self.bar.update(
+            self.task,
+            completed=done,
+            rate=self._rate(done),
+            at_work=printable(at_work),
+            failed=f"{failed} failed" if failed else "",
+        )
         if time.perf_counter() - self.drawn > REDRAW_SECONDS or done == total:
             self.drawn = time.perf_counter()
             self.bar.refresh()
@@ -47,17 +55,22 @@ class Bar:
             TextColumn,
             TimeRemainingColumn,
         )
+        from rich.table import Column
 
+        one_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         bar = Progress(
             "entries",
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}/s"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[failed]}", style="bold red", markup=False),
+            TextColumn("{task.fields[at_work]}", markup=False, table_column=one_line),
             console=Console(file=sys.stderr),
             transient=True,
+            expand=True,
             auto_refresh=False,  # no thread: processes are forked while the bar is shown
         )
-        task = bar.add_task("", total=total, rate=self._rate(0))
+        task = bar.add_task("", total=total, rate=self._rate(0), at_work="", failed="")
         bar.start()
         return bar, task

@@ -30,8 +30,9 @@ from gradcheck_cli.run.one import keep_code_loaded, report_failure, run_check
 if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
 
-# Takes how many entries of all gradients are done, of how many.
-Progress = Callable[[int, int], None]
+# Takes how many entries of all gradients are done, of how many; the check at work; how many checks
+# failed so far.
+Progress = Callable[[int, int, str, int], None]
 # Gives the exit code of what came out.
 Judge = Callable[[Sequence[CheckReport]], int]
 
@@ -50,7 +51,7 @@ def run(
 ) -> SuiteReport:
     """Run the checks, and report them in their order. Ctrl-C ends the run and keeps what is done.
 
-    progress: takes how many entries are done, of how many.
+    progress: takes how many entries are done, of how many; the check at work; how many failed.
     timeout: seconds that a call of the user's code may take; None: any time.
     power: also see which faults the checks would catch.
     allow_code: whether the user's code may run; without, checks of code are reported as not run.
@@ -59,7 +60,7 @@ def run(
     each: takes the report of every check as it is done; exit_first: end at the first not ok.
     """
     started = time.time()
-    counter = EntryCounter(sum(map(count_entries, checks)), progress)
+    counter = EntryCounter(checks, progress)
     work = partial(run_check, timeout=timeout, power=power, allow_code=allow_code)
     done: dict[int, CheckReport] = {}
     stopped: ExitCode | None = None
@@ -78,7 +79,7 @@ def run(
                     done[place] = report
                     if each is not None:
                         each(report)
-                counter.finish(count_entries(checks[place]))
+                counter.finish(place, report)
                 if exit_first and report.outcome not in (Outcome.OK, Outcome.NOT_RUN):
                     break
     except KeyboardInterrupt as signal:
@@ -161,29 +162,39 @@ def count_entries(check: ConfigCheck) -> int:
 
 
 class EntryCounter:
-    """Counts entries: those that are measured, and those of a check that needed no measuring."""
+    """Counts entries: those that are measured, and those of a check that needed no measuring.
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self.total = total
+    The check at work is the first that is not done: of several that is the one which takes long.
+    """
+
+    def __init__(self, checks: Sequence[ConfigCheck], progress: Progress | None) -> None:
+        self.checks = checks
+        self.total = sum(map(count_entries, checks))
         self.progress = progress
-        self.finished = 0
-        self.measured = 0
+        self.done: set[int] = set()
+        self.at_work = self.finished = self.measured = self.failed = 0
 
     def __call__(self, entries: int) -> None:
         """Some more entries of a running check were measured."""
         self.measured += entries
         self.report()
 
-    def finish(self, entries: int) -> None:
-        """A check of that many entries is done."""
+    def finish(self, place: int, report: CheckReport) -> None:
+        """The check at this place is done."""
+        entries = count_entries(self.checks[place])
+        self.failed += report.outcome in (Outcome.WRONG, Outcome.ERROR)
+        self.done.add(place)
+        while self.at_work in self.done:
+            self.at_work += 1
         self.finished += entries
         self.measured = max(0, self.measured - entries)
         self.report()
 
     def report(self) -> None:
-        """Hand on how many entries are done."""
+        """Hand on how many entries are done, and which check is at work."""
         if self.progress is not None:
-            self.progress(self.finished + self.measured, self.total)
+            at_work = self.checks[self.at_work].id if self.at_work < len(self.checks) else ""
+            self.progress(self.finished + self.measured, self.total, at_work, self.failed)
 
 
 def exit_code(reports: Sequence[CheckReport]) -> int:

@@ -107,9 +107,20 @@ def test_ctrl_c_keeps_what_is_done(
     assert [check.id for check in report.checks] == ["right", "odd [name]"]
 
 
+def test_progress_names_the_check_at_work_and_counts_those_that_failed(
+    checks: list[ConfigCheck],
+) -> None:
+    seen: list[tuple[str, int]] = []
+    suite.run(checks, lambda done, total, *more: seen.append(more))
+    ids = [check.id for check in checks]
+    assert list(dict.fromkeys(id for id, _ in seen)) == [*ids, ""]
+    assert [failed for id, failed in seen if id == ids[2]] == [0, 0, 0]
+    assert [failed for id, failed in seen if id == ids[3]] == [1, 1, 1]
+
+
 def test_progress_counts_the_entries_of_all_gradients(checks: list[ConfigCheck]) -> None:
     seen: list[tuple[int, int]] = []
-    suite.run(checks, lambda done, total: seen.append((done, total)))
+    suite.run(checks, lambda done, total, *_: seen.append((done, total)))
     # Four checks of a 2×2 X and a 2×2 W, told after each gradient and each check.
     assert [done for done, _ in seen] == [4, 8, 8, 12, 16, 16, 20, 24, 24, 28, 32, 32]
     assert {total for _, total in seen} == {32}
