@@ -6,6 +6,8 @@ from msgspec import Struct
 
 ORDERS = (2, 4, 6)
 AUTO, ENTRIES, DIRECTIONS = MODES = ("auto", "entries", "directions")
+# What mode auto may come to: directions, and entries where they leave something to tell.
+DIRECTIONS_FIRST = "directions first"
 # More entries than these are not measured one by one unless that is asked for: every entry takes
 # some two hundred bytes.
 MOST_ENTRIES = 2**22
@@ -18,7 +20,8 @@ class Numeric(Struct, frozen=True):
     order: of the central stencil, one of ORDERS; None: 2, which the ladder of steps extrapolates.
     step: a fixed step, in the units of the inputs; None: found for every entry.
     mode: one of MODES: every entry, random directions, or which of them the size of a gradient
-        (with a budget: the time that its entries would take) allows.
+        (with a budget: the time that its entries would take) allows; of a forward that takes one
+        point at a time, directions first.
     jobs: processes that measure the entries of one gradient together.
     budget: seconds for the entries of a gradient, for mode auto; None: any time.
     locality: whether fewer than whole forwards may be evaluated, where a large problem falls into

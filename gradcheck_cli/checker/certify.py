@@ -7,6 +7,7 @@ entries, which are then measured by themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.catalogue import describe_fault
 from gradcheck_cli.faults.factors import Factor, name_factor
+from gradcheck_cli.measure.budget import DIRECTION, Budget
 from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare
 from gradcheck_cli.measure.refuse import result_without_values
 from gradcheck_cli.numeric.bisection import Found, Gap, locate, some_entries
@@ -29,19 +31,21 @@ from gradcheck_cli.numeric.directions import (
     root_mean_square,
 )
 from gradcheck_cli.numeric.gradient import NumericGradient
-from gradcheck_cli.options import Numeric
+from gradcheck_cli.numeric.groups import Group, group_by_size
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import BY_DIRECTIONS, Code, Diagnosis, GradientResult, Verdict
-from gradcheck_cli.text import join_words
+from gradcheck_cli.text import count_of, join_words
 
 SEED = 0x6772  # any number: directions are drawn from a stream of their own, apart from inputs
 FACTOR_PRECISION = 1e-4  # relative; a factor is named only if it is known better than this
+# Of groups of smaller entries: an error of one is found as surely, its bound is 20 times wider.
+DIRECTIONS_OF_OTHERS = 3
 MOST_SEARCHED = 400  # evaluations, after which a search is left where it stands
 MOST_LISTED = 5  # entries, rows or columns that a sentence lists
 
 
 class Slopes(Struct, frozen=True):
-    """Both derivatives along every direction; arrays of DIRECTION_COUNT numbers."""
+    """Both derivatives along every direction; arrays of a number a direction, group by group."""
 
     analytic: NDArray[np.float64]
     numeric: NDArray[np.float64]
@@ -57,18 +61,36 @@ class Slopes(Struct, frozen=True):
         """Along which directions the gap is more than the uncertainty explains."""
         return np.abs(self.gap) > self.uncertainty
 
+    def bound(self, counts: Sequence[int]) -> list[Bounds]:
+        """Bounds of the norm of the error of each group; counts: of the directions of each."""
+        ends = np.cumsum(counts)[:-1]
+        parts = zip(np.split(self.gap, ends), np.split(self.uncertainty, ends), strict=True)
+        return [bounds(*both) for both in parts]
+
 
 class Certifier:
     """Checks one gradient of a problem against derivatives along random directions."""
 
     def __init__(
-        self, problem: Problem, name: str, claimed: Any, numeric: Numeric, rtol: float, atol: float
+        self,
+        problem: Problem,
+        name: str,
+        claimed: Any,
+        rtol: float,
+        atol: float,
+        budget: Budget,
     ) -> None:
         array: NDArray[Any] = np.asarray(claimed)
         self.problem = problem
         self.name = name
         self.claimed = array.real if array.dtype.kind == "c" else array
         self.norm = float(root_mean_square(self.claimed) * self.claimed.size**0.5)
+        self.groups = group_by_size(self.claimed)
+        self.located: list[tuple[int, int]] = []  # (row, column) of entries that look wrong
+        wanted = [DIRECTION_COUNT, *[DIRECTIONS_OF_OTHERS] * (len(self.groups) - 1)]
+        cut = budget.fit_directions(sum(wanted)) / sum(wanted)
+        self.counts = [max(1, int(count * cut)) for count in wanted]
+        self.most = budget.share  # forwards
         self.rtol = rtol
         self.atol = atol
         self.directions = Directions(
@@ -78,22 +100,44 @@ class Certifier:
             SEED,
         )
 
+    @cached_property
+    def slopes(self) -> Slopes:
+        """Both derivatives along all directions; those that differ by no factor, measured again."""
+        with np.errstate(all="ignore"):
+            slopes = self._measure_slopes()
+            return slopes if self._find_factor(slopes) else self._confirm(slopes)
+
+    @property
+    def differs(self) -> bool:
+        """Whether a direction shows an error."""
+        return bool(self.slopes.differ.any())
+
+    @property
+    def passes(self) -> bool:
+        """Whether no direction shows an error, and they leave room for none that rtol forbids."""
+        limits = join_bounds(self.slopes.bound(self.counts))
+        known = limits.upper <= self.rtol**DIGITS_NEEDED * self.norm
+        return known and self.norm > 0 and not self.differs
+
     def certify(self) -> GradientResult:
         """The verdict, with the certificate or with what is wrong and where."""
         with np.errstate(all="ignore"):
-            slopes = self._measure_slopes()
-            factor = self._find_factor(slopes)
+            factor = self._find_factor(self.slopes)
             if factor is not None:
                 everywhere = Found(None, None, some_entries(*self.directions.matrix.shape), False)
-                return self._report(slopes, everywhere, describe_factor(factor, slopes))
-            slopes = self._confirm(slopes)
-            return self._report(slopes, self._locate(slopes) if slopes.differ.any() else None)
+                return self._report(everywhere, describe_factor(factor, self.slopes))
+            return self._report(self._locate(self.slopes) if self.differs else None)
+
+    def _draw(self, number: int) -> None:
+        """Direction `number` of all that are measured, those of each group in order."""
+        group = self.groups[int(np.searchsorted(np.cumsum(self.counts), number, side="right"))]
+        self.directions.draw(number, group.mask)
 
     def _measure_slopes(self) -> Slopes:
         """Both derivatives along all directions."""
         rows = []
-        for number in range(DIRECTION_COUNT):
-            self.directions.draw(number)
+        for number in range(sum(self.counts)):
+            self._draw(number)
             analytic, numeric = self.directions.product(self.claimed), self.directions.derivative()
             rows.append((analytic.value, numeric.value, analytic.uncertainty + numeric.uncertainty))
         return Slopes(*np.array(rows).T)
@@ -120,7 +164,7 @@ class Certifier:
         for number in np.argsort(-shares):
             if not shares[number] > 1:
                 break
-            self.directions.draw(int(number))
+            self._draw(int(number))
             again = self.directions.confirm()
             apart = abs(again.value - slopes.numeric[number])
             if apart <= again.uncertainty + uncertainty[number]:
@@ -130,8 +174,8 @@ class Certifier:
 
     def _locate(self, slopes: Slopes) -> Found:
         """Where the gap comes from, along the direction that shows it best."""
-        best = int(np.argmax(np.abs(slopes.gap) / slopes.uncertainty))
-        self.directions.draw(best)
+        best = int(np.nanargmax(np.abs(slopes.gap) / slopes.uncertainty))
+        self._draw(best)
 
         def measure(box: Box) -> Gap:
             analytic = self.directions.product(self.claimed, box)
@@ -139,7 +183,7 @@ class Certifier:
             return Gap(analytic.value - numeric.value, analytic.uncertainty + numeric.uncertainty)
 
         whole = Gap(float(slopes.gap[best]), float(slopes.uncertainty[best]))
-        last = self.directions.evaluations + MOST_SEARCHED
+        last = min(self.directions.evaluations + MOST_SEARCHED, self.most)
         return locate(
             self.directions.matrix.shape,
             whole,
@@ -147,16 +191,20 @@ class Certifier:
             lambda: self.directions.evaluations < last,
         )
 
-    def _report(
-        self, slopes: Slopes, found: Found | None, diagnosis: Diagnosis | None = None
-    ) -> GradientResult:
+    def _report(self, found: Found | None, diagnosis: Diagnosis | None = None) -> GradientResult:
         """The result: the bounds of all entries, and the wrong entries that were measured."""
-        limits = bounds(slopes.gap, slopes.uncertainty)
-        best = bounds(np.zeros(len(slopes.gap)), slopes.uncertainty)
-        result = self._compare_entries(found.entries if found else ())
-        allowed = self.rtol * self.norm + self.atol * self.claimed.size**0.5
+        slopes = self.slopes
+        of_groups = slopes.bound(self.counts)
+        limits = join_bounds(of_groups)
+        best = Slopes(slopes.numeric, slopes.numeric, slopes.uncertainty).bound(self.counts)
+        self.located = found.entries if found else []
+        result = self._compare_entries(self.located)
+        over_allowed = max(
+            divide(bound.lower, self.rtol * group.norm + self.atol * group.count**0.5)
+            for bound, group in zip(of_groups, self.groups, strict=True)
+        )
         wrong = found is not None and (
-            result.wrong > 0 or limits.lower > allowed or diagnosis is not None
+            result.wrong > 0 or over_allowed > 1 or diagnosis is not None
         )
         if wrong and found is not None:
             verdict, reason = Verdict.FAIL, describe_errors(found, result, slopes, self._index)
@@ -171,13 +219,15 @@ class Certifier:
             worst=result.worst if wrong else None,
             max_abs_error=largest_gap,
             max_rel_error=divide(largest_gap, self.norm),
-            max_over_allowed=max(divide(limits.lower, allowed), result.max_over_allowed or 0.0),
+            max_over_allowed=max(over_allowed, result.max_over_allowed or 0.0),
             uncertainty=float(np.max(slopes.uncertainty)),
-            resolution=divide(best.upper, self.norm),
+            resolution=divide(join_bounds(best).upper, self.norm),
             bound=divide(limits.upper, self.norm),
             diagnosis=diagnosis,
             directions=len(slopes.gap),
-            notes=() if wrong else (describe_certificate(limits, self.norm),),
+            notes=()
+            if wrong
+            else (describe_certificate(of_groups, self.groups, self.norm, self.counts),),
             method=BY_DIRECTIONS,
         )
 
@@ -198,6 +248,8 @@ class Certifier:
     def _compare_entries(self, entries: Sequence[tuple[int, int]]) -> GradientResult:
         """The result of some entries, each measured by itself; one that says nothing of none."""
         label = self.problem.label(self.name)
+        room = max(1.0, (self.most - self.directions.evaluations) / DIRECTION)
+        entries = entries[: int(min(room, len(entries)))]
         if not entries:
             return result_without_values(self.name, label, self.claimed.shape, "", Verdict.PASS)
         measured = self._measure_entries(entries)
@@ -205,24 +257,28 @@ class Certifier:
 
     def _measure_entries(self, entries: Sequence[tuple[int, int]]) -> NumericGradient:
         """The numeric gradient of these (row, column) entries alone."""
-        width = self.directions.matrix.shape[1]
-        flat = sorted({row * width + column for row, column in entries})
-        measured = [self.directions.at(*divmod(entry, width)) for entry in flat]
+        places = sorted(set(entries))
+        measured = [self.directions.at(row, column) for row, column in places]
         value = np.array([one.value for one in measured])
         uncertainty = np.array([one.uncertainty for one in measured])
         return NumericGradient(
             value=value,
             uncertainty=uncertainty,
             noise=uncertainty,
-            step=np.zeros(len(flat)),
-            kink=np.zeros(len(flat), dtype=bool),
+            step=np.zeros(len(places)),
+            kink=np.zeros(len(places), dtype=bool),
             low=value - uncertainty,
             high=value + uncertainty,
             steepest=float(np.max(np.abs(value))),
             evaluations=self.directions.evaluations,
             shape=self.claimed.shape,
-            entries=np.array(flat, dtype=np.intp),
+            entries=self.flatten(places),
         )
+
+    def flatten(self, places: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
+        """The flat indices of (row, column) entries of the matrix."""
+        width = self.directions.matrix.shape[1]
+        return np.array([row * width + column for row, column in places], dtype=np.intp)
 
     def _index(self, row: int, column: int) -> str:
         """An entry of the matrix as reports write it, by its index in the gradient."""
@@ -261,13 +317,36 @@ def describe_errors(
     )
 
 
-def describe_certificate(limits: Bounds, norm: float) -> str:
-    """What random directions that agree say of all entries; norm: of the gradient."""
+def describe_certificate(
+    limits: Sequence[Bounds], groups: Sequence[Group], norm: float, counts: Sequence[int]
+) -> str:
+    """What random directions that agree say of all entries.
+
+    norm: of the gradient. counts: of the directions of each group.
+    """
     if norm == 0.0:
         return "the gradient is zero on both sides: this check has no power"
-    return (
-        f"by {DIRECTION_COUNT} random directions: with probability 1 − {SURE:.0e}, "
-        f"‖error‖ ≤ {divide(limits.upper, norm):.0e} ‖gradient‖"
+    seen = divide(join_bounds(limits).upper, norm)
+    text = (
+        f"by {count_of(sum(counts), 'random direction')}"
+        + (" (the budget has no room for more)" if counts[0] < DIRECTION_COUNT else "")
+        + f": an error above {seen:.0e} of the "
+        f"gradient would have been seen, with probability 1 − {SURE:.0e}"
+    )
+    return text + "".join(
+        f"; above {limit.upper:.0e} in {group.count} of its entries, "
+        + (f"whose norm is {group.norm:.0e}" if group.norm else "claimed to be zero")
+        for limit, group in zip(limits[1:], groups[1:], strict=True)
+    )
+
+
+def join_bounds(parts: Sequence[Bounds]) -> Bounds:
+    """Bounds of the norm of a whole, from those of the norms of its parts."""
+    return Bounds(
+        *(
+            float(np.hypot.reduce(bound))
+            for bound in zip(*((part.lower, part.upper) for part in parts), strict=True)
+        )
     )
 
 

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
+from gradcheck_cli.measure.budget import Budget
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
-from gradcheck_cli.measure.measure import differences, mode_of
+from gradcheck_cli.measure.measure import mode_of, of_entries
 from gradcheck_cli.measure.precision import round_gradient, widen
 from gradcheck_cli.measure.purity import Claim, Conduct, call_backward, observe_forward
 from gradcheck_cli.measure.refuse import find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
-from gradcheck_cli.options import DIRECTIONS, Numeric, Tolerance
+from gradcheck_cli.numeric.sampling import sample_entries
+from gradcheck_cli.options import AUTO, DIRECTIONS_FIRST, ENTRIES, Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import (
     CheckResult,
@@ -27,6 +31,10 @@ from gradcheck_cli.result import (
     Refusal,
     Verdict,
 )
+
+# Of a gradient that directions show to be wrong or do not settle: all of them are measured, for a
+# diagnosis that knows its rows and columns. Of a larger one that is wrong as many as that needs.
+MOST_SETTLED_BY_ENTRIES, MOST_DIAGNOSED = 1000, 400
 
 AT_RANDOM = (
     "the forward draws at random, and the backward with it: pass what is drawn as a constant, or "
@@ -59,7 +67,7 @@ def check(
     numeric, tolerance = numeric or Numeric(), tolerance or Tolerance()
     rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
     problem = widen(problem) if numeric.widen else problem
-    checker = Checker(problem, numeric, replace(tolerance, rtol=rtol), progress)
+    checker = Checker(problem, numeric, replace(tolerance, rtol=rtol), progress, power)
     forward, claim = observe_forward(problem), call_backward(problem, checker.repeat)
     gradients = [checker.compare(name, forward, claim) for name in problem.inputs]
     result = checker.summarize(gradients, forward, claim)
@@ -73,11 +81,18 @@ def check(
 class Checker:
     """What the gradients of one check share: numeric gradients, measured once, and the tolerance.
 
-    rtol, atol, repeat: see Tolerance. evaluations: calls of the forward so far.
+    rtol, atol, repeat: see Tolerance. evaluations: calls of the forward so far. power: whether
+    faults are to be put into right gradients, which takes their entries. located: of every gradient
+    that random directions have settled first, the flat indices of entries that look wrong.
     """
 
     def __init__(
-        self, problem: Problem, numeric: Numeric, tolerance: Tolerance, progress: Progress | None
+        self,
+        problem: Problem,
+        numeric: Numeric,
+        tolerance: Tolerance,
+        progress: Progress | None,
+        power: bool,
     ) -> None:
         self.problem = problem
         self.numeric = numeric
@@ -87,15 +102,43 @@ class Checker:
         self.repeat = tolerance.repeat
         self.measured: dict[str, NumericGradient] = {}
         self.evaluations = 0
+        self.power = power
+        self.located: dict[str, NDArray[np.intp]] = {}
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The forwards that are left; timed when it is first asked for, after the first forward."""
+        return Budget(self.problem, self.numeric)
 
     def measure(self, name: str) -> NumericGradient:
-        """The numeric gradient of an input, measured when it is first asked for."""
+        """The numeric gradient of an input, measured when it is first asked for.
+
+        Of a large one that directions have settled, what a diagnosis needs of it.
+        """
         if name not in self.measured:
-            found = differences(self.problem, name, self.numeric, self.progress)
+            entries = self._choose_entries(name)
+            found = of_entries(self.problem, name, self.numeric, entries, self.progress)
             found = round_gradient(found, self.problem.precision)
             self.measured[name] = found
-            self.evaluations += found.evaluations
+            self._count(found.evaluations)
         return self.measured[name]
+
+    def _choose_entries(self, name: str) -> NDArray[np.intp] | None:
+        """The flat indices of the entries to be measured; None: all of them."""
+        size, located = self.problem.inputs[name].size, self.located.get(name)
+        most = min(size, self.numeric.sample or size)
+        if located is not None and size > MOST_SETTLED_BY_ENTRIES:
+            most = min(most, MOST_DIAGNOSED)
+        most = self.budget.fit_entries(most)
+        if most >= size:
+            return None
+        entries = sample_entries(size, most)
+        return entries if located is None else np.union1d(entries, located).astype(np.intp)
+
+    def _count(self, forwards: int) -> None:
+        """Count forwards that were taken."""
+        self.evaluations += forwards
+        self.budget.spend(forwards)
 
     def compare(self, name: str, forward: Conduct, claim: Claim) -> GradientResult:
         """The result of one gradient: refused as it is, or compared with what is measured."""
@@ -109,22 +152,39 @@ class Checker:
             return explain_refusal(
                 result_without_values(name, label, shape, refusal.sentence), refusal
             )
-        if mode_of(problem, name, self.numeric) == DIRECTIONS:
-            result = self.certify(name, claimed)
-        else:
-            result = compare(name, label, claimed, self.measure(name), self.rtol, self.atol)
+        result = self._judge(name, claimed)
+        self.budget.finish_gradient()
         if claim.in_place is None or claim.place != name:
             return result
         return mark_in_place(result, claim.in_place, allowed=problem.in_place)
 
-    def certify(self, name: str, claimed: Any) -> GradientResult:
-        """The result of a gradient by random directions: it is too large to measure its entries."""
-        from gradcheck_cli.checker.certify import Certifier
+    def _judge(self, name: str, claimed: Any) -> GradientResult:
+        """The result of a gradient by random directions, by its entries, or by one then the other.
 
-        certifier = Certifier(self.problem, name, claimed, self.numeric, self.rtol, self.atol)
-        result = certifier.certify()
-        self.evaluations += certifier.directions.evaluations
-        return result
+        Directions that are taken first leave to entries what they do not settle, and what is wrong
+        with a gradient that is small enough; of a larger one they find where it is wrong.
+        """
+        size = claimed.size
+        mode = mode_of(self.problem, name, self.numeric)
+        room = self.budget.has_room(self.numeric.entries(size))
+        if mode == DIRECTIONS_FIRST and self.power:
+            mode = ENTRIES
+        elif mode == ENTRIES and self.numeric.mode == AUTO and not room:
+            mode = DIRECTIONS_FIRST
+        if mode != ENTRIES:
+            from gradcheck_cli.checker.certify import Certifier
+
+            certifier = Certifier(self.problem, name, claimed, self.rtol, self.atol, self.budget)
+            entries = room and (size <= MOST_SETTLED_BY_ENTRIES or not certifier.differs)
+            by_entries = mode == DIRECTIONS_FIRST and not certifier.passes and entries
+            result = None if by_entries else certifier.certify()
+            self._count(certifier.directions.evaluations)
+            if result is not None:
+                if mode == DIRECTIONS_FIRST:
+                    self.located[name] = certifier.flatten(certifier.located)
+                return result
+        label = self.problem.label(name)
+        return compare(name, label, claimed, self.measure(name), self.rtol, self.atol)
 
     def summarize(
         self, gradients: Sequence[GradientResult], forward: Conduct, claim: Claim
@@ -146,7 +206,10 @@ class Checker:
         # The catalogue is imported where there is something to say.
         from gradcheck_cli.checker.diagnose import Diagnoser
 
-        diagnoser = Diagnoser(self.problem, self.measure, self.numeric, self.rtol, self.atol)
+        known = {one.name for one in result.gradients if one.directions}
+        if self.budget.has_room(MOST_DIAGNOSED):
+            known -= set(self.located)
+        diagnoser = Diagnoser(self.problem, self.measure, self.numeric, self.rtol, self.atol, known)
         gradients = diagnoser.diagnose(list(result.gradients), claim.gradients, self.evaluations)
         return replace(
             result,

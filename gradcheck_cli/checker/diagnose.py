@@ -5,7 +5,7 @@ It needs the catalogue of faults, which a check that passes does not import.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -34,17 +34,25 @@ class Diagnoser:
     """Diagnoses the gradients of one check.
 
     measure: gives the numeric gradient of an input; rtol, atol: the check's tolerance.
+    known: the inputs of whose gradients no entries are measured to say more of them.
     notes: what went wrong in a diagnosis, as sentences.
     """
 
     def __init__(
-        self, problem: Problem, measure: Measure, numeric: Numeric, rtol: float, atol: float
+        self,
+        problem: Problem,
+        measure: Measure,
+        numeric: Numeric,
+        rtol: float,
+        atol: float,
+        known: Set[str],
     ) -> None:
         self.problem = problem
         self.measure = measure
         self.numeric = numeric
         self.rtol = rtol
         self.atol = atol
+        self.known = known
         self.effort = Effort()
         self.notes: list[str] = []
 
@@ -69,7 +77,8 @@ class Diagnoser:
             factors.append(factor)
         if not any(factors):
             return diagnosed
-        reduction = find_reduction(factors, self._describe(diagnosed[0].name))
+        one = next(result for result, factor in zip(diagnosed, factors, strict=True) if factor)
+        reduction = find_reduction(factors, self._describe(one.name))
         if not reduction:
             return diagnosed
         return [
@@ -92,7 +101,7 @@ class Diagnoser:
         self, result: GradientResult, claimed: Any, calls: float
     ) -> tuple[GradientResult, Factor | None]:
         """The diagnosis of a gradient, or a note; whatever goes wrong, the verdict stands."""
-        if result.directions:
+        if result.name in self.known:
             return result, None
         try:
             with np.errstate(all="ignore"):
@@ -115,6 +124,8 @@ class Diagnoser:
             diagnosis = match_shape_fault(measured, claimed, self.rtol, self.atol)
             return replace(result, diagnosis=diagnosis), None
         comparison = compare_entries(claimed, measured.gradient, self.rtol, self.atol)
+        if not comparison.wrong.any():  # of the entries that were measured after directions
+            return result, None
         diagnosis, factor = match_fault(measured, comparison, calls)
         result = replace(
             result,

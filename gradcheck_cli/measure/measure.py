@@ -25,7 +25,7 @@ from gradcheck_cli.numeric.noise import Evaluate
 from gradcheck_cli.numeric.quotients import Differences, WholeForwards, entry_scale
 from gradcheck_cli.numeric.sampling import sample_entries
 from gradcheck_cli.numeric.stencils import STENCILS
-from gradcheck_cli.options import AUTO, DIRECTIONS, ENTRIES, Numeric
+from gradcheck_cli.options import AUTO, DIRECTIONS, DIRECTIONS_FIRST, ENTRIES, Numeric
 from gradcheck_cli.problem import Locality, Problem
 from gradcheck_cli.result import BY_IDENTITY
 
@@ -34,18 +34,30 @@ from gradcheck_cli.result import BY_IDENTITY
 AFFORDABLE = 2**22
 # The same, from which whole forwards take hours; and numbers of responses that are kept.
 MOST_NUMBERS, MOST_RESPONSES = 2**37, 2**24
+# Entries that are measured at once whatever a forward costs: they take a few times as many forwards
+# as random directions do (some 60), and tell more.
+FEW_ENTRIES = 100
 # Entries that are measured to see how long all of them take; evaluations that an entry takes.
 TRIED, TYPICAL = 2**11, 12
 
 
 def mode_of(problem: Problem, name: str, numeric: Numeric) -> str:
-    """How a gradient is to be measured: its entries, or random directions."""
+    """How a gradient is to be measured: its entries, random directions, or these first."""
+    if _is_costly(problem, name, numeric):
+        return DIRECTIONS_FIRST
     if problem.cotangent is None or _feasible(problem, name, numeric):
         if numeric.budget is None or numeric.mode != AUTO:
             return ENTRIES
         within = _seconds(problem, name, numeric) <= numeric.budget
         return ENTRIES if within else DIRECTIONS
     return DIRECTIONS
+
+
+def _is_costly(problem: Problem, name: str, numeric: Numeric) -> bool:
+    """Whether entries would take more forwards than directions do; a count, the same everywhere."""
+    alone = not problem.batched and problem.locality is None and problem.cotangent is not None
+    free = numeric.mode == AUTO and numeric.sample is None and numeric.step is None
+    return alone and free and problem.inputs[name].size > FEW_ENTRIES
 
 
 def _feasible(problem: Problem, name: str, numeric: Numeric) -> bool:

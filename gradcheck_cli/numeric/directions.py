@@ -94,6 +94,7 @@ class Directions:
         self.places = self.point.reshape(self.matrix.shape)
         self.vector = np.empty(self.matrix.shape, dtype=np.float32)
         self.drawn = -1
+        self.mask: NDArray[np.bool_] | None = None
         self.evaluations = 0
         self.step = FIRST_STEP * self.scale  # the next one to start from
         self.center = self._evaluated(0.0, self.vector[NOTHING], NOTHING)
@@ -107,12 +108,14 @@ class Directions:
             eps,
         )
 
-    def draw(self, number: int) -> NDArray[np.float32]:
-        """Direction `number`; the one before is gone."""
-        if number != self.drawn:
+    def draw(self, number: int, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """Direction `number`, zero outside of a flat mask; the one before is gone."""
+        if number != self.drawn or mask is not self.mask:
             random = np.random.default_rng([self.seed, number])
             random.standard_normal(dtype=np.float32, out=self.vector)
-            self.drawn = number
+            self.drawn, self.mask = number, mask
+            if mask is not None:
+                self.vector *= mask.reshape(self.vector.shape)
         return self.vector
 
     def product(self, gradient: NDArray[Any], box: Box = WHOLE_BOX) -> Derivative:
@@ -131,7 +134,10 @@ class Directions:
     def derivative(self, box: Box = WHOLE_BOX) -> Derivative:
         """Along the direction that was drawn last, within a box."""
         part = self.vector[box]
-        return self._along(part, box, self.x.size / part.size)
+        moved = part.size if self.mask is None else int(np.count_nonzero(part))
+        if not moved:
+            return Derivative(0.0, 0.0)
+        return self._along(part, box, self.x.size / moved)
 
     def confirm(self) -> Derivative:
         """The same as of the whole direction, from smaller steps of their own."""

@@ -146,7 +146,7 @@ def test_a_budget_chooses_directions_and_says_so(gradcheck: Gradcheck) -> None:
     text = "form: XW\nshapes: {n: 8, N: 80, M: 60}\n"
     done = gradcheck("run", "--budget", "0.0000001s", "-", stdin=text)
     assert done.returncode == 0
-    assert "∂L/∂W: by 7 random directions: with probability 1 − 1e-06" in done.stdout
+    assert "∂L/∂W: by 7 random directions: an error above " in done.stdout
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ UNITS = [100, 1000]
 
 @pytest.mark.parametrize("units", UNITS)
 @pytest.mark.parametrize("net", NETS)
-def test_a_right_gradient_passes_in_100_forwards_an_input(net: str, units: int) -> None:
+def test_a_right_gradient_passes_in_120_forwards_an_input(net: str, units: int) -> None:
     for seed in range(4):
         result = check(NETS[net](units, seed), numeric=BY_DIRECTIONS)
         assert result.verdict == Verdict.PASS, [found.reason for found in result.gradients]
-        assert result.evaluations <= 100 * len(result.gradients)
+        assert result.evaluations <= 120 * len(result.gradients)
 
 
 @pytest.mark.parametrize("units", UNITS)

@@ -52,9 +52,7 @@ def test_a_right_gradient_passes_with_its_certificate_in_40_forwards() -> None:
     assert gradient.bound < 1e-11
     assert gradient.directions == 7
     assert gradient.method == "directions"
-    assert gradient.notes[0].startswith(
-        "by 7 random directions: with probability 1 − 1e-06, ‖error‖ ≤ "
-    )
+    assert gradient.notes[0].startswith("by 7 random directions: an error above ")
 
 
 @pytest.mark.parametrize("relative", [1e-3, 1e-5, 1e-7])

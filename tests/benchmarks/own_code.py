@@ -1,0 +1,249 @@
+"""Own code, one point at a time: this checker, the plain loop and its peers on the same problems.
+
+    python -m tests.benchmarks.own_code
+
+prints a Markdown table: forwards, seconds, and what each says would have been seen. Peers that are
+not installed (scipy, torch) are left out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gradcheck_cli import Problem, check
+from gradcheck_cli.options import Numeric
+from tests.support.layers import Float
+
+STEP = 1e-6  # of the plain loop, in all entries
+Inputs = Mapping[str, Any]
+
+
+class Row(Struct, frozen=True):
+    """What a checker took, and the relative size of an error that it would have seen."""
+
+    forwards: int
+    seconds: float
+    seen: str
+
+
+class Counted(Struct):
+    """A forward that counts its calls."""
+
+    forward: Callable[[Inputs], Any]
+    calls: int = 0
+
+    def __call__(self, inputs: Inputs) -> Any:
+        self.calls += 1
+        return self.forward(inputs)
+
+
+def convolution() -> Problem:
+    """A convolution by loops, as in an assignment: 3×3 filters on images of 6×6."""
+    random = np.random.default_rng(0)
+    inputs = {
+        "x": random.standard_normal((2, 3, 6, 6)),
+        "w": random.standard_normal((4, 3, 3, 3)),
+        "b": random.standard_normal(4),
+    }
+    cotangent = random.standard_normal((2, 4, 4, 4))
+
+    def forward(given: Inputs) -> Float:
+        outputs = np.zeros((2, 4, 4, 4))
+        for n, f, i, j in np.ndindex(outputs.shape):
+            patch = given["x"][n, :, i : i + 3, j : j + 3]
+            outputs[n, f, i, j] = np.sum(patch * given["w"][f]) + given["b"][f]
+        return outputs
+
+    def backward(given: Inputs, delta: Float) -> Inputs:
+        grad_x, grad_w = np.zeros_like(given["x"]), np.zeros_like(given["w"])
+        for n, f, i, j in np.ndindex(delta.shape):
+            grad_x[n, :, i : i + 3, j : j + 3] += delta[n, f, i, j] * given["w"][f]
+            grad_w[f] += delta[n, f, i, j] * given["x"][n, :, i : i + 3, j : j + 3]
+        return {"x": grad_x, "w": grad_w, "b": delta.sum(axis=(0, 2, 3))}
+
+    return Problem(inputs=inputs, forward=forward, backward=backward, cotangent=cotangent)
+
+
+def recurrent_net(steps: int = 10, size: int = 20) -> Problem:
+    """h ← tanh(x U + h W), over time."""
+    random = np.random.default_rng(1)
+    x = random.standard_normal((steps, 4, size))
+    inputs = {name: random.standard_normal((size, size)) / size**0.5 for name in ("U", "W")}
+    cotangent = random.standard_normal((4, size))
+
+    def states(given: Inputs) -> list[Float]:
+        found = [np.zeros((4, size))]
+        for part in x:
+            found.append(np.tanh(part @ given["U"] + found[-1] @ given["W"]))
+        return found
+
+    def backward(given: Inputs, delta: Float) -> Inputs:
+        found = states(given)
+        grad_u, grad_w = np.zeros((size, size)), np.zeros((size, size))
+        for at in reversed(range(steps)):
+            grad_z = delta * (1 - found[at + 1] ** 2)
+            grad_u += x[at].T @ grad_z
+            grad_w += found[at].T @ grad_z
+            delta = grad_z @ given["W"].T
+        return {"U": grad_u, "W": grad_w}
+
+    return Problem(
+        inputs=inputs,
+        forward=lambda given: states(given)[-1],
+        backward=backward,
+        cotangent=cotangent,
+    )
+
+
+def slow_layer() -> Problem:
+    """A forward that takes 5 ms, of 2,000 parameters."""
+    random = np.random.default_rng(2)
+    x, W = random.standard_normal((10, 50)), random.standard_normal((50, 40)) / 7
+
+    def forward(given: Inputs) -> Float:
+        time.sleep(0.005)
+        outputs: Float = np.maximum(x @ given["W"], 0)
+        return outputs
+
+    return Problem(
+        inputs={"W": W},
+        forward=forward,
+        backward=lambda given, delta: {"W": x.T @ (delta * (x @ given["W"] > 0))},
+        cotangent=random.standard_normal((10, 40)),
+    )
+
+
+def by_this_checker(mode: str) -> Callable[[Problem], Row]:
+    """This checker in one of its modes."""
+
+    def run(problem: Problem) -> Row:
+        counted = Counted(problem.forward)
+        started = time.perf_counter()
+        result = check(replace(problem, forward=counted), numeric=Numeric(mode=mode))
+        seconds = time.perf_counter() - started
+        assert result.verdict == "pass", result
+        seen = max(gradient.bound or 0.0 for gradient in result.gradients)
+        return Row(counted.calls, seconds, f"{seen:.0e}")
+
+    return run
+
+
+def flatten(problem: Problem) -> tuple[Float, Callable[[Float], float], Callable[[Float], Float]]:
+    """The inputs as one vector, the loss and its gradient as functions of that."""
+    sizes = [x.size for x in problem.inputs.values()]
+
+    def inputs(flat: Float) -> Inputs:
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        named = zip(problem.inputs.items(), parts, strict=True)
+        return {name: part.reshape(x.shape) for (name, x), part in named}
+
+    def loss(flat: Float) -> float:
+        return float(np.sum(problem.cotangent * problem.forward(inputs(flat))))
+
+    def gradient(flat: Float) -> Float:
+        found = problem.backward(inputs(flat), problem.cotangent)
+        return np.concatenate([np.ravel(found[name]) for name in problem.inputs])
+
+    point = np.concatenate([np.ravel(x) for x in problem.inputs.values()]).astype(np.float64)
+    return point, loss, gradient
+
+
+def by_plain_loop(problem: Problem) -> Row:
+    """Two-sided differences of the loss at one step."""
+    counted = Counted(problem.forward)
+    point, loss, gradient = flatten(replace(problem, forward=counted))
+    started, numeric = time.perf_counter(), np.zeros(point.size)
+    for entry in range(point.size):
+        step = np.zeros(point.size)
+        step[entry] = STEP
+        numeric[entry] = (loss(point + step) - loss(point - step)) / (2 * STEP)
+    seconds = time.perf_counter() - started
+    error = np.linalg.norm(numeric - gradient(point)) / np.linalg.norm(numeric)
+    return Row(counted.calls, seconds, f"{error:.0e} (its own error)")
+
+
+def by_scipy(problem: Problem) -> Row:
+    """scipy.optimize.check_grad."""
+    from scipy.optimize import check_grad  # type: ignore[import-untyped,unused-ignore]
+
+    counted = Counted(problem.forward)
+    point, loss, gradient = flatten(replace(problem, forward=counted))
+    started = time.perf_counter()
+    error = check_grad(loss, gradient, point) / np.linalg.norm(gradient(point))
+    seconds = time.perf_counter() - started
+    return Row(counted.calls, seconds, f"{error:.0e} (its own error)")
+
+
+def by_torch(fast: bool) -> Callable[[Problem], Row]:
+    """torch.autograd.gradcheck of a Function that wraps the problem."""
+
+    def run(problem: Problem) -> Row:
+        import torch
+
+        torch.set_num_threads(1)
+        counted = Counted(problem.forward)
+        names = list(problem.inputs)
+
+        class Wrapped(torch.autograd.Function):  # type: ignore[misc,unused-ignore]
+            @staticmethod
+            def forward(context: Any, *tensors: Any) -> Any:
+                context.save_for_backward(*tensors)
+                arrays = {n: t.detach().numpy() for n, t in zip(names, tensors, strict=True)}
+                return torch.from_numpy(np.array(counted(arrays)))
+
+            @staticmethod
+            def backward(context: Any, delta: Any) -> Any:  # type: ignore[override,unused-ignore]
+                saved = context.saved_tensors
+                arrays = {n: t.detach().numpy() for n, t in zip(names, saved, strict=True)}
+                found = problem.backward(arrays, delta.numpy())
+                return tuple(torch.from_numpy(np.array(found[name])) for name in names)
+
+        tensors = [torch.from_numpy(np.array(x)).requires_grad_() for x in problem.inputs.values()]
+        started = time.perf_counter()
+        torch.autograd.gradcheck(Wrapped.apply, tensors, fast_mode=fast)
+        seconds = time.perf_counter() - started
+        return Row(counted.calls, seconds, "1e-03 (its tolerance)")
+
+    return run
+
+
+PROBLEMS = {
+    "convolution by loops": convolution,
+    "net over time": recurrent_net,
+    "5 ms a forward": slow_layer,
+}
+CHECKERS: dict[str, tuple[str, Callable[[Problem], Row]]] = {
+    "gradcheck, auto": ("numpy", by_this_checker("auto")),
+    "gradcheck, entries": ("numpy", by_this_checker("entries")),
+    "plain loop": ("numpy", by_plain_loop),
+    "scipy check_grad": ("scipy", by_scipy),
+    "torch gradcheck": ("torch", by_torch(False)),
+    "torch gradcheck, fast mode": ("torch", by_torch(True)),
+}
+
+
+def main() -> None:
+    """Print the table."""
+    print("| problem | entries | checker | forwards | seconds | would have been seen |")
+    print("|---|---|---|---|---|---|")
+    for name, make in PROBLEMS.items():
+        size = sum(x.size for x in make().inputs.values())
+        for checker, (library, run) in CHECKERS.items():
+            if importlib.util.find_spec(library) is not None:
+                row = run(make())
+                print(
+                    f"| {name} | {size:,} | {checker} | {row.forwards:,} | {row.seconds:.2f} | "
+                    f"{row.seen} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
