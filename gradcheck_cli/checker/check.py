@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.measure.budget import Budget
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
-from gradcheck_cli.measure.measure import mode_of, of_entries
+from gradcheck_cli.measure.measure import differences, mode_of, of_entries
 from gradcheck_cli.measure.precision import round_gradient, widen
 from gradcheck_cli.measure.purity import Claim, Conduct, call_backward, observe_forward
 from gradcheck_cli.measure.refuse import find_refusal, result_without_values
@@ -116,9 +116,12 @@ class Checker:
         Of a large one that directions have settled, what a diagnosis needs of it.
         """
         if name not in self.measured:
-            entries = self._choose_entries(name)
-            found = of_entries(self.problem, name, self.numeric, entries, self.progress)
-            found = round_gradient(found, self.problem.precision)
+            if self.problem.identity is not None:
+                found = differences(self.problem, name, self.numeric)
+            else:
+                entries = self._choose_entries(name)
+                found = of_entries(self.problem, name, self.numeric, entries, self.progress)
+                found = round_gradient(found, self.problem.precision)
             self.measured[name] = found
             self._count(found.evaluations)
         return self.measured[name]

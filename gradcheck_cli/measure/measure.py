@@ -56,6 +56,7 @@ def mode_of(problem: Problem, name: str, numeric: Numeric) -> str:
 def _is_costly(problem: Problem, name: str, numeric: Numeric) -> bool:
     """Whether entries would take more forwards than directions do; a count, the same everywhere."""
     alone = not problem.batched and problem.locality is None and problem.cotangent is not None
+    alone = alone and problem.identity is None and problem.precision == 0
     free = numeric.mode == AUTO and numeric.sample is None and numeric.step is None
     return alone and free and problem.inputs[name].size > FEW_ENTRIES
 
