@@ -18,7 +18,7 @@ DEFAULT = "gradcheck.yaml"
 
 
 @click.command(name="init", short_help="Write a commented config.")
-@click.argument("path", default=DEFAULT, metavar="[PATH]")
+@click.argument("words", nargs=-1, metavar="[FILE:NAME] [PATH]")
 @click.option("--form", type=click.Choice(list(FORMS)), help="A layer of the paper; default: XW.")
 @click.option("--forward", metavar="FILE:NAME", help="A forward of your own, layers.py:affine.")
 @click.option("--backward", metavar="NAME", help="Its backward, where the name does not tell it.")
@@ -28,7 +28,7 @@ DEFAULT = "gradcheck.yaml"
 )
 @click.option("--force", is_flag=True, help="Overwrite a file that exists, without asking.")
 def init_command(
-    path: str,
+    words: tuple[str, ...],
     form: str | None,
     forward: str | None,
     backward: str | None,
@@ -38,26 +38,41 @@ def init_command(
 ) -> int:
     """Write a commented config to PATH, gradcheck.yaml by default; - writes it to stdout.
 
-    For a form of the paper, or for code of your own, which is read and not run.
+    For a form of the paper, or for code of your own, layers.py:affine, which is read and not run.
     """
     from gradcheck_cli.config.template import of_code, of_form
 
-    codes = {"forward": forward, "layer": layer, "value_and_grad": value_and_grad}
+    code, path = _split_words(words)
+    codes: dict[str | None, str | None] = {
+        None: code,
+        "forward": forward,
+        "layer": layer,
+        "value_and_grad": value_and_grad,
+    }
     given = {kind: code for kind, code in codes.items() if code is not None}
     if len(given) + (form is not None) > 1:
-        raise UsageError("give one of --form, --forward, --layer and --value-and-grad")
-    if backward is not None and forward is None:
+        raise UsageError("give one of FILE:NAME, --form, --forward, --layer and --value-and-grad")
+    if backward is not None and forward is None and code is None:
         raise UsageError("--backward goes with --forward")
     folder = Path() if path == STDOUT else Path(path).parent
     text = of_form(form or "XW")
-    for kind, code in given.items():
-        text = of_code(kind, code, folder, backward)
+    for kind, named in given.items():
+        text = of_code(kind, named, folder, backward)
     if path == STDOUT:
         return write(text, ExitCode.OK)
     _save(Path(path), text, force)
     flags = " --allow-code" if given else ""
     note(f"wrote {path}; next: gradcheck run{flags} {shlex.quote(path)}")
     return ExitCode.OK
+
+
+def _split_words(words: tuple[str, ...]) -> tuple[str | None, str]:
+    """The code that the first word names, if it does, and the path."""
+    code = words[0] if words and ".py:" in words[0] else None
+    paths = words[1:] if code else words
+    if len(paths) > 1:
+        raise UsageError(f"one PATH, not {len(paths)}: {' '.join(paths)}")
+    return code, paths[0] if paths else DEFAULT
 
 
 def _save(path: Path, text: str, force: bool) -> None:

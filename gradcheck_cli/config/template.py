@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 import msgspec
 
+from gradcheck_cli.config.read_code import Described, Given, describe_class, describe_function
 from gradcheck_cli.config.schema import KINDS, CheckConfig, documentation
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.layers.forms import FORMS
-from gradcheck_cli.text import suggest
+from gradcheck_cli.text import join_words, suggest
 
 SIZES = {"n": 8, "N": 5, "M": 3}  # all different, so that what is transposed does not fit
 COMMENT, WIDTH = 34, 100  # the column of comments, and how far they go
@@ -28,7 +30,15 @@ EXAMPLES = {
     "tolerance": "{atol: 0}",
     "gradient_reduction": "sum",
 }
-_SHAPES = {"w": "[N, M]", "weight": "[N, M]", "weights": "[N, M]", "b": "[M]", "bias": "[M]"}
+GUESS = "Shapes that are guesses from names, not in the text of the code: of {names}."
+# What the names of a backward end and start with, beside that of its forward.
+ENDS = ("_backward", "_grad", "_bwd", "_vjp", "_prime", "_derivative", "_deriv")
+STARTS = ("backward_", "d_", "d", "grad_")
+DERIVATIVE = re.compile(r"_prime$|_deriv")
+LOSS_LIKE = re.compile(r"loss|cost|nll|^(J|L|E|value|energy)$", re.IGNORECASE)
+FRAMEWORKS = ("torch", "jax", "autograd")
+
+Definition = ast.FunctionDef | ast.ClassDef
 
 
 def of_form(name: str) -> str:
@@ -46,47 +56,68 @@ def of_form(name: str) -> str:
     return _text(about, "form", given)
 
 
-def of_code(kind: str, code: str, folder: Path, backward: str | None = None) -> str:
+def of_code(kind: str | None, code: str, folder: Path, backward: str | None = None) -> str:
     """The config of a function, class or loss in a Python file, which is read and not run.
 
-    kind: `forward`, `layer` or `value_and_grad`; code: `layers.py:affine_forward`, relative to the
-    working directory; folder: of the config; backward: of a forward, found by its name if None.
+    kind: `forward`, `layer` or `value_and_grad`; None: found out.
+    code: `layers.py:affine_forward`, relative to the working directory; folder: of the config;
+    backward: of a forward, found by its name if None.
 
     Raises UsageError where the file or the function is not there.
     """
     file, name, tree = _read(code)
     relative = _relative(file, folder)
+    found = _find(tree, name)
+    kind = kind or ("forward" if backward else _kind(tree, found, name))
     given = {kind: f"{relative}:{name}"}
-    function = _function(tree, name, kind)
-    inputs, constants = _parameters(function)
-    if kind == "forward":
+    if kind == "forward" and (backward or not _is_of_framework(tree, found, name)):
         named = backward.rpartition(":") if backward else ("", "", _backward(tree, name, file))
         other = _relative(_read(backward)[0], folder) if backward and named[1] else relative
-        given["backward"] = f"{other}:{named[2]}"
-    if kind != "forward" and not inputs:
-        inputs = {"x": "[n, N]"}
-    given["inputs"] = "{" + ", ".join(f"{key}: {shape}" for key, shape in inputs.items()) + "}"
-    if constants:
-        given["constants"] = "{" + ", ".join(f"{k}: {v}" for k, v in constants.items()) + "}"
-    given["shapes"] = "{n: 4, N: 5, M: 3}"
-    about = (
-        f"# The gradients of {name}: gradcheck run --allow-code checks them.\n"
-        "# The shapes of the inputs are guesses from their names: set those that the code takes."
-    )
-    return _text(about, kind, given)
+        key = "derivative" if DERIVATIVE.search(named[2]) else "backward"
+        given[key] = f"{other}:{named[2]}"
+    described = _describe(tree, found, name, kind)
+    inputs = described.inputs or {"x": Given("[n, N]", guess=True)}
+    given["inputs"] = _mapping(inputs)
+    if described.constants:
+        given["constants"] = _mapping(described.constants)
+    sizes = described.sizes or {"n": 4, "N": 5}
+    given["shapes"] = "{" + ", ".join(f"{size}: {value}" for size, value in sizes.items()) + "}"
+    about = f"# The gradients of {name}: gradcheck run --allow-code checks them."
+    guessed = [key for key, one in {**inputs, **described.constants}.items() if one.guess]
+    return _text(about, kind, given, guessed)
 
 
-def _text(about: str, kind: str, given: dict[str, str]) -> str:
+def _mapping(values: Mapping[str, Given]) -> str:
+    return "{" + ", ".join(f"{name}: {given.text}" for name, given in values.items()) + "}"
+
+
+def _describe(tree: ast.Module, found: Definition, name: str, kind: str) -> Described:
+    """What the function takes that is the forward; of a class, and of what it is made with."""
+    if isinstance(found, ast.FunctionDef):
+        return describe_function(found, loss=kind == "value_and_grad")
+    method = name.partition(".")[2]
+    names = [node.name for node in found.body if isinstance(node, ast.FunctionDef)]
+    pairs = ("forward", "__call__", "forward_pass", "fprop")
+    forward = method or next((one for one in pairs if one in names), "forward")
+    return describe_class(found, forward, own_gradients=kind != "forward" or bool(method))
+
+
+def _text(about: str, kind: str, given: dict[str, str], guessed: Sequence[str] = ()) -> str:
     lines = [about, "# A line behind a # is a key that may be set, with its default.", ""]
-    lines += _lines(kind, given)
+    lines += _lines(kind, given, guessed)
     return "\n".join(lines) + "\n"
 
 
-def _lines(kind: str, given: dict[str, str]) -> Iterator[str]:
-    """The keys that go with a kind of check; those that are not needed, behind a #."""
+def _lines(kind: str, given: dict[str, str], guessed: Sequence[str]) -> Iterator[str]:
+    """The keys that go with a kind of check; those that are not needed, behind a #.
+
+    guessed: the inputs and constants whose shapes are guesses.
+    """
     foreign = {key for keys in KINDS.values() for key in keys} - set(KINDS[kind])
     needed = {key: value for key, value in given.items() if key != "backward" or kind != "form"}
     for key, value in needed.items():
+        if key == "inputs" and guessed:
+            yield f"# {GUESS.format(names=join_words(guessed))}"
         yield _line(f"{key}: {value}", documentation(key))
     yield ""
     defaults = msgspec.to_builtins(CheckConfig())
@@ -130,49 +161,74 @@ def _read(code: str) -> tuple[Path, str, ast.Module]:
     return path, name, tree
 
 
-def _function(tree: ast.Module, name: str, kind: str) -> ast.FunctionDef | None:
-    """The function whose parameters are the inputs; None of a class whose forward is not found."""
-    first, _, method = name.partition(".")
+def _find(tree: ast.Module, name: str) -> Definition:
+    """The function or class of a name."""
+    first = name.partition(".")[0]
     known = {
         node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
     if first not in known:
         raise UsageError(f"there is no '{first}' in the file{suggest(first, known, 'there are')}")
-    found = known[first]
-    if isinstance(found, ast.FunctionDef):
-        return None if kind == "layer" else found
-    methods = {node.name: node for node in found.body if isinstance(node, ast.FunctionDef)}
-    return methods.get(method or ("forward" if kind == "layer" else "__call__"))
+    return known[first]
 
 
-def _parameters(function: ast.FunctionDef | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Inputs with a shape that suits their names, and constants with their defaults."""
-    if function is None:
-        return {}, {}
-    names = [parameter.arg for parameter in (*function.args.posonlyargs, *function.args.args)]
-    names = names[1:] if names[:1] == ["self"] else names
-    defaults = function.args.defaults
-    optional = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
-    inputs = {name: _SHAPES.get(name.lower(), "[n, N]") for name in names if name not in optional}
-    constants = {}
-    for name, node in optional.items():
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
-            value = node.value
-            constants[name] = repr(value) if isinstance(value, str) else _scalar(value)
-    return inputs, constants
+def _kind(tree: ast.Module, found: Definition, name: str) -> str:
+    """The key of a config that a function or class belongs under."""
+    if isinstance(found, ast.ClassDef):
+        return "forward" if "." in name or _is_of_framework(tree, found, name) else "layer"
+    if _find_backward(tree, name) is None and any(map(_is_value_with_gradients, ast.walk(found))):
+        return "value_and_grad"
+    return "forward"
+
+
+def _is_value_with_gradients(node: ast.AST) -> bool:
+    """Whether this returns several values, the first of which is called like a loss."""
+    if not isinstance(node, ast.Return) or not isinstance(node.value, ast.Tuple):
+        return False
+    return bool(LOSS_LIKE.search(ast.unparse(node.value.elts[0])))
+
+
+def _is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
+    """Whether torch, jax or autograd differentiates this itself."""
+    if isinstance(found, ast.ClassDef):
+        bases = [ast.unparse(base).rpartition(".")[2] for base in found.bases]
+        return "." not in name and ("Module" in bases or "Function" in bases)
+    if _find_backward(tree, name) is not None:
+        return False
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    modules = {
+        module.partition(".")[0]
+        for node in imports
+        for module in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+        )
+    }
+    return not modules.isdisjoint(FRAMEWORKS)
+
+
+def _find_backward(tree: ast.Module, name: str) -> str | None:
+    """The backward of a forward, or the derivative of a function, by its name."""
+    owner, dot, method = name.rpartition(".")
+    functions = tree.body if not dot else getattr(_find(tree, owner), "body", [])
+    known = [node.name for node in functions if isinstance(node, ast.FunctionDef)]
+    guesses = [
+        method.replace("forward", "backward"),
+        method.replace("fwd", "bwd"),
+        method.replace("fprop", "bprop"),
+        *(f"{method}{end}" for end in ENDS),
+        *(f"{start}{method}" for start in STARTS),
+    ]
+    found = (guess for guess in guesses if guess != method and guess in known)
+    return next((f"{owner}{dot}{guess}" for guess in found), None)
 
 
 def _backward(tree: ast.Module, name: str, file: Path) -> str:
-    """The backward of a forward, by its name."""
-    known = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-    guesses = [
-        name.replace("forward", "backward"),
-        name.replace("fwd", "bwd"),
-        *(f"{name}{end}" for end in ("_backward", "_grad", "_bwd", "_vjp")),
-    ]
-    for guess in guesses:
-        if guess != name and guess in known:
-            return guess
-    raise UsageError(
-        f"no backward of '{name}' is in '{file}': say which it is with --backward NAME"
-    )
+    """The backward of a forward. Raises UsageError where its name does not tell it."""
+    found = _find_backward(tree, name)
+    if found is None:
+        raise UsageError(
+            f"no backward of '{name}' is in '{file}': say which it is with --backward NAME"
+        )
+    return found

@@ -399,6 +399,8 @@ def test_init_reads_a_function_and_does_not_run_it(gradcheck: Gradcheck, tmp_pat
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["mine.py:scale"], "there is no 'scale' in the file; did you mean 'scaled'?"),
+        (["mine.py:scaled", "a.yaml", "b.yaml"], "one PATH, not 2: a.yaml b.yaml"),
         (["--forward", "mine.py:scale"], "there is no 'scale' in the file; did you mean 'scaled'?"),
         (["--forward", "mine.py:scaled"], "say which it is with --backward NAME"),
         (["--forward", "none.py:f"], "cannot read 'none.py'"),

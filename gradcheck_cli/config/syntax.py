@@ -1,0 +1,112 @@
+"""Questions about the text of a function, answered from its syntax tree."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+Function = ast.FunctionDef
+
+# A shape in a docstring: "x: input of shape (N, D)", "W: (D, C) array".
+_SHAPE = r"^\W*(?:{name})\b[^\n]*?(?:\n\s+[^\n:]*?)?\(\s*(?P<shape>[\w'\s,.*]+?)\s*\)"
+_ARTICLES = re.compile(r"\b(the|a|this|of|number|size)\s+")
+
+
+def parameter_names(function: Function) -> list[str]:
+    """The names of the parameters, but for self and the like."""
+    arguments = function.args
+    names = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    return [name for name in names if name not in ("self", "ctx", "cls")]
+
+
+def parameter_defaults(function: Function) -> dict[str, ast.expr]:
+    """The defaults of the parameters that have one."""
+    arguments = function.args
+    positional = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
+    last = positional[len(positional) - len(arguments.defaults) :]
+    found = dict(zip(last, arguments.defaults, strict=True))
+    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return found | {one.arg: value for one, value in pairs if value is not None}
+
+
+def documented_shape(doc: str, name: str) -> tuple[str, ...]:
+    """The shape that a docstring gives a parameter; axes that it leaves open are one."""
+    pattern = _SHAPE.format(name=re.escape(name))
+    for found in re.finditer(pattern, doc, re.MULTILINE):
+        if "," not in found["shape"] and "shape" not in found[0].casefold():
+            continue
+        axes = [_ARTICLES.sub("", axis.strip()) for axis in found["shape"].split(",")]
+        axes = ["_".join(axis.replace("'", "").split()) for axis in axes if axis]
+        if any("..." in axis for axis in axes):
+            axes = [axes[0], "D"]
+        if all(re.fullmatch(r"\d*\s*\*?\s*[A-Za-z_]?\w*", axis) for axis in axes):
+            return tuple(axes)
+    return ()
+
+
+def unpacked_shape(function: Function, name: str) -> tuple[str, ...]:
+    """The sizes that a function unpacks the shape of a parameter into."""
+    for node in ast.walk(function):
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple)):
+            continue
+        if ast.unparse(node.value) == f"{name}.shape":
+            axes = [ast.unparse(axis) for axis in node.targets[0].elts]
+            return tuple(f"{name}{k}" if axis == "_" else axis for k, axis in enumerate(axes))
+    return ()
+
+
+def read_keys(function: Function, name: str) -> dict[str, bool]:
+    """The keys of a dict that a function reads; whether it must be there."""
+    found: dict[str, bool] = {}
+    for node in ast.walk(function):
+        if (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Load)
+            and ast.unparse(node.value) == name
+            and isinstance(node.slice, ast.Constant)
+            and isinstance(node.slice.value, str)
+        ):
+            found[node.slice.value] = True
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            f"{name}.get",
+            f"{name}.pop",
+        ):
+            key = node.args[0] if node.args else None
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                found.setdefault(key.value, False)
+    return found
+
+
+def compared_text(function: Function, name: str) -> str | None:
+    """The first text that a parameter, or a key of one, is compared with: a mode."""
+    owner, _, key = name.partition(".")
+    spelled = {name} if not key else {f"{owner}['{key}']", f"{owner}.get('{key}')"}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            spelled |= {target for target, value in _assigned(node) if value in spelled}
+        if isinstance(node, ast.Compare) and ast.unparse(node.left) in spelled:
+            other = node.comparators[0]
+            if isinstance(other, ast.Constant) and isinstance(other.value, str):
+                return other.value
+    return None
+
+
+def _assigned(node: ast.Assign) -> Iterator[tuple[str, str]]:
+    """What an assignment gives which value, one by one where it gives several."""
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        for left, right in zip(target.elts, value.elts, strict=False):
+            yield ast.unparse(left), ast.unparse(right)
+    yield ast.unparse(target), ast.unparse(value)
+
+
+def is_index(function: Function, name: str) -> bool:
+    """Whether a parameter, or an element of it, is an index, as in scores[range(n), y]."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Subscript):
+            parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            plain = [part.value if isinstance(part, ast.Subscript) else part for part in parts]
+            if any(isinstance(part, ast.Name) and part.id == name for part in plain):
+                return True
+    return False
