@@ -27,7 +27,7 @@ class Screen(Struct, frozen=True):
 
 TABLE, JSONL, GITHUB = "table", "jsonl", "github"
 # Modules are imported when their format is used: rich takes a while.
-FORMATS = (TABLE, "plain", "json", JSONL, "junit", GITHUB, "markdown", "html")
+FORMATS = (TABLE, "plain", "json", JSONL, "junit", GITHUB, "gitlab", "sarif", "markdown", "html")
 MUTANT_FORMATS = (TABLE, "json", JSONL)
 
 

@@ -13,7 +13,9 @@ from gradcheck_cli.result import CheckReport, CheckResult, Code, ErrorMap, Gradi
 class Detail(Struct, frozen=True):
     """What is wrong with a check, or with one gradient of it.
 
-    kind: of the heading: fail, inconclusive, error or not run; place: where the config has it.
+    kind: of the heading: fail, inconclusive, error or not run; place: where the config has it;
+    code_place: where the code of the gradient is, `layers.py:12`, if it is the user's.
+    gradient: with its rule; symbol: without.
     lines: what is wrong. worst: names the worst entry; values: its numbers, with their names.
     code, title, observed: the fault and what was seen of it; advice: evidence, usual cause and
     what to do next, with these names.
@@ -35,6 +37,8 @@ class Detail(Struct, frozen=True):
     where: str = ""
     map: ErrorMap | None = None
     shows_more: bool = False
+    code_place: str = ""
+    symbol: str = ""
 
 
 def list_details(check: CheckReport) -> Iterator[Detail]:
@@ -99,6 +103,8 @@ def describe_failure(gradient: GradientResult, id: str, place: str = "", rerun: 
         where=gradient.where if gradient.wrong != gradient.measured else "",
         map=gradient.map,
         shows_more=_map_shows_more(gradient, explained=bool(advice)),
+        code_place=gradient.source.partition(", ")[2],
+        symbol=gradient.gradient,
     )
 
 

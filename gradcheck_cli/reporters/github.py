@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import Detail, list_details
+from gradcheck_cli.reporters.places import Place, find_place, list_places
 from gradcheck_cli.reporters.summary import summarize
 from gradcheck_cli.reporters.words import KINDS, UNSURE
 from gradcheck_cli.result import Outcome, SuiteReport
 from gradcheck_cli.text import printable, printable_lines
 
 MOST = 9  # annotations; GitHub shows ten of each kind a step, and one says how many more
-STDIN = "-"
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
@@ -36,7 +35,10 @@ def annotate_config(error: ConfigError) -> str:
     """What is wrong with configs, as annotations."""
     lines = [
         _format_command(
-            "error", "gradcheck: config", printable(finding.message), path, finding.mark.line
+            "error",
+            "gradcheck: config",
+            printable(finding.message),
+            find_place(path, finding.mark.line),
         )
         for path, finding in error.places[:MOST]
     ]
@@ -51,7 +53,7 @@ def _count_rest(count: int) -> Iterator[str]:
 
 def _annotate(detail: Detail) -> str:
     kind = "warning" if KINDS[detail.kind] == UNSURE else "error"
-    path, _, line = detail.place.rpartition(":")
+    places = list_places(detail)
     title = f"gradcheck: {detail.id}: {detail.kind}"
     code = f"{detail.code} {detail.title}" if detail.code else ""
     observed = ": ".join(filter(None, (code, detail.observed)))
@@ -62,29 +64,16 @@ def _annotate(detail: Detail) -> str:
         *[f"{detail.worst}: {', '.join(values)}"] * bool(detail.worst),
         *filter(None, (observed,)),
         *(f"{name}: {text}" for name, text in detail.advice),
+        *[f"config: {detail.place}"] * (len(places) > 1),
         f"rerun: {detail.rerun}",
     ]
-    return _format_command(kind, title, "\n".join(text), path, int(line or 1))
+    return _format_command(kind, title, "\n".join(text), places[0] if places else None)
 
 
-def _format_command(kind: str, title: str, message: str, path: str, line: int) -> str:
-    """A workflow command; a config on stdin is no file that it could point at."""
-    place = (
-        ""
-        if path in (STDIN, "")
-        else f"file={_escape_property(_relate_to_workspace(path))},line={line},"
-    )
-    return f"::{kind} {place}title={_escape_property(title)}::{_escape_data(message)}"
-
-
-def _relate_to_workspace(path: str) -> str:
-    """The path as GitHub counts it: from the root of the checkout."""
-    workspace = os.environ.get("GITHUB_WORKSPACE")
-    if workspace:
-        relative = os.path.relpath(os.path.realpath(path), os.path.realpath(workspace))
-        if not relative.startswith(os.pardir):
-            return relative.replace(os.sep, "/")
-    return path.replace(os.sep, "/")
+def _format_command(kind: str, title: str, message: str, place: Place | None) -> str:
+    """A workflow command; without a place it points at no file."""
+    where = f"file={_escape_property(place.path)},line={place.line}," if place is not None else ""
+    return f"::{kind} {where}title={_escape_property(title)}::{_escape_data(message)}"
 
 
 def _escape_data(text: str) -> str:

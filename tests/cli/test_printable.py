@@ -17,7 +17,18 @@ from tests.support.command import Gradcheck
 
 ESCAPE, C1, OVERRIDE, ISOLATE = "\x1b[31m", "\x9b31m", "\u202e", "\u2066"
 EVIL = f"{ESCAPE}{C1}{OVERRIDE}{ISOLATE}\r\n::error::owned\n##[group]owned\u2028x\u200bx\x00"
-FORMATS = ("table", "plain", "json", "jsonl", "junit", "github", "markdown", "html")
+FORMATS = (
+    "table",
+    "plain",
+    "json",
+    "jsonl",
+    "junit",
+    "github",
+    "gitlab",
+    "sarif",
+    "markdown",
+    "html",
+)
 COMMAND = re.compile(r"^\s*::\w|##\[", re.MULTILINE)
 OURS = re.compile(
     r"^::(?:error|warning|notice) (?:file=[^:]*)?title=gradcheck[^:]*::", re.MULTILINE

@@ -1,0 +1,27 @@
+"""The report as code quality of GitLab: what is wrong, in the diff of a merge request."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gradcheck_cli.reporters import Screen
+from gradcheck_cli.reporters.alerts import list_alerts
+from gradcheck_cli.result import SuiteReport
+
+SEVERITIES = {"fail": "major", "inconclusive": "minor", "error": "critical", "not run": "info"}
+
+
+def render(report: SuiteReport, screen: Screen) -> str:
+    """A list of alerts; those of a config on stdin have no place there, and are left out."""
+    alerts = [
+        {
+            "description": alert.message,
+            "check_name": alert.rule,
+            "fingerprint": alert.fingerprint,
+            "severity": SEVERITIES[alert.kind],
+            "location": {"path": place.path, "lines": {"begin": place.line}},
+        }
+        for alert in list_alerts(report)
+        for place in alert.places[:1]
+    ]
+    return msgspec.json.format(msgspec.json.encode(alerts), indent=2).decode() + "\n"
