@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gradcheck_cli.measure.comparison import Comparison, Float, compare_entries, largest
 from gradcheck_cli.measure.describe import (
+    describe_breaks,
     describe_kinks,
     describe_lost,
     describe_sample,
@@ -71,7 +72,7 @@ def compare(
         # Not np.median, which imports numpy.ma.
         step=float(np.sort(numeric.step, axis=None)[numeric.step.size // 2]),
         worst=_worst_entry(found),
-        notes=_notes(found, name, zero, shares.bound),
+        notes=_notes(found, name, verdict, shares.bound),
         method=numeric.method,
     )
 
@@ -146,12 +147,15 @@ def _worst_entry(found: Comparison) -> Entry:
     )
 
 
-def _notes(found: Comparison, name: str, zero: Zero | None, bound: float) -> tuple[str, ...]:
+def _notes(found: Comparison, name: str, verdict: Verdict, bound: float) -> tuple[str, ...]:
     """What the verdict does not say: what was left out, and what could not be seen."""
+    passed = verdict == Verdict.PASS
+    zero = found.zero if passed else None
     notes = [
         describe_sample(found.numeric),
         describe_zero(zero, name, found.numeric.unused, bound),
         describe_lost(found, bound) if zero is None else "",
         describe_kinks(found),
+        describe_breaks(found) if passed and found.numeric.break_height else "",
     ]
     return tuple(note for note in notes if note)

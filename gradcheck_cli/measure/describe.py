@@ -26,6 +26,8 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
         f"nothing wrong was seen, but the numeric gradient is only known to {resolution:.1e} of "
         f"{of}, too little for rtol {found.rtol:.0e}: "
     )
+    if found.numeric.break_height:
+        return describe_breaks(found)
     if found.numeric.jumps:
         return seen + describe_steps(found.numeric)
     if noise >= NOISY * uncertainty:
@@ -47,6 +49,16 @@ def describe_steps(numeric: NumericGradient) -> str:
         f"the forward moves in steps of about {numeric.jumps:.0e}, between which it is constant: "
         "rounding, or an iteration that stops early; check it without, or accept it by "
         "tolerance.rtol"
+    )
+
+
+def describe_breaks(found: Comparison) -> str:
+    """That the forward jumps between smooth pieces, and that this explains the difference."""
+    return (
+        f"analytic and numeric differ by {found.over_largest(found.error):.0e} of the largest "
+        f"entry, which is no more than jumps of the forward by about "
+        f"{found.numeric.break_height:.0e} explain: an iteration or a solver that stops at a "
+        "tolerance; let it go on until nothing changes, or accept the difference by tolerance.rtol"
     )
 
 

@@ -76,6 +76,8 @@ class NumericGradient(Struct, frozen=True):
         the size of a gradient of outputs that depend on it; 0 of all other entries.
     unused: whether the outputs do not move at all, whichever entry is moved.
     jumps: the height of the steps in which the forward moves; 0 where it moves smoothly.
+    break_height: that of the jumps between smooth pieces of the forward, by which the uncertainty
+        was widened; 0 where it was not.
     """
 
     value: Float
@@ -93,6 +95,7 @@ class NumericGradient(Struct, frozen=True):
     possible: Float | None = None
     unused: bool = False
     jumps: float = 0.0
+    break_height: float = 0.0
 
     @property
     def invariant(self) -> NDArray[np.bool_]:

@@ -388,11 +388,14 @@ def newton(tolerance: float) -> Function:
 
     def solve(x: Any) -> Any:
         y = np.ones_like(x)
+        going = np.ones((*x.shape[:-1], 1), dtype=bool)  # each of several points for itself
         for _ in range(100):
-            new = y - (y - x / (y * y)) / 3
-            if np.max(np.abs(new - y) / np.abs(new)) < tolerance:
-                return new
+            new = np.where(going, y - (y - x / (y * y)) / 3, y)
+            moves = np.abs(new - y) >= tolerance * np.abs(new)
+            going = np.any(moves, axis=-1, keepdims=True)
             y = new
+            if not going.any():
+                break
         return y
 
     return solve

@@ -1,0 +1,163 @@
+"""Jumps of a forward between smooth pieces, as of an iteration that stops at a tolerance.
+
+On each piece such a forward is smooth, but its slope is not quite that of the function which it
+computes inexactly: the difference is about the height of a jump over the distance to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.noise import Evaluate, Float
+
+# How far lines through x reach, in units of the scale of x: a jump is found on the line where the
+# function is smooth enough between the points for the jump to stand out, which depends on its
+# height.
+REACHES = (0.5, 0.2, 0.05, 0.01)
+LINES_EACH = 2  # of every reach, in random directions: one may miss the jumps
+# Powers of two by which all of x is multiplied and divided on one more line: an iteration that
+# converges quadratically jumps that rarely.
+OCTAVES = 2.0
+GAPS = 96  # between the points of a line
+# Points that predict the next one, by the polynomial through them: of more, noise is multiplied by
+# more than the smooth part shrinks.
+FITTED = 8
+# How much more than both neighbours the gap with a jump in it is off its predictions from either
+# side: the smooth part is off by about as much everywhere.
+STANDS_OUT = 10.0
+# Halvings of a gap, on whose left and right the outputs must follow the prediction of their side to
+# this share of the jump, whose height must stay: at a kink it shrinks to nothing.
+HALVINGS, FOLLOWS, STAYS = 16, 0.2, 0.5
+# Of the forward, in all: the points of every line, and two gaps of each.
+MOST_EVALUATIONS = (len(REACHES) * LINES_EACH + 1) * (GAPS + 1 + 2 * HALVINGS)
+
+Line = Callable[[Float], NDArray[Any]]
+
+
+class Jumps(Struct, frozen=True):
+    """The steepest jumps that were seen around x.
+
+    height: of one output, the largest; 0 where none was seen.
+    slope: Σ |c|·height over the distance between jumps, in units of the scale of x; by outputs
+        where there is no cotangent.
+    evaluations: of the forward.
+    """
+
+    height: float
+    slope: Float
+    evaluations: int
+
+
+class Gap(Struct, frozen=True):
+    """A gap between two points of a line, and the points on its left and on its right.
+
+    Offsets (FITTED,) and outputs there (FITTED, outputs).
+    """
+
+    line: Line
+    left: tuple[Float, Float]
+    right: tuple[Float, Float]
+    roughness: float
+
+
+def find_jumps(evaluate: Evaluate, x: NDArray[Any], scale: Float, cotangent: Float | None) -> Jumps:
+    """The jumps of a function near x, on lines through it.
+
+    evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
+    scale: of every entry of x. cotangent: of the outputs' shape, or None.
+    """
+    evaluations, height = 0, 0.0
+
+    def at(line: Line, offsets: Float) -> Float:
+        nonlocal evaluations
+        evaluations += len(offsets)
+        points = line(offsets.reshape(-1, *(1,) * x.ndim)).astype(x.dtype)
+        return np.asarray(evaluate(points), dtype=np.float64).reshape(len(offsets), -1)
+
+    weight: Float | float = 1.0 if cotangent is None else np.abs(cotangent).ravel()
+    slope = np.zeros(1)
+    for line, reach, unit in _lines(x, scale):
+        offsets = np.linspace(-reach, reach, GAPS + 1)
+        gaps = _rough_gaps(line, offsets, at(line, offsets), weight)
+        found = [jump for gap in gaps if (jump := _confirm(gap, at, weight)) is not None]
+        if not found:
+            continue
+        # Of one jump alone, the next is out of reach.
+        apart = abs(found[0][0] - found[-1][0]) if len(found) > 1 else abs(found[0][0]) + reach
+        heights = np.max([jump for _, jump in found], axis=0)
+        steep = weight * heights / (unit * apart)
+        slope = np.maximum(slope, steep if cotangent is None else np.sum(steep))
+        height = max(height, float(np.max(heights)))
+    return Jumps(height, slope, evaluations)
+
+
+def _lines(x: NDArray[Any], scale: Float) -> list[tuple[Line, float, float]]:
+    """Lines through x as functions of an offset; how far they reach, and the unit of the offset."""
+    random = np.random.default_rng(0)
+    lines: list[tuple[Line, float, float]] = []
+    for reach in REACHES * LINES_EACH:
+        direction = random.uniform(0.5, 1.5, x.shape) * random.choice([-1.0, 1.0], x.shape) * scale
+
+        def straight(offset: Float, direction: Float = direction) -> NDArray[Any]:
+            return np.asarray(x + offset * direction)
+
+        lines.append((straight, reach, 1.0))
+    lines.append((lambda offset: np.asarray(x * np.exp2(offset)), OCTAVES, float(np.log(2.0))))
+    return lines
+
+
+def _rough_gaps(line: Line, offsets: Float, outputs: Float, weight: Float | float) -> list[Gap]:
+    """Of the gaps in which a jump stands out, the nearest on each side of the middle of a line."""
+    missed = np.sum(np.abs(np.diff(outputs, n=FITTED, axis=0)) * weight, axis=1)
+    # Predicted from the left the point after a gap, and from the right the one before it.
+    rough = np.minimum(missed[: -(FITTED - 1)], missed[FITTED - 1 :])
+    around = np.maximum(rough[:-2], rough[2:])
+    stand_out = np.flatnonzero(rough[1:-1] > STANDS_OUT * around) + 1
+    gaps = []
+    for side in (-1, 1):
+        starts = stand_out + FITTED - 1  # the point before the gap
+        middle = side * (offsets[starts] + offsets[starts + 1])
+        some = starts[middle >= 0]
+        if len(some):
+            start = int(some[np.argmin(np.abs(offsets[some]))])
+            left, right = slice(start - FITTED + 1, start + 1), slice(start + 1, start + FITTED + 1)
+            gap = Gap(
+                line,
+                (offsets[left], outputs[left]),
+                (offsets[right], outputs[right]),
+                float(rough[start - FITTED + 1]),
+            )
+            gaps.append(gap)
+    return gaps
+
+
+def _confirm(
+    gap: Gap, at: Callable[[Line, Float], Float], weight: Float | float
+) -> tuple[float, Float] | None:
+    """Where in a gap the function jumps, and how high each output; None where it does not."""
+    low, high = float(gap.left[0][-1]), float(gap.right[0][0])
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        output = at(gap.line, np.array([middle]))[0]
+        off_left = float(np.sum(np.abs(output - _predict(gap.left, middle)) * weight))
+        off_right = float(np.sum(np.abs(output - _predict(gap.right, middle)) * weight))
+        if not min(off_left, off_right) <= FOLLOWS * gap.roughness:
+            return None
+        low, high = (middle, high) if off_left < off_right else (low, middle)
+    jump = np.abs(_predict(gap.right, low) - _predict(gap.left, low))
+    stays = np.sum(jump * weight) >= STAYS * gap.roughness
+    return (low, jump) if stays else None
+
+
+def _predict(side: tuple[Float, Float], offset: float) -> Float:
+    """The value at an offset of the polynomial through points of one side (Lagrange)."""
+    offsets, outputs = side
+    differences = offsets[:, None] - offsets
+    np.fill_diagonal(differences, 1.0)
+    others = np.where(np.eye(len(offsets), dtype=bool), 1.0, offset - offsets)
+    return np.asarray(np.prod(others / differences, axis=1) @ outputs)

@@ -1,0 +1,53 @@
+"""Jumps between smooth pieces: found with their height, and no kink or bend taken for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gradcheck_cli.numeric.jumps import find_jumps
+from tests.support.layers import Float
+
+X = np.array([0.3, -0.7, 1.1])
+SCALE = np.ones(3)
+ONES = np.ones(3)
+
+
+@pytest.mark.parametrize("height", [1e-8, 1e-5, 1e-2])
+def test_a_jump_near_x_has_the_height_that_was_planted(height: float) -> None:
+    def jumping(points: Float) -> Float:
+        return np.asarray(np.sin(points) + height * (points > X + 0.04))
+
+    found = find_jumps(jumping, X, SCALE, ONES)
+    assert found.height == pytest.approx(height, rel=1e-3)
+    assert np.all(found.slope > height)
+
+
+def test_without_a_cotangent_every_output_has_the_slope_of_its_own_jumps() -> None:
+    def jumping(points: Float) -> Float:
+        return np.asarray(np.sin(points) + [0.0, 1e-6, 0.0] * (points > X + 0.04))
+
+    slope = find_jumps(jumping, X, SCALE, None).slope
+    assert slope.shape == (3,)
+    assert slope[1] > 1e4 * max(slope[0], slope[2])
+
+
+@pytest.mark.parametrize(
+    "smooth",
+    [
+        np.exp,
+        lambda points: np.maximum(points, 0.31),
+        lambda points: np.abs(points - X - 0.02),
+        lambda points: 1.0 / (points - X - 0.1),
+        lambda points: np.tanh(50 * points),
+        lambda points: 0.0 * points,
+        np.log,
+    ],
+)
+def test_kinks_poles_bends_and_the_end_of_a_domain_are_no_jumps(
+    smooth: Callable[[Float], Float],
+) -> None:
+    with np.errstate(all="ignore"):
+        assert find_jumps(smooth, X, SCALE, ONES).height == 0.0
