@@ -62,8 +62,7 @@ def run(
     started = time.time()
     counter = EntryCounter(checks, progress)
     work = partial(run_check, timeout=timeout, power=power, allow_code=allow_code)
-    done: dict[int, CheckReport] = {}
-    stopped: ExitCode | None = None
+    done, stopped = dict[int, CheckReport](), None
     import numpy  # noqa: F401 - no signal may cut its import short
 
     try:

@@ -84,7 +84,7 @@ class Calls:
     ) -> None:
         self.source = source
         self.inputs = inputs = _as_inputs(inputs)
-        self.asked, known = list(constants or {}), list(optional or {})
+        self.asked = list(constants or {})
         self.optional = optional or {}
         constants = {name: with_attributes(value) for name, value in (constants or {}).items()}
         self.constants = {**self.optional, **constants}
@@ -101,11 +101,16 @@ class Calls:
         self.unused_keys: dict[str, None] = {}
         self.replaced: dict[str, None] = {}
         self.missing: dict[str, list[str]] = {}
-        arguments = [name for name in inputs if name not in source.held]
+        self.loss = loss
+        self.bind_both(derivative)
+
+    def bind_both(self, derivative: bool) -> None:
+        """Find out how the forward and the backward are called, by a call of the forward."""
+        source, known, loss = self.source, list(self.optional), self.loss
+        arguments = [name for name in self.inputs if name not in source.held]
         pair = source.make(self.values(self.arrays))
         self.place = _place(pair)
         self.call = bind(parameters(pair.forward), arguments, self.asked, optional=known)
-        self.loss = loss
         if loss is not None:
             self.loss_call = bind(parameters(loss), [OUTPUT], [*arguments, *self.asked], known)
         # A copy: what this call changes in place must not be what later calls are compared with.
