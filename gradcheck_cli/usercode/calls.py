@@ -30,6 +30,7 @@ from gradcheck_cli.usercode.conventions import (
 from gradcheck_cli.usercode.gradients import by_name, gradient_of, unmatched_keys
 from gradcheck_cli.usercode.objects import also_held, gradient_attributes, held_gradient
 from gradcheck_cli.usercode.randomness import Randomness
+from gradcheck_cli.usercode.readings import fits_forward, read_as_upstream
 from gradcheck_cli.usercode.signatures import Call, Parameters, bind, name_of, parameters
 from gradcheck_cli.usercode.trees import (
     as_mapping,
@@ -127,7 +128,7 @@ class Calls:
         self.notes = self.guesses(parameters(pair.backward), arguments)
         if self.elementwise:
             self.refuse_other_shape()
-            self.notes += [] if derivative else [self.told_elementwise()]
+            self.notes += [] if derivative else [self.choose_reading(pair)]
 
     def bound(
         self, pair: Pair, arguments: list[str], returned: Sequence[Any], derivative: bool
@@ -175,6 +176,27 @@ class Calls:
                 "function that returns a loss with its gradients belongs under value_and_grad, and "
                 "a loss that the backward is of under loss"
             )
+
+    def choose_reading(self, pair: Pair) -> str:
+        """How a backward was called that takes no upstream gradient by its name.
+
+        It is handed that all the same where it could remember its input, and the forward says so.
+        """
+        other = None if pair.owner is None else read_as_upstream(self.back, self.inputs)
+        if other is not None:
+            shape = self.outputs[0].shape
+            at = (self.arrays, np.random.default_rng(1).standard_normal(shape))
+            as_derivative = self.back
+            if not fits_forward(self.forward, self.backward, *at):
+                self.back, self.elementwise = other, False
+                if fits_forward(self.forward, self.backward, *at):
+                    (name,) = other.call.by_parameter(parameters(pair.backward))
+                    return (
+                        f"{self.source.backward} was handed the upstream gradient as its '{name}', "
+                        "which fits the forward; read as f′ it does not"
+                    )
+                self.back, self.elementwise = as_derivative, True
+        return self.told_elementwise()
 
     def told_elementwise(self) -> str:
         """How a backward was called that is taken for an elementwise derivative."""
