@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from gradcheck_cli import __version__
-from gradcheck_cli.cli import completion
+from gradcheck_cli.cli import completion, encoding
 from gradcheck_cli.cli.checks import EXIT_CODES, mutate_command, run_command
 from gradcheck_cli.cli.configs import (
     completion_command,
@@ -71,9 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script: run a command and exit with its code."""
     for name in BLAS_THREADS:
         os.environ.setdefault(name, "1")
+    encoding.register()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=encoding.ERRORS)
     code = exit_code(arguments)
     # What is imported has nothing to say at its end, and saying it takes a seventh of a short run.
     for stream in (sys.stdout, sys.stderr):

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from gradcheck_cli.result import SCHEMA_VERSION
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -14,10 +16,11 @@ def render_config_schema() -> str:
     """The schema by which editors complete and underline configs."""
     from gradcheck_cli.config.schema import ConfigFile
 
-    return render_schema("A config of gradcheck", ConfigFile)
+    return render_schema("config", "A config of gradcheck", ConfigFile)
 
 
-def render_schema(title: str, kind: Any) -> str:
-    """The JSON Schema of a type, as text that ends with a newline."""
-    whole = {"$schema": DIALECT, "title": title, **msgspec.json.schema(kind)}
+def render_schema(name: str, title: str, kind: Any) -> str:
+    """The JSON Schema of a type, as text that ends with a newline; name: of its $id."""
+    id = f"urn:gradcheck-cli:{name}:{SCHEMA_VERSION}"  # a URN, as it is at no address yet
+    whole = {"$schema": DIALECT, "$id": id, "title": title, **msgspec.json.schema(kind)}
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"

@@ -9,9 +9,11 @@ from gradcheck_cli.result import SuiteReport
 
 def render_report_schema() -> str:
     """The schema of a report in JSON."""
-    return render_schema("A report of gradcheck in JSON", SuiteReport)
+    return render_schema("report", "A report of gradcheck in JSON", SuiteReport)
 
 
 def render_lines_schema() -> str:
     """The schema of every line of a report in JSONL."""
-    return render_schema("A line of a report of gradcheck in JSONL", CheckLine | SummaryLine)
+    return render_schema(
+        "lines", "A line of a report of gradcheck in JSONL", CheckLine | SummaryLine
+    )
