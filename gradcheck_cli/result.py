@@ -276,6 +276,17 @@ class CheckResult(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     mutants: tuple[Mutant, ...] | None = None
 
+    def __repr__(self) -> str:
+        """Its verdict and those of its gradients: a result has too many numbers to print."""
+        verdicts = ", ".join(f"{of.gradient} {of.verdict.value}" for of in self.gradients)
+        return f"<CheckResult {self.verdict.value}: {verdicts}>"
+
+    def _repr_html_(self) -> str:
+        """The result as a table, which notebooks show."""
+        from gradcheck_cli.reporters.html import render_result
+
+        return render_result(self)
+
 
 class Settings(Struct, frozen=True):
     """What a config asked for, as far as a reader of the report needs it.

@@ -7,7 +7,7 @@ from importlib.resources import files
 from xml.etree.ElementTree import Element, tostring
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.details import Detail, list_details
+from gradcheck_cli.reporters.details import Detail, list_details, write_headline_of_result
 from gradcheck_cli.reporters.error_map import SHADES, describe_pooling, find_shade
 from gradcheck_cli.reporters.notes import MOST_NOTES, describe_work, list_notes
 from gradcheck_cli.reporters.summary import FileRow, find_slowest, list_files, summarize
@@ -15,11 +15,12 @@ from gradcheck_cli.reporters.words import (
     KINDS,
     Row,
     describe_gradient,
+    describe_row,
     format_errors,
     format_number,
     list_rows,
 )
-from gradcheck_cli.result import ErrorMap, Outcome, SuiteReport
+from gradcheck_cli.result import CheckResult, ErrorMap, Outcome, SuiteReport
 from gradcheck_cli.text import count_of, format_shape, printable, printable_lines
 
 MOST_ROWS = 2000  # of the table; a browser draws so many at once
@@ -52,6 +53,20 @@ def render(report: SuiteReport, screen: Screen) -> str:
     )
     page = _tag("html", head, _tag("body", main), lang="en")
     return "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
+
+
+def render_result(result: CheckResult) -> str:
+    """The result of one check as a table alone, for a notebook; above it what is wrong."""
+    names = COLUMNS[1:]
+    table = _tag("table", _tag("thead", _tag("tr", *(_tag("th", name) for name in names))))
+    for gradient in result.gradients:
+        row = describe_row("", gradient)
+        texts = (describe_gradient(gradient), format_shape(gradient.shape))
+        verdict = row.verdict + row.bound
+        table.append(_tag("tr", *_cells(names, (*texts, *format_errors(gradient), verdict))))
+    wrong = write_headline_of_result(result)
+    whole = _tag("div", *[_tag("p", _tag("strong", wrong))] * bool(wrong), table)
+    return tostring(whole, encoding="unicode", method="html")
 
 
 def _tag(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -86,3 +87,16 @@ def test_a_check_needs_a_backward_and_inputs() -> None:
 def test_what_is_public_is_there() -> None:
     for name in gradcheck_cli.__all__:
         assert getattr(gradcheck_cli, name).__doc__
+
+
+def test_a_notebook_shows_a_result_as_a_table() -> None:
+    result = check(lambda x, y: x**2 + y, lambda delta, x, y: (delta * x, delta), [np.ones(3)] * 2)
+    assert repr(result) == "<CheckResult fail: ∂L/∂x fail, ∂L/∂y pass>"
+    html = ElementTree.fromstring(result._repr_html_())
+    cells = [[cell.text for cell in row] for row in html.iter("tr")]
+    assert cells[0][0] == "gradient"
+    assert [(row[0], row[1]) for row in cells[1:]] == [("∂L/∂x", "(3,)"), ("∂L/∂y", "(3,)")]
+    assert (cells[1][-1], str(cells[2][-1])[:9]) == ("fail", "pass, to ")
+    first = html.find("p/strong")
+    assert first is not None
+    assert first.text == "∂L/∂x: 3 of 3 entries wrong, GC103 0.5 = 1/2"
