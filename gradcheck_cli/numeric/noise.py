@@ -182,8 +182,9 @@ def variances(values: Float) -> Float:
         variance = np.add.reduce(differences * differences, axis=2) / samples
         variances = np.minimum(variances, variance)
         differences = np.diff(differences, axis=2)
-    flat = np.mean(np.diff(values, axis=2) == 0, axis=(2, 3), keepdims=True)[:, :, 0] > FLAT
-    # Flat everywhere: a constant, or one that jumps somewhere.
+    # Of every line for itself: lines at other places may be at other ends of a clip.
+    flat = np.mean(np.diff(values, axis=2) == 0, axis=2) > FLAT
+    # Flat everywhere: a constant, or one that jumps or leaves it somewhere.
     flat &= ~np.all(flat, axis=1, keepdims=True)
     return np.where(flat, np.inf, variances)
 

@@ -63,3 +63,16 @@ def test_what_is_left_of_large_numbers_is_as_coarse_as_they_were() -> None:
 def test_a_unit_between_its_ends_is_not_coarse() -> None:
     x = np.array([0.1, -0.2])
     assert np.max(function_noise(lambda p: np.tanh(1e9 * p), x, np.ones(2)).near) < 1e-15
+
+
+def test_the_end_of_a_clip_is_not_noise_wherever_it_is() -> None:
+    x = np.linspace(-1.0, 1.0, 12)
+    for low in np.linspace(-1.6, -0.2, 400):
+
+        def clip(points: Float, low: float = low) -> Float:
+            return np.asarray(np.maximum(points, low))
+
+        found = function_noise(clip, x, np.ones(12))
+        smooth = np.abs(x - low) > 0.01
+        assert np.all(found.growth[smooth] < 1e-14)
+        assert np.all(found.near[smooth] < 1e-14)
