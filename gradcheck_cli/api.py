@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from gradcheck_cli.checker.check import check_problems
 from gradcheck_cli.errors import CodeError, GradientError
 from gradcheck_cli.options import Numeric, Tolerance
@@ -27,6 +29,7 @@ def check(
     delta: Array | None = None,
     seed: int = 0,
     batched: bool = False,
+    in_place: bool = False,
     numeric: Numeric | None = None,
     tolerance: Tolerance | None = None,
 ) -> CheckResult:
@@ -36,6 +39,7 @@ def check(
         `Problem`, or several, in place of all of them. Without a backward, forward is a torch
         module or function, a jax function or one of autograd, as in `from_torch`, and what is
         checked is its framework's reverse mode.
+    in_place: whether the backward may change what it is handed; it is compared either way.
     numeric, tolerance: see their classes; what they leave open is found or has its default.
     Returns the verdict, a result per gradient and the work it took; a wrong gradient is no
     exception. What forward or backward raises is raised; CodeError where they cannot be called
@@ -57,6 +61,8 @@ def check(
                     forward, backward, inputs, constants, delta=delta, seed=seed, batched=batched
                 )
             ]
+        if in_place:
+            problems = [replace(problem, in_place=True) for problem in problems]
         return check_problems(problems, numeric=numeric, tolerance=tolerance)
     except CodeError as error:
         if isinstance(error.__cause__, Exception):
@@ -73,6 +79,7 @@ def assert_gradients(
     delta: Array | None = None,
     seed: int = 0,
     batched: bool = False,
+    in_place: bool = False,
     numeric: Numeric | None = None,
     tolerance: Tolerance | None = None,
 ) -> CheckResult:
@@ -90,6 +97,7 @@ def assert_gradients(
         delta=delta,
         seed=seed,
         batched=batched,
+        in_place=in_place,
         numeric=numeric,
         tolerance=tolerance,
     )

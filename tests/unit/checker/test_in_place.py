@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli import Problem, Verdict, check, from_functions
+from gradcheck_cli import Problem, Verdict, assert_gradients, check, from_functions
 
 Array = Any  # functions of users have no types
 
@@ -49,3 +49,15 @@ def test_a_wrong_one_fails_by_its_numbers() -> None:
         assert x.diagnosis is not None
         assert x.diagnosis.code == "GC103"
         assert x.notes[0].startswith(TOLD)
+
+
+def test_the_functions_of_python_take_it_as_an_argument() -> None:
+    def backward(delta: Array, x: Array) -> Array:
+        delta *= 2 * x
+        return delta
+
+    def square(x: Array) -> Array:
+        return x**2
+
+    assert check(square, backward, {"x": X}).verdict == Verdict.FAIL
+    assert assert_gradients(square, backward, {"x": X}, in_place=True).verdict == Verdict.PASS
