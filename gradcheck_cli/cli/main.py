@@ -88,7 +88,11 @@ def read_project(words: Sequence[str]) -> Project | None:
     asks_for_help = not {"-h", "--help"}.isdisjoint(words)
     if asks_for_help or (words and words[0] not in PROJECT_OPTIONS):
         return None
-    return find_project(Path.cwd())
+    try:
+        here = Path.cwd()
+    except OSError:  # it was deleted
+        return None
+    return find_project(here)
 
 
 def list_defaults(project: Project | None) -> dict[str, dict[str, Any]]:

@@ -58,7 +58,6 @@ def test_2_one_broken_config_and_nothing_runs(gradcheck_process: Gradcheck) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run"], "Missing argument"),
         (["walk"], "No such command"),
         (["run", "configs", "--fromat", "json"], "--format"),
         (["run", "configs", "--format", "yaml"], "'yaml'"),
