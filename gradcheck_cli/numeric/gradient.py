@@ -37,6 +37,9 @@ LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
 # There, moves by a quarter of the first step are tried at these multiples of the leap: where they
 # are seen at all of them, the slope there was not hidden at the first step, but is absent.
 PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
+# Roundings of the outputs or of how they move far away: a loss that is a difference of such numbers
+# moves in steps of their last place, near x by few at once.
+LAST_PLACES = 64.0
 # Of all outputs, times ROUNDING·eps to this power: an entry that moves them by less over the first
 # step may be smaller than 1e9 (in float32: 1e3) of their roundings.
 SMALL, SMALL_POWER = 10.0, 0.4
@@ -260,6 +263,8 @@ def _refine(differences: Differences, best: Best, every: NDArray[np.intp]) -> No
 def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
     """Ask what rounding hides where nothing is seen to move: far away, which shows a saturated
     unit, and at the step that the zero was seen at, which shows no smaller slope than a rounding.
+
+    What last moved by some places of what it is made of may still move by one, unseen.
     """
     doubtful = np.any(best.value == 0, axis=(0, 2)) & ~best.invariant
     for rows in differences.chunks(np.flatnonzero(doubtful)):
@@ -267,8 +272,12 @@ def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) 
         far = LEAP * FIRST_STEP * differences.scale[entries]
         near = differences.exact(entries, np.max(best.step[0, rows], axis=1))
         near = np.where((near > 0) & (near < far), near, far)
-        floors = [differences.rung(entries, step).floor for step in (far, near)]
-        floor = DEVIATIONS * np.fmax(*floors)
+        further, nearer = (differences.rung(entries, step) for step in (far, near))
+        floor = DEVIATIONS * np.fmax(further.floor, nearer.floor)
+        slope, move = best.last[:, rows]
+        size = np.fmax(differences.size, further.slope * far[:, None])
+        place = LAST_PLACES * differences.rounding * size
+        floor = np.fmax(floor, np.where(move <= place, RATIO * slope, 0.0))
         floor = np.where(np.isfinite(floor), floor, 0.0)
         best.floor[rows] = np.maximum(best.floor[rows], floor)
 
@@ -307,6 +316,7 @@ def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, l
     still = np.zeros(len(entries), dtype=bool)
     for _ in range(levels):
         noise = DEVIATIONS * rung.noise
+        best.note_moves(rows, rung.slope, step)
         rungs.climb(rung.value, noise)
         going = step > 0
         if rungs.ready:

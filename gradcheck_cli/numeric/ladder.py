@@ -173,6 +173,7 @@ class Best:
 
     cells: value, uncertainty, the noise in it, step. floor, slope, first_noise: of the first rung.
     done: which entries and cotangents a smaller step would not improve.
+    last: the slope, and Σ |c|·move, of the smallest step at which anything moved.
     possible: of entries that are zero by invariance, what they could be; else 0. unused: which of
         these move nothing at all.
     """
@@ -186,6 +187,7 @@ class Best:
         self.done = np.zeros(slope.shape, dtype=bool)
         self.possible = np.zeros(slope.shape)
         self.unused = np.zeros(len(slope), dtype=bool)
+        self.last = np.zeros((2, *slope.shape))
 
     @classmethod
     def joined(cls, parts: list[Best]) -> Best:
@@ -200,6 +202,7 @@ class Best:
         np.concatenate([part.cells for part in parts], axis=2, out=whole.cells)
         whole.possible = np.concatenate([part.possible for part in parts])
         whole.unused = np.concatenate([part.unused for part in parts])
+        whole.last = np.concatenate([part.last for part in parts], axis=1)
         return whole
 
     def sort(self, order: NDArray[np.intp]) -> None:
@@ -211,6 +214,7 @@ class Best:
         self.cells[:] = self.cells[:, :, back]
         self.floor, self.slope = self.floor[back], self.slope[back]
         self.possible, self.unused = self.possible[back], self.unused[back]
+        self.last = self.last[:, back]
 
     def unmoved(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of these rows moved the outputs, by the largest step, no more than noise does."""
@@ -234,6 +238,7 @@ class Best:
         self.cells[:, :, rows] = other.cells
         self.floor[rows] = np.maximum(self.floor[rows], other.floor)
         self.slope[rows], self.first_noise[rows] = other.slope, other.first_noise
+        self.last[:, rows] = other.last
 
     def offer(self, rows: NDArray[np.intp], cells: Float) -> None:
         """Take new cells of a smaller step where they are less uncertain, or more to be believed.
@@ -247,6 +252,11 @@ class Best:
         quiet = cells[2] < QUIET * mine[1]
         better = ((cells[1] < mine[1]) | contradict | quiet) & ~self.done[rows]
         self.cells[:, :, rows] = np.where(better, cells, mine)
+
+    def note_moves(self, rows: NDArray[np.intp], slope: Float, step: Float) -> None:
+        """Keep the slopes of these rows where anything moved, and the moves over the step."""
+        moves = np.stack([slope, slope * step[:, None]])
+        self.last[:, rows] = np.where(slope > 0, moves, self.last[:, rows])
 
     def finish(
         self, rows: NDArray[np.intp], noise: Float, jumps: NDArray[np.bool_]

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradcheck_cli import Problem, Verdict, check
+from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.result import GradientResult
-from tests.support.layers import Float
+from tests.support.layers import Float, layer, problem
 
 Function = Callable[[Any], Any]
 
@@ -114,3 +115,33 @@ def test_a_value_between_two_slopes_that_are_not_those_of_a_kink_fails(share: fl
     x = np.array([1e-5, -1e-5, 0.5, -1.0])
     found = judged(relu, x, lambda at: np.where(abs(at) < 1e-3, share, at > 0))
     assert found.verdict == Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("form", "loss", "reduction", "activation", "bias", "seed"),
+    [
+        ("Wx", "softmax-cross-entropy", "sum", "elu", True, 479),
+        ("Wx", "logistic", "sum", "elu", True, 695),
+        ("xW", "softmax-cross-entropy", "sum", "silu", True, 1811),
+        ("XW", "logistic", "mean", "relu", False, 3365),
+        ("XW", "logistic", "mean", "silu", False, 3425),
+    ],
+)
+def test_a_saturated_loss_that_moves_by_its_last_place_fails_no_right_rule(
+    form: str, loss: str, reduction: str, activation: str, bias: bool, seed: int
+) -> None:
+    """In float32, log(1 + e⁻ᶻ) is a few last places of z: flat at x, and its slope is not zero."""
+    made = layer(
+        form,
+        n=4,
+        N=3,
+        M=2,
+        loss=loss,
+        reduction=reduction,
+        activation=activation,
+        bias=bias,
+        dtype="float32",
+        seed=seed,
+        sources={"X" if form == "XW" else "x": Drawn(scale=10.0)},
+    )
+    assert check(problem(made)).verdict != Verdict.FAIL
