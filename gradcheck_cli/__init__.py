@@ -6,7 +6,9 @@ The public API: `check(forward, backward, inputs)` returns a `CheckResult` with 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # not typing's: until `__main__` listens, Ctrl-C is Python's traceback
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [

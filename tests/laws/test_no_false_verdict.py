@@ -49,6 +49,7 @@ inside = st.lists(st.floats(0.05, 0.9), min_size=1, max_size=5)
 
 
 @pytest.mark.parametrize("name", DEAD_ZONES)
+@settings(max_examples=15)
 @given(inside)
 def test_a_function_that_is_constant_around_x_has_slope_zero(name: str, x: list[float]) -> None:
     function, right, wrong = DEAD_ZONES[name]
@@ -109,6 +110,7 @@ def test_a_forward_that_rounds_is_told_as_such(decimals: int) -> None:
     assert "the forward moves in steps of about" in found.reason
 
 
+@settings(max_examples=15)
 @given(st.floats(0.02, 0.98))
 def test_a_value_between_two_slopes_that_are_not_those_of_a_kink_fails(share: float) -> None:
     """Beside a corner there is one slope, however near it is."""
