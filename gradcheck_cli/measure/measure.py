@@ -16,7 +16,7 @@ from gradcheck_cli.numeric.gradient import (
     NumericGradient,
     Progress,
     Work,
-    measured_by,
+    measure_entries,
     one_by_one,
 )
 from gradcheck_cli.numeric.local.claims import Slices
@@ -90,7 +90,7 @@ def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
     if local is None:
         problem.forward(problem.inputs)
         return (time.perf_counter() - started) * TYPICAL * count
-    measured_by(local, numeric.step, np.arange(TRIED))
+    measure_entries(local, numeric.step, np.arange(TRIED))
     return (time.perf_counter() - started) * count / TRIED
 
 
@@ -136,7 +136,7 @@ def of_entries(
         problem, name, numeric
     )
     each = one_by_one if numeric.jobs < 2 else partial(_in_processes, numeric.jobs)
-    return measured_by(taken, numeric.step, entries, progress, each)
+    return measure_entries(taken, numeric.step, entries, progress, each)
 
 
 def _in_processes(

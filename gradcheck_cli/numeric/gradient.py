@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.invariance import settle_invariant
 from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
-from gradcheck_cli.numeric.noise import Evaluate, Float
-from gradcheck_cli.numeric.quotients import WHOLE, Differences, WholeForwards, entry_scale
-from gradcheck_cli.numeric.stencils import STENCILS
+from gradcheck_cli.numeric.noise import Float
+from gradcheck_cli.numeric.quotients import WHOLE, Differences, WholeForwards
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
@@ -125,35 +124,6 @@ class NumericGradient(Struct, frozen=True):
         return tuple(int(axis) for axis in index)
 
 
-def numeric_gradient(
-    evaluate: Evaluate,
-    x: NDArray[Any],
-    cotangent: Float | None,
-    *,
-    order: int | None = None,
-    step: float | None = None,
-    entries: NDArray[np.intp] | None = None,
-    progress: Progress | None = None,
-) -> NumericGradient:
-    """The gradient of Σ cotangent · evaluate(x) for every entry of x.
-
-    evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
-    cotangent: of the outputs' shape, or None for the whole Jacobian (outputs × x.shape).
-    order: of the stencil, a key of STENCILS; None: 2, which the ladder extrapolates.
-    step: a fixed step; None: chosen for every entry by a ladder of steps.
-    entries: flat indices of x, ascending: those that are measured; None: all.
-    progress: is told, now and then, how many more entries are done.
-
-    The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
-    steps) and the measured noise over the step. Sources: C. Ridders, "Accurate computation of
-    F'(x) and F'(x)F''(x)" (1982); J. Moré and S. Wild (2011) for the noise.
-    """
-    with np.errstate(all="ignore"):
-        stencil = STENCILS[order or 2]
-        differences = WholeForwards(evaluate, x, entry_scale(x), cotangent, stencil)
-    return measured_by(differences, step, entries, progress)
-
-
 def one_by_one(work: Work, chunks: list[Entries], done: Callable[[Entries], None]) -> list[Counted]:
     """[work(chunk) for chunk in chunks]."""
     found = []
@@ -163,16 +133,23 @@ def one_by_one(work: Work, chunks: list[Entries], done: Callable[[Entries], None
     return found
 
 
-def measured_by(
+def measure_entries(
     differences: Differences,
     step: float | None = None,
     entries: NDArray[np.intp] | None = None,
     progress: Progress | None = None,
     each: Each = one_by_one,
 ) -> NumericGradient:
-    """The numeric gradient by quotients that are taken in some way; else as `numeric_gradient`.
+    """The numeric gradient of an input, entry by entry, from quotients that are taken in some way.
 
+    step: a fixed step; None: chosen for every entry by a ladder of steps.
+    entries: flat indices of x, ascending: those that are measured; None: all.
+    progress: is told, now and then, how many more entries are done.
     each: works on chunks of entries, in this process or in others.
+
+    The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
+    steps) and the measured noise over the step. Sources: C. Ridders, "Accurate computation of
+    F'(x) and F'(x)F''(x)" (1982); J. Moré and S. Wild (2011) for the noise.
     """
     x, before = differences.x, differences.evaluations
     with np.errstate(all="ignore"):
@@ -180,7 +157,7 @@ def measured_by(
         order = differences.order(every)
         every = every[order]
         parts = each(
-            partial(_counted, differences, step),
+            partial(_measure_and_count, differences, step),
             differences.chunks(every),
             lambda some: progress(len(some)) if progress is not None else None,
         )
@@ -202,14 +179,14 @@ def measured_by(
         )
 
 
-def _counted(differences: Differences, step: float | None, entries: Entries) -> Counted:
+def _measure_and_count(differences: Differences, step: float | None, entries: Entries) -> Counted:
     """Some entries, and the evaluations they took, which another process may have to tell."""
     before = differences.evaluations
-    best = _measured(differences, entries, step)
+    best = _measure_chunk(differences, entries, step)
     return best, differences.evaluations - before
 
 
-def _measured(differences: Differences, entries: NDArray[np.intp], step: float | None) -> Best:
+def _measure_chunk(differences: Differences, entries: NDArray[np.intp], step: float | None) -> Best:
     """Some entries at the step asked for, or by a ladder from a step that moves the outputs."""
     if step is not None:
         return _fixed(differences, entries, np.full(len(entries), step))

@@ -33,7 +33,7 @@ def curves(
 ) -> dict[int, Float]:
     """For every order of stencil, the error at each of `steps_of(x)`.
 
-    evaluate, x, cotangent: as for `numeric_gradient`. reference: the gradient at `entries`, which
+    evaluate, x, cotangent: as for `WholeForwards`. reference: the gradient at `entries`, which
     are flat indices of x, its last axis being theirs; NaN where it is not known.
     An error is max |D_h − reference| over max |reference|; NaN where a quotient is not finite.
     done: is told of every step of every order.

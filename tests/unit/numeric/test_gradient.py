@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gradcheck_cli.numeric.gradient import NumericGradient, numeric_gradient
+from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.numeric.quotients import entry_scale
 from tests.support.layers import Float
+from tests.support.numeric import numeric_gradient
 
 ONE = np.ones(1)
 
