@@ -79,7 +79,10 @@ def test_the_rooms_of_the_design_are_those_of_the_contract_in_their_order() -> N
     design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     rows = re.split(r"\| room \| .*\n\|[-|]+\n", design)[1].split("\n\n")[0].splitlines()
     rooms = [re.findall(r"`(\w+)/?`", row.split("|")[1]) for row in rows]
-    assert rooms == [sorted(layer) for layer in layers if layer != ["__main__"]]
+    *below, entrances = layers
+    assert rooms == [sorted(layer) for layer in below]
+    assert entrances == ["__main__", "pytest_plugin"]
+    assert all(f"`{name}`" in design for name in entrances)
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/design.md"])
