@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.ladder import Best
-from gradcheck_cli.numeric.noise import MOVED, Float
+from gradcheck_cli.numeric.noise import MOVED_DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
 
 # How far an entry is moved, in units of its scale: past the flat part of units that are saturated
@@ -48,13 +48,13 @@ def settle_invariant(
     noise = np.maximum(differences.noise.near, differences.noise.away)
     hidden = _weighed(differences, np.maximum(eps * size, noise))
     possible = _weighed(differences, size)
-    within = np.maximum(ROUNDINGS * eps * possible, MOVED * hidden)
+    within = np.maximum(ROUNDINGS * eps * possible, MOVED_DEVIATIONS * hidden)
     for row in np.flatnonzero(np.all(best.slope * first[:, None] <= within, axis=1)):
         entry = int(entries[row])
-        shares, changes = _move_until_seen(differences, entry, MOVED * hidden)
+        shares, changes = _move_until_seen(differences, entry, MOVED_DEVIATIONS * hidden)
         move = np.max(np.abs(changes), axis=0)
         total = np.stack([_weighed(differences, one) for one in move])
-        if not _rounds(total, shares, within, MOVED * hidden, changes, differences):
+        if not _rounds(total, shares, within, MOVED_DEVIATIONS * hidden, changes, differences):
             continue
         scale = differences.scale[entry]
         slope = np.max(total / shares[:, None], axis=0)

@@ -20,12 +20,12 @@ RATIO = 3.0**0.5
 MIN_LEVELS = 3  # two agreeing quotients can be chance, three with their extrapolations hardly
 COLUMNS = 6  # of Neville's tables; later columns gain nothing over the noise
 # Of a spread: the best of many cells has a small one partly by chance.
-SAFETY = 4.0
-QUIET = 0.3  # noise below this share of an uncertainty does not explain it
-DOUBT = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
-JUMP = 1.3  # of a quotient from a step to the next; a jump makes it RATIO
-SPARSE = 2.0  # times the noise: two quotients show less of it than three or more do
-CERTAIN = 1e-6  # of a quotient: with noise below this share, what agrees does not by chance
+SPREAD_FACTOR = 4.0
+NOISE_SHARE = 0.3  # noise below this share of an uncertainty does not explain it
+KINK_NOISE_RATIO = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
+JUMP_GROWTH = 1.3  # of a quotient from a step to the next; a jump makes it RATIO
+FEW_QUOTIENTS_FACTOR = 2.0  # times the noise: two quotients show less of it than three or more do
+PARABOLA_NOISE = 1e-6  # of a quotient: with noise below this share, what agrees does not by chance
 TABLES = 3  # central, right, left
 
 
@@ -124,9 +124,9 @@ class Rungs:
         noise = self.amplification[1, :, None, None] * self.noise
         apart = np.abs(value - value[0])
         apart[0] = np.maximum(np.abs(value[0] - central[0]), np.abs(value[0] - last[0]))
-        agree = np.all(apart <= noise, axis=0) & (noise[0] <= CERTAIN * np.abs(value[0]))
+        agree = np.all(apart <= noise, axis=0) & (noise[0] <= PARABOLA_NOISE * np.abs(value[0]))
         cells = np.empty((4, *value.shape))
-        uncertainty = SAFETY * apart + SPARSE * noise
+        uncertainty = SPREAD_FACTOR * apart + FEW_QUOTIENTS_FACTOR * noise
         cells[0], cells[1], cells[2], cells[3] = value, uncertainty, noise, step[:, None]
         return np.all(agree, axis=1), cells
 
@@ -137,7 +137,7 @@ class Rungs:
         with itself there means nothing.
         """
         new, last = np.abs(self.rows[-1][0]), np.abs(self.rows[-2][0])
-        grown = np.all(new[1:] > JUMP * last[1:] + noise[1:], axis=0)
+        grown = np.all(new[1:] > JUMP_GROWTH * last[1:] + noise[1:], axis=0)
         cancelling: NDArray[np.bool_] = grown & (2 * new[0] < np.min(new[1:], axis=0))
         return cancelling
 
@@ -158,7 +158,7 @@ class Rungs:
         spread = np.maximum(np.abs(value - new[: columns - 1]), np.abs(value - last[: columns - 1]))
         np.maximum(spread, np.abs(value - last[1:columns]), out=spread)
         noise = self.amplification[1:columns, :, None, None] * self.noise
-        uncertainty = SAFETY * spread + noise
+        uncertainty = SPREAD_FACTOR * spread + noise
         uncertainty[~np.isfinite(uncertainty)] = np.inf
         cells = np.empty((4, *value.shape))
         cells[0], cells[1], cells[2], cells[3] = value, uncertainty, noise, step[:, None]
@@ -249,7 +249,7 @@ class Best:
         """
         mine = self.cells[:, :, rows]
         contradict = np.abs(cells[0] - mine[0]) > mine[1]
-        quiet = cells[2] < QUIET * mine[1]
+        quiet = cells[2] < NOISE_SHARE * mine[1]
         better = ((cells[1] < mine[1]) | contradict | quiet) & ~self.done[rows]
         self.cells[:, :, rows] = np.where(better, cells, mine)
 
@@ -271,7 +271,7 @@ class Best:
         central = ~(noise[0] >= self.uncertainty[0, rows])
         gap = np.abs(self.value[1, rows] - self.value[2, rows])
         kinked = (gap > self.uncertainty[1, rows] + self.uncertainty[2, rows]) & np.isfinite(gap)
-        doubtful = kinked & (noise[1] < DOUBT * gap)
+        doubtful = kinked & (noise[1] < KINK_NOISE_RATIO * gap)
         self.done[rows] |= ~(central | doubtful | jumps)
         going: NDArray[np.bool_] = np.any(~self.done[rows], axis=1)
         return going
@@ -290,6 +290,6 @@ class Best:
         mine = self.cells[:, :, rows]
         agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
         # Without noise nothing moved, as between two saturated ends: that tells no slope.
-        settled = (other.noise >= QUIET * other.uncertainty) & (other.noise > 0)
+        settled = (other.noise >= NOISE_SHARE * other.uncertainty) & (other.noise > 0)
         better = agree & settled & (other.uncertainty < mine[1])
         self.cells[:, :, rows] = np.where(better, other.cells, mine)

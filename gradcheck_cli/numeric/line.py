@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.noise import FLAT, POINTS, ROUNDING, Float, variances
+from gradcheck_cli.numeric.noise import FLAT_SHARE, POINTS, ROUNDING, Float, variances
 
 RATIO = 7.0**0.5  # of a step to the next: no oscillation whose period fits one fits the next
 LEVELS = 24  # down to 1e-10 of the first step
@@ -199,7 +199,7 @@ def measure_line_noise(
         values = np.stack([evaluate(float(place)) for place in places])
         moving = values[0] != values[-1]
         still = np.diff(values[:, moving], axis=0) == 0
-        if moving.any() and np.mean(still) <= FLAT:
+        if moving.any() and np.mean(still) <= FLAT_SHARE:
             break
     outputs = _scatter(values) * sqrt(1 + FEW_SAMPLES / center.size)
     common = _scatter(((values - center) @ cotangent)[:, None]) * sqrt(1 + FEW_SAMPLES)

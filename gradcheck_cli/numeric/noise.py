@@ -22,14 +22,15 @@ ORDERS = (5, 6, 7)  # of differences: smooth parts are gone, some samples are le
 # Spacings of the points in units of the scale of x. What scatters at all of them is noise; what is
 # smooth at one is not. A function that rounds to few digits is flat at the finer ones.
 SPACINGS = (1e-11, 1e-6, 1e-3)
-ROUGH = 1e3  # over the variance at a finer spacing: more than noise differs between two
-SCATTERED = 0.1  # of the whole variance of the points: they are not on a curve
-FLAT = 0.25  # a share of equal neighbours that chance does not give
+# Over the variance at a finer spacing: more than noise differs between two.
+ROUGH_VARIANCE_RATIO = 1e3
+SCATTER_SHARE = 0.1  # of the whole variance of the points: they are not on a curve
+FLAT_SHARE = 0.25  # a share of equal neighbours that chance does not give
 LEVELS = 3  # of an output that moves in steps; with two it may be a threshold, whose slope is 0
 FEW_ULPS = 16.0  # of an output: steps of that height are its last rounding
-HOPELESS = 1e-3  # noise over the values around: there is no curve to differentiate
+MOST_NOISE = 1e-3  # noise over the values around: there is no curve to differentiate
 GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
-MOVED = 10.0  # deviations of noise, from which on an output has moved
+MOVED_DEVIATIONS = 10.0  # deviations of noise, from which on an output has moved
 AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
 # The last rounding of a value: uniform within half a unit of eps|f|, hence its deviation.
 ROUNDING = 0.29
@@ -112,7 +113,7 @@ def function_noise(
     steps = _steps(values, float(np.finfo(x.dtype).eps))
     coarse = ROUNDING * np.maximum(_grid(values), steps)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
-    near = np.where(near > HOPELESS * np.max(largest, axis=0), np.inf, np.maximum(near, coarse))
+    near = np.where(near > MOST_NOISE * np.max(largest, axis=0), np.inf, np.maximum(near, coarse))
     moved = np.abs(there[0, POINTS // 2] - center) / unit_away
     away, growth = _away(_smallest(by_spacing_away), moved, near / unit_away)
     return Noise(
@@ -134,7 +135,7 @@ def _steps(values: Float, eps: float) -> Float:
     some lines and moves on others has a corner between them.) What rounds some outputs rounds all.
     """
     moves = np.abs(np.diff(values, axis=2))
-    constant = np.all(np.mean(moves[:, :-1] == 0, axis=2) > FLAT, axis=(0, 1, 2))
+    constant = np.all(np.mean(moves[:, :-1] == 0, axis=2) > FLAT_SHARE, axis=(0, 1, 2))
     found = np.zeros(constant.shape)
     for output in map(tuple, np.argwhere(constant)):
         levels = np.unique(values[:, :-1][(..., *output)])
@@ -183,7 +184,7 @@ def variances(values: Float) -> Float:
         variances = np.minimum(variances, variance)
         differences = np.diff(differences, axis=2)
     # Of every line for itself: lines at other places may be at other ends of a clip.
-    flat = np.mean(np.diff(values, axis=2) == 0, axis=2) > FLAT
+    flat = np.mean(np.diff(values, axis=2) == 0, axis=2) > FLAT_SHARE
     # Flat everywhere: a constant, or one that jumps or leaves it somewhere.
     flat &= ~np.all(flat, axis=1, keepdims=True)
     return np.where(flat, np.inf, variances)
@@ -223,10 +224,10 @@ def _reach(by_spacing: Float, values: Float, pool: tuple[int, ...]) -> float:
     reach = 1.0
     for coarse in range(len(SPACINGS) - 1, 0, -1):
         finer = np.min(pooled[:coarse], axis=0)
-        rough = (pooled[coarse] > ROUGH * finer) & np.isfinite(pooled[coarse])
+        rough = (pooled[coarse] > ROUGH_VARIANCE_RATIO * finer) & np.isfinite(pooled[coarse])
         if np.any(rough):
             spread = np.mean(np.var(values[coarse], axis=0, keepdims=True), axis=pool)[0]
-            rough &= pooled[coarse] > SCATTERED * spread
+            rough &= pooled[coarse] > SCATTER_SHARE * spread
         if not np.any(rough):
             break
         reach = SPACINGS[coarse]
@@ -239,7 +240,7 @@ def _away(variances: Float, moves: Float, near: Float) -> tuple[Float, Float]:
     Of the growth, the second largest: one of the lines may have moved little by chance.
     """
     # A move of about the noise is none, as of a softmax whose inputs all moved alike.
-    usable = np.isfinite(variances) & np.isfinite(moves) & (moves > MOVED * near)
+    usable = np.isfinite(variances) & np.isfinite(moves) & (moves > MOVED_DEVIATIONS * near)
     ratios = np.where(usable, variances / np.where(usable, moves, 1.0), 0.0)
     largest = np.max(np.where(usable, variances, 0.0), axis=0)
     return np.sqrt(largest), GROWTH * np.sqrt(np.sort(ratios, axis=0)[-2])
