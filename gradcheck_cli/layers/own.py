@@ -330,7 +330,8 @@ class CodeLayer(_OfData, Struct, frozen=True):
             if recognize(functions["layer"], self.framework):
                 return self._from_framework(functions["layer"])
             return partial(problems.from_layer, functions["layer"], seed=seed)
-        if list(functions) == ["forward"]:
+        # The forward and the backward of one autograd.Function are that Function.
+        if list(functions) == ["forward"] or functions["forward"] is functions.get("backward"):
             return self._from_framework(functions["forward"])
         forward = as_function_of_arrays(functions["forward"], self.framework, self.data.dtype)
         if "derivative" in functions:

@@ -71,16 +71,20 @@ class Loader:
         """What the reference names.
 
         A class is called, with the values its constructor asks for by name; a method is that of the
-        object made so. makes: a function makes the object, too.
+        object made so. A torch.autograd.Function is not made, and stands for its methods, too.
+        makes: a function makes the object, too.
         Raises CodeError for what does not exist, and for what importing it raises.
         """
         found: Any = self.import_module(code)
         path = ""
         for part in code.name.split("."):
-            found = _part(found, part, code)
+            owner, found = found, _part(found, part, code)
             path = f"{path}.{part}"
-            applied = any(load_framework(name).is_called(found) for name in loaded())
-            if (inspect.isclass(found) and not applied) or (makes and inspect.isfunction(found)):
+            if _is_applied(owner):
+                return owner
+            if (inspect.isclass(found) and not _is_applied(found)) or (
+                makes and inspect.isfunction(found)
+            ):
                 key = (code.place, path)
                 if key not in self._made:
                     self._made[key] = self._call(found, {})
@@ -141,6 +145,11 @@ class Loader:
         note = f"{code.where} was loaded by itself: its package '{package}' raised {why}"
         self.notes += [note] if note not in self.notes else []
         return module
+
+
+def _is_applied(found: Any) -> bool:
+    """Whether this is a class that a framework applies as it is, such as an autograd.Function."""
+    return any(load_framework(name).is_called(found) for name in loaded())
 
 
 def _part(owner: Any, part: str, code: Reference) -> Any:

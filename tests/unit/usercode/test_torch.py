@@ -112,6 +112,40 @@ def test_plain_python_without_a_backward_is_told_what_it_lacks() -> None:
         check(sorted, inputs=X)
 
 
+FUNCTIONS = """\
+import torch
+
+
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, delta):
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * delta
+"""
+
+STATIC = """\
+inputs: {x: [4]}
+checks:
+- {name: class, forward: "f.py:Cube"}
+- {name: methods, forward: "f.py:Cube.forward", backward: "f.py:Cube.backward"}
+- {name: applied, forward: "f.py:Cube.apply", backward: "f.py:Cube.backward"}
+"""
+
+
+def test_the_methods_of_a_function_are_the_function(
+    gradcheck_process: Gradcheck, tmp_path: Path
+) -> None:
+    (tmp_path / "f.py").write_text(FUNCTIONS)
+    (tmp_path / "c.yaml").write_text(STATIC)
+    done = gradcheck_process("run", "--allow-code", "c.yaml", cwd=tmp_path)
+    assert "3 checks: 3 ok" in done.stdout, done.stdout + done.stderr
+
+
 MODULES = """\
 import numpy as np
 import torch
