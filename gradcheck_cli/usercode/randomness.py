@@ -73,12 +73,24 @@ def find_streams(function: Any) -> Iterator[Stream]:
     )
     torch = sys.modules.get("torch")
     if torch is not None:
-        start = torch.Generator().manual_seed(SEED).get_state()
-        yield Stream("torch", torch.get_rng_state, torch.set_rng_state, start)
+        yield _stream_of_torch(torch)
     inner = inspect.unwrap(function) if callable(function) else function
     for name, value in list(getattr(inner, "__globals__", {}).items()):
         if isinstance(value, np.random.Generator):
             yield _stream_of(name, value)
+
+
+def _stream_of_torch(torch: Any) -> Stream:
+    """Its default generator; states are bytes, since equal tensors may be pickled differently."""
+
+    def get() -> bytes:
+        return bytes(torch.get_rng_state().numpy().tobytes())
+
+    def put(state: bytes) -> None:
+        torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+    start = torch.Generator().manual_seed(SEED).get_state().numpy().tobytes()
+    return Stream("torch", get, put, start)
 
 
 def _stream_of(name: str, generator: np.random.Generator) -> Stream:

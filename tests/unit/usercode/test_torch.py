@@ -97,6 +97,11 @@ def test_what_is_drawn_inside_is_the_same_in_every_call() -> None:
     assert before.shape == torch.random.get_rng_state().shape
 
 
+def test_numpy_code_is_not_said_to_draw_from_torch() -> None:
+    result = check(lambda x: x * x, lambda delta, x: 2 * x * delta, {"x": X})
+    assert (result.verdict, result.notes) == (Verdict.PASS, ())
+
+
 def in_single(x: Any) -> Any:
     return x @ torch.ones(3, 2)
 
