@@ -12,7 +12,7 @@ from autograd.tracer import isbox
 from numpy.typing import NDArray
 
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
-from gradcheck_cli.usercode.signatures import Call, name_of, parameters
+from gradcheck_cli.usercode.signatures import Call
 
 Array = NDArray[Any]
 
@@ -50,13 +50,6 @@ def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Di
 
 class AutogradFunction(Differentiable):
     """A function of NumPy arrays that autograd can trace."""
-
-    def __init__(self, target: Any, dtype: str) -> None:
-        self.name = name_of(target)
-        self.function = target
-        self.takes = parameters(target)
-        self.weights: Mapping[str, Array] = {}
-        self.dtype = np.dtype(dtype)
 
     def tensor(self, array: Array) -> Any:
         """The array itself; floats get the dtype of the check."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import CodeError, GradcheckError
 from gradcheck_cli.problem import Label, Problem
-from gradcheck_cli.usercode.signatures import Call, Parameters, bind
+from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
 from gradcheck_cli.usercode.trees import leaves, rebuilt
 
 Array = NDArray[Any]
@@ -31,10 +31,12 @@ class Differentiable(ABC):
     dtype: of all floats: float64 or float32.
     """
 
-    name: str
-    takes: Parameters
-    weights: Mapping[str, Array]
-    dtype: np.dtype[Any]
+    def __init__(self, target: Any, dtype: str) -> None:
+        self.name = name_of(target)
+        self.function = target
+        self.takes = parameters(target)
+        self.weights: Mapping[str, Array] = {}
+        self.dtype = np.dtype(dtype)
 
     @abstractmethod
     def tensor(self, array: Array) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
-from gradcheck_cli.usercode.signatures import Call, name_of, parameters
+from gradcheck_cli.usercode.signatures import Call
 
 Array = NDArray[Any]
 
@@ -47,13 +47,6 @@ def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Di
 
 class JaxFunction(Differentiable):
     """A function of jax arrays, evaluated in the dtype of the check."""
-
-    def __init__(self, target: Any, dtype: str) -> None:
-        self.name = name_of(target)
-        self.function = target
-        self.takes = parameters(target)
-        self.weights: Mapping[str, Array] = {}
-        self.dtype = np.dtype(dtype)
 
     def tensor(self, array: Array) -> Any:
         """An array as a jax array; floats get the dtype of the check."""

@@ -62,11 +62,9 @@ class TorchFunction(Differentiable):
     """
 
     def __init__(self, target: Any, dtype: str, seed: int, device: str | None) -> None:
-        self.name = name_of(target)
-        self.function = target.apply if is_called(target) else target
-        self.takes = _without_context(target) if is_called(target) else parameters(target)
-        self.weights: Mapping[str, Array] = {}
-        self.dtype = np.dtype(dtype)
+        super().__init__(target, dtype)
+        if is_called(target):
+            self.function, self.takes = target.apply, _without_context(target)
         self.float = getattr(torch, dtype)
         self.seed = seed
         self.device = device
