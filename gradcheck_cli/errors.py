@@ -17,7 +17,11 @@ class GradcheckError(Exception):
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM: whoever started the command wants it to end now."""
+    """SIGTERM, or SIGHUP, as of a terminal that is closed; number: the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 class FormulaError(GradcheckError):

@@ -107,8 +107,8 @@ class ExitCode(IntEnum):
     """How the command ends: a script can trust each of these numbers to mean one thing.
 
     NOTHING_CHECKED: a usage error, a config that cannot be read, a check that could not be run or
-    needs leave to, a report that could not be written. INTERRUPTED and TERMINATED: 128 + the
-    signal, as shells say.
+    needs leave to, a report that could not be written. HUNG_UP, INTERRUPTED and TERMINATED: 128 +
+    the signal, as shells say.
     """
 
     OK = 0
@@ -116,6 +116,7 @@ class ExitCode(IntEnum):
     NOTHING_CHECKED = 2
     INCONCLUSIVE = 3
     INTERNAL = 4
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -32,7 +32,7 @@ Exit codes:
        or a report could not be written
   3    no wrong gradient, but a check was inconclusive
   4    an internal error
-  130  interrupted (143 by SIGTERM); what was done is reported
+  130  interrupted (143 by SIGTERM, 129 by SIGHUP); what was done is reported
 """
 
 MUTATE_EXIT_CODES = """\b
@@ -43,7 +43,7 @@ Exit codes:
        or a check could not be run or needs --allow-code,
        or a report could not be written
   4    an internal error
-  130  interrupted (143 by SIGTERM); what was done is reported
+  130  interrupted (143 by SIGTERM, 129 by SIGHUP); what was done is reported
 """
 
 CHOOSING = (of.CONFIGS, of.EXCLUDE, of.SELECT, of.SET, of.SEED, of.SEEDS, of.SHARD)

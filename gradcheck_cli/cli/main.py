@@ -133,9 +133,9 @@ def exit_code(arguments: Sequence[str] | None) -> int:
     except GradcheckError as error:
         note(f"error: {error}")
         return ExitCode.NOTHING_CHECKED
-    except TerminatedError:
+    except TerminatedError as error:
         note("terminated")
-        return ExitCode.TERMINATED
+        return 128 + error.number
     except (KeyboardInterrupt, click.Abort):
         note("interrupted")
         return ExitCode.INTERRUPTED

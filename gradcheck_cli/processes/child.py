@@ -181,7 +181,9 @@ def _begin(
     code = 1
     _ENDINGS.clear()  # a fork has those of its parent
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
+        for name in ("SIGINT", "SIGHUP"):  # the parent hears them, and ends this process
+            if hasattr(signal, name):
+                signal.signal(signal.Signals[name], signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if own_group:
             with suppress(OSError, AttributeError):

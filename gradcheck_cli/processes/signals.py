@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what they do at each stage of the command, and where they must wait.
+"""Ctrl-C, SIGTERM and SIGHUP: what they do at each stage of the command, and where they must wait.
 
 At first they end it at once: nothing is computed yet. While checks run, the first one raises. From
 then on, and while reports are written, they wait: nothing that was computed is lost.
@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from gradcheck_cli.errors import TerminatedError
 
-HELD = ("SIGINT", "SIGTERM")
+# Windows has no SIGHUP, which a terminal sends that is closed.
+HELD = tuple(name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 END, RAISE, WAIT = "end", "raise", "wait"  # what a signal does
 # s after the first signal in which others wait: reports are written by then, unless what reads them
 # hangs.
@@ -46,7 +47,9 @@ class _Handler:
         """Raise for the first signal, if one came; those that come from now on wait."""
         if self.first is not None:
             self.reaction = WAIT
-            raise TerminatedError if self.first == signal.SIGTERM else KeyboardInterrupt
+            if self.first == signal.SIGINT:
+                raise KeyboardInterrupt
+            raise TerminatedError(self.first)
 
 
 _handler = _Handler()
@@ -69,7 +72,7 @@ def defer_signals() -> None:
 def raise_on_signals() -> Iterator[Callable[[], None]]:
     """Have the first signal in the block, or deferred before it, raise; after the block, all wait.
 
-    Raises KeyboardInterrupt, or TerminatedError for SIGTERM. Yields what raises it once more, if it
+    Raises KeyboardInterrupt, or TerminatedError for others. Yields what raises it once more, if it
     was raised in code that made another exception of it.
     """
     _handler.reaction = RAISE
@@ -82,14 +85,14 @@ def raise_on_signals() -> Iterator[Callable[[], None]]:
 
 def _end(number: int) -> NoReturn:
     with suppress(OSError):
-        how = "terminated" if number == signal.SIGTERM else "interrupted"
+        how = "interrupted" if number == signal.SIGINT else "terminated"
         os.write(2, f"gradcheck: {how}\n".encode())
     os._exit(128 + number)
 
 
 @contextmanager
 def hold_signals() -> Iterator[None]:
-    """Make Ctrl-C and SIGTERM wait until the block is done; a child that starts in it waits, too.
+    """Make these signals wait until the block is done; a child that starts in it waits, too.
 
     It then calls `release_signals`.
     """

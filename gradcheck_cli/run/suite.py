@@ -82,8 +82,9 @@ def run(
                 if exit_first and report.outcome not in (Outcome.OK, Outcome.NOT_RUN):
                     break
     except KeyboardInterrupt as signal:
-        terminated = isinstance(signal, TerminatedError)
-        stopped = ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
+        stopped = ExitCode.INTERRUPTED
+        if isinstance(signal, TerminatedError):
+            stopped = ExitCode(128 + signal.number)
     reports = [done[place] for place in sorted(done)]
     code = stopped or (judge or exit_code)(reports)
     return summarize(reports, len(checks), code, stopped is not None, power, started)

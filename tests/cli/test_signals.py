@@ -17,8 +17,12 @@ from tests.support.command import command, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
 
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+WORDS = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "terminated",
+}
 CHECKS = 150
 OUTPUTS = {"json": "r.json", "jsonl": "r.jsonl", "html": "r.html", "junit": "r.xml"}
 
@@ -81,7 +85,12 @@ def test_signals_wait_until_every_report_is_written(
 
 
 @pytest.mark.parametrize(
-    ("options", "number"), [((), signal.SIGTERM), (("--jobs", "2"), signal.SIGINT)]
+    ("options", "number"),
+    [
+        ((), signal.SIGTERM),
+        (("--jobs", "2"), signal.SIGINT),
+        (("--jobs", "2"), signal.SIGHUP),
+    ],
 )
 def test_a_signal_while_checks_run_leaves_reports_of_what_was_done(
     options: tuple[str, ...], number: signal.Signals, tmp_path: Path
@@ -109,7 +118,7 @@ def test_a_signal_while_checks_run_leaves_reports_of_what_was_done(
         ("click", signal.SIGINT),
         ("yaml", signal.SIGTERM),
         ("numpy", signal.SIGINT),
-        ("numpy.random", signal.SIGTERM),
+        ("numpy.random", signal.SIGHUP),
         ("gradcheck_cli.measure.measure", signal.SIGINT),
     ],
 )
