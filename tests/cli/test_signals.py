@@ -95,12 +95,14 @@ def test_signals_wait_until_every_report_is_written(
 def test_a_signal_while_checks_run_leaves_reports_of_what_was_done(
     options: tuple[str, ...], number: signal.Signals, tmp_path: Path
 ) -> None:
-    process = start(tmp_path, "--format", "jsonl", *options, size=40)
-    assert process.stdout is not None
-    first = process.stdout.readline()
-    for _ in range(2):
-        process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    # Not communicate(), which would not see what readline() has read ahead.
+    with start(tmp_path, "--format", "jsonl", *options, size=40) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.readline()
+        for _ in range(2):
+            process.send_signal(number)
+        out, err = process.stdout.read(), process.stderr.read()
     done = (first + out).count("\n") - 1
     assert process.returncode == CODES[number]
     assert err == f"gradcheck: interrupted; {done} check{'s' * (done != 1)} of {CHECKS} done\n"
