@@ -68,7 +68,9 @@ def _read_npy(file: BinaryIO, shown: str) -> NDArray[Any]:
                 f"'{shown}' holds Python objects (a pickle), which would run code; "
                 "save plain numbers with numpy.save"
             ) from error
-        reason = "".join(f": {line}" for line in str(error).splitlines()[:1])
+        # What numpy's parser says of a header names its own objects.
+        lines = [line for line in str(error).splitlines()[:1] if " object at 0x" not in line]
+        reason = "".join(f": {line}" for line in lines)
         raise ArrayError(f"'{shown}' is not a .npy file{reason}") from error
     if not isinstance(array, np.ndarray):
         raise ArrayError(f"'{shown}' is an archive; save one array with numpy.save")

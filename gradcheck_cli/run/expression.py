@@ -9,6 +9,7 @@ from gradcheck_cli.errors import UsageError
 
 AND, OR, NOT, OPEN, CLOSE = OPERATORS = ("and", "or", "not", "(", ")")
 
+DEEPEST = 100  # of `not` and parentheses in each other: each takes some of Python's stack
 Places = set[int]  # of the checks that are chosen
 
 
@@ -49,6 +50,7 @@ class _Reader:
         self.parts = _split(text)
         self.find = find
         self.every = set(range(count))
+        self.depth = 0
 
     def read(self) -> Places:
         chosen = self._read_or()
@@ -69,6 +71,15 @@ class _Reader:
         return chosen
 
     def _read_not(self) -> Places:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise UsageError(f"an expression is nested at most {DEEPEST} deep")
+        chosen = self._read_inner()
+        self.depth -= 1
+        return chosen
+
+    def _read_inner(self) -> Places:
+        """Of one id, of parentheses, or all but those after `not`."""
         if self._take(NOT):
             return self.every - self._read_not()
         if self._take(OPEN):

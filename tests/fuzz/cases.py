@@ -223,7 +223,17 @@ def make_words(random: Random) -> list[str]:
             continue
         words.append(random.choice(option.opts))
         if not getattr(option, "is_flag", False) and not getattr(option, "count", False):
-            values = (*HOSTILE, "1", "2/4", "inputs.seed=3", "W=1", "json=/dev/null", *FORMATS)
+            deep = ("not " * 3000 + "a", "(" * 3000 + "a" + ")" * 3000)
+            values = (
+                *HOSTILE,
+                *deep,
+                "1",
+                "2/4",
+                "inputs.seed=3",
+                "W=1",
+                "json=/dev/null",
+                *FORMATS,
+            )
             words.append(str(random.choice(values)))
     words += [str(random.choice((*HOSTILE, *CONFIGS.glob("*.yaml")))) for _ in range(2)]
     # Nothing is run here, nor written.

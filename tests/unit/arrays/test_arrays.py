@@ -124,6 +124,8 @@ def broken_files(folder: Path) -> dict[str, str]:
     whole = (folder / "cut.npy").read_bytes()
     (folder / "cut.npy").write_bytes(whole[:200])
     (folder / "empty.npy").write_bytes(b"")
+    called = whole[:10] + b"{'descr': '<f8', 'fortran_order': open('a', 'w'), 'shape': (2,)}"
+    (folder / "called.npy").write_bytes(called.ljust(127) + whole[127:])
     (folder / "empty.csv").write_text("")
     (folder / "words.csv").write_text("a,b\n1,2\n")
     (folder / "ragged.csv").write_text("1,2\n3\n")
@@ -136,6 +138,7 @@ def broken_files(folder: Path) -> dict[str, str]:
         "archive.npy": "is an archive; save one array with numpy.save",
         "cut.npy": "is not a .npy file",
         "empty.npy": "is not a .npy file",
+        "called.npy": "is not a .npy file",
         "empty.csv": "holds no numbers",
         "words.csv": "line 1, cell 1 must be a number; a header line must go",
         "ragged.csv": "has 1 numbers in line 2, but 2 in line 1",

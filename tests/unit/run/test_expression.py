@@ -59,6 +59,8 @@ def test_several_are_joined_by_or(tmp_path: Path) -> None:
         ("batch and (not *n=1*", "at its end, where '\\)' is missing"),
         ("batch )", "is no expression before '\\)'"),
         ("not batsh", "no check matches 'batsh'; did you mean 'batch'"),
+        ("not " * 5000 + "batch", "nested at most 100 deep"),
+        ("(" * 5000 + "batch" + ")" * 5000, "nested at most 100 deep"),
         ("batch and odd*", "no check matches 'batch and odd\\*'"),
     ],
 )
