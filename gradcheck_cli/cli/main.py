@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,7 +29,7 @@ from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.config.project import Project, find_project
 from gradcheck_cli.errors import GradcheckError, TerminatedError, describe_internal_error
 from gradcheck_cli.result import ExitCode
-from gradcheck_cli.text import printable_lines
+from gradcheck_cli.text import printable_lines, suggest
 
 # The commands that a project has a say in, and the options whose defaults it gives.
 PROJECT_OPTIONS = {
@@ -41,7 +42,33 @@ PROJECT_OPTIONS = {
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """The commands; what is none of them gets the way to the one that was meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As in click, with a hint where there is no such command."""
+        word = args[0]
+        if self.get_command(ctx, word) is None and not word.startswith("-"):
+            ctx.fail(f"no command '{word}'{suggest_command(word, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+def suggest_command(word: str, commands: Sequence[str]) -> str:
+    """What was meant by a word that is no command: one that takes this path, or a near miss."""
+    from gradcheck_cli.config.load import PYTHON, SUFFIXES, advise_init
+
+    if word.endswith(PYTHON):
+        return f"; {advise_init(word)}"
+    if word.endswith(SUFFIXES) or os.path.exists(word):
+        return f"; did you mean `gradcheck run {shlex.quote(word)}`?"
+    return suggest(word, commands, "the commands are")
+
+
+@click.group(
+    cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, "-V", "--version", prog_name="gradcheck")
 def cli() -> None:
     """Check backpropagation rules against central finite differences.

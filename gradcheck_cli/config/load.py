@@ -24,6 +24,7 @@ from gradcheck_cli.text import count_of, printable
 
 SUFFIXES = (".yaml", ".yml")
 STDIN = "-"
+PYTHON = (".py", ".ipynb")
 
 Note = Callable[[str], None]
 
@@ -137,6 +138,9 @@ class _Finder:
         except (OSError, ValueError) as error:
             self.broken.append(_unreadable(name, error))
             return []
+        if not is_folder and name.endswith(PYTHON):
+            self.broken.append(UsageError(f"'{name}' is Python, not a config; {advise_init(name)}"))
+            return []
         return self._find_in_folder(name) if is_folder else [name]
 
     def _find_in_folder(self, folder: str) -> list[str]:
@@ -184,6 +188,11 @@ def is_config(path: Path, keys: Collection[str]) -> bool:
     with path.open("rb") as file:
         text = file.read(MAX_BYTES).decode(errors="replace")
     return re.search(rf"^(?:{'|'.join(sorted(keys))})\s*:", text, re.MULTILINE) is not None
+
+
+def advise_init(path: str) -> str:
+    """How a file of code gets a config."""
+    return f"`gradcheck init {path}:NAME` writes one for a function or class in it"
 
 
 def _read_text(path: str) -> str:

@@ -19,11 +19,10 @@ from gradcheck_cli.arrays import (
 )
 from gradcheck_cli.config.findings import Finding
 from gradcheck_cli.config.schema import ArrayConfig, read, shown
+from gradcheck_cli.config.sizes import LARGEST_SIZE, SizeError, evaluate_size
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import ArrayError
-from gradcheck_cli.text import format_shape, suggest
-
-LARGEST_SIZE = 2**63 - 1  # of an axis: what a machine word holds
+from gradcheck_cli.text import format_shape
 
 
 class ValueReader:
@@ -146,13 +145,14 @@ def _read_drawn(
     sizes: Mapping[str, int],
     findings: list[Finding],
 ) -> Drawn | None:
-    """How an array is drawn; `high` may be a size."""
-    high = sizes.get(record.high) if isinstance(record.high, str) else record.high
-    mark = (node.child("high") or node).mark
-    if high is None:
-        miss = suggest(str(record.high), sizes, "shapes gives")
-        findings.append(Finding(mark, f"'{name}' has no size '{record.high}'{miss}"))
-        return None
+    """How an array is drawn; `high` may be a size, or arithmetic of sizes."""
+    high, mark = record.high, (node.child("high") or node).mark
+    if isinstance(high, str):
+        try:
+            high = evaluate_size(high, sizes)
+        except SizeError as error:
+            findings.append(Finding(mark, f"'{name}' has {error}"))
+            return None
     if high <= record.low:
         message = f"'{name}' needs high above low, which is {record.low}"
         findings.append(Finding(mark, message))
@@ -184,16 +184,14 @@ def read_shape(
 def _read_axis(
     name: str, node: Node, sizes: Mapping[str, int], findings: list[Finding]
 ) -> int | None:
-    """One size of a shape: a number, or the letter of one."""
+    """One size of a shape: a number, or arithmetic of letters."""
     if not isinstance(node.value, str):
         return read_size(name, node, findings)
-    if node.value not in sizes:
-        miss = suggest(node.value, sizes, "shapes gives")
-        hint = miss or f"; write shapes: {{{node.value}: 4}}"
-        message = f"the shape of '{name}' has no size '{node.value}'{hint}"
-        findings.append(Finding(node.mark, message))
+    try:
+        return evaluate_size(node.value, sizes)
+    except SizeError as error:
+        findings.append(Finding(node.mark, f"the shape of '{name}' has {error}"))
         return None
-    return sizes[node.value]
 
 
 def read_size(name: str, node: Node, findings: list[Finding]) -> int | None:

@@ -69,8 +69,20 @@ def run_check(
             return report_failure(check, str(error))
         note = f"the diagnosis was not finished: {error}"
         return _report(check, replace(error.early, notes=(*error.early.notes, note)))
+    except GradcheckError as error:
+        return report_failure(check, "\n".join([str(error), *_find_lists(check)]))
     except Exception as error:
         return report_failure(check, describe_failure(error))
+
+
+def _find_lists(check: ConfigCheck) -> Iterator[str]:
+    """Constants that are lists and may be meant as shapes, where code could not be run with them."""
+    from gradcheck_cli.layers.own import CodeLayer
+
+    constants = check.layer.data.constants if isinstance(check.layer, CodeLayer) else {}
+    for name, value in constants.items():
+        if isinstance(value, list) and value and all(type(size) is int for size in value):
+            yield f"  {name} is the list {value}; an array of that shape is {{shape: {value}}}"
 
 
 def run_problems(

@@ -242,6 +242,20 @@ def test_what_a_backward_raises_is_shown(gradcheck: Gradcheck, folder: Path) -> 
     assert at("raise KeyError", "fails_later") in done.stdout
 
 
+def test_a_constant_that_may_be_meant_as_a_shape_is_told_as_what_it_is(
+    gradcheck: Gradcheck, folder: Path
+) -> None:
+    code = "def f(x, X): return x @ X\n\ndef b(delta, x, X): return X @ delta\n"
+    (folder / "product.py").write_text(code, encoding="utf-8")
+    config = (
+        "forward: product.py:f\nbackward: product.py:b\nshapes: {m: 4, F: 3}\n"
+        "inputs: {x: [m]}\nconstants: {X: [m, F]}\n"
+    )
+    (folder / "product.yaml").write_text(config, encoding="utf-8")
+    done = gradcheck("run", "--allow-code", str(folder / "product.yaml"))
+    assert "X is the list [4, 3]; an array of that shape is {shape: [4, 3]}" in done.stdout
+
+
 def test_a_file_that_cannot_be_imported_is_shown(gradcheck: Gradcheck, folder: Path) -> None:
     (folder / "layers.py").write_text("import numpy\nimport nosuchthing\n", encoding="utf-8")
     done = gradcheck("run", "--allow-code", config(folder, "square"), cwd=folder)

@@ -58,7 +58,12 @@ def test_2_one_broken_config_and_nothing_runs(gradcheck_process: Gradcheck) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["walk"], "No such command"),
+        (["walk"], "no command 'walk'; the commands are: completion, explain, init, mutate, run"),
+        (["rum", "configs"], "no command 'rum'; did you mean 'run'?"),
+        (["configs/mean.yaml"], "did you mean `gradcheck run configs/mean.yaml`?"),
+        (["mine.yml"], "did you mean `gradcheck run mine.yml`?"),
+        (["layers.py"], "`gradcheck init layers.py:NAME` writes one"),
+        (["run", "docs/examples/affine.py"], "`gradcheck init docs/examples/affine.py:NAME`"),
         (["run", "configs", "--fromat", "json"], "--format"),
         (["run", "configs", "--format", "yaml"], "'yaml'"),
         (["run", "missing.yaml"], "no such file or directory: 'missing.yaml'"),

@@ -1,0 +1,58 @@
+"""Arithmetic of sizes, as in the shape [H*(F+1), 4*M]."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+
+from gradcheck_cli.errors import GradcheckError
+from gradcheck_cli.formula.checker import shortened
+from gradcheck_cli.text import suggest
+
+LONGEST = 100  # characters: sizes are short, and deep nesting costs stack
+LARGEST_SIZE = 2**63 - 1  # of an axis: what a machine word holds
+
+OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+}
+
+
+class SizeError(GradcheckError):
+    """Why a text is no size: what follows `the shape of 'x' has`."""
+
+
+def evaluate_size(text: str, sizes: Mapping[str, int]) -> int:
+    """The whole number that `text` stands for: sizes by name, numbers, + - * // and parentheses.
+
+    Raises SizeError for anything else, for a name that is no size (with the near miss), and for
+    what is below 1 or more than a machine word holds.
+    """
+    try:
+        if len(text) > LONGEST:
+            raise SyntaxError
+        value = _evaluate(ast.parse(text.strip(), mode="eval").body, sizes)
+    except (SyntaxError, ValueError, ZeroDivisionError) as error:
+        raise SizeError(
+            f"no size {shortened(text)!r}; a size is made of names, whole numbers and + - * //"
+        ) from error
+    if not 1 <= value <= LARGEST_SIZE:
+        raise SizeError(f"no size '{text}', which is {value} here")
+    return value
+
+
+def _evaluate(node: ast.expr, sizes: Mapping[str, int]) -> int:
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    if isinstance(node, ast.Name):
+        if node.id not in sizes:
+            hint = suggest(node.id, sizes, "shapes gives") or f"; write shapes: {{{node.id}: 4}}"
+            raise SizeError(f"no size '{node.id}'{hint}")
+        return sizes[node.id]
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+        left, right = _evaluate(node.left, sizes), _evaluate(node.right, sizes)
+        return OPERATORS[type(node.op)](left, right)
+    raise SyntaxError
