@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import ROOT
+from tests.support.markdown import put_between
 
 PAGE = ROOT / "docs" / "numerics.md"
 START, END = "<!-- constants -->\n", "<!-- end of constants -->"
@@ -76,9 +77,8 @@ def table() -> str:
 
 def test_every_constant_of_the_method_is_in_the_docs(request: pytest.FixtureRequest) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(START)
-    shown, after = rest.split(END)
+    made = put_between(text, START, table(), END)
     if request.config.getoption("--update-golden"):
-        PAGE.write_text(f"{before}{START}{table()}{END}{after}", encoding="utf-8")
+        PAGE.write_text(made, encoding="utf-8")
         return
-    assert shown == table()
+    assert made == text

@@ -1,4 +1,4 @@
-"""The console blocks of a page: a command, and what it prints."""
+"""The parts of a page that tests look at: console blocks, tables, what stands between marks."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def _divide(block: str) -> tuple[str, str]:
         count for count in range(1, len(lines) + 1) if "\n".join(lines[:count]).count("'") % 2 == 0
     )
     return "\n".join(lines[:length]), "\n".join(lines[length:])
+
+
+def cells(heading: str, text: str, column: int) -> list[str]:
+    """A column of the table under a header row that begins with `heading`."""
+    rows = text[text.index(heading) :].splitlines()[2:]
+    found = [row.split("|")[column].strip() for row in rows[: rows.index("")]]
+    return [cell.strip("`") for cell in found]
+
+
+def put_between(text: str, start: str, part: str, end: str = "<!-- end -->") -> str:
+    """The text with `part` between a mark and the end after it."""
+    before, rest = text.split(start)
+    return f"{before}{start}{part}{end}{rest.split(end, 1)[1]}"
