@@ -93,7 +93,7 @@ def autograd(loss: Loss, gradient: Gradient, x: Float) -> bool:
 def torch_function(loss: Loss, gradient: Gradient) -> Any:
     import torch
 
-    class Function(torch.autograd.Function):
+    class Function(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:
             ctx.save_for_backward(x)
@@ -130,9 +130,10 @@ def jax(loss: Loss, gradient: Gradient, x: Float) -> bool:
     jax.config.update("jax_enable_x64", True)
     like = jax.ShapeDtypeStruct((), "float64"), jax.ShapeDtypeStruct(x.shape, "float64")
 
-    @jax.custom_vjp
-    def value(x: Any) -> Any:
+    def call(x: Any) -> Any:
         return jax.pure_callback(lambda x: np.float64(loss.value(np.asarray(x))), like[0], x)
+
+    value = jax.custom_vjp(call)
 
     def backward(x: Any, delta: Any) -> Any:
         return (delta * jax.pure_callback(lambda x: gradient(np.asarray(x)), like[1], x),)
@@ -213,20 +214,20 @@ def main() -> None:
     for name, (module, passes) in CHECKERS.items():
         if find_spec(module) is None:
             continue
-        failed, missed, counts, started = [], [], [0, 0], time.perf_counter()
+        misjudged: dict[bool, list[str]] = {True: [], False: []}
+        counts, started = {True: 0, False: 0}, time.perf_counter()
         for loss, gradient, x, right in cases(arguments.seeds):
             with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
                 passed = passes(loss, gradient, x)
             counts[right] += 1
             if passed != right:
-                (failed if right else missed).append(loss.name)
+                misjudged[right].append(loss.name)
         seconds = time.perf_counter() - started
-        print(
-            f"| {name} | {len(failed)} of {counts[1]} | {len(missed)} of {counts[0]} "
-            f"| {seconds:.1f} |"
-        )
+        cells = [f"{len(misjudged[right])} of {counts[right]}" for right in (True, False)]
+        print(f"| {name} | {' | '.join(cells)} | {seconds:.1f} |")
         if arguments.show:
-            print(f"  failed {sorted(set(failed))}, missed {sorted(set(missed))}")
+            failed, passed_wrongly = (sorted(set(misjudged[right])) for right in (True, False))
+            print(f"  fails {failed}, passes {passed_wrongly}")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ def logistic(random: Random) -> Made:
 
     def gradient(w: Float) -> Float:
         z = s * (X @ w)
-        return -X.T @ (s / (1 + np.exp(z))) + 0.1 * w
+        gradient: Float = -X.T @ (s / (1 + np.exp(z))) + 0.1 * w
+        return gradient
 
     loss = Loss(
         "logistic regression",
@@ -87,7 +88,8 @@ def softmax(scale: float, name: str) -> Callable[[Random], Made]:
         def log_probabilities(z: Float) -> Float:
             logits = z.reshape(5, 4)
             shifted = logits - logits.max(axis=1, keepdims=True)
-            return shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+            logs: Float = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+            return logs
 
         def gradient(z: Float) -> Float:
             probabilities = np.exp(log_probabilities(z))
@@ -130,11 +132,11 @@ relu_net = _network(lambda z: np.maximum(z, 0), lambda z: 1.0 * (z > 0), "relu n
 
 
 def batch_norm(random: Random) -> Made:
-    """Σ cos of a batch norm of Xw + b: the bias b before it has no effect."""
+    """Σ cos of a batch norm of b + Xw: the bias b before it has no effect."""
     X, c = random.normal(size=(8, 3)), random.normal(size=8)
 
     def normalized(w: Float) -> tuple[Float, float]:
-        z = X @ w[:3] + w[3]
+        z = w[0] + X @ w[1:]
         deviation = float(np.sqrt(np.var(z) + 1e-5))
         return (z - np.mean(z)) / deviation, deviation
 
@@ -142,7 +144,7 @@ def batch_norm(random: Random) -> Made:
         y, deviation = normalized(w)
         delta = -c * np.sin(c * y)
         dz = (delta - np.mean(delta) - y * np.mean(delta * y)) / deviation
-        return np.append(X.T @ dz, np.sum(dz))
+        return np.append(np.sum(dz), X.T @ dz)
 
     loss = Loss(
         "bias before batch norm", lambda w: float(np.sum(np.cos(c * normalized(w)[0]))), gradient

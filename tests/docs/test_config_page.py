@@ -19,7 +19,7 @@ from tests.support.markdown import cells, put_between
 
 CONFIG = ROOT / "docs" / "config.md"
 PAPER = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
-TABLES = {
+TABLES: dict[str, type[Struct]] = {
     "keys": ConfigFile,
     "numeric": NumericConfig,
     "tolerance": ToleranceConfig,
