@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gradcheck_cli.text import format_path
@@ -80,6 +80,22 @@ class CodeError(GradcheckError):
             kind, text = type(error).__name__, _text(error)[:MOST_CHARACTERS]
             told = f"{function} raised {kind}: {text}" if text else f"{function} raised {kind}"
         return cls("\n".join([told, *_frames(error), *_remedy(error)]))
+
+
+class UntakenError(CodeError):
+    """A function takes no input or constant of this name, nor one more in order."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class LackingError(CodeError):
+    """A function needs values for parameters of these names."""
+
+    def __init__(self, names: Sequence[str], message: str) -> None:
+        super().__init__(message)
+        self.names = names
 
 
 class LeaveError(CodeError):

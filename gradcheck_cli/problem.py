@@ -90,7 +90,8 @@ class Problem(Struct, frozen=True):
         below a loss: the parts of the forward that the diagnosis looks at, at some inputs.
     numbers: what a factor may be called by: sizes, constants.
     locality: what the numeric side may use to evaluate less, once it has probed it.
-    in_place: whether the backward may change what it is handed.
+    in_place: whether the backward may change what it is handed; changed: what else than its inputs
+        its last call changed, by name.
     parts: the sizes of several outputs that the forward gives as one.
     complex_inputs, complex_outputs: the inputs that are real and imaginary parts of complex numbers
         along their last axis, and whether the outputs are.
@@ -116,6 +117,7 @@ class Problem(Struct, frozen=True):
     numbers: Mapping[str, float] = field(default_factory=dict)
     parts: tuple[int, ...] = ()
     in_place: bool = False
+    changed: Callable[[], Sequence[str]] = tuple
     locality: Locality | None = None
     complex_inputs: frozenset[str] = frozenset()
     complex_outputs: bool = False

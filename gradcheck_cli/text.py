@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def describe_exit(code: int) -> str:
@@ -72,6 +73,11 @@ def suggest(word: str, known: Iterable[str], what: str = "") -> str:
         meant = [f"'{choice}'" for choice in by_folded[close[0]]]
         return f"; did you mean {join_words(meant, 'or')}?"
     return f"; {what}: {', '.join(choices)}" if what and choices else ""
+
+
+def name_part(name: str, key: Any) -> str:
+    """A part of a value as it is written: `params.W`, `weights[0]`."""
+    return f"{name}[{key}]" if isinstance(key, int) else f"{name}.{key}"
 
 
 def count_of(count: int, word: str) -> str:

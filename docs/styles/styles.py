@@ -1,6 +1,7 @@
 """Forward and backward passes in the styles of public code, each taken as it is written."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,6 +69,31 @@ def square_error(A, Y):
     return 0.5 * np.sum((A - Y) ** 2), A - Y
 
 
+class MeanSquare:
+    def forward(self, out, target):
+        self.error = out - target
+        return np.mean(self.error**2)
+
+    def backward(self):
+        return 2 * self.error / self.error.size
+
+
+class Classifier:
+    def __init__(self, features):
+        self.w = np.zeros(features)
+
+    def predict(self, X):
+        self.X = X
+        return 1 / (1 + np.exp(-X @ self.w))
+
+    def logistic_loss(self, p, y):
+        self.error = p - y
+        return -np.sum(y * np.log(p) + (1 - y) * np.log(1 - p))
+
+    def backward(self):
+        self.dw = self.X.T @ self.error
+
+
 # -- records of parameters
 
 
@@ -83,7 +109,46 @@ def ridge(p, x):
     return loss, Params(W=x.T @ error + 0.2 * p.W, b=error.sum(axis=0))
 
 
+class Affine(NamedTuple):
+    W: np.ndarray
+    b: np.ndarray
+
+
+def by_record(x, layer: Affine):
+    W, b = layer
+    return x @ W + b, x
+
+
+def by_record_backward(dout, layer: Affine, x):
+    return dout @ layer.W.T, Affine(x.T @ dout, dout.sum(axis=0))
+
+
+def deep(x, params):
+    activations = [x]
+    for layer in range(1, len(params) + 1):
+        activations.append(np.tanh(activations[-1] @ params[layer]["W"]))
+    return activations[-1], activations
+
+
+def deep_backward(delta, params, activations):
+    grads = {}
+    for layer in range(len(params), 0, -1):
+        delta = delta * (1 - activations[layer] ** 2)
+        grads[layer] = {"dW": activations[layer - 1].T @ delta}
+        delta = delta @ params[layer]["W"].T
+    return delta, grads
+
+
 # -- objects
+
+
+class Swish:
+    def __call__(self, x):
+        return x / (1 + np.exp(-x))
+
+    def gradient(self, x):
+        s = 1 / (1 + np.exp(-x))
+        return s + x * s * (1 - s)
 
 
 class Sigmoid:

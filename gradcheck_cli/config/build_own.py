@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from math import prod
 from typing import Any
 
@@ -20,7 +20,7 @@ from gradcheck_cli.formula.checker import shortened
 from gradcheck_cli.layers.own import CLAIMED, CodeLayer, CodeValue, Data, FormulaLayer, specs
 from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
 from gradcheck_cli.options import AUTO, DIRECTIONS
-from gradcheck_cli.text import format_shape, suggest
+from gradcheck_cli.text import format_shape, name_part, suggest
 from gradcheck_cli.usercode.loading import Reference, reference
 
 # Of a check of formulas, in multiplications of matrix products: about half a minute of one core.
@@ -49,12 +49,13 @@ class OwnBuilder(Builder):
             found = self.build_with_claims(data, text, claims)
             if ":" in text:
                 return found
+        loss = ("loss",) if "loss" in self.node.keys else ()
         if kind != "forward":
-            return self.build_from_code(data, (kind, *claims))
+            return self.build_from_code(data, (kind, *loss, *claims))
         backward = self.node.child("backward")
         if "derivative" in self.node.keys and backward is None:
             return self.build_from_code(data, ("forward", "derivative"))
-        if backward is None and ":" in text and "loss" not in self.node.keys:
+        if backward is None and ":" in text and not loss:
             return self.build_from_code(data, ("forward",))
         if backward is None:
             self.find(
@@ -69,7 +70,7 @@ class OwnBuilder(Builder):
                 "'backward' and 'derivative' say two things; keep one of them",
             )
             return None
-        if ":" not in text and "loss" in self.node.keys:
+        if ":" not in text and loss:
             message = "'loss' goes with a forward in code; a formula can hold its loss itself"
             self.find(self.node.keys["loss"], message)
         if ":" not in text:
@@ -77,7 +78,6 @@ class OwnBuilder(Builder):
         if not isinstance(backward.value, str):
             self.find(backward.mark, "forward is code, so backward must be code, too")
             return None
-        loss = ("loss",) if "loss" in self.node.keys else ()
         return self.build_from_code(data, ("forward", *loss, "backward"))
 
     # -- code ------------------------------------------------------------------------------
@@ -214,7 +214,15 @@ class OwnBuilder(Builder):
         inputs |= {name: ArraySpec(shape, Drawn()) for name, shape in declared.items()}
         if not inputs and not self.findings:
             self.find(self.node.mark, f"a layer needs an input with a gradient; write {EXAMPLE}")
-        return Data(inputs, constants, self.sizes, seed, self.record.dtype)
+        shared = {name for key in ("inputs", "constants") for name in self.find_shared(key)}
+        return Data(inputs, constants, self.sizes, seed, self.record.dtype, frozenset(shared))
+
+    def find_shared(self, key: str) -> Collection[str]:
+        """The inputs, or the constants, that stand above the checks of a file, for all of them."""
+        node = self.node.child(key)
+        if node is None or not isinstance(node.value, dict):
+            return ()
+        return node.value if key in self.node.shared else node.shared
 
     def is_name(self, name: str, node: Node) -> bool:
         """Whether an input can be called so."""
@@ -253,14 +261,16 @@ class OwnBuilder(Builder):
                 self.find(node.mark, f"'{name}' holds several arrays; a formula knows one by name")
                 return None
             assert isinstance(node.value, dict)
-            return {
-                key: self.read_input(f"{name}.{key}", part, None)
-                for key, part in node.value.items()
-            }
+            return _as_list(
+                {
+                    key: self.read_input(name_part(name, key), part, None)
+                    for key, part in _by_key(node.value)
+                }
+            )
         if self.is_code and _lists_shapes(node):
             assert isinstance(node.value, list)
             return [
-                self.read_input(f"{name}[{place}]", part, None)
+                self.read_input(name_part(name, place), part, None)
                 for place, part in enumerate(node.value)
             ]
         if _is_flat(node):
@@ -311,10 +321,13 @@ class OwnBuilder(Builder):
         if isinstance(value, dict) and "call" in value and self.is_code:
             return self.read_object(name, value)
         if isinstance(value, dict):
-            parts = value.items()
-            return {key: self.read_constant(f"{name}.{key}", part, None) for key, part in parts}
+            parts = _by_key(value)
+            return _as_list(
+                {key: self.read_constant(name_part(name, key), part, None) for key, part in parts}
+            )
         if isinstance(value, list) and self.sizes and self.is_code:
-            return [self.read_constant(f"{name}[{k}]", part, None) for k, part in enumerate(value)]
+            items = enumerate(value)
+            return [self.read_constant(name_part(name, key), part, None) for key, part in items]
         if not isinstance(value, str):
             return self.values.read_plain(node)
         code = reference(value, self.values.folder) if self.is_code else None
@@ -328,7 +341,7 @@ class OwnBuilder(Builder):
         code = reference(node.value, self.values.folder) if isinstance(node.value, str) else None
         code = self.find_code(node, code, "'call'")
         arguments = {
-            key: self.read_constant(f"{name}.{key}", part, None)
+            key: self.read_constant(name_part(name, key), part, None)
             for key, part in value.items()
             if key != "call"
         }
@@ -341,6 +354,16 @@ class OwnBuilder(Builder):
         need = BYTES_OF_ARRAYS * sum(map(prod, shapes.values())) + BYTES_OF_ENTRIES * entries
         listed = ", ".join(f"{name} of {format_shape(shape)}" for name, shape in shapes.items())
         return self.fits(f"inputs {listed}", need, "checking them")
+
+
+def _by_key(mapping: Mapping[str, Node]) -> Iterator[tuple[str | int, Node]]:
+    """The values of a mapping that a function takes; keys that are whole numbers are numbers."""
+    yield from ((int(key) if key.isdecimal() else key, node) for key, node in mapping.items())
+
+
+def _as_list(mapping: dict[str | int, Any]) -> Any:
+    """A mapping from 0, 1, 2 … as a list; any other as it is."""
+    return list(mapping.values()) if list(mapping) == list(range(len(mapping))) else mapping
 
 
 def _is_array(node: Node) -> bool:

@@ -105,7 +105,8 @@ def _inherit(own: Node, defaults: Node) -> Node:
     merged = dict(defaults.value)
     for name, child in own.value.items():
         merged[name] = _inherit(child, merged[name]) if name in merged else child
-    return Node(merged, own.mark, {**defaults.keys, **own.keys})
+    shared = frozenset(defaults.value) - set(own.value)
+    return Node(merged, own.mark, {**defaults.keys, **own.keys}, shared=shared)
 
 
 def _without_key(node: Node, name: str) -> Node:
@@ -113,4 +114,4 @@ def _without_key(node: Node, name: str) -> Node:
     assert isinstance(node.value, dict)
     kept = {key: child for key, child in node.value.items() if key != name}
     marks = {key: mark for key, mark in node.keys.items() if key != name}
-    return Node(kept, node.mark, marks)
+    return Node(kept, node.mark, marks, shared=node.shared)

@@ -110,7 +110,8 @@ def _set_seed(node: Node, seed: int | None, seeds: int, findings: list[Finding])
 def _without_matrix(node: Node) -> Node:
     assert isinstance(node.value, dict)
     kept = {key: child for key, child in node.value.items() if key != MATRIX_KEY}
-    return Node(kept, node.mark, {key: node.keys[key] for key in kept if key in node.keys})
+    keys = {key: node.keys[key] for key in kept if key in node.keys}
+    return Node(kept, node.mark, keys, shared=node.shared)
 
 
 def _read_axes(matrix: Node, most: int, findings: list[Finding]) -> dict[str, _Axis]:

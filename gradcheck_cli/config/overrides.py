@@ -155,7 +155,8 @@ def set_value(node: Node, key: str, value: Node, mark: Mark, findings: list[Find
     first, _, rest = key.partition(".")
     assert isinstance(node.value, dict)
     if not rest:
-        return Node({**node.value, first: value}, node.mark, {**node.keys, first: mark})
+        keys = {**node.keys, first: mark}
+        return Node({**node.value, first: value}, node.mark, keys, shared=node.shared - {first})
     inner = node.value.get(first)
     if inner is None or inner.value is None:
         inner = Node({}, mark)
@@ -165,4 +166,4 @@ def set_value(node: Node, key: str, value: Node, mark: Mark, findings: list[Find
         return node
     child = set_value(inner, rest, value, mark, findings)
     keys = {**node.keys, first: node.keys.get(first, mark)}
-    return Node({**node.value, first: child}, node.mark, keys)
+    return Node({**node.value, first: child}, node.mark, keys, shared=node.shared)

@@ -178,7 +178,7 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         one_of(
             *LOSSES,
-            doc="The per-sample loss ℓ; or, with forward, the code of a loss of its output.",
+            doc="The per-sample loss ℓ; or, with forward or layer, code: a loss of the output.",
             or_code=True,
         ),
     ] = "squared-error"
@@ -339,7 +339,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "device",
         "in_place",
     ),
-    "layer": ("constants", "framework", "device", "in_place"),
+    "layer": ("loss", "constants", "framework", "device", "in_place"),
     "value_and_grad": ("hessian", "hvp", "constants", "in_place"),
 }
 

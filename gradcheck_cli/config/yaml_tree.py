@@ -27,12 +27,14 @@ class Node(Struct):
     value: a scalar, a list of nodes, or a mapping from keys to nodes.
     keys: the places of the keys of a mapping; start: the place of a scalar's first character,
     behind its quote, or None where the text is not the one of the file (block scalars).
+    shared: the keys of a mapping that checks have in common.
     """
 
     value: Scalar | list[Node] | dict[str, Node]
     mark: Mark
     keys: dict[str, Mark] = field(default_factory=dict)
     start: Mark | None = None
+    shared: frozenset[str] = frozenset()
 
     def plain(self) -> Any:
         """The value without positions."""

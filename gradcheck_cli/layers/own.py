@@ -16,11 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.arrays import ArraySpec, Drawn, Shape
+from gradcheck_cli.errors import CodeError, LackingError, UntakenError
 from gradcheck_cli.formula import parse
 from gradcheck_cli.layers.paper import UPSTREAM_NAMES
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Label, Problem
-from gradcheck_cli.text import join_words, printable
+from gradcheck_cli.text import join_words, name_part, printable
 from gradcheck_cli.usercode.loading import Reference
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Data(Struct, frozen=True):
 
     inputs: what is differentiated: array specs, alone or in mappings; constants: these, and any
         other value as it is; sizes: the letters of shapes, which functions may ask for by name.
+    shared: the inputs and constants that all checks of a file have, which a check may leave.
     """
 
     inputs: Mapping[str, Any]
@@ -57,6 +59,7 @@ class Data(Struct, frozen=True):
     sizes: Mapping[str, int]
     seed: int
     dtype: str
+    shared: frozenset[str] = frozenset()
 
     def arrays(self) -> dict[str, Any]:
         """The inputs, drawn or given, all of them floats."""
@@ -71,11 +74,13 @@ class Data(Struct, frozen=True):
             real = "float64" if self.dtype == COMPLEX else self.dtype
             return value.array(name, self.seed, self.dtype if floats else real, floats=floats)
         if isinstance(value, dict):
-            parts = value.items()
-            return {key: self._make(f"{name}.{key}", part, floats=floats) for key, part in parts}
+            return {
+                key: self._make(name_part(name, key), part, floats=floats)
+                for key, part in value.items()
+            }
         if isinstance(value, list):
-            places = enumerate(value)
-            return [self._make(f"{name}[{place}]", part, floats=floats) for place, part in places]
+            parts = enumerate(value)
+            return [self._make(name_part(name, key), part, floats=floats) for key, part in parts]
         if isinstance(value, CodeValue):
             return replace(value, arguments=self._make(name, dict(value.arguments)))
         return deepcopy(value)  # checks share it, and code may change what it is handed
@@ -97,18 +102,16 @@ class Data(Struct, frozen=True):
         return [(name, prod(spec.shape)) for name, spec in specs(self.inputs)]
 
 
-def specs(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ArraySpec]]:
+def specs(values: Mapping[str, Any]) -> Iterator[tuple[str, ArraySpec]]:
     """The array specs in a mapping of values, by name: W, params.W."""
     for name, value in values.items():
         if isinstance(value, ArraySpec):
-            yield prefix + name, value
-        elif isinstance(value, dict):
-            yield from specs(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
-            items = {f"{name}[{place}]": part for place, part in enumerate(value)}
-            yield from specs(items, prefix)
-        elif isinstance(value, CodeValue):
-            yield from specs(value.arguments, f"{prefix}{name}.")
+            yield name, value
+            continue
+        inner = value.arguments if isinstance(value, CodeValue) else value
+        if isinstance(inner, Mapping | list):
+            parts = inner.items() if isinstance(inner, Mapping) else enumerate(inner)
+            yield from specs({name_part(name, key): part for key, part in parts})
 
 
 def code_values(value: Any) -> Iterator[CodeValue]:
@@ -239,8 +242,8 @@ class FormulaLayer(_OfData, Struct, frozen=True):
 class CodeLayer(_OfData, Struct, frozen=True):
     """Forward and backward as Python code.
 
-    functions: the code by the key of the config that names it: `forward` and `backward`, with a
-    `loss` between them or not, `forward` and `derivative`, `layer` (a class or an object),
+    functions: the code by the key of the config that names it: `forward` and `backward`, or `layer`
+    (a class or an object), each with a `loss` between them or not, `forward` and `derivative`,
     `value_and_grad`, or `forward` alone, of which torch, jax or autograd has the backward;
     besides, or beside a `forward` alone, any of CLAIMED.
     in_place: whether the backward may change what it is handed.
@@ -265,9 +268,8 @@ class CodeLayer(_OfData, Struct, frozen=True):
         taken = {**fixed, **arrays}
         sizes = {name: size for name, size in self.data.sizes.items() if name not in taken}
         loader = Loader({**sizes, **fixed, **arrays})
-        fixed = {name: _resolve(value, loader) for name, value in fixed.items()}
+        fixed = {name: _resolve(value, loader, name) for name, value in fixed.items()}
         loader.values |= fixed
-        claims = [key for key in self.functions if key in CLAIMED]
         if list(self.functions) == ["forward"]:
             code = self.functions["forward"]
             functions = {"forward": load_target(code, loader, arrays, self.data.seed)}
@@ -277,19 +279,39 @@ class CodeLayer(_OfData, Struct, frozen=True):
             }
         used = {name: fixed.pop(name) for name in loader.used if name in fixed}
         optional = {**sizes, **used}
-        if claims:
-            made = self._claimed(functions, arrays, fixed, optional)
-        else:
-            made = [self._make(functions)(arrays, fixed, optional=optional)]
+        made, left = self._make_all(functions, arrays, fixed, optional)
         return [
             replace(
                 problem,
                 numbers=self.data.numbers,
-                notes=(*loader.notes, *problem.notes),
+                notes=(*loader.notes, *left, *problem.notes),
                 in_place=self.in_place,
             )
             for problem in made
         ]
+
+    def _make_all(
+        self, functions: Mapping[str, Any], arrays: Any, fixed: Any, optional: Any
+    ) -> tuple[list[Problem], list[str]]:
+        """The problems, and what is left out of what all checks share as no function takes it.
+
+        Raises UntakenError where a function takes no value of the check's own.
+        """
+        claimed = any(key in CLAIMED for key in functions)
+        notes: list[str] = []
+        while True:
+            try:
+                if claimed:
+                    return self._claimed(functions, arrays, fixed, optional), notes
+                return [self._make(functions)(arrays, fixed, optional=optional)], notes
+            except UntakenError as error:
+                if error.name not in self.data.shared:
+                    raise
+                notes.append(f"{error.name}, which checks share, is left out: {error}")
+                arrays, fixed = (
+                    {name: value for name, value in values.items() if name != error.name}
+                    for values in (arrays, fixed)
+                )
 
     def _claimed(
         self, functions: Mapping[str, Any], arrays: Any, fixed: Any, optional: Any
@@ -326,21 +348,22 @@ class CodeLayer(_OfData, Struct, frozen=True):
         seed = self.data.seed
         if "value_and_grad" in functions:
             return partial(problems.from_value_and_grad, functions["value_and_grad"])
+        loss = functions.get("loss")
         if "layer" in functions:
-            if recognize(functions["layer"], self.framework):
+            if loss is None and recognize(functions["layer"], self.framework):
                 return self._from_framework(functions["layer"])
-            return partial(problems.from_layer, functions["layer"], seed=seed)
+            return partial(problems.from_layer, functions["layer"], seed=seed, loss=loss)
         # The forward and the backward of one autograd.Function are that Function.
         if list(functions) == ["forward"] or functions["forward"] is functions.get("backward"):
             return self._from_framework(functions["forward"])
         forward = as_function_of_arrays(functions["forward"], self.framework, self.data.dtype)
         if "derivative" in functions:
             return partial(problems.from_derivative, forward, functions["derivative"], seed=seed)
-        loss, backward = functions.get("loss"), functions["backward"]
-        methods = None if loss or self.batched else problems.methods_of(forward, backward)
+        backward = functions["backward"]
+        methods = None if self.batched else problems.methods_of(forward, backward)
         if methods is not None:
             owner, names = methods
-            return partial(problems.from_layer, owner, names=names, seed=seed)
+            return partial(problems.from_layer, owner, names=names, seed=seed, loss=loss)
         return partial(
             problems.from_functions,
             forward,
@@ -378,11 +401,22 @@ class CodeLayer(_OfData, Struct, frozen=True):
         return {"forward": names[0], "backward": backward}
 
 
-def _resolve(value: Any, loader: Loader) -> Any:
-    """A constant with what is in code taken from there."""
+def _resolve(value: Any, loader: Loader, name: str) -> Any:
+    """A constant with what is in code taken from there.
+
+    Raises CodeError where an object of a class cannot be made of what is known.
+    """
     if isinstance(value, CodeValue):
-        arguments = {name: _resolve(part, loader) for name, part in value.arguments.items()}
-        return loader.make(value.code, arguments) if value.called else loader.load(value.code)
+        arguments = {key: _resolve(part, loader, key) for key, part in value.arguments.items()}
+        try:
+            return loader.make(value.code, arguments) if value.called else loader.load(value.code)
+        except LackingError as error:
+            given = ", ".join(f"{key}: …" for key in (*arguments, *error.names))
+            raise CodeError(
+                f"{error}; for this object alone: {name}: {{call: {value.code}, {given}}}"
+            ) from error
     if isinstance(value, dict):
-        return {key: _resolve(part, loader) for key, part in value.items()}
-    return [_resolve(part, loader) for part in value] if isinstance(value, list) else value
+        return {key: _resolve(part, loader, key) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_resolve(part, loader, name) for part in value]
+    return value

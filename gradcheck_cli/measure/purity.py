@@ -117,6 +117,7 @@ def _call(problem: Problem) -> tuple[Any, dict[str, str], bool]:
     if cotangent is not None and cotangent.changed:
         changed[""] = "the upstream gradient it was handed"
         lost = lost or cotangent.large
+    changed |= {f"[{what}]": what for what in problem.changed()}
     return claimed, changed, lost
 
 

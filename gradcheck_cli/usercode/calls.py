@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import draw
-from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, is_ours
+from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, UntakenError, is_ours
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_path, format_shape, join_words, suggest
+from gradcheck_cli.usercode.annotations import as_annotated
 from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
 from gradcheck_cli.usercode.conventions import (
     CACHE,
@@ -28,6 +30,7 @@ from gradcheck_cli.usercode.conventions import (
     bind_backward,
 )
 from gradcheck_cli.usercode.gradients import by_name, gradient_of, unmatched_keys
+from gradcheck_cli.usercode.losses import as_loss, losses_beside, of_owner
 from gradcheck_cli.usercode.objects import also_held, gradient_attributes, held_gradient
 from gradcheck_cli.usercode.randomness import Randomness
 from gradcheck_cli.usercode.readings import fits_forward, read_as_upstream
@@ -102,7 +105,8 @@ class Calls:
         self.unused_keys: dict[str, None] = {}
         self.replaced: dict[str, None] = {}
         self.missing: dict[str, list[str]] = {}
-        self.loss = loss
+        self.changes_cache = False
+        self.loss = None if loss is None else as_loss(loss)
         self.bind_both(derivative)
 
     def bind_both(self, derivative: bool) -> None:
@@ -112,6 +116,8 @@ class Calls:
         pair = source.make(self.values(self.arrays))
         self.place = _place(pair)
         self.call = bind(parameters(pair.forward), arguments, self.asked, optional=known)
+        self.inputs = as_annotated(self.inputs, self.call, pair.forward)
+        self.constants = as_annotated(self.constants, self.call, pair.forward)
         if loss is not None:
             self.loss_call = bind(parameters(loss), [OUTPUT], [*arguments, *self.asked], known)
         # A copy: what this call changes in place must not be what later calls are compared with.
@@ -127,8 +133,7 @@ class Calls:
         self.elementwise = derivative or (not self.back.upstream and self.outputs[0].size != 1)
         self.notes = self.guesses(parameters(pair.backward), arguments)
         if self.elementwise:
-            self.refuse_other_shape()
-            self.notes += [] if derivative else [self.choose_reading(pair)]
+            self.notes += self.settle_without_upstream(pair, derivative)
 
     def bound(
         self, pair: Pair, arguments: list[str], returned: Sequence[Any], derivative: bool
@@ -161,21 +166,63 @@ class Calls:
             if value in arguments and value.casefold() != parameter.casefold()
         ]
 
-    def refuse_other_shape(self) -> None:
-        """Raises CodeError where a backward without an upstream gradient is no derivative, entry by
-        entry, of a forward that gives more than one number."""
+    def settle_without_upstream(self, pair: Pair, derivative: bool) -> list[str]:
+        """Find out what a backward without an upstream gradient is of; what a reader should know.
+
+        Raises CodeError where nothing fits.
+        """
+        refusal = self.refuse_other_shape()
+        if refusal is None:
+            return [] if derivative else [self.choose_reading(pair)]
+        if derivative:
+            raise refusal
+        return [self.take_loss_beside(pair, refusal)]
+
+    def refuse_other_shape(self) -> CodeError | None:
+        """Why a backward without an upstream gradient is no derivative, entry by entry, of a
+        forward that gives more than one number; None where it may be one."""
         who, output = self.source.backward, self.outputs[0].shape
-        claimed = self.claimed({name: array.copy() for name, array in self.arrays.items()}, None)
-        fits = [np.shape(gradient) == output for gradient in claimed.values()]
-        if not fits or not all(fits):
-            shapes = [format_shape(np.shape(gradient)) for gradient in claimed.values()]
-            raise CodeError(
-                f"{who} takes no upstream gradient, so {self.source.forward} must give a single "
-                f"number, or {who} an array of the output's shape, f′ entry by entry; the output "
-                f"is {format_shape(output)}, and {who} gives {', '.join(shapes) or 'nothing'}; a "
-                "function that returns a loss with its gradients belongs under value_and_grad, and "
-                "a loss that the backward is of under loss"
+        try:
+            claimed = self.claimed(
+                {name: array.copy() for name, array in self.arrays.items()}, None
             )
+        except CodeError as error:
+            return error
+        fits = [np.shape(gradient) == output for gradient in claimed.values()]
+        if fits and all(fits):
+            return None
+        shapes = [format_shape(np.shape(gradient)) for gradient in claimed.values()]
+        return CodeError(
+            f"{who} takes no upstream gradient, so {self.source.forward} must give a single "
+            f"number, or {who} an array of the output's shape, f′ entry by entry; the output "
+            f"is {format_shape(output)}, and {who} gives {', '.join(shapes) or 'nothing'}; a "
+            "function that returns a loss with its gradients belongs under value_and_grad, and "
+            "a loss that the backward is of under loss"
+        )
+
+    def take_loss_beside(self, pair: Pair, refusal: CodeError) -> str:
+        """Take the loss that stands beside the backward for what it is the gradient of.
+
+        Returns what a reader should know of that. Of several, the one that fits one directional
+        difference is meant. Raises the refusal where that is none or more.
+        """
+        fits: dict[str, bool] = {}
+        losses = {name_of(loss): loss for loss in losses_beside(pair.backward, pair.owner)}
+        for name, self.loss in losses.items():
+            with suppress(CodeError):  # it takes something else
+                self.bind_both(derivative=False)
+                ones = np.ones(self.outputs[0].shape)
+                fits[name] = fits_forward(self.forward, self.backward, self.arrays, ones)
+        meant = [name for name, fit in fits.items() if fit or len(fits) == 1]
+        if len(meant) != 1:
+            among = f"; in its file are {join_words(list(fits))}" if fits else ""
+            raise CodeError(f"{refusal}{among}")
+        self.loss = losses[meant[0]]
+        self.bind_both(derivative=False)
+        return (
+            f"{self.source.backward} takes no upstream gradient: it was checked as that of "
+            f"{meant[0]}, a loss in its file; 'loss' says that this is so"
+        )
 
     def choose_reading(self, pair: Pair) -> str:
         """How a backward was called that takes no upstream gradient by its name.
@@ -222,7 +269,7 @@ class Calls:
         """Raises CodeError for constants that no function takes."""
         for name in self.unused():
             miss = suggest(name, self.call.used)
-            raise CodeError(f"no function takes the constant '{name}'{miss}")
+            raise UntakenError(name, f"no function takes the constant '{name}'{miss}")
 
     def values(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """What the functions are handed: inputs with these arrays, and copies of the constants."""
@@ -239,8 +286,8 @@ class Calls:
         items = _items(returned)
         values |= {CACHE: items[-1], OUTPUT: items[0]}
         if self.loss is not None:
-            who = name_of(self.loss)
-            value, *gradient = _items(self.called(self.loss, who, self.loss_call, values))
+            who, loss = name_of(self.loss), of_owner(self.loss, pair.owner)
+            value, *gradient = _items(self.called(loss, who, self.loss_call, values))
             values[LOSS] = value
             values |= {LOSS_GRADIENT: gradient[0]} if gradient else {}
         return pair, values, items
@@ -308,7 +355,14 @@ class Calls:
         if self.loss is not None and LOSS_GRADIENT in values:
             cotangent = cotangent * values[LOSS_GRADIENT]
         values |= {UPSTREAM.format(place): part for place, part in enumerate(self.split(cotangent))}
+        kept = values[CACHE] if CACHE in self.back.call.used else None
+        before = [(array, array.copy()) for _, array in leaves(kept, CACHE)]
         claimed = self.called(pair.backward, self.source.backward, self.back.call, values)
+        handed = [id(array) for array in arrays.values()]
+        self.changes_cache = any(
+            id(array) not in handed and not np.array_equal(array, copied, equal_nan=True)
+            for array, copied in before
+        )
         found = self.gradients(claimed, pair.owner)
         return {
             leaf: gradient
@@ -336,7 +390,8 @@ class Calls:
         if owner is not None:
             self.unchecked |= dict.fromkeys(also_held(owner, [*self.inputs, *self.arrays]))
         if isinstance(claimed, Mapping):
-            known = [*order, *self.inputs, *self.arrays]
+            keys = [leaf.rpartition(".")[2] for leaf in self.arrays]
+            known = [*order, *self.inputs, *self.arrays, *keys]
             self.unused_keys |= dict.fromkeys(unmatched_keys(claimed, known))
         if len(names) == 1 and _is_of_parts(claimed, names[0], self.inputs[names[0]]):
             return {names[0]: claimed}
@@ -384,6 +439,7 @@ class Calls:
             notes=tuple(self.notes),
             observed=self.observed,
             parts=tuple(output.size for output in self.outputs) if self.count > 1 else (),
+            changed=lambda: [CACHE] if self.changes_cache else [],
         )
         return as_real(made, convention)
 

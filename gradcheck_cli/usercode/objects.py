@@ -25,6 +25,11 @@ METHODS = (
     ("forward_propagate", "backward_propagate"),
     ("feedforward", "backprop"),
     ("fwd", "bwd"),
+    ("__call__", "gradient"),
+    ("__call__", "grad"),
+    ("__call__", "derivative"),
+    ("forward", "gradient"),
+    ("forward", "derivative"),
 )
 PARAMETER_HOLDERS = ("params", "parameters", "weights")
 GRADIENT_HOLDERS = ("grads", "gradients", "grad", "dparams")

@@ -47,7 +47,8 @@ def from_functions(
     batched: the forward also accepts one of its inputs with a leading axis of K points, and then
         returns its output with that axis: perturbations are evaluated many at once.
     loss: a function of the output that stands between the two: it returns a number, or a number and
-        its gradient, which the backward then takes; the backward is that of the loss.
+        its gradient, which the backward then takes; the backward is that of the loss. An object
+        with methods for the two does as well.
     convention: of gradients of complex inputs and outputs: `torch`, ∂L/∂Re z + i ∂L/∂Im z, or
         `jax`, the conjugate of that. Both parts are checked, along a last axis of two.
     Raises CodeError where the functions cannot be called so, or raise.
@@ -89,6 +90,7 @@ def from_layer(
     delta: Array | None = None,
     seed: int = 0,
     names: tuple[str, str] | None = None,
+    loss: Function | None = None,
 ) -> Problem:
     """The problem of an object with methods forward and backward.
 
@@ -101,7 +103,7 @@ def from_layer(
     named = name_inputs(inputs, getattr(layer, forward))
     layer = _warmed_up(layer, forward, named, {**(optional or {}), **(constants or {})})
     source = _of_object(layer, [*named, *(constants or {})], forward, backward)
-    return Calls(source, named, constants, optional).problem(delta, seed)
+    return Calls(source, named, constants, optional, loss=loss).problem(delta, seed)
 
 
 def from_value_and_grad(

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gradcheck_cli.errors import CodeError
+from gradcheck_cli.errors import LackingError, UntakenError
 from gradcheck_cli.text import join_words, suggest
 
 
@@ -111,12 +111,14 @@ class Draft(Struct):
         takes, where = self.takes, self.where
         if self.left and not takes.rest:
             miss = suggest(self.left[0], [name for name in takes.all if where.get(name) != name])
-            raise CodeError(f"{takes} takes no '{self.left[0]}'{miss}")
-        lacking = [f"'{name}'" for name in takes.all if name in takes.required - set(where)]
+            raise UntakenError(self.left[0], f"{takes} takes no '{self.left[0]}'{miss}")
+        lacking = [name for name in takes.all if name in takes.required - set(where)]
         if lacking:
-            raise CodeError(
-                f"{takes} needs {join_words(lacking)}; give it under inputs, or under constants if "
-                "it has no gradient"
+            needed = join_words([f"'{name}'" for name in lacking])
+            raise LackingError(
+                lacking,
+                f"{takes} needs {needed}; give it under inputs, or under constants if it has no "
+                "gradient",
             )
 
     def call(self) -> Call:

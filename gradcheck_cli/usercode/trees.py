@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.text import name_part
 from gradcheck_cli.usercode.gradients import gradient_of
 
 
@@ -50,20 +51,19 @@ def leaves(value: Any, name: str) -> Iterator[tuple[str, NDArray[Any]]]:
     """The arrays of floats in a value, by name."""
     if _is_floats(value):
         yield name, np.asarray(value)
-    for suffix, _, part in _parts(value):
-        yield from leaves(part, name + suffix)
+    for key, part in _parts(value):
+        yield from leaves(part, name_part(name, key))
 
 
 def rebuilt(value: Any, name: str, arrays: Mapping[str, Any]) -> Any:
     """A value with its leaves taken from `arrays`, and a copy of the rest."""
     if name in arrays:
         return arrays[name]
-    parts = {key: rebuilt(part, name + suffix, arrays) for suffix, key, part in _parts(value)}
+    parts = {key: rebuilt(part, name_part(name, key), arrays) for key, part in _parts(value)}
     if isinstance(value, Mapping):
         return Attributes(parts)
     if isinstance(value, tuple | list):
-        named_tuple = hasattr(value, "_fields")
-        return type(value)(*parts.values()) if named_tuple else type(value)(parts.values())
+        return type(value)(**parts) if _is_named_tuple(value) else type(value)(parts.values())
     if not parts:
         return copy.deepcopy(value)
     made = copy.copy(value) if _is_record(value) else copy.deepcopy(value)
@@ -76,30 +76,38 @@ def gradient_leaves(gradient: Any, value: Any, name: str) -> Iterator[tuple[str,
     """The gradients of the leaves of a value, from a gradient that is built like it."""
     if _is_floats(value):
         yield name, gradient
-    for suffix, key, part in _parts(value):
+    for key, part in _parts(value):
         inner = None
         gradient = as_mapping(gradient)
-        if isinstance(key, str) and hasattr(gradient, "_asdict"):
+        if _is_named_tuple(gradient):
             gradient = gradient._asdict()
+        elif _is_named_tuple(value) and isinstance(gradient, tuple | list):
+            gradient = dict(zip(value._fields, gradient, strict=False))
         if isinstance(gradient, Mapping):
             inner = gradient_of(key, gradient) if isinstance(key, str) else gradient.get(key)
         elif isinstance(gradient, tuple | list) and isinstance(key, int) and key < len(gradient):
             inner = gradient[key]
-        yield from gradient_leaves(inner, part, name + suffix)
+        yield from gradient_leaves(inner, part, name_part(name, key))
 
 
 def _is_floats(value: Any) -> bool:
     return isinstance(value, np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fc"
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any, Any]]:
-    """The parts of a dict or sequence: how each is written after its name, its key, itself."""
+def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The parts of a dict, a sequence or an object, each with its key, place or attribute."""
     if isinstance(value, Mapping):
-        yield from ((f".{key}", key, part) for key, part in value.items())
+        yield from value.items()
+    elif _is_named_tuple(value):
+        yield from value._asdict().items()
     elif isinstance(value, tuple | list):
-        yield from ((f"[{place}]", place, part) for place, part in enumerate(value))
+        yield from enumerate(value)
     else:
-        yield from ((f".{name}", name, getattr(value, name)) for name in _attributes(value))
+        yield from ((name, getattr(value, name)) for name in _attributes(value))
+
+
+def _is_named_tuple(value: Any) -> bool:
+    return isinstance(value, tuple) and hasattr(value, "_fields")
 
 
 def _is_record(value: Any) -> bool:

@@ -340,6 +340,106 @@ def test_inputs_and_constants_are_nested_as_functions_take_them(
     assert "  parameters.W: 5×3\n" in explained
 
 
+def test_what_checks_share_may_be_left_by_some(gradcheck: Gradcheck, folder: Path) -> None:
+    (folder / "two.py").write_text(
+        "def f(x, w): return x * w\ndef g(delta, x, w): return delta * w, delta * x\n"
+        "def h(z, power): return z ** power\n"
+        "def k(delta, z, power): return power * delta * z ** (power - 1)\n"
+    )
+    (folder / "c.yaml").write_text(
+        "inputs: {x: [3], w: [3]}\nconstants: {unused: 1}\n"
+        "checks:\n"
+        "- {name: both, forward: 'two.py:f', backward: 'two.py:g'}\n"
+        "- {name: other, forward: 'two.py:h', backward: 'two.py:k', inputs: {z: [3]},"
+        " constants: {power: 3}}\n"
+        "- {name: own, forward: 'two.py:f', backward: 'two.py:g', inputs: {z: [3]}}\n"
+    )
+    done = gradcheck("run", "--allow-code", "--format", "json", folder / "c.yaml")
+    both, other, own = json.loads(done.stdout)["checks"]
+    assert both["outcome"] == other["outcome"] == "ok"
+    assert [one["name"] for one in other["result"]["gradients"]] == ["z"]
+    told = "which checks share, is left out"
+    assert both["result"]["notes"] == [
+        f"unused, {told}: no function takes the constant 'unused'",
+    ]
+    assert other["result"]["notes"][:2] == [
+        f"x, {told}: h(z, power) takes no 'x'",
+        f"w, {told}: h(z, power) takes no 'w'",
+    ]
+    assert own["error"] == "f(x, w) takes no 'z'"  # its own: most likely a typo
+
+
+def test_keys_that_are_whole_numbers_are_numbers(gradcheck: Gradcheck, folder: Path) -> None:
+    (folder / "keys.py").write_text(
+        "def of_list(x, w): return sum(x @ one for one in w), (x, w)\n"
+        "def of_list_back(d, cache):\n"
+        "    x, w = cache\n"
+        "    return d @ sum(w).T, [x.T @ d for _ in w]\n"
+        "def of_dict(x, w): return x @ w[1] @ w[2], (x, w)\n"
+        "def of_dict_back(d, cache):\n"
+        "    x, w = cache\n"
+        "    return d @ w[2].T @ w[1].T, {1: x.T @ d @ w[2].T, 2: (x @ w[1]).T @ d}\n"
+    )
+    (folder / "c.yaml").write_text(
+        "inputs: {x: [4, 3]}\n"
+        "checks:\n"
+        "- forward: keys.py:of_list\n  backward: keys.py:of_list_back\n"
+        "  inputs: {w: {0: [3, 2], 1: [3, 2]}}\n"
+        "- forward: keys.py:of_dict\n  backward: keys.py:of_dict_back\n"
+        "  inputs: {w: {1: [3, 5], 2: [5, 2]}}\n"
+    )
+    done = gradcheck("run", "--allow-code", "--format", "plain", folder / "c.yaml")
+    assert done.returncode == 0, done.stdout
+    names = [line.split("\t")[2] for line in done.stdout.splitlines()]
+    assert names == ["∂L/∂x", "∂L/∂w[0]", "∂L/∂w[1]", "∂L/∂x", "∂L/∂w[1]", "∂L/∂w[2]"]
+
+
+def test_an_object_that_cannot_be_made_is_told_with_what_would_make_it(
+    gradcheck: Gradcheck, folder: Path
+) -> None:
+    (folder / "words.py").write_text(
+        "class Words:\n"
+        "    def __init__(self, count, start=0): self.count = count\n"
+        "def f(x, words): return x * words.count\n"
+        "def g(delta, words): return delta * words.count\n"
+    )
+    config = folder / "c.yaml"
+    config.write_text(
+        "inputs: {x: [3]}\nforward: words.py:f\nbackward: words.py:g\n"
+        "constants: {words: 'words.py:Words'}\n"
+    )
+    done = gradcheck("run", "--allow-code", config)
+    assert done.returncode == 2
+    assert "for this object alone: words: {call: words.py:Words, count: …}" in done.stdout
+    text = config.read_text()
+    for given in ("words: {call: 'words.py:Words', count: 4}", "words: 'words.py:Words', count: 4"):
+        config.write_text(text.replace("words: 'words.py:Words'", given))
+        assert gradcheck("run", "--allow-code", config).returncode == 0
+
+
+def test_a_file_whose_package_cannot_be_imported_is_loaded_by_itself(
+    gradcheck: Gradcheck, folder: Path
+) -> None:
+    package = folder / "library"
+    package.mkdir()
+    (package / "__init__.py").write_text("import what_is_not_installed\n")
+    (package / "alone.py").write_text("def f(x): return 2 * x\ndef g(delta): return 2 * delta\n")
+    (package / "needs.py").write_text("from . import alone\nf, g = alone.f, alone.g\n")
+    (folder / "c.yaml").write_text(
+        "inputs: {x: [3]}\nchecks:\n"
+        "- {forward: 'library/alone.py:f', backward: 'library/alone.py:g'}\n"
+        "- {forward: 'library/needs.py:f', backward: 'library/needs.py:g'}\n"
+    )
+    done = gradcheck("run", "--allow-code", "--format", "json", folder / "c.yaml")
+    alone, needs = json.loads(done.stdout)["checks"]
+    why = "ModuleNotFoundError: No module named 'what_is_not_installed'"
+    note = f"library/alone.py was loaded by itself: its package 'library' raised {why}"
+    assert (alone["outcome"], alone["result"]["notes"]) == ("ok", [note])
+    assert needs["error"].startswith(f"importing library/needs.py as library.needs raised {why}")
+    assert "by itself, without its package 'library', it raised ImportError" in needs["error"]
+    assert "install what is missing, or copy the file" in needs["error"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize(
     "line",

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import Drawn
-from gradcheck_cli.errors import CodeError, GradcheckError
+from gradcheck_cli.errors import CodeError, GradcheckError, UntakenError
 from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.usercode.annotations import as_annotated
 from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
 from gradcheck_cli.usercode.trees import leaves, rebuilt
 
@@ -85,11 +86,13 @@ class FrameworkProblem:
         optional: Mapping[str, Any] | None = None,
     ) -> None:
         self.function = function
-        self.inputs = inputs
+        self.inputs: Mapping[str, Any] = inputs
         self.constants = {**(optional or {}), **(constants or {})}
         own = [name for name in inputs if name not in function.weights]
         self.call = bind(function.takes, own, list(constants or {}), optional=list(optional or {}))
         self._refuse_unused(constants or {})
+        self.inputs = as_annotated(self.inputs, self.call, function.function)
+        self.constants = as_annotated(self.constants, self.call, function.function)
         function.prepare(self.call, self._values({}))
         given = {
             leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
@@ -110,7 +113,7 @@ class FrameworkProblem:
     def _refuse_unused(self, constants: Mapping[str, Any]) -> None:
         for name in constants:
             if name not in self.call.used:
-                raise CodeError(f"{self.function.takes} takes no '{name}'")
+                raise UntakenError(name, f"{self.function.takes} takes no '{name}'")
 
     def _values(self, tensors: Tensors) -> dict[str, Any]:
         """What the function is handed: its inputs, these tensors in them, and the constants."""

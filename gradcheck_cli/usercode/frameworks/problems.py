@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -131,15 +132,25 @@ def from_framework(
 def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Callable[..., Any]:
     """A framework's function as one of NumPy arrays, for a backward that is written in NumPy.
 
-    Plain Python comes back as it is.
+    Plain Python comes back as it is; a function in a file of a framework's, which returns arrays
+    where it is handed some, is called with these.
     """
     adapter = recognize(target, framework)
     if adapter is None:
         return target  # type: ignore[no-any-return]
     function = adapter.differentiable(target, dtype, 0, None)
+    plain = framework is None and not adapter.recognizes(target)
 
     @wraps(target if hasattr(target, "__name__") else target.forward)
     def call(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal plain
+        if plain:
+            with suppress(Exception):  # what a function of tensors raises that is handed arrays
+                returned = target(*arguments, **keywords)
+                first = returned[0] if isinstance(returned, tuple | list) else returned
+                if isinstance(first, np.ndarray | np.generic | float):
+                    return returned
+            plain = False
         values = [convert(function, value) for value in arguments]
         named = {name: convert(function, value) for name, value in keywords.items()}
         return to_arrays(function.function(*values, **named))

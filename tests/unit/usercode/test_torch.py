@@ -177,6 +177,17 @@ def affine(x, w):
 
 def affine_backward(delta, x, w):
     return delta @ w.T, x.T @ delta
+
+
+def wrapped(x):
+    tensor = torch.tensor(x, requires_grad=True)
+    out = torch.tanh(tensor)
+    return out.detach().numpy(), (out, tensor)
+
+
+def wrapped_backward(delta, cache):
+    out, tensor = cache
+    return torch.autograd.grad(out, tensor, torch.from_numpy(delta))[0].numpy()
 """
 
 CONFIG = """\
@@ -190,6 +201,7 @@ checks:
   forward: net.py:affine
   backward: net.py:affine_backward
   inputs: {w: [N, 2]}
+- {name: arrays-around-torch, forward: "net.py:wrapped", backward: "net.py:wrapped_backward"}
 """
 
 
@@ -200,5 +212,5 @@ def test_configs_name_modules_functions_and_factories(
     (tmp_path / "c.yaml").write_text(CONFIG)
     done = gradcheck_process("run", "--allow-code", "c.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 checks: 3 ok" in done.stdout
+    assert "4 checks: 4 ok" in done.stdout
     assert done.stdout.count("∂L/∂fc2.weight") == 2

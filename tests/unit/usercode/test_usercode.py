@@ -118,7 +118,7 @@ def test_inputs_are_nested_as_the_functions_take_them() -> None:
     result = check(from_functions(forward, backward, inputs))
     assert result.verdict == "pass"
     names = [gradient.gradient for gradient in result.gradients]
-    assert names == ["∂L/∂point[0]", "∂L/∂point[1]", "∂L/∂params.W[0]", "∂L/∂params.W[1]"]
+    assert names == ["∂L/∂point.x", "∂L/∂point.y", "∂L/∂params.W[0]", "∂L/∂params.W[1]"]
 
 
 def test_one_nested_input_has_a_gradient_built_like_it() -> None:
@@ -425,3 +425,53 @@ def test_a_constant_that_an_object_holds_is_set_on_it() -> None:
             return 3 * delta
 
     assert verdict(from_layer(Layer(), {"x": X}, {"training": False})) == "pass"
+
+
+# -- what a backward changes, and what functions draw from ----------------------------------------
+
+
+def keep(x: Array) -> tuple[Array, dict[str, Any]]:
+    return np.maximum(x, 0), {"x": x.copy(), "shape": x.shape}
+
+
+def overwrite(delta: Array, cache: dict[str, Any]) -> Array:
+    cache["x"][cache["x"] < 0] = 0
+    cache["x"][cache["x"] > 0] = 1
+    return delta * cache["x"]
+
+
+def overwrite_wrongly(delta: Array, cache: dict[str, Any]) -> Array:
+    return 2 * overwrite(delta, cache)
+
+
+def test_a_cache_that_the_backward_changes_is_said_once_beside_the_verdict() -> None:
+    result = check(from_functions(keep, overwrite, {"x": X}))
+    (gradient,) = result.gradients
+    assert gradient.diagnosis is not None
+    assert (result.verdict, gradient.diagnosis.code) == ("fail", "GC154")
+    assert gradient.reason == (
+        "the backward changes the cache in place; let it work on a copy, or accept it by "
+        "in_place: allowed"
+    )
+    assert check(from_functions(keep, overwrite, {"x": X}), in_place=True).verdict == "pass"
+    (wrong,) = check(from_functions(keep, overwrite_wrongly, {"x": X})).gradients
+    assert wrong.notes == ("the backward changes the cache in place",)
+    assert wrong.diagnosis is not None
+    assert wrong.diagnosis.code == "GC103"
+
+
+generator = np.random.default_rng(5)
+
+
+def test_a_generator_of_the_module_is_in_the_same_state_before_every_call() -> None:
+    def dropout(x: Array) -> tuple[Array, Array]:
+        mask = generator.random(x.shape) < 0.5
+        return x * mask, mask
+
+    state = generator.bit_generator.state
+    result = check(from_functions(dropout, lambda delta, mask: delta * mask, {"x": X}))
+    assert result.verdict == "pass"
+    told = "the code draws from its generator 'generator', which had the same state before every"
+    assert result.notes == (f"{told} call",)
+    assert generator.bit_generator.state == state
+    assert check(from_functions(dropout, lambda delta, mask: delta, {"x": X})).verdict == "fail"
