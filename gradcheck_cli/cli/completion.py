@@ -3,19 +3,66 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import click
 from click.shell_completion import (
     CompletionItem,
+    ShellComplete,
+    add_completion_class,
     get_completion_class,
     shell_complete,
     split_arg_string,
 )
 
-SHELLS = ("bash", "zsh", "fish")
+SHELLS = ("bash", "zsh", "fish", "powershell")
 PROGRAM = "gradcheck"
 VARIABLE = "_GRADCHECK_COMPLETE"  # what click's scripts set when they ask for candidates
+
+
+_POWERSHELL = """\
+Register-ArgumentCompleter -Native -CommandName %(prog_name)s -ScriptBlock {
+    param($word, $command, $position)
+    $env:%(complete_var)s = "powershell_complete"
+    $env:COMP_WORDS = $command.ToString().Replace("\\", "/")
+    $env:COMP_CWORD = $word.Replace("\\", "/")
+    try {
+        %(prog_name)s | ForEach-Object {
+            $value, $help = $_ -split "`t", 2
+            [System.Management.Automation.CompletionResult]::new(
+                $value, $value, "ParameterValue", $help)
+        }
+    } finally {
+        Remove-Item Env:%(complete_var)s, Env:COMP_WORDS, Env:COMP_CWORD
+    }
+}
+"""
+_PLAIN = re.compile(r"[\w./\\:=*+-]+")  # what PowerShell takes for one word as it is
+
+
+class PowerShellComplete(ShellComplete):
+    """Completion for PowerShell, which click knows nothing of; files are left to the shell."""
+
+    name = "powershell"
+    source_template = _POWERSHELL
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the one that is not complete, and that one."""
+        args = split_arg_string(os.environ["COMP_WORDS"])[1:]
+        incomplete = "".join(split_arg_string(os.environ["COMP_CWORD"])[:1])
+        if incomplete and args and args[-1] == incomplete:
+            args.pop()
+        return args, incomplete
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """The value, a tab, and what is shown beside it, which must not be empty."""
+        value = str(item.value)
+        quoted = value if _PLAIN.fullmatch(value) else "'" + value.replace("'", "''") + "'"
+        return f"{quoted}\t{' '.join((item.help or value).split())}"
+
+
+add_completion_class(PowerShellComplete)
 
 
 def script(shell: str) -> str:

@@ -82,7 +82,7 @@ def schema_command(which: str) -> int:
     return write(render(), ExitCode.OK)
 
 
-@click.command(name="completion", short_help="Print what bash, zsh or fish reads to complete.")
+@click.command(name="completion", short_help="Print what a shell reads to complete.")
 @click.argument("shell", type=click.Choice(completion.SHELLS))
 def completion_command(shell: str) -> int:
     """Print what SHELL reads to complete commands, options, configs and ids.
@@ -91,6 +91,9 @@ def completion_command(shell: str) -> int:
     bash:  eval "$(gradcheck completion bash)"           in ~/.bashrc
     zsh:   eval "$(gradcheck completion zsh)"            in ~/.zshrc
     fish:  gradcheck completion fish | source            in config.fish
+    \b
+    PowerShell, in $PROFILE:
+           gradcheck completion powershell | Out-String | Invoke-Expression
     """
     return write(completion.script(shell), ExitCode.OK)
 

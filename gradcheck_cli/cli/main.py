@@ -23,6 +23,7 @@ from gradcheck_cli.cli.configs import (
     validate_command,
 )
 from gradcheck_cli.cli.init import init_command
+from gradcheck_cli.cli.manual import man_command
 from gradcheck_cli.cli.steps import steps_command
 from gradcheck_cli.cli.streams import note, silence_stdout, write
 from gradcheck_cli.config.findings import ConfigError
@@ -90,6 +91,7 @@ for command in (
     init_command,
     schema_command,
     completion_command,
+    man_command,
 ):
     cli.add_command(command)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +17,12 @@ import msgspec
 
 from gradcheck_cli.result import CheckReport, Outcome
 from gradcheck_cli.text import printable
+
+# The folder of caches by system: the variable that names it, and where it is without.
+_CACHES = {
+    "win32": ("LOCALAPPDATA", "~/AppData/Local"),
+    "darwin": ("XDG_CACHE_HOME", "~/Library/Caches"),
+}
 
 Failed = set[tuple[str, str]]  # path and id of checks, as `key` makes them
 
@@ -84,7 +91,9 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _find_file() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    # Three folders, which are not worth a dependency.
+    named, usual = _CACHES.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
+    base = os.environ.get(named) or os.path.expanduser(usual)
     if not os.path.isabs(base):
         raise FileNotFoundError("there is no home")
     name = hashlib.sha256(os.getcwd().encode("utf-8", "surrogateescape")).hexdigest()[:24]

@@ -24,6 +24,7 @@ PRINTED = {
     "help-validate": ["validate", "--help"],
     "help-schema": ["schema", "--help"],
     "help-completion": ["completion", "--help"],
+    "help-man": ["man", "--help"],
     "explain-faults": ["explain", "GC103", "gc107"],
     "explain-column-vector": ["explain", "configs/column-vector.yaml"],
     "explain-row-vector": ["explain", "configs/row-vector.yaml"],
@@ -48,6 +49,14 @@ def test_the_command_prints_its_golden_file(
     monkeypatch.setenv("COLUMNS", "80")
     assert exit_code(PRINTED[name]) == 0
     golden(GOLDEN / f"{name}.txt", capsys.readouterr().out)
+
+
+def test_the_manual_page_is_that_of_the_help(
+    golden: Golden, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is installed with the package; `man` finds it beside the command."""
+    assert exit_code(["man"]) == 0
+    golden(ROOT / "docs" / "gradcheck.1", capsys.readouterr().out)
 
 
 SUITE = """\

@@ -17,7 +17,7 @@ import pytest
 from gradcheck_cli.cli import exit_code
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.reporters import FORMATS
-from tests.support.command import Gradcheck, command, environment, shell
+from tests.support.command import ROOT, Gradcheck, command, environment, shell
 
 BAD = """\
 form: XW
@@ -487,12 +487,38 @@ def test_fish_completes_ids_with_commas(gradcheck: Gradcheck, tmp_path: Path) ->
     assert done.stdout.split() == ["m[reduction=mean,n=1]", "m[reduction=mean,n=8]"]
 
 
-@pytest.mark.parametrize("shell_name", ["zsh", "fish"])
+@pytest.mark.parametrize(
+    ("words", "word", "lines"),
+    [
+        ("gradcheck mu", "mu", ["mutate\tTell which bugs the checks would catch."]),
+        ("gradcheck run configs/me", "configs/me", ["configs/mean.yaml\tconfigs/mean.yaml"]),
+        (
+            "gradcheck run tests/data/screen/matrix.yaml -k 'ma",
+            "ma",
+            ["matrix\tmatrix", "'matrix[reduction=sum,n=1]'\tmatrix[reduction=sum,n=1]"],
+        ),
+    ],
+)
+def test_powershell_is_given_words_and_what_to_show_beside_them(
+    words: str, word: str, lines: list[str]
+) -> None:
+    """As the script for it asks; PowerShell itself is not tried."""
+    asked = environment(
+        _GRADCHECK_COMPLETE="powershell_complete", COMP_WORDS=words, COMP_CWORD=word
+    )
+    done = subprocess.run(
+        [command()], cwd=ROOT, env=asked, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[: len(lines)] == lines
+
+
+@pytest.mark.parametrize("shell_name", ["zsh", "fish", "powershell"])
 def test_the_scripts_of_other_shells_are_read_by_them(
     gradcheck: Gradcheck, shell_name: str, tmp_path: Path
 ) -> None:
     text = gradcheck("completion", shell_name).stdout
-    assert f"_GRADCHECK_COMPLETE={shell_name}_complete" in text
+    assert f"{shell_name}_complete" in text
     if not shutil.which(shell_name):
         pytest.skip(f"no {shell_name} here")
     script = tmp_path / "script"

@@ -13,6 +13,7 @@ import jsonschema
 import msgspec
 import pytest
 import xmlschema
+import yaml
 
 from gradcheck_cli.cli import exit_code
 from gradcheck_cli.config.json_schema import render_config_schema
@@ -136,6 +137,22 @@ def plain_config(path: Path) -> Any:
     from gradcheck_cli.config.yaml_tree import parse
 
     return parse(path.read_text(encoding="utf-8"), str(path)).plain()
+
+
+def test_the_entry_of_schemastore_is_ready() -> None:
+    """Its names are of configs, and what is to be sent as wrong does not fit the schema."""
+    page = (ROOT / "docs" / "schemastore.md").read_text(encoding="utf-8")
+    entry = json.loads(re.findall(r"```json\n(.*?)```", page, re.S)[0])
+    assert set(entry) == {"name", "description", "fileMatch", "url"}
+    hook = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())[0]
+    for pattern in entry["fileMatch"]:
+        assert re.search(hook["files"], pattern.replace("*", "layer"))
+    (replaced,) = re.findall(r"sed 's\|(.*?)\|(.*?)\|'", page)
+    assert re.fullmatch(replaced[0], schema("config")["$id"])
+    assert replaced[1] == entry["url"]
+    (wrong,) = re.findall(r"`(tests/data/errors/.*)`", page)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load((ROOT / wrong).read_text()), schema("config"))
 
 
 def test_every_config_fits_the_schema() -> None:
