@@ -21,6 +21,7 @@ __all__ = [
     "Verdict",
     "assert_gradients",
     "check",
+    "constrained",
     "from_autograd",
     "from_derivative",
     "from_functions",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         from_jacobian,
         from_jvp,
     )
+    from gradcheck_cli.usercode.domains import constrained
     from gradcheck_cli.usercode.frameworks.problems import from_autograd, from_jax, from_torch
     from gradcheck_cli.usercode.problems import (
         from_derivative,
@@ -64,6 +66,7 @@ _HOMES = {
     "Problem": "problem",
     "CheckResult": "result",
     "Verdict": "result",
+    "constrained": "usercode.domains",
     "from_autograd": "usercode.frameworks.problems",
     "from_derivative": "usercode.problems",
     "from_functions": "usercode.problems",

@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, Array]
 
 
+# Sets that an input may be confined to.
+CONSTRAINTS = (
+    "symmetric",
+    "positive-definite",
+    "lower-triangular",
+    "orthogonal",
+    "simplex",
+    "positive",
+)
+INFINITE = float("inf")
+
+
+class Domain(Struct, frozen=True):
+    """Where an input lives: in one of CONSTRAINTS, or between bounds, which belong to it."""
+
+    constraint: str | None = None
+    low: float = -INFINITE
+    high: float = INFINITE
+
+
 class Label(Struct, frozen=True):
     """How a gradient is called in a report: `∂L/∂W`, its rule `XᵀΔ` and where that stands.
 
@@ -101,6 +121,9 @@ class Problem(Struct, frozen=True):
         may have moved it: then nothing is differenced.
     otherwise: what is checked instead where the first problem of a check, whose gradients this one
         differences, did not pass.
+    domains: of the inputs that have one: their points near the inputs lead into it; room: how far
+        their entries can be moved before they come near its end.
+    inside: makes the same problem with some inputs in domains, where its inputs stand for others.
 
     Source: the cotangent is the paper's δ = ∂L/∂y (8), of a batch its Δ = ∂L/∂Y (39).
     """
@@ -124,6 +147,9 @@ class Problem(Struct, frozen=True):
     precision: float = 0.0
     identity: Callable[[], tuple[Array, Array]] | None = None
     otherwise: Problem | None = None
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    room: Mapping[str, Array] = field(default_factory=dict)
+    inside: Callable[[Mapping[str, Domain]], Problem] | None = None
 
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""

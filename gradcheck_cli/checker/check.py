@@ -269,9 +269,13 @@ def find_blind_spots(problem: Problem) -> list[str]:
     for name, x in problem.inputs.items():
         if x.size > 1 and np.all(x == x.flat[0]):
             notes.append(f"all entries of {name} are equal: permuted or summed entries go unseen")
-        elif x.ndim == 2 and x.shape[0] == x.shape[1] > 1 and np.array_equal(x, x.T):
+        elif name not in problem.domains and _is_symmetric(x):
             notes.append(f"{name} is symmetric: a missing or extra transpose goes unseen")
     return notes
+
+
+def _is_symmetric(x: NDArray[Any]) -> bool:
+    return x.ndim == 2 and x.shape[0] == x.shape[1] > 1 and np.array_equal(x, x.T)
 
 
 def check_problems(

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gradcheck_cli.arrays import ARRAY_FILES, ArraySpec, Drawn, Shape
 from gradcheck_cli.config.builder import Builder, mark_inside
 from gradcheck_cli.config.read_array import read_array, read_shape, read_size
+from gradcheck_cli.config.read_domains import read_domains
 from gradcheck_cli.config.schema import ALLOWED, ArrayConfig, shown
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
@@ -215,7 +216,11 @@ class OwnBuilder(Builder):
         if not inputs and not self.findings:
             self.find(self.node.mark, f"a layer needs an input with a gradient; write {EXAMPLE}")
         shared = {name for key in ("inputs", "constants") for name in self.find_shared(key)}
-        return Data(inputs, constants, self.sizes, seed, self.record.dtype, frozenset(shared))
+        shapes = {} if self.findings else {name: spec.shape for name, spec in specs(inputs)}
+        domains = read_domains(self.node, self.record, shapes, self.findings) if shapes else {}
+        return Data(
+            inputs, constants, self.sizes, seed, self.record.dtype, frozenset(shared), domains
+        )
 
     def find_shared(self, key: str) -> Collection[str]:
         """The inputs, or the constants, that stand above the checks of a file, for all of them."""

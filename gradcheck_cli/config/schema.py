@@ -20,6 +20,7 @@ from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.own import COMPLEX
 from gradcheck_cli.layers.paper import DELTAS, DTYPES, REDUCTIONS
 from gradcheck_cli.options import AUTO, MODES, ORDERS
+from gradcheck_cli.problem import CONSTRAINTS
 from gradcheck_cli.text import join_words, suggest
 
 VERSION = 1
@@ -132,6 +133,14 @@ ARRAY_SCHEMA = {
 }
 
 
+BOUNDS_SCHEMA = {
+    "type": "array",
+    "items": {"type": ["number", "null"]},
+    "minItems": 2,
+    "maxItems": 2,
+}
+
+
 class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One check, or the defaults of several."""
 
@@ -241,6 +250,33 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
             },
         ),
     ] = {}
+    constraint: Annotated[
+        dict[str, Any] | str | None,
+        key(
+            "With a layer of your own: the set that an input is in, and stays in when it is moved.",
+            f"a mapping from inputs to {join_words(CONSTRAINTS, 'or')}, or one word for all inputs",
+            extra_json_schema={
+                "anyOf": [
+                    {"enum": [*CONSTRAINTS, None]},
+                    {"type": "object", "additionalProperties": {"enum": list(CONSTRAINTS)}},
+                ]
+            },
+        ),
+    ] = None
+    bounds: Annotated[
+        dict[str, Any] | list[Any] | None,
+        key(
+            "With a layer of your own: the least and the largest value of an input; null: none.",
+            "a mapping, such as {x: [0, null]}, or one list for all inputs",
+            extra_json_schema={
+                "anyOf": [
+                    {"type": "null"},
+                    BOUNDS_SCHEMA,
+                    {"type": "object", "additionalProperties": BOUNDS_SCHEMA},
+                ]
+            },
+        ),
+    ] = None
     constants: Annotated[
         dict[str, Any],
         key(
@@ -322,6 +358,7 @@ FORM_KEYS = (
     "jacobian",
     "backward",
 )
+DOMAIN_KEYS = ("constraint", "bounds")
 KINDS: dict[str, tuple[str, ...]] = {
     "form": FORM_KEYS,
     "forward": (
@@ -332,6 +369,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "jvp",
         "hessian",
         "hvp",
+        *DOMAIN_KEYS,
         "batched",
         "convention",
         "constants",
@@ -339,8 +377,8 @@ KINDS: dict[str, tuple[str, ...]] = {
         "device",
         "in_place",
     ),
-    "layer": ("loss", "constants", "framework", "device", "in_place"),
-    "value_and_grad": ("hessian", "hvp", "constants", "in_place"),
+    "layer": ("loss", *DOMAIN_KEYS, "constants", "framework", "device", "in_place"),
+    "value_and_grad": ("hessian", "hvp", *DOMAIN_KEYS, "constants", "in_place"),
 }
 
 # A YAML file in a directory is taken for a config if one of these stands at its top: keys that

@@ -29,6 +29,8 @@ EXAMPLES = {
     "numeric": "{step: auto}",
     "tolerance": "{atol: 0}",
     "gradient_reduction": "sum",
+    "constraint": "{}",
+    "bounds": "{}",
 }
 GUESS = "Shapes that are guesses from names, not in the text of the code: of {names}."
 # What the names of a backward end and start with, beside that of its forward.

@@ -182,6 +182,12 @@ def _list_triangles(measured: MeasuredGradient) -> Iterator[Injected]:
         ("its diagonal is twice the numeric gradient's", ones + eye, nothing),
         ("its diagonal is half the numeric gradient's", ones - eye / 2, nothing),
         ("its entries off the diagonal are twice the numeric gradient's", 2 - eye, nothing),
+        (
+            "its entries off the diagonal are half the numeric gradient's, as where one triangle "
+            "of a symmetric gradient is returned",
+            (ones + eye) / 2,
+            nothing,
+        ),
         ("it is G + Gᵀ for the numeric gradient G", ones, ones),
         ("it is G + Gᵀ − diag(G) for the numeric gradient G", ones, ones - eye),
         ("it is (G + Gᵀ)/2 for the numeric gradient G", ones / 2, ones / 2),

@@ -6,7 +6,7 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from math import prod
@@ -20,7 +20,7 @@ from gradcheck_cli.errors import CodeError, LackingError, UntakenError
 from gradcheck_cli.formula import parse
 from gradcheck_cli.layers.paper import UPSTREAM_NAMES
 from gradcheck_cli.options import Numeric
-from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.problem import Domain, Label, Problem
 from gradcheck_cli.text import join_words, name_part, printable
 from gradcheck_cli.usercode.loading import Reference
 
@@ -52,6 +52,7 @@ class Data(Struct, frozen=True):
     inputs: what is differentiated: array specs, alone or in mappings; constants: these, and any
         other value as it is; sizes: the letters of shapes, which functions may ask for by name.
     shared: the inputs and constants that all checks of a file have, which a check may leave.
+    domains: of the inputs that live in one, by leaf; what is drawn is drawn there.
     """
 
     inputs: Mapping[str, Any]
@@ -60,6 +61,7 @@ class Data(Struct, frozen=True):
     seed: int
     dtype: str
     shared: frozenset[str] = frozenset()
+    domains: Mapping[str, Domain] = {}
 
     def arrays(self) -> dict[str, Any]:
         """The inputs, drawn or given, all of them floats."""
@@ -72,6 +74,8 @@ class Data(Struct, frozen=True):
     def _make(self, name: str, value: Any, *, floats: bool = False) -> Any:
         if isinstance(value, ArraySpec):
             real = "float64" if self.dtype == COMPLEX else self.dtype
+            if floats and name in self.domains and isinstance(value.source, Drawn):
+                return self._drawn_inside(name, value)
             return value.array(name, self.seed, self.dtype if floats else real, floats=floats)
         if isinstance(value, dict):
             return {
@@ -84,6 +88,21 @@ class Data(Struct, frozen=True):
         if isinstance(value, CodeValue):
             return replace(value, arguments=self._make(name, dict(value.arguments)))
         return deepcopy(value)  # checks share it, and code may change what it is handed
+
+    def _drawn_inside(self, name: str, spec: ArraySpec) -> Any:
+        """An array that is drawn, in its domain."""
+        from gradcheck_cli.arrays.domains import geometry_of
+
+        drawn = spec.array(name, self.seed, "float64", floats=True)
+        return geometry_of(self.domains[name]).draw(drawn).astype(self.dtype)
+
+    def confine(self, problems: Sequence[Problem]) -> list[Problem]:
+        """The problems with their inputs kept in their domains."""
+        if not self.domains:
+            return list(problems)
+        from gradcheck_cli.usercode.domains import within
+
+        return [within(problem, self.domains) for problem in problems]
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -223,11 +242,11 @@ class FormulaLayer(_OfData, Struct, frozen=True):
         }
         arrays, numbers = self.data.arrays(), self.data.numbers
         problem = Problem(arrays, outputs, backward, delta, labels=labels, numbers=numbers)
-        if not self.batched:
-            return [problem]
-        from gradcheck_cli.usercode.batches import batched
+        if self.batched:
+            from gradcheck_cli.usercode.batches import batched
 
-        return [batched(problem)]
+            problem = batched(problem)
+        return self.data.confine([problem])
 
     @property
     def code(self) -> tuple[Reference, ...]:
@@ -287,7 +306,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
                 notes=(*loader.notes, *left, *problem.notes),
                 in_place=self.in_place,
             )
-            for problem in made
+            for problem in self.data.confine(made)
         ]
 
     def _make_all(

@@ -11,10 +11,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli.measure.comparison import compare_entries
-from gradcheck_cli.measure.measure import points_evaluator
+from gradcheck_cli.measure.measure import points_evaluator, scale_of
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.numeric.jumps import find_jumps
-from gradcheck_cli.numeric.quotients import WHOLE, entry_scale
+from gradcheck_cli.numeric.quotients import WHOLE
 from gradcheck_cli.problem import Problem
 
 # Of the largest entry: an error above is not what a solver that stops early is off by.
@@ -39,7 +39,7 @@ def widen_by_breaks(
     if not known or not found.over_largest(np.where(found.wrong, found.error, 0.0)) <= MOST_ERROR:
         return numeric
     x = problem.inputs[name]
-    scale = entry_scale(x)
+    scale = scale_of(problem, name)
     cotangent = problem.cotangent
     with np.errstate(all="ignore"):
         jumps = find_jumps(

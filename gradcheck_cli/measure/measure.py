@@ -21,7 +21,7 @@ from gradcheck_cli.numeric.gradient import (
 )
 from gradcheck_cli.numeric.local.claims import Slices
 from gradcheck_cli.numeric.local.quotients import choose_local_quotients
-from gradcheck_cli.numeric.noise import Evaluate
+from gradcheck_cli.numeric.noise import Evaluate, Float
 from gradcheck_cli.numeric.quotients import Differences, WholeForwards, entry_scale
 from gradcheck_cli.numeric.sampling import sample_entries
 from gradcheck_cli.numeric.stencils import STENCILS
@@ -153,10 +153,15 @@ def _by_whole_forwards(problem: Problem, name: str, numeric: Numeric) -> Differe
         return WholeForwards(
             points_evaluator(problem, name),
             x,
-            entry_scale(x),
+            scale_of(problem, name),
             None if cotangent is None else np.asarray(cotangent, dtype=np.float64),
             STENCILS[numeric.order or 2],
         )
+
+
+def scale_of(problem: Problem, name: str) -> Float:
+    """The scale of every entry of an input; where it lives in a domain, no more than its room."""
+    return np.minimum(entry_scale(problem.inputs[name]), problem.room.get(name, np.inf))
 
 
 def _by_slices(

@@ -49,7 +49,8 @@ def settle_invariant(
     hidden = _weighed(differences, np.maximum(eps * size, noise))
     possible = _weighed(differences, size)
     within = np.maximum(ROUNDINGS * eps * possible, MOVED_DEVIATIONS * hidden)
-    for row in np.flatnonzero(np.all(best.slope * first[:, None] <= within, axis=1)):
+    still = np.all(best.slope * first[:, None] <= within, axis=1) & ~differences.confined[entries]
+    for row in np.flatnonzero(still):
         entry = int(entries[row])
         shares, changes = _move_until_seen(differences, entry, MOVED_DEVIATIONS * hidden)
         move = np.max(np.abs(changes), axis=0)

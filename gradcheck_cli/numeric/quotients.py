@@ -27,6 +27,8 @@ TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
 BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
 
 
+# Of the scale of its surroundings: an entry that cannot be moved as far as that is confined.
+LEAST_ROOM = 2.0**-10
 # Of the size of a tensor: a row or column smaller than that has a scale of its own. Those of equal
 # scales differ by chance, and the larger step is the better one.
 OWN_UNITS = 0.03
@@ -137,6 +139,8 @@ class WholeForwards(Differences):
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
     cotangent: of the outputs' shape, or None for every basis vector in turn.
     noise: of the outputs around x, where it is known.
+    scale: of every entry; one far below that of its surroundings cannot be moved further, so that
+        outputs which stay where they are say nothing of it.
     """
 
     def __init__(
@@ -150,6 +154,7 @@ class WholeForwards(Differences):
     ) -> None:
         super().__init__(x, scale, stencil)
         self.method = WHOLE
+        self.confined = (scale < LEAST_ROOM * entry_scale(x)).ravel()
         self.evaluate = evaluate
         self.cotangent = None if cotangent is None else cotangent.ravel()
         self.weight = None if self.cotangent is None else np.abs(self.cotangent)

@@ -12,6 +12,7 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import join_words
 from gradcheck_cli.usercode.calls import Array, Calls, Function, as_array
 from gradcheck_cli.usercode.conventions import BackwardCall
+from gradcheck_cli.usercode.domains import Geometries
 from gradcheck_cli.usercode.problems import name_inputs, pair_functions
 from gradcheck_cli.usercode.signatures import Call, Parameters, bind, parameters
 from gradcheck_cli.usercode.trees import rebuilt
@@ -34,6 +35,7 @@ class Claim(Struct, frozen=True):
     symbol: of the outputs; gradients: they are the gradients for the inputs, one after the other.
     who: the user's function; source: where its code is.
     observed: what a reader should know after the check.
+    geometries: of the inputs that are kept in a domain.
     """
 
     inputs: Arrays
@@ -45,6 +47,7 @@ class Claim(Struct, frozen=True):
     source: str
     observed: Callable[[], tuple[str, ...]] = tuple
     gradients: bool = False
+    geometries: Geometries = {}
 
 
 class ClaimCalls(Calls):

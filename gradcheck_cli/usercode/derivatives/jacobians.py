@@ -14,6 +14,7 @@ from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import count_of, format_shape
 from gradcheck_cli.usercode.calls import Array
 from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
+from gradcheck_cli.usercode.domains import confine
 from gradcheck_cli.usercode.gradients import gradient_of
 
 if TYPE_CHECKING:
@@ -41,20 +42,18 @@ def check_jacobian(claim: Claim, seed: int) -> list[Problem]:
         f"{claim.who} has {prod(claim.shape) * entries:,} entries: its product with one random "
         "upstream gradient was checked, to which every entry contributes"
     )
-    return [
-        Problem(
-            inputs=claim.inputs,
-            forward=claim.forward,
-            backward=backward,
-            cotangent=delta,
-            labels={
-                name: Label(f"{of}{name}", source=claim.source, by=claim.who)
-                for name in claim.inputs
-            },
-            notes=(note,) if large else (),
-            observed=claim.observed,
-        )
-    ]
+    problem = Problem(
+        inputs=claim.inputs,
+        forward=claim.forward,
+        backward=backward,
+        cotangent=delta,
+        labels={
+            name: Label(f"{of}{name}", source=claim.source, by=claim.who) for name in claim.inputs
+        },
+        notes=(note,) if large else (),
+        observed=claim.observed,
+    )
+    return [confine(problem, claim.geometries)]
 
 
 def read_blocks(returned: Any, claim: Claim) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.usercode.calls import Array, Function
@@ -14,6 +15,7 @@ from gradcheck_cli.usercode.derivatives.claims import Claim, ClaimCalls
 from gradcheck_cli.usercode.derivatives.jacobians import check_jacobian
 from gradcheck_cli.usercode.derivatives.second import check_hessian, check_hvp
 from gradcheck_cli.usercode.derivatives.tangents import check_along, check_transpose
+from gradcheck_cli.usercode.domains import Domains, find_geometries
 from gradcheck_cli.usercode.problems import from_functions
 
 
@@ -21,20 +23,20 @@ class Derivative(Struct, frozen=True):
     """A derivative that can be claimed.
 
     along: whether the function takes tangents of the inputs, too.
-    check: the problems of a claim beside the problem of the gradients, where those are claimed;
-        what is drawn is drawn from a seed.
+    check: (claim, gradient, seed) → the problems of a claim beside that of the gradients, where
+        those are claimed; what is drawn is drawn from a seed.
     """
 
     along: bool
-    check: Callable[[Claim, Problem | None, int], list[Problem]]
+    check: Callable[..., list[Problem]]
 
 
-def _check_jacobian(claim: Claim, _: Problem | None, seed: int) -> list[Problem]:
+def _check_jacobian(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
     return check_jacobian(claim, seed)
 
 
-def _check_jvp(claim: Claim, backward: Problem | None, seed: int) -> list[Problem]:
-    against = [] if backward is None else check_transpose(claim, backward, seed)
+def _check_jvp(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
+    against = [] if gradient is None else check_transpose(claim, gradient, seed)
     return [*check_along(claim, seed), *against]
 
 
@@ -179,5 +181,19 @@ def derive(
     for key, function in claims.items():
         kind = DERIVATIVES[key]
         calls = ClaimCalls(forward, function, inputs, constants, optional, kind.along)
-        problems += kind.check(calls.claim(), backward, seed)
+        problems += _confinable(calls.claim(), partial(kind.check, gradient=backward, seed=seed))
     return problems
+
+
+def _confinable(claim: Claim, check: Callable[[Claim], list[Problem]]) -> list[Problem]:
+    """The problems of a claim, each of which can be made anew with inputs in domains."""
+
+    def inside(place: int, domains: Domains) -> Problem:
+        geometries = find_geometries(claim.inputs, domains)
+        made = check(replace(claim, geometries=geometries))[place]
+        return replace(made, domains=domains)
+
+    return [
+        replace(problem, inside=partial(inside, place))
+        for place, problem in enumerate(check(claim))
+    ]

@@ -13,7 +13,7 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.numeric.quotients import entry_scale
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.text import format_shape
+from gradcheck_cli.text import format_shape, join_words
 from gradcheck_cli.usercode.calls import Array
 from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
 from gradcheck_cli.usercode.derivatives.jacobians import check_jacobian, read_blocks
@@ -24,6 +24,7 @@ from gradcheck_cli.usercode.derivatives.tangents import (
     draw_tangents,
     read_outputs,
 )
+from gradcheck_cli.usercode.domains import moved_in, project
 from gradcheck_cli.usercode.gradients import gradient_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ BY_FORWARD = "{who} was measured by second differences of the forward, since {wh
 
 def check_hessian(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
     """The problems of a Hessian: its columns, and its symmetry."""
-    of = _of_gradient(claim, lambda arrays: join_rows(claim.derivative(arrays), claim))
+    of = _of_gradient(claim, lambda arrays: _read_hessian(claim.derivative(arrays), of))
     symmetry = check_symmetry(of)
     return [*_measured(of, gradient, lambda one: check_jacobian(one, seed)), *symmetry]
 
@@ -47,7 +48,7 @@ def check_hessian(claim: Claim, gradient: Problem | None, seed: int) -> list[Pro
 def check_hvp(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
     """The problems of a product of the Hessian and a vector: along one of each input, and ⟨u, Hv⟩
     against ⟨Hu, v⟩."""
-    of = _of_gradient(claim, claim.derivative)
+    of = _of_gradient(claim, lambda *at: project_rows(claim.derivative(*at), of))
     u, v = (draw_tangents(of, what, seed) for what in ("left vector", "right vector"))
 
     def product(left: Mapping[str, Array], right: Mapping[str, Array]) -> Array:
@@ -74,19 +75,51 @@ def check_symmetry(claim: Claim) -> list[Problem]:
     """The identity H = Hᵀ, of a Hessian that is square."""
     size = sum(x.size for x in claim.inputs.values())
 
-    def matrix() -> Array:
-        blocks = list(read_blocks(claim.derivative(claim.inputs), claim).values())
+    def matrix() -> tuple[Array, float]:
+        """H, along the domains of inputs that have one, and its largest entry before that."""
+        read = read_blocks(claim.derivative(claim.inputs), claim)
+        peak = max(float(np.max(np.abs(block), initial=0.0)) for block in read.values())
+        blocks = project(claim.inputs, claim.geometries, read).values()
         columns = [block.reshape(size, -1) for block in blocks if np.size(block) % size == 0]
-        return np.concatenate(columns, axis=1) if columns else np.zeros((0, 0))
+        return np.concatenate(columns, axis=1) if columns else np.zeros((0, 0)), peak
 
     def mirrored() -> tuple[Array, Array]:
-        hessian = matrix()
-        peak = float(np.max(np.abs(hessian), initial=0.0))
+        hessian, peak = matrix()
         return hessian.T, np.asarray(ROUNDINGS * np.finfo(hessian.dtype).eps * peak)
 
-    if matrix().shape != (size, size) or size == 1:
+    if matrix()[0].shape != (size, size) or size == 1:
         return []
-    return [check_identity("H = Hᵀ", matrix, mirrored, claim)]
+    return [check_identity("H = Hᵀ", lambda: matrix()[0], mirrored, claim)]
+
+
+def _read_hessian(returned: Any, claim: Claim) -> Any:
+    """A Hessian by columns of inputs; where inputs are in domains, its rows along these."""
+    joined = join_rows(returned, claim)
+    if not claim.geometries:
+        return joined
+    blocks = read_blocks(joined, claim)
+    return {
+        name: None if block is None else project_rows(block, claim)
+        for name, block in blocks.items()
+    }
+
+
+def project_rows(returned: Any, claim: Claim) -> Any:
+    """What has the axes of the gradient first, along the domains of the inputs that it is of."""
+    if not claim.geometries:
+        return returned
+    values = read_outputs(returned, claim)
+    if values.shape[: len(claim.shape)] != claim.shape:
+        return values
+    rows = values.reshape(prod(claim.shape), -1)
+    parts = np.split(rows, np.cumsum([x.size for x in claim.inputs.values()])[:-1])
+    by_name = {
+        name: part.T.reshape(-1, *x.shape)
+        for part, (name, x) in zip(parts, claim.inputs.items(), strict=True)
+    }
+    along = project(claim.inputs, claim.geometries, by_name).values()
+    joined = np.concatenate([part.reshape(rows.shape[1], -1).T for part in along])
+    return joined.reshape(values.shape)
 
 
 def join_rows(returned: Any, claim: Claim) -> Any:
@@ -137,26 +170,34 @@ def _of_gradient(claim: Claim, derivative: Callable[..., Any]) -> Claim:
 def _measured(
     claim: Claim, gradient: Problem | None, check: Callable[[Claim], list[Problem]]
 ) -> list[Problem]:
-    """The problems of a claim, measured by the gradient, or by the forward where it is wrong."""
+    """The problems of a claim, measured by the gradient, or by the forward where it is wrong.
+
+    Raises CodeError where there is no gradient, and second differences would leave a domain.
+    """
+    bent = [name for name, one in claim.geometries.items() if not one.straight(claim.inputs[name])]
+
+    def by(forward: Callable[[Arrays], Any], note: str, **words: str) -> list[Problem]:
+        rows = replace(claim, forward=lambda arrays: project_rows(forward(arrays), claim))
+        told = note.format(who=claim.who, **words)
+        return [replace(one, notes=(*one.notes, told)) for one in check(rows)]
 
     def by_forward(why: str) -> list[Problem]:
-        problems = check(replace(claim, forward=difference_forward(claim)))
-        return _noted(problems, BY_FORWARD.format(who=claim.who, why=why))
+        if bent:
+            raise CodeError(
+                f"{claim.who} needs a gradient, which is differenced: second differences of the "
+                f"forward would leave the domain of {join_words(bent)}"
+            )
+        return by(difference_forward(claim), BY_FORWARD, why=why)
 
     if gradient is None or not set(claim.inputs) <= set(gradient.inputs):
         return by_forward("no gradient is given")
-    problems = check(replace(claim, forward=flatten_gradient(claim, gradient)))
-    others = by_forward("the gradient did not pass")
+    problems = by(flatten_gradient(claim, gradient), BY_GRADIENT)
+    if bent:
+        return problems
     return [
         replace(problem, otherwise=other)
-        for problem, other in zip(
-            _noted(problems, BY_GRADIENT.format(who=claim.who)), others, strict=True
-        )
+        for problem, other in zip(problems, by_forward("the gradient did not pass"), strict=True)
     ]
-
-
-def _noted(problems: list[Problem], note: str) -> list[Problem]:
-    return [replace(problem, notes=(*problem.notes, note)) for problem in problems]
 
 
 def flatten_gradient(claim: Claim, gradient: Problem) -> Callable[[Arrays], Array]:
@@ -175,11 +216,12 @@ def difference_forward(claim: Claim) -> Callable[[Arrays], Array]:
     """The gradient as a function of the inputs, by differences of the forward at a fixed step."""
     stencil = STENCILS[INNER_ORDER]
     steps = {name: INNER_STEP * entry_scale(x) for name, x in claim.inputs.items()}
+    forward = moved_in(claim.forward, claim.inputs, claim.geometries)
 
     def at(arrays: Arrays, name: str, entry: int, by: float) -> tuple[float, float]:
         x = arrays[name].copy()
         x.reshape(-1)[entry] += by
-        return float(x.flat[entry]), float(np.sum(claim.forward({**arrays, name: x})))
+        return float(x.flat[entry]), float(np.sum(forward({**arrays, name: x})))
 
     def slope(arrays: Arrays, name: str, entry: int) -> float:
         found = 0.0

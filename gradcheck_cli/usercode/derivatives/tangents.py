@@ -14,6 +14,7 @@ from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.calls import Array
 from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
+from gradcheck_cli.usercode.domains import describe, moved_in, project
 from gradcheck_cli.usercode.gradients import gradient_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def check_along(claim: Claim, seed: int) -> list[Problem]:
     input.
     """
     tangents = draw_tangents(claim, "tangent", seed)
+    forward = moved_in(claim.forward, claim.inputs, claim.geometries)
 
     def displace(t: Arrays) -> dict[str, Array]:
         return {
@@ -48,12 +50,13 @@ def check_along(claim: Claim, seed: int) -> list[Problem]:
     return [
         Problem(
             inputs={name: np.ones((), x.dtype) for name, x in claim.inputs.items()},
-            forward=lambda t: claim.forward(displace(t)),
+            forward=lambda t: forward(displace(t)),
             backward=backward,
             labels={
                 name: Label(f"∂{claim.symbol}/∂{name}·v", source=claim.source, by=claim.who)
                 for name in claim.inputs
             },
+            notes=tuple(describe(claim.geometries)),
             observed=claim.observed,
         )
     ]
@@ -100,11 +103,12 @@ def check_identity(
 
 
 def draw_tangents(claim: Claim, what: str, seed: int) -> dict[str, Array]:
-    """A random tangent of every input, of the scale of the input."""
-    return {
+    """A random tangent of every input, of the scale of the input, along its domain."""
+    drawn = {
         name: scale_of(x) * Drawn().array(f"{what} of {name}", x.shape, seed).astype(x.dtype)
         for name, x in claim.inputs.items()
     }
+    return dict(project(claim.inputs, claim.geometries, drawn))
 
 
 def read_outputs(returned: Any, claim: Claim) -> Array:

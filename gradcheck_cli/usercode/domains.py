@@ -1,0 +1,188 @@
+"""A problem whose inputs live in domains as one whose inputs are free: every point leads into them.
+
+The forward is differenced along curves that stay in the domain, and the gradient that is claimed is
+projected onto the directions of these: what it says of others can have no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from gradcheck_cli.arrays.domains import Geometry, find_fault, geometry_of
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.problem import CONSTRAINTS, Domain, Problem
+from gradcheck_cli.text import suggest
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Array, Arrays
+
+Domains = Mapping[str, Domain]
+Geometries = Mapping[str, Geometry]
+
+
+def constrained(
+    problems: Problem | Sequence[Problem],
+    constraint: Mapping[str, str] | None = None,
+    bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
+) -> list[Problem]:
+    """The problems with inputs that differences keep where they are defined.
+
+    constraint: by input, one of symmetric, positive-definite, lower-triangular, orthogonal,
+        simplex and positive: of matrices along the last two axes, of a simplex along the last one.
+        The forward is differenced within that set, and gradients are compared along it.
+    bounds: by input, the least and the largest value of an entry, None where there is none; both
+        belong to the domain. At a bound differences are one-sided.
+    Raises CodeError where an input is not in its domain.
+
+    Example: check(constrained(from_functions(logdet, logdet_backward, A), {"A": "symmetric"}))
+    """
+    for name, word in (constraint or {}).items():
+        if word not in CONSTRAINTS:
+            known = suggest(word, CONSTRAINTS, "the constraints are")
+            raise CodeError(f"{name} cannot be '{word}'{known}")
+        if name in (bounds or {}):
+            raise CodeError(f"{name} has a constraint and bounds; keep one of them")
+    domains = {name: Domain(word) for name, word in (constraint or {}).items()}
+    for name, (low, high) in (bounds or {}).items():
+        least, largest = -np.inf if low is None else low, np.inf if high is None else high
+        if not least < largest:
+            raise CodeError(f"the bounds of {name} must rise; they are {low} and {high}")
+        domains[name] = Domain(low=least, high=largest)
+    listed = [problems] if isinstance(problems, Problem) else problems
+    known = dict.fromkeys(name for problem in listed for name in problem.inputs)
+    for name in domains:
+        if name not in known:
+            raise CodeError(f"there is no input '{name}'{suggest(name, known, 'the inputs are')}")
+    return [within(problem, domains) for problem in listed]
+
+
+def within(problem: Problem, domains: Domains) -> Problem:
+    """The problem with these inputs kept in their domains; others are free.
+
+    Raises CodeError where an input is not in its domain, or is complex.
+    """
+    if problem.inside is not None:
+        return problem.inside(domains)
+    geometries = find_geometries(problem.inputs, domains, problem.complex_inputs)
+    return replace(confine(problem, geometries), domains=domains) if geometries else problem
+
+
+def confine(problem: Problem, geometries: Geometries) -> Problem:
+    """The problem with what its inputs move by, and its gradients, along their domains."""
+    inputs = problem.inputs
+
+    def backward(arrays: Arrays, cotangent: Any) -> Mapping[str, Any]:
+        point = move_in(inputs, geometries, arrays)[0][1]
+        return project(inputs, geometries, problem.backward(point, cotangent))
+
+    return replace(
+        problem,
+        forward=moved_in(problem.forward, inputs, geometries, batched=problem.batched),
+        backward=backward,
+        notes=(*problem.notes, *describe(geometries)),
+        locality=None,
+        room={
+            name: geometry.room(inputs[name].astype(np.float64))
+            for name, geometry in geometries.items()
+        },
+    )
+
+
+def find_geometries(
+    inputs: Arrays, domains: Domains, unfit: frozenset[str] = frozenset()
+) -> dict[str, Geometry]:
+    """What is known of the domain of every input that has one; what is no input has none.
+
+    unfit: inputs that cannot have one, since they are complex.
+    Raises CodeError where an input is not in its domain.
+    """
+    found = {}
+    for name, domain in domains.items():
+        if name not in inputs:
+            continue
+        if name in unfit:
+            raise CodeError(f"{name} is complex; constraint and bounds are for real numbers")
+        geometry = geometry_of(domain)
+        fault = find_fault(geometry, inputs[name])
+        if fault:
+            raise CodeError(f"{name} is not {domain.constraint or 'within its bounds'}: {fault}")
+        found[name] = geometry
+    return found
+
+
+def describe(geometries: Geometries) -> Iterator[str]:
+    """What a reader should know: how the gradients of these inputs are compared."""
+    for name, geometry in geometries.items():
+        yield f"{name} {geometry.meaning}, and so is where it is moved to; {geometry.compared}"
+
+
+def moved_in(
+    forward: Callable[[Arrays], Any], inputs: Arrays, geometries: Geometries, batched: bool = False
+) -> Callable[[Arrays], Any]:
+    """A forward as a function of arrays near the inputs, at the points that these lead to.
+
+    batched: one of the inputs may have a leading axis of points.
+    """
+
+    def at_point(arrays: Arrays) -> Any:
+        points = move_in(inputs, geometries, arrays)
+        if len(points) == 1:
+            return forward(points[0][1])
+        return sum(weight * np.asarray(forward(point)) for weight, point in points)
+
+    def at_points(arrays: Arrays) -> Any:
+        for name, x in inputs.items():
+            if arrays[name].ndim > x.ndim:
+                return np.stack([at_point({**arrays, name: point}) for point in arrays[name]])
+        return at_point(arrays)
+
+    return at_points if batched else at_point
+
+
+def move_in(
+    inputs: Arrays, geometries: Geometries, arrays: Arrays
+) -> list[tuple[float, dict[str, Array]]]:
+    """Where arrays, near the inputs, lead, as weights and points.
+
+    An input that is where it was comes back as the array that was handed over.
+    """
+    ways: list[list[tuple[float, Array]]] = []
+    for name, array in arrays.items():
+        ways.append([(1.0, array)])
+        if name in geometries and not np.array_equal(array, inputs[name]):
+            ways[-1] = move_one(geometries[name], inputs[name], array)
+    return [
+        (
+            float(np.prod([weight for weight, _ in one])),
+            dict(zip(arrays, (point for _, point in one), strict=True)),
+        )
+        for one in product(*ways)
+    ]
+
+
+def move_one(geometry: Geometry, x: Array, array: Array) -> list[tuple[float, Array]]:
+    """Where an array near x leads."""
+    here = x.astype(np.float64)
+    step = geometry.tangent(here, array.astype(np.float64) - here)
+    return [(weight, point.astype(array.dtype)) for weight, point in geometry.move(here, step)]
+
+
+def project(
+    inputs: Arrays, geometries: Geometries, claimed: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The gradients along the domains; what is no gradient of an input's shape as it is."""
+    if not isinstance(claimed, Mapping):
+        return claimed
+    found = dict(claimed)
+    for name, geometry in geometries.items():
+        gradient, x = np.asarray(claimed.get(name)), inputs[name]
+        fits = gradient.dtype.kind == "f" and gradient.shape[gradient.ndim - x.ndim :] == x.shape
+        if fits and gradient.ndim >= x.ndim and np.isfinite(gradient).all():
+            along = geometry.tangent(x.astype(np.float64), gradient)
+            found[name] = along.astype(gradient.dtype)
+    return found
