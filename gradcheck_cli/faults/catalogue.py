@@ -202,8 +202,8 @@ _ALL: tuple[Fault, ...] = (
         "a triangle of a matrix, or its diagonal twice",
         cause="a symmetric matrix is stored or summed by one triangle: an entry off the diagonal "
         "stands for two, one on the diagonal for itself",
-        next_step="write down which entries of the input the forward reads, and how often; where it "
-        "is always symmetric, constraint: symmetric compares what has an effect",
+        next_step="write down which entries of the input the forward reads, and how often; where "
+        "it is always symmetric, constraint: symmetric compares what has an effect",
         example="np.tril(G + G.T)    # counts the diagonal twice",
         remedy="a square input of three rows or more, and a gradient without zeros",
         inject=gradient_faults.keep_triangle,
