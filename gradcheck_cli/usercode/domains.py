@@ -54,10 +54,10 @@ def constrained(
             raise CodeError(f"the bounds of {name} must rise; they are {low} and {high}")
         domains[name] = Domain(low=least, high=largest)
     listed = [problems] if isinstance(problems, Problem) else problems
-    known = dict.fromkeys(name for problem in listed for name in problem.inputs)
+    names = dict.fromkeys(name for problem in listed for name in problem.inputs)
     for name in domains:
-        if name not in known:
-            raise CodeError(f"there is no input '{name}'{suggest(name, known, 'the inputs are')}")
+        if name not in names:
+            raise CodeError(f"there is no input '{name}'{suggest(name, names, 'the inputs are')}")
     return [within(problem, domains) for problem in listed]
 
 
