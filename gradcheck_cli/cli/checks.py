@@ -19,6 +19,7 @@ from gradcheck_cli.run import choose, last_failed, suite
 from gradcheck_cli.text import count_of, printable
 
 if TYPE_CHECKING:
+    from gradcheck_cli.cli.watch import Watch
     from gradcheck_cli.config.build_check import ConfigCheck
     from gradcheck_cli.config.project import Project
 from gradcheck_cli.processes.executor import Executor
@@ -53,10 +54,20 @@ RUNNING = (of.ALLOW_CODE, of.TIME, of.JOBS, of.DASK)
 @click.command(name="run", short_help="Check gradients.", epilog=EXIT_CODES)
 @of.options(*CHOOSING, of.LAST_FAILED, of.LIST, of.FORMAT, of.OUTPUT)
 @of.options(of.QUIET, of.VERBOSE, of.COLOR, of.DURATIONS, of.STATISTICS)
-@of.options(of.EXIT_FIRST, of.EXIT_ZERO)
+@of.options(of.EXIT_FIRST, of.EXIT_ZERO, of.WATCH)
 @of.options(*RUNNING, of.BUDGET, of.POWER)
 def run_command(**given: Unpack[of.GivenToRun]) -> int:
     """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
+    if not given["watch"] or given["list_only"]:
+        return run_once(given)
+    from gradcheck_cli.cli.watch import Watch
+
+    watch = Watch(given["configs"])
+    return watch.repeat(lambda: run_once(given, watch))
+
+
+def run_once(given: of.GivenToRun, watch: Watch | None = None) -> int:
+    """Read, run, report; the exit code. watch: chooses the checks that a change touches."""
     screen = Screen(
         verbose=given["verbose"], durations=given["durations"], statistics=given["statistics"]
     )
@@ -64,6 +75,10 @@ def run_command(**given: Unpack[of.GivenToRun]) -> int:
         checks = read_checks(given, last=given["last_failed"])  # YAML → checks
         if given["list_only"]:
             return write("".join(map(format_listing, checks)), ExitCode.OK)
+    if watch is not None:
+        checks = watch.choose(checks)
+        if not checks:
+            return ExitCode.OK
     checks = choose.share_processes(checks, given["jobs"], given["budget"])
     with open_reports(given, screen) as reports, open_executor(given) as executor:
         with show_progress(given["quiet"]) as progress:
@@ -80,6 +95,8 @@ def run_command(**given: Unpack[of.GivenToRun]) -> int:
         code = reports.write(report)  # → table, JSON, …
     note_code_not_run(checks, given["allow_code"])
     last_failed.keep(report.checks)
+    if watch is not None:
+        watch.keep(report.checks)
     forgiven = given["exit_zero"] and code in (ExitCode.WRONG, ExitCode.INCONCLUSIVE)
     return ExitCode.OK if forgiven else code
 

@@ -25,8 +25,7 @@ from gradcheck_cli.cli.configs import (
 from gradcheck_cli.cli.init import init_command
 from gradcheck_cli.cli.manual import man_command
 from gradcheck_cli.cli.steps import steps_command
-from gradcheck_cli.cli.streams import note, silence_stdout, write
-from gradcheck_cli.config.findings import ConfigError
+from gradcheck_cli.cli.streams import note, silence_stdout, tell, write
 from gradcheck_cli.config.project import Project, find_project
 from gradcheck_cli.errors import GradcheckError, TerminatedError, describe_internal_error
 from gradcheck_cli.result import ExitCode
@@ -155,13 +154,8 @@ def exit_code(arguments: Sequence[str] | None) -> int:
         with suppress(OSError, AttributeError):
             print(printable_lines(shown.getvalue()), end="", file=sys.stderr, flush=True)
         return ExitCode.NOTHING_CHECKED
-    except ConfigError as error:
-        count = f"{error.count:,} error{'' if error.count == 1 else 's'}"
-        note(f"{count}; nothing was checked", before=str(error))
-        return ExitCode.NOTHING_CHECKED
     except GradcheckError as error:
-        note(f"error: {error}")
-        return ExitCode.NOTHING_CHECKED
+        return tell(error)
     except TerminatedError as error:
         note("terminated")
         return 128 + error.number

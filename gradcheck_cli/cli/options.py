@@ -52,6 +52,7 @@ class GivenToRun(Given):
     durations: int
     exit_first: bool
     exit_zero: bool
+    watch: bool
     statistics: bool
     budget: float | None
     power: bool
@@ -248,6 +249,11 @@ EXIT_ZERO = click.option(
     "--exit-zero",
     is_flag=True,
     help="Exit with 0 though a gradient is wrong or a check inconclusive, to look and not to stop.",
+)
+WATCH = click.option(
+    "--watch",
+    is_flag=True,
+    help="Stay, and run the checks that a change of their config, code or arrays touches.",
 )
 ALLOW_CODE = click.option(
     "--allow-code", is_flag=True, help="Run the Python code that configs name. Read it before."

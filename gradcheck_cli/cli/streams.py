@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gradcheck_cli.cli.progress import Bar
+from gradcheck_cli.config.findings import ConfigError
+from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.result import ExitCode
 from gradcheck_cli.text import printable_lines
 
@@ -51,6 +53,16 @@ def note(text: str, before: str = "") -> None:
             print(printable_lines(lines), file=sys.stderr, flush=True)
         except OSError:
             sys.stderr = None
+
+
+def tell(error: GradcheckError) -> int:
+    """Say why nothing was checked; the exit code of that."""
+    if isinstance(error, ConfigError):
+        count = f"{error.count:,} error{'' if error.count == 1 else 's'}"
+        note(f"{count}; nothing was checked", before=str(error))
+    else:
+        note(f"error: {error}")
+    return ExitCode.NOTHING_CHECKED
 
 
 def silence(text: str) -> None:
