@@ -22,6 +22,7 @@ __all__ = [
     "assert_gradients",
     "check",
     "constrained",
+    "double_backward",
     "from_autograd",
     "from_derivative",
     "from_functions",
@@ -48,7 +49,12 @@ if TYPE_CHECKING:
         from_jvp,
     )
     from gradcheck_cli.usercode.domains import constrained
-    from gradcheck_cli.usercode.frameworks.problems import from_autograd, from_jax, from_torch
+    from gradcheck_cli.usercode.frameworks.problems import (
+        double_backward,
+        from_autograd,
+        from_jax,
+        from_torch,
+    )
     from gradcheck_cli.usercode.problems import (
         from_derivative,
         from_functions,
@@ -67,6 +73,7 @@ _HOMES = {
     "CheckResult": "result",
     "Verdict": "result",
     "constrained": "usercode.domains",
+    "double_backward": "usercode.frameworks.problems",
     "from_autograd": "usercode.frameworks.problems",
     "from_derivative": "usercode.problems",
     "from_functions": "usercode.problems",

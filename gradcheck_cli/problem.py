@@ -123,6 +123,7 @@ class Problem(Struct, frozen=True):
         differences, did not pass.
     domains: of the inputs that have one: their points near the inputs lead into it; room: how far
         their entries can be moved before they come near its end.
+    twice: makes the problem of the derivative of its gradients, where a framework has one.
     inside: makes the same problem with some inputs in domains, where its inputs stand for others.
 
     Source: the cotangent is the paper's δ = ∂L/∂y (8), of a batch its Δ = ∂L/∂Y (39).
@@ -149,6 +150,7 @@ class Problem(Struct, frozen=True):
     otherwise: Problem | None = None
     domains: Mapping[str, Domain] = field(default_factory=dict)
     room: Mapping[str, Array] = field(default_factory=dict)
+    twice: Callable[[], Problem] | None = None
     inside: Callable[[Mapping[str, Domain]], Problem] | None = None
 
     def label(self, name: str) -> Label:

@@ -107,6 +107,7 @@ class OwnBuilder(Builder):
             record.device,
             in_place=record.in_place == ALLOWED,
             convention=record.convention,
+            double=record.double_backward,
         )
 
     def read_code(self, key: str, text: str) -> Reference | None:

@@ -288,6 +288,13 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         key("Your forward also takes an input with a leading axis of points.", "true or false"),
     ] = False
+    double_backward: Annotated[
+        bool,
+        key(
+            "Of a function of torch, jax or autograd: also check the backward of its backward.",
+            "true or false",
+        ),
+    ] = False
     framework: Annotated[
         str | None,
         one_of("torch", "jax", "autograd", doc="What your forward is written in; else found out."),
@@ -358,6 +365,7 @@ FORM_KEYS = (
     "jacobian",
     "backward",
 )
+FRAMEWORK_KEYS = ("double_backward", "framework", "device")
 DOMAIN_KEYS = ("constraint", "bounds")
 KINDS: dict[str, tuple[str, ...]] = {
     "form": FORM_KEYS,
@@ -373,11 +381,10 @@ KINDS: dict[str, tuple[str, ...]] = {
         "batched",
         "convention",
         "constants",
-        "framework",
-        "device",
+        *FRAMEWORK_KEYS,
         "in_place",
     ),
-    "layer": ("loss", *DOMAIN_KEYS, "constants", "framework", "device", "in_place"),
+    "layer": ("loss", *DOMAIN_KEYS, "constants", *FRAMEWORK_KEYS, "in_place"),
     "value_and_grad": ("hessian", "hvp", *DOMAIN_KEYS, "constants", "in_place"),
 }
 

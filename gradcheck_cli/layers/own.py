@@ -267,6 +267,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
     besides, or beside a `forward` alone, any of CLAIMED.
     in_place: whether the backward may change what it is handed.
     convention: of complex gradients, torch or jax.
+    double: whether the backward of the framework's backward is checked, too.
     framework, device: which, and where its tensors live; None: found out, and its default.
     """
 
@@ -277,6 +278,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
     device: str | None = None
     convention: str = "torch"
     in_place: bool = False
+    double: bool = False
 
     def problems(self) -> list[Problem]:
         """The check of the gradients. Imports and calls the user's code."""
@@ -321,8 +323,10 @@ class CodeLayer(_OfData, Struct, frozen=True):
         while True:
             try:
                 if claimed:
-                    return self._claimed(functions, arrays, fixed, optional), notes
-                return [self._make(functions)(arrays, fixed, optional=optional)], notes
+                    made = self._claimed(functions, arrays, fixed, optional)
+                else:
+                    made = [self._make(functions)(arrays, fixed, optional=optional)]
+                return self._doubled(made), notes
             except UntakenError as error:
                 if error.name not in self.data.shared:
                     raise
@@ -331,6 +335,14 @@ class CodeLayer(_OfData, Struct, frozen=True):
                     {name: value for name, value in values.items() if name != error.name}
                     for values in (arrays, fixed)
                 )
+
+    def _doubled(self, made: list[Problem]) -> list[Problem]:
+        """The problems, with that of the double backward where it is asked for."""
+        if not self.double:
+            return made
+        from gradcheck_cli.usercode.frameworks.problems import double_backward
+
+        return [*double_backward(made[0]), *made[1:]]
 
     def _claimed(
         self, functions: Mapping[str, Any], arrays: Any, fixed: Any, optional: Any

@@ -75,6 +75,12 @@ class AutogradFunction(Differentiable):
         self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
     ) -> Mapping[str, Array | None]:
         """By autograd's gradient of Σ cotangent · output."""
+        return self.gradients(function, tensors, cotangents)
+
+    def gradients(
+        self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
+    ) -> Mapping[str, Any]:
+        """The same of boxes, which can be differentiated."""
         names = list(tensors)
 
         def loss(arrays: Sequence[Any]) -> Any:
@@ -84,3 +90,7 @@ class AutogradFunction(Differentiable):
 
         found = autograd.grad(loss)([tensors[name] for name in names])
         return dict(zip(names, found, strict=True))
+
+    def zeros_like(self, tensor: Any) -> Any:
+        """An array of zeros."""
+        return autograd.numpy.zeros_like(tensor)

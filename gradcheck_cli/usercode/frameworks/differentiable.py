@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,20 @@ class Differentiable(ABC):
 
         function: maps tensors by name to a list of outputs.
         """
+
+    @abstractmethod
+    def gradients(
+        self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
+    ) -> Mapping[str, Any]:
+        """The same as tensors, which can be differentiated again; cotangents are tensors, too."""
+
+    @abstractmethod
+    def zeros_like(self, tensor: Any) -> Any:
+        """A tensor of zeros of this shape and type."""
+
+    def is_cut_off(self, gradient: Any) -> bool:
+        """Whether a gradient is seen to have lost what it was computed of."""
+        return False
 
     def explain(self, error: BaseException) -> str:
         """What to do about an exception that is about the framework; empty where nothing is known.
@@ -120,7 +135,7 @@ class FrameworkProblem:
         given = {name: rebuilt(value, name, tensors) for name, value in self.inputs.items()}
         return {**copy.deepcopy(self.constants), **given}
 
-    def _run(self, tensors: Tensors) -> list[Any]:
+    def run(self, tensors: Tensors) -> list[Any]:
         """The outputs at these tensors."""
         __tracebackhide__ = True
         values = {
@@ -144,7 +159,7 @@ class FrameworkProblem:
         return {name: self.function.tensor(array) for name, array in arrays.items()}
 
     def _evaluate(self, arrays: Mapping[str, Array]) -> list[Array]:
-        return [self.function.array(output) for output in self._run(self._tensors(arrays))]
+        return [self.function.array(output) for output in self.run(self._tensors(arrays))]
 
     def forward(self, arrays: Mapping[str, Array]) -> Array:
         """The outputs, several as one flat array."""
@@ -153,20 +168,31 @@ class FrameworkProblem:
 
     def backward(self, arrays: Mapping[str, Array], cotangent: Array) -> dict[str, Array]:
         """The gradients that the framework's reverse mode gives; zero for what is not used."""
-        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])[:-1]
-        parts = [cotangent] if len(self.shapes) == 1 else np.split(cotangent, ends)
-        cotangents = [part.reshape(at) for part, at in zip(parts, self.shapes, strict=True)]
-        try:
-            found = self.function.pull_back(self._run, self._tensors(arrays), cotangents)
-        except (GradcheckError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            raise self._describe(error) from error
+        found = self.pulled_back(self.run, arrays, self.split(cotangent))
         self.unused |= dict.fromkeys(name for name in arrays if found.get(name) is None)
         return {
             name: np.zeros_like(array) if (gradient := found.get(name)) is None else gradient
             for name, array in arrays.items()
         }
+
+    def split(self, cotangent: Any) -> list[Any]:
+        """The upstream gradient of each output, of a flat one where there are several."""
+        if len(self.shapes) == 1:
+            return [cotangent.reshape(self.shapes[0])]
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes)])
+        places = zip(self.shapes, ends[:-1], ends[1:], strict=True)
+        return [cotangent[start:end].reshape(shape) for shape, start, end in places]
+
+    def pulled_back(
+        self, function: Any, arrays: Mapping[str, Array], cotangents: Sequence[Array]
+    ) -> Mapping[str, Array | None]:
+        """Σ cotangent · ∂output/∂array by reverse mode; what it raises is the user's error."""
+        try:
+            return self.function.pull_back(function, self._tensors(arrays), cotangents)
+        except (GradcheckError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise self._describe(error) from error
 
     def notes(self) -> tuple[str, ...]:
         """Which inputs the framework gave no gradient for."""
@@ -183,15 +209,24 @@ class FrameworkProblem:
             ones = sizes == (1,)
             drawn = np.ones(shape) if ones else Drawn().array("delta", shape, seed)
             delta = drawn.astype(self.dtype)
+        delta = np.asarray(delta).reshape(shape)
         return Problem(
             inputs=self.arrays,
             forward=self.forward,
             backward=self.backward,
-            cotangent=np.asarray(delta).reshape(shape),
+            cotangent=delta,
             labels={name: Label(f"∂L/∂{name}", source=self.function.name) for name in self.arrays},
             observed=self.notes,
             parts=sizes if len(sizes) > 1 else (),
+            twice=partial(differentiate_twice, self, delta, seed),
         )
+
+
+def differentiate_twice(first: FrameworkProblem, delta: Array, seed: int) -> Problem:
+    """The problem of the backward of a backward."""
+    from gradcheck_cli.usercode.frameworks.double_backward import DoubleBackward
+
+    return DoubleBackward(first, delta, seed).problem()
 
 
 def convert(function: Differentiable, value: Any) -> Any:

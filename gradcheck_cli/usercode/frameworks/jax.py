@@ -80,7 +80,18 @@ class JaxFunction(Differentiable):
         self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
     ) -> Mapping[str, Array | None]:
         """By jax.vjp."""
+        found = self.gradients(function, tensors, [self.tensor(np.asarray(c)) for c in cotangents])
+        return {name: to_array(gradient) for name, gradient in found.items()}
+
+    def gradients(
+        self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
+    ) -> Mapping[str, Any]:
+        """By jax.vjp, which can be differentiated itself."""
         with jax.enable_x64(True):
             _, pull = jax.vjp(function, dict(tensors))
-            (found,) = pull([self.tensor(np.asarray(part)) for part in cotangents])
-        return {name: to_array(gradient) for name, gradient in found.items()}
+            (found,) = pull(list(cotangents))
+        return dict(found)
+
+    def zeros_like(self, tensor: Any) -> Any:
+        """An array of zeros."""
+        return jax.numpy.zeros_like(tensor)

@@ -98,6 +98,23 @@ def from_autograd(
     )
 
 
+def double_backward(problem: Problem) -> list[Problem]:
+    """The problem of a framework's function and that of the backward of its backward.
+
+    The second is that of M = Σ v · ∂L/∂input with a random v: it has a row for every input and one
+    for the upstream gradient δ, and what is differenced is the first backward.
+    Raises CodeError for a problem of another kind.
+
+    Example: check(double_backward(from_torch(torch.nn.Tanh(), torch.randn(4, 3))))
+    """
+    if problem.twice is None:
+        raise CodeError(
+            "double_backward is of a function of torch, jax or autograd, whose reverse mode can be "
+            "differentiated; this backward is written by hand"
+        )
+    return [problem, problem.twice()]
+
+
 def from_framework(
     target: Any,
     inputs: Any,

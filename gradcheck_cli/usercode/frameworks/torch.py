@@ -16,6 +16,7 @@ from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Ten
 from gradcheck_cli.usercode.signatures import Call, Parameters, name_of, parameters
 
 Array = NDArray[Any]
+ONCE = "Error"  # the type of the node of a graph that a once_differentiable backward leaves
 TRAINING = "training"  # the constant that says whether a module is trained or evaluated
 
 
@@ -102,20 +103,45 @@ class TorchFunction(Differentiable):
     ) -> Mapping[str, Array | None]:
         """By torch.autograd.grad of Σ cotangent · output."""
         leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
+        found = self._differentiate(function, leaves, list(map(self.tensor, cotangents)))
+        return {
+            name: None if gradient is None else to_array(gradient)
+            for name, gradient in found.items()
+        }
+
+    def gradients(
+        self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
+    ) -> Mapping[str, Any]:
+        """The same with a graph."""
+        return self._differentiate(function, tensors, cotangents, graph=True)
+
+    def _differentiate(
+        self, function: Any, leaves: Tensors, cotangents: Sequence[Any], *, graph: bool = False
+    ) -> Mapping[str, Any]:
         # Not by grad_outputs: the first call with them imports SymPy, for 0.8 s in every process.
         parts = [
-            (output * self.tensor(cotangent).to(output.dtype)).sum()
+            (output * cotangent.to(output.dtype)).sum()
             for output, cotangent in zip(function(leaves), cotangents, strict=True)
             if output.requires_grad
         ]
         if not parts:
             return dict.fromkeys(leaves)
         with _one_thread():
-            found = torch.autograd.grad(sum(parts), list(leaves.values()), allow_unused=True)
-        return {
-            name: None if gradient is None else to_array(gradient)
-            for name, gradient in zip(leaves, found, strict=True)
-        }
+            found = torch.autograd.grad(
+                sum(parts), list(leaves.values()), allow_unused=True, create_graph=graph
+            )
+        return dict(zip(leaves, found, strict=True))
+
+    def zeros_like(self, tensor: Any) -> Any:
+        """A tensor of zeros."""
+        return torch.zeros_like(tensor)
+
+    def is_cut_off(self, gradient: Any) -> bool:
+        """Whether a gradient has no graph, though the upstream gradient it depends on has one; or
+        one with the node that a once_differentiable backward leaves."""
+        if gradient is None or gradient.grad_fn is None:
+            return gradient is not None
+        return any(type(node).__name__ == ONCE for node in _nodes(gradient.grad_fn))
 
     def explain(self, error: BaseException) -> str:
         """What to do where types do not fit."""
@@ -174,6 +200,17 @@ class _Stateless:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         return torch.func.functional_call(self.module, self.state, arguments, keywords)
+
+
+def _nodes(last: Any) -> Iterator[Any]:
+    """The nodes of a graph, from its last one on."""
+    found, ahead = {last}, [last]
+    while ahead:
+        node = ahead.pop()
+        yield node
+        before = {further for further, _ in node.next_functions if further is not None} - found
+        found |= before
+        ahead += before
 
 
 @contextmanager

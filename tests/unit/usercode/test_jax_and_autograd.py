@@ -14,7 +14,7 @@ JAX = """
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gradcheck_cli import Verdict, check, from_jax
+from gradcheck_cli import Verdict, check, double_backward, from_jax
 from gradcheck_cli.errors import CodeError
 
 x = np.linspace(-2.0, 2.0, 7)
@@ -64,13 +64,41 @@ except CodeError as error:
     assert "without jax_enable_x64" in str(error)
 else:
     raise AssertionError
+
+
+@jax.custom_vjp
+def slope(g, x):
+    return 3 * x**2 * g
+
+
+@jax.custom_vjp
+def cube(x):
+    return x**3
+
+
+def twice(factor):
+    slope.defvjp(
+        lambda g, x: (3 * x**2 * g, (g, x)),
+        lambda saved, v: (3 * saved[1] ** 2 * v, factor * saved[1] * saved[0] * v),
+    )
+    cube.defvjp(lambda x: (x**3, x), lambda x, g: (slope(g, x),))
+    result = check(double_backward(from_jax(cube, x)))
+    return [str(gradient.verdict) for gradient in result.gradients]
+
+
+assert twice(6) == ["pass", "pass", "pass"]
+assert twice(3) == ["pass", "fail", "pass"]
+both = from_jax(lambda w, a: jnp.tanh(a @ w), {"w": draw(size=(3, 2)), "a": draw(size=(4, 3))})
+result = check(double_backward(both))
+assert [gradient.name for gradient in result.gradients] == ["w", "a", "w", "a", "δ"]
+assert result.verdict == Verdict.PASS
 """
 
 AUTOGRAD = """
 import autograd.numpy as anp
 import numpy as np
 from autograd.extend import defvjp, primitive
-from gradcheck_cli import Verdict, check, from_autograd
+from gradcheck_cli import Verdict, check, double_backward, from_autograd
 
 draw = np.random.default_rng(0).normal
 
@@ -92,6 +120,8 @@ assert check(logsumexp, inputs=draw(size=4)).verdict == Verdict.PASS
 defvjp(logsumexp, lambda ans, x: lambda g: g * np.exp(ans - x))
 result = check(from_autograd(logsumexp, draw(size=4)))
 assert result.verdict == Verdict.FAIL
+both = from_autograd(layer, {"x": draw(size=(2, 3)), "w": draw(size=(3, 2))})
+assert check(double_backward(both)).verdict == Verdict.PASS
 """
 
 

@@ -1,0 +1,90 @@
+"""The backward of the backward: what a framework gives where a gradient is differentiated again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.arrays import Drawn
+from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.usercode.frameworks.differentiable import FrameworkProblem, Tensors
+
+Array = NDArray[Any]
+
+UPSTREAM = "δ"  # the upstream gradient among the inputs; no parameter of anyone's is called so
+
+
+class DoubleBackward:
+    """The problem of M = Σ v · ∂L/∂inputs, a function of the inputs and of the upstream gradient.
+
+    first: whose backward is differenced; delta: its upstream gradient; v: drawn from seed.
+    """
+
+    def __init__(self, first: FrameworkProblem, delta: Array, seed: int) -> None:
+        self.first = first
+        self.function = first.function
+        self.inputs = {**first.arrays, UPSTREAM: delta}
+        self.sizes = tuple(array.size for array in first.arrays.values())
+        v = Drawn().array("v", (sum(self.sizes),), seed)
+        self.cotangent = v.astype(np.result_type(*first.arrays.values()))
+        self.cut: dict[str, None] = {}
+
+    def forward(self, arrays: Mapping[str, Array]) -> Array:
+        """The gradients that the backward gives, as one flat array."""
+        inputs = {name: arrays[name] for name in self.first.arrays}
+        found = self.first.backward(inputs, arrays[UPSTREAM])
+        return np.concatenate([gradient.ravel() for gradient in found.values()])
+
+    def _gradients(self, tensors: Tensors) -> list[Any]:
+        """The same as tensors that can be differentiated; what is not used has none."""
+        inputs = {name: tensors[name] for name in self.first.arrays}
+        upstream = self.first.split(tensors[UPSTREAM])
+        found = self.function.gradients(self.first.run, inputs, upstream)
+        self.cut |= dict.fromkeys(
+            name for name in inputs if self.function.is_cut_off(found.get(name))
+        )
+        return [
+            self.function.zeros_like(inputs[name]) if found.get(name) is None else found[name]
+            for name in inputs
+        ]
+
+    def backward(self, arrays: Mapping[str, Array], v: Array) -> dict[str, Array]:
+        """The gradients of M that the framework gives."""
+        ends = np.cumsum(self.sizes)[:-1]
+        shapes = [array.shape for array in self.first.arrays.values()]
+        cotangents = [
+            part.reshape(shape) for part, shape in zip(np.split(v, ends), shapes, strict=True)
+        ]
+        found = self.first.pulled_back(self._gradients, arrays, cotangents)
+        return {
+            name: np.zeros_like(array) if (gradient := found.get(name)) is None else gradient
+            for name, array in arrays.items()
+        }
+
+    def notes(self) -> tuple[str, ...]:
+        """Which gradients cannot be differentiated."""
+        return tuple(
+            f"the backward of {self.function.name} gives a ∂L/∂{name} that is cut off from what it "
+            "was computed of, as by once_differentiable, .detach() or NumPy: its derivatives count "
+            "as zero"
+            for name in self.cut
+        )
+
+    def problem(self) -> Problem:
+        """The problem: a row for every input, and one for the upstream gradient."""
+        name = self.function.name
+        return Problem(
+            inputs=self.inputs,
+            forward=self.forward,
+            backward=self.backward,
+            cotangent=self.cotangent,
+            labels={
+                of: Label(f"∂(v·∇L)/∂{of}", source=name, by=f"the double backward of {name}")
+                for of in self.inputs
+            },
+            observed=self.notes,
+            parts=self.sizes if len(self.sizes) > 1 else (),
+        )
