@@ -115,8 +115,9 @@ class Problem(Struct, frozen=True):
     parts: the sizes of several outputs that the forward gives as one.
     complex_inputs, complex_outputs: the inputs that are real and imaginary parts of complex numbers
         along their last axis, and whether the outputs are.
-    precision: the rounding of the type that the backward works in, where that is another than that
-        of the inputs; 0: it is the same.
+    precision: how far the backward may be off by the rounding of the type that it works in, over
+        the largest entry of a gradient; 0: that type is the inputs' own. narrow: where it is not,
+        the same problem with all of it in that type.
     identity: the other side of an identity that the one gradient is a side of, and how far rounding
         may have moved it: then nothing is differenced.
     otherwise: what is checked instead where the first problem of a check, whose gradients this one
@@ -146,6 +147,7 @@ class Problem(Struct, frozen=True):
     complex_inputs: frozenset[str] = frozenset()
     complex_outputs: bool = False
     precision: float = 0.0
+    narrow: Problem | None = None
     identity: Callable[[], tuple[Array, Array]] | None = None
     otherwise: Problem | None = None
     domains: Mapping[str, Domain] = field(default_factory=dict)

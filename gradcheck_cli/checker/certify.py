@@ -24,14 +24,16 @@ from gradcheck_cli.numeric.bisection import Found, Gap, locate, some_entries
 from gradcheck_cli.numeric.directions import (
     DIRECTION_COUNT,
     SURE,
+    WHOLE_BOX,
     Bounds,
     Box,
     Directions,
     bounds,
     root_mean_square,
 )
-from gradcheck_cli.numeric.gradient import NumericGradient
+from gradcheck_cli.numeric.gradient import DEVIATIONS, NumericGradient
 from gradcheck_cli.numeric.groups import Group, group_by_size
+from gradcheck_cli.numeric.line import Derivative
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import BY_DIRECTIONS, Code, Diagnosis, GradientResult, Verdict
 from gradcheck_cli.text import count_of, join_words
@@ -85,6 +87,7 @@ class Certifier:
         self.name = name
         self.claimed = array.real if array.dtype.kind == "c" else array
         self.norm = float(root_mean_square(self.claimed) * self.claimed.size**0.5)
+        self.rounding = problem.precision * float(np.max(np.abs(self.claimed), initial=0.0))
         self.groups = group_by_size(self.claimed)
         self.located: list[tuple[int, int]] = []  # (row, column) of entries that look wrong
         wanted = [DIRECTION_COUNT, *[DIRECTIONS_OF_OTHERS] * (len(self.groups) - 1)]
@@ -133,12 +136,22 @@ class Certifier:
         group = self.groups[int(np.searchsorted(np.cumsum(self.counts), number, side="right"))]
         self.directions.draw(number, group.mask)
 
+    def _project(self, box: Box = WHOLE_BOX) -> Derivative:
+        """What is claimed along the direction that was drawn last, with all of its rounding.
+
+        Roundings of another type are e with |e| ≤ `rounding`, and e·v is normal with ‖e‖.
+        """
+        found = self.directions.product(self.claimed, box)
+        count = np.count_nonzero(self.directions.vector[box])
+        rounded = DEVIATIONS * self.rounding * float(count**0.5)
+        return replace(found, uncertainty=found.uncertainty + rounded)
+
     def _measure_slopes(self) -> Slopes:
         """Both derivatives along all directions."""
         rows = []
         for number in range(sum(self.counts)):
             self._draw(number)
-            analytic, numeric = self.directions.product(self.claimed), self.directions.derivative()
+            analytic, numeric = self._project(), self.directions.derivative()
             rows.append((analytic.value, numeric.value, analytic.uncertainty + numeric.uncertainty))
         return Slopes(*np.array(rows).T)
 
@@ -178,7 +191,7 @@ class Certifier:
         self._draw(best)
 
         def measure(box: Box) -> Gap:
-            analytic = self.directions.product(self.claimed, box)
+            analytic = self._project(box)
             numeric = self.directions.derivative(box)
             return Gap(analytic.value - numeric.value, analytic.uncertainty + numeric.uncertainty)
 
@@ -260,7 +273,7 @@ class Certifier:
         places = sorted(set(entries))
         measured = [self.directions.at(row, column) for row, column in places]
         value = np.array([one.value for one in measured])
-        uncertainty = np.array([one.uncertainty for one in measured])
+        uncertainty = np.array([max(one.uncertainty, self.rounding) for one in measured])
         return NumericGradient(
             value=value,
             uncertainty=uncertainty,

@@ -18,7 +18,12 @@ from gradcheck_cli.measure.breaks import widen_by_breaks
 from gradcheck_cli.measure.budget import Budget
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
 from gradcheck_cli.measure.measure import differences, mode_of, of_entries
-from gradcheck_cli.measure.precision import round_gradient, widen
+from gradcheck_cli.measure.precision import (
+    claim_in_float64,
+    describe_rounding,
+    round_gradient,
+    widen,
+)
 from gradcheck_cli.measure.purity import Claim, Conduct, call_backward, observe_forward
 from gradcheck_cli.measure.refuse import find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
@@ -98,6 +103,7 @@ class Checker:
     ) -> None:
         self.problem = problem
         self.numeric = numeric
+        self.asked = (numeric, tolerance, progress, power)
         self.progress = progress
         self.rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
         self.atol = tolerance.atol
@@ -158,6 +164,8 @@ class Checker:
                 result_without_values(name, label, shape, refusal.sentence), refusal
             )
         result = self._judge(name, claimed)
+        if result.verdict == Verdict.FAIL and problem.narrow is not None:
+            result = self._allow_rounding(result, claimed, problem.narrow)
         self.budget.finish_gradient()
         if claim.in_place is None or claim.place != name:
             return result
@@ -191,6 +199,26 @@ class Checker:
         label = self.problem.label(name)
         result = compare(name, label, claimed, self.measure(name), self.rtol, self.atol)
         return result if result.verdict != Verdict.FAIL else self._allow_breaks(result, claimed)
+
+    def _allow_rounding(
+        self, failed: GradientResult, claimed: Any, narrow: Problem
+    ) -> GradientResult:
+        """The result by the forward in the backward's own type, where only rounding is wrong.
+
+        A saturated unit leaves digits in float64 that a backward in another type cannot have. Two
+        things show that: in float64 the backward is right, and in its own type nothing is seen.
+        """
+        name, wide = failed.name, claim_in_float64(self.problem, narrow, failed.name)
+        if wide is None or self._judge(name, wide).verdict == Verdict.FAIL:
+            return failed
+        own = Checker(narrow, *self.asked)
+        own.budget = self.budget
+        result = own._judge(name, claimed)
+        self.evaluations += own.evaluations
+        if result.verdict == Verdict.FAIL:
+            return failed
+        self.measured |= own.measured
+        return replace(result, notes=(*result.notes, describe_rounding(failed, narrow)))
 
     def _allow_breaks(self, failed: GradientResult, claimed: Any) -> GradientResult:
         """The result where jumps between smooth pieces of the forward are uncertainty.

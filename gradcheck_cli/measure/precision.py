@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Problem
+from gradcheck_cli.result import GradientResult
 
 WIDE = np.dtype(np.float64)
 # Roundings of its own type by which an entry may be off, over the largest entry of the gradient:
-# what sums that cancel leave. Of a layer with tanh and sums of 64 terms it was at most 2.
-ROUNDINGS = 16
+# what sums that cancel leave. Of a layer with tanh and sums of 64 terms it was at most 2; roundings
+# of more terms add up like their root.
+ROUNDINGS, TERMS = 16.0, 64
 
 
 def widen(problem: Problem) -> Problem:
@@ -26,7 +30,7 @@ def widen(problem: Problem) -> Problem:
     """
     types = {name: x.dtype for name, x in problem.inputs.items()}
     narrow = next((kind for kind in types.values() if kind.itemsize < WIDE.itemsize), None)
-    if narrow is None or problem.identity is not None or problem.locality is not None:
+    if narrow is None or problem.identity is not None:
         return problem
     inputs = {name: x.astype(WIDE) for name, x in problem.inputs.items()}
     given = None
@@ -43,21 +47,59 @@ def widen(problem: Problem) -> Problem:
         upstream = cotangent if delta is None else cotangent.astype(delta.dtype)
         return problem.backward(handed, upstream)
 
-    note = f"the backward in {narrow} is compared with the same forward in float64"
+    roundings = ROUNDINGS * sqrt(max(1.0, longest_sum(problem) / TERMS))
+    precision = roundings * float(np.finfo(narrow).eps)
+    note = (
+        f"the backward in {narrow} is compared with the same forward in float64: it may be off by "
+        f"{roundings:.0f} roundings of a gradient's largest entry, {precision:.0e}"
+    )
     return replace(
         problem,
         inputs=inputs,
         backward=backward,
         cotangent=None if delta is None else delta.astype(WIDE),
         notes=(*problem.notes, note),
-        precision=float(np.finfo(narrow).eps),
+        precision=precision,
+        narrow=problem,
     )
 
 
+def longest_sum(problem: Problem) -> int:
+    """How many terms the sums of a problem have at most: an axis of an input, or all outputs."""
+    axes = [int(length) for x in problem.inputs.values() for length in x.shape]
+    outputs = 1 if problem.cotangent is None else int(problem.cotangent.size)
+    return max([outputs, *axes])
+
+
 def round_gradient(numeric: NumericGradient, precision: float) -> NumericGradient:
-    """The numeric gradient with the rounding of a backward of this precision as uncertainty."""
+    """The numeric gradient with what the backward may be off by as uncertainty.
+
+    precision: that of a problem, over the largest entry.
+    """
     if precision == 0.0:
         return numeric
     finite = np.where(np.isfinite(numeric.value), np.abs(numeric.value), 0.0)
-    floor = ROUNDINGS * precision * float(np.max(finite, initial=0.0))
+    floor = precision * float(np.max(finite, initial=0.0))
     return replace(numeric, uncertainty=np.maximum(numeric.uncertainty, floor))
+
+
+def claim_in_float64(problem: Problem, narrow: Problem, name: str) -> NDArray[Any] | None:
+    """What the backward of a narrow problem claims where it is handed float64 all the same.
+
+    problem: the same one, widened. None where it does not take float64, or does not follow it.
+    """
+    inputs = {of: x.copy() for of, x in problem.inputs.items()}
+    with suppress(Exception):  # whatever a backward raises that does not take float64
+        claimed = np.asarray(narrow.backward(inputs, problem.cotangent)[name])
+        if claimed.dtype == WIDE and claimed.shape[-inputs[name].ndim :] == inputs[name].shape:
+            return claimed
+    return None
+
+
+def describe_rounding(failed: GradientResult, narrow: Problem) -> str:
+    """That the backward differs from the forward in float64 by its own rounding alone."""
+    kind = narrow.inputs[failed.name].dtype
+    return (
+        f"it was measured in {kind}: there the backward rounds away what it has in float64, where "
+        "it is right"
+    )

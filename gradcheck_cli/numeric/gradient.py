@@ -42,6 +42,9 @@ LAST_PLACES = 64.0
 # Of all outputs, times ROUNDING·eps to this power: an entry that moves them by less over the first
 # step may be smaller than 1e9 (in float32: 1e3) of their roundings.
 SMALL, SMALL_POWER = 10.0, 0.4
+# Of the uncertainty of all three quotients: that of one side, from which it counts alone. One that
+# is hardly better is so by chance.
+ALONE = 0.1
 # Of the gap between the slopes of a kink: as well as both must be known for it to be one.
 KINK_KNOWN = 0.1
 # How many deviations of noise an uncertainty holds; the deviation itself is only an estimate.
@@ -194,17 +197,27 @@ def _measure_chunk(differences: Differences, entries: NDArray[np.intp], step: fl
     best = _ladder(differences, entries, FIRST_STEP * scale, MAX_LEVELS)
     if isinstance(differences, WholeForwards):
         settle_invariant(differences, entries, best, FIRST_STEP * scale)
-    still = np.arange(len(entries))
+    _leap(differences, entries, best)
+    return best
+
+
+def _leap(differences: Differences, entries: NDArray[np.intp], best: Best) -> None:
+    """Try larger and larger first steps for the entries that move nothing.
+
+    Where they show a slope, rounding hid it at the first one. Where they show none, they say
+    nothing of the slope here: they may lead from one saturated end to the other.
+    """
+    still = np.flatnonzero(best.unmoved)
     for leap in range(1, LEAPS):
-        still = still[best.unmoved(still)]
         first = LEAP**leap * FIRST_STEP * differences.scale[entries[still]]
         still, first = still[first < LARGEST_STEP], first[first < LARGEST_STEP]
         flat = _flat_here(differences, entries[still], first)
         still, first = still[~flat], first[~flat]
         if not len(still):
             break
-        best.replace(still, _ladder(differences, entries[still], first, MAX_LEVELS))
-    return best
+        far = _ladder(differences, entries[still], first, MAX_LEVELS)
+        best.replace(still, far, far.sloping)
+        still = still[far.unmoved]
 
 
 def _flat_here(
@@ -228,13 +241,19 @@ def _flat_here(
 
 
 def _refine(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
-    """Try larger steps for the entries that noise leaves unresolved, if the outputs are smooth."""
+    """Try larger steps for the entries that noise leaves unresolved, if the outputs are smooth.
+
+    Where they move the outputs by less than the first step, they span a bump, or lead from one
+    saturated end to the other: that tells no slope.
+    """
     if differences.reach < 1:
         return
     for rows in differences.chunks(best.noisy(UNRESOLVED)):
         entries = every[rows]
-        first = WIDER * FIRST_STEP * differences.scale[entries]
-        best.refine(rows, _ladder(differences, entries, first, WIDER_LEVELS))
+        first = FIRST_STEP * differences.scale[entries]
+        wider = _ladder(differences, entries, WIDER * first, WIDER_LEVELS)
+        grows = WIDER * (wider.slope + wider.first_noise) >= best.slope[rows]
+        best.refine(rows, wider, grows)
 
 
 def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
@@ -263,7 +282,8 @@ def _doubt_small(differences: Differences, best: Best, every: NDArray[np.intp]) 
     """Count what saturated outputs may hide, where an entry is so small that it matters.
 
     In a softmax the largest output is 1 to rounding: a logit of 1e-20 moves its own output alone,
-    though what it takes from the largest one is as much.
+    though what it takes from the largest one is as much. An entry below the rounding of the outputs
+    and of the largest entry is hidden whatever is seen of it.
     """
     share = SMALL * differences.rounding**SMALL_POWER
     step = differences.reach * FIRST_STEP * differences.scale
@@ -275,6 +295,9 @@ def _doubt_small(differences: Differences, best: Best, every: NDArray[np.intp]) 
         first = differences.exact(entries, step[entries])
         far = differences.exact(entries, LEAP * FIRST_STEP * differences.scale[entries])
         hidden = DEVIATIONS * differences.hidden(entries, first, far)
+        lost = DEVIATIONS * differences.rounding * differences.size / step[entries, None]
+        tiny = size[rows] <= np.minimum(lost, differences.rounding * np.max(size, axis=0))
+        hidden = np.maximum(hidden, np.where(tiny, lost, 0.0))
         best.uncertainty[:, rows] = np.maximum(best.uncertainty[:, rows], hidden)
         best.noise[:, rows] = np.maximum(best.noise[:, rows], hidden)
 
@@ -333,24 +356,45 @@ def _fixed(differences: Differences, entries: NDArray[np.intp], step: Float) -> 
     return best
 
 
+def _smooth(best: Best) -> Float:
+    """The cell of every entry and cotangent where there is no kink: the central one, or a side's.
+
+    Where the curvature jumps, sides converge and the centre hardly. Where there is a kink near by,
+    one side does not meet it: it counts alone where smaller steps refute the other, and noise hides
+    the rest. (One that shows no slope may lead to a saturated end, where quotients vanish as the
+    step grows.)
+    """
+    central, right, left, *held = np.moveaxis(best.cells, 1, 0)
+    mean = (right + left) / 2
+    mean[1] += np.abs(right[0] - left[0]) / 2
+    mean[3] = right[3]
+    chosen = np.where(mean[1] < central[1], mean, central)
+    agree = np.abs(held[0][0] - held[1][0]) <= held[0][1] + held[1][1]
+    for side in held:
+        usable = agree & (np.abs(side[0] - chosen[0]) <= chosen[1] + side[1])
+        usable &= (np.abs(side[0]) > side[1]) & (side[1] < ALONE * chosen[1])
+        chosen = np.where(usable, side, chosen)
+    return np.asarray(chosen)
+
+
 def _gradient(best: Best, shape: tuple[int, ...], evaluations: int) -> NumericGradient:
     """The three tables of the ladder as one gradient: central where smooth, sides at kinks."""
-    central, right, left = best.value
-    u_central, u_right, u_left = best.uncertainty
-    sided = (right + left) / 2
-    u_sided = (u_right + u_left) / 2 + np.abs(right - left) / 2
+    value, uncertainty, noise, step = _smooth(best)
+    _, right, left, *_ = best.value
+    _, u_right, u_left, *_ = best.uncertainty
     gap = np.abs(right - left)
     kink = KINK_KNOWN * gap > u_right + u_left
-    # Where the curvature jumps, sides converge and the centre hardly.
-    better = ~kink & (u_sided < u_central)
-    value = np.where(better, sided, central)
-    uncertainty = np.where(better, u_sided, u_central)
-    noise = np.where(better, best.noise[1:].mean(axis=0), best.noise[0])
-    step = np.where(better, best.step[1], best.step[0])
+    # Neither a kink that is known nor none: any value of both sides may be right.
+    apart = [np.abs(value - side) for side in (right, left)]
+    unclear = (gap > u_right + u_left) | (apart[0] > uncertainty + u_right)
+    unclear = (unclear | (apart[1] > uncertainty + u_left)) & ~kink
+    both = np.maximum(apart[0] + u_right, apart[1] + u_left)
+    uncertainty = np.where(unclear, np.maximum(uncertainty, both), uncertainty)
     low = np.minimum(right - u_right, left - u_left)
     high = np.maximum(right + u_right, left + u_left)
     floored = (value == 0.0) & ~best.invariant[:, None]
     uncertainty = np.where(floored, np.maximum(uncertainty, best.floor), uncertainty)
+    noise = np.where(floored, np.maximum(noise, best.floor), noise)  # by which it is hidden
 
     def shaped(array: NDArray[Any]) -> NDArray[Any]:
         return array.T.reshape(shape)

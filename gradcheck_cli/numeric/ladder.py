@@ -27,6 +27,7 @@ JUMP_GROWTH = 1.3  # of a quotient from a step to the next; a jump makes it RATI
 FEW_QUOTIENTS_FACTOR = 2.0  # times the noise: two quotients show less of it than three or more do
 PARABOLA_NOISE = 1e-6  # of a quotient: with noise below this share, what agrees does not by chance
 TABLES = 3  # central, right, left
+HELD = 2  # of these, right and left: cells that are kept until one contradicts them for sure
 
 
 class Rung(Struct, frozen=True):
@@ -169,7 +170,7 @@ class Rungs:
 
 
 class Best:
-    """The best cell so far of every table, entry and cotangent.
+    """The best cell so far of every table, entry and cotangent; after the tables, those held.
 
     cells: value, uncertainty, the noise in it, step. floor, slope, first_noise: of the first rung.
     done: which entries and cotangents a smaller step would not improve.
@@ -179,7 +180,7 @@ class Best:
     """
 
     def __init__(self, floor: Float, slope: Float, first_noise: Float) -> None:
-        self.cells = np.full((4, TABLES, *slope.shape), np.inf)
+        self.cells = np.full((4, TABLES + HELD, *slope.shape), np.inf)
         self.value, self.uncertainty, self.noise, self.step = self.cells
         self.floor = np.where(np.isfinite(floor), floor, 0.0)
         self.slope = slope
@@ -216,10 +217,17 @@ class Best:
         self.possible, self.unused = self.possible[back], self.unused[back]
         self.last = self.last[:, back]
 
-    def unmoved(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which of these rows moved the outputs, by the largest step, no more than noise does."""
-        still: NDArray[np.bool_] = np.all(self.slope[rows] <= self.first_noise[rows], axis=1)
-        return still & ~self.invariant[rows]
+    @property
+    def unmoved(self) -> NDArray[np.bool_]:
+        """Which entries moved the outputs, by the largest step, no more than noise does."""
+        still: NDArray[np.bool_] = np.all(self.slope <= self.first_noise, axis=1)
+        return still & ~self.invariant
+
+    @property
+    def sloping(self) -> NDArray[np.bool_]:
+        """Which entries have a slope that is known not to be zero."""
+        sloping: NDArray[np.bool_] = np.any(np.abs(self.value) > self.uncertainty, axis=(0, 2))
+        return sloping
 
     @property
     def invariant(self) -> NDArray[np.bool_]:
@@ -233,22 +241,27 @@ class Best:
         self.uncertainty[:, row] = uncertainty
         self.possible[row], self.unused[row] = possible, unused
 
-    def replace(self, rows: NDArray[np.intp], other: Best) -> None:
-        """Take all that another knows for these rows."""
-        self.cells[:, :, rows] = other.cells
-        self.floor[rows] = np.maximum(self.floor[rows], other.floor)
-        self.slope[rows], self.first_noise[rows] = other.slope, other.first_noise
-        self.last[:, rows] = other.last
+    def replace(self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_]) -> None:
+        """Take all that another knows for these rows, of which some are usable."""
+        rows = rows[usable]
+        self.cells[:, :, rows] = other.cells[:, :, usable]
+        self.floor[rows] = np.maximum(self.floor[rows], other.floor[usable])
+        self.slope[rows], self.first_noise[rows] = other.slope[usable], other.first_noise[usable]
+        self.last[:, rows] = other.last[:, usable]
 
     def offer(self, rows: NDArray[np.intp], cells: Float) -> None:
         """Take new cells of a smaller step where they are less uncertain, or more to be believed.
 
         Quotients that agree at large steps can agree by chance. A value that lies outside the
         uncertainty of the one of larger steps refutes it; and only noise can make a smaller step
-        worse than a larger one, so where noise is small, its uncertainty is the true one.
+        worse than a larger one, so where noise is small, its uncertainty is the true one. Those
+        that are held are refuted by what is certain only.
         """
         mine = self.cells[:, :, rows]
+        cells = np.concatenate([cells, cells[:, TABLES - HELD :]], axis=1)
         contradict = np.abs(cells[0] - mine[0]) > mine[1]
+        held = contradict[TABLES:]
+        held &= np.abs(cells[0, TABLES:] - mine[0, TABLES:]) > mine[1, TABLES:] + cells[1, TABLES:]
         quiet = cells[2] < NOISE_SHARE * mine[1]
         better = ((cells[1] < mine[1]) | contradict | quiet) & ~self.done[rows]
         self.cells[:, :, rows] = np.where(better, cells, mine)
@@ -285,11 +298,14 @@ class Best:
         unknown &= np.isfinite(uncertainty) & ~self.invariant[:, None]
         return np.flatnonzero(np.any(unknown, axis=1))
 
-    def refine(self, rows: NDArray[np.intp], other: Best) -> None:
-        """Take another's cells for these rows where they agree and noise is all that is left."""
+    def refine(self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_]) -> None:
+        """Take another's cells for these rows where they agree and noise is all that is left.
+
+        usable: which of them may be taken, (rows, cotangents).
+        """
         mine = self.cells[:, :, rows]
         agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
         # Without noise nothing moved, as between two saturated ends: that tells no slope.
         settled = (other.noise >= NOISE_SHARE * other.uncertainty) & (other.noise > 0)
-        better = agree & settled & (other.uncertainty < mine[1])
+        better = agree & settled & (other.uncertainty < mine[1]) & usable
         self.cells[:, :, rows] = np.where(better, other.cells, mine)

@@ -131,16 +131,17 @@ def _steps(values: Float, eps: float) -> Float:
     """The height of the steps of every output that is constant nearly everywhere, yet moves.
 
     (*outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs): on every line of the finer
-    spacings many neighbours are equal, but there are several levels. (An output that is constant on
-    some lines and moves on others has a corner between them.) What rounds some outputs rounds all.
+    spacings many neighbours are equal, at several levels. (A unit that is dead or saturated is flat
+    at one or two. One that is so on some lines alone has a corner between them.) What rounds some
+    outputs rounds all.
     """
     moves = np.abs(np.diff(values, axis=2))
     constant = np.all(np.mean(moves[:, :-1] == 0, axis=2) > FLAT_SHARE, axis=(0, 1, 2))
     found = np.zeros(constant.shape)
     for output in map(tuple, np.argwhere(constant)):
-        levels = np.unique(values[:, :-1][(..., *output)])
-        if len(levels) >= LEVELS and np.isfinite(levels).all():
-            jumps = moves[(..., *output)]
+        finer, jumps = values[:, :-1][(..., *output)], moves[(..., *output)]
+        levels = np.unique(finer[:, :, 1:][jumps[:, :-1] == 0])
+        if len(levels) >= LEVELS and np.isfinite(finer).all():
             jump = np.min(jumps[jumps > 0], initial=np.min(np.diff(levels)))
             found[output] = jump if jump > FEW_ULPS * eps * np.max(np.abs(levels)) else 0.0
     if np.any(found):

@@ -26,6 +26,8 @@ MAX_CELLS, MAX_MASK = 2**16, 2**22  # numbers of a table, entries × outputs of 
 TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
 BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
 
+# Of x: where units that x saturates do so no more, but what is zero stays so.
+NEARER = 2.0**-6
 
 # Of the scale of its surroundings: an entry that cannot be moved as far as that is confined.
 LEAST_ROOM = 2.0**-10
@@ -100,7 +102,7 @@ class Differences(ABC):
         """Quotients of one point on each side, each over the step that was really taken."""
 
     def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> Float:
-        """Of what slope the outputs that move by `far` alone may be, unseen by `step`.
+        """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere.
 
         Zero where noise counts all outputs anyway.
         """
@@ -173,7 +175,8 @@ class WholeForwards(Differences):
         self.center = self.noise.center
         stepped = np.maximum(np.abs(self.rounding * self.center), ROUNDING * self.noise.steps)
         # What an output may change by, around x, without a trace.
-        self.unseen = np.where(np.isfinite(self.noise.near), self.noise.near, stepped)
+        unseen = np.where(np.isfinite(self.noise.near), self.noise.near, stepped)
+        self.unseen = np.maximum(unseen, self.smallest)
         self.size = self._weighed(np.abs(self.center)[None])
         point_bytes = 8 * (x.size + self.center.size)
         self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
@@ -256,15 +259,30 @@ class WholeForwards(Differences):
         return hidden + np.where(some, around, rounding)
 
     def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> Float:
-        """Of what slope the outputs that move by `far` alone may be, unseen by `step`."""
-        rounding = self.unseen
-        parts = [np.zeros((0, *self._weighed(rounding[None]).shape[1:]))]
+        """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere.
+
+        Elsewhere is far away, and where all of x is nearer to zero, so that fewer units saturate.
+        """
+        parts = [np.zeros((0, *self._weighed(self.unseen[None]).shape[1:]))]
         for start in range(0, len(entries), self.block):
             part = slice(start, start + self.block)
             still = ~self._pair(entries[part], step[part], None).moved
-            still &= self._pair(entries[part], far[part], None).moved
-            parts.append(self._weighed(np.where(still, rounding, 0.0)) / step[part, None])
+            seen = self._pair(entries[part], far[part], None).moved
+            seen |= self._moved_nearer(entries[part], step[part])
+            hidden = np.where(still & seen, self.unseen, 0.0)
+            parts.append(self._weighed(hidden) / step[part, None])
         return np.concatenate(parts)
+
+    def _moved_nearer(self, entries: NDArray[np.intp], step: Float) -> NDArray[np.bool_]:
+        """Which outputs every entry moves where x is NEARER times as large: (entries, outputs)."""
+        count = len(entries)
+        points = np.repeat(NEARER * self.x.reshape(1, -1), count + 1, axis=0)
+        points[np.arange(count), entries] += (NEARER * step).astype(self.x.dtype)
+        outputs = np.asarray(self.evaluate(points.reshape(-1, *self.x.shape)), dtype=np.float64)
+        self.evaluations += count + 1
+        change = (outputs[:-1] - outputs[-1]).reshape(count, -1)
+        moved: NDArray[np.bool_] = np.isfinite(change) & (change != 0)
+        return moved
 
     def _weighed(self, sizes: Float) -> Float:
         """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""

@@ -14,6 +14,7 @@ from gradcheck_cli import Problem, Verdict, check
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.result import GradientResult
 from tests.support.layers import Float, layer, problem
+from tests.support.numeric import numeric_gradient
 
 Function = Callable[[Any], Any]
 
@@ -147,3 +148,40 @@ def test_a_saturated_loss_that_moves_by_its_last_place_fails_no_right_rule(
         sources={"X" if form == "XW" else "x": Drawn(scale=10.0)},
     )
     assert check(problem(made)).verdict != Verdict.FAIL
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**31))
+def test_steps_from_one_saturated_end_to_the_other_tell_no_slope(seed: int) -> None:
+    """Where tanh is 1 but for its last digits, the largest steps move less than the first does."""
+    random = np.random.default_rng(seed)
+    x, w = 10 * random.normal(size=3), np.abs(random.normal(size=(3, 2)))
+    b = random.choice([-1, 1]) * random.uniform(16, 24, 2) - x @ w
+
+    def forward(x: Float) -> Float:
+        y = np.tanh(x @ w + b)
+        return np.asarray(np.log(np.exp(y).sum(-1)) - y[..., 1])
+
+    y = np.exp(np.tanh(x @ w + b))
+    slope = (w / np.cosh(x @ w + b) ** 2) @ (y / y.sum() - [0, 1])
+    measured = numeric_gradient(forward, x, np.ones(()))
+    assert np.all(np.abs(measured.value - slope) <= measured.uncertainty)
+
+
+KINKS: dict[str, tuple[Function, Function]] = {
+    "relu": (relu, lambda x: x > 0),
+    "absolute": (np.abs, np.sign),
+    "leaky": (lambda x: np.maximum(x, 0.2 * x), lambda x: np.where(x > 0, 1.0, 0.2)),
+    "bent": (lambda x: np.maximum(np.sin(x), x / 2), lambda x: np.where(x > 0, np.cos(x), 0.5)),
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(KINKS)), st.integers(0, 2**31), st.integers(-14, -3))
+def test_an_entry_beside_a_kink_is_known_or_uncertain(kind: str, seed: int, decade: int) -> None:
+    """The true slope is within the uncertainty, also where noise hides on which side x is."""
+    random, (function, slope) = np.random.default_rng(seed), KINKS[kind]
+    near = 10.0 ** (decade + random.uniform(size=3)) * random.choice([-1.0, 1.0], 3)
+    x, w = np.concatenate([near, [1.0, -1.1, 1.3]]), random.uniform(0.5, 2.0, 6)
+    measured, true = numeric_gradient(function, x, w), w * slope(x)
+    assert np.all((measured.low <= true) & (true <= measured.high))
