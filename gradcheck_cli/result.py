@@ -164,10 +164,13 @@ class ErrorMap(Struct, frozen=True):
     cells: log10 of the largest in each cell, None where nothing is wrong; the last axis runs
         across, all others down.
     pooled: how many entries a cell holds, down and across.
+    panels: of three or more axes, the sizes of all but the last two: the rows are those of a panel
+        for each of their indices, one below the other. Empty where all is one panel.
     """
 
     cells: tuple[tuple[float | None, ...], ...]
     pooled: tuple[int, int]
+    panels: tuple[int, ...] = ()
 
 
 class MutantStatus(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import log10, prod
 
 import numpy as np
@@ -17,6 +18,7 @@ Float = NDArray[np.float64]
 MOST_LISTED = 6  # indices of an axis that are listed one by one
 LARGEST_SHARE = 0.9  # of the wrong entries: slices that hold so many hold most of them
 MAP_ROWS, MAP_COLUMNS = 16, 40  # of the picture; larger gradients are pooled
+MOST_PANELS, PANEL_ROWS = 16, 48  # of three or more axes: panels, and rows of all of them
 
 
 class Region(Struct, frozen=True):
@@ -167,7 +169,8 @@ def _describe_triangle(wrong: NDArray[np.bool_]) -> str:
 
 
 def map_errors(comparison: Comparison, whole: bool) -> ErrorMap | None:
-    """The relative errors as a picture: the last axis across, all others down, pooled by maximum.
+    """The relative errors as a picture: the last axis across, all others down, pooled by maximum;
+    of three or more axes in panels, where they are few.
 
     None of a sample of entries, and where fewer than four entries are.
     """
@@ -176,23 +179,31 @@ def map_errors(comparison: Comparison, whole: bool) -> ErrorMap | None:
         return None
     with np.errstate(all="ignore"):
         relative = np.where(wrong, comparison.relative, 0.0)
-    columns = wrong.shape[-1]
-    flat = np.where(np.isnan(relative), np.inf, relative).reshape(-1, columns)
-    if flat.shape[1] == 1:
-        flat = flat.T
-    down, across = -(-flat.shape[0] // MAP_ROWS), -(-flat.shape[1] // MAP_COLUMNS)
-    rows = tuple(
-        tuple(
-            _round_exponent(float(np.max(flat[row : row + down, column : column + across])))
-            for column in range(0, flat.shape[1], across)
+    relative = np.where(np.isnan(relative), np.inf, relative)
+    panels = wrong.shape[:-2]
+    count = prod(panels)
+    if not 1 < count <= MOST_PANELS:
+        panels, count = (), 1
+    whole_rows = relative.reshape(count, -1, wrong.shape[-1])
+    if count == 1 and whole_rows.shape[2] == 1:
+        whole_rows = whole_rows.transpose(0, 2, 1)
+    most = MAP_ROWS if count == 1 else PANEL_ROWS // count
+    down, across = -(-whole_rows.shape[1] // most), -(-whole_rows.shape[2] // MAP_COLUMNS)
+    cells = tuple(row for panel in whole_rows for row in _pool(panel, down, across))
+    return ErrorMap(cells=cells, pooled=(down, across), panels=panels)
+
+
+def _pool(panel: Float, down: int, across: int) -> Iterator[tuple[float | None, ...]]:
+    """The rows of a panel, each cell the largest error of so many entries."""
+    for row in range(0, panel.shape[0], down):
+        yield tuple(
+            _round_exponent(float(np.max(panel[row : row + down, column : column + across])))
+            for column in range(0, panel.shape[1], across)
         )
-        for row in range(0, flat.shape[0], down)
-    )
-    return ErrorMap(cells=rows, pooled=(down, across))
 
 
 def _round_exponent(error: float) -> float | None:
-    """log10 of an error, in tenths; None where nothing is wrong."""
+    """log10 of an error, to two digits of the error; None where nothing is wrong."""
     if error == 0.0:
         return None
-    return round(log10(min(error, 1.0)), 1)
+    return round(log10(min(error, 1.0)), 2)

@@ -14,12 +14,14 @@ class Detail(Struct, frozen=True):
     """What is wrong with a check, or with one gradient of it.
 
     kind: of the heading: fail, inconclusive, error or not run; place: where the config has it;
-    code_place: where the code of the gradient is, `layers.py:12`, if it is the user's.
+    source: where the code of the gradient is, `backward, layers.py:12`, if it is the user's.
     gradient: with its rule; symbol: without.
     lines: what is wrong. worst: names the worst entry; values: its numbers, with their names.
     code, title, observed: the fault and what was seen of it; advice: evidence, usual cause and
     what to do next, with these names.
-    map: of the errors; shows_more: whether it shows anything that the words do not.
+    map: of the errors of a gradient of this shape; shows_more: whether it shows anything that the
+    words do not.
+    rerun: the command that runs the check again; empty for a config on stdin, which is gone.
     """
 
     kind: str
@@ -37,8 +39,14 @@ class Detail(Struct, frozen=True):
     where: str = ""
     map: ErrorMap | None = None
     shows_more: bool = False
-    code_place: str = ""
+    source: str = ""
     symbol: str = ""
+    shape: tuple[int, ...] = ()
+
+    @property
+    def code_place(self) -> str:
+        """The file and the line of that code."""
+        return self.source.partition(", ")[2]
 
 
 def list_details(check: CheckReport) -> Iterator[Detail]:
@@ -92,7 +100,8 @@ def describe_failure(gradient: GradientResult, id: str, place: str = "", rerun: 
         id=id,
         gradient=describe_gradient(gradient),
         place=place,
-        lines=tuple(filter(None, (gradient.reason, _describe_source(gradient)))),
+        lines=tuple(filter(None, (gradient.reason,))),
+        source=gradient.source,
         rerun=rerun,
         worst=worst,
         values=values,
@@ -103,13 +112,9 @@ def describe_failure(gradient: GradientResult, id: str, place: str = "", rerun: 
         where=gradient.where if gradient.wrong != gradient.measured else "",
         map=gradient.map,
         shows_more=_map_shows_more(gradient, explained=bool(advice)),
-        code_place=gradient.source.partition(", ")[2],
         symbol=gradient.gradient,
+        shape=gradient.shape,
     )
-
-
-def _describe_source(gradient: GradientResult) -> str:
-    return f"computed in {gradient.source}" if gradient.source else ""
 
 
 def _map_shows_more(gradient: GradientResult, *, explained: bool) -> bool:
@@ -130,6 +135,6 @@ def _describe_worst_entry(gradient: GradientResult) -> tuple[str, tuple[tuple[st
         ("numeric", f"{worst.numeric + 0.0: .15g} ± {worst.uncertainty:.1e}"),
     ]
     if worst.ratio is not None:
-        values.append(("analytic / numeric", f"{worst.ratio:.10g}"))
+        values.append(("analytic / numeric", f"{worst.ratio + 0.0:.10g}"))
     index = ", ".join(map(str, worst.index))
     return f"worst entry [{index}]" if index else "the only entry", tuple(values)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
 from math import inf
 
 from msgspec import Struct
 
 from gradcheck_cli.reporters.words import BAD, UNSURE
 from gradcheck_cli.result import ErrorMap
+
+Rows = tuple[tuple[float | None, ...], ...]
 
 
 class Shade(Struct, frozen=True):
@@ -43,6 +46,24 @@ def find_shade(cell: float | None) -> int:
     if cell is None:
         return 0
     return max(place for place, shade in enumerate(SHADES) if cell >= shade.least)
+
+
+def split_panels(of: ErrorMap) -> list[tuple[str, Rows]]:
+    """The panels of a map: what is at its place before the last two axes, `0, 1`, and its rows."""
+    names = [", ".join(map(str, index)) for index in product(*map(range, of.panels))]
+    height = len(of.cells) // len(names)
+    return [
+        (name, of.cells[place * height : (place + 1) * height]) for place, name in enumerate(names)
+    ]
+
+
+def describe_panels(of: ErrorMap) -> str:
+    """What a panel is, where there are several."""
+    if not of.panels:
+        return ""
+    before = ", ".join("ijklm"[: len(of.panels)])
+    axes = len(of.panels)
+    return f"a panel is [{before}, :, :], axis {axes} down and axis {axes + 1} across"
 
 
 def describe_pooling(of: ErrorMap) -> str:

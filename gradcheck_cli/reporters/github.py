@@ -61,6 +61,7 @@ def _annotate(detail: Detail) -> str:
     text = [
         ": ".join(filter(None, (detail.gradient, detail.lines[0] if detail.lines else ""))),
         *detail.lines[1:],
+        *[f"computed in {detail.source}"] * bool(detail.source),
         *[f"{detail.worst}: {', '.join(values)}"] * bool(detail.worst),
         *filter(None, (observed,)),
         *(f"{name}: {text}" for name, text in detail.advice),

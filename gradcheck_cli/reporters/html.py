@@ -6,13 +6,18 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from xml.etree.ElementTree import Element, tostring
 
+from msgspec import Struct
+
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import Detail, list_details, write_headline_of_result
-from gradcheck_cli.reporters.error_map import SHADES, describe_pooling, find_shade
+from gradcheck_cli.reporters.html_map import draw_map
+from gradcheck_cli.reporters.html_tag import Child, tag, tag_pairs
 from gradcheck_cli.reporters.notes import MOST_NOTES, describe_work, list_notes
+from gradcheck_cli.reporters.places import STDIN
 from gradcheck_cli.reporters.summary import FileRow, find_slowest, list_files, summarize
 from gradcheck_cli.reporters.words import (
     KINDS,
+    OK,
     Row,
     describe_gradient,
     describe_row,
@@ -20,199 +25,236 @@ from gradcheck_cli.reporters.words import (
     format_number,
     list_rows,
 )
-from gradcheck_cli.result import CheckResult, ErrorMap, Outcome, SuiteReport
-from gradcheck_cli.text import count_of, format_shape, printable, printable_lines
+from gradcheck_cli.result import CheckReport, CheckResult, Outcome, SuiteReport, Verdict
+from gradcheck_cli.text import count_of, format_shape
 
-MOST_ROWS = 2000  # of the table; a browser draws so many at once
+MOST_ROWS = 2000  # of gradients; a browser draws so many at once
+MOST_OPEN = 20  # articles that are not folded
+MANY_ROWS = 40  # of gradients, from which files that are all right are folded
 COLUMNS = ("check", "gradient", "shape", "abs. error", "rel. error", "error / allowed", "verdict")
 FILE_COLUMNS = ("config", "checks", "gradients", *Outcome, "error / allowed", "time")
 # Nothing is fetched and nothing is run, whatever names and formulas hold.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-CELL = 12  # of a map, in pixels
+# What the table shows: the id of a switch, and its name. What a switch hides, html.css says.
+SWITCHES = {"all": "all", "only-bad": "not as expected", "only-ok": "as expected"}
+
+
+class Wrong(Struct, frozen=True):
+    """Something that is not as expected; anchor: of its article."""
+
+    anchor: str
+    detail: Detail
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
-    """One document."""
+    """One document: a summary, what is not as expected, the table, the rest."""
     bad = [check for check in report.checks if check.outcome != Outcome.OK]
     title = "all as expected" if not bad else f"{len(bad)} of {len(report.checks)} not as expected"
-    head = _tag(
+    head = tag(
         "head",
-        _tag("meta", charset="utf-8"),
-        _tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        _tag("meta", {"http-equiv": "Content-Security-Policy", "content": POLICY}),
-        _tag("title", f"gradcheck: {title}"),
-        _tag("style", files(__package__).joinpath("html.css").read_text(encoding="utf-8")),
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", {"http-equiv": "Content-Security-Policy", "content": POLICY}),
+        tag("title", f"gradcheck: {title}"),
+        tag("style", files(__package__).joinpath("html.css").read_text(encoding="utf-8")),
     )
-    main = _tag(
+    wrong, anchors = number_details(bad)
+    main = tag(
         "main",
         _header(report, title),
-        *(_article(detail) for check in bad for detail in list_details(check)),
-        *([] if screen.quiet else _table(report)),
+        *_list_contents(wrong),
+        *(_article(one, folded=place >= MOST_OPEN) for place, one in enumerate(wrong)),
+        *([] if screen.quiet else _section_of_gradients(report.checks, anchors)),
         *_more(report, screen),
         _environment(report),
     )
-    page = _tag("html", head, _tag("body", main), lang="en")
+    page = tag("html", head, tag("body", main), lang="en")
     return "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
 
 
 def render_result(result: CheckResult) -> str:
     """The result of one check as a table alone, for a notebook; above it what is wrong."""
     names = COLUMNS[1:]
-    table = _tag("table", _tag("thead", _tag("tr", *(_tag("th", name) for name in names))))
+    table = tag("table", tag("thead", tag("tr", *(tag("th", name) for name in names))))
     for gradient in result.gradients:
         row = describe_row("", gradient)
         texts = (describe_gradient(gradient), format_shape(gradient.shape))
         verdict = row.verdict + row.bound
-        table.append(_tag("tr", *_cells(names, (*texts, *format_errors(gradient), verdict))))
+        table.append(tag("tr", *_cells(names, (*texts, *format_errors(gradient), verdict))))
     wrong = write_headline_of_result(result)
-    whole = _tag("div", *[_tag("p", _tag("strong", wrong))] * bool(wrong), table)
+    whole = tag("div", *[tag("p", tag("strong", wrong))] * bool(wrong), table)
     return tostring(whole, encoding="unicode", method="html")
 
 
-def _tag(
-    kind: str, /, *children: Element | str | dict[str, str] | None, **attributes: str
-) -> Element:
-    """An element; texts and elements are its content, dicts and keywords its attributes."""
-    element = Element(kind, {key.rstrip("_"): value for key, value in attributes.items()})
-    last: Element | None = None
-    for child in children:
-        if isinstance(child, dict):
-            element.attrib.update(child)
-        elif isinstance(child, Element):
-            element.append(child)
-            last = child
-        elif child is not None:
-            text = child if kind == "style" else printable_lines(child)
-            if last is None:
-                element.text = (element.text or "") + text
-            else:
-                last.tail = (last.tail or "") + text
-    return element
+def number_details(bad: Sequence[CheckReport]) -> tuple[list[Wrong], dict[int, str]]:
+    """All that is not as expected, and the anchors of gradients, by what `id` says of each."""
+    wrong, anchors = list[Wrong](), dict[int, str]()
+    for check in bad:
+        details = list(list_details(check))
+        of_check = [Wrong(f"f{len(wrong) + place}", of) for place, of in enumerate(details, 1)]
+        wrong += of_check
+        gradients = check.result.gradients if check.result is not None else ()
+        failed = [gradient for gradient in gradients if gradient.verdict != Verdict.PASS]
+        if failed and check.result is not None and check.result.verdict != Verdict.PASS:
+            pairs = zip(failed, of_check, strict=True)
+            anchors |= {id(gradient): one.anchor for gradient, one in pairs}
+    return wrong, anchors
 
 
 def _header(report: SuiteReport, title: str) -> Element:
     line = [
-        _tag("span", text, class_=KINDS.get(kind, kind) or "plain") if kind else text
+        tag("span", text, class_=KINDS.get(kind, kind) or "plain") if kind else text
         for text, kind in summarize(report)
     ]
-    return _tag("header", _tag("h1", f"gradcheck: {title}"), _tag("p", *line, class_="summary"))
+    return tag("header", tag("h1", f"gradcheck: {title}"), tag("p", *line, class_="summary"))
 
 
-def _article(detail: Detail) -> Element:
-    """What is wrong with a check or with a gradient."""
-    kind = KINDS[detail.kind]
-    heading = _tag("h2", _tag("span", detail.kind, class_=f"badge {kind}"), f" {detail.id}")
-    article = _tag("article", heading, class_=kind)
-    if detail.gradient:
-        article.append(_tag("p", _tag("code", detail.gradient)))
-    article.append(_tag("p", detail.place, class_="place"))
-    article.extend(_tag("p", line, class_="line") for line in detail.lines)
-    if detail.code:
-        observed = f": {detail.observed}" if detail.observed else ""
-        bold = _tag("strong", f"{detail.code} {detail.title}")
-        article.append(_tag("p", bold, observed, class_="diagnosis"))
-    if detail.advice:
-        article.append(_pairs(detail.advice))
-    if detail.worst:
-        article.append(_tag("h3", detail.worst))
-        article.append(_pairs(detail.values, numeric=True))
-    if detail.where or detail.map is not None:
-        article.append(_tag("h3", "where"))
-    if detail.where:
-        article.append(_tag("p", detail.where))
-    if detail.map is not None:
-        article.append(_map(detail.map, detail.where))
-    article.append(_tag("p", "rerun: ", _tag("code", detail.rerun), class_="rerun"))
+def _list_contents(wrong: Sequence[Wrong]) -> Iterator[Element]:
+    """A link to every article, where there are several."""
+    if len(wrong) < 2:
+        return
+    links = tag("ol")
+    for one in wrong:
+        of = one.detail
+        fault = f", {of.code} {of.title}" if of.code else ""
+        text = ": ".join(filter(None, (of.symbol, of.lines[0] if of.lines else "")))
+        link = tag("a", f"{of.id}", href=f"#{one.anchor}")
+        links.append(tag("li", link, f" {text}{fault}"))
+    yield tag("nav", {"aria-label": "what is not as expected"}, links)
+
+
+def _article(one: Wrong, *, folded: bool) -> Element:
+    """What is wrong with a check or with a gradient; it can be folded."""
+    of = one.detail
+    kind = KINDS[of.kind]
+    badge = tag("span", of.kind, class_=f"badge {kind}")
+    code = tag("code", of.gradient) if of.gradient else None
+    heading = tag("summary", tag("h2", badge, f" {of.id} "), code)
+    opened = {} if folded else {"open": "open"}
+    article = tag("details", heading, opened, id=one.anchor, class_=f"article {kind}")
+    article.append(_places(of))
+    article.extend(tag("p", line, class_="line") for line in of.lines)
+    if of.code:
+        observed = f": {of.observed}" if of.observed else ""
+        bold = tag("strong", f"{of.code} {of.title}")
+        article.append(tag("p", bold, observed, class_="diagnosis"))
+    if of.advice:
+        article.append(tag_pairs(of.advice))
+    if of.worst:
+        article.append(tag("h3", of.worst))
+        article.append(tag_pairs(of.values, numeric=True))
+    if of.where or of.map is not None:
+        article.append(tag("h3", "where"))
+    if of.where:
+        article.append(tag("p", of.where))
+    if of.map is not None:
+        article.append(draw_map(of.map, of.shape, of.where))
+    if not of.place.startswith(f"{STDIN}:"):  # what stood there is gone
+        article.append(tag("p", "rerun: ", tag("code", of.rerun), class_="rerun"))
     return article
 
 
-def _pairs(pairs: tuple[tuple[str, str], ...], *, numeric: bool = False) -> Element:
-    found = _tag("dl", class_="numbers" if numeric else "advice")
-    for name, value in pairs:
-        found.append(_tag("dt", name))
-        found.append(_tag("dd", value.strip()))
-    return found
+def _places(of: Detail) -> Element:
+    """The backward in Python, and the config that has it checked."""
+    if not of.code_place:
+        return tag("p", of.place, class_="place")
+    name = of.source.partition(", ")[0]
+    strong = tag("strong", of.code_place)
+    return tag("p", strong, f" in {name}, checked by {of.place}", class_="place")
 
 
-def _map(of: ErrorMap, where: str) -> Element:
-    """The relative errors as a picture, with its legend."""
-    height, width = len(of.cells), max(map(len, of.cells))
-    size = {"viewBox": f"0 0 {width * CELL} {height * CELL}", "width": str(width * CELL)}
-    label = f"the relative errors of the gradient{': ' * bool(where)}{where}"
-    drawing = _tag("svg", size, {"role": "img", "aria-label": printable(label)})
-    for i, row in enumerate(of.cells):
-        for j, cell in enumerate(row):
-            square = {"x": str(j * CELL), "y": str(i * CELL)}
-            square |= {"width": str(CELL - 1), "height": str(CELL - 1)}
-            value = "right" if cell is None else f"relative error {10.0**cell:.1e}"
-            place = "" if describe_pooling(of) else f"[{i}, {j}] "
-            drawing.append(
-                _tag("rect", square, _tag("title", place + value), _shade(find_shade(cell)))
-            )
-    legend = _tag("figcaption", "relative error: ")
-    for level, shade in enumerate(SHADES):
-        swatch = _tag("svg", {"viewBox": "0 0 12 12", "width": "12", "aria-hidden": "true"})
-        swatch.append(_tag("rect", {"width": "12", "height": "12"}, _shade(level)))
-        legend.append(_tag("span", swatch, f" {shade.name}", class_="key"))
-    if describe_pooling(of):
-        legend.append(_tag("span", describe_pooling(of)))
-    return _tag("figure", _tag("div", drawing, class_="wide"), legend)
-
-
-def _shade(level: int) -> dict[str, str]:
-    return {"class": f"s{level}"}
-
-
-def _table(report: SuiteReport) -> Iterator[Element]:
-    """A row a gradient, of very many a row a config file; on a narrow screen, a card."""
-    rows = list_rows(report.checks)
-    if not rows:
+def _section_of_gradients(
+    checks: Sequence[CheckReport], anchors: dict[int, str]
+) -> Iterator[Element]:
+    """A row a gradient, file by file; of very many, a row a config file. On a phone, cards."""
+    count = sum(len(check.result.gradients) for check in checks if check.result is not None)
+    if not count:
         return
-    if len(rows) > MOST_ROWS:
-        names, body = FILE_COLUMNS, map(_file_row, list_files(report.checks, MOST_ROWS))
-    else:
-        names, body = COLUMNS, map(_gradient_row, [None, *rows], rows)
-    head = _tag("thead", _tag("tr", *(_tag("th", name, scope="col") for name in names)))
-    yield _tag("h2", count_of(len(rows), "gradient"))
-    yield _tag("table", head, _tag("tbody", *body))
+    title = tag("h2", count_of(count, "gradient"))
+    if count > MOST_ROWS:
+        body = map(_file_row, list_files(checks, MOST_ROWS))
+        yield tag("section", title, _table(FILE_COLUMNS, body, "files"))
+        return
+    by_path: dict[str, list[CheckReport]] = {}
+    for check in checks:
+        by_path.setdefault(check.path, []).append(check)
+    blocks: list[Child] = []
+    for path, of_file in by_path.items():
+        rows = list_rows(of_file)
+        if rows:
+            fold = count > MANY_ROWS and all(row.kind == OK for row in rows)
+            body = map(_gradient_row, [None, *rows], rows, [anchors] * len(rows))
+            table = _table(COLUMNS, body, "gradients")
+            blocks.append(table if len(by_path) == 1 else _fold_file(path, rows, table, fold))
+    yield tag("section", title, *_switches(checks), *blocks)
 
 
-def _gradient_row(last: Row | None, row: Row) -> Element:
+def _switches(checks: Sequence[CheckReport]) -> Iterator[Element]:
+    """What the table shows, where there is something to choose."""
+    kinds = {row.kind == OK for row in list_rows(checks)}
+    if len(kinds) < 2:
+        return
+    yield tag("span", "show ", class_="switches")
+    for name, shown in SWITCHES.items():
+        checked = {"checked": "checked"} if name == "all" else {}
+        yield tag("input", checked, type="radio", name="show", id=name)
+        yield tag("label", shown, for_=name)
+
+
+def _fold_file(path: str, rows: Sequence[Row], table: Element, fold: bool) -> Element:
+    bad = sum(row.kind != OK for row in rows)
+    said = f"{bad} of {count_of(len(rows), 'gradient')} not as expected"
+    counted = tag("span", said if bad else f"{count_of(len(rows), 'gradient')}, all as expected")
+    counted.attrib["class"] = "bad" if bad else "ok"
+    opened = {} if fold else {"open": "open"}
+    kind = "file" if bad else "file expected"
+    return tag("details", opened, tag("summary", f"{path} ", counted), table, class_=kind)
+
+
+def _table(names: Sequence[str], rows: Iterator[Element], kind: str) -> Element:
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in names)))
+    return tag("table", head, tag("tbody", *rows), class_=kind)
+
+
+def _gradient_row(last: Row | None, row: Row, anchors: dict[int, str]) -> Element:
     """The row of a gradient; `first` of its check where the last row is of another."""
     gradient = row.gradient
     shape = format_shape(gradient.shape)
     texts = (row.id, describe_gradient(gradient), shape, *format_errors(gradient))
-    verdict = _tag("span", row.verdict, class_=row.kind)
-    first = {"class": "first"} if last is None or last.id != row.id else {}
-    cell = _tag("td", {"data-label": COLUMNS[-1]}, verdict, row.bound)
-    return _tag("tr", first, *_cells(COLUMNS[:-1], texts), cell)
+    verdict = tag("span", row.verdict, class_=row.kind)
+    anchor = anchors.get(id(gradient))
+    if anchor is not None:
+        verdict = tag("a", verdict, href=f"#{anchor}")
+    kinds = ["first"] * (last is None or last.id != row.id) + ["expected"] * (row.kind == OK)
+    cell = tag("td", {"data-label": COLUMNS[-1]}, verdict, row.bound)
+    return tag("tr", {"class": " ".join(kinds)}, *_cells(COLUMNS[:-1], texts), cell)
 
 
 def _file_row(file: FileRow) -> Element:
     counts = map(str, (file.checks, file.gradients, *file.outcomes.values()))
     texts = (file.name, *counts, format_number(file.worst), f"{file.seconds:.2f} s")
-    return _tag("tr", {"class": "first"}, *_cells(FILE_COLUMNS, texts))
+    return tag("tr", {"class": "first"}, *_cells(FILE_COLUMNS, texts))
 
 
 def _cells(names: Sequence[str], texts: Sequence[str]) -> Iterator[Element]:
     for name, text in zip(names, texts, strict=True):
-        yield _tag("td", {"data-label": name}, text)
+        yield tag("td", {"data-label": name}, text)
 
 
 def _more(report: SuiteReport, screen: Screen) -> Iterator[Element]:
     notes = list_notes(report.checks, None if screen.verbose else MOST_NOTES)
     if notes and not screen.quiet:
-        yield _tag("h2", "Notes")
-        yield _tag("ul", *(_tag("li", note.removeprefix("note: ")) for note in notes))
+        yield tag("h2", "Notes")
+        yield tag("ul", *(tag("li", note.removeprefix("note: ")) for note in notes))
     slow = find_slowest(report.checks, screen.durations)
     if slow:
-        yield _tag("h2", "Slowest checks")
-        yield _tag("ul", *(_tag("li", f"{seconds:.2f} s {id}") for seconds, id in slow))
+        yield tag("h2", "Slowest checks")
+        yield tag("ul", *(tag("li", f"{seconds:.2f} s {id}") for seconds, id in slow))
     if screen.verbose:
-        yield _tag("h2", "Settings")
+        yield tag("h2", "Settings")
         for check in report.checks:
-            yield _tag("h3", check.id)
-            yield _tag("ul", *(_tag("li", line) for line in describe_work(check)))
+            yield tag("h3", check.id)
+            yield tag("ul", *(tag("li", line) for line in describe_work(check)))
 
 
 def _environment(report: SuiteReport) -> Element:
@@ -225,4 +267,4 @@ def _environment(report: SuiteReport) -> Element:
         ("started", report.started),
         ("exit code", str(report.exit_code)),
     )
-    return _tag("footer", _tag("h2", "Environment"), _pairs(pairs))
+    return tag("footer", tag("h2", "Environment"), tag_pairs(pairs))

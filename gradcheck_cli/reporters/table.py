@@ -11,7 +11,14 @@ from rich.text import Text
 
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import Detail, describe_failure, list_details
-from gradcheck_cli.reporters.error_map import LEGEND, SHADES, describe_pooling, find_shade
+from gradcheck_cli.reporters.error_map import (
+    LEGEND,
+    SHADES,
+    describe_panels,
+    describe_pooling,
+    find_shade,
+    split_panels,
+)
 from gradcheck_cli.reporters.lines import STYLES, Line, indent, render_lines
 from gradcheck_cli.reporters.notes import MOST_NOTES, describe_work, list_notes, list_result_notes
 from gradcheck_cli.reporters.rows import layout_files, layout_rows
@@ -23,6 +30,7 @@ from gradcheck_cli.text import count_of, name_some
 SCREENFUL = 40  # rows of gradients, about what a window shows at once
 # Of config files: rich takes 0.35 to 0.6 ms a row, and nobody reads more.
 MOST_FILES = 60
+MAP_WIDTH, GAP = 74, 2  # columns of all panels of a map, and between two
 MOST_IDS = 6  # of the checks of a file that were not run
 # Checks that are not ok, told in full: a screenful each for the first, and a line says how many
 # more there are.
@@ -126,6 +134,8 @@ def layout_detail(detail: Detail) -> Iterator[Line]:
     head.append(f"  {detail.id}{'  ' * bool(detail.gradient)}{detail.gradient}", style="bold")
     yield head.append(f"  {detail.place}" if detail.place else "", style="dim")
     yield from map(indent, detail.lines)
+    if detail.source:
+        yield indent(f"computed in {detail.source}")
     if detail.worst:
         yield Text(f"  {detail.worst}:")
         for name, value in detail.values:
@@ -145,15 +155,23 @@ def layout_detail(detail: Detail) -> Iterator[Line]:
 
 
 def _draw_map(of: ErrorMap) -> Iterator[Line]:
-    """The relative errors as a picture, and its legend."""
-    for row in of.cells:
-        text = Text()
-        for cell in row:
-            shade = SHADES[find_shade(cell)]
-            text.append(shade.character, STYLES[shade.kind].removeprefix("bold ") or "dim")
-        yield indent(text, 4)
-    pooling = describe_pooling(of)
-    yield indent(LEGEND + (f"; {pooling}" if pooling else ""), 4)
+    """The relative errors as a picture, its panels beside each other, and its legend."""
+    panels = [rows for _, rows in split_panels(of)]
+    beside = max(1, MAP_WIDTH // (len(panels[0][0]) + GAP))
+    for first in range(0, len(panels), beside):
+        if first:
+            yield Text("")
+        for rows in zip(*panels[first : first + beside], strict=True):
+            yield indent(Text(" " * GAP).join(map(_draw_row, rows)), 4)
+    yield indent("; ".join(filter(None, (LEGEND, describe_panels(of), describe_pooling(of)))), 4)
+
+
+def _draw_row(row: Sequence[float | None]) -> Text:
+    text = Text()
+    for cell in row:
+        shade = SHADES[find_shade(cell)]
+        text.append(shade.character, STYLES[shade.kind].removeprefix("bold ") or "dim")
+    return text
 
 
 def _list_notes(notes: Sequence[str]) -> Iterator[Line]:

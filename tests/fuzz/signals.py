@@ -119,7 +119,8 @@ def interrupt(mode: str, length: float, random: Random, folder: Path) -> tuple[i
 def find_lost(folder: Path, err: str) -> str:
     """What is wrong with stdout, stderr and the reports."""
     out = (folder / "out.jsonl").read_text()
-    if "Traceback" in err or len(err.splitlines()) > 1:
+    began = f"{os.sep}gradcheck_cli{os.sep}" in err or "Traceback" not in err
+    if began and len(err.splitlines()) > 1:  # else Python itself was still starting
         return "stderr"
     done = max(0, out.count("\n") - 1)
     standing = [name for name in OUTPUTS.values() if (folder / name).exists()]

@@ -72,7 +72,31 @@ def test_wrong_entries_without_a_place() -> None:
     assert wrong_at(mask).where == f"the {mask.sum()} wrong entries are spread over the whole array"
 
 
-def test_the_picture_is_in_tenths_of_decades() -> None:
+def test_three_and_more_axes_are_pictured_in_panels() -> None:
+    mask = np.zeros((2, 3, 4, 5), dtype=bool)
+    mask[1, 2, 3, 4] = mask[0, 1, 0, 0] = True
+    found = wrong_at(mask).map
+    assert found is not None
+    assert (found.panels, found.pooled, len(found.cells)) == ((2, 3), (1, 1), 6 * 4)
+    places = [
+        (row, column)
+        for row, cells in enumerate(found.cells)
+        for column, cell in enumerate(cells)
+        if cell is not None
+    ]
+    assert places == [(1 * 4, 0), (5 * 4 + 3, 4)]
+
+
+def test_many_panels_are_one_picture() -> None:
+    found = wrong_at(entries((5, 4, 3), 2)).map
+    assert found is not None
+    assert (found.panels, len(found.cells)) == ((5,), 5 * 4)
+    found = wrong_at(entries((17, 4, 3), 2)).map
+    assert found is not None
+    assert (found.panels, found.pooled) == ((), (5, 1))
+
+
+def test_the_picture_is_in_decades() -> None:
     found = wrong_at(entries((4, 5), 2, slice(1, 3)), error=1e-4).map
     assert found is not None
     assert found.pooled == (1, 1)

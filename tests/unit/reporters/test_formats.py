@@ -306,11 +306,14 @@ def test_html_needs_nothing_else_and_runs_nothing(report: SuiteReport) -> None:
 def test_html_has_table_heat_maps_diagnosis_environment_and_rerun(report: SuiteReport) -> None:
     page = Page()
     page.feed(render(report, "html", Screen()))
-    names = [tag for tag, _ in page.tags]
-    assert names.count("tr") == 1 + 12
-    maps = [of for tag, of in page.tags if tag == "svg" and "aria-label" in of]
+    labels = [str(of.get("data-label")) for tag, of in page.tags if tag == "td"]
+    assert labels.count("verdict") == 12
+    maps = [of for tag, of in page.tags if of.get("role") == "group"]
     assert len(maps) == 2  # of each gradient that fails
-    assert names.count("rect") >= 12
+    tips = [str(of["data-tip"]) for _, of in page.tags if "data-tip" in of]
+    assert len(tips) >= 12
+    said = r"\[\d+, \d+\] (right|relative error (\d\.\de[-+]\d+|1 or more))"
+    assert all(re.fullmatch(said, tip) for tip in tips)
     for said in ("GC103 a constant factor", report.environment.numpy, "rerun: "):
         assert said in page.text
     for check in report.checks:
