@@ -135,9 +135,11 @@ def _worst_entry(found: Comparison) -> Entry:
     """The entry with the largest error over what is allowed."""
     position = found.worst
     index = np.unravel_index(position, found.analytic.shape)
-    analytic, numeric = float(found.analytic[index]), float(found.numeric.value[index])
+    # Adding 0 turns -0 into 0.
+    analytic = float(found.analytic[index]) + 0.0
+    numeric = float(found.numeric.value[index]) + 0.0
     with np.errstate(all="ignore"):
-        ratio = float(np.float64(analytic) / numeric) if numeric else None
+        ratio = float(np.float64(analytic) / numeric) + 0.0 if numeric else None
     return Entry(
         index=found.numeric.index(position),
         analytic=analytic,

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.details import write_headline
+from gradcheck_cli.reporters.details import list_details, write_headline
+from gradcheck_cli.reporters.places import describe_places
 from gradcheck_cli.reporters.table import render_details
 from gradcheck_cli.result import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.text import printable, printable_lines
@@ -53,7 +54,8 @@ def _add_test(suite: Element, check: CheckReport) -> None:
     kind = NAMES.get(check.outcome, "failure")
     message = _escape(write_headline(check))
     found = SubElement(test, kind, type=check.outcome.value, message=message)
-    found.text = _escape(render_details(check).strip("\n"), lines=True)
+    places = describe_places(list_details(check))
+    found.text = _escape("\n".join([*places, render_details(check).strip("\n")]), lines=True)
 
 
 def _count_outcomes(checks: Sequence[CheckReport]) -> dict[str, str]:

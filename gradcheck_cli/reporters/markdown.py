@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 
 from gradcheck_cli.reporters import Screen
+from gradcheck_cli.reporters.details import list_details
 from gradcheck_cli.reporters.notes import MOST_NOTES, list_notes
+from gradcheck_cli.reporters.places import describe_places
 from gradcheck_cli.reporters.summary import find_slowest, list_files, summarize
 from gradcheck_cli.reporters.table import render_details
 from gradcheck_cli.reporters.words import (
@@ -32,7 +34,9 @@ def render(report: SuiteReport, screen: Screen) -> str:
     title = "all as expected" if not bad else f"{len(bad)} of {len(report.checks)} not as expected"
     parts = [f"## gradcheck: {title}", _escape("".join(text for text, _ in summarize(report)))]
     for check in bad[:MOST_DETAILS]:
-        parts += [f"### {_escape(check.id)}: {check.outcome.value}", _fence(render_details(check))]
+        parts.append(f"### {_escape(check.id)}: {check.outcome.value}")
+        parts += map(_escape, describe_places(list_details(check)))
+        parts.append(_fence(render_details(check)))
     if len(bad) > MOST_DETAILS:
         parts.append(f"and {len(bad) - MOST_DETAILS} more")
     if not screen.quiet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isfinite
+from math import inf
 
 from gradcheck_cli.reporters.words import format_number
 from gradcheck_cli.result import (
@@ -82,9 +82,10 @@ def _describe_measuring(gradient: GradientResult) -> str:
         words.append(f"by {gradient.method}")
     if gradient.uncertainty is not None:
         words.append(f"uncertainty {format_number(gradient.uncertainty)}")
+    seen = gradient.resolution is not None and 0 < gradient.resolution < inf
     # Of a gradient that is zero the ladder never settles: its step says nothing.
-    if gradient.step is not None and gradient.resolution:
+    if seen and gradient.step is not None and gradient.zero is None:
         words.append(f"step {gradient.step:.2g}")
-    if gradient.resolution and isfinite(gradient.resolution):
+    if seen:
         words.append(f"an error above {format_number(gradient.resolution)} would have been seen")
     return f"{gradient.gradient}, {format_shape(gradient.shape)}: {', '.join(words)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -28,6 +29,15 @@ def list_places(detail: Detail) -> list[Place]:
     texts = filter(None, (detail.code_place, detail.place))
     found = (find_place(*text.rpartition(":")[::2]) for text in texts)
     return [place for place in found if place is not None]
+
+
+def describe_places(details: Iterable[Detail]) -> list[str]:
+    """`layers.py:12, checked by c.yaml:3`: each once, of what has a place in a file."""
+    found = (
+        ", checked by ".join(f"{place.path}:{place.line}" for place in list_places(detail))
+        for detail in details
+    )
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def find_place(path: str, line: int | str) -> Place | None:

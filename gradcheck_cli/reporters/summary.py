@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import isfinite
 
 from msgspec import Struct
 
@@ -129,5 +130,5 @@ def list_bounds(checks: Sequence[CheckReport]) -> Iterator[float]:
     """To how much of its largest entry each gradient that passed is right."""
     for check in checks:
         for gradient in check.result.gradients if check.result is not None else ():
-            if gradient.verdict == Verdict.PASS and gradient.bound:
+            if gradient.verdict == Verdict.PASS and gradient.bound and isfinite(gradient.bound):
                 yield gradient.bound

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, floor, isfinite, log10
+from math import isfinite
 
 from msgspec import Struct
 
@@ -63,7 +63,7 @@ def describe_bound(gradient: GradientResult) -> str:
     """How well a gradient that passed is known; nothing of one that did not."""
     if gradient.zero == Zero.UNSEEN:
         return ", no power"
-    if gradient.verdict != Verdict.PASS or not gradient.bound:
+    if gradient.verdict != Verdict.PASS or not gradient.bound or not isfinite(gradient.bound):
         return ""
     zero = "zero " if gradient.zero == Zero.INVARIANT else ""
     return f", {zero}to {format_bound(gradient.bound)}"
@@ -80,8 +80,11 @@ def format_bound(value: float) -> str:
     """A bound in one digit, rounded up."""
     if value == 0 or not isfinite(value):
         return format_number(value)
-    exponent = floor(log10(value))
-    return f"{ceil(value / 10.0**exponent) * 10.0**exponent:.0e}"
+    rounded = f"{value:.0e}"
+    if float(rounded) >= value:
+        return rounded
+    digit, exponent = rounded.split("e")
+    return f"{float(f'{int(digit) + 1}e{exponent}'):.0e}"
 
 
 def format_errors(gradient: GradientResult) -> tuple[str, str, str]:

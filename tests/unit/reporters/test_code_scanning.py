@@ -126,3 +126,27 @@ def test_places_are_seen_from_the_root_of_the_checkout(
     words = ("run", "--allow-code", "c.yaml", "--format", "gitlab")
     done = gradcheck(*words, cwd=folder, env={root: str(folder.parent)})
     assert json.loads(done.stdout)[0]["location"]["path"] == f"{folder.name}/my layers.py"
+
+
+@pytest.mark.parametrize("format", ["junit", "markdown"])
+def test_what_people_read_points_at_the_code_and_at_the_config(
+    gradcheck: Gradcheck, folder: Path, format: str
+) -> None:
+    lines = run(gradcheck, folder, format).splitlines()
+    own = [line for line in lines if line.endswith("my layers.py:5, checked by c.yaml:2")]
+    assert len(own) == 1
+    assert any(line.endswith("c.yaml:4") for line in lines)  # a formula is in its config
+
+
+def test_html_points_at_the_code_and_at_the_config(gradcheck: Gradcheck, folder: Path) -> None:
+    page = run(gradcheck, folder, "html")
+    said = "<strong>my layers.py:5</strong> in square_backward, checked by c.yaml:2"
+    assert page.count(said) == 1
+
+
+def test_a_config_on_stdin_has_no_place(gradcheck: Gradcheck, folder: Path) -> None:
+    config = "form: XW\nshapes: {n: 8, N: 5, M: 3}\nbackward: {W: X.T @ delta / n}\n"
+    for format in ("html", "markdown", "junit"):
+        text = gradcheck("run", "-", "--format", format, stdin=config, cwd=folder).stdout
+        assert "checked by" not in text
+        assert format != "html" or "rerun: " not in text
