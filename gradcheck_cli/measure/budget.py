@@ -8,7 +8,7 @@ from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 
 # What an entry takes in forwards, and what a gradient takes once for its noise.
-ENTRY, NOISE = 12, 270
+ENTRY, NOISE = 12, 20
 # The same of a random direction.
 DIRECTION, LINE_NOISE = 8, 12
 LEAST_ENTRIES = 16  # are measured whatever the budget is: fewer say nothing of a gradient

@@ -156,6 +156,7 @@ def _by_whole_forwards(problem: Problem, name: str, numeric: Numeric) -> Differe
             scale_of(problem, name),
             None if cotangent is None else np.asarray(cotangent, dtype=np.float64),
             STENCILS[numeric.order or 2],
+            alone=not problem.batched,
         )
 
 

@@ -56,16 +56,16 @@ class Noise(Struct, frozen=True):
     evaluations: int
     steps: Float
 
-    def flat(self) -> Noise:
-        """The same with one axis of outputs."""
+    def reshape(self, *shape: int) -> Noise:
+        """The same with outputs of this shape."""
         return Noise(
-            self.near.ravel(),
-            self.center.ravel(),
-            self.away.ravel(),
-            self.growth.ravel(),
+            self.near.reshape(shape),
+            self.center.reshape(shape),
+            self.away.reshape(shape),
+            self.growth.reshape(shape),
             self.reach,
             self.evaluations,
-            self.steps.ravel(),
+            self.steps.reshape(shape),
         )
 
     def at(self, move: Float) -> Float:
@@ -94,7 +94,7 @@ def function_noise(
     it is that rounding.
     """
     random = np.random.default_rng(0)
-    moves = AWAY * _signs(random, (lines, *x.shape)) * scale
+    moves = AWAY * draw_signs(random, (lines, *x.shape)) * scale
     places = np.concatenate([np.stack([x] * lines), (x + moves).astype(x.dtype)])
     values = _values(evaluate, places, scale, random)
     values = np.stack([values[:, :, :lines], values[:, :, lines:]])
@@ -111,7 +111,7 @@ def function_noise(
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
     rounding = ROUNDING * np.finfo(x.dtype).eps * size
     steps = _steps(values, float(np.finfo(x.dtype).eps))
-    coarse = ROUNDING * np.maximum(_grid(values), steps)
+    coarse = ROUNDING * np.maximum(find_grid(values.reshape(-1, *values.shape[4:])), steps)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
     near = np.where(near > MOST_NOISE * np.max(largest, axis=0), np.inf, np.maximum(near, coarse))
     moved = np.abs(there[0, POINTS // 2] - center) / unit_away
@@ -149,7 +149,7 @@ def _steps(values: Float, eps: float) -> Float:
     return found
 
 
-def _signs(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
+def draw_signs(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
     """As many times 1 as −1, by chance."""
     return np.where(random.integers(0, 2, shape) == 0, -1.0, 1.0)
 
@@ -162,7 +162,7 @@ def _values(
     Returns (SPACINGS, POINTS, lines, *outputs); the middle point of a line is its center.
     """
     directions = random.uniform(0.5, 1.5, size=centers.shape) * scale
-    directions = directions * _signs(random, centers.shape)
+    directions = directions * draw_signs(random, centers.shape)
     offsets = np.multiply.outer(SPACINGS, np.arange(POINTS) - POINTS // 2)
     points = (centers + np.multiply.outer(offsets, directions)).astype(centers.dtype)
     outputs = np.asarray(evaluate(points.reshape(-1, *centers.shape[1:])), dtype=np.float64)
@@ -191,19 +191,18 @@ def variances(values: Float) -> Float:
     return np.where(flat, np.inf, variances)
 
 
-def _grid(values: Float) -> Float:
+def find_grid(values: Float) -> Float:
     """The number that all values of an output around are multiples of; 0 where none is seen.
 
     What is left when large numbers cancel, as the loss of a saturated softmax, is a multiple of
     their last place, and stays so wherever it is: its last digits are zeros. It may not move at
-    all near x, where nothing else gives that away. values: (2, SPACINGS, POINTS, LINES, *outputs).
+    all near x, where nothing else gives that away. values: of every output, (K, *outputs).
     """
-    flat = values.reshape(-1, *values.shape[4:])
-    mantissa, exponent = np.frexp(np.where(np.isfinite(flat), flat, 0.0))
+    mantissa, exponent = np.frexp(np.where(np.isfinite(values), values, 0.0))
     digits = (mantissa * 2.0**53).astype(np.int64)
     last = np.ldexp((digits & -digits).astype(np.float64), exponent - 53)
     spacing = np.min(np.where(digits == 0, np.inf, last), axis=0)
-    different = np.count_nonzero(np.diff(np.sort(flat, axis=0), axis=0), axis=0)
+    different = np.count_nonzero(np.diff(np.sort(values, axis=0), axis=0), axis=0)
     return np.where(np.isfinite(spacing) & (different >= DIFFERENT), spacing, 0.0)
 
 

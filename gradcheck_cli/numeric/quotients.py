@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.few_probes import measure_noise
 from gradcheck_cli.numeric.ladder import TABLES, Rung
 from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, Noise, function_noise
 from gradcheck_cli.numeric.stencils import Stencil
@@ -140,9 +141,10 @@ class WholeForwards(Differences):
 
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
     cotangent: of the outputs' shape, or None for every basis vector in turn.
-    noise: of the outputs around x, where it is known.
     scale: of every entry; one far below that of its surroundings cannot be moved further, so that
         outputs which stay where they are say nothing of it.
+    noise: of the outputs around x, where it is known. alone: whether points are evaluated one by
+        one, so that each of them costs.
     """
 
     def __init__(
@@ -153,6 +155,8 @@ class WholeForwards(Differences):
         cotangent: Float | None,
         stencil: Stencil,
         noise: Noise | None = None,
+        *,
+        alone: bool = False,
     ) -> None:
         super().__init__(x, scale, stencil)
         self.method = WHOLE
@@ -164,12 +168,12 @@ class WholeForwards(Differences):
         self.evaluations = 0
         self.in_time = LEAST_CHUNK
         if noise is None:
-            noise = function_noise(evaluate, x, scale)
+            noise = (measure_noise if alone else function_noise)(evaluate, x, scale)
             self.evaluations = noise.evaluations
             pace = (time.perf_counter() - started) / noise.evaluations
             self.in_time = max(1, int(TOLD_EVERY / (TYPICAL_EVALUATIONS * pace)))
         self.outputs = noise.center.shape if cotangent is None else ()
-        self.noise = noise.flat()
+        self.noise = noise.reshape(-1)
         self.reach = noise.reach
         self.steps = float(np.max(noise.steps, initial=0.0))
         self.center = self.noise.center

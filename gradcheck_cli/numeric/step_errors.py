@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.noise import Evaluate, Float, function_noise
+from gradcheck_cli.numeric.few_probes import measure_noise
+from gradcheck_cli.numeric.noise import Evaluate, Float
 from gradcheck_cli.numeric.quotients import WholeForwards, entry_scale
 from gradcheck_cli.numeric.stencils import STENCILS
 
@@ -41,7 +42,7 @@ def curves(
     known = reference.reshape(-1, len(entries)).T
     largest = np.nanmax(np.abs(known))
     with np.errstate(all="ignore"):
-        noise = function_noise(evaluate, x, entry_scale(x))
+        noise = measure_noise(evaluate, x, entry_scale(x))
         found = {}
         for order, stencil in STENCILS.items():
             taken = WholeForwards(evaluate, x, entry_scale(x), cotangent, stencil, noise)

@@ -24,6 +24,8 @@ from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.measure import measure as measuring
 from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.numeric import quotients
+from gradcheck_cli.numeric.few_probes import measure_noise
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from tests.support.exact import exact_gradients
@@ -166,10 +168,12 @@ def row(name: str, of: list[Measured]) -> str:
     )
 
 
-def affordable(least: int | None) -> None:
-    """Set the size from which a problem counts as large."""
-    if least is not None:
-        measuring.AFFORDABLE = least
+def prepare(locality: bool, alone: bool) -> None:
+    """Measure as if every problem was large, or as if every point was evaluated by itself."""
+    if locality:
+        measuring.AFFORDABLE = 0
+    if alone:
+        vars(quotients)["function_noise"] = measure_noise
 
 
 def main() -> None:
@@ -180,12 +184,15 @@ def main() -> None:
     parser.add_argument(
         "--locality", action="store_true", help="as if every problem was large: by superposition"
     )
+    parser.add_argument(
+        "--alone", action="store_true", help="as if points were evaluated one by one: few probes"
+    )
     arguments = parser.parse_args()
     started = time.perf_counter()
     each = -(-arguments.problems // len(CLASSES))
     jobs = [(kind, arguments.seed * 10**6 + number) for kind in CLASSES for number in range(each)]
     with ProcessPoolExecutor(
-        arguments.jobs, initializer=affordable, initargs=(0 if arguments.locality else None,)
+        arguments.jobs, initializer=prepare, initargs=(arguments.locality, arguments.alone)
     ) as pool:
         found = list(pool.map(measure, *zip(*jobs, strict=True), chunksize=5))
     print(

@@ -51,7 +51,8 @@ def of_one_input(problem: Problem, name: str) -> Problem:
     )
 
 
-NOISE = LineNoise(np.full(1, 1e-17), 0.0, 1e-17)
+LAST_ROUNDING = 6e-17  # of a value, relative, as a deviation
+NOISE = LineNoise(np.full(1, LAST_ROUNDING), 0.0, LAST_ROUNDING)
 
 
 def slope(function: object) -> tuple[float, float, int]:

@@ -1,6 +1,6 @@
 """How often the checker is wrong: right backwards that fail, wrong ones that pass.
 
-    python -m tests.benchmarks.zoo [--seeds 40] [--group G] [--family F] [--jobs 2]
+    python -m tests.benchmarks.zoo [--seeds 40] [--group G] [--family F] [--jobs 2] [--alone]
 
 Every problem is checked twice: with its right backward, and with an error planted in it, in one
 entry or in a third of them, of 1e-6 to 1e-2 of the largest entry (of 3e-2 and more in float32,
@@ -22,6 +22,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli import CheckResult, Problem, Verdict, check
+from gradcheck_cli.numeric import quotients
+from gradcheck_cli.numeric.few_probes import measure_noise
 from tests.benchmarks.zoo import hard, smooth
 from tests.benchmarks.zoo.family import Family, Random
 
@@ -183,6 +185,9 @@ def main() -> None:
     parser.add_argument("--group", action="append", help="only groups whose name holds this")
     parser.add_argument("--family", action="append", help="only families whose name holds this")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument(
+        "--alone", action="store_true", help="as if points were evaluated one by one: few probes"
+    )
     arguments = parser.parse_args()
     started = time.perf_counter()
     chosen = [
@@ -194,15 +199,24 @@ def main() -> None:
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     numbers = [(FAMILIES.index(family), seed) for family in chosen for seed in seeds]
     if arguments.jobs > 1:
-        with ProcessPoolExecutor(arguments.jobs) as pool:
+        with ProcessPoolExecutor(
+            arguments.jobs, initializer=prepare, initargs=(arguments.alone,)
+        ) as pool:
             outcomes = list(pool.map(numbered, numbers, chunksize=5))
     else:
+        prepare(arguments.alone)
         outcomes = [numbered(number) for number in numbers]
     print(told(outcomes), end="\n\n")
     print(table(outcomes, "group"))
     print(
         f"\n{len(chosen)} families, {len(outcomes)} problems, {time.perf_counter() - started:.0f} s"
     )
+
+
+def prepare(alone: bool) -> None:
+    """Measure as if every point was evaluated by itself."""
+    if alone:
+        vars(quotients)["function_noise"] = measure_noise
 
 
 def numbered(number: tuple[int, int]) -> Outcome:

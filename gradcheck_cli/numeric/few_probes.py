@@ -1,0 +1,191 @@
+"""The noise of a function from twenty of its values, where these show smooth outputs that round.
+
+A fine and a coarse line of points go through x, and a fine one lies some steps away. One line has
+too few samples for one output, so that outputs of like size share theirs. What moves in steps, is
+rough or not finite is left to the many probes of `function_noise`.
+"""
+
+from __future__ import annotations
+
+from math import comb
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.noise import (
+    AWAY,
+    FLAT_SHARE,
+    GROWTH,
+    MOST_NOISE,
+    MOVED_DEVIATIONS,
+    ROUGH_VARIANCE_RATIO,
+    ROUNDING,
+    SCATTER_SHARE,
+    Evaluate,
+    Float,
+    Noise,
+    draw_signs,
+    find_grid,
+    function_noise,
+)
+
+POINTS = 7  # on a line: of the differences below 4, 3 and 2 samples
+ORDERS = (3, 4, 5)
+# Spacings of the points, in units of the scale of x and, of the finer one, at least so many eps.
+FINE, FINE_EPS, COARSE = 1e-6, 2.0**10, 1e-3
+# Two estimates of one variance from a line each hardly differ by more; of those that do, the larger
+# one has something else in it.
+ALIKE = 16.0
+# Over the variance away, or over what rounding makes if that is more: the fine line has a corner.
+CORNER_VARIANCE_RATIO = 1e6
+# The variance from so many outputs with a line each is made surer by a factor of two.
+FEW_SAMPLES = 5.0
+LIKE_SIZE = 2  # powers of two: outputs within them round alike
+
+
+class Lines(Struct, frozen=True):
+    """The outputs, flat, on the three lines, (POINTS, outputs); their middle is x, or a place away.
+
+    unit: a power of two near the largest value of every output, in units of which the values are.
+    """
+
+    fine: Float
+    coarse: Float
+    away: Float
+    unit: Float
+
+    @property
+    def center(self) -> Float:
+        """The outputs at x."""
+        return np.asarray(self.fine[POINTS // 2])
+
+
+def measure_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
+    """The noise of every output of `evaluate` near `x`, from as few values as it takes.
+
+    evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
+    scale: the scale of every entry of x, of x's shape; sets the spacing of the probes.
+    """
+    eps = float(np.finfo(x.dtype).eps)
+    points = _points(x, scale, min(max(FINE, FINE_EPS * eps), COARSE))
+    outputs = np.asarray(evaluate(points), dtype=np.float64)
+    lines = _lines(outputs.reshape(len(points), -1))
+    fine, coarse, away = (_variance(line) for line in (lines.fine, lines.coarse, lines.away))
+    doubtful = _is_doubtful(lines, fine, coarse) or _has_corner(fine, coarse, away, eps)
+    near = _pooled(_joined(fine, coarse), lines.unit, _moves(lines.fine) | _moves(lines.coarse))
+    away = _pooled(away, lines.unit, _moves(lines.away))
+    if doubtful or not (np.isfinite(near).all() and np.isfinite(away).all()):
+        found = function_noise(evaluate, x, scale)
+        return replace(found, evaluations=found.evaluations + len(points))
+    return _estimate(lines, near, away, eps).reshape(*outputs.shape[1:])
+
+
+def _points(x: NDArray[Any], scale: Float, fine: float) -> NDArray[Any]:
+    """Those of the fine line, of the coarse one without its middle, and of the line away."""
+    random = np.random.default_rng(0)
+    offsets = np.arange(POINTS) - POINTS // 2
+    others = offsets[offsets != 0]
+
+    def line(center: NDArray[Any], steps: NDArray[Any]) -> Float:
+        direction = random.uniform(0.5, 1.5, x.shape) * draw_signs(random, x.shape) * scale
+        return np.asarray(center + np.multiply.outer(steps, direction))
+
+    away = x + AWAY * draw_signs(random, x.shape) * scale
+    parts = [line(x, fine * offsets), line(x, COARSE * others), line(away, fine * offsets)]
+    return np.concatenate(parts).astype(x.dtype)
+
+
+def _lines(outputs: Float) -> Lines:
+    largest = np.max(np.abs(outputs), axis=0)
+    known = np.isfinite(largest) & (largest > 0)
+    unit = np.exp2(np.frexp(np.where(known, largest, 1.0))[1].astype(np.float64) - 1.0)
+    fine, around, away = np.split(outputs / unit, [POINTS, 2 * POINTS - 1])
+    middle = POINTS // 2
+    coarse = np.concatenate([around[:middle], fine[middle : middle + 1], around[middle:]])
+    return Lines(fine, coarse, away, unit)
+
+
+def _variance(line: Float) -> Float:
+    """The variance about a smooth curve of every output; inf where a part of the line is flat."""
+    found = np.full(line.shape[1], np.inf)
+    for order in ORDERS:
+        differences = np.diff(line, n=order, axis=0)
+        samples = len(differences) * comb(2 * order, order)
+        found = np.minimum(found, np.sum(differences * differences, axis=0) / samples)
+    return np.where(_is_flat(line) & _moves(line), np.inf, found)
+
+
+def _is_flat(line: Float) -> NDArray[np.bool_]:
+    """Of which outputs more neighbours are equal than by chance."""
+    return np.asarray(np.mean(np.diff(line, axis=0) == 0, axis=0) > FLAT_SHARE)
+
+
+def _moves(line: Float) -> NDArray[np.bool_]:
+    return np.asarray(np.any(line != line[0], axis=0))
+
+
+def _is_doubtful(lines: Lines, fine: Float, coarse: Float) -> bool:
+    """Whether there are outputs that are not smooth, or move unseen by a fine line."""
+    every = np.concatenate([lines.fine, lines.coarse, lines.away])
+    if not np.isfinite(every).all():
+        return True
+    moves = _moves(lines.fine)
+    still = _is_flat(lines.fine) & (_is_flat(lines.away) | moves)
+    spread = np.var(lines.fine, axis=0)
+    scattered = moves & (fine > SCATTER_SHARE * spread)
+    rough = (coarse > ROUGH_VARIANCE_RATIO * fine) & np.isfinite(coarse)
+    rough &= coarse > SCATTER_SHARE * np.var(lines.coarse, axis=0)
+    return bool(np.any((still & _moves(every)) | scattered | rough))
+
+
+def _has_corner(fine: Float, coarse: Float, away: Float, eps: float) -> bool:
+    """Whether an output scatters on the fine line alone by more than rounding makes."""
+    usual = np.maximum(np.where(np.isfinite(away), away, 0.0), (ROUNDING * eps) ** 2)
+    corner = (fine > CORNER_VARIANCE_RATIO * usual) & (coarse > ALIKE * fine)
+    return bool(np.any(corner & np.isfinite(fine)))
+
+
+def _joined(fine: Float, coarse: Float) -> Float:
+    """The variance from both lines: the larger one, unless curvature or a corner is in it."""
+    both = (coarse <= ALIKE * fine) & (fine <= ALIKE * coarse)
+    return np.where(both, np.maximum(fine, coarse), np.minimum(fine, coarse))
+
+
+def _pooled(variance: Float, unit: Float, moves: NDArray[np.bool_]) -> Float:
+    """That of every output or of all those of like size, whichever is more, made surer.
+
+    It is 0 of outputs that do not move, and inf where no line tells it.
+    """
+    _, group = np.unique(np.frexp(unit)[1] // LIKE_SIZE, return_inverse=True)
+    known = np.isfinite(variance) & moves
+    own = np.where(known, variance, 0.0)
+    count = np.bincount(group, known)[group]
+    mean = np.bincount(group, own)[group] / np.maximum(count, 1.0)
+    surer = np.maximum(own, mean) * (1 + FEW_SAMPLES / np.maximum(count, 1.0))
+    return np.where(moves, np.where(count > 0, surer, np.inf), 0.0)
+
+
+def _estimate(lines: Lines, near: Float, away: Float, eps: float) -> Noise:
+    """The noise, flat, from its variances near x and away; it is at least a rounding."""
+    every = np.concatenate([lines.fine, lines.coarse, lines.away])
+    grid = ROUNDING * find_grid(every)
+    largest = np.max(np.abs(every), axis=0)
+    rounding = np.maximum(ROUNDING * eps * np.abs(lines.center), grid)
+    here = np.maximum(np.sqrt(near), rounding)
+    place = lines.away[POINTS // 2]
+    moved = np.abs(place - lines.center)
+    seen = moved > MOVED_DEVIATIONS * here
+    there = np.where(seen, np.maximum(np.sqrt(away), ROUNDING * eps * np.abs(place)), 0.0)
+    growth = GROWTH * there / np.sqrt(np.where(seen, moved, 1.0))
+    return Noise(
+        near=lines.unit * np.where(here > MOST_NOISE * largest, np.inf, here),
+        center=lines.unit * lines.center,
+        away=lines.unit * np.maximum(there, grid),
+        growth=np.sqrt(lines.unit) * growth,
+        reach=1.0,
+        evaluations=3 * POINTS - 1,
+        steps=np.zeros(len(here)),
+    )

@@ -1,0 +1,81 @@
+"""The noise of a function from twenty values: that of many, or the many are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gradcheck_cli.numeric.few_probes import measure_noise
+from gradcheck_cli.numeric.noise import function_noise
+from tests.support.layers import Float
+
+FEW = 20
+Function = Callable[[Float], Float]
+
+
+def layer(points: Float) -> Float:
+    weights = np.random.default_rng(1).standard_normal((12, 30))
+    return np.asarray(np.tanh(points @ weights))
+
+
+def loss(points: Float) -> Float:
+    return np.asarray(np.sum((layer(points) - 0.3) ** 2, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("function", [layer, loss, lambda p: loss(p) + 1e3])
+def test_smooth_functions_take_twenty_values(function: Function) -> None:
+    ratios = []
+    for seed in range(20):
+        x = np.random.default_rng(seed).standard_normal(12)
+        few, many = (
+            measure(function, x, np.ones(12)) for measure in (measure_noise, function_noise)
+        )
+        assert few.evaluations == FEW
+        np.testing.assert_array_equal(few.center, many.center)
+        ratios.append(
+            [
+                np.linalg.norm(few.near) / np.linalg.norm(many.near),
+                np.linalg.norm(few.growth) / np.linalg.norm(many.growth),
+            ]
+        )
+    assert np.quantile(ratios, 0.1) > 0.5
+    assert np.median(ratios, axis=0).max() < 10
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda p: np.round(p, 2),
+        lambda p: np.sin(1e5 * p),
+        lambda p: np.abs(p - 0.5 - 1e-7),
+        lambda p: np.log(p - 0.499),
+        lambda p: p + 1e12,
+    ],
+    ids=["steps", "fast waves", "corner", "not finite", "moves of a rounding"],
+)
+def test_what_few_values_cannot_tell_takes_all(function: Function) -> None:
+    x = np.full(3, 0.5)
+    with np.errstate(all="ignore"):
+        few = measure_noise(function, x, np.ones(3))
+        many = function_noise(function, x, np.ones(3))
+    assert few.evaluations == many.evaluations + FEW
+    np.testing.assert_array_equal(few.near, many.near)
+    np.testing.assert_array_equal(few.steps, many.steps)
+    assert few.reach == many.reach
+
+
+def test_units_that_are_dead_cost_nothing_more() -> None:
+    x = np.linspace(0.1, 1.0, 10)
+    found = measure_noise(lambda p: np.concatenate([0 * p, np.sin(p)], axis=1), x, np.ones(10))
+    assert found.evaluations == FEW
+    assert not found.near[:10].any()
+
+
+def test_noise_of_single_precision_inside_a_forward_is_seen() -> None:
+    def single(points: Float) -> Float:
+        return np.asarray(layer(points.astype(np.float32)), dtype=np.float32).astype(np.float64)
+
+    x = np.random.default_rng(0).standard_normal(12)
+    assert np.median(measure_noise(single, x, np.ones(12)).near) > 1e-9
