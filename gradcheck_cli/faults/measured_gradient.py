@@ -272,7 +272,7 @@ class MeasuredGradient:
         )
         entries = at if self.whole else self.gradient.entries[at]  # type: ignore[index]
         with np.errstate(all="ignore"):
-            numeric = of_entries(problem, self.name, Numeric(), entries)
+            numeric = of_entries(problem, self.name, Numeric(), entries, quick=True)
         shape = (-1, len(at)) if cotangent is None else (len(at),)
         # An output that does not settle says nothing; it must not spoil all sums over outputs.
         known = np.isfinite(numeric.value) & np.isfinite(numeric.uncertainty)

@@ -33,7 +33,7 @@ from gradcheck_cli.numeric.noise import (
 )
 
 POINTS = 7  # on a line: of the differences below 4, 3 and 2 samples
-ORDERS = (3, 4, 5)
+ORDERS = (3, 4, 5)  # of differences: over the fine spacing no smooth part is left of them
 # Spacings of the points, in units of the scale of x and, of the finer one, at least so many eps.
 FINE, FINE_EPS, COARSE = 1e-6, 2.0**10, 1e-3
 # Two estimates of one variance from a line each hardly differ by more; of those that do, the larger

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.invariance import settle_invariant
 from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
 from gradcheck_cli.numeric.noise import Float
+from gradcheck_cli.numeric.pilots import Pilots
 from gradcheck_cli.numeric.quotients import WHOLE, Differences, WholeForwards
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
@@ -142,6 +143,8 @@ def measure_entries(
     entries: NDArray[np.intp] | None = None,
     progress: Progress | None = None,
     each: Each = one_by_one,
+    *,
+    quick: bool = False,
 ) -> NumericGradient:
     """The numeric gradient of an input, entry by entry, from quotients that are taken in some way.
 
@@ -149,18 +152,21 @@ def measure_entries(
     entries: flat indices of x, ascending: those that are measured; None: all.
     progress: is told, now and then, how many more entries are done.
     each: works on chunks of entries, in this process or in others.
+    quick: whether fewer evaluations are worth an uncertainty of half the digits; see `Pilots`.
 
     The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
     steps) and the measured noise over the step. Sources: C. Ridders, "Accurate computation of
     F'(x) and F'(x)F''(x)" (1982); J. Moré and S. Wild (2011) for the noise.
     """
-    x, before = differences.x, differences.evaluations
+    x = differences.x
     with np.errstate(all="ignore"):
         every = np.arange(x.size) if entries is None else entries
         order = differences.order(every)
         every = every[order]
+        pilots = Pilots(differences, every) if quick and step is None else None
+        before = differences.evaluations
         parts = each(
-            partial(_measure_and_count, differences, step),
+            partial(_measure_and_count, differences, step, pilots),
             differences.chunks(every),
             lambda some: progress(len(some)) if progress is not None else None,
         )
@@ -182,10 +188,19 @@ def measure_entries(
         )
 
 
-def _measure_and_count(differences: Differences, step: float | None, entries: Entries) -> Counted:
+def _measure_and_count(
+    differences: Differences, step: float | None, pilots: Pilots | None, entries: Entries
+) -> Counted:
     """Some entries, and the evaluations they took, which another process may have to tell."""
     before = differences.evaluations
-    best = _measure_chunk(differences, entries, step)
+    if pilots is not None and pilots.share and isinstance(differences, WholeForwards):
+        best = pilots.measure(differences, entries)
+        rest = np.flatnonzero(~best.proven)
+        if len(rest):
+            others = _measure_chunk(differences, entries[rest], step)
+            best.replace(rest, others, np.ones(len(rest), dtype=bool))
+    else:
+        best = _measure_chunk(differences, entries, step)
     return best, differences.evaluations - before
 
 

@@ -22,6 +22,8 @@ SHARES: Float = np.exp2(np.arange(11.0))
 # Where nothing is seen to move that far, the entry may be tiny beside what it is added to: it is
 # moved further, by these factors, until something moves or float64 has no digit in common with x.
 FURTHER: Float = np.exp2(10.0 * np.arange(1.0, 7.0))
+# The same of an entry that moved nothing at all near x, where each forward costs.
+UNUSED_SHARES = tuple(np.array([share]) for share in (0.5, SHARES[-1], FURTHER[-1]))
 # Roundings, in eps of the outputs, that may move them where an entry is moved by its own scale: an
 # offset of some hundreds, which a norm takes away again, rounds by as many.
 ROUNDINGS = 2.0**12
@@ -65,6 +67,29 @@ def settle_invariant(
         uncertainty = np.maximum(ROUNDED * hidden, QUOTIENTS * amplified * slope)
         if np.all(np.isfinite(uncertainty)):
             best.settle_at_zero(int(row), possible / scale, uncertainty / scale, not move.any())
+
+
+def settle_unused(
+    differences: WholeForwards, entries: NDArray[np.intp], best: Best, rows: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Set to zero ± rounding the entries of these rows that move nothing at all, at any distance.
+
+    Returns which they are. Such an entry meets a zero, or is not used: what moves is looked at by
+    `settle_invariant`.
+    """
+    eps, size = float(np.finfo(differences.x.dtype).eps), np.abs(differences.center)
+    noise = np.maximum(differences.noise.near, differences.noise.away)
+    uncertainty = ROUNDED * _weighed(differences, np.maximum(eps * size, noise))
+    possible = _weighed(differences, size)
+    unused = np.zeros(len(rows), dtype=bool)
+    for at, row in enumerate(rows):
+        entry = int(entries[row])
+        known = not differences.confined[entry] and np.all(np.isfinite(uncertainty))
+        if known and all(not _changes(differences, entry, share).any() for share in UNUSED_SHARES):
+            scale = differences.scale[entry]
+            best.settle_at_zero(int(row), possible / scale, uncertainty / scale, unused=True)
+            unused[at] = True
+    return unused
 
 
 def _rounds(

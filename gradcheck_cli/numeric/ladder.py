@@ -46,6 +46,16 @@ class Rung(Struct, frozen=True):
     floor: Float
     moved: NDArray[np.bool_]
 
+    def of(self, rows: NDArray[np.intp]) -> Rung:
+        """The same of some entries."""
+        return Rung(
+            self.value[:, rows],
+            self.noise[:, rows],
+            self.slope[rows],
+            self.floor[rows],
+            self.moved[rows],
+        )
+
     @classmethod
     def concatenated(cls, parts: list[Rung]) -> Rung:
         """Rungs of consecutive entries as one."""
@@ -176,7 +186,7 @@ class Best:
     done: which entries and cotangents a smaller step would not improve.
     last: the slope, and Σ |c|·move, of the smallest step at which anything moved.
     possible: of entries that are zero by invariance, what they could be; else 0. unused: which of
-        these move nothing at all.
+        these move nothing at all. proven: which have proven their value by two steps; see `Pilots`.
     """
 
     def __init__(self, floor: Float, slope: Float, first_noise: Float) -> None:
@@ -188,6 +198,7 @@ class Best:
         self.done = np.zeros(slope.shape, dtype=bool)
         self.possible = np.zeros(slope.shape)
         self.unused = np.zeros(len(slope), dtype=bool)
+        self.proven = np.zeros(len(slope), dtype=bool)
         self.last = np.zeros((2, *slope.shape))
 
     @classmethod
@@ -203,6 +214,7 @@ class Best:
         np.concatenate([part.cells for part in parts], axis=2, out=whole.cells)
         whole.possible = np.concatenate([part.possible for part in parts])
         whole.unused = np.concatenate([part.unused for part in parts])
+        whole.proven = np.concatenate([part.proven for part in parts])
         whole.last = np.concatenate([part.last for part in parts], axis=1)
         return whole
 
@@ -215,6 +227,7 @@ class Best:
         self.cells[:] = self.cells[:, :, back]
         self.floor, self.slope = self.floor[back], self.slope[back]
         self.possible, self.unused = self.possible[back], self.unused[back]
+        self.proven = self.proven[back]
         self.last = self.last[:, back]
 
     @property
@@ -248,6 +261,8 @@ class Best:
         self.floor[rows] = np.maximum(self.floor[rows], other.floor[usable])
         self.slope[rows], self.first_noise[rows] = other.slope[usable], other.first_noise[usable]
         self.last[:, rows] = other.last[:, usable]
+        self.possible[rows] = other.possible[usable]
+        self.unused[rows] = other.unused[usable]
 
     def offer(self, rows: NDArray[np.intp], cells: Float) -> None:
         """Take new cells of a smaller step where they are less uncertain, or more to be believed.
@@ -295,7 +310,7 @@ class Best:
         largest = np.max(size, where=np.isfinite(size), initial=0.0)
         uncertainty, noise = self.uncertainty[0], self.noise[0]
         unknown = (uncertainty > share * largest) & (noise > uncertainty / 2)
-        unknown &= np.isfinite(uncertainty) & ~self.invariant[:, None]
+        unknown &= np.isfinite(uncertainty) & ~(self.invariant | self.proven)[:, None]
         return np.flatnonzero(np.any(unknown, axis=1))
 
     def refine(self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_]) -> None:

@@ -164,6 +164,7 @@ class WholeForwards(Differences):
         self.evaluate = evaluate
         self.cotangent = None if cotangent is None else cotangent.ravel()
         self.weight = None if self.cotangent is None else np.abs(self.cotangent)
+        self.alone = alone
         started = time.perf_counter()
         self.evaluations = 0
         self.in_time = LEAST_CHUNK
@@ -287,6 +288,13 @@ class WholeForwards(Differences):
         change = (outputs[:-1] - outputs[-1]).reshape(count, -1)
         moved: NDArray[np.bool_] = np.isfinite(change) & (change != 0)
         return moved
+
+    def unseen_slope(self, moved: NDArray[np.bool_], step: Float) -> Float:
+        """Of what slope the outputs that did not move by a step may be, as a deviation."""
+        if self.weight is None:
+            return np.zeros((len(step), 1))  # there it is the floor of their zeros
+        unseen = np.where(moved, 0.0, self.weight * self.unseen)
+        return np.asarray(np.sqrt(np.sum(unseen * unseen, axis=1)) / step)[:, None]
 
     def _weighed(self, sizes: Float) -> Float:
         """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""

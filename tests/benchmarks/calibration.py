@@ -24,8 +24,6 @@ from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.measure import measure as measuring
 from gradcheck_cli.measure.measure import differences
-from gradcheck_cli.numeric import quotients
-from gradcheck_cli.numeric.few_probes import measure_noise
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from tests.support.exact import exact_gradients
@@ -129,11 +127,15 @@ def offset(checked: Problem, amount: float) -> Problem:
     return replace(checked, forward=lambda inputs: checked.forward(inputs) + amount)
 
 
-def measure(kind: Class, seed: int) -> Measured:
-    """One problem: every entry by differences and by mpmath."""
+def measure(kind: Class, seed: int, alone: bool) -> Measured:
+    """One problem: every entry by differences and by mpmath.
+
+    alone: whether the forward is called with one point at a time, as code of others may be.
+    """
     made = draw(kind, np.random.default_rng(seed))
     exact = exact_gradients(made.form.name, made.loss.name, made.reduction, *data(made))
     checked = problem(made)
+    checked = replace(checked, batched=checked.batched and not alone)
     if kind.offset:
         checked = offset(checked, kind.offset)
     errors, uncertainties, missed, evaluations = [], [], 0, 0
@@ -168,12 +170,10 @@ def row(name: str, of: list[Measured]) -> str:
     )
 
 
-def prepare(locality: bool, alone: bool) -> None:
-    """Measure as if every problem was large, or as if every point was evaluated by itself."""
-    if locality:
-        measuring.AFFORDABLE = 0
-    if alone:
-        vars(quotients)["function_noise"] = measure_noise
+def affordable(least: int | None) -> None:
+    """Set the size from which a problem counts as large."""
+    if least is not None:
+        measuring.AFFORDABLE = least
 
 
 def main() -> None:
@@ -185,14 +185,15 @@ def main() -> None:
         "--locality", action="store_true", help="as if every problem was large: by superposition"
     )
     parser.add_argument(
-        "--alone", action="store_true", help="as if points were evaluated one by one: few probes"
+        "--alone", action="store_true", help="as if forwards took one point at a time"
     )
     arguments = parser.parse_args()
     started = time.perf_counter()
     each = -(-arguments.problems // len(CLASSES))
-    jobs = [(kind, arguments.seed * 10**6 + number) for kind in CLASSES for number in range(each)]
+    first, alone = arguments.seed * 10**6, arguments.alone
+    jobs = [(kind, first + number, alone) for kind in CLASSES for number in range(each)]
     with ProcessPoolExecutor(
-        arguments.jobs, initializer=prepare, initargs=(arguments.locality, arguments.alone)
+        arguments.jobs, initializer=affordable, initargs=(0 if arguments.locality else None,)
     ) as pool:
         found = list(pool.map(measure, *zip(*jobs, strict=True), chunksize=5))
     print(

@@ -22,8 +22,6 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli import CheckResult, Problem, Verdict, check
-from gradcheck_cli.numeric import quotients
-from gradcheck_cli.numeric.few_probes import measure_noise
 from tests.benchmarks.zoo import hard, smooth
 from tests.benchmarks.zoo.family import Family, Random
 
@@ -86,10 +84,14 @@ def reason(result: CheckResult) -> list[str]:
     ]
 
 
-def outcome(family: Family, seed: int) -> Outcome:
-    """One problem of a family, right and wrong."""
+def outcome(family: Family, seed: int, alone: bool) -> Outcome:
+    """One problem of a family, right and wrong.
+
+    alone: whether the forward is called with one point at a time, as code of others may be.
+    """
     with np.errstate(all="ignore"):
         problem = family.make(seed)
+        problem = replace(problem, batched=problem.batched and not alone)
         right = check(problem)
         random = np.random.default_rng([seed, 1])
         smaller = seed % SMALLER_EVERY == SMALLER_EVERY - 1
@@ -186,7 +188,7 @@ def main() -> None:
     parser.add_argument("--family", action="append", help="only families whose name holds this")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument(
-        "--alone", action="store_true", help="as if points were evaluated one by one: few probes"
+        "--alone", action="store_true", help="as if forwards took one point at a time"
     )
     arguments = parser.parse_args()
     started = time.perf_counter()
@@ -197,14 +199,12 @@ def main() -> None:
         and (not arguments.family or any(part in family.name for part in arguments.family))
     ]
     seeds = range(arguments.first, arguments.first + arguments.seeds)
-    numbers = [(FAMILIES.index(family), seed) for family in chosen for seed in seeds]
+    alone = arguments.alone
+    numbers = [(FAMILIES.index(family), seed, alone) for family in chosen for seed in seeds]
     if arguments.jobs > 1:
-        with ProcessPoolExecutor(
-            arguments.jobs, initializer=prepare, initargs=(arguments.alone,)
-        ) as pool:
+        with ProcessPoolExecutor(arguments.jobs) as pool:
             outcomes = list(pool.map(numbered, numbers, chunksize=5))
     else:
-        prepare(arguments.alone)
         outcomes = [numbered(number) for number in numbers]
     print(told(outcomes), end="\n\n")
     print(table(outcomes, "group"))
@@ -213,15 +213,9 @@ def main() -> None:
     )
 
 
-def prepare(alone: bool) -> None:
-    """Measure as if every point was evaluated by itself."""
-    if alone:
-        vars(quotients)["function_noise"] = measure_noise
-
-
-def numbered(number: tuple[int, int]) -> Outcome:
+def numbered(number: tuple[int, int, bool]) -> Outcome:
     """A family by its number, since functions cannot be sent to another process."""
-    return outcome(FAMILIES[number[0]], number[1])
+    return outcome(FAMILIES[number[0]], *number[1:])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,90 @@
+"""Entries from two steps: few forwards, values within u, and the ladder for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gradcheck_cli.numeric.gradient import NumericGradient, measure_entries
+from gradcheck_cli.numeric.quotients import WholeForwards, entry_scale
+from gradcheck_cli.numeric.stencils import STENCILS
+from tests.support.layers import Float
+
+MOST_EVALUATIONS = 4.5  # an entry
+SAMPLES, INPUTS, OUTPUTS = 8, 20, 15
+Function = Callable[[Float], Float]
+
+RANDOM = np.random.default_rng(3)
+DATA, COTANGENT = (
+    RANDOM.standard_normal((SAMPLES, INPUTS)),
+    RANDOM.standard_normal((SAMPLES, OUTPUTS)),
+)
+WEIGHTS = RANDOM.standard_normal((INPUTS, OUTPUTS)) / 4
+
+SMOOTH: dict[str, tuple[Function, Function]] = {
+    "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "exp": (np.exp, np.exp),
+    "square": (np.square, lambda z: 2 * z),
+    "linear": (lambda z: 3 * z, lambda z: 3 + 0 * z),
+    "relu": (lambda z: np.maximum(z, 0.0), lambda z: 1.0 * (z > 0)),
+}
+
+
+def measure(activation: Function, data: Float = DATA, quick: bool = True) -> NumericGradient:
+    """The gradient of Σ cotangent · activation(data W) in W, one point at a time."""
+
+    def evaluate(points: Float) -> Float:
+        return np.stack([activation(data @ point) for point in points])
+
+    differences = WholeForwards(
+        evaluate, WEIGHTS, entry_scale(WEIGHTS), COTANGENT, STENCILS[2], alone=True
+    )
+    return measure_entries(differences, quick=quick)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_entries_take_two_steps_and_are_known_to_half_their_digits(name: str) -> None:
+    activation, slope = SMOOTH[name]
+    found = measure(activation)
+    exact = DATA.T @ (COTANGENT * slope(DATA @ WEIGHTS))
+    assert found.evaluations <= MOST_EVALUATIONS * WEIGHTS.size
+    assert np.all(np.abs(found.value - exact) <= found.uncertainty)
+    assert np.max(found.uncertainty) <= 1e-8 * np.max(np.abs(exact))
+
+
+def test_without_pilots_every_entry_climbs_the_ladder() -> None:
+    quick, slow = measure(np.tanh), measure(np.tanh, quick=False)
+    assert slow.evaluations > 3 * quick.evaluations
+    assert np.all(np.abs(quick.value - slow.value) <= quick.uncertainty + slow.uncertainty)
+    assert np.median(slow.uncertainty) < np.median(quick.uncertainty)
+
+
+@pytest.mark.parametrize("place", 10.0 ** -np.arange(1.0, 9.0))
+def test_a_corner_beside_an_entry_is_not_part_of_its_slope(place: float) -> None:
+    corner = float((DATA @ WEIGHTS)[2, 3]) + place
+
+    def bent(z: Float) -> Float:
+        return np.asarray(np.sin(z) + 1e-3 * np.maximum(z - corner, 0.0))
+
+    found = measure(bent)
+    z = DATA @ WEIGHTS
+    exact = DATA.T @ (COTANGENT * (np.cos(z) + 1e-3 * (z > corner)))
+    inside = (found.low <= exact) & (exact <= found.high)
+    assert np.all(inside)
+
+
+def test_entries_that_meet_a_zero_cost_few_forwards() -> None:
+    ones = np.eye(INPUTS)[np.arange(SAMPLES) % 5]
+    found = measure(np.tanh, ones)
+    unused = ~np.any(ones, axis=0)
+    assert found.invariant[unused].all()
+    assert not found.value[unused].any()
+    assert found.evaluations <= 8 * WEIGHTS.size
+
+
+def test_a_dead_unit_that_lives_further_off_is_no_zero_by_invariance() -> None:
+    found = measure(lambda z: np.maximum(z - 20.0, 0.0))
+    assert not found.value.any()
+    assert not found.invariant.any()
