@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.support.layers import Float
 
 MOST_EVALUATIONS = 4.5  # an entry
 SAMPLES, INPUTS, OUTPUTS = 8, 20, 15
-Function = Callable[[Float], Float]
+Function = Callable[[Any], Any]
 
 RANDOM = np.random.default_rng(3)
 DATA, COTANGENT = (
