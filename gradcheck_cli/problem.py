@@ -118,6 +118,9 @@ class Problem(Struct, frozen=True):
     precision: how far the backward may be off by the rounding of the type that it works in, over
         the largest entry of a gradient; 0: that type is the inputs' own. narrow: where it is not,
         the same problem with all of it in that type.
+    low: the type that the functions work in where NumPy has none of that name, bfloat16: inputs are
+        then in float32, rounded to it, and the functions are handed that type of these alone.
+    lost: the line of the forward that makes low precision of float64, as a clause.
     identity: the other side of an identity that the one gradient is a side of, and how far rounding
         may have moved it: then nothing is differenced.
     otherwise: what is checked instead where the first problem of a check, whose gradients this one
@@ -148,6 +151,8 @@ class Problem(Struct, frozen=True):
     complex_outputs: bool = False
     precision: float = 0.0
     narrow: Problem | None = None
+    low: str = ""
+    lost: str = ""
     identity: Callable[[], tuple[Array, Array]] | None = None
     otherwise: Problem | None = None
     domains: Mapping[str, Domain] = field(default_factory=dict)

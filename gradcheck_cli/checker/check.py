@@ -6,7 +6,7 @@ The backward is called, what it returns is refused or measured by differences, t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,8 +19,12 @@ from gradcheck_cli.measure.budget import Budget
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
 from gradcheck_cli.measure.measure import differences, mode_of, of_entries
 from gradcheck_cli.measure.precision import (
+    EPS,
+    as_reference,
     claim_in_float64,
     describe_rounding,
+    in_float64,
+    low_type,
     round_gradient,
     widen,
 )
@@ -74,14 +78,20 @@ def check(
     numeric, tolerance = numeric or Numeric(), tolerance or Tolerance()
     rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
     problem = widen(problem) if numeric.widen else problem
-    checker = Checker(problem, numeric, replace(tolerance, rtol=rtol), progress, power)
-    forward, claim = observe_forward(problem), call_backward(problem, checker.repeat)
-    gradients = [checker.compare(name, forward, claim) for name in problem.inputs]
-    result = checker.summarize(gradients, forward, claim)
-    if power or result.verdict == Verdict.FAIL:
-        if keep is not None:
-            keep(replace(result, seconds=time.perf_counter() - started))
-        result = checker.diagnose(result, claim, power)
+    result, known = None, {}
+    wide = None if problem.narrow is None else in_float64(problem, problem.narrow)
+    if problem.narrow is not None and wide is not None:
+        strict = tolerance.rtol if tolerance.rtol is not None else EPS[low_type(problem.narrow)]
+        checker = Checker(wide, numeric, replace(tolerance, rtol=strict), progress, power)
+        result = checker.run(keep, started)
+        if result.verdict == Verdict.PASS:
+            known = as_reference(wide, result.gradients) | checker.measured
+    if result is None or result.verdict != Verdict.FAIL:
+        checker = Checker(problem, numeric, replace(tolerance, rtol=rtol), progress, power)
+        checker.take_over(known, 0 if result is None else result.evaluations)
+        result = checker.run(keep, started)
+        if known and problem.narrow is not None:
+            result = blame_rounding(result, low_type(problem.narrow))
     return replace(result, seconds=time.perf_counter() - started)
 
 
@@ -151,6 +161,26 @@ class Checker:
         self.evaluations += forwards
         self.budget.spend(forwards)
 
+    def take_over(self, measured: Mapping[str, NumericGradient], evaluations: int) -> None:
+        """Use numeric gradients of the same forward that took another checker these evaluations."""
+        for name, gradient in measured.items():
+            self.measured[name] = round_gradient(gradient, self.problem.precision)
+        self.evaluations = evaluations
+
+    def run(self, keep: Callable[[CheckResult], None] | None, started: float) -> CheckResult:
+        """The result of all gradients, with diagnoses of what is wrong.
+
+        keep: is handed the result without these before; started: when the check was.
+        """
+        forward, claim = observe_forward(self.problem), call_backward(self.problem, self.repeat)
+        gradients = [self.compare(name, forward, claim) for name in self.problem.inputs]
+        result = self.summarize(gradients, forward, claim)
+        if self.power or result.verdict == Verdict.FAIL:
+            if keep is not None:
+                keep(replace(result, seconds=time.perf_counter() - started))
+            result = self.diagnose(result, claim, self.power)
+        return result
+
     def compare(self, name: str, forward: Conduct, claim: Claim) -> GradientResult:
         """The result of one gradient: refused as it is, or compared with what is measured."""
         problem, claimed = self.problem, claim.gradients.get(name)
@@ -166,6 +196,9 @@ class Checker:
         result = self._judge(name, claimed)
         if result.verdict == Verdict.FAIL and problem.narrow is not None:
             result = self._allow_rounding(result, claimed, problem.narrow)
+        if result.verdict == Verdict.INCONCLUSIVE and problem.lost:
+            reason = f"{result.reason}; the forward makes low precision of float64{problem.lost}"
+            result = replace(result, reason=reason)
         self.budget.finish_gradient()
         if claim.in_place is None or claim.place != name:
             return result
@@ -178,7 +211,7 @@ class Checker:
         with a gradient that is small enough; of a larger one they find where it is wrong.
         """
         size = claimed.size
-        mode = mode_of(self.problem, name, self.numeric)
+        mode = ENTRIES if name in self.measured else mode_of(self.problem, name, self.numeric)
         room = self.budget.has_room(self.numeric.entries(size))
         if mode == DIRECTIONS_FIRST and self.power:
             mode = ENTRIES
@@ -289,6 +322,16 @@ def explain_refusal(result: GradientResult, refusal: Refusal) -> GradientResult:
     return replace(result, diagnosis=describe_fault(refusal.code))
 
 
+def blame_rounding(result: CheckResult, kind: str) -> CheckResult:
+    """The result in low precision of a backward that is right in float64."""
+    told = f"; in float64 it is right: this is lost in {kind}, by rounding or overflow"
+    gradients = [
+        replace(one, reason=one.reason + told) if one.verdict == Verdict.FAIL else one
+        for one in result.gradients
+    ]
+    return replace(result, gradients=tuple(gradients))
+
+
 def find_blind_spots(problem: Problem) -> list[str]:
     """What makes a check blind: it passes, and would for many a wrong rule."""
     notes = []
@@ -358,8 +401,7 @@ def _mutants(parts: Sequence[CheckResult]) -> tuple[Mutant, ...] | None:
 
 def default_rtol(problem: Problem) -> float:
     """The rtol of the coarsest type among the inputs."""
-    strict = DEFAULT_RTOL["float64"]
-    return max(DEFAULT_RTOL.get(str(x.dtype), strict) for x in problem.inputs.values())
+    return DEFAULT_RTOL[low_type(problem) or "float64"]
 
 
 def worst_verdict(verdicts: list[Verdict]) -> Verdict:

@@ -109,7 +109,7 @@ class MeasuredGradient:
         self.measure = measure
         self.gradient = measure(name)
         self.value = self.gradient.value
-        self.uncertainty = self.gradient.uncertainty
+        self.uncertainty = self.gradient.uncertainty + self.gradient.rounding
         self.label = problem.label(name)
         self.effort = effort or Effort()
         self.guess = guess

@@ -23,7 +23,7 @@ from gradcheck_cli.result import Entry, GradientResult, Verdict, Zero
 
 # The uncertainty of the numeric side does the work of a tolerance; rtol is left for the rounding
 # of the analytic side: thousands of ulps of its own type.
-DEFAULT_RTOL = {"float64": 1e-9, "float32": 1e-3, "float16": 5e-2}
+DEFAULT_RTOL = {"float64": 1e-9, "float32": 1e-3, "float16": 5e-2, "bfloat16": 1e-1}
 # A pass needs two thirds of the digits that rtol asks for; with fewer, rtol would mean nothing.
 DIGITS_NEEDED = 2 / 3
 

@@ -50,7 +50,7 @@ class Comparison(Struct, frozen=True):
         """
         numeric, smooth = self.numeric, self.smooth
         size = np.maximum(np.abs(self.analytic), np.abs(numeric.value))
-        if not np.all((size <= numeric.uncertainty) | numeric.kink):
+        if not np.all((size <= numeric.uncertainty + numeric.rounding) | numeric.kink):
             return None
         invariant = smooth.any() and np.all(numeric.invariant[smooth])
         return Zero.INVARIANT if invariant else Zero.UNSEEN
@@ -81,7 +81,7 @@ def compare_entries(
     array = numeric.of(np.asarray(analytic))
     a = np.asarray(array.real if array.dtype.kind == "c" else array, dtype=np.float64)
     nearest = np.where(numeric.kink, np.clip(a, numeric.low, numeric.high), numeric.value)
-    u = np.where(numeric.kink, 0.0, numeric.uncertainty)
+    u = np.where(numeric.kink, 0.0, numeric.uncertainty) + numeric.rounding
     with np.errstate(all="ignore"):
         error = np.abs(a - nearest)
         size = np.maximum(np.abs(a), np.abs(nearest))

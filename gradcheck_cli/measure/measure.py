@@ -105,8 +105,11 @@ def differences(
     return of_entries(problem, name, numeric, entries, progress)
 
 
-def given_gradient(value: Any, rounding: Any) -> NumericGradient:
-    """The other side of an identity as a numeric gradient, which took no step."""
+def given_gradient(value: Any, rounding: Any, method: str = BY_IDENTITY) -> NumericGradient:
+    """The other side of an identity, or what is known, as a numeric gradient that took no step.
+
+    rounding: how far it may be off.
+    """
     m, u = np.asarray(value, dtype=np.float64), np.asarray(rounding, dtype=np.float64)
     u = np.broadcast_to(u, m.shape)
     return NumericGradient(
@@ -120,7 +123,7 @@ def given_gradient(value: Any, rounding: Any) -> NumericGradient:
         steepest=float(np.max(np.abs(m), initial=0.0)),
         evaluations=0,
         shape=m.shape,
-        method=BY_IDENTITY,
+        method=method,
     )
 
 

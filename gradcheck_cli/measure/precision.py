@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import sqrt
 from typing import Any
@@ -11,7 +11,10 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.measure.casts import find_cast
+from gradcheck_cli.measure.measure import given_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
+from gradcheck_cli.numeric.quotients import WHOLE
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import GradientResult
 
@@ -22,6 +25,54 @@ WIDE = np.dtype(np.float64)
 ROUNDINGS, TERMS = 16.0, 64
 
 
+# From one to the next number, over it, of the types that are widened.
+EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+def low_type(problem: Problem) -> str:
+    """The coarsest type below float64 among the inputs; empty where there is none."""
+    types = {problem.low, *(str(x.dtype) for x in problem.inputs.values())}
+    return max(types & set(EPS), key=lambda kind: EPS[kind], default="")
+
+
+def in_float64(problem: Problem, narrow: Problem) -> Problem | None:
+    """The problem with its backward in float64, too; None where that does not follow its inputs.
+
+    problem: one that was widened; narrow: as it was.
+    """
+    inputs = {name: x.copy() for name, x in problem.inputs.items()}
+    delta = problem.cotangent
+    with suppress(Exception):  # whatever a backward raises that does not take float64
+        claimed = narrow.backward(inputs, None if delta is None else delta.copy())
+        if {np.asarray(gradient).dtype for gradient in claimed.values()} == {WIDE}:
+            note = (
+                f"inputs are in {low_type(narrow)}; the backward was handed them in float64, where "
+                "no rounding hides what is wrong, and is wrong there"
+            )
+            return replace(
+                problem,
+                backward=narrow.backward,
+                precision=0.0,
+                narrow=None,
+                notes=(*narrow.notes, note),
+            )
+    return None
+
+
+def as_reference(wide: Problem, results: Sequence[GradientResult]) -> dict[str, NumericGradient]:
+    """Gradients of a backward that passed in float64, each with how far it may be off."""
+    delta = wide.cotangent
+    claimed = wide.backward(
+        {name: x.copy() for name, x in wide.inputs.items()}, None if delta is None else delta.copy()
+    )
+    found = {}
+    for one in results:
+        values = np.asarray(claimed[one.name])
+        off = (one.bound or 0.0) * float(np.max(np.abs(values), initial=0.0))
+        found[one.name] = given_gradient(values, off, one.method or WHOLE)
+    return found
+
+
 def widen(problem: Problem) -> Problem:
     """The problem with its inputs in float64 for the forward, and as they were for the backward.
 
@@ -29,17 +80,18 @@ def widen(problem: Problem) -> Problem:
     the type of its inputs: then a note says so.
     """
     types = {name: x.dtype for name, x in problem.inputs.items()}
-    narrow = next((kind for kind in types.values() if kind.itemsize < WIDE.itemsize), None)
-    if narrow is None or problem.identity is not None:
+    narrow = low_type(problem)
+    if not narrow or problem.identity is not None:
         return problem
     inputs = {name: x.astype(WIDE) for name, x in problem.inputs.items()}
+    lost = find_cast(problem.forward, {name: x.copy() for name, x in inputs.items()})
     given = None
     with suppress(Exception):  # whatever a forward raises that does not take float64
         given = np.asarray(problem.forward({name: x.copy() for name, x in inputs.items()})).dtype
     if given != WIDE:
         what = "does not take" if given is None else f"gives {given} for"
         note = f"the forward {what} inputs in float64: it was measured in {narrow}"
-        return replace(problem, notes=(*problem.notes, note))
+        return replace(problem, notes=(*problem.notes, note + lost), lost=lost)
     delta = problem.cotangent
 
     def backward(arrays: Mapping[str, Any], cotangent: Any) -> Mapping[str, Any]:
@@ -48,7 +100,7 @@ def widen(problem: Problem) -> Problem:
         return problem.backward(handed, upstream)
 
     roundings = ROUNDINGS * sqrt(max(1.0, longest_sum(problem) / TERMS))
-    precision = roundings * float(np.finfo(narrow).eps)
+    precision = roundings * EPS[narrow]
     note = (
         f"the backward in {narrow} is compared with the same forward in float64: it may be off by "
         f"{roundings:.0f} roundings of a gradient's largest entry, {precision:.0e}"
@@ -61,6 +113,7 @@ def widen(problem: Problem) -> Problem:
         notes=(*problem.notes, note),
         precision=precision,
         narrow=problem,
+        lost=lost,
     )
 
 
@@ -72,15 +125,12 @@ def longest_sum(problem: Problem) -> int:
 
 
 def round_gradient(numeric: NumericGradient, precision: float) -> NumericGradient:
-    """The numeric gradient with what the backward may be off by as uncertainty.
+    """The numeric gradient with what the backward may be off by.
 
     precision: that of a problem, over the largest entry.
     """
-    if precision == 0.0:
-        return numeric
     finite = np.where(np.isfinite(numeric.value), np.abs(numeric.value), 0.0)
-    floor = precision * float(np.max(finite, initial=0.0))
-    return replace(numeric, uncertainty=np.maximum(numeric.uncertainty, floor))
+    return replace(numeric, rounding=precision * float(np.max(finite, initial=0.0)))
 
 
 def claim_in_float64(problem: Problem, narrow: Problem, name: str) -> NDArray[Any] | None:
@@ -98,7 +148,7 @@ def claim_in_float64(problem: Problem, narrow: Problem, name: str) -> NDArray[An
 
 def describe_rounding(failed: GradientResult, narrow: Problem) -> str:
     """That the backward differs from the forward in float64 by its own rounding alone."""
-    kind = narrow.inputs[failed.name].dtype
+    kind = low_type(narrow)
     return (
         f"it was measured in {kind}: there the backward rounds away what it has in float64, where "
         "it is right"

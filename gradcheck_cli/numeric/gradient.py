@@ -82,6 +82,7 @@ class NumericGradient(Struct, frozen=True):
         the size of a gradient of outputs that depend on it; 0 of all other entries.
     unused: whether the outputs do not move at all, whichever entry is moved.
     jumps: the height of the steps in which the forward moves; 0 where it moves smoothly.
+    rounding: how far a gradient in low precision may be off beside the uncertainty.
     break_height: that of the jumps between smooth pieces of the forward, by which the uncertainty
         was widened; 0 where it was not.
     """
@@ -102,6 +103,7 @@ class NumericGradient(Struct, frozen=True):
     unused: bool = False
     jumps: float = 0.0
     break_height: float = 0.0
+    rounding: float = 0.0
 
     @property
     def invariant(self) -> NDArray[np.bool_]:

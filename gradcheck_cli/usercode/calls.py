@@ -428,7 +428,8 @@ class Calls:
         if self.loss is not None or defaults or not (self.back.upstream or self.elementwise):
             delta = np.ones(shape)
         elif delta is None:
-            delta = draw("delta", shape, seed, np.result_type(*self.outputs, "f4"))
+            kind = np.result_type(*self.outputs)
+            delta = draw("delta", shape, seed, kind if kind.kind in "fc" else np.float64)
         self.convention = convention
         made = Problem(
             inputs=self.arrays,

@@ -47,24 +47,81 @@ def test_a_right_backward_passes_and_a_wrong_one_fails(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_the_backward_gets_its_inputs_as_they_are(dtype: str) -> None:
+def test_the_backward_gets_its_inputs_as_they_are_and_in_float64(dtype: str) -> None:
     seen = set()
 
     def spy(delta: Array, x: Array, w: Array) -> tuple[Array, Array]:
-        seen.update([str(x.dtype), str(w.dtype)])
+        seen.update([(str(delta.dtype), str(x.dtype), str(w.dtype))])
         return backward(delta, x, w)
 
     check(layer, spy, arrays(dtype))
-    assert seen == {dtype}
+    assert seen == {(dtype,) * 3, ("float64",) * 3}
 
 
-def test_a_forward_that_casts_inside_is_told() -> None:
-    def cast(x: Array, w: Array) -> Array:
-        return layer(x.astype("float32"), w.astype("float32"))
+@pytest.mark.parametrize("dtype", TYPES)
+def test_what_rounding_would_hide_is_found_in_float64(dtype: str) -> None:
+    factor = {"float16": 1.01, "float32": 1 + 1e-5}[dtype]
+    result = check(
+        layer, lambda *given: tuple(factor * one for one in backward(*given)), arrays(dtype)
+    )
+    assert result.verdict == "fail"
+    assert any("handed them in float64" in note for note in result.notes)
+    diagnosis = result.gradients[1].diagnosis
+    assert diagnosis is not None
+    assert diagnosis.observation == f"it is {factor:g} times the numeric gradient"
 
-    notes = check(cast, backward, arrays("float32")).notes
-    assert notes[0] == (
-        "the forward gives float32 for inputs in float64: it was measured in float32"
+
+def test_what_is_wrong_in_low_precision_alone_is_said_to_be() -> None:
+    def overflows(delta: Array, x: Array) -> Array:
+        large = x.dtype.type(30000)
+        return np.asarray(delta * (x * large) / large * 2)
+
+    with np.errstate(over="ignore"):
+        result = check(lambda x: x**2, overflows, np.arange(1, 6).astype("float16"))
+    assert result.verdict == "fail"
+    assert result.gradients[0].reason.endswith(
+        "in float64 it is right: this is lost in float16, by rounding or overflow"
+    )
+
+
+def test_a_long_sum_in_low_precision_passes() -> None:
+    ones = np.ones((4096, 1))
+    result = check(
+        lambda b: ones.astype(b.dtype) * b,
+        lambda delta, b: delta.sum(0),
+        np.array([0.5, -1.0, 2.0], "float16"),
+    )
+    assert result.verdict == "pass"
+
+
+def casts_in_a_line(x: Array, w: Array) -> Array:
+    inner = x @ w
+    narrow = inner.astype("float16")
+    return np.asarray(np.tanh(narrow))
+
+
+def casts_at_the_end(x: Array, w: Array) -> Array:
+    return np.asarray(np.tanh(x @ w), dtype="float16")
+
+
+@pytest.mark.parametrize(
+    ("forward", "line", "told"),
+    [
+        (casts_in_a_line, 2, "in casts_in_a_line: narrow is float16"),
+        (casts_at_the_end, 1, "in casts_at_the_end: what it returns is float16"),
+    ],
+)
+def test_a_forward_that_casts_inside_is_told_by_its_line(
+    forward: Any, line: int, told: str
+) -> None:
+    place = f"tests/unit/measure/test_precision.py:{forward.__code__.co_firstlineno + line}, {told}"
+    result = check(forward, backward, arrays("float16"), numeric=Numeric(sample=3))
+    unresolved = [one for one in result.gradients if one.verdict == "inconclusive"]
+    assert unresolved
+    for one in unresolved:
+        assert one.reason.endswith(f"; the forward makes low precision of float64; {place}")
+    assert result.notes[0] == (
+        "the forward gives float16 for inputs in float64: it was measured in float16; " + place
     )
 
 
