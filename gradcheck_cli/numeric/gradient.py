@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.invariance import settle_invariant
-from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
+from gradcheck_cli.numeric.ladder import NOISE_SHARE, RATIO, Best, Rungs
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.pilots import Pilots
 from gradcheck_cli.numeric.quotients import WHOLE, Differences, WholeForwards
@@ -30,7 +30,13 @@ MAX_LEVELS = 68
 # Entries whose noise exceeds this share of the largest are tried again from a step so much larger,
 # for as many levels as lead down to the first step: a polynomial does not mind, and noise shrinks.
 UNRESOLVED = 1e-9
-WIDER, WIDER_LEVELS = 32.0, 7  # √3⁷ = 47: down past the first step
+WIDER, WIDER_LEVELS = 32.0, 7  # √3⁷ = 47: down past the step before
+# Of the largest; entries that noise lets be known no better are tried from larger steps yet, while
+# their uncertainty falls by so much: by WIDER, where it is noise alone.
+HIDDEN, HELPED = 1e-4, 4.0
+# The share of noise in an uncertainty that is mostly noise, or to a good part: the spread of a few
+# quotients that differ by noise alone can be some times what is expected of it.
+MOSTLY, SOMEWHAT = 0.5, 0.1
 # Where outputs do not move at all, because units are saturated or other terms are far larger, the
 # first step grows by leaps until they do.
 LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
@@ -260,17 +266,44 @@ def _flat_here(
 def _refine(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
     """Try larger steps for the entries that noise leaves unresolved, if the outputs are smooth.
 
-    Where they move the outputs by less than the first step, they span a bump, or lead from one
-    saturated end to the other: that tells no slope.
+    Where noise leaves hardly anything of an entry, ever larger ones, as long as they help.
     """
     if differences.reach < 1:
         return
-    for rows in differences.chunks(best.noisy(UNRESOLVED)):
-        entries = every[rows]
-        first = FIRST_STEP * differences.scale[entries]
-        wider = _ladder(differences, entries, WIDER * first, WIDER_LEVELS)
-        grows = WIDER * (wider.slope + wider.first_noise) >= best.slope[rows]
-        best.refine(rows, wider, grows)
+    first = FIRST_STEP * differences.scale[every]
+    _widen(differences, best, every, best.noisy(UNRESOLVED, MOSTLY), first, NOISE_SHARE)
+    rows = best.noisy(HIDDEN, SOMEWHAT)
+    while len(rows):
+        # An entry that moved nothing at first was measured at a step that did.
+        first[rows] = np.maximum(first[rows], np.max(best.step[0, rows], axis=1))
+        before = best.uncertainty[0, rows].copy()
+        still = _widen(differences, best, every, rows, first, SOMEWHAT)
+        helped = np.any(best.uncertainty[0, rows] < before / HELPED, axis=1)
+        going = (helped | still) & (first[rows] < LARGEST_STEP)
+        rows = np.intersect1d(rows[going], best.noisy(HIDDEN, SOMEWHAT))
+
+
+def _widen(
+    differences: Differences,
+    best: Best,
+    every: NDArray[np.intp],
+    rows: NDArray[np.intp],
+    first: Float,
+    noisy: float,
+) -> NDArray[np.bool_]:
+    """Climb from steps WIDER times the first ones of these rows, which become the first.
+
+    Where they move the outputs by less than the first step, they span a bump, or lead from one
+    saturated end to the other: that tells no slope. Returns which rows still moved nothing.
+    """
+    first[rows] *= WIDER
+    still = [np.zeros(0, dtype=bool)]
+    for part in differences.chunks(rows):
+        wider = _ladder(differences, every[part], first[part], WIDER_LEVELS)
+        grows = WIDER * (wider.slope + wider.first_noise) >= best.slope[part]
+        best.refine(part, wider, grows, noisy)
+        still.append(wider.unmoved)
+    return np.concatenate(still)
 
 
 def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
@@ -309,10 +342,12 @@ def _doubt_small(differences: Differences, best: Best, every: NDArray[np.intp]) 
     small = (size > 0) & (size < most) & (known < most)
     for rows in differences.chunks(np.flatnonzero(np.any(small, axis=1))):
         entries = every[rows]
-        first = differences.exact(entries, step[entries])
+        # The step that a value was seen at may be far larger than the first.
+        seen = np.max(best.step[0, rows], axis=1, where=known[rows] < np.inf, initial=0.0)
+        first = differences.exact(entries, np.maximum(step[entries], seen))
         far = differences.exact(entries, LEAP * FIRST_STEP * differences.scale[entries])
         hidden = DEVIATIONS * differences.hidden(entries, first, far)
-        lost = DEVIATIONS * differences.rounding * differences.size / step[entries, None]
+        lost = DEVIATIONS * differences.rounding * differences.size / first[:, None]
         tiny = size[rows] <= np.minimum(lost, differences.rounding * np.max(size, axis=0))
         hidden = np.maximum(hidden, np.where(tiny, lost, 0.0))
         best.uncertainty[:, rows] = np.maximum(best.uncertainty[:, rows], hidden)

@@ -7,8 +7,6 @@ tells it from an entry whose outputs are saturated here and move further off.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,21 +19,25 @@ from gradcheck_cli.numeric.quotients import WholeForwards
 SHARES: Float = np.exp2(np.arange(11.0))
 # Where nothing is seen to move that far, the entry may be tiny beside what it is added to: it is
 # moved further, by these factors, until something moves or float64 has no digit in common with x.
-FURTHER: Float = np.exp2(10.0 * np.arange(1.0, 7.0))
+FURTHER: Float = np.exp2(10.0 * np.arange(1.0, 6.0))
 # The same of an entry that moved nothing at all near x, where each forward costs.
-UNUSED_SHARES = tuple(np.array([share]) for share in (0.5, SHARES[-1], FURTHER[-1]))
+UNUSED_SHARES = tuple(np.array([share]) for share in (0.5, SHARES[-1], FURTHER[-1] * SHARES[-1]))
 # Roundings, in eps of the outputs, that may move them where an entry is moved by its own scale: an
 # offset of some hundreds, which a norm takes away again, rounds by as many.
 ROUNDINGS = 2.0**12
-# Quotients at so many of the largest moves that differ by less than this share are a slope: three
-# that rounding makes are so by chance in one of a hundred problems, five in none that were tried.
-STEADY, STEADY_MOVES = 0.3, 5
+# Quotients at so many moves in a row that differ by less than this share may be a slope, and are
+# one if quotients at these multiples of the moves do not differ from them either.
+STEADY, STEADY_MOVES, NEARBY = 0.3, 5, (1.13, 1.37, 1.71)
+# Noises that the largest move must exceed for that: the least of the moves in a row then does, too.
+CLEAR = 2.0**STEADY_MOVES
 # Moves that do not grow by this from the least to the largest are those of a bounded function that
 # is small beside its offset, not of rounding, which grows as the entry does.
 GROWN = 16.0
 # How much a right backward, which rounds in its own way, may differ from zero: in the noise of the
 # outputs, and in the largest quotient. Those of tests/laws/test_invariance.py reach a third of it.
 ROUNDED, QUOTIENTS = 32.0, 16.0
+# How much further than by its own size an entry is moved, until rounding shows.
+QUIET = 2.0**6
 
 
 def settle_invariant(
@@ -54,13 +56,21 @@ def settle_invariant(
     still = np.all(best.slope * first[:, None] <= within, axis=1) & ~differences.confined[entries]
     for row in np.flatnonzero(still):
         entry = int(entries[row])
-        shares, changes = _move_until_seen(differences, entry, MOVED_DEVIATIONS * hidden)
+        shares, changes = _move_until_seen(differences, entry, CLEAR * MOVED_DEVIATIONS * hidden)
         move = np.max(np.abs(changes), axis=0)
         total = np.stack([_weighed(differences, one) for one in move])
-        if not _rounds(total, shares, within, MOVED_DEVIATIONS * hidden, changes, differences):
+        if not np.all(total <= within * shares[:, None]):
             continue
-        scale = differences.scale[entry]
-        slope = np.max(total / shares[:, None], axis=0)
+        noise = MOVED_DEVIATIONS * hidden
+        if np.any(total > noise) and (
+            _is_bounded(total, shares, noise) or _is_slope(differences, entry, shares, changes)
+        ):
+            continue
+        # An entry that is tiny beside what it is added to could be as large as that.
+        quiet = np.all(total <= MOVED_DEVIATIONS * hidden, axis=1)
+        share = max(1.0, float(np.max(shares[quiet], initial=1.0)) / QUIET)
+        scale = differences.scale[entry] * share
+        slope = share * np.max((total / shares[:, None])[shares >= share], axis=0)
         # What is rounded on the way to the outputs is larger than they are by this; in a backward
         # it is multiplied by a derivative that is so much larger, too.
         amplified = np.maximum(slope / (eps * possible), 1.0)
@@ -92,28 +102,40 @@ def settle_unused(
     return unused
 
 
-def _rounds(
-    total: Float,
-    shares: Float,
-    within: Float,
-    noise: Float,
-    changes: Float,
-    differences: WholeForwards,
-) -> bool:
-    """Whether moves (shares, cotangents) are all of rounding."""
-    if not np.all(total <= within * shares[:, None]):
-        return False
-    if np.all(total <= noise) or (shares[0] == 1 and np.all(total <= noise * shares[:, None])):
-        return True
+def _is_bounded(total: Float, shares: Float, noise: Float) -> bool:
+    """Whether moves (shares, cotangents) are those of a bounded function, beside an offset."""
     bounded = GROWN * total[0] > np.maximum(total[-1], noise)
-    quotients = (changes[0] - changes[1]) / shares[:, None]
-    last = quotients[-STEADY_MOVES:]
-    steady = np.all(np.abs(np.diff(last, axis=0)) <= STEADY * np.abs(last[1:]), axis=0)
-    weight = np.abs(last[-1])
-    slopes = 2 * _weighed(differences, np.where(steady, weight, 0.0)) > _weighed(
-        differences, weight
-    )
-    return not np.any(bounded | slopes)
+    return bool(np.any(bounded) and np.any(total > noise * shares[:, None]))
+
+
+def _is_slope(differences: WholeForwards, entry: int, shares: Float, changes: Float) -> bool:
+    """Whether quotients at some moves in a row are alike, as of a slope, and not by chance.
+
+    At the largest moves a function may be saturated, at the smallest the noise hides a slope.
+    Roundings may be alike where they are multiples of one number: at other moves nearby they are
+    not.
+    """
+    quotients = _quotients(shares, changes)
+    alike = np.abs(np.diff(quotients, axis=0)) < STEADY * np.abs(quotients[1:])
+    windows = np.lib.stride_tricks.sliding_window_view(alike, STEADY_MOVES - 1, axis=0)
+    for start in np.flatnonzero(np.any(np.all(windows, axis=-1), axis=1)):
+        window = slice(start, start + STEADY_MOVES)
+        nearby = np.multiply.outer(NEARBY, shares[window]).ravel()
+        others = _quotients(nearby, _changes(differences, entry, nearby))
+        here = quotients[start + STEADY_MOVES - 1]
+        apart = np.abs(np.concatenate([quotients[window], others]) - here)
+        steady = np.all(apart < STEADY * np.abs(here), axis=0)
+        weight = np.abs(here)
+        held = _weighed(differences, np.where(steady, weight, 0.0))
+        if np.any(2 * held > _weighed(differences, weight)):
+            return True
+    return False
+
+
+def _quotients(shares: Float, changes: Float) -> Float:
+    """What moves up and down differ by, over the share: (shares, outputs)."""
+    quotients: Float = (changes[0] - changes[1]) / shares[:, None]
+    return quotients
 
 
 def _weighed(differences: WholeForwards, sizes: Float) -> Float:
@@ -121,25 +143,21 @@ def _weighed(differences: WholeForwards, sizes: Float) -> Float:
     return sizes if differences.weight is None else np.array([sizes @ differences.weight])
 
 
-def _move_until_seen(differences: WholeForwards, entry: int, noise: Float) -> tuple[Float, Float]:
+def _move_until_seen(differences: WholeForwards, entry: int, clear: Float) -> tuple[Float, Float]:
     """How far an entry was moved, in units of its scale, and how the outputs changed.
 
-    Returns the shares and the changes at each, (2, shares, outputs), up and down.
+    It is moved further until Σ |c|·change exceeds `clear`. Returns the shares and the changes at
+    each, (2, shares, outputs), up and down.
     """
-    changes = _changes(differences, entry, SHARES)
-    if np.any(_weighed_moves(differences, changes[:, -1:]) > noise):
-        return SHARES, changes
-    for factor, further in pairwise(FURTHER):
-        far = _changes(differences, entry, factor * SHARES[-1:])
-        if not np.all(_weighed_moves(differences, far) <= noise):
-            # Further still, where noise is far below the quotients.
-            return further * SHARES, _changes(differences, entry, further * SHARES)
-    return SHARES, changes
-
-
-def _weighed_moves(differences: WholeForwards, changes: Float) -> Float:
-    """Σ |c|·change at the last share, the larger of both sides."""
-    return _weighed(differences, np.max(np.abs(changes), axis=(0, 1)))
+    shares, changes = SHARES, _changes(differences, entry, SHARES)
+    for factor in FURTHER:
+        last = np.max(np.abs(changes[:, -1:]), axis=0)
+        if not np.all(_weighed(differences, last) <= clear):
+            break
+        further = factor * SHARES[1:]
+        shares = np.concatenate([shares, further])
+        changes = np.concatenate([changes, _changes(differences, entry, further)], axis=1)
+    return shares, changes
 
 
 def _changes(differences: WholeForwards, entry: int, shares: Float) -> Float:

@@ -304,23 +304,30 @@ class Best:
         going: NDArray[np.bool_] = np.any(~self.done[rows], axis=1)
         return going
 
-    def noisy(self, share: float) -> NDArray[np.intp]:
-        """The entries that mostly noise keeps from being known to this share of the largest."""
+    def noisy(self, share: float, noisy: float) -> NDArray[np.intp]:
+        """The entries that noise keeps from being known to this share of the largest.
+
+        noisy: the least share of noise in their uncertainty.
+        """
         size = np.abs(self.value[0])
         largest = np.max(size, where=np.isfinite(size), initial=0.0)
         uncertainty, noise = self.uncertainty[0], self.noise[0]
-        unknown = (uncertainty > share * largest) & (noise > uncertainty / 2)
+        unknown = (uncertainty > share * largest) & (noise > noisy * uncertainty)
         unknown &= np.isfinite(uncertainty) & ~(self.invariant | self.proven)[:, None]
         return np.flatnonzero(np.any(unknown, axis=1))
 
-    def refine(self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_]) -> None:
+    def refine(
+        self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_], noisy: float
+    ) -> None:
         """Take another's cells for these rows where they agree and noise is all that is left.
 
-        usable: which of them may be taken, (rows, cotangents).
+        usable: which of them may be taken, (rows, cotangents); noisy: the least share of noise in
+        their uncertainty.
         """
         mine = self.cells[:, :, rows]
         agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
         # Without noise nothing moved, as between two saturated ends: that tells no slope.
-        settled = (other.noise >= NOISE_SHARE * other.uncertainty) & (other.noise > 0)
+        settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
         better = agree & settled & (other.uncertainty < mine[1]) & usable
+        better[TABLES:] = False  # these are for kinks nearer than a larger step
         self.cells[:, :, rows] = np.where(better, other.cells, mine)

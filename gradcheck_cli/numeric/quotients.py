@@ -16,6 +16,7 @@ from gradcheck_cli.numeric.few_probes import measure_noise
 from gradcheck_cli.numeric.ladder import TABLES, Rung
 from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, Noise, function_noise
 from gradcheck_cli.numeric.stencils import Stencil
+from gradcheck_cli.numeric.units import shrink_scales
 
 WHOLE, SLICES, SUPERPOSITION = METHODS = ("whole forwards", "slices", "superposition")
 # Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their
@@ -158,7 +159,6 @@ class WholeForwards(Differences):
         *,
         alone: bool = False,
     ) -> None:
-        super().__init__(x, scale, stencil)
         self.method = WHOLE
         self.confined = (scale < LEAST_ROOM * entry_scale(x)).ravel()
         self.evaluate = evaluate
@@ -166,12 +166,13 @@ class WholeForwards(Differences):
         self.weight = None if self.cotangent is None else np.abs(self.cotangent)
         self.alone = alone
         started = time.perf_counter()
-        self.evaluations = 0
+        scale, self.evaluations = shrink_scales(evaluate, x, scale, self.weight)
+        super().__init__(x, scale, stencil)
         self.in_time = LEAST_CHUNK
         if noise is None:
             noise = (measure_noise if alone else function_noise)(evaluate, x, scale)
-            self.evaluations = noise.evaluations
-            pace = (time.perf_counter() - started) / noise.evaluations
+            self.evaluations += noise.evaluations
+            pace = (time.perf_counter() - started) / self.evaluations
             self.in_time = max(1, int(TOLD_EVERY / (TYPICAL_EVALUATIONS * pace)))
         self.outputs = noise.center.shape if cotangent is None else ()
         self.noise = noise.reshape(-1)

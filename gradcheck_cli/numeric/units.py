@@ -1,0 +1,72 @@
+"""Entries of one tensor that have units of their own, such as the weights of features.
+
+An entry is first moved by the size of its surroundings. Where it is far smaller than these, that
+may be far more than it can bear: then it is moved by less, down to its own size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.noise import Evaluate, Float
+
+SMALL = 0.03  # of its scale: an entry as small is by chance one of forty
+# How much further than other entries do by their own size an entry may move the outputs.
+FAR = 1e3
+SHRINK = 1e3  # of the scale from one try to the next
+OTHERS = 8  # entries whose moves are looked at: the largest of the tensor
+BLOCK_BYTES = 2**20  # of points evaluated at once
+
+
+def shrink_scales(
+    evaluate: Evaluate, x: NDArray[Any], scale: Float, weight: Float | None
+) -> tuple[Float, int]:
+    """The scale of every entry, smaller where moving a small entry by it moves the outputs too far.
+
+    evaluate: maps points (K, *x.shape) to outputs (K, *outputs); weight: of the outputs, flat, or
+    None for ones. Returns the scales, of x's shape, and how many points were evaluated.
+    """
+    size, shrunk = np.abs(x.astype(np.float64)).ravel(), scale.ravel().copy()
+    small = np.flatnonzero((size > 0) & (size < SMALL * shrunk))
+    if not len(small):
+        return scale, 0
+    mover = _Mover(evaluate, x, weight)
+    largest = np.argsort(size)[-OTHERS:]
+    most = FAR * max(mover.total, float(np.max(mover.move(largest, size[largest]))))
+    while len(small):
+        moves = mover.move(small, shrunk[small])
+        small = small[~(moves <= most) & (shrunk[small] > size[small])]
+        shrunk[small] = np.maximum(shrunk[small] / SHRINK, size[small])
+    return shrunk.reshape(x.shape), mover.evaluations
+
+
+class _Mover:
+    """Moves entries of x, one at a time, and tells by how much the outputs move.
+
+    total: Σ weight·|output| at x.
+    """
+
+    def __init__(self, evaluate: Evaluate, x: NDArray[Any], weight: Float | None) -> None:
+        self.evaluate = evaluate
+        self.x = x
+        self.center = np.asarray(evaluate(x[None]), dtype=np.float64).ravel()
+        self.weight = np.ones(self.center.size) if weight is None else weight
+        self.total = float(self.weight @ np.abs(self.center))
+        self.evaluations = 1
+
+    def move(self, entries: NDArray[np.intp], by: Float) -> Float:
+        """Σ weight·|change| of the outputs for each of these entries, moved by so much."""
+        block = max(1, BLOCK_BYTES // (8 * (self.x.size + self.center.size)))
+        parts = []
+        for start in range(0, len(entries), block):
+            some = entries[start : start + block]
+            points = np.repeat(self.x.reshape(1, -1), len(some), axis=0)
+            points[np.arange(len(some)), some] += by[start : start + block].astype(self.x.dtype)
+            outputs = np.asarray(self.evaluate(points.reshape(-1, *self.x.shape)))
+            changes = outputs.reshape(len(some), -1).astype(np.float64) - self.center
+            parts.append(np.abs(changes) @ self.weight)
+            self.evaluations += len(some)
+        return np.concatenate(parts)
