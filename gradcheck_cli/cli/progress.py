@@ -9,6 +9,7 @@ from typing import Any
 from gradcheck_cli.text import printable
 
 SILENT_SECONDS = 1.0  # a run shorter than this shows no bar
+NARROW, WIDE = 60, 100  # columns below which there is no bar, and a short one
 REDRAW_SECONDS = 0.1  # between two drawings: a redraw takes a millisecond
 
 
@@ -57,16 +58,17 @@ class Bar:
         )
         from rich.table import Column
 
+        console = Console(file=sys.stderr)
         one_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        speed = [TextColumn("{task.fields[rate]}/s"), TimeRemainingColumn()]
         bar = Progress(
-            "entries",
-            BarColumn(),
+            *["entries"] * (console.width >= WIDE),
+            *[BarColumn(40 if console.width >= WIDE else 10)] * (console.width >= NARROW),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}/s"),
-            TimeRemainingColumn(),
+            *(speed if console.width >= NARROW else ()),
             TextColumn("{task.fields[failed]}", style="bold red", markup=False),
             TextColumn("{task.fields[at_work]}", markup=False, table_column=one_line),
-            console=Console(file=sys.stderr),
+            console=console,
             transient=True,
             expand=True,
             auto_refresh=False,  # no thread: processes are forked while the bar is shown

@@ -49,10 +49,30 @@ def note(text: str, before: str = "") -> None:
     """
     if sys.stderr is not None:
         try:
-            lines = f"{before}\n" * bool(before) + f"gradcheck: {text}"
+            lines = f"{before}\n" * bool(before) + _break_lines(f"gradcheck: {text}")
             print(printable_lines(lines), file=sys.stderr, flush=True)
         except OSError:
             sys.stderr = None
+
+
+def _break_lines(text: str) -> str:
+    """The text, its lines broken between words where a terminal would break them anywhere."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return text
+    import shutil
+    from textwrap import fill
+
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        fill(
+            line,
+            width,
+            subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.split("\n")
+    )
 
 
 def tell(error: GradcheckError) -> int:

@@ -32,8 +32,10 @@ SCREENFUL = 40  # rows of gradients, about what a window shows at once
 MOST_FILES = 60
 MAP_WIDTH, GAP = 74, 2  # columns of all panels of a map, and between two
 MOST_IDS = 6  # of the checks of a file that were not run
-# Checks that are not ok, told in full: a screenful each for the first, and a line says how many
-# more there are.
+MOST_ALIKE = 3  # checks that are named as wrong in the same way as another
+MOST_NOT_RUN = 3  # files of such checks that have a line each
+# Things that are wrong, told in full: a screenful each for the first, and a line says how many more
+# checks there are.
 MOST_DETAILS = 100
 
 
@@ -100,13 +102,31 @@ def _list_details(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Lin
         if check.outcome not in (Outcome.OK, Outcome.NOT_RUN)
         or (screen.verbose and check.result is not None and check.result.verdict == Verdict.FAIL)
     ]
-    most = len(found) if screen.verbose else MOST_DETAILS
-    for check in found[:most]:
-        yield from _layout_details(list_details(check))
-    if found[most:]:
-        more = f"{count_of(len(found) - most, 'more check')} did not come out as expected"
+    groups = group_alike(found, every=screen.verbose)
+    most = len(groups) if screen.verbose else MOST_DETAILS
+    for first, *others in groups[:most]:
+        yield from layout_detail(first)
+        if others:
+            yield indent(f"alike: {name_some([other.id for other in others], MOST_ALIKE)}")
+    told = {detail.id for group in groups[:most] for detail in group}
+    left = {detail.id for group in groups[most:] for detail in group} - told
+    if left:
+        more = f"{count_of(len(left), 'more check')} did not come out as expected"
         yield Text(f"\n{more}; --verbose shows all")
     yield from layout_not_run(checks)
+
+
+def group_alike(checks: Sequence[CheckReport], *, every: bool = False) -> list[list[Detail]]:
+    """What is wrong with checks; together what is of one item of a config and has one reason, as
+    with many seeds. every: each by itself.
+    """
+    groups: dict[tuple[object, ...], list[Detail]] = {}
+    for check in checks:
+        for detail in list_details(check):
+            reason = detail.code or detail.lines[:1]
+            key = (check.path, check.line, detail.symbol, detail.kind, reason)
+            groups.setdefault((*key, len(groups)) if every else key, []).append(detail)
+    return list(groups.values())
 
 
 def layout_not_run(checks: Sequence[CheckReport]) -> Iterator[Line]:
@@ -117,6 +137,11 @@ def layout_not_run(checks: Sequence[CheckReport]) -> Iterator[Line]:
             by_path.setdefault(check.path, []).append(check.id)
     if by_path:
         yield Text("")
+    if len(by_path) > MOST_NOT_RUN:
+        count = count_of(sum(map(len, by_path.values())), "check")
+        head = Text("NOT RUN", style=STYLES[KINDS[Outcome.NOT_RUN]])
+        yield head.append(f"  {count} of {len(by_path)} config files", style="bold")
+        return
     for path, ids in by_path.items():
         head = Text("NOT RUN", style=STYLES[KINDS[Outcome.NOT_RUN]])
         head.append(f"  {name_some(ids, MOST_IDS)}", style="bold")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST_IDS = 10  # of checks, where a pattern is near none
 MOST_NAMES = 6  # of functions, in a list that is read on a screen
+MOST_PLACES = 5  # that name code, each with a line of its own
 
 
 def select(checks: Sequence[ConfigCheck], patterns: Sequence[str]) -> list[ConfigCheck]:
@@ -75,6 +76,9 @@ def describe_code(checks: Sequence[ConfigCheck]) -> str:
         f"  {printable(place)}: {name_some(list(names), MOST_NAMES)}"
         for place, names in named.items()
     ]
+    if len(lines) > MOST_PLACES:
+        code = {code.place: None for check in checks for code in check.layer.code}
+        lines = [f"  {name_some(list(map(printable, code)), 2 * MOST_PLACES)}"]
     return "\n".join([head, *lines, "read this code, then add --allow-code"])
 
 

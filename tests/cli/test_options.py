@@ -574,3 +574,13 @@ def test_an_unknown_id_gets_near_misses_and_not_every_id(
     error = capsys.readouterr().err
     assert "layer-9 and 40 more; --list prints them" in error
     assert "layer-10" not in error
+
+
+def test_many_files_of_code_that_may_not_run_take_a_few_lines(gradcheck: Gradcheck) -> None:
+    done = gradcheck("run", "docs/examples")
+    assert done.returncode == 2
+    assert re.search(r"^NOT RUN  \d+ checks of \d+ config files$", done.stdout, re.M)
+    head, files, advice = done.stderr.splitlines()
+    assert re.fullmatch(r"gradcheck: \d+ checks of Python code were not run", head)
+    assert files.startswith("  docs/examples/affine.py, docs/examples/convolution.py, ")
+    assert advice == "read this code, then add --allow-code"

@@ -108,14 +108,34 @@ def test_a_long_rule_is_cut_and_its_equation_is_not() -> None:
 
 def test_beyond_a_screenful_verbose_shows_every_gradient_and_every_failure() -> None:
     report = report_of(300, every=2)
+    lines = {check.id: place for place, check in enumerate(report.checks)}  # no two are of one item
+    report = replace(
+        report, checks=tuple(replace(check, line=lines[check.id]) for check in report.checks)
+    )
     brief, whole = (render(report, "table", Screen(verbose=verbose)) for verbose in (False, True))
-    assert f"\n{150 - MOST_DETAILS} more checks did not come out as expected; --verbose" in brief
+    told = re.findall(r"^(?:FAIL|INCONCLUSIVE)  (\S+)", brief, re.MULTILINE)
+    assert len(told) == MOST_DETAILS
+    left = 150 - len(set(told))
+    assert f"\n{left} more checks did not come out as expected; --verbose" in brief
     for text in ("rerun: ", "FAIL  wrong-297  "):
         assert brief.count(text) < whole.count(text)
     for check in report.checks:
         assert re.search(rf"^{re.escape(check.id)} ", whole, re.MULTILINE) or (
             f"\n{check.id}\n" in whole
         )
+
+
+def test_what_is_wrong_with_many_seeds_alike_is_told_once() -> None:
+    config = "form: XW\nshapes: {n: 4, N: 3, M: 2}\nbackward: {W: X.T @ delta / n}\n"
+    seeds = f"matrix: {{inputs.seed: [{', '.join(map(str, range(9)))}]}}\n"
+    report = suite.run(read_config(config + seeds, "c.yaml"))
+    brief, whole = (render(report, "table", Screen(verbose=verbose)) for verbose in (False, True))
+    assert (brief.count("\nFAIL"), whole.count("\nFAIL")) == (1, 9)
+    assert "\n  alike: c[seed=1], c[seed=2], c[seed=3] and 5 more\n" in brief
+    assert "alike" not in whole
+    two = config.replace("{W:", "{X: 2 * delta @ W.T, W:")
+    report = suite.run(read_config(two + seeds, "c.yaml"))
+    assert render(report, "table", Screen()).count("\nFAIL") == 2  # a gradient each
 
 
 def test_very_many_files_have_a_row_where_they_are_not_all_ok_and_one_row_together() -> None:
