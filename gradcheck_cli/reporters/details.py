@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
 from gradcheck_cli.reporters.words import describe_gradient
 from gradcheck_cli.result import CheckReport, CheckResult, Code, ErrorMap, GradientResult, Verdict
+from gradcheck_cli.text import name_some
+
+MOST_ALIKE = 3  # checks that are named as wrong in the same way as another
 
 
 class Detail(Struct, frozen=True):
@@ -44,6 +47,11 @@ class Detail(Struct, frozen=True):
     shape: tuple[int, ...] = ()
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """The config, the check and the gradient that it is about."""
+        return self.place.rpartition(":")[0], self.id, self.symbol
+
+    @property
     def code_place(self) -> str:
         """The file and the line of that code."""
         return self.source.partition(", ")[2]
@@ -64,6 +72,24 @@ def list_details(check: CheckReport) -> Iterator[Detail]:
                 own = gradient.equation is None
                 line = check.rule_lines.get(gradient.name, check.line) if own else check.line
                 yield describe_failure(gradient, check.id, f"{check.path}:{line}", check.rerun)
+
+
+def group_alike(checks: Iterable[CheckReport], *, every: bool = False) -> list[list[Detail]]:
+    """What is wrong with checks; together what is of one item of a config and has one reason, as
+    with many seeds. every: each by itself.
+    """
+    groups: dict[tuple[object, ...], list[Detail]] = {}
+    for check in checks:
+        for detail in list_details(check):
+            reason = detail.code or detail.lines[:1]
+            key = (check.path, check.line, detail.symbol, detail.kind, reason)
+            groups.setdefault((*key, len(groups)) if every else key, []).append(detail)
+    return list(groups.values())
+
+
+def name_alike(others: Sequence[Detail]) -> str:
+    """Those that are wrong in the same way as one that is told in full."""
+    return f"alike: {name_some([other.id for other in others], MOST_ALIKE)}"
 
 
 def write_headline(check: CheckReport) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.details import Detail, list_details
+from gradcheck_cli.reporters.details import Detail, group_alike, name_alike
 from gradcheck_cli.reporters.places import Place, find_place, list_places
 from gradcheck_cli.reporters.summary import summarize
 from gradcheck_cli.reporters.words import KINDS, UNSURE
@@ -18,15 +18,10 @@ MOST = 9  # annotations; GitHub shows ten of each kind a step, and one says how 
 
 def render(report: SuiteReport, screen: Screen) -> str:
     """At most MOST annotations, one that says how many more, and the summary line."""
-    found = [
-        detail
-        for check in report.checks
-        if check.outcome != Outcome.OK
-        for detail in list_details(check)
-    ]
+    found = group_alike(check for check in report.checks if check.outcome != Outcome.OK)
     # What is wrong comes before what is not known.
-    found.sort(key=lambda detail: KINDS[detail.kind] == UNSURE)
-    lines = [_annotate(detail) for detail in found[:MOST]]
+    found.sort(key=lambda group: KINDS[group[0].kind] == UNSURE)
+    lines = [_annotate(*group) for group in found[:MOST]]
     lines += _count_rest(len(found) - MOST)
     return "\n".join([*lines, "".join(text for text, _ in summarize(report)), ""])
 
@@ -51,7 +46,7 @@ def _count_rest(count: int) -> Iterator[str]:
         yield f"::error title=gradcheck::and {count} more {verb} in the report of the job"
 
 
-def _annotate(detail: Detail) -> str:
+def _annotate(detail: Detail, *others: Detail) -> str:
     kind = "warning" if KINDS[detail.kind] == UNSURE else "error"
     places = list_places(detail)
     title = f"gradcheck: {detail.id}: {detail.kind}"
@@ -67,6 +62,7 @@ def _annotate(detail: Detail) -> str:
         *(f"{name}: {text}" for name, text in detail.advice),
         *[f"config: {detail.place}"] * (len(places) > 1),
         f"rerun: {detail.rerun}",
+        *[name_alike(others)] * bool(others),
     ]
     return _format_command(kind, title, "\n".join(text), places[0] if places else None)
 

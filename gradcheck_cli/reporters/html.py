@@ -9,7 +9,12 @@ from xml.etree.ElementTree import Element, tostring
 from msgspec import Struct
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.details import Detail, list_details, write_headline_of_result
+from gradcheck_cli.reporters.details import (
+    Detail,
+    group_alike,
+    name_alike,
+    write_headline_of_result,
+)
 from gradcheck_cli.reporters.html_map import draw_map
 from gradcheck_cli.reporters.html_tag import Child, tag, tag_pairs
 from gradcheck_cli.reporters.notes import MOST_NOTES, describe_work, list_notes
@@ -25,7 +30,7 @@ from gradcheck_cli.reporters.words import (
     format_number,
     list_rows,
 )
-from gradcheck_cli.result import CheckReport, CheckResult, Outcome, SuiteReport, Verdict
+from gradcheck_cli.result import CheckReport, CheckResult, Outcome, SuiteReport
 from gradcheck_cli.text import count_of, format_shape
 
 MOST_ROWS = 2000  # of gradients; a browser draws so many at once
@@ -39,11 +44,15 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 SWITCHES = {"all": "all", "only-bad": "not as expected", "only-ok": "as expected"}
 
 
+Anchors = dict[tuple[str, str, str], str]  # of articles, by the key of a detail
+
+
 class Wrong(Struct, frozen=True):
-    """Something that is not as expected; anchor: of its article."""
+    """Something that is not as expected, and others that are so alike; anchor: of its article."""
 
     anchor: str
     detail: Detail
+    others: list[Detail]
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
@@ -58,7 +67,11 @@ def render(report: SuiteReport, screen: Screen) -> str:
         tag("title", f"gradcheck: {title}"),
         tag("style", files(__package__).joinpath("html.css").read_text(encoding="utf-8")),
     )
-    wrong, anchors = number_details(bad)
+    wrong = [
+        Wrong(f"f{place}", first, others)
+        for place, (first, *others) in enumerate(group_alike(bad), start=1)
+    ]
+    anchors = {of.key: one.anchor for one in wrong for of in (one.detail, *one.others)}
     main = tag(
         "main",
         _header(report, title),
@@ -86,21 +99,6 @@ def render_result(result: CheckResult) -> str:
     return tostring(whole, encoding="unicode", method="html")
 
 
-def number_details(bad: Sequence[CheckReport]) -> tuple[list[Wrong], dict[int, str]]:
-    """All that is not as expected, and the anchors of gradients, by what `id` says of each."""
-    wrong, anchors = list[Wrong](), dict[int, str]()
-    for check in bad:
-        details = list(list_details(check))
-        of_check = [Wrong(f"f{len(wrong) + place}", of) for place, of in enumerate(details, 1)]
-        wrong += of_check
-        gradients = check.result.gradients if check.result is not None else ()
-        failed = [gradient for gradient in gradients if gradient.verdict != Verdict.PASS]
-        if failed and check.result is not None and check.result.verdict != Verdict.PASS:
-            pairs = zip(failed, of_check, strict=True)
-            anchors |= {id(gradient): one.anchor for gradient, one in pairs}
-    return wrong, anchors
-
-
 def _header(report: SuiteReport, title: str) -> Element:
     line = [
         tag("span", text, class_=KINDS.get(kind, kind) or "plain") if kind else text
@@ -119,7 +117,8 @@ def _list_contents(wrong: Sequence[Wrong]) -> Iterator[Element]:
         fault = f", {of.code} {of.title}" if of.code else ""
         text = ": ".join(filter(None, (of.symbol, of.lines[0] if of.lines else "")))
         link = tag("a", f"{of.id}", href=f"#{one.anchor}")
-        links.append(tag("li", link, f" {text}{fault}"))
+        alike = f", and {len(one.others)} alike" if one.others else ""
+        links.append(tag("li", link, f" {text}{fault}{alike}"))
     yield tag("nav", {"aria-label": "what is not as expected"}, links)
 
 
@@ -151,6 +150,8 @@ def _article(one: Wrong, *, folded: bool) -> Element:
         article.append(draw_map(of.map, of.shape, of.where))
     if not of.place.startswith(f"{STDIN}:"):  # what stood there is gone
         article.append(tag("p", "rerun: ", tag("code", of.rerun), class_="rerun"))
+    if one.others:
+        article.append(tag("p", name_alike(one.others), class_="place"))
     return article
 
 
@@ -163,9 +164,7 @@ def _places(of: Detail) -> Element:
     return tag("p", strong, f" in {name}, checked by {of.place}", class_="place")
 
 
-def _section_of_gradients(
-    checks: Sequence[CheckReport], anchors: dict[int, str]
-) -> Iterator[Element]:
+def _section_of_gradients(checks: Sequence[CheckReport], anchors: Anchors) -> Iterator[Element]:
     """A row a gradient, file by file; of very many, a row a config file. On a phone, cards."""
     count = sum(len(check.result.gradients) for check in checks if check.result is not None)
     if not count:
@@ -183,7 +182,8 @@ def _section_of_gradients(
         rows = list_rows(of_file)
         if rows:
             fold = count > MANY_ROWS and all(row.kind == OK for row in rows)
-            body = map(_gradient_row, [None, *rows], rows, [anchors] * len(rows))
+            links = [anchors.get((path, row.id, row.gradient.gradient)) for row in rows]
+            body = map(_gradient_row, [None, *rows], rows, links)
             table = _table(COLUMNS, body, "gradients")
             blocks.append(table if len(by_path) == 1 else _fold_file(path, rows, table, fold))
     yield tag("section", title, *_switches(checks), *blocks)
@@ -216,13 +216,14 @@ def _table(names: Sequence[str], rows: Iterator[Element], kind: str) -> Element:
     return tag("table", head, tag("tbody", *rows), class_=kind)
 
 
-def _gradient_row(last: Row | None, row: Row, anchors: dict[int, str]) -> Element:
-    """The row of a gradient; `first` of its check where the last row is of another."""
+def _gradient_row(last: Row | None, row: Row, anchor: str | None) -> Element:
+    """The row of a gradient, linked with its article; `first` of its check where the last row is of
+    another.
+    """
     gradient = row.gradient
     shape = format_shape(gradient.shape)
     texts = (row.id, describe_gradient(gradient), shape, *format_errors(gradient))
     verdict = tag("span", row.verdict, class_=row.kind)
-    anchor = anchors.get(id(gradient))
     if anchor is not None:
         verdict = tag("a", verdict, href=f"#{anchor}")
     kinds = ["first"] * (last is None or last.id != row.id) + ["expected"] * (row.kind == OK)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.details import list_details
+from gradcheck_cli.reporters.details import group_alike, name_alike
 from gradcheck_cli.reporters.notes import MOST_NOTES, list_notes
 from gradcheck_cli.reporters.places import describe_places
 from gradcheck_cli.reporters.summary import find_slowest, list_files, summarize
-from gradcheck_cli.reporters.table import render_details
+from gradcheck_cli.reporters.table import render_detail
 from gradcheck_cli.reporters.words import (
     OK,
     describe_gradient,
@@ -22,7 +22,7 @@ from gradcheck_cli.result import Outcome, SuiteReport
 from gradcheck_cli.text import format_shape, printable
 
 MOST_ROWS = 200  # of the table
-MOST_DETAILS = 50  # checks that are shown in full; a step summary holds a megabyte
+MOST_DETAILS = 50  # things that are wrong, shown in full; a step summary holds a megabyte
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _HEAD = ("check", "gradient", "shape", "abs. error", "rel. error", "error / allowed", "verdict")
 _FILE_HEAD = ("config", "checks", "gradients", *Outcome, "error / allowed", "time")
@@ -33,12 +33,15 @@ def render(report: SuiteReport, screen: Screen) -> str:
     bad = [check for check in report.checks if check.outcome != Outcome.OK]
     title = "all as expected" if not bad else f"{len(bad)} of {len(report.checks)} not as expected"
     parts = [f"## gradcheck: {title}", _escape("".join(text for text, _ in summarize(report)))]
-    for check in bad[:MOST_DETAILS]:
-        parts.append(f"### {_escape(check.id)}: {check.outcome.value}")
-        parts += map(_escape, describe_places(list_details(check)))
-        parts.append(_fence(render_details(check)))
-    if len(bad) > MOST_DETAILS:
-        parts.append(f"and {len(bad) - MOST_DETAILS} more")
+    groups = group_alike(bad)
+    for first, *others in groups[:MOST_DETAILS]:
+        gradient = f" {_escape(first.symbol)}" * bool(first.symbol)
+        parts.append(f"### {_escape(first.id)}{gradient}: {first.kind}")
+        parts += map(_escape, describe_places([first]))
+        parts.append(_fence(render_detail(first)))
+        parts += [_escape(name_alike(others))] * bool(others)
+    if len(groups) > MOST_DETAILS:
+        parts.append(f"and {len(groups) - MOST_DETAILS} more")
     if not screen.quiet:
         parts.append("\n".join(_list_table(report)))
         notes = list_notes(report.checks, MOST_NOTES)

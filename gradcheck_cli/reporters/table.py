@@ -10,7 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.text import Text
 
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.reporters.details import Detail, describe_failure, list_details
+from gradcheck_cli.reporters.details import (
+    Detail,
+    describe_failure,
+    group_alike,
+    list_details,
+    name_alike,
+)
 from gradcheck_cli.reporters.error_map import (
     LEGEND,
     SHADES,
@@ -32,7 +38,6 @@ SCREENFUL = 40  # rows of gradients, about what a window shows at once
 MOST_FILES = 60
 MAP_WIDTH, GAP = 74, 2  # columns of all panels of a map, and between two
 MOST_IDS = 6  # of the checks of a file that were not run
-MOST_ALIKE = 3  # checks that are named as wrong in the same way as another
 MOST_NOT_RUN = 3  # files of such checks that have a line each
 # Things that are wrong, told in full: a screenful each for the first, and a line says how many more
 # checks there are.
@@ -67,6 +72,11 @@ def render_result(result: CheckResult, name: str) -> str:
 def render_details(check: CheckReport) -> str:
     """What is wrong with a check as text, for formats that hold some."""
     return render_lines(_layout_details(list_details(check)), Screen())
+
+
+def render_detail(detail: Detail) -> str:
+    """What is wrong as text, for formats that hold some."""
+    return render_lines(layout_detail(detail), Screen())
 
 
 def summary_line(report: SuiteReport) -> Text:
@@ -107,26 +117,13 @@ def _list_details(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Lin
     for first, *others in groups[:most]:
         yield from layout_detail(first)
         if others:
-            yield indent(f"alike: {name_some([other.id for other in others], MOST_ALIKE)}")
+            yield indent(name_alike(others))
     told = {detail.id for group in groups[:most] for detail in group}
     left = {detail.id for group in groups[most:] for detail in group} - told
     if left:
         more = f"{count_of(len(left), 'more check')} did not come out as expected"
         yield Text(f"\n{more}; --verbose shows all")
     yield from layout_not_run(checks)
-
-
-def group_alike(checks: Sequence[CheckReport], *, every: bool = False) -> list[list[Detail]]:
-    """What is wrong with checks; together what is of one item of a config and has one reason, as
-    with many seeds. every: each by itself.
-    """
-    groups: dict[tuple[object, ...], list[Detail]] = {}
-    for check in checks:
-        for detail in list_details(check):
-            reason = detail.code or detail.lines[:1]
-            key = (check.path, check.line, detail.symbol, detail.kind, reason)
-            groups.setdefault((*key, len(groups)) if every else key, []).append(detail)
-    return list(groups.values())
 
 
 def layout_not_run(checks: Sequence[CheckReport]) -> Iterator[Line]:

@@ -272,7 +272,7 @@ def test_names_cannot_break_a_markdown_table(report: SuiteReport) -> None:
     assert len(table) == 2 + 12
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {8}
     assert r"right \<\&\> \|\*\_\`" in text
-    assert text.count("```text") == text.count("```") / 2 == 5
+    assert text.count("```text") == text.count("```") / 2 == text.count("\n### ") == 6
 
 
 class Page(HTMLParser):
