@@ -214,7 +214,7 @@ class OwnBuilder(Builder):
             elif self.is_name(name, node):
                 constants[name] = self.read_constant(name, node, declared.pop(name, None))
         inputs |= {name: ArraySpec(shape, Drawn()) for name, shape in declared.items()}
-        if not inputs and not self.findings:
+        if not inputs and not self.findings and not self.is_code:  # a module has its parameters
             self.find(self.node.mark, f"a layer needs an input with a gradient; write {EXAMPLE}")
         shared = {name for key in ("inputs", "constants") for name in self.find_shared(key)}
         shapes = {} if self.findings else {name: spec.shape for name, spec in specs(inputs)}
@@ -369,7 +369,8 @@ def _by_key(mapping: Mapping[str, Node]) -> Iterator[tuple[str | int, Node]]:
 
 def _as_list(mapping: dict[str | int, Any]) -> Any:
     """A mapping from 0, 1, 2 … as a list; any other as it is."""
-    return list(mapping.values()) if list(mapping) == list(range(len(mapping))) else mapping
+    numbered = mapping and list(mapping) == list(range(len(mapping)))
+    return list(mapping.values()) if numbered else mapping
 
 
 def _is_array(node: Node) -> bool:

@@ -8,25 +8,39 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import cycle
 from typing import Any
 
 from msgspec import Struct
 
+from gradcheck_cli.config.inference.axes import Axis
+from gradcheck_cli.config.inference.reader import Reader, find_method
+from gradcheck_cli.config.inference.sizes import Sizes
+from gradcheck_cli.config.inference.values import (
+    ARRAY,
+    FILTER,
+    ITEMS,
+    NUMBER,
+    OBJECT,
+    RECORD,
+    SIZE,
+    Value,
+)
 from gradcheck_cli.config.syntax import (
     Function,
     compared_text,
     documented_shape,
-    is_index,
     parameter_defaults,
     parameter_names,
     read_keys,
+    returned_gradients,
+    returns_mapping,
     unpacked_shape,
 )
 
-_TIMES = re.compile(r"^(\d+)\s*\*?\s*([A-Za-z_]\w*)$")
 _LABELS = re.compile(r"^(labels?|targets?|y_true|idx|indices|t|y|Y)$")
 _WEIGHT = re.compile(r"^([Wbw]\w?\d*|weights?|bias(es)?|gamma|beta)$")
+_MASK = re.compile(r"mask|^R$")
+_LENGTHS = re.compile(r"len(gth)?s?$", re.IGNORECASE)
 # Numbers that are settings, by the names that they have, and what to set them to.
 NUMBERS = {
     "reg": "0.1", "lambd": "0.1", "lambda_": "0.1", "lam": "0.1", "l2": "0.1", "alpha": "0.5",
@@ -34,16 +48,11 @@ NUMBERS = {
     "rate": "0.5", "drop": "0.5", "seed": "0", "stride": "1", "pad": "1", "padding": "1",
     "delta": "1.0", "margin": "1.0", "temperature": "1.0", "pool_height": "2", "pool_width": "2",
     "HH": "2", "WW": "2", "kernel_size": "2", "pool_size": "2", "scale": "2.0", "negative_slope":
-    "0.1", "G": "2", "groups": "1",
+    "0.1", "G": "1", "groups": "1", "learning_rate": "0.1", "lr": "0.1",
 }  # fmt: skip
-SIZES = {
-    "n": 4, "N": 4, "D": 5, "M": 3, "C": 3, "H": 6, "W": 8, "F": 3, "HH": 3, "WW": 3, "T": 2,
-    "V": 7, "m": 4,
-}  # fmt: skip
-# Of four axes, as of images, of which there are many entries.
-SMALL_SIZES = {"N": 2, "C": 3, "F": 5, "H": 4, "W": 6, "HH": 3, "WW": 3}
-OTHER_SIZES = (5, 3, 6, 7, 2, 8, 9)
-# By the name of an argument, of a layer whose text says nothing of its shape.
+SETTING = "0.5"  # a number of which nothing is known
+POSITIVE = "distribution: uniform, scale: 0.4, offset: 0.5"  # what a logarithm is taken of
+# By the name of an array, where the text says nothing of its shape.
 SHAPES = {
     "w": ("N", "M"), "weight": ("N", "M"), "weights": ("N", "M"), "b": ("M",), "bias": ("M",),
     "gamma": ("N",), "beta": ("N",), "wx": ("N", "H"), "wh": ("H", "H"), "prev_h": ("n", "H"),
@@ -66,149 +75,265 @@ class Described(Struct, frozen=True):
     sizes: Mapping[str, int]
 
 
-def describe_function(function: Function, *, loss: bool = False) -> Described:
-    """The inputs and constants that a function takes, from its text.
+def describe_function(
+    tree: ast.Module,
+    function: Function,
+    *,
+    loss: bool = False,
+    others: Sequence[Function] = (),
+) -> Described:
+    """The inputs and constants that a function of a file takes, from its text.
 
-    loss: it returns a number with its gradients, so that y is its labels.
+    loss: it returns a number with its gradients. others: functions that are called with it, a loss
+    and the backward, the last of them, which say what else there is, and what has a gradient.
     """
-    return _Reader(function, loss).describe()
+    reading = _Reading(tree, function, loss)
+    reading.follow_alone()
+    return reading.describe(others)
 
 
-def describe_class(made: ast.ClassDef, forward: str, *, own_gradients: bool = True) -> Described:
+def describe_class(
+    tree: ast.Module,
+    made: ast.ClassDef,
+    method: str,
+    *,
+    own_gradients: bool = True,
+    loss: bool = False,
+) -> Described:
     """The inputs of a method of an object, the parameters that its constructor makes, and what the
     constructor takes.
 
     own_gradients: the object has gradients of its parameters, which are inputs, then.
     """
-    methods = {node.name: node for node in made.body if isinstance(node, Function)}
-    constructor = methods.get("__init__")
-    taken = methods.get(forward)
-    described = Described({}, {}, {}) if taken is None else describe_function(taken)
-    constants = {} if constructor is None else _constructor_values(constructor)
-    numbers = {name: int(text) for name, text in constants.items() if text.isdigit()}
-    made_of = {} if constructor is None else dict(_made_parameters(constructor, numbers))
-    width = _width(constructor, numbers)
-    inputs = {
-        name: Given(f"[n, {width}]", guess=True) if width and given.text == "[n, N]" else given
-        for name, given in described.inputs.items()
-    }
-    if own_gradients:
-        inputs |= {name: Given(str(list(shape))) for name, shape in made_of.items()}
-    return Described(
-        inputs,
-        {**{name: Given(text) for name, text in constants.items()}, **described.constants},
-        described.sizes,
-    )
+    known = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    taken = find_method(made, method, known)
+    constructor = find_method(made, "__init__", known)
+    empty = ast.parse(f"def {method}(self): pass").body[0]
+    assert isinstance(empty, ast.FunctionDef)
+    reading = _Reading(tree, taken or empty, loss)
+    owner = Value(OBJECT, node=made)
+    settings = reading.make(owner, constructor) if constructor is not None else {}
+    weights = dict(_weights_of(owner, ast.unparse(made), own_gradients))
+    reading.follow(owner)
+    backward = find_method(made, "backward", known)
+    described = reading.describe([backward] if backward is not None else [])
+    if loss:  # the gradients are those of the object's own
+        left = {
+            name: Given(f"{{shape: {one.text}}}", one.guess)
+            for name, one in described.inputs.items()
+        }
+        described = Described({}, {**left, **described.constants}, described.sizes)
+    inputs = {**described.inputs, **{path: reading.array(one) for path, one in weights.items()}}
+    constants = dict(reading.constants_of(settings)) | dict(described.constants)
+    return Described(inputs, constants, dict(reading.sizes.values))
 
 
-def _constructor_values(constructor: Function) -> dict[str, str]:
-    """A value for what a constructor needs: sizes of layers, all different, and known settings."""
-    defaults = parameter_defaults(constructor)
-    free = iter(("5", "3", "6", "4", "7", "2"))
-    return {
-        name: NUMBERS[name] if name in NUMBERS else next(free, "3")
-        for name in parameter_names(constructor)
-        if name not in defaults
-    }
+def _weights_of(
+    owner: Value, text: str, own_gradients: bool, path: str = ""
+) -> Iterator[tuple[str, Value]]:
+    """The arrays that an object makes, and its text has gradients of, by where they are kept."""
+    if not own_gradients:
+        return
+    for key, part in owner.fields.items():
+        name = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".removeprefix(".")
+        if part.kind == ARRAY and part.axes and not part.is_parameter:
+            spelled = (
+                rf"\b(d_?{key}|grad_{key}|{key}_grad|nabla_{key})\b|grads\[['\"]d?{key}['\"]\]"
+            )
+            if path or re.search(spelled, text):
+                yield name, part
+        elif part.kind == OBJECT and any(one in part.fields for one in ("data", "value")):
+            held = part.fields.get("data", part.fields.get("value"))
+            if held is not None and held.kind == ARRAY and held.axes:
+                yield name, held
+        elif part.kind == RECORD and key in ("params", "parameters", "weights"):
+            yield from ((str(one), held) for one, held in part.fields.items() if held.kind == ARRAY)
+        elif part.kind == OBJECT and part.node is not None:
+            yield from _weights_of(part, ast.unparse(part.node), own_gradients, name)
+        elif part.kind == ITEMS:
+            for place, one in part.fields.items():
+                if one.kind == OBJECT and one.node is not None:
+                    inner = f"{name}[{place}]"
+                    yield from _weights_of(one, ast.unparse(one.node), own_gradients, inner)
 
 
-def _made_parameters(
-    constructor: Function, numbers: Mapping[str, int]
-) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The arrays that a constructor makes of known shapes: self.W = randn(n_in, n_out)."""
-    for node in ast.walk(constructor):
-        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
-            continue
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        path = ast.unparse(target)
-        if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
-            path = f"self.{target.slice.value!s}"
-        name = path.removeprefix("self.")
-        shape = _shape_in(node.value, numbers)
-        if path.startswith("self.") and shape and _WEIGHT.match(name):
-            yield name, shape
+class _Reading:
+    """Reads one function: what its parameters are, and what a config gives for them."""
 
-
-def _shape_in(value: ast.expr, numbers: Mapping[str, int]) -> tuple[int, ...]:
-    """The shape in a call that makes an array: its tuple of sizes, or its sizes one by one."""
-    for call in ast.walk(value):
-        if isinstance(call, ast.Call):
-            for axes in [*(one.elts for one in call.args if isinstance(one, ast.Tuple)), call.args]:
-                sizes = [_number(axis, numbers) for axis in axes]
-                if sizes and None not in sizes:
-                    return tuple(size for size in sizes if size is not None)
-    return ()
-
-
-def _number(node: ast.expr, numbers: Mapping[str, int]) -> int | None:
-    if isinstance(node, ast.Constant):
-        return node.value if type(node.value) is int else None
-    return numbers.get(ast.unparse(node).removeprefix("self."))
-
-
-def _width(constructor: Function | None, numbers: Mapping[str, int]) -> int | None:
-    """The size of the last axis of what a layer takes: that of its first linear map, or the first
-    number that its constructor takes."""
-    if constructor is None:
-        return None
-    for node in ast.walk(constructor):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Linear") and node.args:
-            return _number(node.args[0], numbers)
-    return next(iter(numbers.values()), None)
-
-
-class _Reader:
-    """Reads one function."""
-
-    def __init__(self, function: Function, loss: bool) -> None:
+    def __init__(self, tree: ast.Module, function: Function, loss: bool) -> None:
         self.function = function
         self.loss = loss
         self.doc = ast.get_docstring(function) or ""
-        self.shapes: dict[str, tuple[str, ...]] = {}
-        for name in parameter_names(function):
-            shape = documented_shape(self.doc, name) or unpacked_shape(function, name)
-            if shape:
-                self.shapes[name] = shape
-        self.small = any(len(shape) == 4 for shape in self.shapes.values())
-        self.sizes: dict[str, int] = {}
+        self.defaults = parameter_defaults(function)
+        self.sizes = Sizes(parameter_names(function))
+        self.reader = Reader(tree, self.sizes.allocate)
+        self.values = {name: self.parameter(name) for name in parameter_names(function)}
+        self.output = Value()
 
-    def describe(self) -> Described:
+    def parameter(self, name: str) -> Value:
+        """A parameter before the text is followed: what its default and the docstring tell."""
+        default = self.defaults.get(name)
+        if isinstance(default, ast.Constant) and default.value is not None:
+            return self.reader.value(default, {})
+        made = _parameter(name)
+        keys = read_keys(self.function, name)
+        documented = () if keys else documented_shape(self.doc, name)
+        shape = documented or unpacked_shape(self.function, name)
+        if shape:
+            made.kind, made.axes = ARRAY, [self.axis(one) for one in shape]
+            self.sizes.small |= len(shape) == 4
+            for axis in made.axes if FILTER.match(name) else ():
+                axis.small = True
+        return made
+
+    def axis(self, text: str) -> Axis:
+        """An axis as a docstring has it: N, 3, 4H, 2 * N."""
+        times = re.fullmatch(r"(\d+)\s*\*?\s*([A-Za-z_]\w*)", text)
+        if times is None:
+            return self.sizes.named(text)
+        count, of = int(times[1]), self.sizes.named(times[2])
+        return Axis(calculate=lambda: count * of.size(self.sizes.allocate))
+
+    def document_fields(self, value: Value) -> None:
+        """Give the parts of a record the shapes that the docstring has for their keys."""
+        for key, needed in read_keys(self.function, value.name).items():
+            shape = documented_shape(self.doc, key)
+            if shape and needed:
+                part = value.field(key)
+                part.kind, part.axes = ARRAY, [self.axis(one) for one in shape]
+
+    def follow_alone(self) -> None:
+        """Follow the text of a function."""
+        self.follow(None)
+
+    def follow(self, owner: Value | None) -> None:
+        """Follow the text, of a method with its object."""
+        for value in self.values.values():
+            self.document_fields(value)
+        scope = dict(self.values)
+        if owner is not None:
+            scope["self"] = owner
+        returned = self.reader.follow(self.function, scope)
+        self.output = returned.fields.get(0, Value()) if returned.kind == ITEMS else returned
+
+    def make(self, owner: Value, constructor: Function) -> dict[str, Value]:
+        """Follow a constructor; what it takes, by name."""
+        taken = {name: _parameter(name) for name in parameter_names(constructor)}
+        defaults = parameter_defaults(constructor)
+        for name, value in taken.items():
+            default = defaults.get(name)
+            plain = isinstance(default, ast.Constant) and not _is_count(default)
+            if plain or (name in NUMBERS and name in defaults):
+                taken[name] = self.reader.value(default, {}) if default is not None else value
+        self.reader.follow(constructor, {**taken, "self": owner})
+        for value in owner.fields.values():
+            value.is_parameter = False
+        return {
+            name: value
+            for name, value in taken.items()
+            if value.kind in (SIZE, ITEMS) or name not in defaults
+        }
+
+    def constants_of(self, settings: Mapping[str, Value]) -> Iterator[tuple[str, Given]]:
+        """What a constructor takes besides sizes that shapes name."""
+        for name, value in settings.items():
+            given = self.given(name, value)
+            if given is not None:
+                yield name, given
+
+    def describe(self, others: Sequence[Function]) -> Described:
         """The inputs and the constants, in the order of the parameters."""
         inputs: dict[str, Given] = {}
         constants: dict[str, Given] = {}
-        defaults = parameter_defaults(self.function)
-        taken = [name for name in parameter_names(self.function) if name not in defaults]
-        for name in parameter_names(self.function):
-            setting = self.setting(name, defaults.get(name))
+        extra = self.follow_others(others)
+        without = self.without_gradient(others)
+        for name, value in self.values.items():
+            setting = self.setting(name)
             if setting is not None:
                 constants[name] = setting
-            elif name in taken and self.is_fixed(name, taken):
-                constants[name] = self.fixed(name)
-            elif name in taken:
-                inputs[name] = self.input(name)
-        if self.loss:
-            for name in _without_gradient(self.function, list(inputs)):
-                del inputs[name]
-                constants[name] = self.constant(name, _guess(name))
-        return Described(inputs, constants, self.sizes)
+                continue
+            if name in self.defaults and not self.is_label(name):
+                continue
+            given = self.given(name, value)
+            if given is None:
+                continue
+            number_like = value.kind in (SIZE, NUMBER) or given.text == SETTING or _is_sizes(value)
+            fixed = number_like or value.classes is not None or name in without
+            if fixed or _MASK.search(name) or _LENGTHS.search(name):
+                constants[name] = self.fixed(name, value)
+            else:
+                inputs[name] = given
+        constants |= {name: self.fixed(name, value) for name, value in extra.items()}
+        return Described(inputs, constants, dict(self.sizes.values))
 
-    def is_fixed(self, name: str, taken: Sequence[str]) -> bool:
-        """Whether an array has no gradient: what indexes another one, a mask, labels of a loss."""
-        label = self.loss and len(taken) > 1 and bool(_LABELS.match(name))
-        return label or "mask" in name.casefold() or is_index(self.function, name)
+    def is_label(self, name: str) -> bool:
+        """Whether labels, without which no loss is returned, are left out by default."""
+        default = self.defaults.get(name)
+        none = isinstance(default, ast.Constant) and default.value is None
+        return self.loss and none and bool(_LABELS.match(name))
 
-    def setting(self, name: str, default: ast.expr | None) -> Given | None:
+    def follow_others(self, others: Sequence[Function]) -> dict[str, Value]:
+        """Follow functions that are called with this one, a loss of its output and its backward;
+        what they take by names that nothing here has: labels."""
+        extra: dict[str, Value] = {}
+        outputs: dict[str, Value] = {}
+        for other in others:
+            names = parameter_names(other)
+            for name in names:
+                if name not in self.values and name not in outputs and _LABELS.match(name):
+                    extra.setdefault(name, _parameter(name))
+            known = {**self.values, **extra, **outputs}
+            free = [name for name in names if name not in known]
+            if other is not others[-1] and free:
+                outputs[free[0]] = known[free[0]] = self.output
+            self.reader.follow(other, {**{name: Value() for name in names}, **known})
+        return extra
+
+    def without_gradient(self, others: Sequence[Function]) -> list[str]:
+        """The parameters that nothing returns a gradient of, as far as a last return tells."""
+        names = [name for name in self.values if name not in self.defaults]
+        arrays = [
+            name
+            for name in names
+            if self.setting(name) is None
+            and self.values[name].kind not in (SIZE, NUMBER)
+            and self.values[name].classes is None
+            and not _MASK.search(name)
+            and not _LENGTHS.search(name)
+            and not _is_sizes(self.values[name])
+            and not is_setting(self.values[name])
+        ]
+        teller = self.function if self.loss else others[-1] if others else None
+        labels = [name for name in arrays if self.loss and _LABELS.match(name)]
+        left = [name for name in arrays if name not in labels] or arrays
+        spelled = None if teller is None else returned_gradients(teller, value_first=self.loss)
+        by_name = teller is not None and returns_mapping(teller)
+        kept = _kept(left, spelled, self.values) if spelled else left
+        if not spelled or (len(spelled) >= len(left) and not by_name):
+            return labels if len(labels) < len(arrays) else []
+        return [*labels, *(name for name in left if name not in kept)]
+
+    def setting(self, name: str) -> Given | None:
         """A parameter that is no array: a default, a mode, a number, a dict of such; else None."""
+        default = self.defaults.get(name)
         if isinstance(default, ast.Constant):
             value = default.value
             return Given(_yaml(value)) if isinstance(value, int | float | str) else None
         keys = read_keys(self.function, name)
-        if keys and not any(map(_WEIGHT.match, keys)):
+        if keys and not any(map(_WEIGHT.match, keys)) and not self.holds_arrays(name):
             return Given("{" + ", ".join(f"{k}: {v}" for k, v in self.settings(name, keys)) + "}")
         mode = compared_text(self.function, name)
         if mode is not None:
             return Given(_yaml(mode))
-        return Given(NUMBERS[name]) if name in NUMBERS and name not in self.shapes else None
+        plain = self.values[name].kind in (None, NUMBER, SIZE)
+        return Given(NUMBERS[name]) if name in NUMBERS and plain else None
+
+    def holds_arrays(self, name: str) -> bool:
+        """Whether a parameter is a dict of arrays."""
+        parts, keys = self.values[name].fields, read_keys(self.function, name)
+        return any(
+            parts[key].kind == ARRAY for key, needed in keys.items() if needed and key in parts
+        )
 
     def settings(self, name: str, keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
         """The keys of a dict of settings which the function needs, each with its value."""
@@ -219,110 +344,111 @@ class _Reader:
             elif needed:
                 yield key, NUMBERS.get(key, "1")
 
-    def input(self, name: str) -> Given:
-        """An array, or a dict of arrays."""
-        keys = read_keys(self.function, name)
-        if keys:
-            parts = ", ".join(f"{key}: {self.shape(_guess(key))}" for key in keys)
-            return Given("{" + parts + "}", guess=True)
-        known = self.shapes.get(name)
-        return Given(self.shape(known or _guess(name)), guess=known is None)
+    def given(self, name: str, value: Value) -> Given | None:
+        """What a config gives for a value; None for a size that shapes name already."""
+        if value.kind == SIZE and value.axis is not None:
+            text = self.sizes.write(value.axis)
+            return None if text == name else Given(text)
+        if value.kind == NUMBER or is_setting(value):
+            return Given(SETTING)
+        if value.kind == RECORD:
+            parts = ", ".join(f"{key}: {self.part(one)}" for key, one in value.fields.items())
+            return Given(
+                "{" + parts + "}", any(self.is_guess(one) for one in value.fields.values())
+            )
+        if value.kind == ITEMS:
+            parts = ", ".join(self.part(one) for one in value.fields.values())
+            return Given(
+                "[" + parts + "]", any(self.is_guess(one) for one in value.fields.values())
+            )
+        if value.kind == OBJECT or (value.kind is None and not value.is_parameter):
+            return None
+        given = self.array(value if value.axes is not None else self.guessed(name))
+        if value.positive:
+            return Given(f"{{shape: {given.text}, {POSITIVE}}}", value.axes is None)
+        return Given(given.text, value.axes is None)
 
-    def fixed(self, name: str) -> Given:
+    def part(self, value: Value) -> str:
+        given = self.given(value.name, value)
+        return value.name if given is None else given.text
+
+    def is_guess(self, value: Value) -> bool:
+        """Whether nothing tells the shape of an array."""
+        return value.kind in (None, ARRAY) and value.axes is None
+
+    def array(self, value: Value) -> Given:
+        """The shape of an array as YAML."""
+        return Given(self.sizes.shape(value.axes or []))
+
+    def guessed(self, name: str) -> Value:
+        """An array of the shape that those of this name have."""
+        shape = SHAPES.get(name.casefold().rstrip("0123456789"), ("n", "N"))
+        return Value(ARRAY, axes=[self.sizes.named(one) for one in shape])
+
+    def fixed(self, name: str, value: Value) -> Given:
         """Labels and indices as whole numbers, a mask of 0 and 1; else an array that is drawn."""
-        shape = self.shapes.get(name) or (self.first_size(),)
-        sizes = [self.size(axis) for axis in shape]
-        if "mask" in name.casefold():
-            return Given("{values: " + str(_whole_numbers(sizes, (1, 1, 0))) + "}")
-        if is_index(self.function, name) or "label" in self.doc.casefold():
-            return Given("{values: " + str(_whole_numbers(sizes, (0, 2, 1))) + "}")
-        if not self.loss or name not in self.shapes:
-            own = _WEIGHT.match(name) or not _LABELS.match(name)
-            return self.constant(name, _guess(name) if own else self.shape_of_targets())
-        return self.constant(name, self.shapes[name])
-
-    def constant(self, name: str, guess: tuple[str, ...]) -> Given:
-        """An array that is drawn, and has no gradient."""
-        known = self.shapes.get(name)
-        return Given("{shape: " + self.shape(known or guess) + "}", guess=known is None)
-
-    def shape_of_targets(self) -> tuple[str, ...]:
-        """That of the first input; one number a sample where there are weights to fit."""
-        names = parameter_names(self.function)
-        fitted = any(_WEIGHT.match(name) or read_keys(self.function, name) for name in names)
-        first = self.shapes.get(names[0]) or _guess(names[0])
-        return (self.first_size(),) if fitted else first
-
-    def first_size(self) -> str:
-        """The size of the first axis of the data: that of x, or of the first array."""
-        names = [name for name in parameter_names(self.function) if not _LABELS.match(name)]
-        data = [name for name in names if name in ("x", "X", "scores", "logits", "Z", "A")] or names
-        shape = self.shapes.get(data[0]) or _guess(data[0])
-        return shape[0]
-
-    def shape(self, axes: Sequence[str]) -> str:
-        """A shape as YAML; its sizes get values."""
-        return "[" + ", ".join(self.axis(axis) for axis in axes) + "]"
-
-    def axis(self, axis: str) -> str:
-        """One axis as YAML: a size by name, or a number."""
-        if axis.isdigit():
-            return axis
-        times = _TIMES.match(axis)
-        if times:
-            return str(int(times[1]) * self.size(times[2]))
-        self.size(axis)
-        return axis
-
-    def size(self, name: str) -> int:
-        """The value of a size."""
-        if name.isdigit():
-            return int(name)
-        known = {**SIZES, **(SMALL_SIZES if self.small else {})}
-        if name not in self.sizes:
-            used = self.sizes.values()
-            wanted = [known[name]] if name in known else []
-            free = [size for size in (*wanted, *OTHER_SIZES) if size not in used]
-            self.sizes[name] = known[name] if name in ("HH", "WW") else (free or [4])[0]
-        return self.sizes[name]
+        if value.kind in (SIZE, NUMBER, RECORD, ITEMS):
+            given = self.given(name, value)
+            return given or Given(SETTING)
+        if is_setting(value):
+            return Given(SETTING)
+        array = value if value.axes is not None else self.guessed(name)
+        shape = self.sizes.shape(array.axes or [])
+        if _MASK.search(name):
+            return Given(f"{{distribution: mask, shape: {shape}}}", value.axes is None)
+        if value.classes is not None or _LENGTHS.search(name):
+            high = self.sizes.write(value.classes) if value.classes is not None else "2"
+            low = 0 if value.classes is not None else 1
+            high = high if low == 0 else "3"
+            return Given(
+                f"{{distribution: integers, low: {low}, high: {high}, shape: {shape}}}",
+                value.axes is None,
+            )
+        return Given("{shape: " + shape + "}", value.axes is None)
 
 
-def _without_gradient(function: Function, inputs: Sequence[str]) -> list[str]:
-    """The inputs of a loss that it returns no gradient of, as far as its last return tells."""
-    returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    tuples = [value for value in returns if isinstance(value, ast.Tuple)]
-    gradients = tuples[-1].elts[1:] if tuples else []
-    if not gradients or len(gradients) >= len(inputs):
-        return []
-    spelled = {ast.unparse(gradient).casefold().replace("_", "") for gradient in gradients}
-    named = [
-        name
-        for name in inputs
-        if {
-            f"{start}{name}{end}".casefold().replace("_", "")
+def _parameter(name: str) -> Value:
+    made = Value(name=name)
+    made.is_parameter = True
+    return made
+
+
+def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:
+    """Those of the parameters that gradients of these texts are of."""
+    folded = {one.casefold().replace("_", "") for one in spelled}
+
+    def is_named(name: str) -> bool:
+        parts = [str(key) for key in values[name].fields]
+        return any(
+            f"{start}{one}{end}".casefold().replace("_", "") in folded
+            for one in (name, *parts)
             for start, end in (("d", ""), ("grad", ""), ("", "grad"))
-        }
-        & spelled
-    ]
-    dicts = [name for name in inputs if read_keys(function, name)]
-    weights = [name for name in inputs if _WEIGHT.match(name)]
-    kept = named or dicts or weights[: len(gradients)] or inputs[: len(gradients)]
-    return [name for name in inputs if name not in kept]
+        )
+
+    named = [name for name in names if is_named(name)]
+    records = [name for name in names if values[name].kind in (RECORD, ITEMS)]
+    if len(named) == len(spelled) or set(named) & set(records):
+        return named
+    vectors = [name for name in names if values[name].ends or _WEIGHT.match(name)]
+    theta = [name for name in names if re.match(r"theta|params|weights", name, re.IGNORECASE)]
+    count = len(spelled)
+    return next(one[:count] for one in (records, vectors, theta, list(names)) if one)
 
 
-def _whole_numbers(sizes: Sequence[int], values: Sequence[int]) -> Any:
-    """Nested lists of whole numbers in turn."""
-    turn = cycle(values)
-
-    def fill(rest: Sequence[int]) -> Any:
-        return [fill(rest[1:]) for _ in range(rest[0])] if rest else next(turn)
-
-    return fill(sizes)
+def is_setting(value: Value) -> bool:
+    """Whether all that is known of a parameter is that it is reckoned with a number."""
+    return value.kind is None and value.meets_numbers and not value.is_data_like
 
 
-def _guess(name: str) -> tuple[str, ...]:
-    plain = name.casefold().rstrip("0123456789")
-    return SHAPES.get(plain, ("n", "N"))
+def _is_sizes(value: Value) -> bool:
+    """Whether this is a list of sizes."""
+    parts = value.fields.values()
+    return value.kind == ITEMS and bool(parts) and all(one.kind == SIZE for one in parts)
+
+
+def _is_count(node: ast.expr | None) -> bool:
+    """Whether a default is a whole number that could be a size."""
+    return isinstance(node, ast.Constant) and type(node.value) is int and node.value > 1
 
 
 def _yaml(value: Any) -> str:

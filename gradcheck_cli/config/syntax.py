@@ -9,7 +9,10 @@ from collections.abc import Iterator
 Function = ast.FunctionDef
 
 # A shape in a docstring: "x: input of shape (N, D)", "W: (D, C) array".
-_SHAPE = r"^\W*(?:{name})\b[^\n]*?(?:\n\s+[^\n:]*?)?\(\s*(?P<shape>[\w'\s,.*]+?)\s*\)"
+_SHAPE = (
+    r"(?:^|;)\W*(?:\w+,\s*)*(?:{name})\b(?:,\s*\w+)*[^\n]*?"
+    r"(?:\n\s+[^\n:]*?)?\(\s*(?P<shape>[\w'\s,.*]+?)\s*\)"
+)
 _ARTICLES = re.compile(r"\b(the|a|this|of|number|size)\s+")
 
 
@@ -76,6 +79,36 @@ def read_keys(function: Function, name: str) -> dict[str, bool]:
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
                 found.setdefault(key.value, False)
     return found
+
+
+def returned_gradients(function: Function, *, value_first: bool = False) -> list[str]:
+    """The gradients that the last return of a function lists, as they are written; those of a dict
+    by key. Empty where it does not list them, as what another function gave.
+
+    value_first: a value is returned before its gradients, or behind a dict of them.
+    """
+    returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    last = returns[-1] if returns else None
+    if value_first:
+        if not isinstance(last, ast.Tuple) or len(last.elts) < 2:
+            return []
+        parts = last.elts[1:]
+        if len(parts) == 1 and isinstance(parts[0], ast.Tuple):
+            parts = parts[0].elts
+        return [ast.unparse(one) for one in parts]
+    if isinstance(last, ast.Dict):
+        return [str(one.value) for one in last.keys if isinstance(one, ast.Constant)]
+    if isinstance(last, ast.Tuple):
+        return [ast.unparse(one) for one in last.elts]
+    plain = isinstance(last, ast.BinOp | ast.Name | ast.Subscript)
+    called = isinstance(last, ast.Call) and isinstance(last.func, ast.Attribute)
+    return [ast.unparse(last)] if last is not None and (plain or called) else []
+
+
+def returns_mapping(function: Function) -> bool:
+    """Whether the last return of a function is a dict that is written out."""
+    returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    return bool(returns) and isinstance(returns[-1], ast.Dict)
 
 
 def compared_text(function: Function, name: str) -> str | None:

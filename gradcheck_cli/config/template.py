@@ -14,9 +14,11 @@ import msgspec
 
 from gradcheck_cli.config.read_code import Described, Given, describe_class, describe_function
 from gradcheck_cli.config.schema import KINDS, CheckConfig, documentation
+from gradcheck_cli.config.syntax import parameter_names, returned_gradients
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.text import join_words, suggest
+from gradcheck_cli.usercode.conventions import is_upstream
 
 SIZES = {"n": 8, "N": 5, "M": 3}  # all different, so that what is transposed does not fit
 COMMENT, WIDTH = 34, 100  # the column of comments, and how far they go
@@ -38,6 +40,7 @@ ENDS = ("_backward", "_grad", "_bwd", "_vjp", "_prime", "_derivative", "_deriv")
 STARTS = ("backward_", "d_", "d", "grad_")
 DERIVATIVE = re.compile(r"_prime$|_deriv")
 LOSS_LIKE = re.compile(r"loss|cost|nll|^(J|L|E|value|energy)$", re.IGNORECASE)
+LABEL_LIKE = re.compile(r"^(Y|y|t|labels?|targets?)$")
 FRAMEWORKS = ("torch", "jax", "autograd")
 
 Definition = ast.FunctionDef | ast.ClassDef
@@ -77,8 +80,13 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
         other = _relative(_read(backward)[0], folder) if backward and named[1] else relative
         key = "derivative" if DERIVATIVE.search(named[2]) else "backward"
         given[key] = f"{other}:{named[2]}"
-    described = _describe(tree, found, name, kind)
-    inputs = described.inputs or {"x": Given("[n, N]", guess=True)}
+    loss = _loss_between(tree, name, given)
+    if loss is not None:
+        given = {kind: given[kind], "loss": f"{relative}:{loss}", **given}
+    backward_name = given.get("backward", given.get("derivative", "")).rpartition(":")[2]
+    described = _describe(tree, found, name, kind, [loss or "", backward_name])
+    nothing = not described.inputs and not described.constants
+    inputs = {"x": Given("[n, N]", guess=True)} if nothing else described.inputs
     given["inputs"] = _mapping(inputs)
     if described.constants:
         given["constants"] = _mapping(described.constants)
@@ -90,18 +98,55 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
 
 
 def _mapping(values: Mapping[str, Given]) -> str:
-    return "{" + ", ".join(f"{name}: {given.text}" for name, given in values.items()) + "}"
+    parts = (
+        f'"{name}": {given.text}' if "[" in name else f"{name}: {given.text}"
+        for name, given in values.items()
+    )
+    return "{" + ", ".join(parts) + "}"
 
 
-def _describe(tree: ast.Module, found: Definition, name: str, kind: str) -> Described:
+def _describe(
+    tree: ast.Module, found: Definition, name: str, kind: str, beside: Sequence[str]
+) -> Described:
     """What the function takes that is the forward; of a class, and of what it is made with."""
+    loss = kind == "value_and_grad"
     if isinstance(found, ast.FunctionDef):
-        return describe_function(found, loss=kind == "value_and_grad")
+        functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        others = [functions[one] for one in beside if one in functions]
+        return describe_function(tree, found, loss=loss, others=others)
     method = name.partition(".")[2]
     names = [node.name for node in found.body if isinstance(node, ast.FunctionDef)]
     pairs = ("forward", "__call__", "forward_pass", "fprop")
     forward = method or next((one for one in pairs if one in names), "forward")
-    return describe_class(found, forward, own_gradients=kind != "forward" or bool(method))
+    own = kind != "forward" or bool(method)
+    return describe_class(tree, found, forward, own_gradients=own, loss=loss)
+
+
+def _loss_between(tree: ast.Module, name: str, given: Mapping[str, str]) -> str | None:
+    """The loss that a backward is of that takes no upstream gradient, found by what it takes: the
+    output by the name that the forward returns, or that the backward has for it, too."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    backward = functions.get(given.get("backward", "").rpartition(":")[2])
+    if backward is None or name not in functions:
+        return None
+    takes = parameter_names(backward)
+    labels = [one for one in takes if LABEL_LIKE.match(one)]
+    if (
+        not labels
+        or any(map(is_upstream, takes))
+        or set(labels) & {*parameter_names(functions[name])}
+    ):
+        return None
+    returned = returned_gradients(functions[name])
+    for other, node in functions.items():
+        first, *more = [*parameter_names(node), ""]
+        if (
+            LOSS_LIKE.search(other)
+            and first in (*returned[:1], *takes)
+            and {*more[:-1]} <= {*takes}
+        ):
+            return other
+    return None
 
 
 def _text(about: str, kind: str, given: dict[str, str], guessed: Sequence[str] = ()) -> str:
@@ -177,17 +222,26 @@ def _find(tree: ast.Module, name: str) -> Definition:
 def _kind(tree: ast.Module, found: Definition, name: str) -> str:
     """The key of a config that a function or class belongs under."""
     if isinstance(found, ast.ClassDef):
-        return "forward" if "." in name or _is_of_framework(tree, found, name) else "layer"
+        method = next(
+            (node for node in found.body if getattr(node, "name", "") == name.partition(".")[2]),
+            None,
+        )
+        if method is not None and any(map(_is_value_with_gradients, ast.walk(method))):
+            return "value_and_grad"
+        return "forward" if method is not None or _is_of_framework(tree, found, name) else "layer"
     if _find_backward(tree, name) is None and any(map(_is_value_with_gradients, ast.walk(found))):
         return "value_and_grad"
     return "forward"
 
 
 def _is_value_with_gradients(node: ast.AST) -> bool:
-    """Whether this returns several values, the first of which is called like a loss."""
+    """Whether this returns several values, the first of which is called like a loss; or the second,
+    behind gradients."""
     if not isinstance(node, ast.Return) or not isinstance(node.value, ast.Tuple):
         return False
-    return bool(LOSS_LIKE.search(ast.unparse(node.value.elts[0])))
+    first, *others = map(ast.unparse, node.value.elts)
+    turned = "grad" in first and len(others) == 1 and LOSS_LIKE.search(others[0])
+    return bool(LOSS_LIKE.search(first) or turned)
 
 
 def _is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
@@ -195,6 +249,9 @@ def _is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
     if isinstance(found, ast.ClassDef):
         bases = [ast.unparse(base).rpartition(".")[2] for base in found.bases]
         return "." not in name and ("Module" in bases or "Function" in bases)
+    decorated = [ast.unparse(one) for one in getattr(found, "decorator_list", [])]
+    if any(re.search(r"custom_[vj]|jit|primitive", one) for one in decorated):
+        return True
     if _find_backward(tree, name) is not None:
         return False
     imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))

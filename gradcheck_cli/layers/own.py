@@ -387,18 +387,26 @@ class CodeLayer(_OfData, Struct, frozen=True):
         # The forward and the backward of one autograd.Function are that Function.
         if list(functions) == ["forward"] or functions["forward"] is functions.get("backward"):
             return self._from_framework(functions["forward"])
-        forward = as_function_of_arrays(functions["forward"], self.framework, self.data.dtype)
-        if "derivative" in functions:
-            return partial(problems.from_derivative, forward, functions["derivative"], seed=seed)
-        backward = functions["backward"]
-        methods = None if self.batched else problems.methods_of(forward, backward)
+        backward = functions.get("backward")
+        methods = None
+        if backward is not None and not self.batched:
+            methods = problems.methods_of(functions["forward"], backward)
         if methods is not None:
             owner, names = methods
             return partial(problems.from_layer, owner, names=names, seed=seed, loss=loss)
+        taken = {
+            key: as_function_of_arrays(function, self.framework, self.data.dtype)
+            for key, function in functions.items()
+            if key != "loss"
+        }
+        if "derivative" in taken:
+            return partial(
+                problems.from_derivative, taken["forward"], taken["derivative"], seed=seed
+            )
         return partial(
             problems.from_functions,
-            forward,
-            backward,
+            taken["forward"],
+            taken["backward"],
             loss=loss,
             batched=self.batched,
             seed=seed,

@@ -101,7 +101,7 @@ def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
 
 
 def _array(value: Any) -> Any:
-    return value if value is None else np.asarray(value)
+    return value if value is None else _copied_array(value)
 
 
 def _call(problem: Problem) -> tuple[Any, dict[str, str], bool]:
@@ -153,7 +153,15 @@ def _copied(value: Any) -> Any:
     """The gradients by name, which a backward may reuse the memory of."""
     if not isinstance(value, Mapping):
         return value
-    return {name: one if one is None else np.array(one) for name, one in value.items()}
+    return {name: one if one is None else _copied_array(one) for name, one in value.items()}
+
+
+def _copied_array(value: Any) -> NDArray[Any]:
+    """A copy as an array: of what is none, such as a tuple of arrays, as one of objects."""
+    try:
+        return np.array(value)
+    except ValueError:
+        return np.array(value, dtype=object)
 
 
 def _same(left: Any, right: Any) -> bool:

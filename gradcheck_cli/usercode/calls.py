@@ -400,6 +400,9 @@ class Calls:
             names = names if whole else [name for name in names if name not in held]
         nested = [name for name in names if name not in self.arrays]
         found = by_name(claimed, names, order, who, nested) if names and claimed is not None else {}
+        for name in nested if isinstance(claimed, Mapping) else ():
+            if found.get(name) is None:  # the gradients of its arrays stand beside those of others
+                found[name] = claimed
         lacking = [name for name in self.inputs if found.get(name) is None and owner is not None]
         found |= {name: self.held_gradient(owner, name) for name in lacking}
         for name in (name for name in held if found.get(name) is None):

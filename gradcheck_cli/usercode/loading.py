@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -103,7 +104,8 @@ class Loader:
         return self._call(_part(owner, last, code), arguments)
 
     def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-        known = [name for name in self.values if name not in arguments]
+        settings = self._settings(function)
+        known = [name for name in self.values if name not in {**arguments, **settings}]
         call = bind(parameters(function), list(arguments), known)
         self.used |= dict.fromkeys(name for name in call.used if name not in arguments)
         try:
@@ -112,6 +114,15 @@ class Loader:
             raise
         except BaseException as error:
             raise CodeError.raised(name_of(function), error) from error
+
+    def _settings(self, function: Callable[..., Any]) -> dict[str, None]:
+        """The parameters whose default is a number or a text, so that arrays of their names are no
+        values for them: bias=True."""
+        with suppress(ValueError, TypeError):
+            known = inspect.signature(function).parameters.values()
+            plain = [one.name for one in known if isinstance(one.default, bool | int | float | str)]
+            return {name: None for name in plain if hasattr(self.values.get(name), "ndim")}
+        return {}
 
     def import_module(self, code: Reference) -> ModuleType:
         """The module; a file whose package cannot be imported is loaded by itself, with a note."""

@@ -48,6 +48,27 @@ def test_every_function_of_a_course_file_gets_a_config_that_runs(
     write_and_run(gradcheck, tmp_path, f"course.py:{name}")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model_forward",
+        "network_cost",
+        "gated",
+        "Affine",
+        "Embedding",
+        "Network",
+        "SoftmaxCrossEntropy",
+        "TwoLayers.loss",
+        "attention",
+    ],
+)
+def test_every_network_of_a_file_gets_a_config_that_runs(
+    gradcheck: Gradcheck, tmp_path: Path, name: str
+) -> None:
+    text = write_and_run(gradcheck, tmp_path, f"networks.py:{name}")
+    assert ("\nloss: networks.py:compute_cost" in text) == (name == "model_forward")
+
+
 @pytest.mark.parametrize("name", ["Net", "Fixed", "Cube", "swish"])
 def test_code_of_torch_gets_a_config_that_runs(
     gradcheck: Gradcheck, tmp_path: Path, name: str
@@ -76,10 +97,10 @@ def test_shapes_settings_and_labels_are_those_of_the_text(
 
 
 def test_a_guess_is_said_at_its_line(gradcheck: Gradcheck, tmp_path: Path) -> None:
-    text = write_and_run(gradcheck, tmp_path, "course.py:two_layer_loss")
+    text = write_and_run(gradcheck, tmp_path, "course.py:relu_forward")
     lines = text.splitlines()
     (place,) = [place for place, line in enumerate(lines) if line.startswith("inputs:")]
-    assert "guesses from names, not in the text of the code: of params, y and X" in lines[place - 1]
+    assert "guesses from names, not in the text of the code: of x" in lines[place - 1]
 
 
 def test_sizes_differ_so_that_what_is_transposed_does_not_fit(

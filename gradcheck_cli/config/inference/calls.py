@@ -1,0 +1,305 @@
+"""Calls and subscripts in code that is read: NumPy's functions, and those of the file."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING, Any
+
+from gradcheck_cli.config.inference import modules
+from gradcheck_cli.config.inference.operations import (
+    broadcast,
+    concatenate,
+    contract,
+    multiply_matrices,
+    reduce_axes,
+    reshape,
+    transpose,
+)
+from gradcheck_cli.config.inference.values import (
+    ARRAY,
+    FUNCTION,
+    ITEMS,
+    OBJECT,
+    RECORD,
+    Value,
+    array,
+    number,
+    size,
+)
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.inference.reader import Reader, Scope
+
+SAME = frozenset(
+    [
+        "exp",
+        "log",
+        "tanh",
+        "sqrt",
+        "abs",
+        "absolute",
+        "sign",
+        "sin",
+        "cos",
+        "copy",
+        "array",
+        "asarray",
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "square",
+        "log1p",
+        "expm1",
+        "float64",
+        "float32",
+        "clip",
+        "nan_to_num",
+        "astype",
+        "ascontiguousarray",
+        "sigmoid",
+        "softmax",
+        "relu",
+        "atleast_2d",
+        "cumsum",
+        "pad",
+        "reciprocal",
+        "negative",
+        "full_like",
+        "logical_not",
+        "float",
+        "erf",
+    ]
+)
+JOINED = frozenset(
+    ["maximum", "minimum", "add", "subtract", "multiply", "divide", "power", "where", "logaddexp"]
+)
+REDUCED = frozenset(
+    [
+        "sum",
+        "mean",
+        "max",
+        "min",
+        "amax",
+        "amin",
+        "var",
+        "std",
+        "prod",
+        "any",
+        "all",
+        "argmax",
+        "norm",
+    ]
+)
+MADE = frozenset(
+    [
+        "zeros",
+        "ones",
+        "empty",
+        "full",
+        "randn",
+        "rand",
+        "standard_normal",
+        "normal",
+        "uniform",
+        "random",
+        "eye",
+    ]
+)
+
+
+def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
+    """What a call returns."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+    owner = _owner(reader, node, scope)
+    if isinstance(node.func, ast.Name) or (owner is not None and owner.kind == OBJECT):
+        found = reader.value(node.func, scope)
+        if found.kind == FUNCTION:
+            return _follow(reader, found, node, scope)
+        if found.kind == OBJECT and found.text:
+            return modules.apply(found, reader.value(node.args[0], scope) if node.args else Value())
+        if found.kind == OBJECT:
+            return _call_method(reader, found, "__call__", node, scope)
+    if (owner is not None and owner.kind == RECORD) or (
+        owner and name in ("get", "pop", "keys", "items", "values")
+    ):
+        return _of_record(reader, owner, name, node, scope)
+    if name == "append" and owner is not None and owner.kind == ITEMS:
+        owner.fields[len(owner.fields)] = reader.value(node.args[0], scope)
+        return Value()
+    arguments = [reader.value(one, scope) for one in node.args if not isinstance(one, ast.Starred)]
+    keywords = {one.arg: one.value for one in node.keywords if one.arg}
+    made = modules.make(name, arguments) if owner is None else None
+    if made is not None:
+        return made
+    return of_numpy(reader, name, owner, arguments, node, keywords, scope)
+
+
+def _owner(reader: Reader, node: ast.Call, scope: Scope) -> Value | None:
+    """What a method is called of; None for a function of a module."""
+    if not isinstance(node.func, ast.Attribute):
+        return None
+    first = node.func.value
+    while isinstance(first, ast.Attribute):
+        first = first.value
+    module = isinstance(first, ast.Name) and first.id not in scope and first.id not in reader.known
+    return None if module else reader.value(node.func.value, scope)
+
+
+def of_numpy(
+    reader: Reader,
+    name: str,
+    owner: Value | None,
+    arguments: list[Value],
+    node: ast.Call,
+    keywords: dict[str, ast.expr],
+    scope: Scope,
+) -> Value:
+    """What a function of NumPy, or a method of an array, returns."""
+    values = arguments if owner is None or name in MADE else [owner, *arguments]
+    if not values:
+        return Value()
+    if name in ("dot", "matmul", "mm") and len(values) > 1:
+        return multiply_matrices(values[0], values[1])
+    if name in ("T", "t", "transpose", "permute"):
+        order = values[1:]
+        if len(order) == 1 and order[0].kind == ITEMS:
+            order = list(order[0].fields.values())
+        return transpose(values[0], [int(one.number or 0) for one in order])
+    if name == "tensordot" and len(values) > 2:
+        return contract(values[0], values[1], _axes_of(node.args[-1]))
+    if name == "reshape":
+        found = _reshaped(reader, values)
+        found.origin = values[0]
+        return found
+    if name in ("ravel", "flatten", "squeeze", "view"):
+        found = array(None) if values[0].kind == ARRAY else Value()
+        found.origin = values[0]
+        return found
+    if name in JOINED:
+        found = values[-2] if name == "where" and len(values) > 2 else values[0]
+        result = broadcast(found, values[-1])
+        return broadcast(values[0], result) if len(values) > 2 else result
+    if name in REDUCED:
+        axis = keywords.get(
+            "axis",
+            node.args[len(node.args) - len(arguments) + (owner is None)]
+            if len(values) > 1
+            else None,
+        )
+        known = reader.key(axis, scope) if axis is not None else None
+        if axis is not None and not isinstance(known, int):
+            return array(None)
+        keep = keywords.get("keepdims")
+        return reduce_axes(values[0], known, isinstance(keep, ast.Constant) and bool(keep.value))
+    return _of_other(reader, name, values, keywords, scope)
+
+
+def _of_other(
+    reader: Reader, name: str, values: list[Value], keywords: dict[str, ast.expr], scope: Scope
+) -> Value:
+    """What other functions return."""
+    first = values[0]
+    if name == "log":
+        origin: Value | None = first
+        while origin is not None:
+            origin.positive = True
+            origin = origin.origin
+    if name in SAME:
+        return first
+    if name == "len":
+        if first.kind == RECORD and first.is_parameter:
+            return number(4)
+        if first.kind == ITEMS:
+            return number(len(first.fields) or None)
+        if first.kind is None and re.search(r"param|weights|layers", first.name):
+            return number(4)  # of two layers
+        first.as_array(first.guessed_rank if first.is_parameter else None)
+        return size(first.axes[0]) if first.axes else number()
+    if name in ("arange", "range"):
+        made = array([values[-1 if len(values) == 2 else 0].as_size()])
+        made.counts = True
+        return made
+    if name in MADE:
+        shape = list(first.fields.values()) if first.kind == ITEMS else values
+        axes = [one.as_size() for one in shape]
+        return array(axes * 2 if name == "eye" and len(axes) == 1 else axes)
+    if name in ("concatenate", "hstack", "vstack", "stack", "column_stack"):
+        axis = reader.key(keywords["axis"], scope) if "axis" in keywords else None
+        place = {"hstack": 1, "vstack": 0, "column_stack": 1}.get(name, axis or 0)
+        return concatenate([part.as_array() for part in first.fields.values()], place)
+    if name in ("int", "float", "str", "max", "min", "list", "tuple", "array"):
+        return first
+    return Value()
+
+
+def _axes_of(node: ast.expr) -> list[list[int]]:
+    """The axes of a tensordot, where they are written out."""
+    try:
+        found = ast.literal_eval(node)
+    except ValueError:
+        return [[], []]
+    if isinstance(found, int) or len(found) != 2:
+        return [[], []]
+    return [[one] if isinstance(one, int) else list(one) for one in found]
+
+
+def _reshaped(reader: Reader, values: list[Value]) -> Value:
+    target, shape = values[0], values[1:]
+    if len(shape) == 1 and shape[0].node == "shape":
+        other = shape[0].parts[0]
+        if target.kind is None and other.kind == ARRAY:
+            target.kind, target.axes = ARRAY, other.axes
+        elif target.axes is None and target.kind == ARRAY:
+            target.axes = other.axes
+        return array(other.axes)
+    if len(shape) == 1 and shape[0].kind == ITEMS:
+        shape = list(shape[0].fields.values())
+    return reshape(target, shape, reader.allocate)
+
+
+def _of_record(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
+    """What a method of a dict returns: params.get("W")."""
+    if name in ("get", "pop") and node.args:
+        key = reader.key(node.args[0], scope)
+        if key is not None and owner.kind in (None, RECORD) and key in owner.fields:
+            return owner.fields[key]
+        return reader.value(node.args[1], scope) if len(node.args) > 1 else Value()
+    return Value()
+
+
+def _follow(reader: Reader, found: Value, node: ast.Call, scope: Scope) -> Value:
+    """Follow a function of the file, a method, or make an object of a class of it."""
+    target, owner = found.node
+    if isinstance(target, ast.ClassDef):
+        made = Value(OBJECT, node=target)
+        _call_method(reader, made, "__init__", node, scope)
+        return made
+    inner: Scope = dict(found.fields)
+    return reader.follow(target, _bind(reader, target, owner, node, scope, inner))
+
+
+def _call_method(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
+    from gradcheck_cli.config.inference.reader import find_method
+
+    method = find_method(owner.node, name, reader.known)
+    if method is None:
+        return Value()
+    return reader.follow(method, _bind(reader, method, owner, node, scope, {}))
+
+
+def _bind(
+    reader: Reader, target: Any, owner: Value | None, node: ast.Call, scope: Scope, inner: Scope
+) -> Scope:
+    """The parameters of a function with what a call gives them."""
+    names = [one.arg for one in (*target.args.posonlyargs, *target.args.args)]
+    values = [reader.value(one, scope) for one in node.args if not isinstance(one, ast.Starred)]
+    if owner is not None and names[:1] and names[0] in ("self", "cls"):
+        values.insert(0, owner)
+    inner = {**inner, **dict(zip(names, values, strict=False))}
+    inner |= {one.arg: reader.value(one.value, scope) for one in node.keywords if one.arg}
+    defaults = dict(zip(names[::-1], target.args.defaults[::-1], strict=False))
+    missing = {
+        name: reader.value(value, {}) for name, value in defaults.items() if name not in inner
+    }
+    return {**{name: Value() for name in names}, **missing, **inner}

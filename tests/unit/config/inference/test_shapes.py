@@ -1,0 +1,112 @@
+"""The shapes of parameters, as the text of code implies them."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from gradcheck_cli.config.read_code import Described, describe_class, describe_function
+
+
+def describe(text: str, *, loss: bool = False) -> Described:
+    """What the last function or class of a text says, a backward before it with it."""
+    tree = ast.parse(text)
+    last = tree.body[-1]
+    if isinstance(last, ast.ClassDef):
+        return describe_class(tree, last, "forward")
+    assert isinstance(last, ast.FunctionDef)
+    others = [node for node in tree.body[:-1] if isinstance(node, ast.FunctionDef)]
+    return describe_function(tree, last, loss=loss, others=others)
+
+
+def given(described: Described) -> str:
+    """Inputs and constants in one line; behind ?, what is a guess."""
+    both = {**described.inputs, **described.constants}
+    return ", ".join(f"{name}: {one.text}{'?' * one.guess}" for name, one in both.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def f(x, w, b): return x @ w + b", "x: [n, N], w: [N, M], b: [M]"),
+        ("def f(W, x, b): return W @ x + b", "W: [n, N], x: [N, M], b: [n, 1]"),
+        ("def f(x, w):\n n, d = x.shape\n return x.dot(w.T)", "x: [n, d], w: [N, d]"),
+        (
+            "def f(x, gamma, beta):\n h = (x - x.mean(0)) / x.std(0)\n return gamma * h + beta",
+            "x: [n, N], gamma: [N], beta: [N]",
+        ),
+        ("def f(q, k, v): return np.exp(q @ k.T) @ v", "q: [n, N], k: [M, N], v: [M, P]"),
+        (
+            "def f(x, ws):\n for w in ws:\n  x = np.tanh(x @ w)\n return x",
+            "x: [n, N], ws: [[N, M], [M, P]]",
+        ),
+        (
+            "def f(x, p):\n h = x @ p['W1'] + p['b1']\n return h @ p['W2']",
+            "x: [n, N], p: {W1: [N, M], b1: [M], W2: [M, P]}",
+        ),
+        (
+            "def f(scores, y): return scores[np.arange(len(y)), y]",
+            "scores: [n, N], y: {distribution: integers, low: 0, high: N, shape: [n]}",
+        ),
+        (
+            "def f(probs): return -np.log(probs)",
+            "probs: {shape: [n, N], distribution: uniform, scale: 0.4, offset: 0.5}?",
+        ),
+        (
+            "def f(x, alpha=0.1, mode='same'): return x * alpha",
+            "x: [n, N]?, alpha: 0.1, mode: 'same'",
+        ),
+        ("def f(x): return np.tanh(x)", "x: [n, N]?"),
+    ],
+)
+def test_products_sums_and_indices_tell_shapes(text: str, expected: str) -> None:
+    assert given(describe(text)) == expected
+
+
+def test_a_vector_that_is_cut_into_parts_is_as_long_as_these() -> None:
+    text = (
+        "def f(theta, n_in, n_out, X):\n"
+        " W = theta[: n_in * n_out].reshape(n_in, n_out)\n b = theta[n_in * n_out :]\n"
+        " e = X @ W + b\n return np.sum(e**2), np.concatenate([(2 * X.T @ e).ravel(), b])\n"
+    )
+    described = describe(text, loss=True)
+    n_in, n_out = described.constants["n_in"].text, described.constants["n_out"].text
+    sizes = described.sizes
+    assert described.inputs["theta"].text == f"[{sizes[n_in] * sizes[n_out] + sizes[n_out]}]"
+    assert described.constants["X"].text.endswith(f", {n_in}]}}")
+
+
+def test_functions_of_the_file_are_followed() -> None:
+    text = "def affine(x, w): return x @ w\ndef f(x, first, second):\n"
+    text += " return affine(np.tanh(affine(x, first)), second)\n"
+    tree = ast.parse(text)
+    last = tree.body[-1]
+    assert isinstance(last, ast.FunctionDef)
+    described = describe_function(tree, last)
+    assert given(described) == "x: [n, N], first: [N, M], second: [M, P]"
+
+
+def test_what_a_constructor_makes_and_takes() -> None:
+    text = (
+        "class Net:\n"
+        " def __init__(self, n_in, n_out, scale=0.1):\n"
+        "  self.W = scale * np.random.randn(n_in, n_out)\n  self.steps = np.zeros(n_out)\n"
+        " def forward(self, x): return x @ self.W\n"
+        " def backward(self, d):\n  self.dW = d\n  return d\n"
+    )
+    described = describe(text)
+    assert given(described) == "x: [n, n_in], W: [n_in, n_out]"
+    assert set(described.sizes) == {"n", "n_in", "n_out"}
+
+
+def test_what_the_backward_gives_no_gradient_of_is_a_constant() -> None:
+    back = "def back(d, x, t): return d * t\n"
+    described = describe(back + "def f(x, t): return x * t")
+    assert list(described.inputs) == ["x"]
+    assert list(described.constants) == ["t"]
+
+
+def test_code_that_is_not_understood_is_guessed() -> None:
+    text = "def f(x, w):\n return some.library(x, *w)[..., ::2](lambda: (yield))\n"
+    assert given(describe(text)) == "x: [n, N]?, w: [N, M]?"
