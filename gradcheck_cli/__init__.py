@@ -10,7 +10,7 @@ TYPE_CHECKING = False  # not typing's: until `__main__` listens, Ctrl-C is Pytho
 if TYPE_CHECKING:
     from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "CheckResult",
     "GradcheckError",

@@ -17,7 +17,7 @@ from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.reporters import FORMATS
 from gradcheck_cli.reporters.plain import FIELDS
 from tests.support.command import ROOT, command, environment, shell
-from tests.support.markdown import cells, console_blocks, put_between
+from tests.support.markdown import cells, console_blocks, put_between, without_rounding
 
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -40,14 +40,6 @@ def run(shell_command: str) -> str:
         check=False,
     )
     return "\n".join(line.rstrip() for line in done.stdout.rstrip().splitlines())
-
-
-def without_rounding(text: str) -> str:
-    """What is the same on every machine: no times, no rounding errors, no last digits."""
-    text = re.sub(r"\d+\.\d\d s\b", "0.00 s", text)
-    text = re.sub(r"\b\d(\.\d)?e-\d\d\b", "0e-00", text)
-    text = re.sub(r"^ *(1|1e-\d\d)? [┤│].*$", "(a drawing)", text, flags=re.M)
-    return re.sub(r"(\d\.\d{8})\d+", r"\1", text)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the README is written for a POSIX shell")
