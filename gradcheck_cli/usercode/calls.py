@@ -28,6 +28,7 @@ from gradcheck_cli.usercode.conventions import (
     UPSTREAM,
     BackwardCall,
     bind_backward,
+    is_upstream,
 )
 from gradcheck_cli.usercode.gradients import by_name, gradient_of, unmatched_keys
 from gradcheck_cli.usercode.losses import as_loss, losses_beside, of_owner
@@ -134,6 +135,8 @@ class Calls:
         self.notes = self.guesses(parameters(pair.backward), arguments)
         if self.elementwise:
             self.notes += self.settle_without_upstream(pair, derivative)
+        elif loss is None and not derivative:
+            self.notes += self.settle_output_of_loss(pair)
 
     def bound(
         self, pair: Pair, arguments: list[str], returned: Sequence[Any], derivative: bool
@@ -178,6 +181,22 @@ class Calls:
             raise refusal
         return [self.take_loss_beside(pair, refusal)]
 
+    def settle_output_of_loss(self, pair: Pair) -> list[str]:
+        """What a reader should know where a parameter that could be handed the upstream gradient is
+        the output, as it is called in a loss of the file: backward(AL, Y, caches)."""
+        handed = self.back.call.by_parameter(parameters(pair.backward)).items()
+        names = [name for name, value in handed if value == UPSTREAM.format(0)]
+        losses = losses_beside(pair.backward, pair.owner)
+        taken = {name for loss in losses for name in parameters(loss).all}
+        if not names or is_upstream(names[0]) or names[0] not in taken:
+            return []
+        before = (self.back, self.outputs, self.elementwise, self.notes)
+        with suppress(CodeError):
+            return [self.take_loss_beside(pair, CodeError(""))]
+        self.loss = None
+        self.back, self.outputs, self.elementwise, self.notes = before
+        return []
+
     def refuse_other_shape(self) -> CodeError | None:
         """Why a backward without an upstream gradient is no derivative, entry by entry, of a
         forward that gives more than one number; None where it may be one."""
@@ -191,6 +210,12 @@ class Calls:
         fits = [np.shape(gradient) == output for gradient in claimed.values()]
         if fits and all(fits):
             return None
+        jacobians = [
+            np.shape(gradient) == (*output, *self.arrays[name].shape)
+            for name, gradient in claimed.items()
+        ]
+        if jacobians and all(jacobians):
+            return CodeError(f"{who} gives a Jacobian, outputs × input; give it under jacobian")
         shapes = [format_shape(np.shape(gradient)) for gradient in claimed.values()]
         return CodeError(
             f"{who} takes no upstream gradient, so {self.source.forward} must give a single "

@@ -151,3 +151,29 @@ def test_a_loss_may_be_a_method_of_the_layer(named: bool) -> None:
         loss = layer.compute_loss if named else None
         made = from_layer(layer, {"W": W}, {"X": X, "Y": Y}, loss=loss)
         assert verdict(made) == expected
+
+
+def forward_all(X: Array, W: Array) -> tuple[Array, Array]:
+    return forward(X, W)
+
+
+def backward_of_output(AL: Array, Y: Array, caches: Array) -> tuple[Array, Array]:
+    X, W, _ = caches
+    dZ = (AL - Y) / len(Y)
+    return dZ @ W.T, X.T @ dZ
+
+
+def cost_of_output(AL: Array, Y: Array) -> float:
+    return cross_entropy(AL, Y)
+
+
+def test_a_parameter_that_is_the_output_in_a_loss_is_not_handed_the_upstream_gradient() -> None:
+    taken = in_file(backward_of_output, compute_cost=cost_of_output)
+    result = check(from_functions(forward_all, taken, INPUTS, CONSTANTS))
+    assert result.verdict == "pass"
+    assert "it was checked as that of cost_of_output" in result.notes[0]
+
+
+def test_a_jacobian_is_told_where_it_belongs() -> None:
+    with pytest.raises(CodeError, match="gives a Jacobian, outputs × input; give it under jac"):
+        from_functions(lambda x: 2 * x, lambda x: 2 * np.eye(2), {"x": np.ones(2)})
