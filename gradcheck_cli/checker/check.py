@@ -78,21 +78,43 @@ def check(
     numeric, tolerance = numeric or Numeric(), tolerance or Tolerance()
     rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
     problem = widen(problem) if numeric.widen else problem
-    result, known = None, {}
+    result: CheckResult | None = None
+    known: dict[str, NumericGradient] = {}
     wide = None if problem.narrow is None else in_float64(problem, problem.narrow)
     if problem.narrow is not None and wide is not None:
         strict = tolerance.rtol if tolerance.rtol is not None else EPS[low_type(problem.narrow)]
-        checker = Checker(wide, numeric, replace(tolerance, rtol=strict), progress, power)
-        result = checker.run(keep, started)
-        if result.verdict == Verdict.PASS:
-            known = as_reference(wide, result.gradients) | checker.measured
+        result, known = check_strictly(wide, numeric, tolerance, strict, (progress, power, keep))
     if result is None or result.verdict != Verdict.FAIL:
         checker = Checker(problem, numeric, replace(tolerance, rtol=rtol), progress, power)
         checker.take_over(known, 0 if result is None else result.evaluations)
-        result = checker.run(keep, started)
+        result = checker.run(keep)
         if known and problem.narrow is not None:
             result = blame_rounding(result, low_type(problem.narrow))
     return replace(result, seconds=time.perf_counter() - started)
+
+
+def check_strictly(
+    wide: Problem,
+    numeric: Numeric,
+    tolerance: Tolerance,
+    strict: float,
+    asked: tuple[Progress | None, bool, Callable[[CheckResult], None] | None],
+) -> tuple[CheckResult, dict[str, NumericGradient]]:
+    """The result of a backward of low precision that is handed float64, and its gradients if right.
+
+    strict: the rtol by which it is judged. What is wrong is diagnosed by all digits there are.
+    """
+    progress, power, keep = asked
+    first = Checker(wide, numeric, replace(tolerance, rtol=strict), progress, power=False)
+    result = first.run(None)
+    if result.verdict == Verdict.PASS:
+        return result, as_reference(wide, result.gradients) | first.measured
+    if result.verdict == Verdict.FAIL:
+        sharp = tolerance.rtol if tolerance.rtol is not None else DEFAULT_RTOL["float64"]
+        checker = Checker(wide, numeric, replace(tolerance, rtol=sharp), progress, power)
+        checker.take_over(first.measured, first.evaluations)
+        result = checker.run(keep)
+    return result, {}
 
 
 class Checker:
@@ -167,11 +189,12 @@ class Checker:
             self.measured[name] = round_gradient(gradient, self.problem.precision)
         self.evaluations = evaluations
 
-    def run(self, keep: Callable[[CheckResult], None] | None, started: float) -> CheckResult:
+    def run(self, keep: Callable[[CheckResult], None] | None) -> CheckResult:
         """The result of all gradients, with diagnoses of what is wrong.
 
-        keep: is handed the result without these before; started: when the check was.
+        keep: is handed the result without these before.
         """
+        started = time.perf_counter()
         forward, claim = observe_forward(self.problem), call_backward(self.problem, self.repeat)
         gradients = [self.compare(name, forward, claim) for name in self.problem.inputs]
         result = self.summarize(gradients, forward, claim)

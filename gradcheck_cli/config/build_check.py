@@ -17,7 +17,7 @@ from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.schema import KINDS, CheckConfig, read, shown
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.forms import FORMS
-from gradcheck_cli.layers.own import CLAIMED, COMPLEX
+from gradcheck_cli.layers.own import BFLOAT16, CLAIMED, COMPLEX, FLOAT16
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import AnyLayer
 from gradcheck_cli.text import join_words
@@ -66,7 +66,7 @@ def build(
     if isinstance(record.jacobian, str) and switch is not None and "form" in node.keys:
         message = f"'jacobian' must be true or false, got {shown(switch)}"
         findings.append(Finding(switch.mark, message))
-    _find_complex(node, record, findings)
+    _find_type(node, record, findings)
     kind = _kind(node, findings)
     if kind is None or getattr(record, kind) is None:
         return None
@@ -93,11 +93,17 @@ def build(
     )
 
 
-def _find_complex(node: Node, record: CheckConfig, findings: list[Finding]) -> None:
-    """Complex numbers go with a forward and a backward in code."""
-    if record.dtype == COMPLEX and not (":" in (record.forward or "") and record.backward):
-        message = f"'{COMPLEX}' goes with a forward and a backward in code"
-        findings.append(Finding(node.keys["dtype"], message))
+def _find_type(node: Node, record: CheckConfig, findings: list[Finding]) -> None:
+    """Complex numbers go with a forward and a backward in code, low precision with own layers."""
+    code = record.form is None and (record.forward is None or ":" in record.forward)
+    fits = {
+        COMPLEX: ("a forward and a backward in code", code and record.backward and record.forward),
+        BFLOAT16: ("a layer of your own in code", code),
+        FLOAT16: ("a layer of your own", record.form is None),
+    }
+    what, does = fits.get(record.dtype, ("", True))
+    if not does:
+        findings.append(Finding(node.keys["dtype"], f"'{record.dtype}' goes with {what}"))
 
 
 def _rule_lines(node: Node, layer: AnyLayer) -> dict[str, int]:

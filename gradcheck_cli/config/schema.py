@@ -17,7 +17,7 @@ from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES
-from gradcheck_cli.layers.own import COMPLEX
+from gradcheck_cli.layers.own import BFLOAT16, COMPLEX, FLOAT16
 from gradcheck_cli.layers.paper import DELTAS, DTYPES, REDUCTIONS
 from gradcheck_cli.options import AUTO, MODES, ORDERS
 from gradcheck_cli.problem import CONSTRAINTS
@@ -87,7 +87,10 @@ class ToleranceConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     rtol: Annotated[
         Annotated[float, Meta(gt=0, lt=1)] | None,
-        key("Relative; 1e-9 in float64, 1e-3 in float32.", "a number above 0, below 1"),
+        key(
+            "Relative; 1e-9 in float64, 1e-3 in float32, 5e-2 in float16, 1e-1 in bfloat16.",
+            "a number above 0, below 1",
+        ),
     ] = None
     atol: Annotated[float, key("Absolute.", "a number, 0 or more", ge=0)] = 0.0
     repeat: Annotated[
@@ -306,7 +309,14 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         str, one_of(REFUSED, ALLOWED, doc="Whether your backward may change what it is handed.")
     ] = REFUSED
     dtype: Annotated[
-        str, one_of(*DTYPES, COMPLEX, doc="Of all arrays; complex128 of the inputs of code.")
+        str,
+        one_of(
+            *DTYPES,
+            FLOAT16,
+            BFLOAT16,
+            COMPLEX,
+            doc="Of all arrays; float16 goes with own layers, bfloat16 and complex128 with code.",
+        ),
     ] = "float64"
     convention: Annotated[
         str, one_of("torch", "jax", doc="Of complex gradients: ∂L/∂z̄ or its conjugate.")

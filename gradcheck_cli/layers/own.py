@@ -41,7 +41,11 @@ class CodeValue(Struct, frozen=True):
     called: bool = False
 
 
-COMPLEX = "complex128"  # the dtype of complex inputs; constants stay real then
+# Types of arrays that the forms do not have; complex128 is that of inputs alone.
+FLOAT16, BFLOAT16, COMPLEX = "float16", "bfloat16", "complex128"
+# What arrays of floats are held in, where it is another type: constants beside complex inputs, and
+# what NumPy lacks.
+HELD_IN = {COMPLEX: "float64", BFLOAT16: "float32"}
 # The keys of a config that name the function of a derivative, beside its forward.
 CLAIMED = ("jacobian", "jvp", "hessian", "hvp")
 
@@ -73,10 +77,11 @@ class Data(Struct, frozen=True):
 
     def _make(self, name: str, value: Any, *, floats: bool = False) -> Any:
         if isinstance(value, ArraySpec):
-            real = "float64" if self.dtype == COMPLEX else self.dtype
+            real = HELD_IN.get(self.dtype, self.dtype)
+            drawn = self.dtype if floats and self.dtype == COMPLEX else real
             if floats and name in self.domains and isinstance(value.source, Drawn):
                 return self._drawn_inside(name, value)
-            return value.array(name, self.seed, self.dtype if floats else real, floats=floats)
+            return value.array(name, self.seed, drawn, floats=floats)
         if isinstance(value, dict):
             return {
                 key: self._make(name_part(name, key), part, floats=floats)
@@ -94,7 +99,8 @@ class Data(Struct, frozen=True):
         from gradcheck_cli.arrays.domains import geometry_of
 
         drawn = spec.array(name, self.seed, "float64", floats=True)
-        return geometry_of(self.domains[name]).draw(drawn).astype(self.dtype)
+        kind = HELD_IN.get(self.dtype, self.dtype)
+        return geometry_of(self.domains[name]).draw(drawn).astype(kind)
 
     def confine(self, problems: Sequence[Problem]) -> list[Problem]:
         """The problems with their inputs kept in their domains."""
@@ -318,10 +324,14 @@ class CodeLayer(_OfData, Struct, frozen=True):
 
         Raises UntakenError where a function takes no value of the check's own.
         """
+        from gradcheck_cli.usercode.low_precision import lowered
+
         claimed = any(key in CLAIMED for key in functions)
         notes: list[str] = []
         while True:
             try:
+                if self.data.dtype == BFLOAT16 and self._framework_target(functions) is None:
+                    arrays, fixed, optional = map(lowered, (arrays, fixed, optional))
                 if claimed:
                     made = self._claimed(functions, arrays, fixed, optional)
                 else:
@@ -373,20 +383,16 @@ class CodeLayer(_OfData, Struct, frozen=True):
     def _make(self, functions: Mapping[str, Any]) -> Callable[..., Problem]:
         """How a problem is made of the functions, given inputs and constants."""
         from gradcheck_cli.usercode import problems
-        from gradcheck_cli.usercode.frameworks import recognize
         from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
 
-        seed = self.data.seed
+        seed, loss = self.data.seed, functions.get("loss")
+        target = self._framework_target(functions)
+        if target is not None:
+            return self._from_framework(target)
         if "value_and_grad" in functions:
             return partial(problems.from_value_and_grad, functions["value_and_grad"])
-        loss = functions.get("loss")
         if "layer" in functions:
-            if loss is None and recognize(functions["layer"], self.framework):
-                return self._from_framework(functions["layer"])
             return partial(problems.from_layer, functions["layer"], seed=seed, loss=loss)
-        # The forward and the backward of one autograd.Function are that Function.
-        if list(functions) == ["forward"] or functions["forward"] is functions.get("backward"):
-            return self._from_framework(functions["forward"])
         backward = functions.get("backward")
         methods = None
         if backward is not None and not self.batched:
@@ -412,6 +418,17 @@ class CodeLayer(_OfData, Struct, frozen=True):
             seed=seed,
             convention=self.convention,
         )
+
+    def _framework_target(self, functions: Mapping[str, Any]) -> Any:
+        """What a framework differentiates itself; None where the gradients are by hand."""
+        from gradcheck_cli.usercode.frameworks import recognize
+
+        layer, forward = functions.get("layer"), functions.get("forward")
+        if layer is not None and "loss" not in functions:
+            return layer if recognize(layer, self.framework) else None
+        # The forward and the backward of one autograd.Function are that Function.
+        same = list(functions) == ["forward"] or forward is functions.get("backward")
+        return forward if same else None
 
     def _from_framework(self, function: Any) -> Callable[..., Problem]:
         """How a problem is made of what a framework differentiates itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -14,6 +14,9 @@ from gradcheck_cli.text import format_path
 LOW = frozenset({"float32", "float16", "bfloat16"})
 # Libraries whose inner casts are none of the user's.
 LIBRARIES = frozenset({"numpy", "torch", "jax", "jaxlib", "scipy", "autograd", "ml_dtypes"})
+
+
+MOST_PARTS = 8  # of a list that is looked into
 
 
 def find_cast(function: Callable[[Any], Any], argument: Any) -> str:
@@ -61,15 +64,18 @@ def find_cast(function: Callable[[Any], Any], argument: Any) -> str:
 
 
 def low_kind(value: Any) -> str:
-    """The type of low precision that an array or tensor holds; of a tuple, of the first that does.
+    """The type of low precision that an array or tensor holds; of a tuple, one of its first parts.
 
     Empty where it holds none.
     """
-    if isinstance(value, tuple | list):
-        return next(filter(None, map(low_kind, value)), "")
-    if isinstance(value, Mapping):
-        return low_kind(list(value.values()))
-    kind = str(getattr(value, "dtype", "")).rpartition(".")[2]
+    parts = value[:MOST_PARTS] if isinstance(value, tuple | list) else (value,)
+    return next(filter(None, map(_low_kind_of_one, parts)), "")
+
+
+def _low_kind_of_one(value: Any) -> str:
+    kind = ""
+    with suppress(Exception):  # objects of others may raise for any attribute
+        kind = str(getattr(value, "dtype", "")).rpartition(".")[2]
     return kind if kind in LOW else ""
 
 

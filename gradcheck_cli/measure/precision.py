@@ -35,6 +35,11 @@ def low_type(problem: Problem) -> str:
     return max(types & set(EPS), key=lambda kind: EPS[kind], default="")
 
 
+def is_finer(kind: Any, than: str) -> bool:
+    """Whether a type of floats has more digits than one of those of low precision."""
+    return bool(kind == WIDE) or EPS.get(str(kind), np.inf) < EPS[than]
+
+
 def in_float64(problem: Problem, narrow: Problem) -> Problem | None:
     """The problem with its backward in float64, too; None where that does not follow its inputs.
 
@@ -44,7 +49,8 @@ def in_float64(problem: Problem, narrow: Problem) -> Problem | None:
     delta = problem.cotangent
     with suppress(Exception):  # whatever a backward raises that does not take float64
         claimed = narrow.backward(inputs, None if delta is None else delta.copy())
-        if {np.asarray(gradient).dtype for gradient in claimed.values()} == {WIDE}:
+        kinds = [np.asarray(gradient).dtype for gradient in claimed.values()]
+        if all(is_finer(kind, low_type(narrow)) for kind in kinds):
             note = (
                 f"inputs are in {low_type(narrow)}; the backward was handed them in float64, where "
                 "no rounding hides what is wrong, and is wrong there"
@@ -88,7 +94,7 @@ def widen(problem: Problem) -> Problem:
     given = None
     with suppress(Exception):  # whatever a forward raises that does not take float64
         given = np.asarray(problem.forward({name: x.copy() for name, x in inputs.items()})).dtype
-    if given != WIDE:
+    if given is None or not is_finer(given, narrow):
         what = "does not take" if given is None else f"gives {given} for"
         note = f"the forward {what} inputs in float64: it was measured in {narrow}"
         return replace(problem, notes=(*problem.notes, note + lost), lost=lost)
@@ -105,6 +111,8 @@ def widen(problem: Problem) -> Problem:
         f"the backward in {narrow} is compared with the same forward in float64: it may be off by "
         f"{roundings:.0f} roundings of a gradient's largest entry, {precision:.0e}"
     )
+    if given != WIDE:
+        note += f"; the forward gives {given} there, which counts as its noise{lost}"
     return replace(
         problem,
         inputs=inputs,

@@ -32,6 +32,7 @@ from gradcheck_cli.usercode.conventions import (
 )
 from gradcheck_cli.usercode.gradients import by_name, gradient_of, unmatched_keys
 from gradcheck_cli.usercode.losses import as_loss, losses_beside, of_owner
+from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, in_bfloat16
 from gradcheck_cli.usercode.objects import also_held, gradient_attributes, held_gradient
 from gradcheck_cli.usercode.randomness import Randomness
 from gradcheck_cli.usercode.readings import fits_forward, read_as_upstream
@@ -88,7 +89,8 @@ class Calls:
         loss: Function | None = None,
     ) -> None:
         self.source = source
-        self.inputs = inputs = _as_inputs(inputs)
+        self.low = holds_bfloat16(inputs)
+        self.inputs = inputs = _as_inputs(held(inputs) if self.low else inputs)
         self.asked = list(constants or {})
         self.optional = optional or {}
         constants = {name: with_attributes(value) for name, value in (constants or {}).items()}
@@ -470,7 +472,7 @@ class Calls:
             parts=tuple(output.size for output in self.outputs) if self.count > 1 else (),
             changed=lambda: [CACHE] if self.changes_cache else [],
         )
-        return as_real(made, convention)
+        return in_bfloat16(made) if self.low else as_real(made, convention)
 
     def observed(self) -> tuple[str, ...]:
         """What a reader should know of the forward after the check."""

@@ -70,6 +70,11 @@ class ClaimCalls(Calls):
         source = pair_functions(forward, function, [*named, *(constants or {})])
         super().__init__(source, named, constants, optional, derivative=True)
         self.refuse_unused()
+        if self.low:
+            raise CodeError(
+                f"{source.backward} is checked in float16, float32 and float64; bfloat16 goes with "
+                "a backward alone"
+            )
         complex_inputs = [name for name, x in self.arrays.items() if np.iscomplexobj(x)]
         if complex_inputs or np.iscomplexobj(self.outputs[0]):
             raise CodeError(

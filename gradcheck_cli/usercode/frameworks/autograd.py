@@ -11,7 +11,9 @@ import numpy as np
 from autograd.tracer import isbox
 from numpy.typing import NDArray
 
+from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
+from gradcheck_cli.usercode.low_precision import BFLOAT16
 from gradcheck_cli.usercode.signatures import Call
 
 Array = NDArray[Any]
@@ -44,7 +46,9 @@ def seed(number: int) -> None:
 
 
 def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
-    """A function as the check sees it."""
+    """A function as the check sees it. Raises CodeError for a type that autograd lacks."""
+    if dtype == BFLOAT16:
+        raise CodeError("autograd has no bfloat16; it has float16, float32 and float64")
     return AutogradFunction(target, dtype)
 
 
@@ -53,7 +57,7 @@ class AutogradFunction(Differentiable):
 
     def tensor(self, array: Array) -> Any:
         """The array itself; floats get the dtype of the check."""
-        return array.astype(self.dtype) if array.dtype.kind == "f" else np.array(array)
+        return array.astype(self.floats) if array.dtype.kind == "f" else np.array(array)
 
     def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
         """Call the function."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import CodeError, GradcheckError, UntakenError
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.usercode.annotations import as_annotated
+from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
 from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
 from gradcheck_cli.usercode.trees import leaves, rebuilt
 
@@ -30,7 +31,8 @@ class Differentiable(ABC):
 
     name: what reports call it; takes: its parameters.
     weights: what it holds that has a gradient, by name: the parameters of a module.
-    dtype: of all floats: float64 or float32.
+    low: the type of all floats, by name; dtype: that in which NumPy holds them.
+    floats: the type that tensors are made in: `low`, or float64 where inputs are.
     """
 
     def __init__(self, target: Any, dtype: str) -> None:
@@ -38,7 +40,17 @@ class Differentiable(ABC):
         self.function = target
         self.takes = parameters(target)
         self.weights: Mapping[str, Array] = {}
-        self.dtype = np.dtype(dtype)
+        self.low = self.floats = dtype
+        self.dtype = np.dtype("float32" if dtype == BFLOAT16 else dtype)
+
+    def follow(self, arrays: Iterable[Array]) -> None:
+        """Make tensors in float64 where a check in low precision hands over float64."""
+        wide = any(array.dtype == np.float64 for array in arrays)
+        self.floats = "float64" if wide else self.low
+
+    def rounded(self, array: Array) -> Array:
+        """An array of floats as the function is handed it, in the type that holds it."""
+        return self.array(self.tensor(array)).astype(self.dtype, copy=False)
 
     @abstractmethod
     def tensor(self, array: Array) -> Any:
@@ -113,7 +125,7 @@ class FrameworkProblem:
             leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
         }
         self.arrays = {
-            name: array.astype(function.dtype, copy=False)
+            name: function.rounded(array)
             for name, array in {**given, **function.weights, **given}.items()
         }
         if not self.arrays:
@@ -156,6 +168,7 @@ class FrameworkProblem:
         return CodeError(f"{raised}\n  {advice}") if advice else raised
 
     def _tensors(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+        self.function.follow(arrays.values())
         return {name: self.function.tensor(array) for name, array in arrays.items()}
 
     def _evaluate(self, arrays: Mapping[str, Array]) -> list[Array]:
@@ -210,6 +223,8 @@ class FrameworkProblem:
             drawn = np.ones(shape) if ones else Drawn().array("delta", shape, seed)
             delta = drawn.astype(self.dtype)
         delta = np.asarray(delta).reshape(shape)
+        if self.function.low == BFLOAT16:
+            delta = round_to_bfloat16(delta)
         return Problem(
             inputs=self.arrays,
             forward=self.forward,
@@ -218,6 +233,7 @@ class FrameworkProblem:
             labels={name: Label(f"∂L/∂{name}", source=self.function.name) for name in self.arrays},
             observed=self.notes,
             parts=sizes if len(sizes) > 1 else (),
+            low=BFLOAT16 if self.function.low == BFLOAT16 else "",
             twice=partial(differentiate_twice, self, delta, seed),
         )
 
@@ -227,6 +243,11 @@ def differentiate_twice(first: FrameworkProblem, delta: Array, seed: int) -> Pro
     from gradcheck_cli.usercode.frameworks.double_backward import DoubleBackward
 
     return DoubleBackward(first, delta, seed).problem()
+
+
+def floats_in(value: Any) -> list[Array]:
+    """The arrays of floats in a value."""
+    return [array for _, array in leaves(value, "")]
 
 
 def convert(function: Differentiable, value: Any) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
+from gradcheck_cli.usercode.low_precision import held
 from gradcheck_cli.usercode.signatures import Call
 
 Array = NDArray[Any]
@@ -32,8 +33,8 @@ def is_tensor(value: Any) -> bool:
 
 
 def to_array(tensor: Any) -> Array:
-    """A jax array as a NumPy array."""
-    return np.asarray(tensor)
+    """A jax array as a NumPy array; bfloat16, which NumPy lacks, as float32."""
+    return np.asarray(held(np.asarray(tensor)))
 
 
 def seed(number: int) -> None:
@@ -49,10 +50,11 @@ class JaxFunction(Differentiable):
     """A function of jax arrays, evaluated in the dtype of the check."""
 
     def tensor(self, array: Array) -> Any:
-        """An array as a jax array; floats get the dtype of the check."""
-        floats = array.dtype.kind == "f"
+        """An array as a jax array; floats get the dtype of the check, or float64."""
+        array = held(array)
+        kind = getattr(jax.numpy, self.floats) if array.dtype.kind == "f" else None
         with jax.enable_x64(True):
-            return jax.numpy.asarray(array, dtype=self.dtype if floats else None)
+            return jax.numpy.asarray(array, dtype=kind)
 
     def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
         """Call the function with double precision enabled."""
@@ -64,7 +66,7 @@ class JaxFunction(Differentiable):
         found = [leaf for leaf in jax.tree.leaves(returned) if hasattr(leaf, "dtype")]
         floats = [leaf for leaf in found if jax.numpy.issubdtype(leaf.dtype, np.floating)]
         for leaf in floats:
-            if self.dtype == np.float64 and leaf.dtype == np.float32:
+            if self.low == "float64" and leaf.dtype == np.float32:
                 raise CodeError(
                     f"{self.name} computes in float32 from float64 inputs: it was jitted or its "
                     "constants were made without jax_enable_x64; set the flag before they are "
@@ -88,8 +90,9 @@ class JaxFunction(Differentiable):
     ) -> Mapping[str, Any]:
         """By jax.vjp, which can be differentiated itself."""
         with jax.enable_x64(True):
-            _, pull = jax.vjp(function, dict(tensors))
-            (found,) = pull(list(cotangents))
+            outputs, pull = jax.vjp(function, dict(tensors))
+            pairs = zip(cotangents, outputs, strict=True)
+            (found,) = pull([cotangent.astype(output.dtype) for cotangent, output in pairs])
         return dict(found)
 
     def zeros_like(self, tensor: Any) -> Any:

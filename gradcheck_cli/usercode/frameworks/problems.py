@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
-from gradcheck_cli.usercode.frameworks.differentiable import FrameworkProblem, convert
+from gradcheck_cli.usercode.frameworks.differentiable import FrameworkProblem, convert, floats_in
 from gradcheck_cli.usercode.loading import Loader, Reference
+from gradcheck_cli.usercode.low_precision import held
 from gradcheck_cli.usercode.signatures import name_of, parameters
 
 Array = NDArray[Any]
@@ -142,7 +143,7 @@ def from_framework(
     if "training" in constants and hasattr(target, "train"):
         target.train(bool(constants.pop("training")))
     function = adapter.differentiable(target, dtype, seed, device)
-    named = _name_inputs(to_arrays(inputs), function.takes.positional)
+    named = _name_inputs(held(to_arrays(inputs)), function.takes.positional)
     return FrameworkProblem(function, named, constants, optional).problem(delta, seed)
 
 
@@ -168,6 +169,8 @@ def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Cal
                 if isinstance(first, np.ndarray | np.generic | float):
                     return returned
             plain = False
+        given = [array for value in (*arguments, *keywords.values()) for array in floats_in(value)]
+        function.follow(given)
         values = [convert(function, value) for value in arguments]
         named = {name: convert(function, value) for name, value in keywords.items()}
         return to_arrays(function.function(*values, **named))

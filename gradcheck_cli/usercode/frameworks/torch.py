@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
+from gradcheck_cli.usercode.low_precision import held
 from gradcheck_cli.usercode.signatures import Call, Parameters, name_of, parameters
 
 Array = NDArray[Any]
@@ -66,14 +67,16 @@ class TorchFunction(Differentiable):
         super().__init__(target, dtype)
         if is_called(target):
             self.function, self.takes = target.apply, _without_context(target)
-        self.float = getattr(torch, dtype)
         self.seed = seed
         self.device = device
 
     def tensor(self, array: Array) -> Any:
-        """An array as a tensor; floats get the dtype of the check."""
-        made = torch.as_tensor(np.array(array), device=self.device)
-        return made.to(self.float) if made.is_floating_point() else made
+        """An array as a tensor; floats get the dtype of the check, or float64."""
+        made = torch.as_tensor(np.array(held(array)), device=self.device)
+        return self._typed(made)
+
+    def _typed(self, tensor: Any) -> Any:
+        return tensor.to(getattr(torch, self.floats)) if tensor.is_floating_point() else tensor
 
     def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
         """Call the function, on one thread, with the same random state as every other call."""
@@ -186,7 +189,8 @@ class TorchModule(TorchFunction):
     def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
         """Call the module with these weights and copies of its buffers."""
         self.restart()
-        state = {**{name: buffer.clone() for name, buffer in self.buffers.items()}, **weights}
+        buffers = {name: self._typed(buffer.clone()) for name, buffer in self.buffers.items()}
+        state = {**buffers, **weights}
         with _one_thread():
             return call(_Stateless(self.module, state), values)
 

@@ -66,6 +66,25 @@ else:
     raise AssertionError
 
 
+for dtype in ("float16", "bfloat16"):
+    inputs = draw(size=(4, 8)), draw(size=(8, 3))
+    result = check(from_jax(lambda x, w: jnp.tanh(x @ w), inputs, dtype=dtype))
+    assert result.verdict == Verdict.PASS
+    assert any(f"the backward in {dtype} is compared" in note for note in result.notes)
+    tanh.defvjp(forward, lambda x, g: (1.02 * right(x, g)[0],))
+    assert check(from_jax(tanh, x, dtype=dtype)).verdict == Verdict.FAIL
+
+
+def cast(x):
+    wide = x.astype(jnp.float32)
+    return jnp.sin(wide)
+
+
+result = check(from_jax(cast, x, dtype="bfloat16"))
+assert result.verdict == Verdict.PASS
+assert any("in cast: wide is float32" in note for note in result.notes), result.notes
+
+
 @jax.custom_vjp
 def slope(g, x):
     return 3 * x**2 * g
