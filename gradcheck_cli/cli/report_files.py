@@ -42,6 +42,7 @@ class ReportFiles:
             except OSError as error:
                 note(f"error: cannot write the report '{path}': {error.strerror or error}")
                 written = False
+                _remove(beside)  # what is in it takes the room that other reports need
             except Exception as error:  # of ours; the other reports are written all the same
                 note(f"internal error: no {format} report: {type(error).__name__}: {error}")
                 written = False
@@ -74,9 +75,7 @@ def open_report_files(
         yield ReportFiles(files)
     finally:
         for _, _, beside in files:
-            if beside is not None:
-                with suppress(OSError):
-                    beside.unlink(missing_ok=True)
+            _remove(beside)
 
 
 def _resolve(name: str) -> Path:
@@ -99,6 +98,12 @@ def _open(path: Path) -> TextIO:
     descriptor = _descriptor(str(path))
     target = path if descriptor is None else os.dup(descriptor)
     return open(target, "w", encoding="utf-8", errors="replace")
+
+
+def _remove(beside: Path | None) -> None:
+    if beside is not None:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _same(path: Path, config: str) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.command import Gradcheck, shell
+from tests.support.command import Gradcheck, command, environment, shell
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 WRONG = "form: XW\nshapes: {n: 8, N: 5, M: 3}\nbackward: {W: X.T @ delta / n}\n"
@@ -226,3 +228,25 @@ def test_select_runs_just_these_checks_and_rerun_names_one(gradcheck: Gradcheck)
         {**check, "result": {**check["result"], "seconds": 0}} for check in (checks[1], only)
     ]
     assert without_times[0] == without_times[1]
+
+
+@unix
+def test_a_report_that_does_not_fit_leaves_its_room_to_the_others(tmp_path: Path) -> None:
+    """The second report is a pipe: when it is opened, nothing of the first is left."""
+    (tmp_path / "ok.yaml").write_text("form: XW\nshapes: {n: 2, N: 3, M: 3}\n")
+    os.mkfifo(tmp_path / "pipe")
+    line = f"ulimit -f 8; exec {command()} run -q --seeds 40 ok.yaml -o json=r.json -o plain=pipe"
+    process = subprocess.Popen(
+        ["bash", "-c", line],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process, (tmp_path / "pipe").open() as pipe:
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["ok.yaml", "pipe"]
+        assert len(pipe.readlines()) == 80
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "r.json': File too large" in err
