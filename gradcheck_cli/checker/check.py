@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -201,7 +202,7 @@ class Checker:
         if self.power or result.verdict == Verdict.FAIL:
             if keep is not None:
                 keep(replace(result, seconds=time.perf_counter() - started))
-            result = self.diagnose(result, claim, self.power)
+            result = self.locate(self.diagnose(result, claim, self.power))
         return result
 
     def compare(self, name: str, forward: Conduct, claim: Claim) -> GradientResult:
@@ -307,6 +308,20 @@ class Checker:
             seconds=0.0,
             notes=(*filter(None, notes), *self.problem.observed()),
         )
+
+    def locate(self, result: CheckResult) -> CheckResult:
+        """The result with the functions that wrote its wrong gradients, where that can be told."""
+        origins: Mapping[str, str] = {}
+        if any(one.verdict == Verdict.FAIL and one.source for one in result.gradients):
+            with suppress(Exception):  # of code that fails now: what was found before stands
+                origins = self.problem.origins()
+        gradients = [
+            replace(one, source=origins[one.name])
+            if one.verdict == Verdict.FAIL and origins.get(one.name)
+            else one
+            for one in result.gradients
+        ]
+        return replace(result, gradients=tuple(gradients))
 
     def diagnose(self, result: CheckResult, claim: Claim, power: bool) -> CheckResult:
         """The result with what is wrong with its gradients and, with power, what it could catch."""

@@ -65,6 +65,7 @@ def watch_calls(problem: Problem, supervisor: Supervisor) -> Problem:
         problem,
         forward=supervisor.watch(problem.forward),
         backward=supervisor.watch(problem.backward),
+        origins=supervisor.watch(problem.origins),
         identity=None if identity is None else supervisor.watch(identity),
         otherwise=None if otherwise is None else watch_calls(otherwise, supervisor),
     )
