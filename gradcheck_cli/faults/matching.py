@@ -34,8 +34,8 @@ LEAST_DIGITS = 0.3  # a factor of two: an entry that gives fewer digits is no ev
 LARGEST_MISFIT = 0.01  # of the largest entry: a fault that leaves more explains nothing
 SMALLEST_FACTOR = 1e-6  # how far from 1 a factor must be to be told from rounding and truncation
 # What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
-# the check, and those of a small check besides.
-CALLS_PER_EVALUATION, FREE_CALLS = 2, 2_000
+# the check, and as many as most faults need, if that is more.
+CALLS_PER_EVALUATION, LEAST_CALLS = 2, 3_000
 
 
 class Match(Struct, frozen=True):
@@ -58,7 +58,7 @@ class Match(Struct, frozen=True):
 
 def limit_calls(evaluations: int) -> float:
     """How often the diagnoses of a check of so many evaluations may call the forward."""
-    return CALLS_PER_EVALUATION * evaluations + FREE_CALLS
+    return max(CALLS_PER_EVALUATION * evaluations, LEAST_CALLS)
 
 
 def find_match(measured: MeasuredGradient, comparison: Comparison, calls: float) -> Match | None:
@@ -67,6 +67,7 @@ def find_match(measured: MeasuredGradient, comparison: Comparison, calls: float)
     calls: of the forward; after so many, faults that need gradients elsewhere are left out.
     """
     best: Match | None = None
+    measured.effort.most = calls
     for order, fault in enumerate(FAULTS.values()):
         if fault.costly and measured.effort.calls > calls:
             continue

@@ -27,8 +27,11 @@ Float = NDArray[np.float64]
 # What is measured of a large gradient: so many outputs × entries of a Jacobian (2 MB), so many
 # entries of a gradient: more than a fault needs as evidence, so that slices show, too.
 MOST_CELLS, MOST_ENTRIES = 2**18, 400
-# Entries of a gradient at other inputs; each costs forwards of its own.
-MOST_ELSEWHERE = 40
+# Of the calls that are left, the share that a Jacobian may take; about so many are made an entry.
+JACOBIAN_SHARE, CALLS_AN_ENTRY = 0.25, 4.5
+# Entries of a gradient at other inputs, each known to eight digits: evidence enough for a fault.
+# Each costs four forwards.
+MOST_ELSEWHERE = 16
 LARGEST_NUMBER = 1e50  # a factor is named after; its powers up to 3 and their products are finite
 
 
@@ -40,9 +43,13 @@ class Measure(Protocol):
 
 
 class Effort(Struct):
-    """Counts the calls of the forward that diagnoses make."""
+    """Counts the calls of the forward that diagnoses make.
+
+    most: after so many, nothing more is measured at other inputs.
+    """
 
     calls: int = 0
+    most: float = float("inf")
 
     def count(self, forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """The forward, with every call counted."""
@@ -205,9 +212,20 @@ class MeasuredGradient:
 
     def choose_positions(self, cells: int) -> NDArray[np.intp]:
         """Positions spread evenly over the entries, at most MOST_CELLS over `cells` of them."""
+        return self._spread(min(MOST_ENTRIES, MOST_CELLS // max(1, cells)))
+
+    def _spread(self, most: float) -> NDArray[np.intp]:
+        """At most so many positions, spread evenly over the entries; one at least."""
         size = self.value.size
-        most = max(1, min(size, MOST_ENTRIES, MOST_CELLS // max(1, cells)))
-        return np.unique(np.linspace(0, size - 1, most).astype(np.intp))
+        return np.unique(np.linspace(0, size - 1, max(1, int(min(size, most)))).astype(np.intp))
+
+    def _choose_columns(self, stage: Stage) -> NDArray[np.intp]:
+        """The positions of the entries of a Jacobian, as many as calls are left for."""
+        most = min(MOST_ENTRIES, MOST_CELLS // max(1, stage.cotangent.size))
+        if stage.batched:
+            return self._spread(most)
+        room = JACOBIAN_SHARE * (self.effort.most - self.effort.calls) / CALLS_AN_ENTRY
+        return self._spread(min(most, max(MOST_ELSEWHERE, room)))
 
     @cached_property
     def few(self) -> NDArray[np.intp]:
@@ -228,7 +246,7 @@ class MeasuredGradient:
         """∂outputs/∂input of a stage: value and uncertainty are outputs × entries, outputs flat."""
         key = id(stage)
         if key not in self._jacobians:
-            at = self.choose_positions(stage.cotangent.size)
+            at = self._choose_columns(stage)
             self._jacobians[key] = self._measure(stage, None, self.problem.inputs, at)
         return self._jacobians[key]
 
@@ -241,7 +259,7 @@ class MeasuredGradient:
     def measure_jacobian_elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
         """The Jacobian where some inputs are others; None where the forward does not take them."""
         inputs = {**self.problem.inputs, **changed}
-        at = self.choose_positions(stage.cotangent.size)
+        at = self._choose_columns(stage)
         return self._measure_if_defined(stage, None, inputs, at)
 
     def measure_elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
@@ -255,7 +273,7 @@ class MeasuredGradient:
     def _measure_if_defined(self, *arguments: Any) -> Values | None:
         """Measure at inputs that the user did not give, if the forward takes them."""
         stage, _, inputs, _ = arguments
-        if is_defined(stage.forward, inputs):
+        if self.effort.calls <= self.effort.most and is_defined(stage.forward, inputs):
             with suppress(Exception):  # whatever the user's forward raises near them
                 return self._measure(*arguments)
         return None
@@ -272,7 +290,7 @@ class MeasuredGradient:
         )
         entries = at if self.whole else self.gradient.entries[at]  # type: ignore[index]
         with np.errstate(all="ignore"):
-            numeric = of_entries(problem, self.name, Numeric(), entries, quick=True)
+            numeric = of_entries(problem, self.name, Numeric(), entries, most=True)
         shape = (-1, len(at)) if cotangent is None else (len(at),)
         # An output that does not settle says nothing; it must not spoil all sums over outputs.
         known = np.isfinite(numeric.value) & np.isfinite(numeric.uncertainty)

@@ -153,6 +153,7 @@ def measure_entries(
     each: Each = one_by_one,
     *,
     quick: bool = False,
+    rest: bool = True,
 ) -> NumericGradient:
     """The numeric gradient of an input, entry by entry, from quotients that are taken in some way.
 
@@ -161,6 +162,7 @@ def measure_entries(
     progress: is told, now and then, how many more entries are done.
     each: works on chunks of entries, in this process or in others.
     quick: whether fewer evaluations are worth an uncertainty of half the digits; see `Pilots`.
+    rest: whether the ladder measures the entries that these leave; else they are not known.
 
     The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
     steps) and the measured noise over the step. Sources: C. Ridders, "Accurate computation of
@@ -171,7 +173,7 @@ def measure_entries(
         every = np.arange(x.size) if entries is None else entries
         order = differences.order(every)
         every = every[order]
-        pilots = Pilots(differences, every) if quick and step is None else None
+        pilots = Pilots(differences, every, rest) if quick and step is None else None
         before = differences.evaluations
         parts = each(
             partial(_measure_and_count, differences, step, pilots),
@@ -203,10 +205,10 @@ def _measure_and_count(
     before = differences.evaluations
     if pilots is not None and pilots.share and isinstance(differences, WholeForwards):
         best = pilots.measure(differences, entries)
-        rest = np.flatnonzero(~best.proven)
-        if len(rest):
-            others = _measure_chunk(differences, entries[rest], step)
-            best.replace(rest, others, np.ones(len(rest), dtype=bool))
+        left = np.flatnonzero(~best.proven)
+        if len(left) and (pilots.rest or not pilots.share):
+            others = _measure_chunk(differences, entries[left], step)
+            best.replace(left, others, np.ones(len(left), dtype=bool))
     else:
         best = _measure_chunk(differences, entries, step)
     return best, differences.evaluations - before
@@ -312,7 +314,7 @@ def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) 
 
     What last moved by some places of what it is made of may still move by one, unseen.
     """
-    doubtful = np.any(best.value == 0, axis=(0, 2)) & ~best.invariant
+    doubtful = np.any(best.value == 0, axis=(0, 2)) & ~best.invariant & ~best.proven
     for rows in differences.chunks(np.flatnonzero(doubtful)):
         entries = every[rows]
         far = LEAP * FIRST_STEP * differences.scale[entries]

@@ -66,10 +66,13 @@ class Pilots:
     """Where two quotients are enough, as a step in units of the scale.
 
     share: that step; 0 where every entry is to climb the ladder. largest: of the pilots' entries.
+    rest: whether those climb it that two steps do not settle, where they settle most; if not, what
+        does not move by the first step is taken for a zero.
     """
 
-    def __init__(self, differences: Differences, entries: NDArray[np.intp]) -> None:
+    def __init__(self, differences: Differences, entries: NDArray[np.intp], rest: bool) -> None:
         self.share = self.largest = 0.0
+        self.rest = rest
         exact = differences.x.dtype == np.float64 and differences.stencil.order == 2
         if not (exact and isinstance(differences, WholeForwards) and differences.alone):
             return
@@ -98,6 +101,8 @@ class Pilots:
             share = np.sort(shares[known])[np.count_nonzero(known) // 2]
             self.share = min(float(share), first)
             self.largest = float(np.max(np.abs(near.value[0][known])))
+        elif not self.rest and not np.any(far.slope):
+            self.share = first
 
     def measure(self, differences: WholeForwards, entries: NDArray[np.intp]) -> Best:
         """What two steps say of these entries; `proven` are those that they settle."""
@@ -111,7 +116,10 @@ class Pilots:
             proven = self._proves(cells)
             best.offer(moved[proven], cells[:, :, proven])
             best.proven[moved[proven]] = True
-        best.proven[still] = settle_unused(differences, entries, best, still)
+        if self.rest:
+            best.proven[still] = settle_unused(differences, entries, best, still)
+        else:
+            best.settle_at_floor(still)
         best.floor[~best.proven] = 0.0  # the ladder's is that of its own steps
         if np.count_nonzero(best.proven) < LEAST_PROVEN * len(entries):
             self.share = 0.0
