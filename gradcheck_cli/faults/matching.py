@@ -35,7 +35,7 @@ LARGEST_MISFIT = 0.01  # of the largest entry: a fault that leaves more explains
 SMALLEST_FACTOR = 1e-6  # how far from 1 a factor must be to be told from rounding and truncation
 # What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
 # the check, and as many as most faults need, if that is more.
-CALLS_PER_EVALUATION, LEAST_CALLS = 2, 3_000
+CALLS_PER_EVALUATION, LEAST_CALLS = 2, 2_000
 
 
 class Match(Struct, frozen=True):

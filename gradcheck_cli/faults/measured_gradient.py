@@ -290,7 +290,7 @@ class MeasuredGradient:
         )
         entries = at if self.whole else self.gradient.entries[at]  # type: ignore[index]
         with np.errstate(all="ignore"):
-            numeric = of_entries(problem, self.name, Numeric(), entries, most=True)
+            numeric = of_entries(problem, self.name, Numeric(), entries, rough=True)
         shape = (-1, len(at)) if cotangent is None else (len(at),)
         # An output that does not settle says nothing; it must not spoil all sums over outputs.
         known = np.isfinite(numeric.value) & np.isfinite(numeric.uncertainty)

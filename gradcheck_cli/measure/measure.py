@@ -134,19 +134,21 @@ def of_entries(
     entries: NDArray[np.intp] | None,
     progress: Progress | None = None,
     *,
-    most: bool = False,
+    rough: bool = False,
 ) -> NumericGradient:
     """The numeric gradient at these flat indices of an input; None: at all of them.
 
-    most: whether half the digits of most entries are enough; of many entries they always are.
+    rough: whether half the digits are enough, also of what moves nothing; of many entries half are.
     """
     count = problem.inputs[name].size if entries is None else len(entries)
-    quick = most or (problem.cotangent is not None and count > FEW_ENTRIES)
+    quick = rough or (problem.cotangent is not None and count > FEW_ENTRIES)
     taken = _by_slices(problem, name, numeric, entries) or _by_whole_forwards(
         problem, name, numeric
     )
     each = one_by_one if numeric.jobs < 2 else partial(_in_processes, numeric.jobs)
-    return measure_entries(taken, numeric.step, entries, progress, each, quick=quick, rest=not most)
+    return measure_entries(
+        taken, numeric.step, entries, progress, each, quick=quick, still=not rough
+    )
 
 
 def _in_processes(

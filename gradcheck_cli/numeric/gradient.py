@@ -153,7 +153,7 @@ def measure_entries(
     each: Each = one_by_one,
     *,
     quick: bool = False,
-    rest: bool = True,
+    still: bool = True,
 ) -> NumericGradient:
     """The numeric gradient of an input, entry by entry, from quotients that are taken in some way.
 
@@ -162,7 +162,7 @@ def measure_entries(
     progress: is told, now and then, how many more entries are done.
     each: works on chunks of entries, in this process or in others.
     quick: whether fewer evaluations are worth an uncertainty of half the digits; see `Pilots`.
-    rest: whether the ladder measures the entries that these leave; else they are not known.
+    still: whether what moves nothing by their step is looked at further; else it is a zero.
 
     The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
     steps) and the measured noise over the step. Sources: C. Ridders, "Accurate computation of
@@ -173,7 +173,7 @@ def measure_entries(
         every = np.arange(x.size) if entries is None else entries
         order = differences.order(every)
         every = every[order]
-        pilots = Pilots(differences, every, rest) if quick and step is None else None
+        pilots = Pilots(differences, every, still) if quick and step is None else None
         before = differences.evaluations
         parts = each(
             partial(_measure_and_count, differences, step, pilots),
@@ -206,7 +206,7 @@ def _measure_and_count(
     if pilots is not None and pilots.share and isinstance(differences, WholeForwards):
         best = pilots.measure(differences, entries)
         left = np.flatnonzero(~best.proven)
-        if len(left) and (pilots.rest or not pilots.share):
+        if len(left):
             others = _measure_chunk(differences, entries[left], step)
             best.replace(left, others, np.ones(len(left), dtype=bool))
     else:

@@ -66,13 +66,13 @@ class Pilots:
     """Where two quotients are enough, as a step in units of the scale.
 
     share: that step; 0 where every entry is to climb the ladder. largest: of the pilots' entries.
-    rest: whether those climb it that two steps do not settle, where they settle most; if not, what
-        does not move by the first step is taken for a zero.
+    still: whether entries that move nothing by that step are looked at further; else each is a
+        zero, to what may have moved unseen.
     """
 
-    def __init__(self, differences: Differences, entries: NDArray[np.intp], rest: bool) -> None:
+    def __init__(self, differences: Differences, entries: NDArray[np.intp], still: bool) -> None:
         self.share = self.largest = 0.0
-        self.rest = rest
+        self.still = still
         exact = differences.x.dtype == np.float64 and differences.stencil.order == 2
         if not (exact and isinstance(differences, WholeForwards) and differences.alone):
             return
@@ -101,7 +101,7 @@ class Pilots:
             share = np.sort(shares[known])[np.count_nonzero(known) // 2]
             self.share = min(float(share), first)
             self.largest = float(np.max(np.abs(near.value[0][known])))
-        elif not self.rest and not np.any(far.slope):
+        elif not self.still and not np.any(far.slope):
             self.share = first
 
     def measure(self, differences: WholeForwards, entries: NDArray[np.intp]) -> Best:
@@ -116,7 +116,7 @@ class Pilots:
             proven = self._proves(cells)
             best.offer(moved[proven], cells[:, :, proven])
             best.proven[moved[proven]] = True
-        if self.rest:
+        if self.still:
             best.proven[still] = settle_unused(differences, entries, best, still)
         else:
             best.settle_at_floor(still)
