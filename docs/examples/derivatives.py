@@ -182,3 +182,50 @@ def rotate_phase_backward(delta, z, angle):
 def rotate_phase_backward_as_if_real(delta, z, angle):
     """Wrong: the factor of z is not conjugated."""
     return delta * np.exp(1j * angle), rotate_phase_backward(delta, z, angle)[1]
+
+
+def phases(z, A):
+    """exp(Az), a holomorphic function."""
+    return np.exp(A @ z)
+
+
+def phases_jacobian(z, A):
+    """dy = J dz."""
+    return phases(z, A)[:, None] * A
+
+
+def phases_jacobian_conjugate(z, A):
+    """Wrong: the conjugate, as of a gradient."""
+    return np.conj(phases_jacobian(z, A))
+
+
+def saturate(z):
+    """z / √(1 + |z|²), which is not holomorphic."""
+    return z / np.sqrt(1 + np.abs(z) ** 2)
+
+
+def saturate_jvp(z, dz):
+    """Of the real part of z̄·dz, too."""
+    root = np.sqrt(1 + np.abs(z) ** 2)
+    return dz / root - z * np.real(np.conj(z) * dz) / root**3
+
+
+def saturate_jvp_without_conjugate(z, dz):
+    """Wrong: Re(z·dz)."""
+    root = np.sqrt(1 + np.abs(z) ** 2)
+    return dz / root - z * np.real(z * dz) / root**3
+
+
+def quartic(z):
+    """Σ |z|⁴/4."""
+    return np.sum(np.abs(z) ** 4) / 4
+
+
+def quartic_gradient(z):
+    """|z|² z, uphill."""
+    return np.abs(z) ** 2 * z
+
+
+def quartic_hvp(z, v):
+    """Its derivative along v."""
+    return np.abs(z) ** 2 * v + 2 * np.real(np.conj(z) * v) * z

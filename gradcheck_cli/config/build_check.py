@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from gradcheck_cli.config.build_own import OwnBuilder
 
 
-# The keys under which a rule of the user's stands.
+# The keys of what can be complex, and those under which a rule of the user's stands.
+COMPLEX_GIVEN = ("backward", "jacobian", "jvp", "hvp")
 GIVEN_BY = ("backward", "derivative", "layer", "value_and_grad")
 
 
@@ -59,6 +60,7 @@ def build(
 
     values: reads its arrays; check_rules: whether a formula that cannot be evaluated is a finding.
     """
+    node = _with_backward(node, findings)
     record = read(node, CheckConfig, findings)
     if record is None:
         return None
@@ -93,11 +95,35 @@ def build(
     )
 
 
+def _with_backward(node: Node, findings: list[Finding]) -> Node:
+    """The check with its `gradient`, as people call that of a function of one number, as backward.
+
+    Its place stays that of the key.
+    """
+    if not isinstance(node.value, dict) or "gradient" not in node.value or "form" in node.value:
+        return node
+    if "backward" in node.value:
+        message = "'backward' and 'gradient' say two things; keep one of them"
+        findings.append(Finding(node.keys["gradient"], message))
+        return node
+    renamed = {"gradient": "backward"}
+    return Node(
+        {renamed.get(key, key): child for key, child in node.value.items()},
+        node.mark,
+        {renamed.get(key, key): mark for key, mark in node.keys.items()},
+        node.start,
+        node.shared,
+    )
+
+
 def _find_type(node: Node, record: CheckConfig, findings: list[Finding]) -> None:
     """Complex numbers go with a forward and a backward in code, low precision with own layers."""
     code = record.form is None and (record.forward is None or ":" in record.forward)
     fits = {
-        COMPLEX: ("a forward and a backward in code", code and record.backward and record.forward),
+        COMPLEX: (
+            "a forward in code and a backward, jacobian, jvp or hvp",
+            code and record.forward and any(getattr(record, key) for key in COMPLEX_GIVEN),
+        ),
         BFLOAT16: ("a layer of your own in code", code),
         FLOAT16: ("a layer of your own", record.form is None),
     }

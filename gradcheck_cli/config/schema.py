@@ -210,6 +210,13 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
             "a mapping from inputs to formulas, such as {W: 'X.T @ delta / n'}, or code",
         ),
     ] = {}
+    gradient: Annotated[
+        dict[str, Any] | str | None,
+        key(
+            "With a forward of one number: its gradient; the same as backward.",
+            "code, such as fit.py:gradient, or a mapping from inputs to formulas",
+        ),
+    ] = None
     derivative: Annotated[
         str | None,
         key(
@@ -381,6 +388,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "form": FORM_KEYS,
     "forward": (
         "backward",
+        "gradient",
         "derivative",
         "loss",
         "jacobian",

@@ -16,6 +16,9 @@ def conjugate(measured: MeasuredGradient) -> Iterator[Injected]:
     problem = measured.problem
     if measured.name not in problem.complex_inputs or not measured.whole:
         return
+    if problem.cotangent is None and problem.complex_outputs:
+        yield _conjugate_jacobian(measured)
+        return
     right = measured.whole_values(measured.value, measured.uncertainty)
     yield Injected(_turn(right), "it is the complex conjugate of the numeric gradient")
     if not problem.complex_outputs or problem.cotangent is None or not measured.declared:
@@ -29,6 +32,18 @@ def conjugate(measured: MeasuredGradient) -> Iterator[Injected]:
     )
     yield Injected(
         other, "it is the gradient with the conjugate of the upstream gradient", choices=2
+    )
+
+
+def _conjugate_jacobian(measured: MeasuredGradient) -> Injected:
+    """The conjugate of the Jacobian of a holomorphic function, (…, part, …, part)."""
+    axis = measured.value.ndim - measured.x.ndim - 1
+    sign = np.array([1.0, -1.0])
+    signs = sign.reshape(2, *(1,) * measured.x.ndim) * sign
+    assert measured.value.shape[axis] == 2
+    return Injected(
+        measured.whole_values(signs * measured.value, measured.uncertainty),
+        "it is the complex conjugate of the numeric Jacobian",
     )
 
 

@@ -376,7 +376,13 @@ class CodeLayer(_OfData, Struct, frozen=True):
         else:
             forward = as_function_of_arrays(others["forward"], self.framework, self.data.dtype)
         derived = derive(
-            claims, forward, arrays, optional=known, seed=self.data.seed, backward=base
+            claims,
+            forward,
+            arrays,
+            optional=known,
+            seed=self.data.seed,
+            backward=base,
+            convention=self.convention,
         )
         return derived if base is None else [base, *derived]
 

@@ -52,6 +52,8 @@ def check_jacobian(claim: Claim, seed: int) -> list[Problem]:
         },
         notes=(note,) if large else (),
         observed=claim.observed,
+        complex_inputs=claim.complex_inputs,
+        complex_outputs=claim.complex_outputs,
     )
     return [confine(problem, claim.geometries)]
 

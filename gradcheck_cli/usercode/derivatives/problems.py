@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.usercode.calls import Array, Function
+from gradcheck_cli.usercode.complex_numbers import TORCH
 from gradcheck_cli.usercode.derivatives.claims import Claim, ClaimCalls
+from gradcheck_cli.usercode.derivatives.complex_claims import in_parts
 from gradcheck_cli.usercode.derivatives.jacobians import check_jacobian
 from gradcheck_cli.usercode.derivatives.second import check_hessian, check_hvp
 from gradcheck_cli.usercode.derivatives.tangents import check_along, check_transpose
@@ -56,18 +59,22 @@ def from_jacobian(
     constants: Mapping[str, Any] | None = None,
     *,
     seed: int = 0,
+    convention: str = TORCH,
 ) -> list[Problem]:
     """The problem of a function and its Jacobian, such as residuals for least squares.
 
     jacobian: takes what forward takes; returns ∂outputs/∂inputs, outputs × inputs: of the shape
         outputs × input, or a matrix of both flattened, dense or of scipy.sparse; of several inputs
-        a tuple in their order, a dict by name, or one matrix with the columns of all.
+        a tuple in their order, a dict by name, or one matrix with the columns of all. Of complex
+        inputs and outputs it is that of a holomorphic function, dy = J·dz; of complex inputs and
+        real outputs its rows are gradients in the convention, `torch` or `jax`.
     inputs, constants: as in `from_functions`.
     Raises CodeError where the functions cannot be called so, or raise.
 
     Example: check(from_jacobian(residual, jac, [1.0, 2.0]))
     """
-    return derive({"jacobian": jacobian}, forward, inputs, constants, seed=seed)
+    claims = {"jacobian": jacobian}
+    return derive(claims, forward, inputs, constants, seed=seed, convention=convention)
 
 
 def from_jvp(
@@ -79,6 +86,7 @@ def from_jvp(
     backward: Function | None = None,
     delta: Array | None = None,
     seed: int = 0,
+    convention: str = TORCH,
 ) -> list[Problem]:
     """The problems of a function and its derivative along tangents (a Jacobian-vector product).
 
@@ -86,7 +94,8 @@ def from_jvp(
         inputs in their order, or as (inputs, tangents), two tuples. Returns the tangent of the
         outputs, or the outputs and their tangent.
     backward: where it is given, it is checked, too, and one against the other without a step:
-        ⟨δ, J·v⟩ = ⟨Jᵀδ, v⟩; delta: its upstream gradient, drawn by default.
+        ⟨δ, J·v⟩ = ⟨Jᵀδ, v⟩; delta: its upstream gradient, drawn by default; convention: of its
+        gradients, where they are complex.
     inputs, constants: as in `from_functions`.
     Raises CodeError where the functions cannot be called so, or raise.
 
@@ -98,7 +107,11 @@ def from_jvp(
         inputs,
         constants,
         seed,
-        backward and partial(from_functions, forward, backward, delta=delta, seed=seed),
+        backward
+        and partial(
+            from_functions, forward, backward, delta=delta, seed=seed, convention=convention
+        ),
+        convention,
     )
 
 
@@ -134,15 +147,17 @@ def from_hvp(
     *,
     gradient: Function | None = None,
     seed: int = 0,
+    convention: str = TORCH,
 ) -> list[Problem]:
     """The problems of a function that gives a number and the product of its Hessian and a vector.
 
     hvp: takes what forward takes, and a vector for every input, as the jvp of `from_jvp` does;
         returns H·v, of several inputs a tuple in their order or a dict by name.
+    convention: of gradients of complex inputs, and of H·v, which is their derivative along v.
     The rest is as in `from_hessian`.
     """
-    make = gradient and partial(from_functions, forward, gradient)
-    return _beside({"hvp": hvp}, forward, inputs, constants, seed, make)
+    make = gradient and partial(from_functions, forward, gradient, convention=convention)
+    return _beside({"hvp": hvp}, forward, inputs, constants, seed, make, convention)
 
 
 def _beside(
@@ -152,15 +167,22 @@ def _beside(
     constants: Mapping[str, Any] | None,
     seed: int,
     make: Callable[..., Problem] | None,
+    convention: str = TORCH,
 ) -> list[Problem]:
     """The problems of derivatives, after that of the gradients where `make` makes one."""
     if make is None:
-        return derive(claims, forward, inputs, constants, seed=seed)
+        return derive(claims, forward, inputs, constants, seed=seed, convention=convention)
     base = make(inputs, None, optional=constants)
-    return [
-        base,
-        *derive(claims, forward, inputs, optional=constants, seed=seed, backward=base),
-    ]
+    derived = derive(
+        claims,
+        forward,
+        inputs,
+        optional=constants,
+        seed=seed,
+        backward=base,
+        convention=convention,
+    )
+    return [base, *derived]
 
 
 def derive(
@@ -172,16 +194,22 @@ def derive(
     optional: Mapping[str, Any] | None = None,
     seed: int = 0,
     backward: Problem | None = None,
+    convention: str = TORCH,
 ) -> list[Problem]:
     """The problems of all derivatives that are claimed of a forward, by the keys of the table.
 
-    backward: the problem of its gradients, where those are claimed.
+    backward: the problem of its gradients, where those are claimed; convention: of complex ones.
+    Raises CodeError for a Hessian of complex numbers.
     """
     problems = []
     for key, function in claims.items():
         kind = DERIVATIVES[key]
         calls = ClaimCalls(forward, function, inputs, constants, optional, kind.along)
-        problems += _confinable(calls.claim(), partial(kind.check, gradient=backward, seed=seed))
+        claim = calls.claim()
+        outputs = np.iscomplexobj(calls.outputs[0])
+        if outputs or any(np.iscomplexobj(x) for x in calls.arrays.values()):
+            claim = in_parts(claim, outputs, convention, key)
+        problems += _confinable(claim, partial(kind.check, gradient=backward, seed=seed))
     return problems
 
 
@@ -189,7 +217,7 @@ def _confinable(claim: Claim, check: Callable[[Claim], list[Problem]]) -> list[P
     """The problems of a claim, each of which can be made anew with inputs in domains."""
 
     def inside(place: int, domains: Domains) -> Problem:
-        geometries = find_geometries(claim.inputs, domains)
+        geometries = find_geometries(claim.inputs, domains, claim.complex_inputs)
         made = check(replace(claim, geometries=geometries))[place]
         return replace(made, domains=domains)
 

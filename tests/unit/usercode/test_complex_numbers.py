@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import CheckResult, check, from_derivative, from_functions, from_jacobian
-from gradcheck_cli.errors import CodeError
+from gradcheck_cli import CheckResult, check, from_derivative, from_functions
 
 Array = NDArray[Any]
 
@@ -117,8 +116,3 @@ def test_a_derivative_entry_by_entry_is_that_of_the_holomorphic_function(functio
     }
     problem = from_derivative(getattr(np, function), slopes[function], {"z": 0.5 * Z})
     assert check(problem).verdict == "pass"
-
-
-def test_other_derivatives_of_complex_functions_are_refused() -> None:
-    with pytest.raises(CodeError, match="is checked for real inputs and outputs; z is complex"):
-        from_jacobian(lambda z: z**2, lambda z: np.diag(2 * z), draw(3))

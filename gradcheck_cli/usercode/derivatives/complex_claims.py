@@ -1,0 +1,123 @@
+"""A claim about complex numbers as one about their real and imaginary parts, along a last axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.usercode.calls import Array
+from gradcheck_cli.usercode.complex_numbers import CONVENTIONS, MEANINGS, to_complex, to_parts
+from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
+from gradcheck_cli.usercode.derivatives.jacobians import read_blocks
+from gradcheck_cli.usercode.derivatives.tangents import read_outputs
+from gradcheck_cli.usercode.gradients import gradient_of
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Arrays
+
+HOLOMORPHIC = (
+    "{who} is compared as the derivative of a holomorphic function, dy = J·dz; real and imaginary "
+    "parts are along the last axis"
+)
+GRADIENTS = "every row of {who} is compared as a gradient of {convention}, {meaning}"
+
+
+def in_parts(claim: Claim, outputs: bool, convention: str, kind: str) -> Claim:
+    """The claim with complex inputs, and complex outputs where these are, by their parts.
+
+    kind: jvp, which is linear in the parts of any function; jacobian, of complex outputs that of a
+        holomorphic function, dy = J·dz, of real ones with gradients in the convention as rows; hvp,
+        the derivative of a gradient in the convention along dz.
+    Raises CodeError for a Hessian.
+    """
+    if kind == "hessian":
+        raise CodeError(
+            f"{claim.who}: one complex matrix is no Hessian of a real function of complex numbers; "
+            "give the product H·v, the derivative of the gradient along v, under hvp"
+        )
+    inputs = claim.inputs
+    names = frozenset(name for name, x in inputs.items() if np.iscomplexobj(x))
+
+    def joined(arrays: Arrays) -> dict[str, Any]:
+        return {name: to_complex(x) if name in names else x for name, x in arrays.items()}
+
+    def forward(arrays: Arrays) -> Array:
+        made = claim.forward(joined(arrays))
+        return to_parts(made) if outputs else made
+
+    def product(arrays: Arrays, tangents: Arrays) -> Array:
+        made = read_outputs(claim.derivative(joined(arrays), joined(tangents)), claim)
+        return to_parts(made) if outputs else _real(made, claim)
+
+    def second(arrays: Arrays, tangents: Arrays) -> dict[str, Any]:
+        made = by_input(claim.derivative(joined(arrays), joined(tangents)), list(inputs))
+        return {
+            name: to_parts(CONVENTIONS[convention](as_numbers(part, claim.who)))
+            if name in names and part is not None
+            else part
+            for name, part in made.items()
+        }
+
+    def jacobian(arrays: Arrays) -> dict[str, Any]:
+        blocks = read_blocks(claim.derivative(joined(arrays)), claim)
+        return {
+            name: block if block is None else _in_parts(block, name, claim)
+            for name, block in blocks.items()
+        }
+
+    def _in_parts(block: Array, name: str, claim: Claim) -> Array:
+        if block.shape != (*claim.shape, *inputs[name].shape):
+            return block
+        if name not in names:
+            return _parts_first(block, len(claim.shape)) if outputs else _real(block, claim)
+        if not outputs:
+            return to_parts(CONVENTIONS[convention](block))
+        by_real, by_imaginary = block, 1j * block
+        turned = (_parts_first(one, len(claim.shape)) for one in (by_real, by_imaginary))
+        return np.stack(list(turned), axis=-1)
+
+    told = _describe(claim, bool(names), outputs, convention) if kind == "jacobian" else ()
+    derivatives: dict[str, Any] = {"jacobian": jacobian, "jvp": product, "hvp": second}
+    return replace(
+        claim,
+        inputs={name: to_parts(x) if name in names else x for name, x in inputs.items()},
+        forward=forward,
+        derivative=derivatives[kind],
+        shape=(*claim.shape, 2) if outputs else claim.shape,
+        observed=lambda: (*claim.observed(), *told),
+        complex_inputs=names,
+        complex_outputs=outputs,
+    )
+
+
+def by_input(returned: Any, names: list[str]) -> dict[str, Any]:
+    """What was returned for every input, by name or in order; of one input as it is."""
+    if isinstance(returned, Mapping):
+        return {name: gradient_of(name, returned) for name in names}
+    several = isinstance(returned, tuple | list) and len(returned) == len(names) > 1
+    return dict(zip(names, returned if several else [returned], strict=False))
+
+
+def _describe(claim: Claim, inputs: bool, outputs: bool, convention: str) -> tuple[str, ...]:
+    """How the Jacobian of complex inputs is compared."""
+    if inputs and outputs:
+        return (HOLOMORPHIC.format(who=claim.who),)
+    meaning = MEANINGS[convention]
+    given = {"who": claim.who, "convention": convention, "meaning": meaning}
+    return (GRADIENTS.format(**given),) if inputs else ()
+
+
+def _parts_first(block: Array, axes: int) -> Array:
+    """The parts of a Jacobian's outputs as the axis behind those of the outputs."""
+    return np.stack([block.real, block.imag], axis=axes)
+
+
+def _real(values: Array, claim: Claim) -> Array:
+    """Numbers that must be real. Raises CodeError where they are not."""
+    if np.iscomplexobj(values) and np.any(values.imag):
+        raise CodeError(f"{claim.who} gives complex numbers, where inputs and outputs are real")
+    return values.real
