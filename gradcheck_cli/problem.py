@@ -128,7 +128,8 @@ class Problem(Struct, frozen=True):
     domains: of the inputs that have one: their points near the inputs lead into it; room: how far
         their entries can be moved before they come near its end.
     twice: makes the problem of the derivative of its gradients, where a framework has one.
-    origins: is asked, where gradients are wrong, which functions wrote them, by name: `f, a.py:12`.
+    origins: is asked, where gradients are wrong, after which lines of the user's they are there, by
+        name: `f, a.py:12`.
     inside: makes the same problem with some inputs in domains, where its inputs stand for others.
 
     Source: the cotangent is the paper's δ = ∂L/∂y (8), of a batch its Δ = ∂L/∂Y (39).

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,10 @@ from gradcheck_cli.usercode.gradients import by_name, gradient_of, unmatched_key
 from gradcheck_cli.usercode.losses import as_loss, losses_beside, of_owner
 from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, in_bfloat16
 from gradcheck_cli.usercode.objects import also_held, gradient_attributes, held_gradient
-from gradcheck_cli.usercode.origins import Returned
 from gradcheck_cli.usercode.randomness import Randomness
 from gradcheck_cli.usercode.readings import fits_forward, read_as_upstream
 from gradcheck_cli.usercode.signatures import Call, Parameters, bind, name_of, parameters
+from gradcheck_cli.usercode.tracing import find_lines
 from gradcheck_cli.usercode.trees import (
     as_mapping,
     gradient_leaves,
@@ -473,20 +473,17 @@ class Calls:
             observed=self.observed,
             parts=tuple(output.size for output in self.outputs) if self.count > 1 else (),
             changed=lambda: [CACHE] if self.changes_cache else [],
-            origins=lambda: self.find_origins(np.asarray(delta)),
+            origins=partial(self.find_origins, np.asarray(delta)),
         )
         return in_bfloat16(made) if self.low else as_real(made, convention)
 
-    def find_origins(self, cotangent: Array) -> dict[str, str]:
-        """Which functions, in the folder of the backward, wrote the gradients, by one more call."""
-        place = self.place.rpartition(", ")[2]
-        if not place:
-            return {}
-        arrays = {name: array.copy() for name, array in self.arrays.items()}
-        with Returned(os.path.dirname(place)) as returned:
-            claimed = self.claimed(arrays, cotangent)
-        found = {name: returned.find(gradient) for name, gradient in claimed.items()}
-        return {name: of for name, of in found.items() if not of.endswith(f", {place}")}
+    def find_origins(self, delta: Array) -> dict[str, str]:
+        """After which lines of the user's the gradients are there, in an extra call."""
+
+        def call() -> dict[str, Any]:
+            return self.claimed({leaf: x.copy() for leaf, x in self.arrays.items()}, delta.copy())
+
+        return find_lines(call, call())
 
     def observed(self) -> tuple[str, ...]:
         """What a reader should know of the forward after the check."""

@@ -20,6 +20,7 @@ from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.usercode.annotations import as_annotated
 from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
 from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
+from gradcheck_cli.usercode.tracing import find_lines
 from gradcheck_cli.usercode.trees import leaves, rebuilt
 
 Array = NDArray[Any]
@@ -235,6 +236,13 @@ class FrameworkProblem:
             parts=sizes if len(sizes) > 1 else (),
             low=BFLOAT16 if self.function.low == BFLOAT16 else "",
             twice=partial(differentiate_twice, self, delta, seed),
+            origins=partial(self.find_origins, delta),
+        )
+
+    def find_origins(self, delta: Array) -> dict[str, str]:
+        """After which lines of the user's the gradients are there, in an extra call."""
+        return find_lines(
+            lambda: self.backward(self.arrays, delta), self.backward(self.arrays, delta)
         )
 
 

@@ -67,7 +67,7 @@ def test_sarif_fits_its_schema_and_points_at_the_code(gradcheck: Gradcheck, fold
     }
     own, formula = found["own"], found["formula"]
     assert (own["ruleId"], own["level"]) == ("GC103", "error")
-    assert places(own["locations"]) == [("my%20layers.py", 5)]
+    assert places(own["locations"]) == [("my%20layers.py", 6)]
     assert places(own["relatedLocations"]) == [("c.yaml", 2)]
     assert "0.5 = 1/2" in own["message"]["text"]
     assert places(formula["locations"]) == [("c.yaml", 4)]
@@ -98,7 +98,7 @@ def test_code_quality_of_gitlab_has_the_same_places(gradcheck: Gradcheck, folder
     alerts = json.loads(run(gradcheck, folder, "gitlab"))
     keys = {"description", "check_name", "fingerprint", "severity", "location"}
     assert [set(alert) == keys for alert in alerts] == [True] * len(results(gradcheck, folder))
-    assert alerts[0]["location"] == {"path": "my layers.py", "lines": {"begin": 5}}
+    assert alerts[0]["location"] == {"path": "my layers.py", "lines": {"begin": 6}}
     assert alerts[1]["location"] == {"path": "c.yaml", "lines": {"begin": 4}}
     assert {alert["severity"] for alert in alerts} <= {"info", "minor", "major", "critical"}
 
@@ -115,7 +115,7 @@ def test_an_annotation_points_at_the_code_and_names_the_config(
     gradcheck: Gradcheck, folder: Path
 ) -> None:
     first = run(gradcheck, folder, "github").splitlines()[0]
-    assert first.startswith("::error file=my layers.py,line=5,title=gradcheck%3A own%3A fail::")
+    assert first.startswith("::error file=my layers.py,line=6,title=gradcheck%3A own%3A fail::")
     assert "%0Aconfig: c.yaml:2%0A" in first
 
 
@@ -133,14 +133,14 @@ def test_what_people_read_points_at_the_code_and_at_the_config(
     gradcheck: Gradcheck, folder: Path, format: str
 ) -> None:
     lines = run(gradcheck, folder, format).splitlines()
-    own = [line for line in lines if line.endswith("my layers.py:5, checked by c.yaml:2")]
+    own = [line for line in lines if line.endswith("my layers.py:6, checked by c.yaml:2")]
     assert len(own) == 1
     assert any(line.endswith("c.yaml:4") for line in lines)  # a formula is in its config
 
 
 def test_html_points_at_the_code_and_at_the_config(gradcheck: Gradcheck, folder: Path) -> None:
     page = run(gradcheck, folder, "html")
-    said = "<strong>my layers.py:5</strong> in square_backward, checked by c.yaml:2"
+    said = "<strong>my layers.py:6</strong> in square_backward, checked by c.yaml:2"
     assert page.count(said) == 1
 
 
