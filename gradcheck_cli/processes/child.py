@@ -19,6 +19,7 @@ from gradcheck_cli.text import describe_exit
 
 POLL = 0.1  # s between looks at whether a child lives: a crash is noticed within them
 EXIT_TIME = 1.0  # s that a child which closed its pipe may take to end
+CANNOT_SEND = 74  # the exit code of a child whose pipe is gone: EX_IOERR of sysexits.h
 PART_TIME = 2  # s that the next part of a message may take
 # Of a message. Text that code writes into the pipe reads as the header of a larger one.
 MOST_BYTES = (1 << 24) - 1
@@ -52,6 +53,7 @@ class EndedError(Exception):
     """
 
     def __init__(self, code: int | None) -> None:
+        code = None if code == CANNOT_SEND else code
         super().__init__("by closing its pipe" if code is None else describe_exit(code))
         self.code = code
 
@@ -192,6 +194,8 @@ def _begin(
         release_signals()
         work(Parent(connection), *arguments)
         code = 0
+    except OSError:
+        code = CANNOT_SEND
     finally:
         for ending in _ENDINGS:
             with suppress(Exception):

@@ -88,8 +88,8 @@ def receive_result(
 
 def _describe_end(end: EndedError, timeout: float | None, dump: Dump) -> str:
     """Why a process sent no result."""
-    if end.code is None:
-        return "the code closed or wrote to a file descriptor that it did not open"
-    if timeout is not None and not dump.is_empty():
+    if timeout is not None and dump.is_of_timeout():
         return "\n".join([describe_timeout(timeout), *dump.read_frames()])
+    if end.code is None or not dump.is_empty():
+        return "the code closed or wrote to a file descriptor that it did not open"
     return f"the code ended its process {end}"

@@ -90,7 +90,7 @@ def _make_message(
     try:
         return RESULT, work(argument, supervisor)
     except DiedError as error:
-        if not dump.is_empty():  # a call took too long, and the parent reads which
+        if dump.is_of_timeout():  # a call took too long, and the parent reads which
             os._exit(1)
         return ERROR, str(error)
     except GradcheckError as error:

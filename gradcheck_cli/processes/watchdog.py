@@ -24,6 +24,7 @@ Result = TypeVar("Result")
 REARM = 0.1
 GRACE = 2.0  # s beyond the limit after which a process is killed that should have ended itself
 
+_STARTS = re.compile(r"[\\/]multiprocessing[\\/]")  # the files that start this process
 _FRAME = re.compile(r'File "(.+)", line (\d+) in (.+)')
 
 
@@ -50,15 +51,23 @@ class Dump:
         return _open, (DupFd(self.file.fileno()),)
 
     def is_empty(self) -> bool:
-        """Whether no process was ended yet."""
+        """Whether nothing was written: no process was ended yet."""
         return os.fstat(self.file.fileno()).st_size == 0
+
+    def is_of_timeout(self) -> bool:
+        """Whether a process was ended, which faulthandler begins with; code may write here, too."""
+        self.file.seek(0)
+        return re.search(rb"^Timeout \(", self.file.read(), re.MULTILINE) is not None
 
     def read_frames(self) -> list[str]:
         """The lines of the user's code that were running when a process was ended."""
         self.file.seek(0)
         text = self.file.read().decode("utf-8", "replace")
-        inner = dropwhile(lambda frame: is_ours(frame[0]), _FRAME.findall(text))
+        whole = _FRAME.findall(text)
+        inner = dropwhile(lambda frame: is_ours(frame[0]), whole)
         frames = list(takewhile(lambda frame: not is_ours(frame[0]), inner))
+        if frames and is_ours(whole[0][0]) and _STARTS.search(frames[0][0]):
+            return []  # the process was in no code of the user's, but read what that returned
         lines = []
         for path, line, name in reversed(frames[:MOST_FRAMES]):
             source = linecache.getline(path, int(line)).strip()

@@ -465,3 +465,28 @@ def test_what_the_code_starts_ends_with_it(gradcheck: Gradcheck, folder: Path) -
     assert gradcheck("run", "--allow-code", config(folder, "square")).returncode == 0
     left = subprocess.run(["pgrep", "-f", "sleep 61.25"], capture_output=True, check=False)
     assert left.stdout == b""
+
+
+ENDLESS = """\
+class Endless(tuple):
+    def __iter__(self):
+        while True:
+            yield self
+
+def square(x): return x * x
+def square_backward(delta, x): return Endless()
+"""
+
+
+def test_what_does_not_end_when_it_is_read_shows_no_lines_of_ours(
+    tmp_path: Path, gradcheck: Gradcheck
+) -> None:
+    (tmp_path / "layers.py").write_text(ENDLESS)
+    (tmp_path / "c.yaml").write_text(
+        "forward: layers.py:square\nbackward: layers.py:square_backward\ninputs: {x: [3]}\n"
+    )
+    done = gradcheck("run", "--allow-code", "--timeout", "1", "c.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    lines = done.stdout.splitlines()
+    assert lines[1] == "  a call did not return within 1 s; --timeout allows more"
+    assert lines[2].startswith("  rerun: ")

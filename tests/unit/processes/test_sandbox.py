@@ -44,6 +44,13 @@ def close_all_descriptors() -> None:
     time.sleep(TIMEOUT)
 
 
+def write_a_little() -> None:
+    """Some go to the file that faulthandler writes to, which then seems to tell of a timeout."""
+    for descriptor in range(3, 40):
+        with suppress(OSError):
+            os.write(descriptor, b"\x80\x04garbage" * 100)
+
+
 def fork_and_crash() -> None:
     if os.fork() == 0:
         time.sleep(TIMEOUT)
@@ -56,6 +63,8 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "forks and crashes": (fork_and_crash, "the code ended its process by SIGSEGV"),
     "closes descriptors": (close_all_descriptors, DESCRIPTORS),
     "writes to descriptors": (write_to_all_descriptors, DESCRIPTORS),
+    "closes descriptors and returns": (lambda: os.closerange(3, 256), DESCRIPTORS),
+    "writes to descriptors and returns": (write_a_little, DESCRIPTORS),
 }
 
 
