@@ -71,7 +71,10 @@ class Slopes(Struct, frozen=True):
 
 
 class Certifier:
-    """Checks one gradient of a problem against derivatives along random directions."""
+    """Checks one gradient of a problem against derivatives along random directions.
+
+    tell: is called, now and then, while that goes on.
+    """
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class Certifier:
         rtol: float,
         atol: float,
         budget: Budget,
+        tell: Callable[[], None] = lambda: None,
     ) -> None:
         array: NDArray[Any] = np.asarray(claimed)
         self.problem = problem
@@ -96,6 +100,7 @@ class Certifier:
         self.most = budget.share  # forwards
         self.rtol = rtol
         self.atol = atol
+        self.tell = tell
         self.directions = Directions(
             lambda point: problem.forward({**problem.inputs, name: point}),
             problem.inputs[name],
@@ -150,6 +155,7 @@ class Certifier:
         """Both derivatives along all directions."""
         rows = []
         for number in range(sum(self.counts)):
+            self.tell()
             self._draw(number)
             analytic, numeric = self._project(), self.directions.derivative()
             rows.append((analytic.value, numeric.value, analytic.uncertainty + numeric.uncertainty))
@@ -191,6 +197,7 @@ class Certifier:
         self._draw(best)
 
         def measure(box: Box) -> Gap:
+            self.tell()
             analytic = self._project(box)
             numeric = self.directions.derivative(box)
             return Gap(analytic.value - numeric.value, analytic.uncertainty + numeric.uncertainty)

@@ -16,6 +16,7 @@ from gradcheck_cli.processes.executor import run_in_turn
 from gradcheck_cli.reporters import MUTANT_FORMATS, Screen
 from gradcheck_cli.result import ExitCode
 from gradcheck_cli.run import choose, last_failed, suite
+from gradcheck_cli.run.faster import find_faster
 from gradcheck_cli.text import count_of, printable
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def run_once(given: of.GivenToRun, watch: Watch | None = None) -> int:
             return ExitCode.OK
     checks = choose.share_processes(checks, given["jobs"], given["budget"])
     with open_reports(given, screen) as reports, open_executor(given) as executor:
-        with show_progress(given["quiet"]) as progress:
+        with show_progress(given["quiet"], find_faster(checks)) as progress:
             report = suite.run(  # every check: build → measure → compare → diagnose
                 checks,
                 progress,
@@ -92,7 +93,7 @@ def run_once(given: of.GivenToRun, watch: Watch | None = None) -> int:
                 power=given["power"],
                 exit_first=given["exit_first"],
             )
-        code = reports.write(report)  # → table, JSON, …
+        code = reports.write(report, progress.left)  # → table, JSON, …
     note_code_not_run(checks, given["allow_code"])
     last_failed.keep(report.checks)
     if watch is not None:
@@ -114,7 +115,7 @@ def mutate_command(**given: Unpack[of.Given]) -> int:
     """
     checks = choose.share_processes(read_checks(given), given["jobs"])
     with open_reports(given, Screen(), mutants=True) as reports, open_executor(given) as executor:
-        with show_progress(given["quiet"]) as progress:
+        with show_progress(given["quiet"], find_faster(checks)) as progress:
             report = suite.run(
                 checks,
                 progress,
@@ -125,7 +126,7 @@ def mutate_command(**given: Unpack[of.Given]) -> int:
                 power=True,
                 judge=suite.exit_code_of_mutants,
             )
-        code = reports.write(report)
+        code = reports.write(report, progress.left)
     note_code_not_run(checks, given["allow_code"])
     return code
 

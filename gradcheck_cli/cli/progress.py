@@ -1,9 +1,10 @@
-"""A progress bar on stderr, once a run takes more than a second: what is done and at work."""
+"""What stderr says while a run takes long: a bar at a terminal, and once what would be faster."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gradcheck_cli.text import printable
@@ -11,6 +12,7 @@ from gradcheck_cli.text import printable
 SILENT_SECONDS = 1.0  # a run shorter than this shows no bar
 NARROW, WIDE = 60, 100  # columns below which there is no bar, and a short one
 REDRAW_SECONDS = 0.1  # between two drawings: a redraw takes a millisecond
+SLOW_SECONDS = 10.0  # of one check: from then on it is worth a line what would be faster
 
 
 class Bar:
@@ -76,3 +78,40 @@ class Bar:
         task = bar.add_task("", total=total, rate=self._rate(0), at_work="", failed="")
         bar.start()
         return bar, task
+
+
+class Progress:
+    """Is told how far a run is, shows it, and says once of a slow check what would be faster.
+
+    bar: shows it, at a terminal. faster: what that is, by check. tell: writes a line.
+    """
+
+    def __init__(
+        self, bar: Bar | None, faster: Mapping[str, str], tell: Callable[[str], None]
+    ) -> None:
+        self.bar = bar
+        self.faster = faster
+        self.tell = tell
+        self.told = False
+        self.at_work = ""
+        self.since = time.perf_counter()
+        self.left = ""  # what an interrupted run has besides the checks that are done
+
+    def __call__(
+        self, done: int, total: int, at_work: str = "", failed: int = 0, unfinished: int = 0
+    ) -> None:
+        """So many entries are done, of so many; the last are those of checks that are not done."""
+        if self.bar is not None:
+            self.bar(done, total, at_work, failed)
+        if at_work != self.at_work:
+            self.at_work, self.since = at_work, time.perf_counter()
+        slow = time.perf_counter() - self.since > SLOW_SECONDS
+        if slow and not self.told and at_work in self.faster:
+            self.told = True
+            self.tell(self.faster[at_work])
+        self.left = f", {done:,} of {total:,} entries measured" if unfinished else ""
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self.bar is not None:
+            self.bar.close()

@@ -47,8 +47,11 @@ class Reports:
 
             self.written = self.written or write(render_check(check), ExitCode.OK)
 
-    def write(self, report: SuiteReport) -> int:
-        """Write the report everywhere; the exit code, which says so if that could not be done."""
+    def write(self, report: SuiteReport, left: str = "") -> int:
+        """Write the report everywhere; the exit code, which says so if that could not be done.
+
+        left: what an interrupted run has besides the checks that are done.
+        """
         code = report.exit_code
         if not self.files.write(report, self.screen, self.mutants) and code == ExitCode.OK:
             code = ExitCode.NOTHING_CHECKED
@@ -66,7 +69,7 @@ class Reports:
             code = write(render(report, self.format, screen, mutants=self.mutants), code)
         if report.interrupted:
             done, count = len(report.checks), len(report.checks) + report.not_reached
-            note(f"interrupted; {count_of(done, 'check')} of {count} done")
+            note(f"interrupted; {count_of(done, 'check')} of {count} done{left}")
         return code
 
     def _write_last_line(self, report: SuiteReport, code: int) -> int:

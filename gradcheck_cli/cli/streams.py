@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from gradcheck_cli.cli.progress import Bar
+from gradcheck_cli.cli.progress import Bar, Progress
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.result import ExitCode
@@ -113,12 +113,14 @@ def wants_color(asked: str) -> bool:
 
 
 @contextmanager
-def show_progress(quiet: int = 0) -> Iterator[Bar | None]:
-    """A progress bar on stderr, for runs of more than a second at a terminal."""
+def show_progress(quiet: int = 0, faster: Mapping[str, str] | None = None) -> Iterator[Progress]:
+    """A progress bar on stderr, for runs of more than a second at a terminal.
+
+    faster: what would be, for checks by their id; it is told once, also where no bar is shown.
+    """
     shown = not quiet and sys.stderr is not None and sys.stderr.isatty()
-    bar = Bar() if shown else None
+    progress = Progress(Bar() if shown else None, faster or {}, silence if quiet else note)
     try:
-        yield bar
+        yield progress
     finally:
-        if bar is not None:
-            bar.close()
+        progress.close()

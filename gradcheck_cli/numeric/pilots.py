@@ -31,7 +31,8 @@ LEAST_ENTRIES = 8  # with fewer, pilots are no saving
 PILOT_STEPS = (2.0**-7, 2.0**-10)
 # Of an entry, and of the largest one: uncertainties that prove it.
 PROVEN, RESOLVED = 2.0**-26, 2.0**-28
-LEAST_PROVEN = 0.5  # of a chunk: with less, entries are not alike, and climb the ladder
+# Of the first entries, two steps must settle this share; else they are not alike, and all climb.
+TRIED, LEAST_PROVEN = 16, 0.5
 
 
 class Terms(Struct, frozen=True):
@@ -73,6 +74,7 @@ class Pilots:
     def __init__(self, differences: Differences, entries: NDArray[np.intp], still: bool) -> None:
         self.share = self.largest = 0.0
         self.still = still
+        self.tried = self.proven = 0
         exact = differences.x.dtype == np.float64 and differences.stencil.order == 2
         if not (exact and isinstance(differences, WholeForwards) and differences.alone):
             return
@@ -121,7 +123,9 @@ class Pilots:
         else:
             best.settle_at_floor(still)
         best.floor[~best.proven] = 0.0  # the ladder's is that of its own steps
-        if np.count_nonzero(best.proven) < LEAST_PROVEN * len(entries):
+        self.tried += len(entries)
+        self.proven += int(np.count_nonzero(best.proven))
+        if self.tried >= TRIED and self.proven < LEAST_PROVEN * self.tried:
             self.share = 0.0
         return best
 

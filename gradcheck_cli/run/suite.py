@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from gradcheck_cli.config.build_check import ConfigCheck
 
 # Takes how many entries of all gradients are done, of how many; the check at work; how many checks
-# failed so far.
-Progress = Callable[[int, int, str, int], None]
+# failed so far; how many of the entries are of checks that are not done.
+Progress = Callable[[int, int, str, int, int], None]
 # Gives the exit code of what came out.
 Judge = Callable[[Sequence[CheckReport]], int]
 
@@ -51,7 +51,7 @@ def run(
 ) -> SuiteReport:
     """Run the checks, and report them in their order. Ctrl-C ends the run and keeps what is done.
 
-    progress: takes how many entries are done, of how many; the check at work; how many failed.
+    progress: takes what `Progress` says.
     timeout: seconds that a call of the user's code may take; None: any time.
     power: also see which faults the checks would catch.
     allow_code: whether the user's code may run; without, checks of code are reported as not run.
@@ -194,7 +194,8 @@ class EntryCounter:
         """Hand on how many entries are done, and which check is at work."""
         if self.progress is not None:
             at_work = self.checks[self.at_work].id if self.at_work < len(self.checks) else ""
-            self.progress(self.finished + self.measured, self.total, at_work, self.failed)
+            done = self.finished + self.measured
+            self.progress(done, self.total, at_work, self.failed, self.measured)
 
 
 def exit_code(reports: Sequence[CheckReport]) -> int:

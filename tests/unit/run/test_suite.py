@@ -111,7 +111,7 @@ def test_progress_names_the_check_at_work_and_counts_those_that_failed(
     checks: list[ConfigCheck],
 ) -> None:
     seen: list[tuple[str, int]] = []
-    suite.run(checks, lambda done, total, *more: seen.append(more))
+    suite.run(checks, lambda done, total, id, failed, left: seen.append((id, failed)))
     ids = [check.id for check in checks]
     assert list(dict.fromkeys(id for id, _ in seen)) == [*ids, ""]
     assert [failed for id, failed in seen if id == ids[2]] == [0, 0, 0]
