@@ -37,6 +37,16 @@ class Domain(Struct, frozen=True):
     low: float = -INFINITE
     high: float = INFINITE
 
+    @property
+    def words(self) -> str:
+        """What an input of it is: `positive definite`, `at least 0`."""
+        if self.constraint is not None:
+            words = self.constraint.replace("-", " ")
+            return f"in the {words}" if self.constraint == "simplex" else words
+        if self.low > -INFINITE and self.high < INFINITE:
+            return f"between {self.low:g} and {self.high:g}"
+        return f"at least {self.low:g}" if self.low > -INFINITE else f"at most {self.high:g}"
+
 
 class Label(Struct, frozen=True):
     """How a gradient is called in a report: `∂L/∂W`, its rule `XᵀΔ` and where that stands.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.arrays.bounds import (
@@ -39,7 +40,7 @@ RIDGE = 0.5
 class Geometry(Struct, frozen=True):
     """What is known of a domain.
 
-    meaning: of an array in it. compared: of its gradient G, as a sentence.
+    compared: of the gradient G of an input in it, as a sentence.
     fault: (x, slack) → why an array is not in it; empty if it is, but for this share of its size.
     draw: an array of any numbers → one in it, of the same shape.
     tangent: (x, g) → the orthogonal projection of g, of the shape of x with any leading axes, onto
@@ -48,9 +49,9 @@ class Geometry(Struct, frozen=True):
         of the domain.
     straight: whether that has no second derivative at x.
     room: how far every entry can be moved before move shortens its step.
+    words: what an input in it is.
     """
 
-    meaning: str
     compared: str
     fault: Callable[[Array, float], str]
     draw: Callable[[Array], Array]
@@ -58,6 +59,7 @@ class Geometry(Struct, frozen=True):
     move: Callable[[Array, Array], Points]
     straight: Callable[[Array], bool] = lambda x: True
     room: Callable[[Array], Array] = lambda x: np.full(x.shape, np.inf)
+    words: str = ""
 
 
 def find_fault(geometry: Geometry, x: Array) -> str:
@@ -69,10 +71,9 @@ def find_fault(geometry: Geometry, x: Array) -> str:
 def geometry_of(domain: Domain) -> Geometry:
     """What is known of a domain."""
     if domain.constraint is not None:
-        return GEOMETRIES[domain.constraint]
+        return replace(GEOMETRIES[domain.constraint], words=domain.words)
     low, high = domain.low, domain.high
     return Geometry(
-        meaning=_describe_bounds(low, high),
         compared="at a bound differences are one-sided",
         fault=lambda x, slack: find_outside(x, low, high),
         draw=partial(draw_between, low=low, high=high),
@@ -80,15 +81,8 @@ def geometry_of(domain: Domain) -> Geometry:
         move=partial(move_between, low=low, high=high),
         straight=lambda x: not np.any(at_bounds(x, low, high)),
         room=partial(room_between, low=low, high=high),
+        words=domain.words,
     )
-
-
-def _describe_bounds(low: float, high: float) -> str:
-    if np.isfinite(low) and np.isfinite(high):
-        return f"is between {low:g} and {high:g}"
-    if np.isfinite(low):
-        return f"is at least {low:g}"
-    return f"is at most {high:g}" if np.isfinite(high) else "is anywhere"
 
 
 # -- matrices ------------------------------------------------------------------------------
@@ -241,7 +235,6 @@ def _one(move: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Poin
 
 GEOMETRIES = {
     "symmetric": Geometry(
-        meaning="is symmetric",
         compared=SYMMETRIC_PART,
         fault=_not_symmetric,
         draw=symmetrize,
@@ -249,7 +242,6 @@ GEOMETRIES = {
         move=_one(np.add),
     ),
     "positive-definite": Geometry(
-        meaning="is positive definite",
         compared=SYMMETRIC_PART,
         fault=_not_positive_definite,
         draw=_draw_positive_definite,
@@ -258,7 +250,6 @@ GEOMETRIES = {
         room=_room_positive_definite,
     ),
     "lower-triangular": Geometry(
-        meaning="is lower triangular",
         compared="of its gradient the lower triangle is compared",
         fault=_not_lower_triangular,
         draw=np.tril,
@@ -266,7 +257,6 @@ GEOMETRIES = {
         move=_one(np.add),
     ),
     "orthogonal": Geometry(
-        meaning="is orthogonal",
         compared="of its gradient G, G − X(XᵀG + GᵀX)/2 is compared",
         fault=_not_orthogonal,
         draw=_tall(_draw_orthogonal),
@@ -276,7 +266,6 @@ GEOMETRIES = {
         room=np.ones_like,
     ),
     "simplex": Geometry(
-        meaning="is in the simplex",
         compared="its gradient is compared without the mean along the last axis",
         fault=_not_simplex,
         draw=_draw_simplex,
@@ -285,7 +274,6 @@ GEOMETRIES = {
         room=_room_simplex,
     ),
     "positive": Geometry(
-        meaning="is positive",
         compared="differences never lead to zero",
         fault=_not_positive,
         draw=lambda raw: np.where(raw == 0, 1.0, np.abs(raw)),

@@ -86,11 +86,14 @@ def check(
         strict = tolerance.rtol if tolerance.rtol is not None else EPS[low_type(problem.narrow)]
         result, known = check_strictly(wide, numeric, tolerance, strict, (progress, power, keep))
     if result is None or result.verdict != Verdict.FAIL:
-        checker = Checker(problem, numeric, replace(tolerance, rtol=rtol), progress, power)
+        seen = None if result is None else result.mutants
+        alone = power and seen is None  # what is seen in float64 need not be seen again
+        checker = Checker(problem, numeric, replace(tolerance, rtol=rtol), progress, alone)
         checker.take_over(known, 0 if result is None else result.evaluations)
         result = checker.run(keep)
         if known and problem.narrow is not None:
             result = blame_rounding(result, low_type(problem.narrow))
+        result = replace(result, mutants=seen if seen is not None else result.mutants)
     return replace(result, seconds=time.perf_counter() - started)
 
 
@@ -106,7 +109,7 @@ def check_strictly(
     strict: the rtol by which it is judged. What is wrong is diagnosed by all digits there are.
     """
     progress, power, keep = asked
-    first = Checker(wide, numeric, replace(tolerance, rtol=strict), progress, power=False)
+    first = Checker(wide, numeric, replace(tolerance, rtol=strict), progress, power)
     result = first.run(None)
     if result.verdict == Verdict.PASS:
         return result, as_reference(wide, result.gradients) | first.measured

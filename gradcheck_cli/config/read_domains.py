@@ -81,7 +81,8 @@ def _read_constraint(
 def _read_bounds(name: str, node: Node, shape: Shape, find: Callable[[str], None]) -> Domain | None:
     parts = node.value if isinstance(node.value, list) else []
     values: list[Any] = [part.value for part in parts]
-    if len(values) != 2 or not all(one is None or _is_number(one) for one in values):
+    numbers = [one for one in values if _is_number(one)]
+    if len(values) != 2 or not numbers or len(numbers) + values.count(None) != 2:
         find(f"the bounds of '{name}' must be {BOUNDS}, got {shown(node)}")
         return None
     infinity = float("inf")

@@ -33,11 +33,21 @@ EXAMPLES = {
     "gradient_reduction": "sum",
     "constraint": "{}",
     "bounds": "{}",
+    "framework": "torch",
+    "device": "cpu",
 }
 GUESS = "Shapes that are guesses from names, not in the text of the code: of {names}."
 # What the names of a backward end and start with, beside that of its forward.
-ENDS = ("_backward", "_grad", "_bwd", "_vjp", "_prime", "_derivative", "_deriv")
+ENDS = ("_backward", "_gradient", "_grad", "_bwd", "_vjp", "_prime", "_derivative", "_deriv")
 STARTS = ("backward_", "d_", "d", "grad_")
+# The same of other derivatives; a file with one function may call them by this alone.
+DERIVED = {
+    "jacobian": ("jacobian", "jac"),
+    "jvp": ("jvp", "pushforward"),
+    "hessian": ("hessian", "hess"),
+    "hvp": ("hvp", "hessp"),
+}
+FORWARD = re.compile(r"_?(forward|fwd|fprop)_?")
 DERIVATIVE = re.compile(r"_prime$|_deriv")
 LOSS_LIKE = re.compile(r"loss|cost|nll|^(J|L|E|value|energy)$", re.IGNORECASE)
 LABEL_LIKE = re.compile(r"^(Y|y|t|labels?|targets?)$")
@@ -75,11 +85,14 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
     found = _find(tree, name)
     kind = kind or ("forward" if backward else _kind(tree, found, name))
     given = {kind: f"{relative}:{name}"}
-    if kind == "forward" and (backward or not _is_of_framework(tree, found, name)):
+    derived = _find_derived(tree, name, kind)
+    needed = not derived or _find_backward(tree, name) is not None
+    if kind == "forward" and (backward or (needed and not _is_of_framework(tree, found, name))):
         named = backward.rpartition(":") if backward else ("", "", _backward(tree, name, file))
         other = _relative(_read(backward)[0], folder) if backward and named[1] else relative
         key = "derivative" if DERIVATIVE.search(named[2]) else "backward"
         given[key] = f"{other}:{named[2]}"
+    given |= {key: f"{relative}:{function}" for key, function in derived.items()}
     loss = _loss_between(tree, name, given)
     if loss is not None:
         given = {kind: given[kind], "loss": f"{relative}:{loss}", **given}
@@ -150,7 +163,11 @@ def _loss_between(tree: ast.Module, name: str, given: Mapping[str, str]) -> str 
 
 
 def _text(about: str, kind: str, given: dict[str, str], guessed: Sequence[str] = ()) -> str:
-    lines = [about, "# A line behind a # is a key that may be set, with its default.", ""]
+    lines = [
+        about,
+        "# A line behind a # is a key that may be set, with its default or an example.",
+        "",
+    ]
     lines += _lines(kind, given, guessed)
     return "\n".join(lines) + "\n"
 
@@ -172,6 +189,8 @@ def _lines(kind: str, given: dict[str, str], guessed: Sequence[str]) -> Iterator
         if key in needed or key in foreign or key in KINDS or key in ("version", "shapes"):
             continue
         value = given.get(key) or EXAMPLES.get(key) or _scalar(defaults[key])
+        if defaults[key] is None and key not in EXAMPLES:
+            value = f"{given[kind]}_{key}"
         yield _line(f"# {key}: {value}", documentation(key))
 
 
@@ -281,6 +300,22 @@ def _find_backward(tree: ast.Module, name: str) -> str | None:
     ]
     found = (guess for guess in guesses if guess != method and guess in known)
     return next((f"{owner}{dot}{guess}" for guess in found), None)
+
+
+def _find_derived(tree: ast.Module, name: str, kind: str) -> dict[str, str]:
+    """The functions of other derivatives of a function, by the key of a config that names them."""
+    known = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    stem = FORWARD.sub("", name)
+    found = {}
+    for key, words in DERIVED.items():
+        if key not in KINDS[kind]:
+            continue
+        guesses = [f"{one}_{word}" for one in (name, stem) for word in words]
+        guesses += [f"{word}_{one}" for one in (name, stem) for word in words]
+        function = next((one for one in (*guesses, *words) if one in known and one != name), None)
+        if function is not None:
+            found[key] = function
+    return found
 
 
 def _backward(tree: ast.Module, name: str, file: Path) -> str:

@@ -11,7 +11,7 @@ from gradcheck_cli.arrays import ArraySpec
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import Formula, Product, Shape, parse
 from gradcheck_cli.layers.forms import Rule
-from gradcheck_cli.layers.own import CodeLayer, Data, FormulaLayer, specs
+from gradcheck_cli.layers.own import CLAIMED, COMPLEX, CodeLayer, Data, FormulaLayer, specs
 from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.problem import AnyLayer
 from gradcheck_cli.text import format_shape, join_words, printable
@@ -60,6 +60,18 @@ def _formulas(layer: FormulaLayer) -> Iterator[Part]:
         yield f"∂L/∂{name}", [f"∂L/∂{name} = {rule}", *checked]
 
 
+# What is claimed, and what it is compared with, by the key of the function.
+CHECKED = {
+    "backward": "∂L/∂x of every input x with differences of the forward, contracted with δ",
+    "jacobian": "∂y/∂x with differences of every output, zeros as well",
+    "jvp": "∂y/∂x·v with differences along a random tangent v of every input by itself",
+    "hessian": "∂²L/∂x∂x with differences of the gradient, or of the forward twice; and H = Hᵀ",
+    "hvp": "∂²L/∂x∂x·v with differences of the gradient along v; and ⟨u, Hv⟩ = ⟨Hu, v⟩",
+    "double_backward": "∂(v·∇L)/∂x and ∂(v·∇L)/∂δ with differences of the first backward",
+}
+BESIDE = {"jvp": "⟨δ, Jv⟩ with ⟨Jᵀδ, v⟩, which takes no differences"}
+
+
 def _code(layer: AnyLayer) -> Iterator[Part]:
     assert isinstance(layer, CodeLayer)
     yield "Inputs", _inputs(layer.data)
@@ -67,11 +79,20 @@ def _code(layer: AnyLayer) -> Iterator[Part]:
         "Code, which explain does not run",
         [f"{code.name} in {code.place}" for code in layer.code],
     )
+    keys = [key for key in layer.functions if key in CLAIMED]
+    beside = "backward" in layer.functions or "value_and_grad" in layer.functions
+    told = [] if keys and not beside else [CHECKED["backward"]]
+    told += [CHECKED[key] for key in (*keys, *["double_backward"] * layer.double)]
+    told += [BESIDE[key] for key in keys if beside and key in BESIDE]
+    if layer.dtype not in (COMPLEX, "float64"):
+        told.append(f"in float64, if the code follows the type of its inputs, and in {layer.dtype}")
+    yield "What is compared", told
 
 
 def _inputs(data: Data) -> Iterator[str]:
     for name, spec in specs(data.inputs):
-        yield f"{name}: {format_shape(spec.shape)}"
+        domain = data.domains.get(name)
+        yield f"{name}: {format_shape(spec.shape)}" + (f", {domain.words}" if domain else "")
     for name, value in data.constants.items():
         shown = format_shape(value.shape) if isinstance(value, ArraySpec) else repr(value)
         yield f"{name}: {shown}, a constant"

@@ -221,7 +221,8 @@ def observe_forward(problem: Problem) -> Conduct:
     if not np.isfinite(outputs).all():
         where = [int(axis) for axis in np.argwhere(~np.isfinite(outputs))[0]]
         raise ForwardError(
-            f"the forward gives {outputs[tuple(where)]} at {where}; give inputs of another scale"
+            f"the forward gives {outputs[tuple(where)]} at {where}; give inputs of another scale, "
+            "or say where it is defined: bounds, constraint"
         )
     changed = [name for name, lent in inputs.items() if lent.changed]
     if changed:

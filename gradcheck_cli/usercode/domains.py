@@ -50,6 +50,8 @@ def constrained(
     domains = {name: Domain(word) for name, word in (constraint or {}).items()}
     for name, (low, high) in (bounds or {}).items():
         least, largest = -np.inf if low is None else low, np.inf if high is None else high
+        if low is None and high is None:
+            raise CodeError(f"the bounds of {name} say nothing: give one of them")
         if not least < largest:
             raise CodeError(f"the bounds of {name} must rise; they are {low} and {high}")
         domains[name] = Domain(low=least, high=largest)
@@ -118,7 +120,7 @@ def find_geometries(
 def describe(geometries: Geometries) -> Iterator[str]:
     """What a reader should know: how the gradients of these inputs are compared."""
     for name, geometry in geometries.items():
-        yield f"{name} {geometry.meaning}, and so is where it is moved to; {geometry.compared}"
+        yield f"{name} is {geometry.words}, and so is where it is moved to; {geometry.compared}"
 
 
 def moved_in(

@@ -110,3 +110,76 @@ def test_sizes_differ_so_that_what_is_transposed_does_not_fit(
     (check,) = read_config(text, str(tmp_path / "gradcheck.yaml"))
     sizes = list(check.layer.sizes.values())
     assert len(set(sizes)) == len(sizes) == 3
+
+
+DERIVATIVES = """
+import numpy as np
+
+
+def net(x, w):
+    return np.tanh(x @ w)
+
+
+def net_backward(delta, x, w):
+    inner = delta * (1 - np.tanh(x @ w) ** 2)
+    return inner @ w.T, x.T @ inner
+
+
+def net_jvp(x, w, dx, dw):
+    return (1 - np.tanh(x @ w) ** 2) * (dx @ w + x @ dw)
+
+
+def misfit(x, w):
+    return x @ w
+
+
+def misfit_jacobian(x, w):
+    of_x = np.einsum("ik,lj->ijkl", np.eye(len(x)), w)
+    return of_x, np.einsum("il,jk->ijlk", x, np.eye(w.shape[1]))
+
+
+def energy(x, w):
+    return np.sum((x @ w) ** 2) / 2
+
+
+def energy_gradient(x, w):
+    return x @ w @ w.T, x.T @ x @ w
+
+
+def energy_hvp(x, w, dx, dw):
+    of_x = dx @ w @ w.T + x @ (dw @ w.T + w @ dw.T)
+    return of_x, x.T @ x @ dw + (dx.T @ x + x.T @ dx) @ w
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("net", ["backward: f.py:net_backward", "jvp: f.py:net_jvp"]),
+        ("misfit", ["jacobian: f.py:misfit_jacobian"]),
+        ("energy", ["backward: f.py:energy_gradient", "hvp: f.py:energy_hvp"]),
+    ],
+)
+def test_other_derivatives_are_found_by_their_names(
+    gradcheck: Gradcheck, tmp_path: Path, name: str, lines: list[str]
+) -> None:
+    (tmp_path / "f.py").write_text(DERIVATIVES)
+    done = gradcheck("init", f"f.py:{name}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "gradcheck.yaml").read_text()
+    written = [line.partition("  ")[0] for line in text.splitlines()]
+    assert all(line in written for line in lines)
+    assert not any(line.startswith("backward") for line in written) or name != "misfit"
+    done = gradcheck("run", "--allow-code", "gradcheck.yaml", cwd=tmp_path)
+    assert done.returncode == 0, text + done.stdout + done.stderr
+
+
+def test_a_key_without_a_default_has_an_example(gradcheck: Gradcheck, tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text(DERIVATIVES)
+    gradcheck("init", "f.py:net", cwd=tmp_path)
+    text = (tmp_path / "gradcheck.yaml").read_text()
+    assert "None" not in text
+    assert "# hessian: f.py:net_hessian" in text
+    assert "# framework: torch" in text
+    assert "# constraint: {}" in text
+    assert "# double_backward: false" in text
