@@ -295,8 +295,11 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = {}
     batched: Annotated[
-        bool,
-        key("Your forward also takes an input with a leading axis of points.", "true or false"),
+        bool | Literal["auto"],
+        key(
+            "Your forward also takes an input with a leading axis of points; auto tries it.",
+            "true, false or auto",
+        ),
     ] = False
     double_backward: Annotated[
         bool,

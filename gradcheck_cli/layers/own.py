@@ -189,7 +189,7 @@ class FormulaLayer(_OfData, Struct, frozen=True):
     data: Data
     forward: str
     rules: Mapping[str, str]
-    batched: bool = False
+    batched: bool | str = False
 
     @property
     def names(self) -> dict[str, Shape | float]:
@@ -249,9 +249,9 @@ class FormulaLayer(_OfData, Struct, frozen=True):
         arrays, numbers = self.data.arrays(), self.data.numbers
         problem = Problem(arrays, outputs, backward, delta, labels=labels, numbers=numbers)
         if self.batched:
-            from gradcheck_cli.usercode.batches import batched
+            from gradcheck_cli.usercode.batches import prove
 
-            problem = batched(problem)
+            problem = prove(problem, self.batched)
         return self.data.confine([problem])
 
     @property
@@ -279,7 +279,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
 
     data: Data
     functions: Mapping[str, Reference]
-    batched: bool = False
+    batched: bool | str = False
     framework: str | None = None
     device: str | None = None
     convention: str = "torch"
@@ -401,7 +401,7 @@ class CodeLayer(_OfData, Struct, frozen=True):
             return partial(problems.from_layer, functions["layer"], seed=seed, loss=loss)
         backward = functions.get("backward")
         methods = None
-        if backward is not None and not self.batched:
+        if backward is not None and self.batched is not True:
             methods = problems.methods_of(functions["forward"], backward)
         if methods is not None:
             owner, names = methods

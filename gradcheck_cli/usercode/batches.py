@@ -1,4 +1,4 @@
-"""Forwards that accept one of their inputs with a leading axis of points, as their author says."""
+"""Forwards that accept one of their inputs with a leading axis of points, as two points show."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError, GradcheckError
+from gradcheck_cli.options import AUTO
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
 
@@ -13,7 +14,24 @@ ELSEWHERE = 1.0 + 2.0**-10  # times the inputs: another point, inside the domain
 SAME = 1e-6  # of the largest output: what another order of summing may change, float32 aside
 
 
-def batched(problem: Problem) -> Problem:
+TAKES_POINTS = "the forward takes many points at once (batched)"
+
+
+def prove(problem: Problem, batched: bool | str) -> Problem:
+    """The problem, evaluated at many points at once where that is so.
+
+    batched: whether it is; AUTO: it is tried.
+    Raises CodeError where it is said to be so, and is not.
+    """
+    if batched != AUTO:
+        return take_points(problem) if batched else problem
+    try:
+        return replace(take_points(problem), notes=(*problem.notes, TAKES_POINTS))
+    except GradcheckError:
+        return problem
+
+
+def take_points(problem: Problem) -> Problem:
     """The problem, with perturbations that are evaluated many at once.
 
     Raises CodeError where its forward gives something else for two points together than for each.

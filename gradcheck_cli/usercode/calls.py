@@ -348,6 +348,11 @@ class Calls:
             return self.joined([np.full(output.shape, np.nan) for output in self.outputs])
         return self.joined(self.outputs_of(values, returned))
 
+    def settle_batched(self, batched: bool) -> None:
+        """Whether the forward takes many points at once is known; what it raised then is forgot."""
+        self.batched = batched
+        self.raised.clear()
+
     def joined(self, outputs: Sequence[Array]) -> Array:
         """The outputs as one array, flat if there are several."""
         for output, first in zip(outputs, self.outputs, strict=True):

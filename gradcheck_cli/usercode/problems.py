@@ -13,7 +13,7 @@ from typing import Any
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
-from gradcheck_cli.usercode.batches import batched as proven
+from gradcheck_cli.usercode.batches import prove
 from gradcheck_cli.usercode.calls import Array, Calls, Function, Pair, Source, as_array
 from gradcheck_cli.usercode.complex_numbers import TORCH
 from gradcheck_cli.usercode.objects import Place, find_places, methods, put
@@ -30,7 +30,7 @@ def from_functions(
     optional: Mapping[str, Any] | None = None,
     delta: Array | None = None,
     seed: int = 0,
-    batched: bool = False,
+    batched: bool | str = False,
     loss: Function | None = None,
     convention: str = TORCH,
 ) -> Problem:
@@ -45,7 +45,8 @@ def from_functions(
         function has to take.
     delta: the upstream gradient, of the output's shape; drawn from `seed` by default.
     batched: the forward also accepts one of its inputs with a leading axis of K points, and then
-        returns its output with that axis: perturbations are evaluated many at once.
+        returns its output with that axis: perturbations are evaluated many at once; "auto": where
+        it does, as two points show.
     loss: a function of the output that stands between the two: it returns a number, or a number and
         its gradient, which the backward then takes; the backward is that of the loss. An object
         with methods for the two does as well.
@@ -55,9 +56,10 @@ def from_functions(
     """
     named = name_inputs(inputs, forward)
     source = pair_functions(forward, backward, [*named, *(constants or {})])
-    calls = Calls(source, named, constants, optional, batched, loss=loss)
-    problem = calls.problem(delta, seed, convention)
-    return proven(problem) if batched else problem
+    calls = Calls(source, named, constants, optional, bool(batched), loss=loss)
+    found = prove(calls.problem(delta, seed, convention), batched)
+    calls.settle_batched(found.batched)
+    return found
 
 
 def from_derivative(

@@ -36,8 +36,17 @@ def test_many_points_are_evaluated_in_one_call() -> None:
     plain = check(one.forward, one.backward, INPUTS)
     batched = check(many.forward, many.backward, INPUTS, batched=True)
     assert plain.verdict == batched.verdict == Verdict.PASS
-    assert plain.evaluations == batched.evaluations
+    assert plain.evaluations < batched.evaluations
     assert many.calls < one.calls / 10
+
+
+def test_auto_tries_and_says_so() -> None:
+    one, many = Affine(), Affine()
+    check(one.forward, one.backward, INPUTS)
+    found = check(many.forward, many.backward, INPUTS, batched="auto")
+    assert found.verdict == Verdict.PASS
+    assert "the forward takes many points at once (batched)" in found.notes
+    assert many.calls < one.calls / 5
 
 
 def flattening(x: Any, w: Any) -> Any:
@@ -79,3 +88,22 @@ def test_a_config_may_say_so(gradcheck: Gradcheck, tmp_path: Path) -> None:
     )
     done = gradcheck("run", config)
     assert done.returncode == 0, done.stderr
+
+
+def refusing(x: Any, w: Any) -> Any:
+    if x.ndim != 2 or w.ndim != 2:
+        raise ValueError("matrices are wanted")
+    return x @ w
+
+
+@pytest.mark.parametrize("forward", [flattening, normalizing, refusing])
+def test_auto_leaves_forwards_that_do_not_as_they_are(forward: Any) -> None:
+    def backward(delta: Any, x: Any, w: Any) -> Any:
+        return np.zeros_like(x), np.zeros_like(w)
+
+    plain = from_functions(forward, backward, INPUTS)
+    tried = from_functions(forward, backward, INPUTS, batched="auto")
+    assert not tried.batched
+    assert tried.notes == plain.notes
+    assert tried.observed() == plain.observed()
+    np.testing.assert_array_equal(tried.forward(tried.inputs), plain.forward(plain.inputs))
