@@ -48,6 +48,9 @@ class Domain(Struct, frozen=True):
         return f"at least {self.low:g}" if self.low > -INFINITE else f"at most {self.high:g}"
 
 
+TURNS = 3  # other values of a size or a constant that a problem may be had for
+
+
 class Label(Struct, frozen=True):
     """How a gradient is called in a report: `∂L/∂W`, its rule `XᵀΔ` and where that stands.
 
@@ -138,6 +141,9 @@ class Problem(Struct, frozen=True):
     domains: of the inputs that have one: their points near the inputs lead into it; room: how far
         their entries can be moved before they come near its end.
     twice: makes the problem of the derivative of its gradients, where a framework has one.
+    change: the same problem where a size, or a constant that is a number, is another than it is:
+        of its name and value, which may be that of an axis; turn: which of TURNS others; None where
+        that cannot be.
     origins: is asked, where gradients are wrong, after which lines of the user's they are there, by
         name: `f, a.py:12`.
     inside: makes the same problem with some inputs in domains, where its inputs stand for others.
@@ -158,6 +164,7 @@ class Problem(Struct, frozen=True):
     parts: tuple[int, ...] = ()
     in_place: bool = False
     changed: Callable[[], Sequence[str]] = tuple
+    change: Callable[[str, float, int], Problem | None] | None = None
     locality: Locality | None = None
     complex_inputs: frozenset[str] = frozenset()
     complex_outputs: bool = False

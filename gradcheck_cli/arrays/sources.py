@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck_cli.errors import ArrayError
 from gradcheck_cli.text import format_shape
@@ -116,6 +117,22 @@ class ArraySpec(Struct, frozen=True):
 
     shape: Shape
     source: Source
+
+    def resized(self, size: int, other: int) -> ArraySpec:
+        """The array with axes of another size; of given values, the first of them.
+
+        Whole numbers that are drawn below the size, as labels are, are drawn below the other.
+        """
+        import numpy as np
+
+        shape = tuple(other if axis == size else axis for axis in self.shape)
+        if isinstance(self.source, Drawn):
+            high = other if self.source.high == size else self.source.high
+            return ArraySpec(shape, replace(self.source, high=high))
+        values = np.asarray(self.source.values)
+        if values.ndim == 0 or shape == self.shape:
+            return self
+        return ArraySpec(shape, Given(values[tuple(slice(axis) for axis in shape)]))
 
     def array(self, name: str, seed: int, dtype: str, *, floats: bool = False) -> NDArray[Any]:
         """The array. Floats are of `dtype`; whole numbers stay whole, or with `floats` become such.

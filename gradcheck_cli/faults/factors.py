@@ -138,6 +138,11 @@ def _list_names(numbers: Mapping[str, float]) -> Iterator[tuple[Kind, str, float
         yield Kind.COMBINED, f"{other}/{name}", second / value
 
 
+def values_of_names(numbers: Mapping[str, float]) -> dict[str, float]:
+    """The value of every name that a factor may have, where sizes and constants are these."""
+    return {name: value for _, name, value in _list_names(numbers)}
+
+
 def invert_name(name: str) -> str:
     """The name of 1 over a factor."""
     if name.startswith("−"):

@@ -47,6 +47,7 @@ def scale(measured: MeasuredGradient, by: Factor) -> Injected:
         parameters=by.parameters,
         choices=by.choices,
         by=by,
+        named=(by,),
         cause=_find_cause(by, n),
         next_step=_find_next_step(by),
     )

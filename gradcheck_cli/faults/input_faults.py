@@ -270,6 +270,7 @@ def _fit_partial_term(
         f"{which}, the rest is right",
         parameters=size.parameters,
         choices=size.choices,
+        named=(size,),
         cause="a regulariser covers a part of the input, such as the biases, in the gradient and "
         "not in the loss, or the other way around",
     )
@@ -294,6 +295,7 @@ def _fit_factor_and_term(measured: MeasuredGradient, comparison: Comparison) -> 
         f"{measured.name}",
         parameters=of_gradient.parameters + of_input.parameters,
         choices=of_gradient.choices * of_input.choices,
+        named=(of_gradient, of_input),
         cause="a regulariser and the rest have different factors: one of them has a 1/n too many",
     )
 
@@ -309,6 +311,7 @@ def _add_term(
         same=f"{measured.name} is zero" if not x.any() else "",
         parameters=size.parameters,
         choices=size.choices,
+        named=(size,),
         cause=_find_cause(term, extra),
     )
 

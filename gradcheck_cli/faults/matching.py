@@ -15,12 +15,19 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS, describe_fault
+from gradcheck_cli.faults.confirm import confirm
 from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.fitting import fit_factor
+from gradcheck_cli.faults.gradient_faults import scale
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
 from gradcheck_cli.faults.pattern_faults import describe_contradiction
-from gradcheck_cli.measure.comparison import Comparison, allowed_error, largest
+from gradcheck_cli.measure.comparison import (
+    Comparison,
+    allowed_error,
+    compare_entries,
+    largest,
+)
 from gradcheck_cli.result import Code, Diagnosis
 
 Float = NDArray[np.float64]
@@ -43,7 +50,8 @@ class Match(Struct, frozen=True):
 
     observation, cause, next_step: as in a Diagnosis.
     fits: max |a − explained| over the largest entry; entries: of how many.
-    rank: sorts matches, the simplest first; by: the factor, of a fault that is one.
+    rank: sorts matches, the simplest first; by: the factor, of a fault that is one; named: the
+    factors that the observation has the text of.
     """
 
     fault: Fault
@@ -54,6 +62,7 @@ class Match(Struct, frozen=True):
     entries: int
     rank: tuple[int, ...]
     by: Factor | None = None
+    named: tuple[Factor, ...] = ()
 
 
 def limit_calls(evaluations: int) -> float:
@@ -115,6 +124,7 @@ def _match(fault: Fault, injected: Injected, fits: float, count: int, order: int
         len(injected.values.at),
         (int(injected.parameters > 1), count, injected.parameters, order),
         injected.by,
+        injected.named,
     )
 
 
@@ -153,6 +163,7 @@ def _scale(
         injected,
         values=Values(by.value * value, abs(by.value) * uncertainty, at),
         observation=f"{injected.observation}, times {by.text}",
+        named=(*injected.named, by),
         parameters=injected.parameters + by.parameters,
         choices=injected.choices * by.choices,
     )
@@ -200,12 +211,52 @@ def match_fault(
         return describe_fault(Code.CONTRADICTION, observation), None
     match = find_match(measured, comparison, calls)
     if match is not None:
+        match = confirm_names(match, measured, comparison)
         return _describe(match), match.by
     for fault in FAULTS.values():
         observation = fault.describe(measured, comparison) if fault.describe is not None else ""
         if observation:
             return describe_fault(fault.code, observation), None
     return describe_fault(Code.NO_KNOWN_FAULT), None
+
+
+def confirm_names(match: Match, measured: MeasuredGradient, comparison: Comparison) -> Match:
+    """The match with the names of its factors that hold where sizes and constants are others."""
+
+    def find(other: MeasuredGradient) -> Sequence[Factor] | None:
+        claimed = other.problem.backward(
+            {name: x.copy() for name, x in other.problem.inputs.items()},
+            None if other.problem.cotangent is None else other.problem.cotangent.copy(),
+        )
+        there = compare_entries(
+            np.asarray(claimed[other.name]), other.gradient, comparison.rtol, comparison.atol
+        )
+        matches = [
+            found
+            for injected in match.fault.list_suspects(other, there)
+            for found in _vary(match.fault, injected, other, there, 0)
+            if len(found.named) == len(match.named)
+        ]
+        return min(matches, key=lambda found: found.rank).named if matches else None
+
+    if not match.named or not any((*one.names, *one.also) for one in match.named):
+        return match
+    with suppress(Exception):  # what code of the user raises there leaves the names as they are
+        confirmed = confirm(measured, match.named, find)
+        observation = match.observation
+        for before, after in zip(match.named, confirmed, strict=True):
+            observation = observation.replace(before.text, after.text, 1)
+        if match.by is None:
+            return replace(match, observation=observation, named=tuple(confirmed))
+        told = scale(measured, confirmed[0])
+        return replace(
+            match,
+            observation=observation,
+            by=confirmed[0],
+            cause=told.cause or match.fault.cause,
+            next_step=told.next_step or match.fault.next_step,
+        )
+    return match
 
 
 def _describe(match: Match) -> Diagnosis:

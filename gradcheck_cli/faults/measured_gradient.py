@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.invertible_activations import list_inner_stages
 from gradcheck_cli.measure.measure import of_entries
 from gradcheck_cli.numeric.gradient import NumericGradient
@@ -164,6 +165,31 @@ class MeasuredGradient:
                 if LARGEST_NUMBER >= norm >= 1 / LARGEST_NUMBER
             }
         return named
+
+    def change(self, name: str, turn: int) -> MeasuredGradient | None:
+        """The gradient where a size or a constant of this name is another; None where it cannot be.
+
+        turn: which other. It is measured anew, so that only small ones are.
+        """
+        if self.problem.change is None or name not in self.numbers:
+            return None
+        try:
+            other = self.problem.change(name, self.numbers[name], turn)
+        except GradcheckError:  # code that takes no such size
+            return None
+        if other is None or self.name not in other.inputs:
+            return None
+        if other.inputs[self.name].size > MOST_ENTRIES or not is_defined(
+            other.forward, other.inputs
+        ):
+            return None
+        counted = replace(other, forward=self.effort.count(other.forward))
+        return MeasuredGradient(
+            counted,
+            self.name,
+            lambda input: of_entries(counted, input, Numeric(), None),
+            self.effort,
+        )
 
     @cached_property
     def samples(self) -> str:

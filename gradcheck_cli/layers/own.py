@@ -46,6 +46,9 @@ FLOAT16, BFLOAT16, COMPLEX = "float16", "bfloat16", "complex128"
 # What arrays of floats are held in, where it is another type: constants beside complex inputs, and
 # what NumPy lacks.
 HELD_IN = {COMPLEX: "float64", BFLOAT16: "float32"}
+# What a constant is multiplied by, and a size gets more, turn by turn, to see what changes with it.
+OTHER_CONSTANTS, MORE, LESS = (1.25, 0.75, 1.75), (1, 2, 3), (-1, -2, -3)
+AS_SIZE = 1  # the turn in which a constant that is a whole number is changed with the axes like it
 # The keys of a config that name the function of a derivative, beside its forward.
 CLAIMED = ("jacobian", "jvp", "hessian", "hvp")
 
@@ -74,6 +77,35 @@ class Data(Struct, frozen=True):
     def fixed(self) -> dict[str, Any]:
         """The constants, with their arrays made."""
         return {name: self._make(name, value) for name, value in self.constants.items()}
+
+    def with_other(self, name: str, value: float, turn: int) -> Data | None:
+        """The data where a constant of this name, or else the size of this value, is another.
+
+        turn: which of several others. A size is more only where all arrays that have it are drawn.
+        None where it cannot be: an axis of one, or of two that are given.
+        """
+        constant = self.constants.get(name)
+        if isinstance(constant, float):
+            changed = constant * OTHER_CONSTANTS[turn]
+            return replace(self, constants={**self.constants, name: changed})
+        if type(constant) is int and turn != AS_SIZE:
+            return replace(self, constants={**self.constants, name: constant + MORE[turn]})
+        size = int(value)
+        having = [
+            spec for _, spec in specs({**self.inputs, **self.constants}) if size in spec.shape
+        ]
+        if size != value or size < 2 or not having:
+            return None
+        drawn = all(isinstance(spec.source, Drawn) for spec in having)
+        other = size + (MORE if drawn else LESS)[turn]
+        if other < 2:
+            return None
+        return replace(
+            self,
+            inputs=_resized(self.inputs, size, other),
+            constants=_resized(self.constants, size, other),
+            sizes={key: other if one == size else one for key, one in self.sizes.items()},
+        )
 
     def _make(self, name: str, value: Any, *, floats: bool = False) -> Any:
         if isinstance(value, ArraySpec):
@@ -125,6 +157,27 @@ class Data(Struct, frozen=True):
     def gradients(self) -> list[tuple[str, int]]:
         """The arrays that have a gradient, and how many entries each has."""
         return [(name, prod(spec.shape)) for name, spec in specs(self.inputs)]
+
+
+def change(
+    layer: FormulaLayer | CodeLayer, place: int, name: str, value: float, turn: int
+) -> Problem | None:
+    """The problem at this place of a layer where a size or a constant is another."""
+    other = layer.data.with_other(name, value, turn)
+    return None if other is None else replace(layer, data=other).problems()[place]
+
+
+def _resized(value: Any, size: int, other: int) -> Any:
+    """A value with every axis of one size in its arrays, and whole numbers like it, another."""
+    if isinstance(value, ArraySpec):
+        return value.resized(size, other)
+    if isinstance(value, Mapping):
+        return {key: _resized(part, size, other) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_resized(part, size, other) for part in value]
+    if isinstance(value, CodeValue):
+        return replace(value, arguments=_resized(value.arguments, size, other))
+    return other if type(value) is int and value == size else value
 
 
 def specs(values: Mapping[str, Any]) -> Iterator[tuple[str, ArraySpec]]:
@@ -247,7 +300,15 @@ class FormulaLayer(_OfData, Struct, frozen=True):
             for name, text in self.rules.items()
         }
         arrays, numbers = self.data.arrays(), self.data.numbers
-        problem = Problem(arrays, outputs, backward, delta, labels=labels, numbers=numbers)
+        problem = Problem(
+            arrays,
+            outputs,
+            backward,
+            delta,
+            labels=labels,
+            numbers=numbers,
+            change=partial(change, self, 0),
+        )
         if self.batched:
             from gradcheck_cli.usercode.batches import prove
 
@@ -313,8 +374,9 @@ class CodeLayer(_OfData, Struct, frozen=True):
                 numbers=self.data.numbers,
                 notes=(*loader.notes, *left, *problem.notes),
                 in_place=self.in_place,
+                change=partial(change, self, place),
             )
-            for problem in self.data.confine(made)
+            for place, problem in enumerate(self.data.confine(made))
         ]
 
     def _make_all(

@@ -1,0 +1,97 @@
+"""Names of a factor that hold where sizes and constants are others: no name by coincidence.
+
+A factor 4 may be a literal 4 or the size of an axis. The check is done again where that size is
+another, and where each constant is; what the factor is called there, too, it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from gradcheck_cli.faults.factors import Factor, values_of_names
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.problem import TURNS
+
+MOST_CHANGED = 4  # sizes and constants that are changed, each in a small check of its own
+_SEPARATORS = re.compile(r"[·/()√²−]+")
+
+Numbers = Mapping[str, float]
+# The factors that a fault has where a size or a constant is another; None where it is not found.
+FindFactors = Callable[[MeasuredGradient], Sequence[Factor] | None]
+
+
+class Elsewhere(Struct, frozen=True):
+    """What the factors are where a size or a constant is another; values: of every name, there."""
+
+    factors: Sequence[Factor]
+    values: Mapping[str, float]
+
+    def holds(self, name: str, place: int) -> bool:
+        """Whether the factor at this place may be called so there, too."""
+        factor = self.factors[place]
+        close = max(10 * factor.precision, 1e-9) * abs(factor.value)
+        return abs(self.values.get(name, float("inf")) - factor.value) <= close
+
+
+def confirm(
+    measured: MeasuredGradient, factors: Sequence[Factor], find: FindFactors
+) -> list[Factor]:
+    """The factors with the names that hold where sizes and constants are others.
+
+    Names that hold, and which no change has put to the test, are named besides.
+    """
+    numbers = measured.numbers
+    bases = list(dict.fromkeys(base for one in factors for base in list_bases(one, numbers)))
+    found: dict[str, Elsewhere] = {}
+    for base in bases[:MOST_CHANGED]:
+        there = _find_elsewhere(measured, base, find)
+        if there is not None and len(there.factors) == len(factors):
+            found[base] = there
+    if not found:
+        return list(factors)
+    return [_keep_names(factors, place, found, numbers) for place in range(len(factors))]
+
+
+def _find_elsewhere(measured: MeasuredGradient, base: str, find: FindFactors) -> Elsewhere | None:
+    """The factors where a size or a constant is another, at the first such where they are found."""
+    for turn in range(TURNS):
+        other = measured.change(base, turn)
+        factors = None if other is None else find(other)
+        if other is not None and factors is not None:
+            shapes = {
+                f"{name}.shape[{axis}]": float(size)
+                for name, array in other.problem.inputs.items()
+                for axis, size in enumerate(array.shape)
+            }
+            return Elsewhere(factors, values_of_names({**shapes, **other.numbers}))
+    return None
+
+
+def _keep_names(
+    factors: Sequence[Factor], place: int, found: Mapping[str, Elsewhere], numbers: Numbers
+) -> Factor:
+    """A factor with those of its names that hold wherever it was found."""
+    factor = factors[place]
+    held = [
+        name
+        for name in (*factor.names, *factor.also)
+        if all(there.holds(name, place) for there in found.values())
+    ]
+    tested = [name for name in held if set(bases_of(name, numbers)) <= set(found)]
+    names = tuple(tested or held)
+    also = tuple(name for name in held if name not in names)
+    return Factor(factor.value, names, factor.precision, also)
+
+
+def list_bases(factor: Factor, numbers: Numbers) -> Iterator[str]:
+    """The sizes and constants in the names of a factor."""
+    for name in (*factor.names, *factor.also):
+        yield from bases_of(name, numbers)
+
+
+def bases_of(name: str, numbers: Numbers) -> list[str]:
+    """The sizes and constants in a name: m and lambda_ of `lambda_/m`."""
+    return [part for part in _SEPARATORS.split(name) if part in numbers]

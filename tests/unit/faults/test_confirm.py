@@ -1,0 +1,80 @@
+"""A factor is called after a size or a constant only if it changes as that does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradcheck_cli.config.load import load_config
+from gradcheck_cli.run import suite
+
+CODE = """\
+import numpy as np
+
+def product(x, w, c): return c * x @ w
+
+def of_samples(delta, x, w, c): return c * delta @ w.T, c * x.T @ delta / len(x)
+def of_four(delta, x, w, c): return c * delta @ w.T, c * x.T @ delta / 4
+def of_constant(delta, x, w, c): return c * delta @ w.T, x.T @ delta
+def of_half(delta, x, w, c): return c * delta @ w.T, 2 * c * x.T @ delta
+def of_width(delta, x, w, c): return c * delta @ w.T, 6 * c * x.T @ delta / (w.shape[0] * len(x))
+def of_six(delta, x, w, c): return c * delta @ w.T, 6 * c * x.T @ delta
+def with_term(delta, x, w, c): return c * delta @ w.T, c * x.T @ delta + c * w
+def with_half(delta, x, w, c): return c * delta @ w.T, c * x.T @ delta + 0.5 * w
+"""
+CONFIG = """\
+forward: f.py:product
+backward: f.py:{}
+shapes: {{n: 4, d: 6}}
+inputs: {{x: [n, d], w: [d, 3]}}
+constants: {{c: 0.5}}
+"""
+FORMULAS = """\
+forward: c * x @ w
+backward: {{x: c * delta @ w.T, w: {}}}
+shapes: {{n: 4, d: 6}}
+inputs: {{x: [n, d], w: [d, 3]}}
+constants: {{c: 0.5}}
+"""
+
+
+def say(folder: Path, config: str) -> str:
+    """What is observed of the gradient of w."""
+    (folder / "f.py").write_text(CODE)
+    (folder / "c.yaml").write_text(config)
+    (check,) = suite.run(load_config(str(folder / "c.yaml")), allow_code=True).checks
+    assert check.result is not None, check.error
+    diagnosis = check.result.gradients[1].diagnosis
+    assert diagnosis is not None
+    return diagnosis.observation
+
+
+@pytest.mark.parametrize(
+    ("backward", "expected"),
+    [
+        ("of_samples", "it is 0.25 = 1/n times the numeric gradient"),
+        ("of_four", "it is 0.25 = 1/4 times the numeric gradient"),
+        ("of_constant", "it is 2 = 1/c times the numeric gradient"),
+        ("of_half", "it is 2 times the numeric gradient"),
+        ("of_six", "it is 6 times the numeric gradient"),
+        ("with_term", "it is the numeric gradient plus 0.5 = c · w"),
+        ("with_half", "it is the numeric gradient plus 0.5 · w"),
+    ],
+)
+def test_a_name_holds_where_the_size_or_the_constant_is_another(
+    tmp_path: Path, backward: str, expected: str
+) -> None:
+    assert say(tmp_path, CONFIG.format(backward)) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("c * x.T @ delta / n", "it is 0.25 = 1/n times the numeric gradient"),
+        ("c * x.T @ delta / 4", "it is 0.25 = 1/4 times the numeric gradient"),
+        ("x.T @ delta", "it is 2 = 1/c times the numeric gradient"),
+    ],
+)
+def test_so_it_is_with_formulas(tmp_path: Path, rule: str, expected: str) -> None:
+    assert say(tmp_path, FORMULAS.format(rule)) == expected
