@@ -58,7 +58,7 @@ def test_2_one_broken_config_and_nothing_runs(gradcheck_process: Gradcheck) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["walk"], "no command 'walk'; the commands are: completion, explain, init, man, mutate, run"),
+        (["walk"], "no command 'walk'; the commands are: completion, explain, init, man, mutate,"),
         (["rum", "configs"], "no command 'rum'; did you mean 'run'?"),
         (["configs/mean.yaml"], "did you mean `gradcheck run configs/mean.yaml`?"),
         (["mine.yml"], "did you mean `gradcheck run mine.yml`?"),
