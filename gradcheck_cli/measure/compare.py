@@ -15,6 +15,7 @@ from gradcheck_cli.measure.describe import (
     describe_sample,
     describe_steps,
     describe_unresolved,
+    describe_unsettled,
     describe_zero,
 )
 from gradcheck_cli.numeric.gradient import NumericGradient
@@ -113,6 +114,9 @@ def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, s
             "every entry is at a kink, where a gradient is any value between two slopes; "
             "give other inputs"
         )
+    unsettled = found.numeric.unsettled
+    if unsettled is not None and np.any(unsettled & found.smooth):
+        return Verdict.INCONCLUSIVE, describe_unsettled(found, unsettled & found.smooth)
     bad = int((~np.isfinite(m) & found.smooth).sum())
     if bad and found.numeric.jumps:
         return Verdict.INCONCLUSIVE, (

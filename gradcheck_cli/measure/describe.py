@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.numeric.gradient import NumericGradient
@@ -40,6 +41,16 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
         f"the difference quotient does not settle: at {where} it is {value:.6g} ± "
         f"{uncertainty:.1e}, of which noise explains {noise:.1e}; is the forward smooth there? "
         "try another numeric.step or other inputs"
+    )
+
+
+def describe_unsettled(found: Comparison, unsettled: NDArray[np.bool_]) -> str:
+    """Which entries have quotients that never agree, so that nothing is known of them."""
+    positions = np.flatnonzero(unsettled)
+    return (
+        f"the difference quotient does not settle in {len(positions)} of {unsettled.size} entries, "
+        f"such as {list(found.numeric.index(int(positions[0])))}: as the step shrinks it goes on "
+        "to change by more than noise explains; is the forward smooth there? give other inputs"
     )
 
 

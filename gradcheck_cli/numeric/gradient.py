@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.invariance import settle_invariant
-from gradcheck_cli.numeric.ladder import NOISE_SHARE, RATIO, Best, Rungs
+from gradcheck_cli.numeric.ladder import NOISE_SHARE, RATIO, TABLES, Best, Rungs
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.pilots import Pilots
-from gradcheck_cli.numeric.quotients import WHOLE, Differences, WholeForwards
+from gradcheck_cli.numeric.quotients import OWN_UNITS, WHOLE, Differences, WholeForwards
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
@@ -40,6 +40,8 @@ MOSTLY, SOMEWHAT = 0.5, 0.1
 # Where outputs do not move at all, because units are saturated or other terms are far larger, the
 # first step grows by leaps until they do.
 LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
+# Of the largest entry: what is known worse is measured again on an entry's own scale.
+RETRIED = 1e-7
 # There, moves by a quarter of the first step are tried at these multiples of the leap: where they
 # are seen at all of them, the slope there was not hidden at the first step, but is absent.
 PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
@@ -49,6 +51,8 @@ LAST_PLACES = 64.0
 # Of all outputs, times ROUNDING·eps to this power: an entry that moves them by less over the first
 # step may be smaller than 1e9 (in float32: 1e3) of their roundings.
 SMALL, SMALL_POWER = 10.0, 0.4
+# Of the uncertainty of a cell: its noise where its quotients have settled to that.
+SETTLED = 0.1
 # Of the uncertainty of all three quotients: that of one side, from which it counts alone. One that
 # is hardly better is so by chance.
 ALONE = 0.1
@@ -87,6 +91,8 @@ class NumericGradient(Struct, frozen=True):
     possible: of an entry that is zero by invariance, what it could be: Σ |c·y| over its scale,
         the size of a gradient of outputs that depend on it; 0 of all other entries.
     unused: whether the outputs do not move at all, whichever entry is moved.
+    unsettled: the entries whose quotients went on to disagree by more than their noise, of which
+        nothing is known: an infinite uncertainty.
     jumps: the height of the steps in which the forward moves; 0 where it moves smoothly.
     rounding: how far a gradient in low precision may be off beside the uncertainty.
     break_height: that of the jumps between smooth pieces of the forward, by which the uncertainty
@@ -107,6 +113,7 @@ class NumericGradient(Struct, frozen=True):
     method: str = WHOLE
     possible: Float | None = None
     unused: bool = False
+    unsettled: NDArray[np.bool_] | None = None
     jumps: float = 0.0
     break_height: float = 0.0
     rounding: float = 0.0
@@ -184,11 +191,13 @@ def measure_entries(
         differences.evaluations = before + sum(count for _, count in parts)
         if step is None:
             _refine(differences, best, every)
+            _retry(differences, best, every)
             _doubt_zeros(differences, best, every)
-            _doubt_small(differences, best, every)
+            _doubt_small(differences, best, every, np.arange(len(every)))
         best.sort(order)
         inner = x.shape if entries is None else every.shape
-        found = _gradient(best, (*differences.outputs, *inner), differences.evaluations)
+        outputs = (*differences.outputs, *inner)
+        found = _gradient(best, outputs, differences.evaluations, by_ladder=step is None)
         return replace(
             found,
             shape=x.shape,
@@ -308,6 +317,28 @@ def _widen(
     return np.concatenate(still)
 
 
+def _retry(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
+    """Measure what is not known again, on an entry's own scale where that is a far smaller one.
+
+    In a tensor of many units, noise around is that of a function which oscillates, leaves its
+    domain or grows by many orders of magnitude within the scale of the largest.
+    """
+    own = differences.own_scale()
+    apart = own < OWN_UNITS * differences.scale
+    rows = best.unresolved(RETRIED)
+    rows = rows[apart[every[rows]]]
+    nearer = differences.rescaled(own) if len(rows) else None
+    if nearer is None:
+        return
+    for chunk in nearer.chunks(rows):
+        first = FIRST_STEP * nearer.reach * nearer.scale[every[chunk]]
+        again = _ladder(nearer, every[chunk], first, MAX_LEVELS)
+        better = again.better_than(best.uncertainty[0, chunk])
+        best.replace(chunk, again, better)
+        _doubt_small(nearer, best, every, chunk[better])
+    differences.evaluations += nearer.evaluations
+
+
 def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
     """Ask what rounding hides where nothing is seen to move: far away, which shows a saturated
     unit, and at the step that the zero was seen at, which shows no smaller slope than a rounding.
@@ -330,19 +361,24 @@ def _doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) 
         best.floor[rows] = np.maximum(best.floor[rows], floor)
 
 
-def _doubt_small(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
+def _doubt_small(
+    differences: Differences, best: Best, every: NDArray[np.intp], among: NDArray[np.intp]
+) -> None:
     """Count what saturated outputs may hide, where an entry is so small that it matters.
 
     In a softmax the largest output is 1 to rounding: a logit of 1e-20 moves its own output alone,
     though what it takes from the largest one is as much. An entry below the rounding of the outputs
-    and of the largest entry is hidden whatever is seen of it.
+    and of the largest entry is hidden whatever is seen of it. among: the rows that are looked at.
     """
     share = SMALL * differences.rounding**SMALL_POWER
     step = differences.reach * FIRST_STEP * differences.scale
-    most = share * differences.size / step[every, None]
-    size, known = np.abs(best.value[0]), best.uncertainty[0]
-    small = (size > 0) & (size < most) & (known < most)
-    for rows in differences.chunks(np.flatnonzero(np.any(small, axis=1))):
+    most = share * differences.size / step[every[among], None]
+    values = np.abs(best.value)
+    size = np.min(np.where(values > 0, values, np.inf), axis=0)
+    largest = np.max(np.where(np.isfinite(size), size, 0.0), axis=0)
+    known = np.min(best.uncertainty[:, among], axis=0)
+    small = (size[among] < most) & (known < most)
+    for rows in differences.chunks(among[np.any(small, axis=1)]):
         entries = every[rows]
         # The step that a value was seen at may be far larger than the first.
         seen = np.max(best.step[0, rows], axis=1, where=known[rows] < np.inf, initial=0.0)
@@ -350,7 +386,7 @@ def _doubt_small(differences: Differences, best: Best, every: NDArray[np.intp]) 
         far = differences.exact(entries, LEAP * FIRST_STEP * differences.scale[entries])
         hidden = DEVIATIONS * differences.hidden(entries, first, far)
         lost = DEVIATIONS * differences.rounding * differences.size / first[:, None]
-        tiny = size[rows] <= np.minimum(lost, differences.rounding * np.max(size, axis=0))
+        tiny = size[rows] <= np.minimum(lost, differences.rounding * largest)
         hidden = np.maximum(hidden, np.where(tiny, lost, 0.0))
         best.uncertainty[:, rows] = np.maximum(best.uncertainty[:, rows], hidden)
         best.noise[:, rows] = np.maximum(best.noise[:, rows], hidden)
@@ -373,12 +409,15 @@ def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, l
         best.note_moves(rows, rung.slope, step)
         rungs.climb(rung.value, noise)
         going = step > 0
+        if rungs.levels > 1:
+            best.note_growth(rows, *rungs.growth(noise))
         if rungs.ready:
             best.offer(rows, rungs.best_cells(step))
             going &= best.finish(rows, WORTH * RATIO * noise, rungs.jumps(noise))
         elif rungs.levels == PARABOLA:
             fits, cells = rungs.quadratic(step)
             best.offer(rows[fits], cells[:, :, fits])
+            best.grows[rows[fits]] = False
             going &= ~fits
         rows, entries = rows[going], entries[going]
         if not len(rows):
@@ -431,24 +470,45 @@ def _smooth(best: Best) -> Float:
     return np.asarray(chosen)
 
 
-def _gradient(best: Best, shape: tuple[int, ...], evaluations: int) -> NumericGradient:
-    """The three tables of the ladder as one gradient: central where smooth, sides at kinks."""
+def _unsettled(value: Float, uncertainty: Float, noise: Float) -> NDArray[np.bool_]:
+    """Which cells are of quotients that disagree by more than their noise, and are best by chance.
+
+    What is known to UNRESOLVED of the largest entry has settled well enough.
+    """
+    size = np.where(np.isfinite(uncertainty), np.abs(value), 0.0)
+    large = UNRESOLVED * np.max(size, axis=-2, keepdims=True, initial=0.0)
+    return np.asarray((noise < SETTLED * uncertainty) & (uncertainty > large))
+
+
+def _gradient(
+    best: Best, shape: tuple[int, ...], evaluations: int, *, by_ladder: bool
+) -> NumericGradient:
+    """The three tables of the ladder as one gradient: central where smooth, sides at kinks.
+
+    by_ladder: whether there was one, for entries to settle on; else steps are fixed.
+    """
     value, uncertainty, noise, step = _smooth(best)
     _, right, left, *_ = best.value
     _, u_right, u_left, *_ = best.uncertainty
     gap = np.abs(right - left)
     kink = KINK_KNOWN * gap > u_right + u_left
+    settles = by_ladder & ~best.proven[:, None]
+    sides = _unsettled(best.value, best.uncertainty, best.noise)[1:TABLES]
+    kink &= ~(settles & np.any(sides, axis=0))
     # Neither a kink that is known nor none: any value of both sides may be right.
     apart = [np.abs(value - side) for side in (right, left)]
     unclear = (gap > u_right + u_left) | (apart[0] > uncertainty + u_right)
     unclear = (unclear | (apart[1] > uncertainty + u_left)) & ~kink
     both = np.maximum(apart[0] + u_right, apart[1] + u_left)
+    unsettled = ~kink & ~unclear & _unsettled(value, uncertainty, noise) | best.grows
+    unsettled &= settles
     uncertainty = np.where(unclear, np.maximum(uncertainty, both), uncertainty)
     low = np.minimum(right - u_right, left - u_left)
     high = np.maximum(right + u_right, left + u_left)
     floored = (value == 0.0) & ~best.invariant[:, None]
     uncertainty = np.where(floored, np.maximum(uncertainty, best.floor), uncertainty)
     noise = np.where(floored, np.maximum(noise, best.floor), noise)  # by which it is hidden
+    uncertainty = np.where(unsettled, np.inf, uncertainty)
 
     def shaped(array: NDArray[Any]) -> NDArray[Any]:
         return array.T.reshape(shape)
@@ -466,4 +526,5 @@ def _gradient(best: Best, shape: tuple[int, ...], evaluations: int) -> NumericGr
         shape=shape,
         possible=shaped(best.possible),
         unused=bool(np.all(best.unused)),
+        unsettled=shaped(unsettled),
     )

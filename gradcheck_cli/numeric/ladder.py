@@ -24,6 +24,9 @@ SPREAD_FACTOR = 4.0
 NOISE_SHARE = 0.3  # noise below this share of an uncertainty does not explain it
 KINK_NOISE_RATIO = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
 JUMP_GROWTH = 1.3  # of a quotient from a step to the next; a jump makes it RATIO
+# The same of quotients that go to infinity, or seem to: those of |x|^p grow by RATIO^(1 − p). Where
+# noise is more than that share of them, it does not show whether they stopped growing.
+GROWTH, GROWTH_NOISE = 1.2, 0.1
 FEW_QUOTIENTS_FACTOR = 2.0  # times the noise: two quotients show less of it than three or more do
 PARABOLA_NOISE = 1e-6  # of a quotient: with noise below this share, what agrees does not by chance
 TABLES = 3  # central, right, left
@@ -152,6 +155,13 @@ class Rungs:
         cancelling: NDArray[np.bool_] = grown & (2 * new[0] < np.min(new[1:], axis=0))
         return cancelling
 
+    def growth(self, noise: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where the quotients of both sides grow as steps shrink, and where noise hides that."""
+        new, last = np.abs(self.rows[-1][0, 1:]), np.abs(self.rows[-2][0, 1:])
+        grows: NDArray[np.bool_] = np.all(new > GROWTH * last + noise[1:], axis=0)
+        hidden: NDArray[np.bool_] = np.any(noise[1:] > GROWTH_NOISE * new, axis=0)
+        return grows, hidden
+
     def keep(self, going: NDArray[np.bool_]) -> None:
         """Drop the entries that left the ladder."""
         self.rows = [row[:, :, going] for row in self.rows]
@@ -184,6 +194,7 @@ class Best:
 
     cells: value, uncertainty, the noise in it, step. floor, slope, first_noise: of the first rung.
     done: which entries and cotangents a smaller step would not improve.
+    grows: where quotients were last seen to grow without end.
     last: the slope, and Σ |c|·move, of the smallest step at which anything moved.
     possible: of entries that are zero by invariance, what they could be; else 0. unused: which of
         these move nothing at all. proven: which have proven their value by two steps; see `Pilots`.
@@ -200,6 +211,7 @@ class Best:
         self.unused = np.zeros(len(slope), dtype=bool)
         self.proven = np.zeros(len(slope), dtype=bool)
         self.last = np.zeros((2, *slope.shape))
+        self.grows = np.zeros(slope.shape, dtype=bool)
 
     @classmethod
     def joined(cls, parts: list[Best]) -> Best:
@@ -216,6 +228,7 @@ class Best:
         whole.unused = np.concatenate([part.unused for part in parts])
         whole.proven = np.concatenate([part.proven for part in parts])
         whole.last = np.concatenate([part.last for part in parts], axis=1)
+        whole.grows = np.concatenate([part.grows for part in parts])
         return whole
 
     def sort(self, order: NDArray[np.intp]) -> None:
@@ -228,7 +241,7 @@ class Best:
         self.floor, self.slope = self.floor[back], self.slope[back]
         self.possible, self.unused = self.possible[back], self.unused[back]
         self.proven = self.proven[back]
-        self.last = self.last[:, back]
+        self.last, self.grows = self.last[:, back], self.grows[back]
 
     @property
     def unmoved(self) -> NDArray[np.bool_]:
@@ -251,6 +264,7 @@ class Best:
     def settle_at_zero(self, row: int, possible: Float, uncertainty: Float, unused: bool) -> None:
         """An entry is zero by invariance: all there is to know of it."""
         self.value[:, row], self.noise[:, row] = 0.0, uncertainty
+        self.grows[row] = False
         self.uncertainty[:, row] = uncertainty
         self.possible[row], self.unused[row] = possible, unused
 
@@ -266,7 +280,7 @@ class Best:
         self.cells[:, :, rows] = other.cells[:, :, usable]
         self.floor[rows] = np.maximum(self.floor[rows], other.floor[usable])
         self.slope[rows], self.first_noise[rows] = other.slope[usable], other.first_noise[usable]
-        self.last[:, rows] = other.last[:, usable]
+        self.last[:, rows], self.grows[rows] = other.last[:, usable], other.grows[usable]
         self.possible[rows] = other.possible[usable]
         self.unused[rows] = other.unused[usable]
 
@@ -291,6 +305,12 @@ class Best:
         """Keep the slopes of these rows where anything moved, and the moves over the step."""
         moves = np.stack([slope, slope * step[:, None]])
         self.last[:, rows] = np.where(slope > 0, moves, self.last[:, rows])
+
+    def note_growth(
+        self, rows: NDArray[np.intp], grows: NDArray[np.bool_], hidden: NDArray[np.bool_]
+    ) -> None:
+        """Keep whether the quotients of these rows grow; as it was where noise hides that."""
+        self.grows[rows] = np.where(hidden, self.grows[rows], grows)
 
     def finish(
         self, rows: NDArray[np.intp], noise: Float, jumps: NDArray[np.bool_]
@@ -322,6 +342,18 @@ class Best:
         unknown &= np.isfinite(uncertainty) & ~(self.invariant | self.proven)[:, None]
         return np.flatnonzero(np.any(unknown, axis=1))
 
+    def unresolved(self, share: float) -> NDArray[np.intp]:
+        """The entries that are not known to this share of the largest, or do not settle."""
+        uncertainty = self.uncertainty[0]
+        size = np.where(np.isfinite(uncertainty), np.abs(self.value[0]), 0.0)
+        known = (uncertainty <= share * np.max(size, initial=0.0)) & ~self.grows
+        return np.flatnonzero(~np.all(known, axis=1) & ~(self.invariant | self.proven))
+
+    def better_than(self, uncertainty: Float) -> NDArray[np.bool_]:
+        """Which entries are less uncertain, settled and have a slope, for every cotangent."""
+        known = (self.uncertainty[0] < uncertainty) & ~self.grows
+        return np.asarray(np.all(known, axis=1) & self.sloping)
+
     def refine(
         self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_], noisy: float
     ) -> None:
@@ -336,4 +368,5 @@ class Best:
         settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
         better = agree & settled & (other.uncertainty < mine[1]) & usable
         better[TABLES:] = False  # these are for kinks nearer than a larger step
+        self.grows[rows] &= ~better[0]
         self.cells[:, :, rows] = np.where(better, other.cells, mine)

@@ -110,6 +110,15 @@ class Differences(ABC):
         """
         return np.zeros((len(entries), 1))
 
+    def own_scale(self) -> Float:
+        """The size of every entry by itself; its scale where it is zero, or that is less."""
+        size = np.abs(self.x.ravel()).astype(np.float64)
+        return np.where(size > 0, np.minimum(size, self.scale), self.scale)
+
+    def rescaled(self, scale: Float) -> Differences | None:
+        """The same differences on another scale, with the noise there; None: it has none."""
+        return None
+
     def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp]:
         """A permutation of these entries: the order in which they are best measured."""
         return np.arange(len(entries))
@@ -186,6 +195,13 @@ class WholeForwards(Differences):
         self.size = self._weighed(np.abs(self.center)[None])
         point_bytes = 8 * (x.size + self.center.size)
         self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
+
+    def rescaled(self, scale: Float) -> Differences:
+        """The same differences on another scale, with the noise there."""
+        scale, alone = scale.reshape(self.x.shape), self.alone
+        return WholeForwards(
+            self.evaluate, self.x, scale, self.cotangent, self.stencil, alone=alone
+        )
 
     def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """These entries in parts that climb the ladder together."""
