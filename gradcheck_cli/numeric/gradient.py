@@ -372,13 +372,13 @@ def _doubt_small(
     """
     share = SMALL * differences.rounding**SMALL_POWER
     step = differences.reach * FIRST_STEP * differences.scale
-    most = share * differences.size / step[every[among], None]
+    most = share * differences.size / step[every, None]
     values = np.abs(best.value)
     size = np.min(np.where(values > 0, values, np.inf), axis=0)
     largest = np.max(np.where(np.isfinite(size), size, 0.0), axis=0)
-    known = np.min(best.uncertainty[:, among], axis=0)
-    small = (size[among] < most) & (known < most)
-    for rows in differences.chunks(among[np.any(small, axis=1)]):
+    known = np.min(best.uncertainty, axis=0)
+    small = (size < most) & (known < most)
+    for rows in differences.chunks(among[np.any(small[among], axis=1)]):
         entries = every[rows]
         # The step that a value was seen at may be far larger than the first.
         seen = np.max(best.step[0, rows], axis=1, where=known[rows] < np.inf, initial=0.0)

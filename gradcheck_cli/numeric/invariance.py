@@ -53,13 +53,15 @@ def settle_invariant(
     hidden = _weighed(differences, np.maximum(eps * size, noise))
     possible = _weighed(differences, size)
     within = np.maximum(ROUNDINGS * eps * possible, MOVED_DEVIATIONS * hidden)
+    # Of every output by itself: one that is far smaller than the others moves unseen among them.
+    each = np.maximum(ROUNDINGS * eps * size, MOVED_DEVIATIONS * noise)
     still = np.all(best.slope * first[:, None] <= within, axis=1) & ~differences.confined[entries]
     for row in np.flatnonzero(still):
         entry = int(entries[row])
         shares, changes = _move_until_seen(differences, entry, CLEAR * MOVED_DEVIATIONS * hidden)
         move = np.max(np.abs(changes), axis=0)
         total = np.stack([_weighed(differences, one) for one in move])
-        if not np.all(total <= within * shares[:, None]):
+        if not np.all(total <= within * shares[:, None]) or np.any(move > each * shares[:, None]):
             continue
         noise = MOVED_DEVIATIONS * hidden
         if np.any(total > noise) and (
