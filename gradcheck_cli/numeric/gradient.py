@@ -494,7 +494,7 @@ def _gradient(
     kink = KINK_KNOWN * gap > u_right + u_left
     settles = by_ladder & ~best.proven[:, None]
     sides = _unsettled(best.value, best.uncertainty, best.noise)[1:TABLES]
-    kink &= ~(settles & np.any(sides, axis=0))
+    kink &= ~(settles & (np.any(sides, axis=0) | best.grows))
     # Neither a kink that is known nor none: any value of both sides may be right.
     apart = [np.abs(value - side) for side in (right, left)]
     unclear = (gap > u_right + u_left) | (apart[0] > uncertainty + u_right)
