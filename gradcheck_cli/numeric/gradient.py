@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.invariance import settle_invariant
-from gradcheck_cli.numeric.ladder import NOISE_SHARE, RATIO, TABLES, Best, Rungs
+from gradcheck_cli.numeric.ladder import CLEAR_SLOPE, NOISE_SHARE, RATIO, TABLES, Best, Rungs
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.pilots import Pilots
 from gradcheck_cli.numeric.quotients import OWN_UNITS, WHOLE, Differences, WholeForwards
@@ -34,6 +34,8 @@ WIDER, WIDER_LEVELS = 32.0, 7  # √3⁷ = 47: down past the step before
 # Of the largest; entries that noise lets be known no better are tried from larger steps yet, while
 # their uncertainty falls by so much: by WIDER, where it is noise alone.
 HIDDEN, HELPED = 1e-4, 4.0
+# Of the slope of the outputs at the first step: what is left of it at a larger one that counts.
+HELD_SLOPE = 0.5
 # The share of noise in an uncertainty that is mostly noise, or to a good part: the spread of a few
 # quotients that differ by noise alone can be some times what is expected of it.
 MOSTLY, SOMEWHAT = 0.5, 0.1
@@ -304,15 +306,17 @@ def _widen(
 ) -> NDArray[np.bool_]:
     """Climb from steps WIDER times the first ones of these rows, which become the first.
 
-    Where they move the outputs by less than the first step, they span a bump, or lead from one
-    saturated end to the other: that tells no slope. Returns which rows still moved nothing.
+    Where they show no slope, or move the outputs by less than the same slope would, they may span a
+    bump, or lead from one saturated end to the other. Returns which rows still moved nothing.
     """
     first[rows] *= WIDER
     still = [np.zeros(0, dtype=bool)]
     for part in differences.chunks(rows):
         wider = _ladder(differences, every[part], first[part], WIDER_LEVELS)
-        grows = WIDER * (wider.slope + wider.first_noise) >= best.slope[part]
-        best.refine(part, wider, grows, noisy)
+        near = best.slope[part] - best.first_noise[part]
+        held = wider.slope + wider.first_noise >= HELD_SLOPE * near
+        slope = np.abs(wider.value[0]) > CLEAR_SLOPE * wider.uncertainty[0]
+        best.refine(part, wider, held & slope, noisy)
         still.append(wider.unmoved)
     return np.concatenate(still)
 

@@ -27,6 +27,9 @@ JUMP_GROWTH = 1.3  # of a quotient from a step to the next; a jump makes it RATI
 # The same of quotients that go to infinity, or seem to: those of |x|^p grow by RATIO^(1 − p). Where
 # noise is more than that share of them, it does not show whether they stopped growing.
 GROWTH, GROWTH_NOISE = 1.2, 0.1
+# Uncertainties that a slope exceeds which is seen far from x alone: less may be what the ends of a
+# bounded unit differ by.
+CLEAR_SLOPE = 4.0
 FEW_QUOTIENTS_FACTOR = 2.0  # times the noise: two quotients show less of it than three or more do
 PARABOLA_NOISE = 1e-6  # of a quotient: with noise below this share, what agrees does not by chance
 TABLES = 3  # central, right, left
@@ -251,8 +254,9 @@ class Best:
 
     @property
     def sloping(self) -> NDArray[np.bool_]:
-        """Which entries have a slope that is known not to be zero."""
-        sloping: NDArray[np.bool_] = np.any(np.abs(self.value) > self.uncertainty, axis=(0, 2))
+        """Which entries have a slope that is clearly not zero."""
+        clear = np.abs(self.value) > CLEAR_SLOPE * self.uncertainty
+        sloping: NDArray[np.bool_] = np.any(clear, axis=(0, 2))
         return sloping
 
     @property
