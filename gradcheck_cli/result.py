@@ -101,6 +101,7 @@ class Code(StrEnum):
     OTHER_PATTERN = "GC161"
     CONTRADICTION = "GC162"
     CONJUGATE = "GC163"
+    FLATTENED = "GC164"
 
 
 class ExitCode(IntEnum):

@@ -211,6 +211,18 @@ _ALL: tuple[Fault, ...] = (
         alone=True,
     ),
     Fault(
+        Code.FLATTENED,
+        "flattened by columns",
+        cause="the matrix calculus of vec, or code of MATLAB or Fortran, counts down the columns; "
+        "NumPy counts along the rows",
+        next_step="flatten outputs and inputs by reshape(-1), or return outputs × input with all "
+        "their axes",
+        example="np.kron(w.T, np.eye(n))    # ∂vec(xw)/∂vec(x), by columns",
+        remedy="inputs and outputs with two axes of different lengths",
+        inject=pattern_faults.flatten_by_columns,
+        alone=True,
+    ),
+    Fault(
         Code.OTHER_PATTERN,
         "another pattern of zeros",
         cause="the sparsity is declared by hand, and an output depends on more inputs than it "

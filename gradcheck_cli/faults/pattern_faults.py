@@ -49,6 +49,38 @@ def describe_pattern(measured: MeasuredGradient, comparison: Comparison) -> str:
     return "its pattern is another: " + join_words([part for part in parts if part])
 
 
+def flatten_by_columns(measured: MeasuredGradient) -> Iterator[Injected]:
+    """A Jacobian whose outputs, inputs or both were flattened by columns, and are read by rows."""
+    if measured.problem.cotangent is not None or not measured.whole:
+        return
+    axes = measured.x.ndim
+    outputs, inputs = measured.shape[: measured.value.ndim - axes], measured.x.shape
+    many = [sum(length > 1 for length in shape) > 1 for shape in (outputs, inputs)]
+    for sides in ((0,), (1,), (0, 1)):
+        if all(many[side] for side in sides):
+            orders = [
+                _by_columns(shape) if side in sides else np.arange(int(np.prod(shape)))
+                for side, shape in enumerate((outputs, inputs))
+            ]
+            value, uncertainty = (
+                part.reshape(len(orders[0]), -1)[np.ix_(*orders)].reshape(measured.shape)
+                for part in (measured.value, measured.uncertainty)
+            )
+            what = ("its outputs are", "the input is", "its outputs and the input are")[
+                2 if len(sides) == 2 else sides[0]
+            ]
+            yield Injected(
+                measured.whole_values(value, uncertainty),
+                f"{what} flattened by columns, as by order='F' or vec",
+                choices=3.0,
+            )
+
+
+def _by_columns(shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """The flat position by rows of what stands in every place by columns."""
+    return np.arange(int(np.prod(shape))).reshape(shape).ravel(order="F")
+
+
 def describe_contradiction(measured: MeasuredGradient, comparison: Comparison) -> str:
     """By how much the two sides of an identity differ, and where."""
     position = int(np.argmax(comparison.error))

@@ -66,6 +66,7 @@ def _list_candidates(
     shape = measured.shape if measured.whole else measured.gradient.shape
     if array.ndim > 1 and array.T.shape == shape:
         yield Code.TRANSPOSED, "it is the transpose of the numeric gradient", array.T, gradient
+    yield from _list_jacobians(measured, array)
     if array.size == int(np.prod(shape)):
         observation = "its values are right, but not its shape"
         yield Code.RESHAPED, observation, array.reshape(shape), gradient
@@ -100,6 +101,23 @@ def _list_candidates(
             array,
             _replace_values(measured, total, np.zeros(total.shape)),
         )
+
+
+def _list_jacobians(
+    measured: MeasuredGradient, array: Float
+) -> Iterator[tuple[Code, str, Float, NumericGradient]]:
+    """A Jacobian with the inputs first, or its diagonal without the zeros around."""
+    gradient, axes = measured.gradient, measured.x.ndim
+    if measured.problem.cotangent is not None or not measured.whole:
+        return
+    outputs = measured.value.ndim - axes
+    turned = np.moveaxis(measured.value, range(outputs), range(axes, axes + outputs))
+    if array.shape == turned.shape and outputs and axes:
+        right = np.moveaxis(array, range(axes), range(outputs, outputs + axes))
+        yield Code.TRANSPOSED, "it is the transpose: inputs × outputs", right, gradient
+    if measured.shape == (array.size,) * 2 and array.ndim == 1:
+        observation = "it is the diagonal of the Jacobian alone, without the zeros around"
+        yield Code.RESHAPED, observation, np.diag(array), gradient
 
 
 def _list_subsets(count: int) -> Iterable[tuple[int, ...]]:

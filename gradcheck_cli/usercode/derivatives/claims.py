@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.calls import Array, Calls, Function, as_array
 from gradcheck_cli.usercode.conventions import BackwardCall
 from gradcheck_cli.usercode.domains import Geometries
+from gradcheck_cli.usercode.gradients import gradient_of
 from gradcheck_cli.usercode.problems import name_inputs, pair_functions
 from gradcheck_cli.usercode.signatures import Call, Parameters, bind, parameters
-from gradcheck_cli.usercode.trees import rebuilt
+from gradcheck_cli.usercode.trees import gradient_leaves, rebuilt
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
@@ -23,6 +25,8 @@ TANGENT_NAMES = ("d{}", "d_{}", "{}_dot", "{}dot", "dot_{}", "{}_t", "t_{}", "v_
 ALL_INPUTS, ALL_TANGENTS = "the inputs", "the tangents"
 TUPLES = {"primals": ALL_INPUTS, "inputs": ALL_INPUTS, "tangents": ALL_TANGENTS}
 TANGENT = "the tangent of {}"
+# How a derivative by an input may be called in a dict, besides the names of gradients.
+DERIVATIVE_NAMES = ("J{}", "J_{}", "J{}_", "jac_{}", "dy_d{}", "dyd{}", "dyd_{}")
 
 
 class Claim(Struct, frozen=True):
@@ -34,6 +38,7 @@ class Claim(Struct, frozen=True):
     who: the user's function; source: where its code is.
     observed: what a reader should know after the check.
     geometries: of the inputs that are kept in a domain.
+    tree: the inputs as the functions take them, where some are dicts or tuples of arrays.
     complex_inputs, complex_outputs: as those of a Problem.
     """
 
@@ -47,6 +52,7 @@ class Claim(Struct, frozen=True):
     observed: Callable[[], tuple[str, ...]] = tuple
     gradients: bool = False
     geometries: Geometries = {}
+    tree: Mapping[str, Any] = {}
     complex_inputs: frozenset[str] = frozenset()
     complex_outputs: bool = False
 
@@ -77,6 +83,12 @@ class ClaimCalls(Calls):
                 "a backward alone"
             )
 
+    def outputs_of(self, values: Mapping[str, Any], returned: Sequence[Any]) -> list[Array]:
+        """What is differentiated; a tuple of single numbers as one array."""
+        if self.loss is None and len(returned) > 1 and all(map(_is_number, returned)):
+            return [as_array(list(returned), self.source.forward)]
+        return super().outputs_of(values, returned)
+
     def bound(
         self, pair: Any, arguments: list[str], returned: Sequence[Any], derivative: bool
     ) -> BackwardCall:
@@ -84,6 +96,12 @@ class ClaimCalls(Calls):
         if not self.along:
             return super().bound(pair, arguments, returned, derivative)
         takes = parameters(pair.backward)
+        if len(takes.positional) < 2 and not takes.rest and not takes.keyword:
+            listed = ", ".join(takes.positional)
+            raise CodeError(
+                f"{self.source.backward} must take the inputs and a vector of each, such as (x, "
+                f"v); it takes ({listed})"
+            )
         return BackwardCall(bind_tangents(takes, arguments, self.asked, list(self.optional)), 0)
 
     def settle_without_upstream(self, pair: Any, derivative: bool) -> list[str]:
@@ -112,8 +130,14 @@ class ClaimCalls(Calls):
             symbol="y",
             who=self.source.backward,
             source=self.place,
-            observed=self.observed,
+            observed=lambda: (*self.notes, *self.observed()),
+            tree=self.inputs if set(self.inputs) != set(self.arrays) else {},
         )
+
+
+def _is_number(item: Any) -> bool:
+    """Whether this is a single float."""
+    return isinstance(item, float | np.floating | np.ndarray) and np.ndim(item) == 0
 
 
 def bind_tangents(
@@ -130,7 +154,13 @@ def bind_tangents(
     Raises CodeError where a parameter gets no value.
     """
     free = [name for name in takes.positional if name in takes.required and name not in constants]
-    few = len(free) == 2 < 2 * len(inputs) and not takes.rest
+    named = [
+        pattern.format(name)
+        for name in inputs
+        for pattern in TANGENT_NAMES
+        if pattern.format(name) in takes.all and pattern.format(name) not in inputs
+    ]
+    few = len(free) == 2 < 2 * len(inputs) and not takes.rest and not named
     if few or set(free) & {"primals", "tangents"}:
         given = dict(zip(free[:2], (ALL_INPUTS, ALL_TANGENTS), strict=False))
         given |= {name: TUPLES[name] for name in free if name in TUPLES}
@@ -146,5 +176,53 @@ def bind_tangents(
 
 
 def as_numbers(item: Any, who: str) -> Array:
-    """What was returned as an array of numbers; a sparse matrix as a dense one."""
-    return as_array(item.toarray() if hasattr(item, "toarray") else item, who)
+    """What was returned as an array of numbers; a sparse matrix or linear operator as a dense one.
+
+    Whole numbers become floats: a constant derivative may hold them. Raises CodeError for what is
+    no array of numbers.
+    """
+    if hasattr(item, "toarray"):
+        item = item.toarray()
+    elif hasattr(item, "matvec") and hasattr(item, "shape"):
+        item = item @ np.eye(item.shape[1])
+    array = as_array(item, who)
+    if array.dtype.kind not in "fciub":
+        kind = type(item).__name__ if array.ndim == 0 else f"an array of {array.dtype}"
+        raise CodeError(f"{who} must return arrays of numbers; it gives {kind}")
+    return array.astype(np.float64) if array.dtype.kind in "iub" else array
+
+
+def by_leaf(returned: Mapping[Any, Any], claim: Claim, what: str) -> list[Any]:
+    """What a dict has for every array of the inputs, by its name or nested like the inputs.
+
+    what: is expected for each, in the message. Raises CodeError where it has nothing for any.
+    """
+    if claim.tree:
+        whole = [gradient_of(name, returned) for name in claim.tree]
+        one = len(whole) == 1 and whole[0] is None
+        found = dict(zip(claim.tree, [returned] if one else whole, strict=True))
+        parts = {
+            leaf: part
+            for name, value in claim.tree.items()
+            for leaf, part in gradient_leaves(found[name], value, name)
+        }
+    else:
+        parts = {}
+    listed = [
+        part if (part := _named(name, returned)) is not None else parts.get(name)
+        for name in claim.inputs
+    ]
+    if all(part is None for part in listed):
+        keys = ", ".join(repr(key) for key in list(returned)[:9]) or "nothing"
+        names = ", ".join(map(repr, claim.inputs))
+        raise CodeError(f"{claim.who} returned a dict with {keys}; expected {what}: {names}")
+    return listed
+
+
+def _named(name: str, returned: Mapping[Any, Any]) -> Any:
+    """The part of a dict that is called like an input, or like a derivative by it."""
+    found = gradient_of(name, returned)
+    if found is not None:
+        return found
+    keys = (pattern.format(name) for pattern in DERIVATIVE_NAMES)
+    return next((returned[key] for key in keys if key in returned), None)

@@ -11,10 +11,9 @@ from msgspec.structs import replace
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.calls import Array
 from gradcheck_cli.usercode.complex_numbers import CONVENTIONS, MEANINGS, to_complex, to_parts
-from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
+from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, by_leaf
 from gradcheck_cli.usercode.derivatives.jacobians import read_blocks
 from gradcheck_cli.usercode.derivatives.tangents import read_outputs
-from gradcheck_cli.usercode.gradients import gradient_of
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
@@ -54,7 +53,7 @@ def in_parts(claim: Claim, outputs: bool, convention: str, kind: str) -> Claim:
         return to_parts(made) if outputs else _real(made, claim)
 
     def second(arrays: Arrays, tangents: Arrays) -> dict[str, Any]:
-        made = by_input(claim.derivative(joined(arrays), joined(tangents)), list(inputs))
+        made = by_input(claim.derivative(joined(arrays), joined(tangents)), claim)
         return {
             name: to_parts(CONVENTIONS[convention](as_numbers(part, claim.who)))
             if name in names and part is not None
@@ -94,10 +93,12 @@ def in_parts(claim: Claim, outputs: bool, convention: str, kind: str) -> Claim:
     )
 
 
-def by_input(returned: Any, names: list[str]) -> dict[str, Any]:
+def by_input(returned: Any, claim: Claim) -> dict[str, Any]:
     """What was returned for every input, by name or in order; of one input as it is."""
+    names = list(claim.inputs)
     if isinstance(returned, Mapping):
-        return {name: gradient_of(name, returned) for name in names}
+        parts = by_leaf(returned, claim, "a vector for every input")
+        return dict(zip(names, parts, strict=True))
     several = isinstance(returned, tuple | list) and len(returned) == len(names) > 1
     return dict(zip(names, returned if several else [returned], strict=False))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,8 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import count_of, format_shape
 from gradcheck_cli.usercode.calls import Array
-from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
+from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, by_leaf
 from gradcheck_cli.usercode.domains import confine
-from gradcheck_cli.usercode.gradients import gradient_of
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
@@ -76,9 +76,12 @@ def split_columns(returned: Any, claim: Claim) -> list[Any]:
     """What belongs to every input, as it was returned."""
     names, sizes = list(claim.inputs), [x.size for x in claim.inputs.values()]
     if isinstance(returned, Mapping):
-        return [gradient_of(name, returned) for name in names]
+        return by_leaf(returned, claim, "a Jacobian for every input")
+    if _has_value(returned, claim):
+        returned = returned[-1]
+    rows_listed = isinstance(returned, list) and all(isinstance(row, list) for row in returned)
     several = isinstance(returned, tuple) or (isinstance(returned, list) and len(names) > 1)
-    if several and len(returned) == len(names):
+    if several and len(returned) == len(names) and not rows_listed:
         return list(returned)
     if len(names) == 1:
         return [returned]
@@ -96,12 +99,29 @@ def split_columns(returned: Any, claim: Claim) -> list[Any]:
     return list(np.split(matrix.reshape(rows, total), ends, axis=1))
 
 
+def _has_value(returned: Any, claim: Claim) -> bool:
+    """Whether a tuple holds what the forward gives first, and the derivative of one input last."""
+    if not isinstance(returned, tuple) or len(returned) < 2 or len(claim.inputs) != 1:
+        return False
+    (x,) = claim.inputs.values()
+    firsts = {claim.shape, ()} if claim.gradients else {claim.shape}
+    with suppress(ValueError, TypeError):
+        whole = np.size(returned[-1]) == prod(claim.shape) * x.size > 1
+        return np.shape(returned[0]) in firsts and whole
+    return False
+
+
 def place_block(part: Any, claim: Claim, name: str) -> Array:
-    """A Jacobian as outputs × input, where it is one with outputs or input flattened."""
+    """A Jacobian as outputs × input, where it is one with outputs or input flattened.
+
+    One of inputs × outputs, both flattened, gets the axes of these, so that it is seen to be that.
+    """
     block, x = as_numbers(part, claim.who), claim.inputs[name]
     rows = prod(claim.shape)
     flat = [(rows, x.size), (rows, *x.shape), (*claim.shape, x.size)]
     flat += [(x.size,)] * (rows == 1) + [(rows,)] * (x.size == 1)
+    if block.shape == (x.size, rows) and block.shape not in flat:
+        return block.reshape((*x.shape, *claim.shape))
     return block.reshape((*claim.shape, *x.shape)) if block.shape in flat else block
 
 

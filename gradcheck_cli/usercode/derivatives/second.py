@@ -125,7 +125,8 @@ def project_rows(returned: Any, claim: Claim) -> Any:
 def join_rows(returned: Any, claim: Claim) -> Any:
     """A Hessian by rows and columns of inputs, in nested dicts or tuples, with its rows joined."""
     names = list(claim.inputs)
-    rows = _parts(returned, names)
+    rows = _parts(_by_pairs(returned), names)
+    _refuse_own_blocks(rows, claim)
     if rows is None or any(_parts(row, names) is None for row in rows):
         return returned
     cells = [_parts(row, names) or [] for row in rows]
@@ -144,6 +145,35 @@ def join_rows(returned: Any, claim: Claim) -> Any:
         )
         for column, name in enumerate(names)
     }
+
+
+def _by_pairs(returned: Any) -> Any:
+    """A dict by pairs of inputs as nested dicts; anything else as it is."""
+    if not isinstance(returned, Mapping) or not returned:
+        return returned
+    if not all(isinstance(key, tuple) and len(key) == 2 for key in returned):
+        return returned
+    rows: dict[Any, dict[Any, Any]] = {}
+    for (row, column), block in returned.items():
+        rows.setdefault(row, {})[column] = block
+    return rows
+
+
+def _refuse_own_blocks(rows: list[Any] | None, claim: Claim) -> None:
+    """Raises CodeError for the blocks of every input with itself alone, without mixed ones."""
+    sizes = [x.size for x in claim.inputs.values()]
+    if (
+        rows is None
+        or len(sizes) == 1
+        or any(isinstance(row, tuple | list | Mapping) for row in rows)
+    ):
+        return
+    if [np.size(row) for row in rows] == [size**2 for size in sizes]:
+        total = sum(sizes)
+        raise CodeError(
+            f"{claim.who} gives a block for every input by itself; the mixed derivatives are "
+            f"missing: expected nested tuples or dicts of blocks, or one matrix of {total}×{total}"
+        )
 
 
 def _parts(returned: Any, names: list[str]) -> list[Any] | None:

@@ -13,15 +13,16 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.calls import Array
-from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
+from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, by_leaf
 from gradcheck_cli.usercode.domains import describe, moved_in, project
-from gradcheck_cli.usercode.gradients import gradient_of
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
 
 # Roundings of a sum of products of two vectors, each of which was computed with some of its own.
 ROUNDINGS = 64
+# Of the largest output: what rounding in low precision may part two evaluations by.
+SAME = 0.1
 
 
 def check_along(claim: Claim, seed: int) -> list[Problem]:
@@ -120,18 +121,33 @@ def read_outputs(returned: Any, claim: Claim) -> Array:
     if claim.gradients and isinstance(returned, Mapping | tuple | list):
         returned = join_gradients(returned, claim)
     elif isinstance(returned, tuple) and len(returned) == 2:
-        returned = returned[1]
+        returned = _second_of(returned, claim)
+    elif isinstance(returned, Mapping) and len(returned) == 1:
+        (returned,) = returned.values()
     array = as_numbers(returned, claim.who)
     flat = array.shape == (prod(claim.shape),) or array.shape == () == claim.shape
     return array.reshape(claim.shape) if flat else array
+
+
+def _second_of(returned: tuple[Any, Any], claim: Claim) -> Any:
+    """The tangent of (outputs, tangent). Raises CodeError where the first are not the outputs."""
+    outputs = np.asarray(claim.forward(claim.inputs))
+    first = as_numbers(returned[0], claim.who)
+    size = float(np.max(np.abs(outputs), initial=0.0))
+    if first.size != outputs.size or np.any(np.abs(first.ravel() - outputs.ravel()) > SAME * size):
+        raise CodeError(
+            f"{claim.who} returned two arrays, of which the first is not the outputs; expected the "
+            "tangent of the outputs, with the sum of what every input adds, or (outputs, tangent)"
+        )
+    return returned[1]
 
 
 def join_gradients(returned: Any, claim: Claim) -> Any:
     """One flat array of what was returned for every input, in the order of the inputs."""
     names = list(claim.inputs)
     if isinstance(returned, Mapping):
-        parts = [gradient_of(name, returned) for name in names]
-    elif len(names) > 1 and len(returned) == len(names):
+        parts = by_leaf(returned, claim, "a vector for every input")
+    elif len(returned) == len(names) and (len(names) > 1 or isinstance(returned, tuple)):
         parts = list(returned)
     else:
         return returned

@@ -327,3 +327,155 @@ def test_a_hessian_of_several_inputs_has_the_rows_of_all(hessian: Callable[..., 
 def test_a_hessian_needs_a_forward_of_one_number() -> None:
     with pytest.raises(CodeError, match=r"<lambda> is a second derivative, .* it gives \(3,\)"):
         check(from_hessian(np.sin, lambda x: np.diag(-np.sin(x)), POINT))
+
+
+PAIR = np.array([1.5, -2.0])
+
+
+def pair(x: Array) -> Array:
+    return np.array([x[0] * x[1], x[1] ** 2])
+
+
+def pair_jacobian(x: Array) -> Array:
+    return np.array([[x[1], x[0]], [0.0, 2 * x[1]]])
+
+
+@pytest.mark.parametrize(
+    "jacobian",
+    [
+        lambda x, w: {"J_x": flattened(x, w)[0], "J_w": flattened(x, w)[1]},
+        lambda x, w: {"dy_dx": blocks(x, w)[0], "dy_dw": blocks(x, w)[1]},
+        lambda x, w: np.hstack(flattened(x, w)).tolist(),
+    ],
+    ids=["J_x", "dy_dx", "list-of-rows"],
+)
+def test_a_jacobian_is_known_by_other_names_and_as_lists(jacobian: Callable[..., Any]) -> None:
+    assert check(from_jacobian(product, jacobian, {"x": X, "w": W})).verdict == "pass"
+
+
+def test_a_jacobian_may_come_with_the_outputs() -> None:
+    both = from_jacobian(pair, lambda x: (pair(x), pair_jacobian(x)), PAIR)
+    assert check(both).verdict == "pass"
+
+
+def test_the_outputs_may_be_a_tuple_of_numbers() -> None:
+    made = from_jacobian(lambda x: (x[0] * x[1], x[1] ** 2), pair_jacobian, PAIR)
+    assert check(made).verdict == "pass"
+
+
+def test_a_constant_derivative_may_hold_whole_numbers() -> None:
+    twice = from_jacobian(lambda x: 2 * x, lambda x: 2 * np.eye(2, dtype=int), PAIR)
+    assert check(twice).verdict == "pass"
+    square = from_hessian(
+        lambda x: x @ x, lambda x: 2 * np.eye(2, dtype=int), PAIR, gradient=lambda x: 2 * x
+    )
+    assert check(square).verdict == "pass"
+    cut = from_jacobian(pair, lambda x: pair_jacobian(x).astype(int), PAIR)
+    assert check(cut).verdict == "fail"
+
+
+def test_a_linear_operator_is_a_matrix() -> None:
+    linalg = pytest.importorskip("scipy.sparse.linalg")
+    made = from_jacobian(pair, lambda x: linalg.aslinearoperator(pair_jacobian(x)), PAIR)
+    assert check(made).verdict == "pass"
+
+
+def scaled(p: dict[str, Array]) -> Array:
+    return p["a"] * p["b"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_derivatives_are_nested_like_the_inputs(whole: bool) -> None:
+    def jacobian(p: dict[str, Array]) -> dict[str, Any]:
+        parts = {"a": np.diag(p["b"]), "b": np.diag(p["a"])}
+        return {"p": parts} if whole else parts
+
+    made = from_jacobian(scaled, jacobian, {"p": {"a": PAIR, "b": PAIR + 1}})
+    result = check(made)
+    assert [one.gradient for one in result.gradients] == ["∂y/∂p.a", "∂y/∂p.b"]
+    assert result.verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("jacobian", "told"),
+    [
+        (
+            lambda x, w: tuple(block.T for block in flattened(x, w)),
+            "GC105 it is the transpose: inputs × outputs",
+        ),
+        (
+            lambda x, w: (np.kron(w.T, np.eye(2)), np.kron(np.eye(4), x)),
+            "GC164 its outputs and the input are flattened by columns, as by order='F' or vec",
+        ),
+    ],
+    ids=["transposed", "by-columns"],
+)
+def test_what_is_flattened_in_another_way_is_named(jacobian: Callable[..., Any], told: str) -> None:
+    result = check(from_jacobian(product, jacobian, {"x": X, "w": W}))
+    assert [code(result, place) for place in (0, 1)] == [told, told]
+
+
+def test_a_diagonal_without_its_zeros_is_named() -> None:
+    result = check(from_jacobian(np.sin, np.cos, PAIR))
+    assert (
+        code(result) == "GC143 it is the diagonal of the Jacobian alone, without the zeros around"
+    )
+
+
+def own_blocks(w: Array, b: Array) -> tuple[Array, Array]:
+    whole = tanh_blocks(w, b)
+    return whole[:-2, :-2], whole[-2:, -2:]
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (
+            lambda: from_jacobian(pair, lambda x: {"y": pair_jacobian(x)}, PAIR),
+            "returned a dict with 'y'; expected a Jacobian for every input: 'x'",
+        ),
+        (
+            lambda: from_jvp(layer, lambda x, w, dx, dw: (dx @ w, x @ dw), {"x": X, "w": W}),
+            "of which the first is not the outputs; expected the tangent of the outputs, with the",
+        ),
+        (
+            lambda: from_hvp(lambda x: x @ x, lambda x: lambda v: 2 * v, PAIR),
+            "must take the inputs and a vector of each, such as (x, v); it takes (x)",
+        ),
+        (
+            lambda: from_hessian(tanh_loss, own_blocks, {"w": X[:, :2], "b": PAIR}),
+            "the mixed derivatives are missing: expected nested tuples or dicts of blocks",
+        ),
+    ],
+    ids=["other-keys", "a-term-for-each-input", "a-closure", "own-blocks"],
+)
+def test_what_cannot_be_read_is_told_with_what_was_expected(
+    make: Callable[[], Any], told: str
+) -> None:
+    with pytest.raises(CodeError) as error:
+        check(make())
+    assert told in str(error.value)
+
+
+def test_tangents_with_defaults_are_handed_over_by_name() -> None:
+    def jvp(x: Array, w: Array, dx: Any = None, dw: Any = None) -> Array:
+        return layer_jvp(x, w, dx, dw)
+
+    assert check(from_jvp(layer, jvp, {"x": X, "w": W})).verdict == "pass"
+
+
+def test_the_value_its_gradient_and_the_hessian_may_come_together() -> None:
+    def all_three(x: Array) -> tuple[float, Array, Array]:
+        return energy(x), energy_gradient(x), energy_hessian(x)
+
+    made = from_hessian(energy, all_three, POINT, gradient=energy_gradient)
+    assert check(made).verdict == "pass"
+
+
+def test_a_parameter_of_another_name_is_told() -> None:
+    made = from_hvp(
+        lambda x: np.sum(x**4), lambda p, q: 12 * q**2 * p, PAIR, gradient=lambda x: 4 * x**3
+    )
+    result = check(made)
+    assert result.verdict == "fail"
+    assert "<lambda> has no parameter 'x': its 'p' was given it" in result.notes
