@@ -14,6 +14,7 @@ from gradcheck_cli.faults import (
     entry_faults,
     gradient_faults,
     input_faults,
+    overwriting,
     part_faults,
     pattern_faults,
     upstream_faults,
@@ -329,6 +330,17 @@ _ALL: tuple[Fault, ...] = (
         suspect=upstream_faults.distort_upstream,
     ),
     Fault(
+        Code.OVERWRITTEN,
+        "terms overwritten",
+        cause="windows overlap, or an index is repeated, and = stands where += belongs",
+        next_step="look at where terms of several outputs meet in one entry: += adds them where "
+        "windows overlap, np.add.at where an index is repeated",
+        example="dx[i : i + k] = delta[i] * w    # for +=, where the stride is less than k",
+        remedy="a stride below the size of the window, or an index with repeats",
+        inject=overwriting.overwrite_terms,
+        alone=True,
+    ),
+    Fault(
         Code.SAMPLES_LEFT_OUT,
         "samples left out",
         cause="a loop over the samples ends early, or overwrites what it should add to (= for +=)",
@@ -502,6 +514,15 @@ _ALL: tuple[Fault, ...] = (
     ),
     # Faults of a whole check, of a shape and of a backward that misbehaves. They are not put into
     # gradients: every check sees them.
+    Fault(
+        Code.SMALL_DIFFERENCE,
+        "a small difference everywhere",
+        cause="a small constant, such as an epsilon against divisions by zero, stands in one of "
+        "forward and backward alone, or one of them is an approximation",
+        next_step="look for an epsilon, a clip or a truncated constant in one of the two",
+        example="p - t    # for the gradient of -t * log(p + 1e-7)",
+        describe=gradient_faults.describe_small_difference,
+    ),
     Fault(
         Code.OTHER_REDUCTION,
         "the gradients of another reduction",

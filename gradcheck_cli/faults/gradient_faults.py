@@ -17,6 +17,7 @@ from gradcheck_cli.measure.comparison import Comparison, agrees
 Float = NDArray[np.float64]
 
 MOST_AXES = 4  # of which all orders are tried
+SMALL, MOSTLY = 1e-3, 0.5  # a difference, over the largest entry, and of how many entries
 LEAST_SIDE = 3  # of a matrix whose triangles are more than an entry
 
 
@@ -82,6 +83,19 @@ def _find_next_step(by: Factor) -> str:
     if name == "−1":
         return "look for the sign in the rule, and in what is handed to it"
     return f"look for a factor {name} too many in the rule, or for a missing {invert_name(name)}"
+
+
+def describe_small_difference(measured: MeasuredGradient, comparison: Comparison) -> str:
+    """Say how small a difference is that most entries have; empty where it is not."""
+    if comparison.wrong.mean() < MOSTLY or comparison.wrong.sum() < LEAST_SIDE:
+        return ""
+    with np.errstate(all="ignore"):
+        share = np.abs(comparison.analytic - measured.value)[comparison.wrong]
+        share = share / np.max(np.abs(measured.value))
+    largest = float(np.max(share, initial=0.0))
+    if not 0 < largest < SMALL:
+        return ""
+    return f"no entry is off by more than {largest:.1e} of the largest"
 
 
 def zero_all(measured: MeasuredGradient) -> Iterator[Injected]:

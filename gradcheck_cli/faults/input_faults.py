@@ -20,6 +20,7 @@ from gradcheck_cli.problem import Stage, no_stages
 Float = NDArray[np.float64]
 
 LEAST_ENTRIES = 3  # of a gradient in which a term is looked for: its weight takes one of them
+LEAST_TERM = 1e-3  # over the largest entry: a regulariser that adds less is none
 TYPICAL_PENALTY = 0.01  # the weight of the regulariser in mutants
 TYPICAL_RATE = 0.01  # the learning rate in mutants
 MOST_UNKNOWNS = 32  # entries of an input that is solved for; the gradient is measured for each
@@ -285,6 +286,8 @@ def _fit_factor_and_term(measured: MeasuredGradient, comparison: Comparison) -> 
     weights = fit_weights(parts, comparison, np.arange(x.size), comparison.analytic)
     if weights is None or np.min(np.abs(weights)) == 0.0:
         return
+    if abs(weights[1]) * np.max(np.abs(x)) < LEAST_TERM * np.max(np.abs(measured.value)):
+        return  # an epsilon, and no regulariser
     of_gradient, of_input = (
         name_factor(float(weight), RATE_PRECISION**2, measured.numbers) for weight in weights
     )

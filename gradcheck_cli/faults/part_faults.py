@@ -27,6 +27,9 @@ MASK_CAUSE = (
     "a mask, or one branch of a derivative by cases, is wrong where {}: a comparison is too strict "
     "or reversed, or a slope of this branch is missing"
 )
+NEAR_ONE = 1e-3  # a factor so near is that of an epsilon
+LEAST_SIDE = 3  # of a matrix whose rows and columns can be told apart
+NO_SPREAD = 1e-6  # of factors, over that of all: they are one
 MOST_SLICES = 128  # along an axis; every slice is compared with every other
 
 
@@ -107,6 +110,34 @@ def fit_slice_factors(measured: MeasuredGradient, comparison: Comparison) -> Ite
             factors.append(_fit_part_factor(measured, comparison, inside) if wrong else None)
         if len({factor.text for factor in factors if factor is not None}) > 1:
             yield _scale_slices(measured, axis, factors)
+    yield from _fit_rows_and_columns(measured, comparison)
+
+
+def _fit_rows_and_columns(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """A factor of each row times one of each column, as of weights along the wrong axis."""
+    shape = measured.shape
+    if not measured.whole or len(shape) != 2 or min(shape) < LEAST_SIDE or max(shape) > MOST_SLICES:
+        return
+    with np.errstate(all="ignore"):
+        ratio = comparison.analytic / measured.value
+        pivot = np.unravel_index(np.argmax(np.abs(measured.value)), shape)
+        rows, columns = ratio[:, pivot[1]], ratio[pivot[0], :] / ratio[pivot]
+    if not (np.isfinite(rows).all() and np.isfinite(columns).all()):
+        return
+    if np.ptp(rows) <= NO_SPREAD * np.ptp(ratio) or np.ptp(columns) <= NO_SPREAD * np.ptp(ratio):
+        return  # of rows or of columns alone
+    with np.errstate(all="ignore"):
+        strengths = np.linalg.svd(np.nan_to_num(measured.value), compute_uv=False)
+    if strengths[1] <= NO_SPREAD * strengths[0]:
+        return  # of an outer product, every other outer product is such
+    by = np.outer(rows, columns)
+    yield Injected(
+        measured.whole_values(by * measured.value, np.abs(by) * measured.uncertainty),
+        "each row and each column has a factor of its own",
+        parameters=sum(shape) - 1,
+        cause="a weight of each sample or class is multiplied in along the wrong axis",
+        next_step="look at the axis along which weights are broadcast",
+    )
 
 
 def _scale_slices(
@@ -145,6 +176,11 @@ def _list_factors(shape: tuple[int, ...], axis: int, factors: Sequence[Factor | 
 
 def _find_slice_cause(factors: Sequence[Factor]) -> str:
     """The usual cause of these factors: of one over whole numbers, repeats that overwrite."""
+    if all(abs(factor.value - 1.0) < NEAR_ONE for factor in factors):
+        return (
+            "a small constant, such as an epsilon, stands in one of forward and backward alone, "
+            "in a norm or a sum of each"
+        )
     with np.errstate(all="ignore"):
         counts = 1.0 / np.array([factor.value for factor in factors])
     if np.all(np.isfinite(counts) & (counts > 1.5) & (np.abs(counts - np.round(counts)) < 1e-6)):

@@ -592,6 +592,18 @@ def test_a_repeated_row_that_overwrites_where_it_should_add() -> None:
     same = replace(rows, cotangent=np.ones((7, 3)))
     diagnosis = check_problem(same).gradients[0].diagnosis
     assert diagnosis is not None
+    assert diagnosis.code == "GC139"
+    assert diagnosis.observation == (
+        "each entry is the term of the last output that it has a part in, in place of the sum of "
+        "all"
+    )
+    assert "np.add.at" in diagnosis.next_step
+
+    summed = from_functions(
+        lambda x: np.sum(x[index] ** 2), lambda delta, x: delta * backward(np.ones((7, 3)), x), x
+    )
+    diagnosis = check_problem(summed).gradients[0].diagnosis
+    assert diagnosis is not None
     assert diagnosis.code == "GC130"
     assert diagnosis.observation == (
         "row 1 is 1/2 and row 3 is 1/3 times the numeric gradient, the rest is right"
