@@ -3,11 +3,12 @@
     python -m tests.benchmarks.own_code
 
 prints a Markdown table: forwards, seconds, and what each says would have been seen. Peers that are
-not installed (scipy, torch) are left out.
+not installed (scipy, torch, jax) are left out.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gradcheck_cli import Problem, check
+from gradcheck_cli import Problem, check, from_jax, from_torch
 from gradcheck_cli.options import Numeric
 from tests.support.layers import Float
 
@@ -120,6 +121,39 @@ def slow_layer() -> Problem:
     )
 
 
+def torch_net() -> Problem:
+    """A net of three torch layers, of some 5,000 parameters."""
+    import torch
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(26, 66), torch.nn.ReLU(), torch.nn.Linear(66, 46), torch.nn.Tanh()
+    )
+    return from_torch(torch.nn.Sequential(net, torch.nn.Linear(46, 4)), torch.randn(8, 26))
+
+
+def transformer_block() -> Problem:
+    """A block of attention and a net of two layers, as torch has it."""
+    import torch
+
+    torch.manual_seed(1)
+    block = torch.nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0, batch_first=True)
+    return from_torch(block, torch.randn(2, 5, 16))
+
+
+def jax_net() -> Problem:
+    """Two layers of a jitted jax function."""
+    import jax
+
+    random = np.random.default_rng(3)
+    inputs = {
+        "x": random.standard_normal((8, 20)),
+        "v": random.standard_normal((20, 40)) / 4,
+        "w": random.standard_normal((40, 10)) / 6,
+    }
+    return from_jax(jax.jit(lambda x, v, w: jax.nn.softmax(jax.nn.gelu(x @ v) @ w)), inputs)
+
+
 def by_this_checker(mode: str) -> Callable[[Problem], Row]:
     """This checker in one of its modes."""
 
@@ -202,7 +236,8 @@ def by_torch(fast: bool) -> Callable[[Problem], Row]:
             def backward(context: Any, delta: Any) -> Any:  # type: ignore[override,unused-ignore]
                 saved = context.saved_tensors
                 arrays = {n: t.detach().numpy() for n, t in zip(names, saved, strict=True)}
-                found = problem.backward(arrays, delta.numpy())
+                with torch.enable_grad():  # as the backward of a problem of torch's needs it
+                    found = problem.backward(arrays, delta.numpy())
                 return tuple(torch.from_numpy(np.array(found[name])) for name in names)
 
         tensors = [torch.from_numpy(np.array(x)).requires_grad_() for x in problem.inputs.values()]
@@ -214,10 +249,14 @@ def by_torch(fast: bool) -> Callable[[Problem], Row]:
     return run
 
 
-PROBLEMS = {
-    "convolution by loops": convolution,
-    "net over time": recurrent_net,
-    "5 ms a forward": slow_layer,
+# The library that a problem is made with, and what makes it.
+PROBLEMS: dict[str, tuple[str, Callable[[], Problem]]] = {
+    "convolution by loops": ("numpy", convolution),
+    "net over time": ("numpy", recurrent_net),
+    "5 ms a forward": ("numpy", slow_layer),
+    "torch, three layers": ("torch", torch_net),
+    "torch, a transformer block": ("torch", transformer_block),
+    "jax, two layers": ("jax", jax_net),
 }
 CHECKERS: dict[str, tuple[str, Callable[[Problem], Row]]] = {
     "gradcheck, auto": ("numpy", by_this_checker("auto")),
@@ -229,14 +268,24 @@ CHECKERS: dict[str, tuple[str, Callable[[Problem], Row]]] = {
 }
 
 
+def is_installed(library: str) -> bool:
+    """Whether a library can be imported."""
+    return importlib.util.find_spec(library) is not None
+
+
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--problem", help="only problems whose name holds this", default="")
+    chosen = parser.parse_args().problem
     print("| problem | entries | checker | forwards | seconds | would have been seen |")
     print("|---|---|---|---|---|---|")
-    for name, make in PROBLEMS.items():
+    for name, (needed, make) in PROBLEMS.items():
+        if chosen not in name or not is_installed(needed):
+            continue
         size = sum(x.size for x in make().inputs.values())
         for checker, (library, run) in CHECKERS.items():
-            if importlib.util.find_spec(library) is not None:
+            if is_installed(library):
                 row = run(make())
                 print(
                     f"| {name} | {size:,} | {checker} | {row.forwards:,} | {row.seconds:.2f} | "
