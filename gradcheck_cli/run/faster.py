@@ -1,4 +1,4 @@
-"""What would make a slow check faster, in the words of its config."""
+"""What would make a slow check of code faster, in the words of its config."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def find_faster(checks: Sequence[ConfigCheck]) -> dict[str, str]:
 
 
 def _list_ways(check: ConfigCheck) -> Iterator[str]:
-    if check.layer.code and not getattr(check.layer, "batched", True):
+    if not check.layer.code:
+        return
+    if not getattr(check.layer, "batched", True):
         yield "`batched: true` (if the forward takes many points at once)"
     if check.numeric.mode != DIRECTIONS:
         yield "`numeric: {mode: directions}` (about a hundred forwards a gradient)"
