@@ -84,6 +84,7 @@ def raise_on_signals() -> Iterator[Callable[[], None]]:
 
 
 def _end(number: int) -> NoReturn:
+    _handler.reaction = WAIT  # another one says nothing more
     with suppress(OSError):
         how = "interrupted" if number == signal.SIGINT else "terminated"
         os.write(2, f"gradcheck: {how}\n".encode())

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import click
 import numpy as np
 from msgspec import Struct
 
@@ -213,12 +214,15 @@ def make_array_file(random: Random) -> tuple[str, bytes]:
     return ".npy", data
 
 
+HELP = click.Option(["--help"], is_flag=True)  # which every command has
+
+
 def make_words(random: Random) -> list[str]:
     """A command line with options of any kind and values that they do not expect."""
     name = random.choice(list(cli.commands))
     words = [name]
     for _ in range(random.choice((0, 1, 2, 4))):
-        option = random.choice(cli.commands[name].params)
+        option = random.choice([*cli.commands[name].params, HELP])
         if not option.opts[0].startswith("-"):
             continue
         words.append(random.choice(option.opts))

@@ -112,15 +112,15 @@ def interrupt(mode: str, length: float, random: Random, folder: Path) -> tuple[i
     wrong = find_lost(folder, err) or find_left(folder, process.pid)
     # Two at once are heard in any order; before the command hears any, the system ends it.
     if process.returncode not in {0, *(128 + n for n in numbers), *(-n for n in numbers)}:
-        wrong = wrong or f"exit code {process.returncode} after {numbers}"
+        said = f"exit code {process.returncode} after {numbers}"
+        wrong = wrong or (said if has_begun(err) else "")
     return process.returncode, wrong and f"{wrong}\n{err}"
 
 
 def find_lost(folder: Path, err: str) -> str:
     """What is wrong with stdout, stderr and the reports."""
     out = (folder / "out.jsonl").read_text()
-    began = f"{os.sep}gradcheck_cli{os.sep}" in err or "Traceback" not in err
-    if began and len(err.splitlines()) > 1:  # else Python itself was still starting
+    if has_begun(err) and len(err.splitlines()) > 1:
         return "stderr"
     done = max(0, out.count("\n") - 1)
     standing = [name for name in OUTPUTS.values() if (folder / name).exists()]
@@ -140,6 +140,11 @@ def find_lost(folder: Path, err: str) -> str:
     if not (folder / "r.html").read_text().endswith("</html>\n"):
         return "the page is cut"
     return "" if len({*counts.values()}) == 1 else f"different counts: {counts}"
+
+
+def has_begun(err: str) -> bool:
+    """Whether a run was in our `main`; before, Python itself starts, and says what it likes."""
+    return "Traceback" not in err or ("__main__.py" in err and ", in main" in err)
 
 
 def find_left(folder: Path, session: int) -> str:
