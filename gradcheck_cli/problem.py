@@ -139,7 +139,8 @@ class Problem(Struct, frozen=True):
     otherwise: what is checked instead where the first problem of a check, whose gradients this one
         differences, did not pass.
     domains: of the inputs that have one: their points near the inputs lead into it; room: how far
-        their entries can be moved before they come near its end.
+        their entries can be moved before they come near its end; edges: which way is in for those
+        at a bound, 1 or −1, and 0 for others.
     twice: makes the problem of the derivative of its gradients, where a framework has one.
     change: the same problem where a size, or a constant that is a number, is another than it is:
         of its name and value, which may be that of an axis; turn: which of TURNS others; None where
@@ -176,6 +177,7 @@ class Problem(Struct, frozen=True):
     otherwise: Problem | None = None
     domains: Mapping[str, Domain] = field(default_factory=dict)
     room: Mapping[str, Array] = field(default_factory=dict)
+    edges: Mapping[str, Array] = field(default_factory=dict)
     twice: Callable[[], Problem] | None = None
     origins: Callable[[], Mapping[str, str]] = dict
     inside: Callable[[Mapping[str, Domain]], Problem] | None = None

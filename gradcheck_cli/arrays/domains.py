@@ -49,6 +49,7 @@ class Geometry(Struct, frozen=True):
         of the domain.
     straight: whether that has no second derivative at x.
     room: how far every entry can be moved before move shortens its step.
+    edge: which way is in for entries at a bound, 1 or −1, and 0 for others.
     words: what an input in it is.
     """
 
@@ -59,6 +60,7 @@ class Geometry(Struct, frozen=True):
     move: Callable[[Array, Array], Points]
     straight: Callable[[Array], bool] = lambda x: True
     room: Callable[[Array], Array] = lambda x: np.full(x.shape, np.inf)
+    edge: Callable[[Array], Array] = np.zeros_like
     words: str = ""
 
 
@@ -81,6 +83,7 @@ def geometry_of(domain: Domain) -> Geometry:
         move=partial(move_between, low=low, high=high),
         straight=lambda x: not np.any(at_bounds(x, low, high)),
         room=partial(room_between, low=low, high=high),
+        edge=partial(at_bounds, low=low, high=high),
         words=domain.words,
     )
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.measure.breaks import widen_by_breaks
 from gradcheck_cli.measure.budget import Budget
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
+from gradcheck_cli.measure.edges import doubt_edges
 from gradcheck_cli.measure.measure import differences, mode_of, of_entries
 from gradcheck_cli.measure.precision import (
     EPS,
@@ -165,6 +166,7 @@ class Checker:
             else:
                 entries = self._choose_entries(name)
                 found = of_entries(self.problem, name, self.numeric, entries, self.progress)
+                found = doubt_edges(self.problem, name, found)
                 found = round_gradient(found, self.problem.precision)
             self.measured[name] = found
             self._count(found.evaluations)

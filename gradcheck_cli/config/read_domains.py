@@ -35,7 +35,9 @@ def read_domains(
         if given is None or getattr(record, key) is None:
             continue
         for name, one in _by_input(given, list(shapes)):
-            find = partial(_find, findings, one)
+            whole = given is one and len(shapes) > 1
+            hint = f"; name those that are: {key}: {{{next(iter(shapes))}: …}}" if whole else ""
+            find = partial(_find, findings, one, hint)
             if name not in shapes:
                 miss = suggest(name, shapes, "the inputs are")
                 findings.append(Finding(given.keys[name], f"there is no input '{name}'{miss}"))
@@ -55,8 +57,8 @@ def _by_input(node: Node, names: Sequence[str]) -> list[tuple[str, Node]]:
     return [(name, node) for name in names]
 
 
-def _find(findings: list[Finding], node: Node, message: str) -> None:
-    finding = Finding(node.mark, message)
+def _find(findings: list[Finding], node: Node, hint: str, message: str) -> None:
+    finding = Finding(node.mark, message + hint)
     if finding not in findings:  # what stands there for all inputs is said once
         findings.append(finding)
 

@@ -82,16 +82,15 @@ def confine(problem: Problem, geometries: Geometries) -> Problem:
         point = move_in(inputs, geometries, arrays)[0][1]
         return project(inputs, geometries, problem.backward(point, cotangent))
 
+    points = {name: inputs[name].astype(np.float64) for name in geometries}
     return replace(
         problem,
         forward=moved_in(problem.forward, inputs, geometries, batched=problem.batched),
         backward=backward,
         notes=(*problem.notes, *describe(geometries)),
         locality=None,
-        room={
-            name: geometry.room(inputs[name].astype(np.float64))
-            for name, geometry in geometries.items()
-        },
+        room={name: geometry.room(points[name]) for name, geometry in geometries.items()},
+        edges={name: geometry.edge(points[name]) for name, geometry in geometries.items()},
     )
 
 

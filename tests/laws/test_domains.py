@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import check, constrained, from_functions, from_hessian, from_hvp, from_jvp
+from gradcheck_cli import (
+    check,
+    constrained,
+    from_functions,
+    from_hessian,
+    from_hvp,
+    from_jacobian,
+    from_jvp,
+)
 from gradcheck_cli.arrays.domains import find_fault, geometry_of
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import CONSTRAINTS, Domain
@@ -170,3 +178,32 @@ def test_what_cannot_be_is_said(arguments: dict[str, Any], message: str) -> None
     with pytest.raises(CodeError) as error:
         constrained(problem, **arguments)
     assert str(error.value).startswith(message)
+
+
+def entropy(x: Array) -> float:
+    return float(-np.sum(np.where(x > 0, x * np.log(np.where(x > 0, x, 1)), 0)))
+
+
+@pytest.mark.parametrize("at", [0.0, 1e-3])
+def test_a_slope_that_grows_like_a_logarithm_at_a_bound_does_not_settle(at: float) -> None:
+    x = {"x": np.array([at, 0.3, 2.0])}
+    problem = from_functions(entropy, lambda x: -1 - np.log(np.maximum(x, 1e-300)), x)
+    result = check(constrained(problem, bounds={"x": (0, None)}))
+    assert result.verdict == ("inconclusive" if at == 0 else "pass")
+    if at == 0:
+        assert "does not settle in 1 of 3 entries, such as [0]" in result.gradients[0].reason
+
+
+def test_of_a_jacobian_only_the_outputs_that_do_not_settle_are_unknown() -> None:
+    x = {"x": np.array([0.0, 0.3])}
+
+    def forward(x: Array) -> Array:
+        return np.array([np.sin(x[0]) + x[1], np.sqrt(x[0])])
+
+    made = from_jacobian(forward, lambda x: np.array([[1.0, 1.0], [1e9, 0.0]]), x)
+    result = check(constrained(made, bounds={"x": (0, None)}))
+    assert result.verdict == "inconclusive"
+    assert "such as [1, 0]" in result.gradients[0].reason
+    wrong = from_jacobian(forward, lambda x: np.array([[2.0, 1.0], [1e9, 0.0]]), x)
+    (failed,) = check(constrained(wrong, bounds={"x": (0, None)})).gradients
+    assert (str(failed.verdict), failed.wrong) == ("fail", 1)
