@@ -5,7 +5,7 @@ It needs the catalogue of faults, which a check that passes does not import.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ from gradcheck_cli.faults.measured_gradient import Effort, Measure, MeasuredGrad
 from gradcheck_cli.faults.mutation import mutate
 from gradcheck_cli.faults.regions import describe_location, map_errors
 from gradcheck_cli.faults.shape_faults import match_shape_fault
-from gradcheck_cli.measure.comparison import compare_entries
+from gradcheck_cli.faults.shared_factors import match_factors_of
+from gradcheck_cli.measure.comparison import Comparison, compare_entries
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -55,6 +56,7 @@ class Diagnoser:
         self.known = known
         self.effort = Effort()
         self.notes: list[str] = []
+        self.compared: dict[str, tuple[MeasuredGradient, Comparison]] = {}
 
     def diagnose(
         self, results: list[GradientResult], claimed: Mapping[str, Any], evaluations: int
@@ -75,6 +77,7 @@ class Diagnoser:
                 result, factor = self._try(result, claimed.get(result.name), share * calls)
             diagnosed.append(result)
             factors.append(factor)
+        diagnosed = [self._match_with_others(one, diagnosed) for one in diagnosed]
         if not any(factors):
             return diagnosed
         one = next(result for result, factor in zip(diagnosed, factors, strict=True) if factor)
@@ -85,6 +88,22 @@ class Diagnoser:
             replace(result, diagnosis=describe_reduction(result.diagnosis, reduction))
             for result in diagnosed
         ]
+
+    def _match_with_others(
+        self, result: GradientResult, others: Sequence[GradientResult]
+    ) -> GradientResult:
+        """A gradient that no fault explains, with the factors that another one has, if it has."""
+        if result.diagnosis is None or result.diagnosis.code != Code.NO_KNOWN_FAULT:
+            return result
+        for other in others:
+            if other.diagnosis is not None and other.diagnosis.code == Code.SLICES_SCALED:
+                with np.errstate(all="ignore"):
+                    found = match_factors_of(
+                        *self.compared[result.name], *self.compared[other.name]
+                    )
+                if found is not None:
+                    return replace(result, diagnosis=found)
+        return result
 
     def mutate(self) -> tuple[Mutant, ...]:
         """The faults that apply to the gradients, and whether this check would see them."""
@@ -126,6 +145,7 @@ class Diagnoser:
         comparison = compare_entries(claimed, measured.gradient, self.rtol, self.atol)
         if not comparison.wrong.any():  # of the entries that were measured after directions
             return result, None
+        self.compared[result.name] = measured, comparison
         diagnosis, factor = match_fault(measured, comparison, calls)
         result = replace(
             result,

@@ -518,7 +518,7 @@ _ALL: tuple[Fault, ...] = (
         Code.SMALL_DIFFERENCE,
         "a small difference everywhere",
         cause="a small constant, such as an epsilon against divisions by zero, stands in one of "
-        "forward and backward alone, or one of them is an approximation",
+        "forward and backward alone, or one of them is an approximation or has noise",
         next_step="look for an epsilon, a clip or a truncated constant in one of the two",
         example="p - t    # for the gradient of -t * log(p + 1e-7)",
         describe=gradient_faults.describe_small_difference,

@@ -21,10 +21,11 @@ from tests.support.faults import diagnosis, rights
 from tests.support.layers import Float, layer, problem
 
 # What describes a gradient that is wrong in such a way, besides telling a few entries one by one.
-# Small numbers rounded to one decimal are zeros; a power of xᵀδ is that of x times that of δ, which
-# for a δ of two equal sizes is the gradient for another x, or columns with factors.
+# GC140 says how small a difference is. Small numbers rounded to one decimal are zeros; a power of
+# xᵀδ is that of x times that of δ, which for a δ of two equal sizes is the gradient for another x,
+# or columns with factors.
 DESCRIBED = {
-    "small noise": {"GC114", "GC115"},
+    "small noise": {"GC114", "GC115", "GC140"},
     "one decimal": {"GC102"},
     "a power of each entry": {"GC119", "GC130"},
 }

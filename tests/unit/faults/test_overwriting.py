@@ -110,3 +110,29 @@ def test_an_epsilon_in_the_forward_alone_is_a_small_difference() -> None:
     diagnosis = diagnose(forward, backward, x=draw(size=8))
     assert diagnosis.code == "GC140"
     assert "epsilon" in diagnosis.cause
+
+
+def test_a_bias_has_the_factors_of_the_rows_of_its_weights() -> None:
+    x, target = draw(size=(3, 1)), draw(size=(4, 1))
+
+    def forward(w: Array, b: Array) -> float:
+        return float(0.5 * np.sum((np.tanh(w @ x + b) - target) ** 2))
+
+    def backward(w: Array, b: Array) -> tuple[Array, Array]:
+        y = np.tanh(w @ x + b)
+        d = (y - target) * (1 - y**2) ** 2  # once too often
+        return d @ x.T, d
+
+    def unrelated(w: Array, b: Array) -> tuple[Array, Array]:
+        dw, db = backward(w, b)
+        return dw, db**3
+
+    inputs = {"w": draw(size=(4, 3)), "b": draw(size=(4, 1))}
+    of_w, of_b = check(from_functions(forward, backward, inputs)).gradients
+    assert of_w.diagnosis is not None
+    assert of_b.diagnosis is not None
+    assert (of_w.diagnosis.code, of_b.diagnosis.code) == ("GC130", "GC130")
+    assert of_b.diagnosis.observation == "its entries have the factors that the rows of ∂L/∂w have"
+    _, other = check(from_functions(forward, unrelated, inputs)).gradients
+    assert other.diagnosis is not None
+    assert other.diagnosis.code == "GC100"
