@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.errors import is_ours
 from gradcheck_cli.text import format_path
 
-MOST_LINES = 100_000  # that are watched in one call: some seconds
+MOST_LINES = 30_000  # that are watched in one call: about a second; the rest runs at full speed
 MOST_PARTS = 50  # of a list, a dict or an object that are looked at
 INSTALLED = (
     "site-packages",
@@ -70,6 +70,7 @@ class _Watcher:
             nonlocal last
             self.lines += 1
             if self.lines > MOST_LINES:
+                sys.settrace(None)
                 return None
             if event in ("line", "return"):
                 for name in self.held([*frame.f_locals.values(), *[value] * (event == "return")]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from gradcheck_cli import check, from_functions, from_layer
 from gradcheck_cli.result import CheckResult
-from gradcheck_cli.usercode.tracing import find_lines
+from gradcheck_cli.usercode import tracing
 
 Array = Any  # functions of users have no types
 
@@ -84,4 +85,19 @@ def test_what_is_handed_over_as_it_is_is_computed_nowhere() -> None:
 
 def test_another_tracer_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "gettrace", lambda: "a debugger")
-    assert find_lines(lambda: inner(X, X), {"w": 2 * X.T @ X}) == {}
+    assert tracing.find_lines(lambda: inner(X, X), {"w": 2 * X.T @ X}) == {}
+
+
+def slow(delta: Array) -> Array:
+    total = 0
+    for _ in range(tracing.MOST_LINES):
+        total += 1
+    return delta * total
+
+
+def test_a_long_loop_is_not_watched_to_its_end() -> None:
+    started = time.perf_counter()
+    found = tracing.find_lines(lambda: slow(X), {"x": X * tracing.MOST_LINES})
+    assert found == {}
+    assert sys.gettrace() is None
+    assert time.perf_counter() - started < 20
