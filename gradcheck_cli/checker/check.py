@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.measure.breaks import widen_by_breaks
 from gradcheck_cli.measure.budget import Budget
+from gradcheck_cli.measure.casts import find_cast
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
 from gradcheck_cli.measure.edges import doubt_edges
 from gradcheck_cli.measure.measure import differences, mode_of, of_entries
@@ -155,6 +156,14 @@ class Checker:
         """The forwards that are left; timed when it is first asked for, after the first forward."""
         return Budget(self.problem, self.numeric)
 
+    @cached_property
+    def lost(self) -> str:
+        """The line of the forward that makes low precision of float64, as a clause, if one does."""
+        inputs = {name: x.copy() for name, x in self.problem.inputs.items()}
+        wide = {str(x.dtype) for x in inputs.values()} == {"float64"}
+        found = self.problem.identity is None and wide and not self.problem.lost
+        return find_cast(self.problem.forward, inputs) if found else self.problem.lost
+
     def measure(self, name: str) -> NumericGradient:
         """The numeric gradient of an input, measured when it is first asked for.
 
@@ -230,8 +239,8 @@ class Checker:
         result = self._judge(name, claimed)
         if result.verdict == Verdict.FAIL and problem.narrow is not None:
             result = self._allow_rounding(result, claimed, problem.narrow)
-        if result.verdict == Verdict.INCONCLUSIVE and problem.lost:
-            reason = f"{result.reason}; the forward makes low precision of float64{problem.lost}"
+        if result.verdict == Verdict.INCONCLUSIVE and self.lost:
+            reason = f"{result.reason}; the forward makes low precision of float64{self.lost}"
             result = replace(result, reason=reason)
         self.budget.finish_gradient()
         if claim.in_place is None or claim.place != name:

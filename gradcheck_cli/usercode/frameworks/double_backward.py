@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.usercode.frameworks.differentiable import FrameworkProblem, Tensors
+from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
 
 Array = NDArray[Any]
 
@@ -29,6 +30,8 @@ class DoubleBackward:
         self.inputs = {**first.arrays, UPSTREAM: delta}
         self.sizes = tuple(array.size for array in first.arrays.values())
         v = Drawn().array("v", (sum(self.sizes),), seed)
+        self.low = BFLOAT16 if first.function.low == BFLOAT16 else ""
+        v = round_to_bfloat16(v) if self.low else v
         self.cotangent = v.astype(np.result_type(*first.arrays.values()))
         self.cut: dict[str, None] = {}
 
@@ -87,4 +90,5 @@ class DoubleBackward:
             },
             observed=self.notes,
             parts=self.sizes if len(self.sizes) > 1 else (),
+            low=self.low,
         )

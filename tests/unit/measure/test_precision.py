@@ -189,3 +189,15 @@ def test_what_rounding_does_not_explain_fails_there_too() -> None:
     x = np.array([17.0, 18.0, 19.0], "float32")
     wrong = check(saturated, lambda delta, x: 2 * saturated_slope(delta, x), x)
     assert wrong.verdict == "fail"
+
+
+def test_a_cast_in_a_check_of_float64_is_told_where_nothing_is_seen() -> None:
+    def forward(x: Array) -> Array:
+        narrow = x.astype("float16")
+        return np.asarray(np.exp(narrow), dtype="float64")
+
+    result = check(forward, lambda delta, x: delta * np.exp(x), np.linspace(0.1, 0.9, 5))
+    assert result.verdict == "inconclusive"
+    line = forward.__code__.co_firstlineno + 1
+    place = f"tests/unit/measure/test_precision.py:{line}, in forward: narrow is float16"
+    assert result.gradients[0].reason.endswith(f"low precision of float64; {place}")

@@ -123,6 +123,33 @@ def test_a_backward_that_cannot_be_differentiated_is_told(function: Any) -> None
     assert any("gives a ∂L/∂x that is cut off" in note for note in result.notes)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_double_backward_in_low_precision_is_differenced_in_float64(dtype: str) -> None:
+    result = check(double_backward(from_torch(torch.tanh, X, dtype=dtype)))
+    assert result.verdict == "pass"
+    assert sum(f"the backward in {dtype} is compared" in note for note in result.notes) == 1
+
+
+class SavedSwish(Function):  # type: ignore[misc]
+    """What is saved is no input and no output, and so is cut off from x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        s = torch.sigmoid(x)
+        ctx.save_for_backward(x, s)
+        return x * s
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> Any:
+        (delta,), (x, s) = upstream, ctx.saved_tensors
+        return delta * (s + x * s * (1 - s))
+
+
+def test_an_intermediate_that_is_saved_is_found() -> None:
+    result = check(double_backward(from_torch(SavedSwish, {"x": X})))
+    assert list(verdicts(result).values()) == ["pass", "fail", "pass"]
+
+
 def test_a_backward_by_hand_has_no_double_backward() -> None:
     problem = from_functions(np.exp, lambda delta, x: delta * np.exp(x), X)
     with pytest.raises(CodeError, match="double_backward is of a function of torch, jax or autog"):
