@@ -452,6 +452,8 @@ def read(node: Node, kind: type[Record], findings: list[Finding]) -> Record | No
         if name not in hints:
             home = HOMES.get(name) if kind is CheckConfig else None
             belongs = f"; it belongs under '{home}'" if home else ""
+            if kind is ArrayConfig and name in DOMAIN_KEYS:
+                belongs = f"; it stands beside inputs, by input: {name}: {{x: …}}"
             # Looking for near misses takes its time, and nobody sees more findings than these.
             few = len(findings) < MOST_FINDINGS
             belongs = belongs or (suggest(name, hints, "the keys are") if few else "")
