@@ -27,9 +27,12 @@ def multiply_matrices(left: Value, right: Value) -> Value:
         side.as_array()
         if side.axes is None:
             vector = side.guessed_rank == 1 and (other.rank or 2) > 1
-            side.as_array(1 if vector else 2)
+            batch = 2 if WEIGHT.search(side.name) else max(2, other.rank or 0)
+            side.as_array(1 if vector else batch)
     if not left.axes or not right.axes:
         return array(None)
+    if len(left.axes) == len(right.axes):  # of a batch of matrices
+        unify_all(left.axes[:-2], right.axes[:-2])
     unify(left.axes[-1], right.axes[-2 if len(right.axes) > 1 else 0])
     axes = (
         left.axes[:-1]
@@ -146,7 +149,8 @@ def reshape(value: Value, sizes: Sequence[Value], allocate: Allocate) -> Value:
 
 def transpose(value: Value, order: Sequence[int] = ()) -> Value:
     """The axes in another order, by default the reverse."""
-    value.as_array(value.guessed_rank if value.guessed_rank > 1 else None)
+    guessed = value.guessed_rank if value.guessed_rank > 1 else None
+    value.as_array(len(order) if len(order) > 1 else guessed)
     if value.axes is None:
         return value
     axes = value.axes

@@ -301,6 +301,9 @@ class Reader:
             return calculate_sizes(left, right, operate, self.allocate)
         if kinds == {SIZE, NUMBER}:
             return number()
+        data = left.is_data_like and right.is_data_like
+        if kinds == {None} and data and left.is_parameter and right.is_parameter:
+            return broadcast(left.as_array(left.guessed_rank), right)
         both = Value(node=operate)
         both.parts = (left, right)
         return both

@@ -11,6 +11,7 @@ from gradcheck_cli.config.inference.values import (
     ITEMS,
     NUMBER,
     RECORD,
+    SIZE,
     Value,
     array,
     size,
@@ -135,8 +136,7 @@ def _index(reader: Reader, owner: Value, parts: list[ast.expr], scope: Scope) ->
             continue
         axis = axes.pop(0) if axes else Axis()
         if isinstance(one, ast.Slice):
-            whole = one.lower is None and one.upper is None
-            found.append(axis if whole else Axis())
+            found.append(_sliced(reader, one, axis, scope))
             continue
         index = _as_index(reader.value(one, scope), axis)
         if index.kind == ARRAY and first is None:
@@ -147,6 +147,15 @@ def _index(reader: Reader, owner: Value, parts: list[ast.expr], scope: Scope) ->
     result = array([*found, *axes]) if owner.axes is not None else array(None)
     result.origin = owner
     return result
+
+
+def _sliced(reader: Reader, part: ast.Slice, axis: Axis, scope: Scope) -> Axis:
+    """The axis that a slice leaves: all of it, or its first so many."""
+    if part.lower is None and part.upper is None:
+        return axis
+    upper = reader.value(part.upper, scope) if part.upper is not None else None
+    first = part.lower is None and upper is not None and upper.kind == SIZE
+    return upper.as_size() if first and upper is not None else Axis()
 
 
 def _as_index(index: Value, axis: Axis) -> Value:

@@ -30,6 +30,7 @@ KERNEL = re.compile(
     r"^(f|k|HH|WW|FH|FW|[fkp]_?[hw]|[hw]f|kernel_size|ks|pool_?size|n(um)?_?heads?)$"
 )
 EVEN = re.compile(r"emb|model|dim|hidden|^d_")  # what is cut into heads, or halves
+SIZE_LIKE = re.compile(r"size|dim|num|count|^n_|_n$|len")
 TARGET = re.compile(r"^(Y|y|y_true|t|targets?|labels?)$")
 FILTER = re.compile(r"^(K|kernel|filters?)$")
 
@@ -125,6 +126,8 @@ class Value:
     @property
     def is_data_like(self) -> bool:
         """Whether this is called like data, or what is made of it."""
+        if self.name in ("C", "G") or SIZE_LIKE.search(self.name):
+            return False
         found = re.search(
             r"^(x|y|z|a|h|c|t|d|g|v|q|k|s|u|in|i|o|f)\d?$|data|mask|target|label|logits|scores|input|image|pred|hat|prev|"
             r"true|delta|hidden|state|query|key|val|emb|act|prob|idx|ind|tok|ids|params|wt|wp",

@@ -36,6 +36,15 @@ def given(described: Described) -> str:
             "def f(x, gamma, beta):\n h = (x - x.mean(0)) / x.std(0)\n return gamma * h + beta",
             "x: [n, N], gamma: [N], beta: [N]",
         ),
+        (
+            "def f(pred, target): return np.mean((pred - target) ** 2)",
+            "pred: [n, N], target: [n, N]",
+        ),
+        ("def f(Q, K): return Q @ K.transpose(0, 2, 1)", "Q: [n, N, M], K: [n, P, M]"),
+        (
+            "def f(x, h, c):\n H = h.shape[1]\n return (x @ h.T)[:, :H] * c",
+            "x: [n, H], h: [N, H], c: [n, H]",
+        ),
         ("def f(q, k, v): return np.exp(q @ k.T) @ v", "q: [n, N], k: [M, N], v: [M, P]"),
         (
             "def f(x, ws):\n for w in ws:\n  x = np.tanh(x @ w)\n return x",
