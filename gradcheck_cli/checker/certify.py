@@ -43,6 +43,10 @@ FACTOR_PRECISION = 1e-4  # relative; a factor is named only if it is known bette
 # Of groups of smaller entries: an error of one is found as surely, its bound is 20 times wider.
 DIRECTIONS_OF_OTHERS = 3
 MOST_SEARCHED = 400  # evaluations, after which a search is left where it stands
+# Uncertainties within which a derivative along a direction is zero for all that is known.
+NOTHING_SEEN = 10.0
+# Of the norm of a gradient: an error everywhere may be that of a forward that stops at a tolerance.
+MOST_DOUBTED = 1e-3
 MOST_LISTED = 5  # entries, rows or columns that a sentence lists
 
 
@@ -94,6 +98,7 @@ class Certifier:
         self.rounding = problem.precision * float(np.max(np.abs(self.claimed), initial=0.0))
         self.groups = group_by_size(self.claimed)
         self.located: list[tuple[int, int]] = []  # (row, column) of entries that look wrong
+        self.doubtful = False  # whether an error that was seen may be none of the backward's
         wanted = [DIRECTION_COUNT, *[DIRECTIONS_OF_OTHERS] * (len(self.groups) - 1)]
         cut = budget.fit_directions(sum(wanted)) / sum(wanted)
         self.counts = [max(1, int(count * cut)) for count in wanted]
@@ -218,6 +223,7 @@ class Certifier:
         limits = join_bounds(of_groups)
         best = Slopes(slopes.numeric, slopes.numeric, slopes.uncertainty).bound(self.counts)
         self.located = found.entries if found else []
+        self.doubtful = found is not None and diagnosis is None and self._is_doubtful(found)
         result = self._compare_entries(self.located)
         over_allowed = max(
             divide(bound.lower, self.rtol * group.norm + self.atol * group.count**0.5)
@@ -250,6 +256,13 @@ class Certifier:
             else (describe_certificate(of_groups, self.groups, self.norm, self.counts),),
             method=BY_DIRECTIONS,
         )
+
+    def _is_doubtful(self, found: Found) -> bool:
+        """Whether an error is in every row, and small, or all there is of a gradient of zero."""
+        gap, numeric = np.max(np.abs(self.slopes.gap)), np.abs(self.slopes.numeric)
+        hidden = np.all(numeric <= NOTHING_SEEN * self.slopes.uncertainty)
+        everywhere = found.rows is None and not found.exact
+        return bool(everywhere and (hidden or gap <= MOST_DOUBTED * self.norm))
 
     def _judge_bounds(self, limits: Bounds) -> tuple[Verdict, str]:
         """The verdict of a gradient in which nothing wrong was seen, with its reason."""

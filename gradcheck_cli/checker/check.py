@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.measure.breaks import widen_by_breaks
-from gradcheck_cli.measure.budget import Budget
+from gradcheck_cli.measure.budget import LEAST_ENTRIES, Budget
 from gradcheck_cli.measure.casts import find_cast
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
 from gradcheck_cli.measure.edges import doubt_edges
@@ -271,9 +271,11 @@ class Checker:
             result = None if by_entries else certifier.certify()
             self._count(certifier.directions.evaluations)
             if result is not None:
+                located = certifier.flatten(certifier.located)
                 if mode == DIRECTIONS_FIRST:
-                    self.located[name] = certifier.flatten(certifier.located)
-                return result
+                    self.located[name] = located
+                again = certifier.doubtful and result.verdict == Verdict.FAIL
+                return self._look_again(result, claimed, located) if again else result
         label = self.problem.label(name)
         result = compare(name, label, claimed, self.measure(name), self.rtol, self.atol)
         return result if result.verdict != Verdict.FAIL else self._allow_breaks(result, claimed)
@@ -297,6 +299,20 @@ class Checker:
             return failed
         self.measured |= own.measured
         return replace(result, notes=(*result.notes, describe_rounding(failed, narrow)))
+
+    def _look_again(
+        self, result: GradientResult, claimed: Any, located: NDArray[np.intp]
+    ) -> GradientResult:
+        """The failure that directions saw, or what entries that look wrong say of it."""
+        if not self.budget.has_room(LEAST_ENTRIES):
+            return result
+        from gradcheck_cli.checker.second_look import look_again
+
+        found, forwards = look_again(
+            self.problem, result, claimed, located, self.numeric, self.rtol, self.atol
+        )
+        self._count(forwards)
+        return found
 
     def _allow_breaks(self, failed: GradientResult, claimed: Any) -> GradientResult:
         """The result where jumps between smooth pieces of the forward are uncertainty.

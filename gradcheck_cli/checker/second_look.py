@@ -1,0 +1,60 @@
+"""A failure that random directions saw, looked at entry by entry before it is told.
+
+Directions know neither what is zero by invariance nor jumps of a forward between smooth pieces: a
+right gradient differs along them by its own rounding, or by what a solver is inexact by.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from gradcheck_cli.measure.breaks import widen_by_breaks
+from gradcheck_cli.measure.comparison import agrees
+from gradcheck_cli.measure.measure import of_entries
+from gradcheck_cli.options import Numeric
+from gradcheck_cli.problem import Problem
+from gradcheck_cli.result import GradientResult, Verdict
+
+MOST_LOOKED_AT = 16  # entries; each takes a dozen forwards, and their noise a few dozen once
+
+
+def look_again(
+    problem: Problem,
+    failed: GradientResult,
+    claimed: Any,
+    entries: NDArray[np.intp],
+    numeric: Numeric,
+    rtol: float,
+    atol: float,
+) -> tuple[GradientResult, int]:
+    """The failure, or an inconclusive result where its entries explain what directions saw.
+
+    entries: flat indices of some that look wrong. Returns the forwards that were taken, too.
+    """
+    some = np.unique(entries)[:MOST_LOOKED_AT].astype(np.intp)
+    if not len(some):
+        return failed, 0
+    found = of_entries(problem, failed.name, numeric, some)
+    reason = ""
+    if np.all(found.invariant) and agrees(claimed, found, rtol, atol):
+        reason = (
+            f"{failed.name} moves the outputs by no more than rounding, as far as {len(some)} "
+            "of its entries show: what random directions see of its gradient is rounding; "
+            "mode: entries tells whether it is zero"
+        )
+    else:
+        found = widen_by_breaks(problem, failed.name, claimed, found, rtol, atol)
+        if found.break_height and agrees(claimed, found, rtol, atol):
+            reason = (
+                "what random directions see is no more than jumps of the forward by about "
+                f"{found.break_height:.0e} explain: an iteration or a solver that stops at a "
+                "tolerance; let it go on until nothing changes"
+            )
+    if not reason:
+        return failed, found.evaluations
+    open_ = replace(failed, verdict=Verdict.INCONCLUSIVE, reason=reason, wrong=0, diagnosis=None)
+    return open_, found.evaluations
