@@ -37,8 +37,8 @@ MOST_NUMBERS, MOST_RESPONSES = 2**37, 2**24
 # Entries that are measured at once whatever a forward costs: they take a few times as many forwards
 # as random directions do (some 60), and tell more.
 FEW_ENTRIES = 100
-# Of more entries than this, half the digits are enough; see `Pilots`.
-ALL_DIGITS = 50
+# Where a problem has more entries than this, half the digits of each are enough; see `Pilots`.
+ALL_DIGITS = 100
 # Entries that are measured to see how long all of them take; evaluations that an entry takes.
 TRIED, TYPICAL = 2**11, 12
 
@@ -142,7 +142,7 @@ def of_entries(
 
     rough: whether half the digits are enough, also of what moves nothing; of many entries half are.
     """
-    count = problem.inputs[name].size if entries is None else len(entries)
+    count = sum(x.size for x in problem.inputs.values())
     quick = rough or (problem.cotangent is not None and count > ALL_DIGITS)
     taken = _by_slices(problem, name, numeric, entries) or _by_whole_forwards(
         problem, name, numeric
