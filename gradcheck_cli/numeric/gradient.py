@@ -285,6 +285,8 @@ def _refine(differences: Differences, best: Best, every: NDArray[np.intp]) -> No
         return
     first = FIRST_STEP * differences.scale[every]
     _widen(differences, best, every, best.noisy(UNRESOLVED, MOSTLY), first, NOISE_SHARE)
+    if differences.steps:
+        return  # which may be as much higher as the outputs are larger there
     rows = best.noisy(HIDDEN, SOMEWHAT)
     while len(rows):
         # An entry that moved nothing at first was measured at a step that did.

@@ -258,7 +258,9 @@ class WholeForwards(Differences):
             moved = moved | (move != 0)  # between two saturated ends nothing moved at first
         # An output rounds at the size it has here, which may be far from the size it has at x.
         rounding = self.rounding * np.maximum(np.abs(above), np.abs(below)) + self.smallest
-        noise = np.where(moved, np.maximum(self.noise.at(move), rounding), 0.0)
+        # An output that moves in steps and stays may have moved by less than one.
+        counted = moved | (self.noise.steps > 0)
+        noise = np.where(counted, np.maximum(self.noise.at(move), rounding), 0.0)
         value, deviation = self._contracted(changes, noise)
         return Rung(
             value / widths[..., None],

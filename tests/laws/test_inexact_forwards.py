@@ -115,3 +115,22 @@ def test_a_forward_that_is_meant_to_jump_excuses_nothing() -> None:
 
     result = check(Problem({"x": x}, forward, wrong, np.ones(3)))
     assert result.verdict == Verdict.FAIL
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_product_in_float16_fails_no_right_backward(seed: int) -> None:
+    """At larger steps its outputs are larger, and so are the steps in which they move."""
+    random = np.random.default_rng(seed)
+    x, w, delta = (random.normal(size=size) for size in ((4, 5), (5, 3), (4, 3)))
+
+    def forward(inputs: Any) -> Any:
+        narrow = [inputs[name].astype(np.float16) for name in ("x", "w")]
+        return (narrow[0] @ narrow[1]).astype(np.float64)
+
+    problem = Problem(
+        {"x": x, "w": w},
+        forward,
+        lambda inputs, delta: {"x": delta @ inputs["w"].T, "w": inputs["x"].T @ delta},
+        delta,
+    )
+    assert check(problem).verdict != Verdict.FAIL
