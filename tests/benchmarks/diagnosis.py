@@ -26,7 +26,7 @@ from tests.support.layers import Float, layer, problem
 # or columns with factors.
 DESCRIBED = {
     "small noise": {"GC114", "GC115", "GC140"},
-    "one decimal": {"GC102"},
+    "one decimal": {"GC102", "GC113"},
     "a power of each entry": {"GC119", "GC130"},
 }
 
