@@ -19,7 +19,13 @@ from gradcheck_cli.numeric.invariance import settle_invariant
 from gradcheck_cli.numeric.ladder import CLEAR_SLOPE, NOISE_SHARE, RATIO, TABLES, Best, Rungs
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.pilots import Pilots
-from gradcheck_cli.numeric.quotients import OWN_UNITS, WHOLE, Differences, WholeForwards
+from gradcheck_cli.numeric.quotients import (
+    LAST_PLACES,
+    OWN_UNITS,
+    WHOLE,
+    Differences,
+    WholeForwards,
+)
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
@@ -47,9 +53,8 @@ RETRIED = 1e-7
 # There, moves by a quarter of the first step are tried at these multiples of the leap: where they
 # are seen at all of them, the slope there was not hidden at the first step, but is absent.
 PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
-# Roundings of the outputs or of how they move far away: a loss that is a difference of such numbers
-# moves in steps of their last place, near x by few at once.
-LAST_PLACES = 64.0
+# Of the largest entry: a fainter one is of the size of what is rounded on the way to the outputs.
+FAINT = 1e-9
 # Of all outputs, times ROUNDING·eps to this power: an entry that moves them by less over the first
 # step may be smaller than 1e9 (in float32: 1e3) of their roundings.
 SMALL, SMALL_POWER = 10.0, 0.4
@@ -196,6 +201,7 @@ def measure_entries(
             _retry(differences, best, every)
             _doubt_zeros(differences, best, every)
             _doubt_small(differences, best, every, np.arange(len(every)))
+            _doubt_faint(best)
         best.sort(order)
         inner = x.shape if entries is None else every.shape
         outputs = (*differences.outputs, *inner)
@@ -398,6 +404,19 @@ def _doubt_small(
         best.noise[:, rows] = np.maximum(best.noise[:, rows], hidden)
 
 
+def _doubt_faint(best: Best) -> None:
+    """Count what numbers on the way to outputs round, where an entry is far below the largest.
+
+    The tail of x·(1 + erf(x)) is a product with a difference of ones: it moves in steps of their
+    last place, which next to an output of that size are no rounding.
+    """
+    size, step = np.abs(best.value[0]), best.step[0]
+    most = FAINT * np.max(size, axis=0, where=size < np.inf, initial=0.0)
+    lost = np.minimum(DEVIATIONS * best.place / LAST_PLACES / step, most)
+    for part in (best.uncertainty, best.noise):
+        np.copyto(part, np.maximum(part, lost), where=(size > 0) & (size <= most) & (step > 0))
+
+
 def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, levels: int) -> Best:
     """Extrapolates quotients at shrinking steps, for many entries at once.
 
@@ -406,7 +425,8 @@ def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, l
     """
     step = differences.exact(entries, first)
     rung = differences.rung(entries, step)
-    best = Best(DEVIATIONS * rung.floor, rung.slope, DEVIATIONS * rung.noise[0])
+    place = differences.last_place(rung.moved)
+    best = Best(DEVIATIONS * rung.floor, rung.slope, DEVIATIONS * rung.noise[0], place)
     rungs = Rungs(differences.stencil.order)
     rows = np.arange(len(entries))
     still = np.zeros(len(entries), dtype=bool)

@@ -199,11 +199,15 @@ class Best:
     done: which entries and cotangents a smaller step would not improve.
     grows: where quotients were last seen to grow without end.
     last: the slope, and Σ |c|·move, of the smallest step at which anything moved.
+    place: what roundings of numbers on the way to the outputs may come to, unseen in these.
     possible: of entries that are zero by invariance, what they could be; else 0. unused: which of
         these move nothing at all. proven: which have proven their value by two steps; see `Pilots`.
     """
 
-    def __init__(self, floor: Float, slope: Float, first_noise: Float) -> None:
+    def __init__(
+        self, floor: Float, slope: Float, first_noise: Float, place: Float | None = None
+    ) -> None:
+        self.place = np.zeros(slope.shape) if place is None else place
         self.cells = np.full((4, TABLES + HELD, *slope.shape), np.inf)
         self.value, self.uncertainty, self.noise, self.step = self.cells
         self.floor = np.where(np.isfinite(floor), floor, 0.0)
@@ -232,6 +236,7 @@ class Best:
         whole.proven = np.concatenate([part.proven for part in parts])
         whole.last = np.concatenate([part.last for part in parts], axis=1)
         whole.grows = np.concatenate([part.grows for part in parts])
+        whole.place = np.concatenate([part.place for part in parts])
         return whole
 
     def sort(self, order: NDArray[np.intp]) -> None:
@@ -245,6 +250,7 @@ class Best:
         self.possible, self.unused = self.possible[back], self.unused[back]
         self.proven = self.proven[back]
         self.last, self.grows = self.last[:, back], self.grows[back]
+        self.place = self.place[back]
 
     @property
     def unmoved(self) -> NDArray[np.bool_]:
@@ -294,7 +300,9 @@ class Best:
         Quotients that agree at large steps can agree by chance. A value that lies outside the
         uncertainty of the one of larger steps refutes it; and only noise can make a smaller step
         worse than a larger one, so where noise is small, its uncertainty is the true one. Those
-        that are held are refuted by what is certain only.
+        that are held are refuted by what is certain only. Nothing is refuted by a step at which the
+        two differ by no more than the last place of what outputs are made of: below it, as in the
+        tail of 1 + erf(x), a factor stands still that moves at larger steps.
         """
         mine = self.cells[:, :, rows]
         cells = np.concatenate([cells, cells[:, TABLES - HELD :]], axis=1)
@@ -302,7 +310,9 @@ class Best:
         held = contradict[TABLES:]
         held &= np.abs(cells[0, TABLES:] - mine[0, TABLES:]) > mine[1, TABLES:] + cells[1, TABLES:]
         quiet = cells[2] < NOISE_SHARE * mine[1]
-        better = ((cells[1] < mine[1]) | contradict | quiet) & ~self.done[rows]
+        apart = np.abs(cells[0] - mine[0])
+        frozen = (apart > mine[1]) & (apart * cells[3] <= self.place[rows])
+        better = ((cells[1] < mine[1]) | contradict | quiet) & ~(self.done[rows] | frozen)
         self.cells[:, :, rows] = np.where(better, cells, mine)
 
     def note_moves(self, rows: NDArray[np.intp], slope: Float, step: Float) -> None:

@@ -28,6 +28,9 @@ MAX_CELLS, MAX_MASK = 2**16, 2**22  # numbers of a table, entries × outputs of 
 TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
 BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
 
+# Roundings of the outputs, of how they move far away or of the largest number around: a loss that
+# is a difference of such numbers moves in steps of their last place, near x by few at once.
+LAST_PLACES = 64.0
 # Of x: where units that x saturates do so no more, but what is zero stays so.
 NEARER = 2.0**-6
 
@@ -119,6 +122,10 @@ class Differences(ABC):
         """The same differences on another scale, with the noise there; None: it has none."""
         return None
 
+    def last_place(self, moved: NDArray[np.bool_]) -> Float | None:
+        """What roundings on the way to the outputs may come to, unseen in these; None: nothing."""
+        return None
+
     def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp]:
         """A permutation of these entries: the order in which they are best measured."""
         return np.arange(len(entries))
@@ -202,6 +209,17 @@ class WholeForwards(Differences):
         return WholeForwards(
             self.evaluate, self.x, scale, self.cotangent, self.stencil, alone=alone
         )
+
+    def last_place(self, moved: NDArray[np.bool_]) -> Float | None:
+        """Some last places of the largest number around, of entries that move faint outputs alone.
+
+        moved: which outputs each entry moves. Of others it is zero: their own rounding is as large.
+        """
+        sizes = np.where(np.isfinite(self.center), np.abs(self.center), 0.0)
+        largest = max(np.max(sizes, initial=0.0), float(np.max(np.abs(self.x), initial=0.0)))
+        faint = sizes <= np.sqrt(self.rounding) * largest
+        place = LAST_PLACES * self.rounding * largest * self._weighed(moved & faint)
+        return np.where(self._weighed(moved & ~faint) > 0, 0.0, place)
 
     def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """These entries in parts that climb the ladder together."""

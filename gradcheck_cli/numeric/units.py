@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.noise import Evaluate, Float
 
-SMALL = 0.03  # of its scale: an entry as small is by chance one of forty
+SMALL = 1e-3  # of its scale: an entry as small is so by chance once in a thousand
 # How much further than other entries do by their own size an entry may move the outputs.
 FAR = 1e3
 SHRINK = 1e3  # of the scale from one try to the next
+SATURATED = 0.1  # of the moves by one scale: those by the next, which a curve makes far smaller
 OTHERS = 8  # entries whose moves are looked at: the largest of the tensor
 BLOCK_BYTES = 2**20  # of points evaluated at once
 
@@ -24,8 +25,10 @@ BLOCK_BYTES = 2**20  # of points evaluated at once
 def shrink_scales(
     evaluate: Evaluate, x: NDArray[Any], scale: Float, weight: Float | None
 ) -> tuple[Float, int]:
-    """The scale of every entry, smaller where moving a small entry by it moves the outputs too far.
+    """The scale of every entry, smaller where a small entry cannot bear to be moved by it.
 
+    Then the outputs move far more than by other entries, are not finite, or move hardly less by a
+    thousandth of it, as where units saturate.
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs); weight: of the outputs, flat, or
     None for ones. Returns the scales, of x's shape, and how many points were evaluated.
     """
@@ -36,10 +39,15 @@ def shrink_scales(
     mover = _Mover(evaluate, x, weight)
     largest = np.argsort(size)[-OTHERS:]
     most = FAR * max(mover.total, float(np.max(mover.move(largest, size[largest]))))
+    moves = mover.move_both(small, shrunk[small])
     while len(small):
-        moves = mover.move(small, shrunk[small])
-        small = small[~(moves <= most) & (shrunk[small] > size[small])]
-        shrunk[small] = np.maximum(shrunk[small] / SHRINK, size[small])
+        nearer = np.maximum(shrunk[small] / SHRINK, size[small])
+        near_moves = mover.move_both(small, nearer)
+        too_far = ~((moves <= most) & (near_moves <= SATURATED * moves))
+        small, moves = small[too_far], near_moves[too_far]
+        shrunk[small] = nearer[too_far]
+        going = shrunk[small] > size[small]
+        small, moves = small[going], moves[going]
     return shrunk.reshape(x.shape), mover.evaluations
 
 
@@ -56,6 +64,10 @@ class _Mover:
         self.weight = np.ones(self.center.size) if weight is None else weight
         self.total = float(self.weight @ np.abs(self.center))
         self.evaluations = 1
+
+    def move_both(self, entries: NDArray[np.intp], by: Float) -> Float:
+        """The larger of the moves up and down."""
+        return np.maximum(self.move(entries, by), self.move(entries, -by))
 
     def move(self, entries: NDArray[np.intp], by: Float) -> Float:
         """Σ weight·|change| of the outputs for each of these entries, moved by so much."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck_cli import Verdict, check, from_value_and_grad
+from gradcheck_cli import Verdict, check, from_functions, from_value_and_grad
 from gradcheck_cli.result import GradientResult, Zero
 
 Float = Any
@@ -94,3 +94,27 @@ def test_a_small_entry_without_units_of_its_own_keeps_its_surroundings(size: flo
     x = size * np.array([1.0, -0.7, 1e-5, 2.0])
     result = judge(lambda x: float(np.sum(x**2)), lambda x: 2 * x, x)
     assert (result.verdict, result.wrong) == (Verdict.PASS, 0)
+
+
+@settings(max_examples=30)
+@given(seeds, st.sampled_from([3.0, 6.0]))
+def test_entries_in_units_of_their_own_pass_where_units_saturate(seed: int, widest: float) -> None:
+    random = np.random.default_rng(seed)
+    units = 10.0 ** random.uniform(-widest, widest, (4, 5))
+    W, x = random.normal(size=(5, 3)), random.normal(size=(4, 5)) * units
+
+    def forward(x: Float) -> Float:
+        return np.tanh((x / units) @ W)
+
+    def backward(delta: Float, x: Float) -> Float:
+        return delta * (1 - forward(x) ** 2) @ W.T / units
+
+    assert check(from_functions(forward, backward, {"x": x})).verdict == Verdict.PASS
+
+
+@settings(max_examples=30)
+@given(seeds, st.sampled_from([6.0, 12.0]))
+def test_tiny_numbers_beside_others_stay_in_the_domain_of_a_root(seed: int, widest: float) -> None:
+    x = 10.0 ** np.random.default_rng(seed).uniform(-widest, 0, 8)
+    problem = from_functions(np.sqrt, lambda delta, x: delta / (2 * np.sqrt(x)), {"x": x})
+    assert check(problem).verdict == Verdict.PASS
