@@ -53,8 +53,9 @@ RETRIED = 1e-7
 # There, moves by a quarter of the first step are tried at these multiples of the leap: where they
 # are seen at all of them, the slope there was not hidden at the first step, but is absent.
 PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
-# Of the largest entry: a fainter one is of the size of what is rounded on the way to the outputs.
-FAINT = 1e-9
+# Of the largest entry: a fainter one may be of the size of what is rounded on the way to the
+# outputs; and what that may come to at most.
+FAINT, MOST_LOST = 1e-6, 1e-9
 # Of all outputs, times ROUNDING·eps to this power: an entry that moves them by less over the first
 # step may be smaller than 1e9 (in float32: 1e3) of their roundings.
 SMALL, SMALL_POWER = 10.0, 0.4
@@ -411,10 +412,11 @@ def _doubt_faint(best: Best) -> None:
     last place, which next to an output of that size are no rounding.
     """
     size, step = np.abs(best.value[0]), best.step[0]
-    most = FAINT * np.max(size, axis=0, where=size < np.inf, initial=0.0)
-    lost = np.minimum(DEVIATIONS * best.place / LAST_PLACES / step, most)
+    largest = np.max(size, axis=0, where=size < np.inf, initial=0.0)
+    faint = (size > 0) & (size <= FAINT * largest) & (step > 0)
+    lost = np.minimum(best.place / step, MOST_LOST * largest)
     for part in (best.uncertainty, best.noise):
-        np.copyto(part, np.maximum(part, lost), where=(size > 0) & (size <= most) & (step > 0))
+        np.copyto(part, np.maximum(part, lost), where=faint)
 
 
 def _ladder(differences: Differences, entries: NDArray[np.intp], first: Float, levels: int) -> Best:

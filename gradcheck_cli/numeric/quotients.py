@@ -31,6 +31,8 @@ BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gai
 # Roundings of the outputs, of how they move far away or of the largest number around: a loss that
 # is a difference of such numbers moves in steps of their last place, near x by few at once.
 LAST_PLACES = 64.0
+# Of the largest number around: an output as small may be a difference of larger ones.
+FAINT_OUTPUT = 2.0**-6
 # Of x: where units that x saturates do so no more, but what is zero stays so.
 NEARER = 2.0**-6
 
@@ -217,7 +219,7 @@ class WholeForwards(Differences):
         """
         sizes = np.where(np.isfinite(self.center), np.abs(self.center), 0.0)
         largest = max(np.max(sizes, initial=0.0), float(np.max(np.abs(self.x), initial=0.0)))
-        faint = sizes <= np.sqrt(self.rounding) * largest
+        faint = sizes <= FAINT_OUTPUT * largest
         place = LAST_PLACES * self.rounding * largest * self._weighed(moved & faint)
         return np.where(self._weighed(moved & ~faint) > 0, 0.0, place)
 
