@@ -489,4 +489,6 @@ def test_what_does_not_end_when_it_is_read_shows_no_lines_of_ours(
     assert done.returncode == 2
     lines = done.stdout.splitlines()
     assert lines[1] == "  a call did not return within 1 s; --timeout allows more"
-    assert lines[2].startswith("  rerun: ")
+    # The alarm may find it in a line of the user's, or between two.
+    assert all("layers.py" in line for line in lines[2:] if line.strip().startswith("File "))
+    assert "gradcheck_cli" not in done.stdout

@@ -64,7 +64,7 @@ def test_explain_spells_codes_out(gradcheck: Gradcheck) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["GC999"], "there is no fault GC999; there are GC100 to GC163"),
+        (["GC999"], "there is no fault GC999; there are GC100 to GC164"),
         (
             ["GC103", "configs"],
             "GC103 is a code, the others are configs; explain one kind at a time",

