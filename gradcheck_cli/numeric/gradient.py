@@ -40,6 +40,7 @@ WIDER, WIDER_LEVELS = 32.0, 7  # √3⁷ = 47: down past the step before
 # Of the largest; entries that noise lets be known no better are tried from larger steps yet, while
 # their uncertainty falls by so much: by WIDER, where it is noise alone.
 HIDDEN, HELPED = 1e-4, 4.0
+MOST_WIDENINGS = 6  # 32⁶ = 1e9: from 1e-9 to 1, as weights may be drawn
 # Of the slope of the outputs at the first step: what is left of it at a larger one that counts.
 HELD_SLOPE = 0.5
 # The share of noise in an uncertainty that is mostly noise, or to a good part: the spread of a few
@@ -295,13 +296,15 @@ def _refine(differences: Differences, best: Best, every: NDArray[np.intp]) -> No
     if differences.steps:
         return  # which may be as much higher as the outputs are larger there
     rows = best.noisy(HIDDEN, SOMEWHAT)
-    while len(rows):
+    for _ in range(MOST_WIDENINGS):
+        if not len(rows):
+            break
         # An entry that moved nothing at first was measured at a step that did.
         first[rows] = np.maximum(first[rows], np.max(best.step[0, rows], axis=1))
         before = best.uncertainty[0, rows].copy()
         still = _widen(differences, best, every, rows, first, SOMEWHAT)
         helped = np.any(best.uncertainty[0, rows] < before / HELPED, axis=1)
-        going = (helped | still) & (first[rows] < LARGEST_STEP)
+        going = helped | still
         rows = np.intersect1d(rows[going], best.noisy(HIDDEN, SOMEWHAT))
 
 
