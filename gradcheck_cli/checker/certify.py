@@ -21,6 +21,7 @@ from gradcheck_cli.measure.budget import DIRECTION, Budget
 from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare
 from gradcheck_cli.measure.refuse import result_without_values
 from gradcheck_cli.numeric.bisection import Found, Gap, locate, some_entries
+from gradcheck_cli.numeric.climb import DEVIATIONS
 from gradcheck_cli.numeric.directions import (
     DIRECTION_COUNT,
     SURE,
@@ -31,7 +32,7 @@ from gradcheck_cli.numeric.directions import (
     bounds,
     root_mean_square,
 )
-from gradcheck_cli.numeric.gradient import DEVIATIONS, NumericGradient
+from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.numeric.groups import Group, group_by_size
 from gradcheck_cli.numeric.line import Derivative
 from gradcheck_cli.problem import Problem

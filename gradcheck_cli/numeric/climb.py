@@ -1,0 +1,92 @@
+"""A ladder of shrinking steps for many entries at once, or one step that is asked for.
+
+Source: C. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)" (1982).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
+from gradcheck_cli.numeric.noise import Float
+from gradcheck_cli.numeric.quotients import (
+    Differences,
+)
+
+# The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
+# largest is the best for them; others pay for it with some levels of the ladder.
+FIRST_STEP = 0.5
+# Down to 1e-16 of the scale: where one tensor holds entries of very different sizes, the scale of
+# its surroundings may be that much larger than an entry's own. Noise ends most ladders at 1e-6.
+MAX_LEVELS = 68
+# Where outputs do not move at all, because units are saturated or other terms are far larger, the
+# first step grows by leaps until they do.
+LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
+# How many deviations of noise an uncertainty holds; the deviation itself is only an estimate.
+DEVIATIONS = 5.0
+PARABOLA = 2  # levels, after which one is recognized
+# Another step must promise to divide the uncertainty by this much.
+WORTH = 1.4
+# A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
+# away; the other share is there because one difference can be small by chance.
+SHORTER = (0.5, 0.7)
+FIXED_SAFETY = 3.0  # the gap to a shorter step, times this, bounds the truncation of a fixed one
+
+
+def climb(differences: Differences, entries: NDArray[np.intp], first: Float, levels: int) -> Best:
+    """Extrapolates quotients at shrinking steps, for many entries at once.
+
+    Every entry keeps the cell with the smallest uncertainty, and leaves the ladder when noise
+    alone would exceed it at the next step.
+    """
+    step = differences.exact(entries, first)
+    rung = differences.rung(entries, step)
+    place = differences.last_place(rung.moved)
+    best = Best(DEVIATIONS * rung.floor, rung.slope, DEVIATIONS * rung.noise[0], place)
+    rungs = Rungs(differences.stencil.order)
+    rows = np.arange(len(entries))
+    still = np.zeros(len(entries), dtype=bool)
+    for _ in range(levels):
+        noise = DEVIATIONS * rung.noise
+        best.note_moves(rows, rung.slope, step)
+        rungs.climb(rung.value, noise)
+        going = step > 0
+        if rungs.levels > 1:
+            best.note_growth(rows, *rungs.growth(noise))
+        if rungs.ready:
+            best.offer(rows, rungs.best_cells(step))
+            going &= best.finish(rows, WORTH * RATIO * noise, rungs.jumps(noise))
+        elif rungs.levels == PARABOLA:
+            fits, cells = rungs.quadratic(step)
+            best.offer(rows[fits], cells[:, :, fits])
+            best.grows[rows[fits]] = False
+            going &= ~fits
+        rows, entries = rows[going], entries[going]
+        if not len(rows):
+            break
+        rungs.keep(going)
+        step = differences.exact(entries, step[going] / RATIO)
+        rung = differences.rung(entries, step, rung.moved[going])
+        stopped = rows[np.any(rung.floor > 0, axis=1) & ~still[rows]]
+        if len(stopped):
+            floor = DEVIATIONS * rung.floor[np.isin(rows, stopped)]
+            best.floor[stopped] = np.maximum(best.floor[stopped], floor)
+            still[stopped] = True
+    return best
+
+
+def measure_at(differences: Differences, entries: NDArray[np.intp], step: Float) -> Best:
+    """The quotients at one step; their truncation is judged by the quotients at shorter ones."""
+    at = differences.rung(entries, step)
+    noise = DEVIATIONS * at.noise
+    uncertainty = noise.copy()
+    for share in SHORTER:
+        other = differences.rung(entries, step * share)
+        gap = FIXED_SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
+        uncertainty = np.maximum(uncertainty, gap)
+    best = Best(at.floor, at.slope, noise[0])
+    uncertainty = np.where(np.isfinite(uncertainty), uncertainty, np.inf)
+    steps = np.broadcast_to(step[:, None], noise.shape)
+    best.offer(np.arange(len(entries)), np.stack([at.value, uncertainty, noise, steps]))
+    return best

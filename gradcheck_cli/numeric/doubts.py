@@ -1,0 +1,87 @@
+"""What rounding may hide of an entry, beside the disagreement of its quotients and the noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.climb import DEVIATIONS, FIRST_STEP, LEAP
+from gradcheck_cli.numeric.ladder import RATIO, Best
+from gradcheck_cli.numeric.quotients import (
+    LAST_PLACES,
+    Differences,
+)
+
+# Of the largest entry: a fainter one may be of the size of what is rounded on the way to the
+# outputs; and what that may come to at most.
+FAINT, MOST_LOST = 1e-6, 1e-9
+# Of all outputs, times ROUNDING·eps to this power: an entry that moves them by less over the first
+# step may be smaller than 1e9 (in float32: 1e3) of their roundings.
+SMALL, SMALL_POWER = 10.0, 0.4
+
+
+def doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
+    """Ask what rounding hides where nothing is seen to move: far away, which shows a saturated
+    unit, and at the step that the zero was seen at, which shows no smaller slope than a rounding.
+
+    What last moved by some places of what it is made of may still move by one, unseen.
+    """
+    doubtful = np.any(best.value == 0, axis=(0, 2)) & ~best.invariant & ~best.proven
+    for rows in differences.chunks(np.flatnonzero(doubtful)):
+        entries = every[rows]
+        far = LEAP * FIRST_STEP * differences.scale[entries]
+        near = differences.exact(entries, np.max(best.step[0, rows], axis=1))
+        near = np.where((near > 0) & (near < far), near, far)
+        further, nearer = (differences.rung(entries, step) for step in (far, near))
+        floor = DEVIATIONS * np.fmax(further.floor, nearer.floor)
+        slope, move = best.last[:, rows]
+        size = np.fmax(differences.size, further.slope * far[:, None])
+        place = LAST_PLACES * differences.rounding * size
+        floor = np.fmax(floor, np.where(move <= place, RATIO * slope, 0.0))
+        floor = np.where(np.isfinite(floor), floor, 0.0)
+        best.floor[rows] = np.maximum(best.floor[rows], floor)
+
+
+def doubt_small(
+    differences: Differences, best: Best, every: NDArray[np.intp], among: NDArray[np.intp]
+) -> None:
+    """Count what saturated outputs may hide, where an entry is so small that it matters.
+
+    In a softmax the largest output is 1 to rounding: a logit of 1e-20 moves its own output alone,
+    though what it takes from the largest one is as much. An entry below the rounding of the outputs
+    and of the largest entry is hidden whatever is seen of it. among: the rows that are looked at.
+    """
+    share = SMALL * differences.rounding**SMALL_POWER
+    step = differences.reach * FIRST_STEP * differences.scale
+    most = share * differences.size / step[every, None]
+    values = np.abs(best.value)
+    size = np.min(np.where(values > 0, values, np.inf), axis=0)
+    largest = np.max(np.where(np.isfinite(size), size, 0.0), axis=0)
+    known = np.min(best.uncertainty, axis=0)
+    small = (size < most) & (known < most)
+    for rows in differences.chunks(among[np.any(small[among], axis=1)]):
+        entries = every[rows]
+        # The step that a value was seen at may be far larger than the first.
+        seen = np.max(best.step[0, rows], axis=1, where=known[rows] < np.inf, initial=0.0)
+        first = differences.exact(entries, np.maximum(step[entries], seen))
+        far = differences.exact(entries, LEAP * FIRST_STEP * differences.scale[entries])
+        hidden = DEVIATIONS * differences.hidden(entries, first, far)
+        lost = DEVIATIONS * differences.rounding * differences.size / first[:, None]
+        tiny = size[rows] <= np.minimum(lost, differences.rounding * largest)
+        hidden = np.maximum(hidden, np.where(tiny, lost, 0.0))
+        best.uncertainty[:, rows] = np.maximum(best.uncertainty[:, rows], hidden)
+        best.noise[:, rows] = np.maximum(best.noise[:, rows], hidden)
+
+
+def doubt_faint(best: Best) -> None:
+    """Count what numbers on the way to outputs round, where an entry is far below the largest.
+
+    The tail of x·(1 + erf(x)) is a product with a difference of ones: it moves in steps of their
+    last place, which next to an output of that size are no rounding.
+    """
+    size, step = np.abs(best.value[0]), best.step[0]
+    largest = np.max(size, axis=0, where=size < np.inf, initial=0.0)
+    faint = (size > 0) & (size <= FAINT * largest) & (step > 0)
+    lost = np.minimum(best.place / step, MOST_LOST * largest)
+    for part in (best.uncertainty, best.noise):
+        np.copyto(part, np.maximum(part, lost), where=faint)

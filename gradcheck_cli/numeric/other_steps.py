@@ -1,0 +1,152 @@
+"""Entries that the first ladder leaves open: larger steps, smaller ones, and what these say."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.climb import (
+    DEVIATIONS,
+    FIRST_STEP,
+    LARGEST_STEP,
+    LEAP,
+    LEAPS,
+    MAX_LEVELS,
+    climb,
+)
+from gradcheck_cli.numeric.doubts import doubt_small
+from gradcheck_cli.numeric.ladder import CLEAR_SLOPE, NOISE_SHARE, Best
+from gradcheck_cli.numeric.noise import Float
+from gradcheck_cli.numeric.quotients import (
+    OWN_UNITS,
+    Differences,
+)
+
+# Entries whose noise exceeds this share of the largest are tried again from a step so much larger,
+# for as many levels as lead down to the first step: a polynomial does not mind, and noise shrinks.
+UNRESOLVED = 1e-9
+WIDER, WIDER_LEVELS = 32.0, 7  # √3⁷ = 47: down past the step before
+# Of the largest; entries that noise lets be known no better are tried from larger steps yet, while
+# their uncertainty falls by so much: by WIDER, where it is noise alone.
+HIDDEN, HELPED = 1e-4, 4.0
+MOST_WIDENINGS = 6  # 32⁶ = 1e9: from 1e-9 to 1, as weights may be drawn
+# Of the slope of the outputs at the first step: what is left of it at a larger one that counts.
+HELD_SLOPE = 0.5
+# The share of noise in an uncertainty that is mostly noise, or to a good part: the spread of a few
+# quotients that differ by noise alone can be some times what is expected of it.
+MOSTLY, SOMEWHAT = 0.5, 0.1
+# Of the largest entry: what is known worse is measured again on an entry's own scale.
+RETRIED = 1e-7
+# Behind a leap, moves by a quarter of the first step are tried at these multiples of it: where they
+# are seen at all of them, the slope there was not hidden at the first step, but is absent.
+PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
+
+
+def leap_until_moved(differences: Differences, entries: NDArray[np.intp], best: Best) -> None:
+    """Try larger and larger first steps for the entries that move nothing.
+
+    Where they show a slope, rounding hid it at the first one. Where they show none, they say
+    nothing of the slope here: they may lead from one saturated end to the other.
+    """
+    still = np.flatnonzero(best.unmoved)
+    for leap in range(1, LEAPS):
+        first = LEAP**leap * FIRST_STEP * differences.scale[entries[still]]
+        still, first = still[first < LARGEST_STEP], first[first < LARGEST_STEP]
+        flat = _flat_here(differences, entries[still], first)
+        still, first = still[~flat], first[~flat]
+        if not len(still):
+            break
+        far = climb(differences, entries[still], first, MAX_LEVELS)
+        best.replace(still, far, far.sloping)
+        still = still[far.unmoved]
+
+
+def _flat_here(
+    differences: Differences, entries: NDArray[np.intp], far: Float
+) -> NDArray[np.bool_]:
+    """Which entries, that move nothing by the first step around x, would a step further off.
+
+    Rounding that hides a slope around x hides it there, too. Where it is seen there, it would have
+    been seen here: the function is flat around x, and what happens further off says nothing of it.
+    """
+    seen = np.ones((2, len(entries)), dtype=bool)
+    small = SHARE_OF_FIRST * FIRST_STEP * differences.scale[entries]
+    for probe in PROBES if len(entries) else ():
+        steps = [differences.exact(entries, probe * far + more) for more in (0.0, small)]
+        near, beyond = (differences.rung(entries, step) for step in steps)
+        change = beyond.value[1:] * steps[1][:, None] - near.value[1:] * steps[0][:, None]
+        noise = DEVIATIONS * (near.noise[1:] + beyond.noise[1:]) * steps[1][:, None]
+        seen &= np.any(np.abs(change) > noise, axis=2)
+    flat: NDArray[np.bool_] = np.any(seen, axis=0)
+    return flat
+
+
+def widen_steps(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
+    """Try larger steps for the entries that noise leaves unresolved, if the outputs are smooth.
+
+    Where noise leaves hardly anything of an entry, ever larger ones, as long as they help.
+    """
+    if differences.reach < 1:
+        return
+    first = FIRST_STEP * differences.scale[every]
+    _widen(differences, best, every, best.noisy(UNRESOLVED, MOSTLY), first, NOISE_SHARE)
+    if differences.steps:
+        return  # which may be as much higher as the outputs are larger there
+    rows = best.noisy(HIDDEN, SOMEWHAT)
+    for _ in range(MOST_WIDENINGS):
+        if not len(rows):
+            break
+        # An entry that moved nothing at first was measured at a step that did.
+        first[rows] = np.maximum(first[rows], np.max(best.step[0, rows], axis=1))
+        before = best.uncertainty[0, rows].copy()
+        still = _widen(differences, best, every, rows, first, SOMEWHAT)
+        helped = np.any(best.uncertainty[0, rows] < before / HELPED, axis=1)
+        going = helped | still
+        rows = np.intersect1d(rows[going], best.noisy(HIDDEN, SOMEWHAT))
+
+
+def _widen(
+    differences: Differences,
+    best: Best,
+    every: NDArray[np.intp],
+    rows: NDArray[np.intp],
+    first: Float,
+    noisy: float,
+) -> NDArray[np.bool_]:
+    """Climb from steps WIDER times the first ones of these rows, which become the first.
+
+    Where they show no slope, or move the outputs by less than the same slope would, they may span a
+    bump, or lead from one saturated end to the other. Returns which rows still moved nothing.
+    """
+    first[rows] *= WIDER
+    still = [np.zeros(0, dtype=bool)]
+    for part in differences.chunks(rows):
+        wider = climb(differences, every[part], first[part], WIDER_LEVELS)
+        near = best.slope[part] - best.first_noise[part]
+        held = wider.slope + wider.first_noise >= HELD_SLOPE * near
+        slope = np.abs(wider.value[0]) > CLEAR_SLOPE * wider.uncertainty[0]
+        best.refine(part, wider, held & slope, noisy)
+        still.append(wider.unmoved)
+    return np.concatenate(still)
+
+
+def retry_nearer(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
+    """Measure what is not known again, on an entry's own scale where that is a far smaller one.
+
+    In a tensor of many units, noise around is that of a function which oscillates, leaves its
+    domain or grows by many orders of magnitude within the scale of the largest.
+    """
+    own = differences.own_scale()
+    apart = own < OWN_UNITS * differences.scale
+    rows = best.unresolved(RETRIED)
+    rows = rows[apart[every[rows]]]
+    nearer = differences.rescaled(own) if len(rows) else None
+    if nearer is None:
+        return
+    for chunk in nearer.chunks(rows):
+        first = FIRST_STEP * nearer.reach * nearer.scale[every[chunk]]
+        again = climb(nearer, every[chunk], first, MAX_LEVELS)
+        better = again.better_than(best.uncertainty[0, chunk])
+        best.replace(chunk, again, better)
+        doubt_small(nearer, best, every, chunk[better])
+    differences.evaluations += nearer.evaluations
