@@ -16,8 +16,9 @@ from gradcheck_cli.config.findings import Finding
 from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.schema import KINDS, CheckConfig, read, shown
 from gradcheck_cli.config.yaml_tree import Node
+from gradcheck_cli.layers.code_layer import CLAIMED
 from gradcheck_cli.layers.forms import FORMS
-from gradcheck_cli.layers.own import BFLOAT16, CLAIMED, COMPLEX, FLOAT16
+from gradcheck_cli.layers.own import BFLOAT16, COMPLEX, FLOAT16
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import AnyLayer
 from gradcheck_cli.text import join_words

@@ -18,7 +18,9 @@ from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import parse
 from gradcheck_cli.formula.checker import shortened
-from gradcheck_cli.layers.own import CLAIMED, CodeLayer, CodeValue, Data, FormulaLayer, specs
+from gradcheck_cli.layers.code_layer import CLAIMED, CodeLayer
+from gradcheck_cli.layers.formula_layer import FormulaLayer
+from gradcheck_cli.layers.own import CodeValue, Data, specs
 from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
 from gradcheck_cli.options import AUTO, DIRECTIONS
 from gradcheck_cli.text import format_shape, name_part, suggest

@@ -77,7 +77,7 @@ def run_check(
 
 def _find_lists(check: ConfigCheck) -> Iterator[str]:
     """Constants that are lists, and may be meant as shapes, where code could not be run."""
-    from gradcheck_cli.layers.own import CodeLayer
+    from gradcheck_cli.layers.code_layer import CodeLayer
 
     constants = check.layer.data.constants if isinstance(check.layer, CodeLayer) else {}
     for name, value in constants.items():

@@ -13,7 +13,7 @@ from gradcheck_cli.config.build_check import ConfigCheck
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.config.load import load, read_config
 from gradcheck_cli.config.overrides import read_overrides
-from gradcheck_cli.layers.own import FormulaLayer
+from gradcheck_cli.layers.formula_layer import FormulaLayer
 from gradcheck_cli.layers.paper import Layer
 
 FORM = "form: xW\nshapes: {N: 3, M: 2}\n"

@@ -1,0 +1,243 @@
+"""A layer of the user's own in code, which is imported when its problems are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gradcheck_cli.errors import CodeError, LackingError, UntakenError
+from gradcheck_cli.layers.own import BFLOAT16, CodeValue, Data, OfData, change, code_values
+from gradcheck_cli.problem import Problem
+from gradcheck_cli.text import join_words, printable
+from gradcheck_cli.usercode.loading import Reference
+
+if TYPE_CHECKING:
+    from gradcheck_cli.usercode.loading import Loader
+
+# The keys of a config that name the function of a derivative, beside its forward.
+CLAIMED = ("jacobian", "jvp", "hessian", "hvp")
+
+
+class CodeLayer(OfData, Struct, frozen=True):
+    """Forward and backward as Python code.
+
+    functions: the code by the key of the config that names it: `forward` and `backward`, or `layer`
+    (a class or an object), each with a `loss` between them or not, `forward` and `derivative`,
+    `value_and_grad`, or `forward` alone, of which torch, jax or autograd has the backward;
+    besides, or beside a `forward` alone, any of CLAIMED.
+    in_place: whether the backward may change what it is handed.
+    convention: of complex gradients, torch or jax.
+    double: whether the backward of the framework's backward is checked, too.
+    framework, device: which, and where its tensors live; None: found out, and its default.
+    """
+
+    data: Data
+    functions: Mapping[str, Reference]
+    batched: bool | str = False
+    framework: str | None = None
+    device: str | None = None
+    convention: str = "torch"
+    in_place: bool = False
+    double: bool = False
+
+    def problems(self) -> list[Problem]:
+        """The check of the gradients. Imports and calls the user's code."""
+        from gradcheck_cli.usercode.frameworks.problems import load_target
+        from gradcheck_cli.usercode.loading import Loader
+
+        arrays, fixed = self.data.arrays(), self.data.fixed()
+        taken = {**fixed, **arrays}
+        sizes = {name: size for name, size in self.data.sizes.items() if name not in taken}
+        loader = Loader({**sizes, **fixed, **arrays})
+        fixed = {name: _resolve(value, loader, name) for name, value in fixed.items()}
+        loader.values |= fixed
+        if list(self.functions) == ["forward"]:
+            code = self.functions["forward"]
+            functions = {"forward": load_target(code, loader, arrays, self.data.seed)}
+        else:
+            functions = {
+                key: loader.load(code, makes=key == "layer") for key, code in self.functions.items()
+            }
+        used = {name: fixed.pop(name) for name in loader.used if name in fixed}
+        optional = {**sizes, **used}
+        made, left = self._make_all(functions, arrays, fixed, optional)
+        return [
+            replace(
+                problem,
+                numbers=self.data.numbers,
+                notes=(*loader.notes, *left, *problem.notes),
+                in_place=self.in_place,
+                change=partial(change, self, place),
+            )
+            for place, problem in enumerate(self.data.confine(made))
+        ]
+
+    def _make_all(
+        self, functions: Mapping[str, Any], arrays: Any, fixed: Any, optional: Any
+    ) -> tuple[list[Problem], list[str]]:
+        """The problems, and what is left out of what all checks share as no function takes it.
+
+        Raises UntakenError where a function takes no value of the check's own.
+        """
+        from gradcheck_cli.usercode.low_precision import lowered
+
+        claimed = any(key in CLAIMED for key in functions)
+        notes: list[str] = []
+        while True:
+            try:
+                if self.data.dtype == BFLOAT16 and self._framework_target(functions) is None:
+                    arrays, fixed, optional = map(lowered, (arrays, fixed, optional))
+                if claimed:
+                    made = self._claimed(functions, arrays, fixed, optional)
+                else:
+                    made = [self._make(functions)(arrays, fixed, optional=optional)]
+                return self._doubled(made), notes
+            except UntakenError as error:
+                if error.name not in self.data.shared:
+                    raise
+                notes.append(f"{error.name}, which checks share, is left out: {error}")
+                arrays, fixed = (
+                    {name: value for name, value in values.items() if name != error.name}
+                    for values in (arrays, fixed)
+                )
+
+    def _doubled(self, made: list[Problem]) -> list[Problem]:
+        """The problems, with that of the double backward where it is asked for."""
+        if not self.double:
+            return made
+        from gradcheck_cli.usercode.frameworks.problems import double_backward
+
+        return [*double_backward(made[0]), *made[1:]]
+
+    def _claimed(
+        self, functions: Mapping[str, Any], arrays: Any, fixed: Any, optional: Any
+    ) -> list[Problem]:
+        """The problems where other derivatives are claimed, after that of the gradients.
+
+        A constant may be taken by one of the functions alone.
+        """
+        from gradcheck_cli.usercode.derivatives.problems import derive
+        from gradcheck_cli.usercode.frameworks import recognize
+        from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
+        from gradcheck_cli.usercode.problems import split_value
+
+        claims = {key: function for key, function in functions.items() if key in CLAIMED}
+        others = {key: function for key, function in functions.items() if key not in CLAIMED}
+        known = {**optional, **fixed}
+        alone = list(others) == ["forward"] and not recognize(others["forward"], self.framework)
+        base = None if alone else self._make(others)(arrays, None, optional=known)
+        if "value_and_grad" in others:
+            forward = split_value(others["value_and_grad"])
+        else:
+            forward = as_function_of_arrays(others["forward"], self.framework, self.data.dtype)
+        derived = derive(
+            claims,
+            forward,
+            arrays,
+            optional=known,
+            seed=self.data.seed,
+            backward=base,
+            convention=self.convention,
+        )
+        return derived if base is None else [base, *derived]
+
+    def _make(self, functions: Mapping[str, Any]) -> Callable[..., Problem]:
+        """How a problem is made of the functions, given inputs and constants."""
+        from gradcheck_cli.usercode import problems
+        from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
+
+        seed, loss = self.data.seed, functions.get("loss")
+        target = self._framework_target(functions)
+        if target is not None:
+            return self._from_framework(target)
+        if "value_and_grad" in functions:
+            return partial(problems.from_value_and_grad, functions["value_and_grad"])
+        if "layer" in functions:
+            return partial(problems.from_layer, functions["layer"], seed=seed, loss=loss)
+        backward = functions.get("backward")
+        methods = None
+        if backward is not None and self.batched is not True:
+            methods = problems.methods_of(functions["forward"], backward)
+        if methods is not None:
+            owner, names = methods
+            return partial(problems.from_layer, owner, names=names, seed=seed, loss=loss)
+        taken = {
+            key: as_function_of_arrays(function, self.framework, self.data.dtype)
+            for key, function in functions.items()
+            if key != "loss"
+        }
+        if "derivative" in taken:
+            return partial(
+                problems.from_derivative, taken["forward"], taken["derivative"], seed=seed
+            )
+        return partial(
+            problems.from_functions,
+            taken["forward"],
+            taken["backward"],
+            loss=loss,
+            batched=self.batched,
+            seed=seed,
+            convention=self.convention,
+        )
+
+    def _framework_target(self, functions: Mapping[str, Any]) -> Any:
+        """What a framework differentiates itself; None where the gradients are by hand."""
+        from gradcheck_cli.usercode.frameworks import recognize
+
+        layer, forward = functions.get("layer"), functions.get("forward")
+        if layer is not None and "loss" not in functions:
+            return layer if recognize(layer, self.framework) else None
+        # The forward and the backward of one autograd.Function are that Function.
+        same = list(functions) == ["forward"] or forward is functions.get("backward")
+        return forward if same else None
+
+    def _from_framework(self, function: Any) -> Callable[..., Problem]:
+        """How a problem is made of what a framework differentiates itself."""
+        from gradcheck_cli.usercode.frameworks.problems import from_framework
+
+        return partial(
+            from_framework,
+            function,
+            framework=self.framework,
+            seed=self.data.seed,
+            dtype=self.data.dtype,
+            device=self.device,
+        )
+
+    @property
+    def code(self) -> tuple[Reference, ...]:
+        """The user's code that the problem runs."""
+        constants = [value.code for value in code_values(self.data.constants)]
+        return (*self.functions.values(), *constants)
+
+    def described(self) -> dict[str, Any]:
+        """What a report says of the layer."""
+        names = [printable(str(code)) for code in self.functions.values()]
+        alone = list(self.functions) == ["forward"]
+        backward = "that of its framework" if alone else join_words(names[1:] or names)
+        return {"forward": names[0], "backward": backward}
+
+
+def _resolve(value: Any, loader: Loader, name: str) -> Any:
+    """A constant with what is in code taken from there.
+
+    Raises CodeError where an object of a class cannot be made of what is known.
+    """
+    if isinstance(value, CodeValue):
+        arguments = {key: _resolve(part, loader, key) for key, part in value.arguments.items()}
+        try:
+            return loader.make(value.code, arguments) if value.called else loader.load(value.code)
+        except LackingError as error:
+            given = ", ".join(f"{key}: …" for key in (*arguments, *error.names))
+            raise CodeError(
+                f"{error}; for this object alone: {name}: {{call: {value.code}, {given}}}"
+            ) from error
+    if isinstance(value, dict):
+        return {key: _resolve(part, loader, key) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_resolve(part, loader, name) for part in value]
+    return value

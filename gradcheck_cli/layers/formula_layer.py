@@ -1,0 +1,117 @@
+"""A layer of the user's own as formulas: numbers and text, of which the work is counted before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from gradcheck_cli.arrays import ArraySpec, Drawn, Shape
+from gradcheck_cli.formula import parse
+from gradcheck_cli.layers.own import Data, OfData, change
+from gradcheck_cli.layers.paper import UPSTREAM_NAMES
+from gradcheck_cli.options import Numeric
+from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.text import printable
+from gradcheck_cli.usercode.loading import Reference
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Arrays
+
+# Calls of the forward that a check of formulas makes: for an entry that is measured, for a gradient
+# in random directions with the search for what is wrong, and besides; and of a rule.
+CALLS_OF_ENTRY, CALLS_OF_DIRECTIONS, CALLS_BESIDES, CALLS_OF_RULE = 30, 300, 10, 8
+# Numbers that are held for every output: points on both sides, their differences and their noise.
+NUMBERS_OF_OUTPUT = 24
+
+
+class FormulaLayer(OfData, Struct, frozen=True):
+    """Forward and backward as formulas. rules: ∂L/∂input by input, which may name delta and y."""
+
+    data: Data
+    forward: str
+    rules: Mapping[str, str]
+    batched: bool | str = False
+
+    @property
+    def names(self) -> dict[str, Shape | float]:
+        """What the forward may name: arrays by shape, numbers by value."""
+        data = self.data
+        inputs = {name: spec.shape for name, spec in data.inputs.items()}
+        arrays = {name: c.shape for name, c in data.constants.items() if isinstance(c, ArraySpec)}
+        numbers = {name: c for name, c in data.constants.items() if isinstance(c, int | float)}
+        return {**data.sizes, **numbers, **arrays, **inputs}
+
+    @property
+    def rule_names(self) -> dict[str, Shape | float]:
+        """What a rule may name besides: the output y and the upstream gradient delta."""
+        shape = parse(self.forward, self.names).shape
+        return {"y": shape, **dict.fromkeys(UPSTREAM_NAMES, shape), **self.names}
+
+    def count_calls(self, numeric: Numeric) -> int:
+        """About how often a check calls the forward."""
+        entries = [numeric.entries(size) for _, size in self.gradients]
+        calls = [CALLS_OF_ENTRY * count if count else CALLS_OF_DIRECTIONS for count in entries]
+        return sum(calls) + CALLS_BESIDES
+
+    def work(self, numeric: Numeric) -> int:
+        """About how many multiplications a check takes the time of; the rules call y again."""
+        forward, names = parse(self.forward, self.names), self.rule_names
+        rules = sum(parse(text, names).work for text in self.rules.values())
+        calls = self.count_calls(numeric)
+        return calls * forward.work + CALLS_OF_RULE * (rules + forward.work)
+
+    @property
+    def bytes(self) -> int:
+        """About the memory of one evaluation, and of what is kept of its outputs."""
+        forward = parse(self.forward, self.names)
+        return 8 * (forward.elements + NUMBERS_OF_OUTPUT * prod(forward.shape))
+
+    def problems(self) -> list[Problem]:
+        """The check of the gradients."""
+        import numpy as np
+
+        forward, known = parse(self.forward, self.names), self.rule_names
+        rules = {name: parse(text, known) for name, text in self.rules.items()}
+        fixed = {name: c for name, c in self.data.fixed().items() if name in self.names}
+        constants = {name: np.asarray(c, dtype=self.data.dtype) for name, c in fixed.items()}
+
+        def outputs(arrays: Arrays) -> Any:
+            return forward({**constants, **arrays})
+
+        def backward(arrays: Arrays, cotangent: Any) -> dict[str, Any]:
+            values = {"y": outputs(arrays), **dict.fromkeys(UPSTREAM_NAMES, cotangent)}
+            return {name: rule({**values, **constants, **arrays}) for name, rule in rules.items()}
+
+        delta = Drawn().array("delta", forward.shape, self.data.seed).astype(self.data.dtype)
+        labels = {
+            name: Label(f"∂L/∂{name}", printable(" ".join(text.split())))
+            for name, text in self.rules.items()
+        }
+        arrays, numbers = self.data.arrays(), self.data.numbers
+        problem = Problem(
+            arrays,
+            outputs,
+            backward,
+            delta,
+            labels=labels,
+            numbers=numbers,
+            change=partial(change, self, 0),
+        )
+        if self.batched:
+            from gradcheck_cli.usercode.batches import prove
+
+            problem = prove(problem, self.batched)
+        return self.data.confine([problem])
+
+    @property
+    def code(self) -> tuple[Reference, ...]:
+        """No code of the user's."""
+        return ()
+
+    def described(self) -> dict[str, Any]:
+        """What a report says of the layer."""
+        return {"forward": printable(self.forward), "backward": "formulas"}
