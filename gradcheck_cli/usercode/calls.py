@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import draw
 from gradcheck_cli.errors import CodeError, ForwardError, GradcheckError, UntakenError, is_ours
@@ -31,7 +30,7 @@ from gradcheck_cli.usercode.conventions import (
     bind_backward,
     is_upstream,
 )
-from gradcheck_cli.usercode.gradients import by_name, gradient_of, unmatched_keys
+from gradcheck_cli.usercode.gradients import by_name, unmatched_keys
 from gradcheck_cli.usercode.losses import as_loss, losses_beside, of_owner
 from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, in_bfloat16
 from gradcheck_cli.usercode.objects import also_held, gradient_attributes, held_gradient
@@ -46,11 +45,17 @@ from gradcheck_cli.usercode.trees import (
     rebuilt,
     with_attributes,
 )
+from gradcheck_cli.usercode.values import (
+    Array,
+    also_claimed,
+    as_array,
+    as_inputs,
+    is_of_parts,
+    is_output,
+    items_of,
+)
 
-Array = NDArray[Any]
 Function = Callable[..., Any]
-
-
 # Values of a loss that stands between a forward and its backward.
 LOSS, LOSS_GRADIENT = "the loss", "the gradient of the loss"
 
@@ -92,7 +97,7 @@ class Calls:
     ) -> None:
         self.source = source
         self.low = holds_bfloat16(inputs)
-        self.inputs = inputs = _as_inputs(held(inputs) if self.low else inputs)
+        self.inputs = inputs = as_inputs(held(inputs) if self.low else inputs)
         self.asked = list(constants or {})
         self.optional = optional or {}
         constants = {name: with_attributes(value) for name, value in (constants or {}).items()}
@@ -153,7 +158,7 @@ class Calls:
             takes,
             arguments,
             self.asked,
-            [_is_output(item) for item in returned],
+            [is_output(item) for item in returned],
             known,
             self.handed(pair),
             stateless=pair.owner is None,
@@ -312,11 +317,11 @@ class Calls:
         returned = self.called(pair.forward, self.source.forward, self.call, values)
         replaced = self.source.changed(pair.owner, values) if self.source.held else ()
         self.replaced |= dict.fromkeys(name for name in replaced if name in self.arrays)
-        items = _items(returned)
+        items = items_of(returned)
         values |= {CACHE: items[-1], OUTPUT: items[0]}
         if self.loss is not None:
             who, loss = name_of(self.loss), of_owner(self.loss, pair.owner)
-            value, *gradient = _items(self.called(loss, who, self.loss_call, values))
+            value, *gradient = items_of(self.called(loss, who, self.loss_call, values))
             values[LOSS] = value
             values |= {LOSS_GRADIENT: gradient[0]} if gradient else {}
         return pair, values, items
@@ -418,16 +423,14 @@ class Calls:
         held = [name for name in self.source.held if name in self.inputs]
         names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
         order = [*self.call.used, *held]
-        self.unchecked |= dict.fromkeys(
-            _also_claimed(claimed, order, set(self.inputs) - set(names))
-        )
+        self.unchecked |= dict.fromkeys(also_claimed(claimed, order, set(self.inputs) - set(names)))
         if owner is not None:
             self.unchecked |= dict.fromkeys(also_held(owner, [*self.inputs, *self.arrays]))
         if isinstance(claimed, Mapping):
             keys = [leaf.rpartition(".")[2] for leaf in self.arrays]
             known = [*order, *self.inputs, *self.arrays, *keys]
             self.unused_keys |= dict.fromkeys(unmatched_keys(claimed, known))
-        if len(names) == 1 and _is_of_parts(claimed, names[0], self.inputs[names[0]]):
+        if len(names) == 1 and is_of_parts(claimed, names[0], self.inputs[names[0]]):
             return {names[0]: claimed}
         if held and not isinstance(claimed, Mapping):
             whole = isinstance(claimed, tuple | list) and len(claimed) == len(names)
@@ -532,54 +535,6 @@ def _called(function: Function, who: str, call: Call, values: Mapping[str, Any])
         raise CodeError.raised(who, error) from error
 
 
-def _as_inputs(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The inputs; numbers and lists of numbers become arrays where nothing else is an array."""
-    if any(True for name, value in inputs.items() for _ in leaves(value, name)):
-        return inputs
-    return {name: _as_floats(value) for name, value in inputs.items()}
-
-
-def _as_floats(value: Any) -> Any:
-    """An array of a number or of a list of numbers, if there are floats; all else as it is."""
-    if not isinstance(value, float | list) or isinstance(value, np.generic):
-        return value
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        return value
-    return array if array.dtype.kind in "fc" else value
-
-
-def _also_claimed(claimed: Any, order: Sequence[str], others: set[str]) -> list[str]:
-    """The inputs that are not differentiated, and that a backward gives a gradient for."""
-    if isinstance(claimed, Mapping):
-        return [name for name in order if name in others and gradient_of(name, claimed) is not None]
-    if not isinstance(claimed, tuple) or len(claimed) != len(order):
-        return []
-    pairs = zip(order, claimed, strict=True)
-    return [name for name, gradient in pairs if name in others and gradient is not None]
-
-
-def _is_of_parts(claimed: Any, name: str, value: Any) -> bool:
-    """Whether this is the gradient of an only input that is a dict or a tuple, built like it."""
-    if isinstance(value, tuple | list):
-        one = isinstance(claimed, tuple | list) and len(claimed) == 1
-        return len(value) > 1 or (one and not isinstance(claimed[0], tuple | list))
-    if isinstance(value, np.ndarray | np.generic):
-        return False
-    named = isinstance(claimed, Mapping) and gradient_of(name, claimed) is None
-    return named or hasattr(claimed, "_asdict")
-
-
-def _items(returned: Any) -> Sequence[Any]:
-    """What a forward returned, one by one: a tuple, or a list that does not hold numbers."""
-    if isinstance(returned, tuple):
-        return returned
-    if isinstance(returned, list) and returned and isinstance(returned[0], np.ndarray):
-        return returned
-    return (returned,)
-
-
 def _place(pair: Pair) -> str:
     """Where the code of the gradients is: that of the backward, or of the one function there is."""
     for function in (pair.backward, pair.forward):
@@ -587,20 +542,3 @@ def _place(pair: Pair) -> str:
         if code is not None and not is_ours(code.co_filename):
             return f"{name_of(function)}, {format_path(code.co_filename)}:{code.co_firstlineno}"
     return ""
-
-
-def _is_output(item: Any) -> bool:
-    if item is None or isinstance(item, Mapping):
-        return False
-    try:
-        return np.asarray(item).dtype.kind in "fc"
-    except (ValueError, TypeError, RuntimeError):
-        return False
-
-
-def as_array(item: Any, who: str) -> Array:
-    """What `who` returned as an array. Raises CodeError where it is none."""
-    try:
-        return np.asarray(item)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise CodeError(f"{who} must return an array of numbers: {error}") from error
