@@ -21,7 +21,6 @@ from gradcheck_cli.measure.budget import DIRECTION, Budget
 from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare
 from gradcheck_cli.measure.refuse import result_without_values
 from gradcheck_cli.numeric.bisection import Found, Gap, locate, some_entries
-from gradcheck_cli.numeric.climb import DEVIATIONS
 from gradcheck_cli.numeric.directions import (
     DIRECTION_COUNT,
     SURE,
@@ -35,6 +34,7 @@ from gradcheck_cli.numeric.directions import (
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.numeric.groups import Group, group_by_size
 from gradcheck_cli.numeric.line import Derivative
+from gradcheck_cli.numeric.noise import DEVIATIONS
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import BY_DIRECTIONS, Code, Diagnosis, GradientResult, Verdict
 from gradcheck_cli.text import count_of, join_words

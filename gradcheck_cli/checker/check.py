@@ -23,10 +23,7 @@ from gradcheck_cli.measure.precision import (
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.result import (
-    CheckResult,
-    Verdict,
-)
+from gradcheck_cli.result import CheckResult, Verdict
 
 
 def check(

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradcheck_cli.result import (
-    CheckResult,
-    Mutant,
-    Verdict,
-)
+from gradcheck_cli.result import CheckResult, Mutant, Verdict
 
 
 def join_results(parts: Sequence[CheckResult]) -> CheckResult:

@@ -132,14 +132,3 @@ def _assigned(node: ast.Assign) -> Iterator[tuple[str, str]]:
         for left, right in zip(target.elts, value.elts, strict=False):
             yield ast.unparse(left), ast.unparse(right)
     yield ast.unparse(target), ast.unparse(value)
-
-
-def is_index(function: Function, name: str) -> bool:
-    """Whether a parameter, or an element of it, is an index, as in scores[range(n), y]."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Subscript):
-            parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-            plain = [part.value if isinstance(part, ast.Subscript) else part for part in parts]
-            if any(isinstance(part, ast.Name) and part.id == name for part in plain):
-                return True
-    return False

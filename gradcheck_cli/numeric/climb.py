@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
-from gradcheck_cli.numeric.noise import Float
-from gradcheck_cli.numeric.quotients import (
-    Differences,
-)
+from gradcheck_cli.numeric.noise import DEVIATIONS, Float
+from gradcheck_cli.numeric.quotients import Differences
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
@@ -23,8 +21,6 @@ MAX_LEVELS = 68
 # Where outputs do not move at all, because units are saturated or other terms are far larger, the
 # first step grows by leaps until they do.
 LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
-# How many deviations of noise an uncertainty holds; the deviation itself is only an estimate.
-DEVIATIONS = 5.0
 PARABOLA = 2  # levels, after which one is recognized
 # Another step must promise to divide the uncertainty by this much.
 WORTH = 1.4

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.climb import DEVIATIONS, FIRST_STEP, LEAP
+from gradcheck_cli.numeric.climb import FIRST_STEP, LEAP
 from gradcheck_cli.numeric.ladder import RATIO, Best
-from gradcheck_cli.numeric.quotients import (
-    LAST_PLACES,
-    Differences,
-)
+from gradcheck_cli.numeric.noise import DEVIATIONS
+from gradcheck_cli.numeric.quotients import LAST_PLACES, Differences
 
 # Of the largest entry: a fainter one may be of the size of what is rounded on the way to the
 # outputs; and what that may come to at most.

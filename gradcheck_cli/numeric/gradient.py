@@ -27,11 +27,7 @@ from gradcheck_cli.numeric.other_steps import (
     widen_steps,
 )
 from gradcheck_cli.numeric.pilots import Pilots
-from gradcheck_cli.numeric.quotients import (
-    WHOLE,
-    Differences,
-    WholeForwards,
-)
+from gradcheck_cli.numeric.quotients import WHOLE, Differences, WholeForwards
 
 # Of the uncertainty of a cell: its noise where its quotients have settled to that.
 SETTLED = 0.1

@@ -50,26 +50,25 @@ def settle_invariant(
     """
     eps, size = float(np.finfo(differences.x.dtype).eps), np.abs(differences.center)
     noise = np.maximum(differences.noise.near, differences.noise.away)
-    hidden = _weighed(differences, np.maximum(eps * size, noise))
-    possible = _weighed(differences, size)
-    within = np.maximum(ROUNDINGS * eps * possible, MOVED_DEVIATIONS * hidden)
+    hidden, possible = _hidden_and_possible(differences)
+    unseen = MOVED_DEVIATIONS * hidden
+    within = np.maximum(ROUNDINGS * eps * possible, unseen)
     # Of every output by itself: one that is far smaller than the others moves unseen among them.
     each = np.maximum(ROUNDINGS * eps * size, MOVED_DEVIATIONS * noise)
     still = np.all(best.slope * first[:, None] <= within, axis=1) & ~differences.confined[entries]
     for row in np.flatnonzero(still):
         entry = int(entries[row])
-        shares, changes = _move_until_seen(differences, entry, CLEAR * MOVED_DEVIATIONS * hidden)
+        shares, changes = _move_until_seen(differences, entry, CLEAR * unseen)
         move = np.max(np.abs(changes), axis=0)
         total = np.stack([_weighed(differences, one) for one in move])
         if not np.all(total <= within * shares[:, None]) or np.any(move > each * shares[:, None]):
             continue
-        noise = MOVED_DEVIATIONS * hidden
-        if np.any(total > noise) and (
-            _is_bounded(total, shares, noise) or _is_slope(differences, entry, shares, changes)
+        if np.any(total > unseen) and (
+            _is_bounded(total, shares, unseen) or _is_slope(differences, entry, shares, changes)
         ):
             continue
         # An entry that is tiny beside what it is added to could be as large as that.
-        quiet = np.all(total <= MOVED_DEVIATIONS * hidden, axis=1)
+        quiet = np.all(total <= unseen, axis=1)
         share = max(1.0, float(np.max(shares[quiet], initial=1.0)) / QUIET)
         scale = differences.scale[entry] * share
         slope = share * np.max((total / shares[:, None])[shares >= share], axis=0)
@@ -89,10 +88,8 @@ def settle_unused(
     Returns which they are. Such an entry meets a zero, or is not used: what moves is looked at by
     `settle_invariant`.
     """
-    eps, size = float(np.finfo(differences.x.dtype).eps), np.abs(differences.center)
-    noise = np.maximum(differences.noise.near, differences.noise.away)
-    uncertainty = ROUNDED * _weighed(differences, np.maximum(eps * size, noise))
-    possible = _weighed(differences, size)
+    hidden, possible = _hidden_and_possible(differences)
+    uncertainty = ROUNDED * hidden
     unused = np.zeros(len(rows), dtype=bool)
     for at, row in enumerate(rows):
         entry = int(entries[row])
@@ -102,6 +99,14 @@ def settle_unused(
             best.settle_at_zero(int(row), possible / scale, uncertainty / scale, unused=True)
             unused[at] = True
     return unused
+
+
+def _hidden_and_possible(differences: WholeForwards) -> tuple[Float, Float]:
+    """What the outputs may move by unseen, and their size: Σ |c|·noise and Σ |c·y|."""
+    eps, size = float(np.finfo(differences.x.dtype).eps), np.abs(differences.center)
+    noise = np.maximum(differences.noise.near, differences.noise.away)
+    hidden = _weighed(differences, np.maximum(eps * size, noise))
+    return hidden, _weighed(differences, size)
 
 
 def _is_bounded(total: Float, shares: Float, noise: Float) -> bool:

@@ -306,12 +306,11 @@ class Best:
         """
         mine = self.cells[:, :, rows]
         cells = np.concatenate([cells, cells[:, TABLES - HELD :]], axis=1)
-        contradict = np.abs(cells[0] - mine[0]) > mine[1]
-        held = contradict[TABLES:]
-        held &= np.abs(cells[0, TABLES:] - mine[0, TABLES:]) > mine[1, TABLES:] + cells[1, TABLES:]
-        quiet = cells[2] < NOISE_SHARE * mine[1]
         apart = np.abs(cells[0] - mine[0])
-        frozen = (apart > mine[1]) & (apart * cells[3] <= self.place[rows])
+        contradict = apart > mine[1]
+        frozen = contradict & (apart * cells[3] <= self.place[rows])
+        contradict[TABLES:] &= apart[TABLES:] > mine[1, TABLES:] + cells[1, TABLES:]
+        quiet = cells[2] < NOISE_SHARE * mine[1]
         better = ((cells[1] < mine[1]) | contradict | quiet) & ~(self.done[rows] | frozen)
         self.cells[:, :, rows] = np.where(better, cells, mine)
 

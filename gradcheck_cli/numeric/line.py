@@ -15,12 +15,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.noise import FLAT_SHARE, POINTS, ROUNDING, Float, variances
+from gradcheck_cli.numeric.noise import DEVIATIONS, FLAT_SHARE, POINTS, ROUNDING, Float, variances
 
 RATIO = 7.0**0.5  # of a step to the next: no oscillation whose period fits one fits the next
 LEVELS = 24  # down to 1e-10 of the first step
 COLUMNS = 6  # of Neville's tables; later columns gain nothing over the noise
-DEVIATIONS = 5.0  # of noise that an uncertainty holds; the deviation itself is an estimate
 SPREAD_SAFETY = 4.0  # how much more than the last two values differ the better one may be off
 # Noise over the quotient below which two values do not agree by chance; with more noise, three
 # have to agree.

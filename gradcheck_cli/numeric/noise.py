@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 Evaluate = Callable[[NDArray[Any]], NDArray[Any]]
 
+BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
+# How many deviations of noise an uncertainty holds; the deviation itself is only an estimate.
+DEVIATIONS = 5.0
+
 LINES = 5  # one line has too few samples: its estimate is often five times too small
 POINTS = 9  # on a line; Moré and Wild find 6 to 8 differences enough
 ORDERS = (5, 6, 7)  # of differences: smooth parts are gone, some samples are left

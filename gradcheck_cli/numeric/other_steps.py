@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.climb import (
-    DEVIATIONS,
     FIRST_STEP,
     LARGEST_STEP,
     LEAP,
@@ -16,11 +15,8 @@ from gradcheck_cli.numeric.climb import (
 )
 from gradcheck_cli.numeric.doubts import doubt_small
 from gradcheck_cli.numeric.ladder import CLEAR_SLOPE, NOISE_SHARE, Best
-from gradcheck_cli.numeric.noise import Float
-from gradcheck_cli.numeric.quotients import (
-    OWN_UNITS,
-    Differences,
-)
+from gradcheck_cli.numeric.noise import DEVIATIONS, Float
+from gradcheck_cli.numeric.quotients import OWN_UNITS, Differences
 
 # Entries whose noise exceeds this share of the largest are tried again from a step so much larger,
 # for as many levels as lead down to the first step: a polynomial does not mind, and noise shrinks.

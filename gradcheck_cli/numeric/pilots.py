@@ -21,8 +21,7 @@ from gradcheck_cli.numeric.ladder import (
     Rung,
     Rungs,
 )
-from gradcheck_cli.numeric.line import DEVIATIONS
-from gradcheck_cli.numeric.noise import Float
+from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import Differences, WholeForwards
 
 PILOTS = 3  # the middle one of their steps is taken

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.few_probes import measure_noise
 from gradcheck_cli.numeric.ladder import TABLES, Rung
-from gradcheck_cli.numeric.noise import ROUNDING, Evaluate, Float, Noise, function_noise
+from gradcheck_cli.numeric.noise import (
+    BLOCK_BYTES,
+    ROUNDING,
+    Evaluate,
+    Float,
+    Noise,
+    function_noise,
+)
 from gradcheck_cli.numeric.stencils import Stencil
 from gradcheck_cli.numeric.units import shrink_scales
 
@@ -26,7 +33,6 @@ MAX_CELLS, MAX_MASK = 2**16, 2**22  # numbers of a table, entries × outputs of 
 # Of a slow forward few entries are measured at once, so that progress is told in time: seconds, and
 # how many evaluations an entry takes.
 TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
-BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
 
 # Roundings of the outputs, of how they move far away or of the largest number around: a loss that
 # is a difference of such numbers moves in steps of their last place, near x by few at once.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.noise import Evaluate, Float
+from gradcheck_cli.numeric.noise import BLOCK_BYTES, Evaluate, Float
 
 SMALL = 1e-3  # of its scale: an entry as small is so by chance once in a thousand
 # How much further than other entries do by their own size an entry may move the outputs.
@@ -19,7 +19,6 @@ FAR = 1e3
 SHRINK = 1e3  # of the scale from one try to the next
 SATURATED = 0.1  # of the moves by one scale: those by the next, which a curve makes far smaller
 OTHERS = 8  # entries whose moves are looked at: the largest of the tensor
-BLOCK_BYTES = 2**20  # of points evaluated at once
 
 
 def shrink_scales(

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.gradients import gradient_of
-from gradcheck_cli.usercode.trees import (
-    leaves,
-)
+from gradcheck_cli.usercode.trees import leaves
 
 Array = NDArray[Any]
 
