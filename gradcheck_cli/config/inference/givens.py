@@ -1,0 +1,114 @@
+"""What a config gives for a parameter of code that was read, as YAML."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from gradcheck_cli.config.inference.sizes import Sizes
+from gradcheck_cli.config.inference.values import ARRAY, ITEMS, NUMBER, OBJECT, RECORD, SIZE, Value
+
+MASK = re.compile(r"mask|^R$")
+LENGTHS = re.compile(r"len(gth)?s?$", re.IGNORECASE)
+SETTING = "0.5"  # a number of which nothing is known
+POSITIVE = "distribution: uniform, scale: 0.4, offset: 0.5"  # what a logarithm is taken of
+# By the name of an array, where the text says nothing of its shape.
+SHAPES = {
+    "w": ("N", "M"), "weight": ("N", "M"), "weights": ("N", "M"), "b": ("M",), "bias": ("M",),
+    "gamma": ("N",), "beta": ("N",), "wx": ("N", "H"), "wh": ("H", "H"), "prev_h": ("n", "H"),
+    "prev_c": ("n", "H"), "h0": ("n", "H"),
+}  # fmt: skip
+
+
+class Given(Struct, frozen=True):
+    """What a config gives for a parameter, as YAML. guess: its shape is guessed from its name."""
+
+    text: str
+    guess: bool = False
+
+
+class Giver:
+    """Writes what is known of a value as YAML. sizes: those that shapes name."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.sizes = sizes
+
+    def given(self, name: str, value: Value) -> Given | None:
+        """What a config gives for a value; None for a size that shapes name already."""
+        if value.kind == SIZE and value.axis is not None:
+            text = self.sizes.write(value.axis)
+            return None if text == name else Given(text)
+        if value.kind == NUMBER or is_setting(value):
+            return Given(SETTING)
+        if value.kind == RECORD:
+            parts = ", ".join(f"{key}: {self.part(one)}" for key, one in value.fields.items())
+            return Given(
+                "{" + parts + "}", any(self.is_guess(one) for one in value.fields.values())
+            )
+        if value.kind == ITEMS:
+            parts = ", ".join(self.part(one) for one in value.fields.values())
+            return Given(
+                "[" + parts + "]", any(self.is_guess(one) for one in value.fields.values())
+            )
+        if value.kind == OBJECT or (value.kind is None and not value.is_parameter):
+            return None
+        given = self.array(value if value.axes is not None else self.guessed(name))
+        if value.positive:
+            return Given(f"{{shape: {given.text}, {POSITIVE}}}", value.axes is None)
+        return Given(given.text, value.axes is None)
+
+    def part(self, value: Value) -> str:
+        """A part of a record or of items."""
+        given = self.given(value.name, value)
+        return value.name if given is None else given.text
+
+    def is_guess(self, value: Value) -> bool:
+        """Whether nothing tells the shape of an array."""
+        return value.kind in (None, ARRAY) and value.axes is None
+
+    def array(self, value: Value) -> Given:
+        """The shape of an array as YAML."""
+        return Given(self.sizes.shape(value.axes or []))
+
+    def guessed(self, name: str) -> Value:
+        """An array of the shape that those of this name have."""
+        shape = SHAPES.get(name.casefold().rstrip("0123456789"), ("n", "N"))
+        return Value(ARRAY, axes=[self.sizes.named(one) for one in shape])
+
+    def fixed(self, name: str, value: Value) -> Given:
+        """Labels and indices as whole numbers, a mask of 0 and 1; else an array that is drawn."""
+        if value.kind in (SIZE, NUMBER, RECORD, ITEMS):
+            given = self.given(name, value)
+            return given or Given(SETTING)
+        if is_setting(value):
+            return Given(SETTING)
+        array = value if value.axes is not None else self.guessed(name)
+        shape = self.sizes.shape(array.axes or [])
+        if MASK.search(name):
+            return Given(f"{{distribution: mask, shape: {shape}}}", value.axes is None)
+        if value.classes is not None or LENGTHS.search(name):
+            high = self.sizes.write(value.classes) if value.classes is not None else "2"
+            low = 0 if value.classes is not None else 1
+            high = high if low == 0 else "3"
+            return Given(
+                f"{{distribution: integers, low: {low}, high: {high}, shape: {shape}}}",
+                value.axes is None,
+            )
+        return Given("{shape: " + shape + "}", value.axes is None)
+
+
+def is_setting(value: Value) -> bool:
+    """Whether all that is known of a parameter is that it is reckoned with a number."""
+    return value.kind is None and value.meets_numbers and not value.is_data_like
+
+
+def is_fixed(name: str, value: Value) -> bool:
+    """Whether a parameter has no gradient, for what it is: a number, sizes, labels, a mask."""
+    sizes = (
+        value.kind == ITEMS
+        and bool(value.fields)
+        and all(one.kind == SIZE for one in value.fields.values())
+    )
+    plain = value.kind in (SIZE, NUMBER) or value.classes is not None or is_setting(value)
+    return plain or sizes or bool(MASK.search(name) or LENGTHS.search(name))

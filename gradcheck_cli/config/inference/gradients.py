@@ -1,0 +1,52 @@
+"""Which parameters a function returns gradients of, told by the names in its return."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from gradcheck_cli.config.inference.settings import WEIGHT
+from gradcheck_cli.config.inference.values import ITEMS, RECORD, Value
+from gradcheck_cli.config.syntax import Function, returned_gradients, returns_mapping
+
+LABELS = re.compile(r"^(labels?|targets?|y_true|idx|indices|t|y|Y)$")
+
+
+def names_without_gradient(
+    values: Mapping[str, Value], teller: Function | None, *, loss: bool
+) -> list[str]:
+    """The arrays that nothing returns a gradient of, as far as a last return tells.
+
+    values: those that could have one; teller: the function that returns the gradients, None where
+    there is none; loss: it returns a number first.
+    """
+    labels = [name for name in values if loss and LABELS.match(name)]
+    left = [name for name in values if name not in labels] or list(values)
+    spelled = None if teller is None else returned_gradients(teller, value_first=loss)
+    by_name = teller is not None and returns_mapping(teller)
+    kept = _kept(left, spelled, values) if spelled else left
+    if not spelled or (len(spelled) >= len(left) and not by_name):
+        return labels if len(labels) < len(values) else []
+    return [*labels, *(name for name in left if name not in kept)]
+
+
+def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:
+    """Those of the parameters that gradients of these texts are of."""
+    folded = {one.casefold().replace("_", "") for one in spelled}
+
+    def is_named(name: str) -> bool:
+        parts = [str(key) for key in values[name].fields]
+        return any(
+            f"{start}{one}{end}".casefold().replace("_", "") in folded
+            for one in (name, *parts)
+            for start, end in (("d", ""), ("grad", ""), ("", "grad"))
+        )
+
+    named = [name for name in names if is_named(name)]
+    records = [name for name in names if values[name].kind in (RECORD, ITEMS)]
+    if len(named) == len(spelled) or set(named) & set(records):
+        return named
+    vectors = [name for name in names if values[name].ends or WEIGHT.match(name)]
+    theta = [name for name in names if re.match(r"theta|params|weights", name, re.IGNORECASE)]
+    count = len(spelled)
+    return next(one[:count] for one in (records, vectors, theta, list(names)) if one)
