@@ -11,36 +11,36 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.catalogue import describe_fault
-from gradcheck_cli.faults.factors import Factor, name_factor
+from gradcheck_cli.checker.certificate import (
+    describe_certificate,
+    describe_errors,
+    describe_factor,
+)
+from gradcheck_cli.checker.slopes import Slopes, divide, find_factor, join_bounds
+from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.measure.budget import DIRECTION, Budget
 from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare
 from gradcheck_cli.measure.refuse import result_without_values
 from gradcheck_cli.numeric.bisection import Found, Gap, locate, some_entries
 from gradcheck_cli.numeric.directions import (
     DIRECTION_COUNT,
-    SURE,
     WHOLE_BOX,
     Bounds,
     Box,
     Directions,
-    bounds,
     root_mean_square,
 )
 from gradcheck_cli.numeric.gradient import NumericGradient
-from gradcheck_cli.numeric.groups import Group, group_by_size
+from gradcheck_cli.numeric.groups import group_by_size
 from gradcheck_cli.numeric.line import Derivative
 from gradcheck_cli.numeric.noise import DEVIATIONS
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.result import BY_DIRECTIONS, Code, Diagnosis, GradientResult, Verdict
-from gradcheck_cli.text import count_of, join_words
+from gradcheck_cli.result import BY_DIRECTIONS, Diagnosis, GradientResult, Verdict
 
 SEED = 0x6772  # any number: directions are drawn from a stream of their own, apart from inputs
-FACTOR_PRECISION = 1e-4  # relative; a factor is named only if it is known better than this
 # Of groups of smaller entries: an error of one is found as surely, its bound is 20 times wider.
 DIRECTIONS_OF_OTHERS = 3
 MOST_SEARCHED = 400  # evaluations, after which a search is left where it stands
@@ -48,31 +48,6 @@ MOST_SEARCHED = 400  # evaluations, after which a search is left where it stands
 NOTHING_SEEN = 10.0
 # Of the norm of a gradient: an error everywhere may be that of a forward that stops at a tolerance.
 MOST_DOUBTED = 1e-3
-MOST_LISTED = 5  # entries, rows or columns that a sentence lists
-
-
-class Slopes(Struct, frozen=True):
-    """Both derivatives along every direction; arrays of a number a direction, group by group."""
-
-    analytic: NDArray[np.float64]
-    numeric: NDArray[np.float64]
-    uncertainty: NDArray[np.float64]
-
-    @property
-    def gap(self) -> NDArray[np.float64]:
-        """Analytic minus numeric."""
-        return self.analytic - self.numeric
-
-    @property
-    def differ(self) -> NDArray[np.bool_]:
-        """Along which directions the gap is more than the uncertainty explains."""
-        return np.abs(self.gap) > self.uncertainty
-
-    def bound(self, counts: Sequence[int]) -> list[Bounds]:
-        """Bounds of the norm of the error of each group; counts: of the directions of each."""
-        ends = np.cumsum(counts)[:-1]
-        parts = zip(np.split(self.gap, ends), np.split(self.uncertainty, ends), strict=True)
-        return [bounds(*both) for both in parts]
 
 
 class Certifier:
@@ -119,7 +94,11 @@ class Certifier:
         """Both derivatives along all directions; those that differ by no factor, measured again."""
         with np.errstate(all="ignore"):
             slopes = self._measure_slopes()
-            return slopes if self._find_factor(slopes) else self._confirm(slopes)
+            return (
+                slopes
+                if find_factor(slopes, self.rtol, self.problem.numbers)
+                else self._confirm(slopes)
+            )
 
     @property
     def differs(self) -> bool:
@@ -168,16 +147,7 @@ class Certifier:
         return Slopes(*np.array(rows).T)
 
     def _find_factor(self, slopes: Slopes) -> Factor | None:
-        """The factor that is all that is wrong, if there is one: the same along all directions."""
-        analytic, numeric = slopes.analytic, slopes.numeric
-        value = float(analytic @ numeric / (numeric @ numeric))
-        rest = np.abs(analytic - value * numeric)
-        if value == 0.0 or not np.all(rest <= (1 + abs(value)) * slopes.uncertainty):
-            return None
-        precision = float(np.max(slopes.uncertainty) / np.max(np.abs(numeric)))
-        if not (abs(value - 1.0) > self.rtol + precision and precision < FACTOR_PRECISION):
-            return None
-        return name_factor(value, precision, self.problem.numbers)
+        return find_factor(slopes, self.rtol, self.problem.numbers)
 
     def _confirm(self, slopes: Slopes) -> Slopes:
         """The slopes, where those that differ are measured again until one is borne out.
@@ -318,84 +288,3 @@ class Certifier:
         """An entry of the matrix as reports write it, by its index in the gradient."""
         flat = row * self.directions.matrix.shape[1] + column
         return str([int(axis) for axis in np.unravel_index(flat, self.claimed.shape)])
-
-
-def describe_factor(factor: Factor, slopes: Slopes) -> Diagnosis:
-    """The diagnosis of a gradient that is wrong by a factor alone."""
-    rest = np.max(np.abs(slopes.analytic - factor.value * slopes.numeric))
-    fits, count = float(rest / np.max(np.abs(slopes.numeric))), len(slopes.numeric)
-    observation = f"it is {factor.text} times the numeric gradient"
-    return replace(
-        describe_fault(Code.FACTOR, observation, fits),
-        evidence=f"so explained, {count} of {count} random directions agree to {fits:.0e}",
-        factor=factor.text,
-    )
-
-
-def describe_errors(
-    found: Found, entries: GradientResult, slopes: Slopes, index: Callable[[int, int], str]
-) -> str:
-    """What is wrong and where, as a sentence; index: writes an entry by its row and column."""
-    if found.exact:
-        listed = [index(row, column) for row, column in found.entries[:MOST_LISTED]]
-        more = len(found.entries) - len(listed)
-        what = "entry is" if len(found.entries) == 1 else "entries are"
-        tail = f" and {more} more" if more else ""
-        return f"{len(found.entries)} {what} wrong: {', '.join(listed)}{tail}"
-    rows = "every row" if found.rows is None else _list_ranges("row", found.rows)
-    columns = "every column" if found.columns is None else _list_ranges("column", found.columns)
-    return (
-        f"it is wrong along {int(slopes.differ.sum())} of {len(slopes.gap)} random directions, "
-        f"in {rows} and {columns}; {entries.wrong} of {entries.measured} entries looked at there "
-        "are wrong"
-    )
-
-
-def describe_certificate(
-    limits: Sequence[Bounds], groups: Sequence[Group], norm: float, counts: Sequence[int]
-) -> str:
-    """What random directions that agree say of all entries.
-
-    norm: of the gradient. counts: of the directions of each group.
-    """
-    if norm == 0.0:
-        return "the gradient is zero on both sides: this check has no power"
-    seen = divide(join_bounds(limits).upper, norm)
-    text = (
-        f"by {count_of(sum(counts), 'random direction')}"
-        + (" (the budget has no room for more)" if counts[0] < DIRECTION_COUNT else "")
-        + f": an error above {seen:.0e} of the "
-        f"gradient would have been seen, with probability 1 − {SURE:.0e}"
-    )
-    return text + "".join(
-        f"; above {limit.upper:.0e} in {group.count} of its entries, "
-        + (f"whose norm is {group.norm:.0e}" if group.norm else "claimed to be zero")
-        for limit, group in zip(limits[1:], groups[1:], strict=True)
-    )
-
-
-def join_bounds(parts: Sequence[Bounds]) -> Bounds:
-    """Bounds of the norm of a whole, from those of the norms of its parts."""
-    return Bounds(
-        *(
-            float(np.hypot.reduce(bound))
-            for bound in zip(*((part.lower, part.upper) for part in parts), strict=True)
-        )
-    )
-
-
-def divide(value: float, norm: float) -> float:
-    """A norm over that of the gradient; 0 where both are 0."""
-    if value == 0.0:
-        return 0.0
-    return value / norm if norm > 0 else np.inf
-
-
-def _list_ranges(word: str, parts: Sequence[range]) -> str:
-    """`row 3`, `rows 3, 5 and 8–15`."""
-    listed = [
-        f"{part.start}" if len(part) == 1 else f"{part.start}–{part.stop - 1}" for part in parts
-    ]
-    more = [f"{len(listed) - MOST_LISTED} more"] if len(listed) > MOST_LISTED else []
-    plural = "s" if len(listed) > 1 or any(len(part) > 1 for part in parts) else ""
-    return f"{word}{plural} {join_words([*listed[:MOST_LISTED], *more])}"

@@ -61,7 +61,7 @@ def check(
         seen = None if result is None else result.mutants
         alone = power and seen is None  # what is seen in float64 need not be seen again
         checker = Checker(problem, numeric, replace(tolerance, rtol=rtol), progress, alone)
-        checker.take_over(known, 0 if result is None else result.evaluations)
+        checker.measurements.take_over(known, 0 if result is None else result.evaluations)
         result = checker.run(keep)
         if known and problem.narrow is not None:
             result = blame_rounding(result, low_type(problem.narrow))
@@ -84,11 +84,11 @@ def check_strictly(
     first = Checker(wide, numeric, replace(tolerance, rtol=strict), progress, power)
     result = first.run(None)
     if result.verdict == Verdict.PASS:
-        return result, as_reference(wide, result.gradients) | first.measured
+        return result, as_reference(wide, result.gradients) | first.measurements.gradients
     if result.verdict == Verdict.FAIL:
         sharp = tolerance.rtol if tolerance.rtol is not None else DEFAULT_RTOL["float64"]
         checker = Checker(wide, numeric, replace(tolerance, rtol=sharp), progress, power)
-        checker.take_over(first.measured, first.evaluations)
+        checker.measurements.take_over(first.measurements.gradients, first.measurements.evaluations)
         result = checker.run(keep)
     return result, {}
 

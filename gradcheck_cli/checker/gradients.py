@@ -12,36 +12,36 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.checker.blind_spots import find_blind_spots
 from gradcheck_cli.checker.join import worst_verdict
+from gradcheck_cli.checker.measurements import (
+    MOST_DIAGNOSED,
+    MOST_SETTLED_BY_ENTRIES,
+    Measurements,
+)
+from gradcheck_cli.checker.refusals import explain_refusal, mark_in_place
 from gradcheck_cli.measure.breaks import widen_by_breaks
-from gradcheck_cli.measure.budget import LEAST_ENTRIES, Budget
+from gradcheck_cli.measure.budget import LEAST_ENTRIES
 from gradcheck_cli.measure.casts import find_cast
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
-from gradcheck_cli.measure.edges import doubt_edges
-from gradcheck_cli.measure.measure import differences, mode_of, of_entries
+from gradcheck_cli.measure.measure import mode_of
 from gradcheck_cli.measure.precision import (
     claim_in_float64,
     describe_rounding,
     low_type,
-    round_gradient,
 )
 from gradcheck_cli.measure.purity import Claim, Conduct, call_backward, observe_forward
 from gradcheck_cli.measure.refuse import find_refusal, result_without_values
-from gradcheck_cli.numeric.gradient import NumericGradient, Progress
+from gradcheck_cli.numeric.gradient import Progress
 from gradcheck_cli.numeric.jumps import MOST_EVALUATIONS
-from gradcheck_cli.numeric.sampling import sample_entries
 from gradcheck_cli.options import AUTO, DIRECTIONS_FIRST, ENTRIES, Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import (
     CheckResult,
     GradientResult,
-    Refusal,
     Verdict,
 )
 
-# Of a gradient that directions show to be wrong or do not settle: all of them are measured, for a
-# diagnosis that knows its rows and columns. Of a larger one that is wrong as many as that needs.
-MOST_SETTLED_BY_ENTRIES, MOST_DIAGNOSED = 1000, 400
 AT_RANDOM = (
     "the forward draws at random, and the backward with it: pass what is drawn as a constant, or "
     "set the seed in the forward"
@@ -49,11 +49,10 @@ AT_RANDOM = (
 
 
 class Checker:
-    """What the gradients of one check share: numeric gradients, measured once, and the tolerance.
+    """What the gradients of one check share: what is measured of them, and the tolerance.
 
-    rtol, atol, repeat: see Tolerance. evaluations: calls of the forward so far. power: whether
-    faults are to be put into right gradients, which takes their entries. located: of every gradient
-    that random directions have settled first, the flat indices of entries that look wrong.
+    rtol, atol, repeat: see Tolerance. taken: the measurements so far. power: whether faults are to
+    be put into right gradients, which takes their entries.
     """
 
     def __init__(
@@ -67,19 +66,11 @@ class Checker:
         self.problem = problem
         self.numeric = numeric
         self.asked = (numeric, tolerance, progress, power)
-        self.progress = progress
         self.rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
         self.atol = tolerance.atol
         self.repeat = tolerance.repeat
-        self.measured: dict[str, NumericGradient] = {}
-        self.evaluations = 0
+        self.measurements = Measurements(problem, numeric, progress)
         self.power = power
-        self.located: dict[str, NDArray[np.intp]] = {}
-
-    @cached_property
-    def budget(self) -> Budget:
-        """The forwards that are left; timed when it is first asked for, after the first forward."""
-        return Budget(self.problem, self.numeric)
 
     @cached_property
     def lost(self) -> str:
@@ -88,51 +79,6 @@ class Checker:
         wide = {str(x.dtype) for x in inputs.values()} == {"float64"}
         found = self.problem.identity is None and wide and not self.problem.lost
         return find_cast(self.problem.forward, inputs) if found else self.problem.lost
-
-    def measure(self, name: str) -> NumericGradient:
-        """The numeric gradient of an input, measured when it is first asked for.
-
-        Of a large one that directions have settled, what a diagnosis needs of it.
-        """
-        if name not in self.measured:
-            if self.problem.identity is not None:
-                found = differences(self.problem, name, self.numeric)
-            else:
-                entries = self._choose_entries(name)
-                found = of_entries(self.problem, name, self.numeric, entries, self.progress)
-                found = doubt_edges(self.problem, name, found)
-                found = round_gradient(found, self.problem.precision)
-            self.measured[name] = found
-            self._count(found.evaluations)
-        return self.measured[name]
-
-    def _choose_entries(self, name: str) -> NDArray[np.intp] | None:
-        """The flat indices of the entries to be measured; None: all of them."""
-        size, located = self.problem.inputs[name].size, self.located.get(name)
-        most = min(size, self.numeric.sample or size)
-        if located is not None and size > MOST_SETTLED_BY_ENTRIES:
-            most = min(most, MOST_DIAGNOSED)
-        most = self.budget.fit_entries(most)
-        if most >= size:
-            return None
-        entries = sample_entries(size, most)
-        return entries if located is None else np.union1d(entries, located).astype(np.intp)
-
-    def _tell(self) -> None:
-        """The check goes on, though no entry was measured."""
-        if self.progress is not None:
-            self.progress(0)
-
-    def _count(self, forwards: int) -> None:
-        """Count forwards that were taken."""
-        self.evaluations += forwards
-        self.budget.spend(forwards)
-
-    def take_over(self, measured: Mapping[str, NumericGradient], evaluations: int) -> None:
-        """Use numeric gradients of the same forward that took another checker these evaluations."""
-        for name, gradient in measured.items():
-            self.measured[name] = round_gradient(gradient, self.problem.precision)
-        self.evaluations = evaluations
 
     def run(self, keep: Callable[[CheckResult], None] | None) -> CheckResult:
         """The result of all gradients, with diagnoses of what is wrong.
@@ -167,7 +113,7 @@ class Checker:
         if result.verdict == Verdict.INCONCLUSIVE and self.lost:
             reason = f"{result.reason}; the forward makes low precision of float64{self.lost}"
             result = replace(result, reason=reason)
-        self.budget.finish_gradient()
+        self.measurements.budget.finish_gradient()
         if claim.in_place is None or claim.place != name:
             return result
         return mark_in_place(result, claim.in_place, allowed=problem.in_place)
@@ -178,9 +124,10 @@ class Checker:
         Directions that are taken first leave to entries what they do not settle, and what is wrong
         with a gradient that is small enough; of a larger one they find where it is wrong.
         """
-        size = claimed.size
-        mode = ENTRIES if name in self.measured else mode_of(self.problem, name, self.numeric)
-        room = self.budget.has_room(self.numeric.entries(size))
+        size, measurements = claimed.size, self.measurements
+        known = name in measurements.gradients
+        mode = ENTRIES if known else mode_of(self.problem, name, self.numeric)
+        room = measurements.budget.has_room(self.numeric.entries(size))
         if mode == DIRECTIONS_FIRST and self.power:
             mode = ENTRIES
         elif mode == ENTRIES and self.numeric.mode == AUTO and not room:
@@ -188,21 +135,22 @@ class Checker:
         if mode != ENTRIES:
             from gradcheck_cli.checker.certify import Certifier
 
-            certifier = Certifier(
-                self.problem, name, claimed, self.rtol, self.atol, self.budget, self._tell
-            )
+            asked = (self.rtol, self.atol, measurements.budget, measurements.tell)
+            certifier = Certifier(self.problem, name, claimed, *asked)
             entries = room and (size <= MOST_SETTLED_BY_ENTRIES or not certifier.differs)
             by_entries = mode == DIRECTIONS_FIRST and not certifier.passes and entries
             result = None if by_entries else certifier.certify()
-            self._count(certifier.directions.evaluations)
+            measurements.count(certifier.directions.evaluations)
             if result is not None:
                 located = certifier.flatten(certifier.located)
                 if mode == DIRECTIONS_FIRST:
-                    self.located[name] = located
+                    measurements.located[name] = located
                 again = certifier.doubtful and result.verdict == Verdict.FAIL
                 return self._look_again(result, claimed, located) if again else result
         label = self.problem.label(name)
-        result = compare(name, label, claimed, self.measure(name), self.rtol, self.atol)
+        result = compare(
+            name, label, claimed, self.measurements.measure(name), self.rtol, self.atol
+        )
         return result if result.verdict != Verdict.FAIL else self._allow_breaks(result, claimed)
 
     def _allow_rounding(
@@ -217,26 +165,26 @@ class Checker:
         if wide is None or self._judge(name, wide).verdict == Verdict.FAIL:
             return failed
         own = Checker(narrow, *self.asked)
-        own.budget = self.budget
+        own.measurements.budget = self.measurements.budget
         result = own._judge(name, claimed)
-        self.evaluations += own.evaluations
+        self.measurements.evaluations += own.measurements.evaluations
         if result.verdict == Verdict.FAIL:
             return failed
-        self.measured |= own.measured
+        self.measurements.gradients |= own.measurements.gradients
         return replace(result, notes=(*result.notes, describe_rounding(failed, narrow)))
 
     def _look_again(
         self, result: GradientResult, claimed: Any, located: NDArray[np.intp]
     ) -> GradientResult:
         """The failure that directions saw, or what entries that look wrong say of it."""
-        if not self.budget.has_room(LEAST_ENTRIES):
+        if not self.measurements.budget.has_room(LEAST_ENTRIES):
             return result
         from gradcheck_cli.checker.second_look import look_again
 
         found, forwards = look_again(
             self.problem, result, claimed, located, self.numeric, self.rtol, self.atol
         )
-        self._count(forwards)
+        self.measurements.count(forwards)
         return found
 
     def _allow_breaks(self, failed: GradientResult, claimed: Any) -> GradientResult:
@@ -244,16 +192,16 @@ class Checker:
 
         It stays as it is where these do not explain all that is wrong, or the budget has no room.
         """
-        name, numeric = failed.name, self.measured[failed.name]
-        if self.budget.share < MOST_EVALUATIONS:
+        name, numeric = failed.name, self.measurements.gradients[failed.name]
+        if self.measurements.budget.share < MOST_EVALUATIONS:
             return failed
         widened = widen_by_breaks(self.problem, name, claimed, numeric, self.rtol, self.atol)
-        self._count(widened.evaluations - numeric.evaluations)
+        self.measurements.count(widened.evaluations - numeric.evaluations)
         label = self.problem.label(name)
         result = compare(name, label, claimed, widened, self.rtol, self.atol)
         if result.verdict == Verdict.FAIL:
             return failed
-        self.measured[name] = widened
+        self.measurements.gradients[name] = widened
         return result
 
     def summarize(
@@ -266,7 +214,7 @@ class Checker:
             gradients=tuple(gradients),
             rtol=self.rtol,
             atol=self.atol,
-            evaluations=self.evaluations,
+            evaluations=self.measurements.evaluations,
             seconds=0.0,
             notes=(*filter(None, notes), *self.problem.observed()),
         )
@@ -290,53 +238,22 @@ class Checker:
         # The catalogue is imported where there is something to say.
         from gradcheck_cli.checker.diagnose import Diagnoser
 
+        measurements = self.measurements
         known = {one.name for one in result.gradients if one.directions}
-        if self.budget.has_room(MOST_DIAGNOSED):
-            known -= set(self.located)
-        diagnoser = Diagnoser(self.problem, self.measure, self.numeric, self.rtol, self.atol, known)
-        gradients = diagnoser.diagnose(list(result.gradients), claim.gradients, self.evaluations)
+        if measurements.budget.has_room(MOST_DIAGNOSED):
+            known -= set(measurements.located)
+        diagnoser = Diagnoser(
+            self.problem, measurements.measure, self.numeric, self.rtol, self.atol, known
+        )
+        gradients = diagnoser.diagnose(
+            list(result.gradients), claim.gradients, measurements.evaluations
+        )
         return replace(
             result,
             gradients=tuple(gradients),
             mutants=diagnoser.mutate() if power else None,
             notes=(*result.notes, *diagnoser.notes),
         )
-
-
-def mark_in_place(result: GradientResult, fault: Refusal, *, allowed: bool) -> GradientResult:
-    """A gradient beside which it is said that the backward changes an argument.
-
-    Where that is allowed, or values are wrong besides, it is a note; else it is the failure.
-    """
-    if allowed or result.verdict == Verdict.FAIL:
-        sentence = fault.sentence.partition(";")[0] + ", which is allowed" * allowed
-        return replace(result, notes=(*result.notes, sentence))
-    failed = replace(result, verdict=Verdict.FAIL, reason=fault.sentence, worst=None)
-    return explain_refusal(failed, fault)
-
-
-def explain_refusal(result: GradientResult, refusal: Refusal) -> GradientResult:
-    """A gradient that was refused, with what the catalogue says of that."""
-    from gradcheck_cli.faults.catalogue import describe_fault
-
-    return replace(result, diagnosis=describe_fault(refusal.code))
-
-
-def find_blind_spots(problem: Problem) -> list[str]:
-    """What makes a check blind: it passes, and would for many a wrong rule."""
-    notes = []
-    if problem.cotangent is not None and not np.any(problem.cotangent):
-        notes.append("the upstream gradient is zero: every gradient is zero, whatever the rule")
-    for name, x in problem.inputs.items():
-        if x.size > 1 and np.all(x == x.flat[0]):
-            notes.append(f"all entries of {name} are equal: permuted or summed entries go unseen")
-        elif name not in problem.domains and _is_symmetric(x):
-            notes.append(f"{name} is symmetric: a missing or extra transpose goes unseen")
-    return notes
-
-
-def _is_symmetric(x: NDArray[Any]) -> bool:
-    return x.ndim == 2 and x.shape[0] == x.shape[1] > 1 and np.array_equal(x, x.T)
 
 
 def default_rtol(problem: Problem) -> float:

@@ -66,13 +66,21 @@ def run_check(
         return replace(report_failure(check, str(error)), outcome=Outcome.NOT_RUN)
     except UnfinishedError as error:
         if error.early is None:
-            return report_failure(check, str(error))
+            return report_failure(check, describe_failure(check, error))
         note = f"the diagnosis was not finished: {error}"
         return _report(check, replace(error.early, notes=(*error.early.notes, note)))
-    except GradcheckError as error:
-        return report_failure(check, "\n".join([str(error), *_find_lists(check)]))
     except Exception as error:
-        return report_failure(check, describe_failure(error))
+        return report_failure(check, describe_failure(check, error))
+
+
+def describe_failure(check: ConfigCheck, error: Exception) -> str:
+    """Why a check could not be run, in the words of the report."""
+    if isinstance(error, GradcheckError):
+        hints = () if isinstance(error, UnfinishedError) else _find_lists(check)
+        return "\n".join([str(error), *hints])
+    if isinstance(error, MemoryError):
+        return "not enough memory for this check; use smaller sizes"
+    return describe_internal_error(error)
 
 
 def _find_lists(check: ConfigCheck) -> Iterator[str]:
@@ -153,15 +161,6 @@ def check_problems(
         power=power,
         keep=keep,
     )
-
-
-def describe_failure(error: Exception) -> str:
-    """Why a check could not be run, in the words of the report."""
-    if isinstance(error, GradcheckError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "not enough memory for this check; use smaller sizes"
-    return describe_internal_error(error)
 
 
 def report_failure(check: ConfigCheck, reason: str) -> CheckReport:

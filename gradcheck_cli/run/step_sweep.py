@@ -121,7 +121,7 @@ def _sweep(
             check, _measure_check, lambda entries: None, timeout, allow_code, warm
         )
     except Exception as error:
-        return replace(report, error=describe_failure(error))
+        return replace(report, error=describe_failure(check, error))
     return replace(report, gradients=gradients)
 
 
