@@ -14,9 +14,10 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import prove
-from gradcheck_cli.usercode.calls import Calls, Function, Pair, Source
+from gradcheck_cli.usercode.calls import Calls
 from gradcheck_cli.usercode.complex_numbers import TORCH
 from gradcheck_cli.usercode.objects import Place, find_places, methods, put
+from gradcheck_cli.usercode.pairs import Function, Pair, Source
 from gradcheck_cli.usercode.signatures import bind, name_of, parameters
 from gradcheck_cli.usercode.trees import leaves
 from gradcheck_cli.usercode.values import Array, as_array

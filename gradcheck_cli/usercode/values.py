@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
+from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.gradients import gradient_of
 from gradcheck_cli.usercode.trees import leaves
 
@@ -79,3 +81,18 @@ def as_array(item: Any, who: str) -> Array:
         return np.asarray(item)
     except (ValueError, TypeError, RuntimeError) as error:
         raise CodeError(f"{who} must return an array of numbers: {error}") from error
+
+
+def as_number(item: Any, who: str) -> Array:
+    """What `who` returned as an array of one number. Raises CodeError where it is none."""
+    array = as_array(item, who)
+    if array.size != 1:
+        raise CodeError(f"{who} must return a single number, not {format_shape(array.shape)}")
+    return array
+
+
+def split_flat(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """A flat array as arrays of these shapes, one after the other; they are views of it."""
+    ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
+    parts = zip(np.split(flat, ends), shapes, strict=True)
+    return [part.reshape(shape) for part, shape in parts]

@@ -9,10 +9,11 @@ import numpy as np
 from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError
-from gradcheck_cli.usercode.calls import Calls, Function
+from gradcheck_cli.usercode.calls import Calls
 from gradcheck_cli.usercode.conventions import BackwardCall
 from gradcheck_cli.usercode.domains import Geometries
 from gradcheck_cli.usercode.gradients import gradient_of
+from gradcheck_cli.usercode.pairs import Function, Pair
 from gradcheck_cli.usercode.problems import name_inputs, pair_functions
 from gradcheck_cli.usercode.signatures import Call, Parameters, bind, parameters
 from gradcheck_cli.usercode.trees import gradient_leaves, rebuilt
@@ -91,7 +92,7 @@ class ClaimCalls(Calls):
         return super().outputs_of(values, returned)
 
     def bound(
-        self, pair: Any, arguments: list[str], returned: Sequence[Any], derivative: bool
+        self, pair: Pair, arguments: list[str], returned: Sequence[Any], derivative: bool
     ) -> BackwardCall:
         """How the function is called. Raises CodeError where a parameter gets no value."""
         if not self.along:
@@ -105,7 +106,7 @@ class ClaimCalls(Calls):
             )
         return BackwardCall(bind_tangents(takes, arguments, self.asked, list(self.optional)), 0)
 
-    def settle_without_upstream(self, pair: Any, derivative: bool) -> list[str]:
+    def settle(self, pair: Pair, derivative: bool) -> list[str]:
         """No derivative entry by entry is claimed: what is returned is read later."""
         return []
 

@@ -22,6 +22,7 @@ from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
 from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
 from gradcheck_cli.usercode.tracing import find_lines
 from gradcheck_cli.usercode.trees import leaves, rebuilt
+from gradcheck_cli.usercode.values import split_flat
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Any]
@@ -193,9 +194,7 @@ class FrameworkProblem:
         """The upstream gradient of each output, of a flat one where there are several."""
         if len(self.shapes) == 1:
             return [cotangent.reshape(self.shapes[0])]
-        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes)])
-        places = zip(self.shapes, ends[:-1], ends[1:], strict=True)
-        return [cotangent[start:end].reshape(shape) for shape, start, end in places]
+        return split_flat(cotangent, self.shapes)
 
     def pulled_back(
         self, function: Any, arrays: Mapping[str, Array], cotangents: Sequence[Array]
