@@ -7,12 +7,18 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.climb import FIRST_STEP, LEAP
 from gradcheck_cli.numeric.ladder import RATIO, Best
-from gradcheck_cli.numeric.noise import DEVIATIONS
+from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import LAST_PLACES, Differences
 
 # Of the largest entry: a fainter one may be of the size of what is rounded on the way to the
 # outputs; and what that may come to at most.
 FAINT, MOST_LOST = 1e-6, 1e-9
+# Roundings of the largest entry, below which it does not matter what is hidden of a zero; else that
+# is looked for nearer, at these shares of the furthest step.
+HARMLESS, INWARDS = 2.0**17, (2.0**-3, 2.0**-6, 2.0**-9)
+# Of slopes over a step and over an eighth of it, where outputs grow like a power of it, from the
+# square to the fifth. What grows less does not grow; what grows more comes out of saturation.
+LEAST_GROWTH, MOST_GROWTH = 4.0, 2.0**13
 # Of all outputs, times ROUNDING·eps to this power: an entry that moves them by less over the first
 # step may be smaller than 1e9 (in float32: 1e3) of their roundings.
 SMALL, SMALL_POWER = 10.0, 0.4
@@ -25,19 +31,48 @@ def doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -
     What last moved by some places of what it is made of may still move by one, unseen.
     """
     doubtful = np.any(best.value == 0, axis=(0, 2)) & ~best.invariant & ~best.proven
+    size = np.abs(best.value[0])
+    harmless = (
+        HARMLESS * differences.rounding * np.max(size, axis=0, where=size < np.inf, initial=0)
+    )
     for rows in differences.chunks(np.flatnonzero(doubtful)):
         entries = every[rows]
         far = LEAP * FIRST_STEP * differences.scale[entries]
         near = differences.exact(entries, np.max(best.step[0, rows], axis=1))
         near = np.where((near > 0) & (near < far), near, far)
-        further, nearer = (differences.rung(entries, step) for step in (far, near))
-        floor = DEVIATIONS * np.fmax(further.floor, nearer.floor)
+        hidden, furthest = _look_further(differences, entries, far, harmless / DEVIATIONS)
+        floor = DEVIATIONS * np.fmax(hidden, differences.rung(entries, near).floor)
         slope, move = best.last[:, rows]
-        size = np.fmax(differences.size, further.slope * far[:, None])
+        size = np.fmax(differences.size, furthest)
         place = LAST_PLACES * differences.rounding * size
         floor = np.fmax(floor, np.where(move <= place, RATIO * slope, 0.0))
         floor = np.where(np.isfinite(floor), floor, 0.0)
         best.floor[rows] = np.maximum(best.floor[rows], floor)
+
+
+def _look_further(
+    differences: Differences, entries: NDArray[np.intp], far: Float, harmless: Float
+) -> tuple[Float, Float]:
+    """What rounding may hide of outputs that move further off, and how far they move there.
+
+    They show the size of what outputs are made of here, too, unless they grow with the step, as a
+    cube does: then a step that is nearer shows it better.
+    """
+    rung = differences.rung(entries, far)
+    hidden, move, slope = rung.floor, rung.slope * far[:, None], rung.slope
+    rows = np.arange(len(entries))
+    for share in INWARDS:
+        rows = rows[np.any(hidden[rows] > harmless, axis=1)]
+        if not len(rows):
+            break
+        step = differences.exact(entries[rows], share * far[rows])
+        rung = differences.rung(entries[rows], step)
+        outer, inner = np.max(slope[rows], axis=1), np.max(rung.slope, axis=1)
+        grows = np.flatnonzero((outer > LEAST_GROWTH * inner) & (outer <= MOST_GROWTH * inner))
+        rows, rung, step = rows[grows], rung.of(grows), step[grows]
+        hidden[rows], move[rows] = rung.floor, rung.slope * step[:, None]
+        slope[rows] = rung.slope
+    return hidden, move
 
 
 def doubt_small(

@@ -19,7 +19,6 @@ from gradcheck_cli.numeric.noise import (
     AWAY,
     FLAT_SHARE,
     GROWTH,
-    MOST_NOISE,
     MOVED_DEVIATIONS,
     ROUGH_VARIANCE_RATIO,
     ROUNDING,
@@ -30,6 +29,7 @@ from gradcheck_cli.numeric.noise import (
     draw_signs,
     find_grid,
     function_noise,
+    give_up,
 )
 
 POINTS = 7  # on a line: of the differences below 4, 3 and 2 samples
@@ -181,7 +181,7 @@ def _estimate(lines: Lines, near: Float, away: Float, eps: float) -> Noise:
     there = np.where(seen, np.maximum(np.sqrt(away), ROUNDING * eps * np.abs(place)), 0.0)
     growth = GROWTH * there / np.sqrt(np.where(seen, moved, 1.0))
     return Noise(
-        near=lines.unit * np.where(here > MOST_NOISE * largest, np.inf, here),
+        near=give_up(lines.unit * here, lines.unit * largest, eps),
         center=lines.unit * lines.center,
         away=lines.unit * np.maximum(there, grid),
         growth=np.sqrt(lines.unit) * growth,

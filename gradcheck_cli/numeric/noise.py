@@ -33,6 +33,8 @@ FLAT_SHARE = 0.25  # a share of equal neighbours that chance does not give
 LEVELS = 3  # of an output that moves in steps; with two it may be a threshold, whose slope is 0
 FEW_ULPS = 16.0  # of an output: steps of that height are its last rounding
 MOST_NOISE = 1e-3  # noise over the values around: there is no curve to differentiate
+# Last places of the largest output: a smaller one that is all noise is a sum that cancels.
+CANCELLED = 64.0
 GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
 MOVED_DEVIATIONS = 10.0  # deviations of noise, from which on an output has moved
 AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
@@ -113,11 +115,12 @@ def function_noise(
     )
     near = unit * np.sqrt(np.mean(_smallest(by_spacing), axis=0))
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
-    rounding = ROUNDING * np.finfo(x.dtype).eps * size
-    steps = _steps(values, float(np.finfo(x.dtype).eps))
+    eps = float(np.finfo(x.dtype).eps)
+    rounding = ROUNDING * eps * size
+    steps = _steps(values, eps)
     coarse = ROUNDING * np.maximum(find_grid(values.reshape(-1, *values.shape[4:])), steps)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
-    near = np.where(near > MOST_NOISE * np.max(largest, axis=0), np.inf, np.maximum(near, coarse))
+    near = np.maximum(give_up(near, np.max(largest, axis=0), eps), coarse)
     moved = np.abs(there[0, POINTS // 2] - center) / unit_away
     away, growth = _away(_smallest(by_spacing_away), moved, near / unit_away)
     return Noise(
@@ -129,6 +132,17 @@ def function_noise(
         evaluations=2 * len(SPACINGS) * POINTS * lines,
         steps=steps,
     )
+
+
+def give_up(noise: Float, largest: Float, eps: float) -> Float:
+    """The noise of every output; infinite where it is all there is: no curve to differentiate.
+
+    Of an output that is far smaller than others, it is what is left of numbers that cancel, such as
+    those of a spline outside of its support: then it is noise like any other.
+    largest: the largest value of every output around.
+    """
+    counts = noise > CANCELLED * eps * np.max(largest, initial=0.0)
+    return np.where(counts & (noise > MOST_NOISE * largest), np.inf, noise)
 
 
 def _steps(values: Float, eps: float) -> Float:

@@ -58,6 +58,27 @@ def test_a_function_that_is_constant_around_x_has_slope_zero(name: str, x: list[
     assert judged(function, x, wrong).verdict == Verdict.FAIL
 
 
+@settings(max_examples=40)
+@given(st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_splines_are_judged_on_both_sides_of_their_knots(degree: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    knots, weights, x = random.normal(size=3), random.normal(size=3), 2 * random.normal(size=8)
+
+    def spline(x: Any) -> Any:
+        return sum(w * relu(x - k) ** degree for w, k in zip(weights, knots, strict=True))
+
+    def slope(x: Any) -> Any:
+        parts = zip(weights, knots, strict=True)
+        return degree * sum(w * relu(x - k) ** (degree - 1) for w, k in parts)
+
+    def off(x: Any) -> Any:
+        return slope(x) + 1e-6 * np.max(np.abs(slope(x)))
+
+    assert judged(spline, x, slope).verdict == Verdict.PASS
+    if np.any(slope(x)):
+        assert judged(spline, x, off).verdict == Verdict.FAIL
+
+
 @given(st.floats(1.0, 1e6), st.floats(0.1, 1.0))
 def test_a_slope_that_rounding_hides_is_looked_for_further_off(offset: float, x: float) -> None:
     """1e16·offset + x does not move near x, though its slope is 1."""

@@ -62,6 +62,7 @@ DEAD_ZONES: tuple[Spec, ...] = (
     ("hard threshold", {"x": (4, 5)}, lambda x: x * (f.real(f.absolute(x)) > 1)),
     ("hinge of square", {"x": (4, 5)}, lambda x: f.relu(x * x - 1)),
     ("soft threshold", {"x": (4, 5)}, lambda x: f.relu(x - 1) - f.relu(-x - 1)),
+    ("cubic spline", {"x": (4, 5)}, lambda x: f.relu(x) ** 3 - 2 * f.relu(x - 1) ** 3),
     ("all dead", {"x": flat(4, 5, low=-0.9)}, lambda x: f.relu(x - 1)),
     ("all dead, a jump", {"x": flat(4, 5, low=-0.9)}, lambda x: x * (f.real(f.absolute(x)) > 1)),
     ("all dead, sum", {"x": flat(4, 5, low=-0.9)}, lambda x: f.relu(x * x - 1).sum((-1, -2))),
