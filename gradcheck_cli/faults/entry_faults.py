@@ -102,6 +102,7 @@ def _round_to(measured: MeasuredGradient, decimals: int) -> Injected:
         ),
         f"its entries are rounded to {decimals} decimals",
         choices=10.0,
+        grain=10.0**-decimals,
     )
 
 

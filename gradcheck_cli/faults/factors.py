@@ -12,6 +12,7 @@ from gradcheck_cli.text import join_words
 
 # Relative; a factor has a name only if it is known better: the names of small sizes lie dense.
 NAMED_PRECISION = 1e-4
+PLAIN_PRECISION = 1e-2  # that of plain numbers, which lie far apart
 # Numbers that people write, whatever the sizes are; so they come before the names of sizes.
 PLAIN = {
     "−1": -1.0,
@@ -57,7 +58,9 @@ class Factor(Struct, frozen=True):
     @property
     def choices(self) -> float:
         """Of about how many factors with a name, or with two digits, it is one."""
-        return 1.0 if self.parameters else 200.0
+        if self.parameters:
+            return 1.0
+        return float(len(PLAIN)) if set(self.names) & set(PLAIN) else 200.0
 
     @property
     def is_round(self) -> bool:
@@ -92,8 +95,10 @@ def name_factor(
     may be sizes by coincidence, which are named besides.
     constants_first: whether a constant is likelier than a size, as of the weight of a term.
     """
-    if precision > NAMED_PRECISION:
+    if precision > PLAIN_PRECISION:
         return Factor(value, (), precision)
+    if precision > NAMED_PRECISION:
+        numbers = {}
     close = max(precision, 1e-12) * abs(value)
     named: dict[Kind, list[str]] = {}
     for kind, name, number in _list_names(numbers):

@@ -19,6 +19,8 @@ class Injected(Struct, frozen=True):
     same: why the fault changes nothing in this check, if it does not; empty if it does.
     parameters: how many of its parameters were fitted to the analytic gradient.
     choices: how many other faults of its kind could have been tried.
+    grain: how far apart the values are that an entry can have, as of rounded ones: an agreement is
+    no better evidence than that is small beside the entry.
     by: the factor, of a fault that is nothing but a factor; named: the factors that the observation
     has the text of.
     cause, next_step: instead of the fault's own, where the parameters say more.
@@ -29,6 +31,7 @@ class Injected(Struct, frozen=True):
     same: str = ""
     parameters: int = 0
     choices: float = 1.0
+    grain: float = 0.0
     by: Factor | None = None
     named: tuple[Factor, ...] = ()
     cause: str = ""

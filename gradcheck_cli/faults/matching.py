@@ -37,6 +37,9 @@ Float = NDArray[np.float64]
 # parameters cost an entry each, other faults that could have been tried the digits of their number.
 # With it tests/benchmarks/diagnosis.py counts no wrong name among 5,000 random gradients.
 LEAST_EVIDENCE = 6.0
+# A plain fault on less evidence, one chance in thirty, is told as one that may be: an entry in
+# float32 has no more.
+SOME_EVIDENCE = 1.5
 LEAST_DIGITS = 0.3  # a factor of two: an entry that gives fewer digits is no evidence of its own
 LARGEST_MISFIT = 0.01  # of the largest entry: a fault that leaves more explains nothing
 SMALLEST_FACTOR = 1e-6  # how far from 1 a factor must be to be told from rounding and truncation
@@ -45,11 +48,21 @@ SMALLEST_FACTOR = 1e-6  # how far from 1 a factor must be to be told from roundi
 CALLS_PER_EVALUATION, LEAST_CALLS = 2, 2_000
 
 
+class Fit(Struct, frozen=True):
+    """How well a fault gives the analytic gradient.
+
+    misfit: the largest error over the largest entry; sure: whether it cannot be chance.
+    """
+
+    misfit: float
+    sure: bool
+
+
 class Match(Struct, frozen=True):
     """A fault that turns the numeric gradient into the analytic one.
 
     observation, cause, next_step: as in a Diagnosis.
-    fits: max |a − explained| over the largest entry; entries: of how many.
+    fit: how well; entries: of how many.
     rank: sorts matches, the simplest first; by: the factor, of a fault that is one; named: the
     factors that the observation has the text of.
     """
@@ -58,7 +71,7 @@ class Match(Struct, frozen=True):
     observation: str
     cause: str
     next_step: str
-    fits: float
+    fit: Fit
     entries: int
     rank: tuple[int, ...]
     by: Factor | None = None
@@ -100,29 +113,29 @@ def _vary(
     if turned is not None:
         versions.append((fault, turned, 2))
     for fault, version, count in versions:
-        fits = _measure_fit(version, measured, comparison, count)
-        if fits is not None:
-            yield _match(fault, version, fits, count, order)
+        fit = _measure_fit(version, measured, comparison, count)
+        if fit is not None:
+            yield _match(fault, version, fit, count, order)
         elif not fault.alone:
             scaled = _scale(version, measured, comparison)
-            fits = (
+            fit = (
                 _measure_fit(scaled, measured, comparison, count + 1)
                 if scaled is not None
                 else None
             )
-            if scaled is not None and fits is not None:
-                yield _match(fault, scaled, fits, count + 1, order)
+            if scaled is not None and fit is not None:
+                yield _match(fault, scaled, fit, count + 1, order)
 
 
-def _match(fault: Fault, injected: Injected, fits: float, count: int, order: int) -> Match:
+def _match(fault: Fault, injected: Injected, fit: Fit, count: int, order: int) -> Match:
     return Match(
         fault,
         injected.observation,
         injected.cause or fault.cause,
         injected.next_step or fault.next_step,
-        fits,
+        fit,
         len(injected.values.at),
-        (int(injected.parameters > 1), count, injected.parameters, order),
+        (int(injected.parameters > 1) if fit.sure else 2, count, injected.parameters, order),
         injected.by,
         injected.named,
     )
@@ -171,8 +184,8 @@ def _scale(
 
 def _measure_fit(
     injected: Injected, measured: MeasuredGradient, comparison: Comparison, count: int
-) -> float | None:
-    """How well a fault gives the analytic gradient: the largest error over the largest entry.
+) -> Fit | None:
+    """How well a fault gives the analytic gradient.
 
     None where an entry is off by more than is allowed, or where there is too little evidence: each
     of `count` changes and each parameter needs an entry of its own.
@@ -190,16 +203,20 @@ def _measure_fit(
             return None
         gap = np.abs(analytic - numeric)
         better = np.log10(gap / np.maximum(np.maximum(error, allowed), np.finfo(float).tiny))
+        if injected.grain:
+            better = np.minimum(better, np.log10(1 + np.abs(values.value) / injected.grain))
         wrong = comparison.wrong.ravel()[values.at] & known
         digits = np.sort(np.where(wrong & (better > 0), better, 0.0))
     evidence = float(np.sum(digits[: max(0, len(digits) - injected.parameters)]))
+    evidence -= float(np.log10(injected.choices))
     telling = int(np.sum(digits > LEAST_DIGITS))
-    if telling < parameters or evidence - np.log10(injected.choices) < LEAST_EVIDENCE:
+    needed = SOME_EVIDENCE if parameters == 1 else LEAST_EVIDENCE
+    if telling < parameters or evidence < needed:
         return None
     peak, misfit = largest(np.abs(analytic[known])), largest(error[known])
     if misfit > LARGEST_MISFIT * peak:
         return None
-    return misfit / peak if peak > 0 else 0.0
+    return Fit(misfit / peak if peak > 0 else 0.0, evidence >= LEAST_EVIDENCE)
 
 
 def match_fault(
@@ -260,7 +277,10 @@ def confirm_names(match: Match, measured: MeasuredGradient, comparison: Comparis
 
 
 def _describe(match: Match) -> Diagnosis:
-    diagnosis = describe_fault(match.fault.code, match.observation, match.fits, match.entries)
+    observation = match.observation
+    if not match.fit.sure:
+        observation += "; that may be chance, as so few entries tell little"
+    diagnosis = describe_fault(match.fault.code, observation, match.fit.misfit, match.entries)
     factor = match.by.text if match.by is not None else ""
     return replace(diagnosis, cause=match.cause, next_step=match.next_step, factor=factor)
 

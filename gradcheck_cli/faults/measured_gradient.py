@@ -122,6 +122,7 @@ class MeasuredGradient:
         self.effort = effort or Effort()
         self.guess = guess
         self._jacobians: dict[int, Values] = {}
+        self._elsewhere: dict[Any, Values | None] = {}
 
     @property
     def whole(self) -> bool:
@@ -289,12 +290,17 @@ class MeasuredGradient:
         return self._measure_if_defined(stage, None, inputs, at)
 
     def measure_elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
-        """The gradient with the same upstream gradient, where some inputs are others.
+        """The gradient with the same upstream gradient at other inputs, measured once for each.
 
         None where the forward does not take them.
         """
         inputs = {**self.problem.inputs, **changed}
-        return self._measure_if_defined(stage, stage.cotangent, inputs, self.few)
+        key = id(stage), tuple((name, x.tobytes()) for name, x in changed.items())
+        if key not in self._elsewhere:
+            self._elsewhere[key] = self._measure_if_defined(
+                stage, stage.cotangent, inputs, self.few
+            )
+        return self._elsewhere[key]
 
     def _measure_if_defined(self, *arguments: Any) -> Values | None:
         """Measure at inputs that the user did not give, if the forward takes them."""

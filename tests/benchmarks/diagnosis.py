@@ -20,15 +20,9 @@ from gradcheck_cli.measure.comparison import compare_entries
 from tests.support.faults import diagnosis, rights
 from tests.support.layers import Float, layer, problem
 
-# What describes a gradient that is wrong in such a way, besides telling a few entries one by one.
-# GC140 says how small a difference is. Small numbers rounded to one decimal are zeros; a power of
-# xᵀδ is that of x times that of δ, which for a δ of two equal sizes is the gradient for another x,
-# or columns with factors.
-DESCRIBED = {
-    "small noise": {"GC114", "GC115", "GC140"},
-    "one decimal": {"GC102", "GC113"},
-    "a power of each entry": {"GC119", "GC130"},
-}
+# What is literally true of a gradient that is wrong in such a way, and of no misleading cause: one
+# decimal of small numbers is nothing but zeros.
+DESCRIBED = {"small noise": {"GC114", "GC115", "GC140"}, "one decimal": {"GC102"}}
 
 
 def wrong(right: Float, drawn: np.random.Generator) -> Iterator[tuple[str, Float]]:
@@ -39,7 +33,8 @@ def wrong(right: Float, drawn: np.random.Generator) -> Iterator[tuple[str, Float
     yield "plus a drawn one", right + 10.0 ** drawn.uniform(-1.0, 0.5) * other
     yield "mixed", 0.3 * right + 0.7 * other
     yield "each entry times a number", right * drawn.uniform(0.2, 2.0, shape)
-    yield "a power of each entry", np.sign(right) * np.abs(right) ** drawn.uniform(0.4, 0.8)
+    if np.linalg.matrix_rank(right) > 1:  # of a product, it is a product for other factors
+        yield "a power of each entry", np.sign(right) * np.abs(right) ** drawn.uniform(0.4, 0.8)
     yield "whole numbers", drawn.integers(-3, 4, shape).astype(float)
     yield "one decimal", np.round(other, 1)
     yield "of rank one", np.outer(drawn.normal(size=shape[0]), drawn.normal(size=shape[1]))
@@ -78,7 +73,7 @@ def main() -> None:
     while total < arguments.gradients:
         for kind, code, story in gradients(seed):
             total += 1
-            told = "none" if code == "GC100" else "described"
+            told = "none" if code == "GC100" or "may be chance" in story else "described"
             if told == "described" and code not in {"GC111", *DESCRIBED.get(kind, set())}:
                 told = "named"
                 print(f"{kind}: {story}")

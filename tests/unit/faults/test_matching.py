@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from gradcheck_cli import Problem, Verdict, check, from_functions, from_layer
+from gradcheck_cli import Problem, Verdict, check, from_functions, from_layer, from_value_and_grad
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.checker.check import check as check_problem
 from gradcheck_cli.errors import ForwardError
@@ -737,3 +737,37 @@ def test_a_slice_of_zeros_in_a_gradient_that_is_wrong_everywhere() -> None:
         "GC109 the slice along axis 1 at 3 is zero, and the rest is wrong, too"
     )
     assert gradient.diagnosis.evidence == ""
+
+
+def test_a_name_on_little_evidence_is_one_that_may_be() -> None:
+    """One entry in float32 has three digits: 2 may be chance, 1.37 is no number people write."""
+    x = np.array([0.3, 0.2, 0.7, -1.1], np.float32)
+
+    def diagnose(factor: float) -> tuple[str, str]:
+        def backward(delta: Any, t: Any) -> Any:
+            return np.sum(factor * delta * (1 - np.tanh(t * x) ** 2) * x, keepdims=True)
+
+        (gradient,) = check(
+            lambda t: np.tanh(t * x).astype(np.float32),
+            backward,
+            {"t": np.full(1, 0.7, np.float32)},
+        ).gradients
+        assert gradient.diagnosis is not None
+        return gradient.diagnosis.code, gradient.diagnosis.observation
+
+    code, observation = diagnose(2.0)
+    assert code == "GC103"
+    assert "2 times the numeric gradient; that may be chance" in observation
+    assert diagnose(1.37) == ("GC100", "")
+
+
+def test_small_numbers_that_are_rounded_alike_are_no_evidence_of_rounding() -> None:
+    def diagnose(scale: float) -> str:
+        x = {"x": scale * np.array([0.02, -0.06, 0.03, 0.04])}
+        of = from_value_and_grad(lambda x: (np.sum(x * x) / 2, np.round(x, 1)), x)
+        (gradient,) = check(of).gradients
+        assert gradient.diagnosis is not None
+        return gradient.diagnosis.code
+
+    assert diagnose(1.0) != "GC113"
+    assert diagnose(1234.5) == "GC113"
