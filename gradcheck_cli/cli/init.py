@@ -68,11 +68,16 @@ def init_command(
 
 def _split_words(words: tuple[str, ...]) -> tuple[str | None, str]:
     """The code that the first word names, if it does, and the path."""
+    from gradcheck_cli.config.load import advise_init, is_code
+
     code = words[0] if words and ".py:" in words[0] else None
     paths = words[1:] if code else words
     if len(paths) > 1:
         raise UsageError(f"one PATH, not {len(paths)}: {' '.join(paths)}")
-    return code, paths[0] if paths else DEFAULT
+    path = paths[0] if paths else DEFAULT
+    if is_code(path):
+        raise UsageError(f"'{path}' is code, not the path of a config; {advise_init(path)}")
+    return code, path
 
 
 def _save(path: Path, text: str, force: bool) -> None:

@@ -57,13 +57,25 @@ class Commands(click.Group):
 
 def suggest_command(word: str, commands: Sequence[str]) -> str:
     """What was meant by a word that is no command: one that takes this path, or a near miss."""
-    from gradcheck_cli.config.load import PYTHON, SUFFIXES, advise_init
+    from gradcheck_cli.config.load import SUFFIXES, advise_init, is_code
 
-    if word.endswith(PYTHON):
+    if is_code(word):
         return f"; {advise_init(word)}"
     if word.endswith(SUFFIXES) or os.path.exists(word):
         return f"; did you mean `gradcheck run {shlex.quote(word)}`?"
     return suggest(word, commands, "the commands are")
+
+
+def advise_set(error: click.ClickException) -> click.ClickException:
+    """Say how a key of a config is set, to who took it for an option: `--reduction mean`."""
+    if isinstance(error, click.NoSuchOption):
+        from gradcheck_cli.config.schema import name_whole_key
+
+        key = name_whole_key(error.option_name.lstrip("-").replace("-", "_"))
+        if key:
+            said = f"no option '{error.option_name}'; a key of a config is set with -s {key}=VALUE"
+            return click.UsageError(said, error.ctx)
+    return error
 
 
 @click.group(
@@ -150,9 +162,10 @@ def exit_code(arguments: Sequence[str] | None) -> int:
         return write("", done.exit_code)
     except click.ClickException as error:
         shown = io.StringIO()
-        error.show(shown)
+        advise_set(error).show(shown)
+        text = shown.getvalue().replace("\n\t", " ")  # a list of choices
         with suppress(OSError, AttributeError):
-            print(printable_lines(shown.getvalue()), end="", file=sys.stderr, flush=True)
+            print(printable_lines(text), end="", file=sys.stderr, flush=True)
         return ExitCode.NOTHING_CHECKED
     except GradcheckError as error:
         return tell(error)

@@ -24,7 +24,6 @@ from gradcheck_cli.text import count_of, printable
 
 SUFFIXES = (".yaml", ".yml")
 STDIN = "-"
-PYTHON = (".py", ".ipynb")
 
 Note = Callable[[str], None]
 
@@ -50,8 +49,13 @@ def load(
     broken = finder.broken
     named = list(paths)
     folders = [Path(name) for name in named if name != STDIN and os.path.isdir(name)]
+    paths_read: set[str] = set()
     for name in named:
         for path in finder.find(name):
+            whole = path if path == STDIN else os.path.abspath(path)
+            if whole in paths_read:
+                continue  # named twice, or by a folder, too
+            paths_read.add(whole)
             try:
                 checks += load_config(path, check_rules, overrides, folders)
             except (ConfigError, UsageError) as error:
@@ -133,13 +137,14 @@ class _Finder:
         try:
             is_folder = stat.S_ISDIR(os.stat(name).st_mode)
         except (FileNotFoundError, NotADirectoryError):
-            self.broken.append(UsageError(f"no such file or directory: '{name}'"))
+            hint = f"; {advise_init(name)}" if is_code(name) and ":" in name else ""
+            self.broken.append(UsageError(f"no such file or directory: '{name}'{hint}"))
             return []
         except (OSError, ValueError) as error:
             self.broken.append(_unreadable(name, error))
             return []
-        if not is_folder and name.endswith(PYTHON):
-            self.broken.append(UsageError(f"'{name}' is Python, not a config; {advise_init(name)}"))
+        if not is_folder and is_code(name):
+            self.broken.append(UsageError(f"'{name}' is code, not a config; {advise_init(name)}"))
             return []
         return self._find_in_folder(name) if is_folder else [name]
 
@@ -190,9 +195,17 @@ def is_config(path: Path, keys: Collection[str]) -> bool:
     return re.search(rf"^(?:{'|'.join(sorted(keys))})\s*:", text, re.MULTILINE) is not None
 
 
+def is_code(word: str) -> bool:
+    """Whether this is a file of Python, or a name in one: `layers.py`, `layers.py:affine`."""
+    return re.search(r"\.(py|ipynb)(:|$)", word) is not None
+
+
 def advise_init(path: str) -> str:
-    """How a file of code gets a config."""
-    return f"`gradcheck init {path}:NAME` writes one for a function or class in it"
+    """How a file of code, or `layers.py:affine` in it, gets a config."""
+    if ".ipynb" in path:
+        return "in a notebook, call gradcheck_cli.check (docs/python.md)"
+    name, what = (":NAME", "a function or class in it") if path.endswith(".py") else ("", "it")
+    return f"`gradcheck init {path}{name}` writes one for {what}"
 
 
 def _read_text(path: str) -> str:

@@ -5,6 +5,7 @@ The same types give the JSON Schema; each key carries its description and what i
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -426,6 +427,13 @@ HOMES = {
 }
 
 
+def name_whole_key(word: str) -> str | None:
+    """The dotted key of a check that this word is, or ends: `step` is numeric.step."""
+    if word in CheckConfig.__struct_fields__:
+        return word
+    return f"{HOMES[word]}.{word}" if word in HOMES else None
+
+
 def documentation(key: str) -> str:
     """What a key of a check says, and what it may be, in a line."""
     hint = _hints(CheckConfig)[key]
@@ -433,6 +441,25 @@ def documentation(key: str) -> str:
     choices = _meta(hint).get("choices")
     return f"{doc} ({_meta(hint)['expected']})" if choices and len(choices) > 1 else str(doc)
 
+
+# What other programs call a choice of ours.
+SYNONYMS = {
+    "mse": "squared-error",
+    "l2": "squared-error",
+    "cross-entropy": "softmax-cross-entropy",
+    "ce": "softmax-cross-entropy",
+    "bce": "logistic",
+    "smooth-l1": "huber",
+    "average": "mean",
+    "avg": "mean",
+    "total": "sum",
+    "swish": "silu",
+    "identity": "none",
+    "double": "float64",
+    "float": "float32",
+    "single": "float32",
+    "half": "float16",
+}
 
 Record = TypeVar("Record", bound=Struct)
 
@@ -444,7 +471,9 @@ def read(node: Node, kind: type[Record], findings: list[Finding]) -> Record | No
     does not hide another. None where there is no mapping.
     """
     if not isinstance(node.value, dict):
-        findings.append(Finding(node.mark, f"expected a mapping of keys, got {shown(node)}"))
+        several = "; several checks go under 'checks:'" if isinstance(node.value, list) else ""
+        message = f"expected a mapping of keys, got {shown(node)}{several}"
+        findings.append(Finding(node.mark, message))
         return None
     hints = _hints(kind)
     values: dict[str, Any] = {}
@@ -496,7 +525,7 @@ def _value(name: str, node: Node, hint: Any, findings: list[Finding]) -> Any:
         code = bool(meta.get("or_code")) and isinstance(value, str) and ":" in value
         known = any(type(value) is type(choice) and value == choice for choice in choices)
         if not (known or code):
-            did = suggest(value, map(str, choices)) if isinstance(value, str) else ""
+            did = suggest_choice(value, choices) if isinstance(value, str) else ""
             message = f"'{name}' must be {meta['expected']}, got {shown(node)}{did}"
             findings.append(Finding(node.mark, message))
         return value
@@ -506,6 +535,12 @@ def _value(name: str, node: Node, hint: Any, findings: list[Finding]) -> Any:
         message = f"'{name}' must be {meta.get('expected', 'of another type')}, got {shown(node)}"
         findings.append(Finding(node.mark, message))
         return None
+
+
+def suggest_choice(word: str, choices: Collection[Any]) -> str:
+    """`; did you mean 'squared-error'?` of mse, or of a near miss."""
+    meant = SYNONYMS.get(word.lower().replace("_", "-"), "")
+    return suggest(meant if meant in choices else word, map(str, choices))
 
 
 def shown(node: Node) -> str:

@@ -13,6 +13,7 @@ from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import list_details
 from gradcheck_cli.reporters.lines import Line, indent, render_lines
 from gradcheck_cli.reporters.table import layout_detail, layout_not_run
+from gradcheck_cli.reporters.words import label_checks
 from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, Outcome, SuiteReport, Verdict
 from gradcheck_cli.text import count_of
 
@@ -40,9 +41,10 @@ def render(report: SuiteReport, screen: Screen) -> str:
     for check in report.checks:
         lines += _list_survivors(check, screen.quiet)
     lines += layout_not_run(report.checks)
-    legend = [] if screen.quiet else [Text(LEGEND, style="dim")]
+    has_table = bool(checks) and not screen.quiet
+    legend = [Text(LEGEND, style="dim")] if has_table else []
     text = render_lines([*lines, *legend, _summarize(report)], screen)
-    return text.lstrip("\n") if screen.quiet else text
+    return text if has_table else text.lstrip("\n")
 
 
 def _start_table(*names: str) -> Table:
@@ -88,13 +90,13 @@ def _count_statuses(mutants: Sequence[Mutant]) -> Text:
 def _layout_checks(checks: Sequence[CheckReport]) -> Table:
     """A row a check."""
     table = _start_table("check", *NAMES.values())
-    for check in checks:
+    for label, check in zip(label_checks(checks), checks, strict=True):
         counts = Counter(mutant.status for mutant in _list_mutants(check))
         cells = [
             Text(str(counts[status]), STYLES[status] if counts[status] else "dim")
             for status in MutantStatus
         ]
-        table.add_row(Text(check.id), *cells)
+        table.add_row(Text(label), *cells)
     return table
 
 

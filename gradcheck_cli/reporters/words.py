@@ -24,7 +24,8 @@ KINDS = {
 class Row(Struct, frozen=True):
     """A gradient as a row of a table.
 
-    id: of its check; verdict: in words; kind: how they are coloured; bound: what follows them.
+    id: of its check, as `label_checks` writes it; verdict: in words; kind: how they are coloured;
+    bound: what follows them.
     """
 
     id: str
@@ -37,10 +38,20 @@ class Row(Struct, frozen=True):
 def list_rows(checks: Sequence[CheckReport]) -> list[Row]:
     """A row a gradient of the checks that could be run."""
     return [
-        describe_row(check.id, gradient, check.expected, check.outcome)
-        for check in checks
+        describe_row(label, gradient, check.expected, check.outcome)
+        for label, check in zip(label_checks(checks), checks, strict=True)
         if check.result is not None
         for gradient in check.result.gradients
+    ]
+
+
+def label_checks(checks: Sequence[CheckReport]) -> list[str]:
+    """The id of every check; with its path, where a check of another file has the same."""
+    files: dict[str, set[str]] = {}
+    for check in checks:
+        files.setdefault(check.id, set()).add(check.path)
+    return [
+        check.id if len(files[check.id]) == 1 else f"{check.id} ({check.path})" for check in checks
     ]
 
 

@@ -64,6 +64,13 @@ def test_2_one_broken_config_and_nothing_runs(gradcheck_process: Gradcheck) -> N
         (["mine.yml"], "did you mean `gradcheck run mine.yml`?"),
         (["layers.py"], "`gradcheck init layers.py:NAME` writes one"),
         (["run", "docs/examples/affine.py"], "`gradcheck init docs/examples/affine.py:NAME`"),
+        (["run", "layers.py:affine"], "`gradcheck init layers.py:affine` writes one for it"),
+        (["run", "docs/tutorial.ipynb"], "in a notebook, call gradcheck_cli.check"),
+        (["init", "layers.py"], "`gradcheck init layers.py:NAME` writes one"),
+        (["init", "--force", "tutorial.ipynb:f"], "in a notebook, call gradcheck_cli.check"),
+        (["run", "configs", "--reduction", "mean"], "is set with -s reduction=VALUE"),
+        (["run", "configs", "--step", "1e-5"], "is set with -s numeric.step=VALUE"),
+        (["completion"], "Choose from: bash, zsh, fish, powershell"),
         (["run", "configs", "--fromat", "json"], "--format"),
         (["run", "configs", "--format", "yaml"], "'yaml'"),
         (["run", "missing.yaml"], "no such file or directory: 'missing.yaml'"),
@@ -71,8 +78,8 @@ def test_2_one_broken_config_and_nothing_runs(gradcheck_process: Gradcheck) -> N
         (["run", "configs", "-k", "colum"], "no check matches 'colum'"),
     ],
 )
-def test_2_usage(gradcheck_process: Gradcheck, arguments: list[str], said: str) -> None:
-    done = gradcheck_process(*arguments)
+def test_2_usage(gradcheck: Gradcheck, arguments: list[str], said: str) -> None:
+    done = gradcheck(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
 

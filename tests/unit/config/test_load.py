@@ -63,3 +63,23 @@ def test_many_unknown_keys_are_found_without_a_near_miss_for_each() -> None:
         read_config(GOOD + keys, "c.yaml")
     assert raised.value.count == 40_000
     assert time.process_time() - start < 6  # 9 s with near misses of all of them
+
+
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("form: XW\nshapes: {n: 4, N: 3, M: 2}\n")
+    named = [str(path), str(tmp_path), f"{tmp_path}/../{tmp_path.name}/a.yaml"]
+    assert [check.path for check in load(named, print)] == [str(path)]
+
+
+@pytest.mark.parametrize(
+    ("key", "word", "meant"),
+    [
+        ("loss", "mse", "squared-error"),
+        ("loss", "Smooth_L1", "huber"),
+        ("dtype", "half", "float16"),
+    ],
+)
+def test_the_word_of_another_program_is_understood(key: str, word: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"did you mean '{meant}'?"):
+        read_config(f"form: XW\nshapes: {{n: 4, N: 3, M: 2}}\n{key}: {word}\n", "a.yaml")

@@ -177,3 +177,13 @@ def test_a_gradient_of_zeros_has_no_bound_and_says_that_the_check_has_no_power(f
     text = render(report, format, Screen(verbose=True))
     assert not re.search(r"to 0\b(?!\.)|above (0|inf)\b would|analytic +-0\b|\[\]", text)
     assert format not in ("table", "markdown", "html") or "this check has no power" in text
+
+
+def test_checks_of_one_name_in_two_files_are_told_apart() -> None:
+    good, _ = samples()
+    checks = [replace(good[0], id="same", path=path) for path in ("a.yaml", "b.yaml")]
+    report = replace(report_of(0), checks=tuple(checks))
+    for format in ("table", "markdown"):
+        text = render(report, format, Screen())
+        assert "same (a.yaml)" in text
+        assert "same (b.yaml)" in text
