@@ -126,7 +126,7 @@ def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, s
     if bad:
         return Verdict.INCONCLUSIVE, (
             f"the difference quotient is not finite in {bad} of {a.size} entries: the forward "
-            "overflows or is nothing but rounding near these inputs, or they lose the step"
+            "overflows, jumps or is nothing but rounding at these inputs, or they lose the step"
         )
     if not a.any() and not m.any():
         return Verdict.PASS, ""

@@ -127,8 +127,12 @@ def describe_kinks(found: Comparison) -> str:
     if not len(kinks):
         return ""
     index = np.unravel_index(kinks[0], numeric.kink.shape)
+    values = np.array([numeric.low[index], numeric.high[index], found.analytic[index]])
+    # A slope of zero is not known to be that: it is written as one, to the digits that are shown.
+    values = np.where(np.abs(values) < 1e-6 * np.max(np.abs(values)), 0.0, values)
+    low, high, analytic = (f"{value:.6g}" for value in values)
     return (
         f"{len(kinks)} of {numeric.kink.size} entries are at a kink and left out, such as "
-        f"{list(numeric.index(int(kinks[0])))}, where the slopes are {numeric.low[index]:.6g} and "
-        f"{numeric.high[index]:.6g} and the analytic value is {found.analytic[index]:.6g}"
+        f"{list(numeric.index(int(kinks[0])))}, where the slopes are {low} and {high} and the "
+        f"analytic value is {analytic}"
     )

@@ -39,7 +39,7 @@ FINE, FINE_EPS, COARSE = 1e-6, 2.0**10, 1e-3
 # Two estimates of one variance from a line each hardly differ by more; of those that do, the larger
 # one has something else in it.
 ALIKE = 16.0
-# Over the variance away, or over what rounding makes if that is more: the fine line has a corner.
+# Over the variance that rounding makes: the fine line may have a corner.
 CORNER_VARIANCE_RATIO = 1e6
 # The variance from so many outputs with a line each is made surer by a factor of two.
 FEW_SAMPLES = 5.0
@@ -74,7 +74,7 @@ def measure_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     outputs = np.asarray(evaluate(points), dtype=np.float64)
     lines = _lines(outputs.reshape(len(points), -1))
     fine, coarse, away = (_variance(line) for line in (lines.fine, lines.coarse, lines.away))
-    doubtful = _is_doubtful(lines, fine, coarse) or _has_corner(fine, coarse, away, eps)
+    doubtful = _is_doubtful(lines, fine, coarse) or _has_corner(fine, coarse, eps)
     near = _pooled(_joined(fine, coarse), lines.unit, _moves(lines.fine) | _moves(lines.coarse))
     away = _pooled(away, lines.unit, _moves(lines.away))
     if doubtful or not (np.isfinite(near).all() and np.isfinite(away).all()):
@@ -141,10 +141,13 @@ def _is_doubtful(lines: Lines, fine: Float, coarse: Float) -> bool:
     return bool(np.any((still & _moves(every)) | scattered | rough))
 
 
-def _has_corner(fine: Float, coarse: Float, away: Float, eps: float) -> bool:
-    """Whether an output scatters on the fine line alone by more than rounding makes."""
-    usual = np.maximum(np.where(np.isfinite(away), away, 0.0), (ROUNDING * eps) ** 2)
-    corner = (fine > CORNER_VARIANCE_RATIO * usual) & (coarse > ALIKE * fine)
+def _has_corner(fine: Float, coarse: Float, eps: float) -> bool:
+    """Whether an output scatters by more than rounding makes, and more over the coarser spacing.
+
+    A corner at x does: that of the largest of two equal entries lies away from x, too, wherever
+    both are moved alike.
+    """
+    corner = (fine > CORNER_VARIANCE_RATIO * (ROUNDING * eps) ** 2) & (coarse > ALIKE * fine)
     return bool(np.any(corner & np.isfinite(fine)))
 
 

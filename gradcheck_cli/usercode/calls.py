@@ -42,6 +42,7 @@ from gradcheck_cli.usercode.trees import (
     with_attributes,
 )
 from gradcheck_cli.usercode.values import (
+    NO_FLOATS,
     Array,
     as_array,
     as_inputs,
@@ -80,7 +81,7 @@ class Calls:
         }
         self.batched = batched
         if not self.arrays:
-            raise CodeError("no input is an array of floats, so nothing has a gradient")
+            raise CodeError(NO_FLOATS)
         self.convention = TORCH
         self.raised: list[CodeError] = []
         self.random = Randomness()

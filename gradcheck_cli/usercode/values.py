@@ -15,6 +15,10 @@ from gradcheck_cli.usercode.gradients import gradient_of
 from gradcheck_cli.usercode.trees import leaves
 
 Array = NDArray[Any]
+NO_FLOATS = (
+    "no input is an array of floats, so nothing has a gradient: integers are taken for labels; "
+    "pass 1.0 for 1, or x.astype(float)"
+)
 
 
 def as_inputs(inputs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -76,6 +76,20 @@ def test_beside_a_kink_the_slope_of_its_side_is_asked_for(distance: float) -> No
     assert wrong.verdict == Verdict.FAIL
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_largest_entries_that_tie_are_left_out(share: float) -> None:
+    """Where both are moved alike, the corner between them lies away from x, too."""
+
+    def gradient(inputs: Any, delta: Any) -> Any:
+        return {"x": delta * np.array([0.0, share, 1 - share, 0.0])}
+
+    x = np.array([1.0, 3.0, 3.0, 2.0])
+    problem = Problem({"x": x}, lambda inputs: inputs["x"].max(), gradient, np.asarray(-1.2))
+    result = check(problem).gradients[0]
+    assert (result.verdict, result.kinks) == (Verdict.PASS, 2)
+    assert "where the slopes are -1.2 and 0 and the analytic value is" in "; ".join(result.notes)
+
+
 def test_only_kinks_leave_nothing_to_compare() -> None:
     (gradient,) = judged(relu, [0.0, 0.0], lambda x: np.zeros(x.shape)).gradients
     assert gradient.verdict == Verdict.INCONCLUSIVE

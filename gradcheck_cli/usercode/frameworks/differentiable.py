@@ -22,7 +22,7 @@ from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
 from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
 from gradcheck_cli.usercode.tracing import find_lines
 from gradcheck_cli.usercode.trees import leaves, rebuilt
-from gradcheck_cli.usercode.values import split_flat
+from gradcheck_cli.usercode.values import NO_FLOATS, split_flat
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Any]
@@ -131,7 +131,7 @@ class FrameworkProblem:
             for name, array in {**given, **function.weights, **given}.items()
         }
         if not self.arrays:
-            raise CodeError("no input is an array of floats, so nothing has a gradient")
+            raise CodeError(NO_FLOATS)
         self.unused: dict[str, None] = {}
         first = self._evaluate(self.arrays)
         if not first:
