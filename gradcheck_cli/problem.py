@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,6 +102,43 @@ class Locality(Struct, frozen=True):
     sums: bool
 
 
+class Stack(Struct, frozen=True):
+    """Many points of one input in one call, to roundings.
+
+    evaluate: of points (K, *input), any number of them, to the outputs (K, *outputs).
+    scatter: how far an output may be off by what else is in the call, in the outputs' shape.
+    size: points that a call takes; more take several.
+    """
+
+    evaluate: Callable[[Any], Any]
+    scatter: Any
+    size: int
+
+
+class Stackable(Struct, frozen=True):
+    """A forward of one point, with a way to evaluate many points of an input in one call.
+
+    stack: of the inputs, the name of one and how many points there will be; None where it has no
+        way that gives the same as the forward, or that is worth it for so few.
+    """
+
+    forward: Callable[[Arrays], Any]
+    stack: Callable[[Arrays, str, int], Stack | None]
+
+    def __call__(self, inputs: Arrays) -> Any:
+        """The outputs at one point."""
+        return self.forward(inputs)
+
+    def watched(self, watch: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Stackable:
+        """The same with something done around every call; watch: gives a function that does it."""
+
+        def stack(inputs: Arrays, name: str, points: int) -> Stack | None:
+            found: Stack | None = watch(self.stack)(inputs, name, points)
+            return None if found is None else replace(found, evaluate=watch(found.evaluate))
+
+        return Stackable(watch(self.forward), stack)
+
+
 def no_stages(inputs: Arrays) -> Sequence[Stage]:
     """The forward is all there is to look at."""
     return ()
@@ -110,7 +148,8 @@ class Problem(Struct, frozen=True):
     """A differentiable function at a point, and the backward pass that is to be checked.
 
     inputs: named float arrays of any shape; all of them are differentiated.
-    forward: maps such inputs to one float array, the outputs. It must not change them.
+    forward: maps such inputs to one float array, the outputs. It must not change them. It may be
+        `Stackable`.
     cotangent: of the outputs' shape; L = Σ cotangent · outputs. None stands for every basis
         vector in turn: then the gradients are Jacobians, of shape outputs × input.
     backward: maps (inputs, cotangent) to the gradient of L for every input, by name.

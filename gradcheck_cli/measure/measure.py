@@ -26,7 +26,7 @@ from gradcheck_cli.numeric.quotients import Differences, WholeForwards, entry_sc
 from gradcheck_cli.numeric.sampling import sample_entries
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import AUTO, DIRECTIONS, DIRECTIONS_FIRST, ENTRIES, Numeric
-from gradcheck_cli.problem import Locality, Problem
+from gradcheck_cli.problem import Locality, Problem, Stack, Stackable
 from gradcheck_cli.result import BY_IDENTITY
 
 # Entries times the numbers that a forward reads: below it, whole forwards take some tens of
@@ -145,7 +145,7 @@ def of_entries(
     count = sum(x.size for x in problem.inputs.values())
     quick = rough or (problem.cotangent is not None and count > ALL_DIGITS)
     taken = _by_slices(problem, name, numeric, entries) or _by_whole_forwards(
-        problem, name, numeric
+        problem, name, numeric, entries
     )
     each = one_by_one if numeric.jobs < 2 else partial(_in_processes, numeric.jobs)
     return measure_entries(
@@ -161,17 +161,29 @@ def _in_processes(
     return fork_map(work, chunks, jobs, done)
 
 
-def _by_whole_forwards(problem: Problem, name: str, numeric: Numeric) -> Differences:
+def _by_whole_forwards(
+    problem: Problem, name: str, numeric: Numeric, entries: NDArray[np.intp] | None
+) -> Differences:
     x, cotangent = problem.inputs[name], problem.cotangent
+    count = x.size if entries is None else len(entries)
     with np.errstate(all="ignore"):
+        stack = stack_of(problem, name, TYPICAL * count)
         return WholeForwards(
-            points_evaluator(problem, name),
+            points_evaluator(problem, name) if stack is None else stack.evaluate,
             x,
             scale_of(problem, name),
             None if cotangent is None else np.asarray(cotangent, dtype=np.float64),
             STENCILS[numeric.order or 2],
             alone=not problem.batched,
+            scatter=0.0 if stack is None else stack.scatter,
+            together=1 if stack is None else stack.size,
         )
+
+
+def stack_of(problem: Problem, name: str, points: int) -> Stack | None:
+    """How so many points of an input are evaluated in few calls, where the forward has a way."""
+    forward = problem.forward
+    return forward.stack(problem.inputs, name, points) if isinstance(forward, Stackable) else None
 
 
 def scale_of(problem: Problem, name: str) -> Float:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
@@ -73,6 +74,11 @@ class Noise(Struct, frozen=True):
             self.evaluations,
             self.steps.reshape(shape),
         )
+
+    def at_least(self, deviation: Float | float) -> Noise:
+        """The same where outputs scatter by so much for another reason."""
+        near, away = np.maximum(self.near, deviation), np.maximum(self.away, deviation)
+        return replace(self, near=near, away=away)
 
     def at(self, move: Float) -> Float:
         """The deviation where outputs have moved by `move`, arrays with a leading axis.

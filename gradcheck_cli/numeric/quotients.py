@@ -169,7 +169,8 @@ class WholeForwards(Differences):
     scale: of every entry; one far below that of its surroundings cannot be moved further, so that
         outputs which stay where they are say nothing of it.
     noise: of the outputs around x, where it is known. alone: whether points are evaluated one by
-        one, so that each of them costs.
+        one, so that each of them costs. together: how many of them cost as much as one; scatter:
+        how far outputs may then be off by what else is evaluated with them, beside their noise.
     """
 
     def __init__(
@@ -182,6 +183,8 @@ class WholeForwards(Differences):
         noise: Noise | None = None,
         *,
         alone: bool = False,
+        scatter: Float | float = 0.0,
+        together: int = 1,
     ) -> None:
         self.method = WHOLE
         self.confined = (scale < LEAST_ROOM * entry_scale(x)).ravel()
@@ -197,9 +200,10 @@ class WholeForwards(Differences):
             noise = (measure_noise if alone else function_noise)(evaluate, x, scale)
             self.evaluations += noise.evaluations
             pace = (time.perf_counter() - started) / self.evaluations
-            self.in_time = max(1, int(TOLD_EVERY / (TYPICAL_EVALUATIONS * pace)))
+            self.in_time = max(together, int(TOLD_EVERY / (TYPICAL_EVALUATIONS * pace)))
         self.outputs = noise.center.shape if cotangent is None else ()
-        self.noise = noise.reshape(-1)
+        self.scatter, self.together = scatter, together
+        self.noise = noise.at_least(scatter).reshape(-1)
         self.reach = noise.reach
         self.steps = float(np.max(noise.steps, initial=0.0))
         self.center = self.noise.center
@@ -209,13 +213,21 @@ class WholeForwards(Differences):
         self.unseen = np.maximum(unseen, self.smallest)
         self.size = self._weighed(np.abs(self.center)[None])
         point_bytes = 8 * (x.size + self.center.size)
-        self.block = max(1, BLOCK_BYTES // (2 * point_bytes))
+        pairs = max(1, together // 2)
+        self.block = max(pairs, BLOCK_BYTES // (2 * point_bytes) // pairs * pairs)
 
     def rescaled(self, scale: Float) -> Differences:
         """The same differences on another scale, with the noise there."""
         scale, alone = scale.reshape(self.x.shape), self.alone
         return WholeForwards(
-            self.evaluate, self.x, scale, self.cotangent, self.stencil, alone=alone
+            self.evaluate,
+            self.x,
+            scale,
+            self.cotangent,
+            self.stencil,
+            alone=alone,
+            scatter=self.scatter,
+            together=self.together,
         )
 
     def last_place(self, moved: NDArray[np.bool_]) -> Float | None:

@@ -60,12 +60,15 @@ def work_on_watched_problems(
 
 def watch_calls(problem: Problem, supervisor: Supervisor) -> Problem:
     """The problem, with a time limit for every call of the user's code."""
-    identity, otherwise = problem.identity, problem.otherwise
+    from gradcheck_cli.problem import Stackable
+
+    identity, otherwise, forward = problem.identity, problem.otherwise, problem.forward
+    watch = supervisor.watch
     return replace(
         problem,
-        forward=supervisor.watch(problem.forward),
-        backward=supervisor.watch(problem.backward),
-        origins=supervisor.watch(problem.origins),
-        identity=None if identity is None else supervisor.watch(identity),
+        forward=forward.watched(watch) if isinstance(forward, Stackable) else watch(forward),
+        backward=watch(problem.backward),
+        origins=watch(problem.origins),
+        identity=None if identity is None else watch(identity),
         otherwise=None if otherwise is None else watch_calls(otherwise, supervisor),
     )

@@ -27,7 +27,9 @@ _LOST = np.uint32(0xFFFF)
 
 def is_bfloat16(value: Any) -> bool:
     """Whether this is an array of ml_dtypes.bfloat16."""
-    return isinstance(value, np.ndarray | np.generic) and str(value.dtype) == BFLOAT16
+    if not isinstance(value, np.ndarray | np.generic):
+        return False
+    return value.dtype.kind == "V" and str(value.dtype) == BFLOAT16  # the name alone takes long
 
 
 def round_to_bfloat16(array: Array) -> Array:

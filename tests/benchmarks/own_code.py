@@ -158,13 +158,12 @@ def by_this_checker(mode: str) -> Callable[[Problem], Row]:
     """This checker in one of its modes."""
 
     def run(problem: Problem) -> Row:
-        counted = Counted(problem.forward)
         started = time.perf_counter()
-        result = check(replace(problem, forward=counted), numeric=Numeric(mode=mode))
+        result = check(problem, numeric=Numeric(mode=mode))
         seconds = time.perf_counter() - started
         assert result.verdict == "pass", result
         seen = max(gradient.bound or 0.0 for gradient in result.gradients)
-        return Row(counted.calls, seconds, f"{seen:.0e}")
+        return Row(result.evaluations, seconds, f"{seen:.0e}")
 
     return run
 
@@ -249,6 +248,39 @@ def by_torch(fast: bool) -> Callable[[Problem], Row]:
     return run
 
 
+def by_jax(problem: Problem) -> Row:
+    """jax.test_util.check_grads of a custom_vjp that calls the problem."""
+    import jax
+    from jax.test_util import check_grads
+
+    jax.config.update("jax_enable_x64", val=True)
+    counted, names = Counted(problem.forward), list(problem.inputs)
+    like = jax.ShapeDtypeStruct(np.asarray(problem.cotangent).shape, np.float64)
+    likes = [jax.ShapeDtypeStruct(x.shape, np.float64) for x in problem.inputs.values()]
+
+    def named(arrays: Any) -> Inputs:
+        return {name: np.asarray(x) for name, x in zip(names, arrays, strict=True)}
+
+    def evaluate(*arrays: Any) -> Any:
+        return np.asarray(counted(named(arrays)), dtype=np.float64)
+
+    def differentiate(delta: Any, *arrays: Any) -> Any:
+        found = problem.backward(named(arrays), np.asarray(delta))
+        return [np.asarray(found[name], dtype=np.float64) for name in names]
+
+    forward = jax.custom_vjp(lambda *arrays: jax.pure_callback(evaluate, like, *arrays))
+    forward.defvjp(
+        lambda *arrays: (forward(*arrays), arrays),
+        lambda arrays, delta: tuple(jax.pure_callback(differentiate, likes, delta, *arrays)),
+    )
+    started, seen = time.perf_counter(), "1e-05 (its tolerance)"
+    try:
+        check_grads(forward, tuple(problem.inputs.values()), order=1, modes=["rev"])
+    except AssertionError:  # at its step of 1e-4, along all entries at once, units of a relu turn
+        seen = "fails what is right"
+    return Row(counted.calls, time.perf_counter() - started, seen)
+
+
 # The library that a problem is made with, and what makes it.
 PROBLEMS: dict[str, tuple[str, Callable[[], Problem]]] = {
     "convolution by loops": ("numpy", convolution),
@@ -263,6 +295,7 @@ CHECKERS: dict[str, tuple[str, Callable[[Problem], Row]]] = {
     "gradcheck, entries": ("numpy", by_this_checker("entries")),
     "plain loop": ("numpy", by_plain_loop),
     "scipy check_grad": ("scipy", by_scipy),
+    "jax check_grads": ("jax", by_jax),
     "torch gradcheck": ("torch", by_torch(False)),
     "torch gradcheck, fast mode": ("torch", by_torch(True)),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import CodeError, GradcheckError, UntakenError
-from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.problem import Label, Problem, Stackable
 from gradcheck_cli.usercode.annotations import as_annotated
+from gradcheck_cli.usercode.frameworks.stacks import Sizes, Stacks
 from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
 from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
 from gradcheck_cli.usercode.tracing import find_lines
@@ -35,7 +36,11 @@ class Differentiable(ABC):
     weights: what it holds that has a gradient, by name: the parameters of a module.
     low: the type of all floats, by name; dtype: that in which NumPy holds them.
     floats: the type that tensors are made in: `low`, or float64 where inputs are.
+    sizes: of the calls of `map_over`; None where the framework has no such thing; mapper: its name.
     """
+
+    sizes: Sizes | None = None
+    mapper = ""
 
     def __init__(self, target: Any, dtype: str) -> None:
         self.name = name_of(target)
@@ -89,6 +94,13 @@ class Differentiable(ABC):
     def zeros_like(self, tensor: Any) -> Any:
         """A tensor of zeros of this shape and type."""
 
+    def map_over(self, function: Any, name: str) -> Any:
+        """The function of tensors by name, mapped over a leading axis of one of them.
+
+        Only of a framework that has `sizes`.
+        """
+        raise NotImplementedError
+
     def is_cut_off(self, gradient: Any) -> bool:
         """Whether a gradient is seen to have lost what it was computed of."""
         return False
@@ -137,6 +149,8 @@ class FrameworkProblem:
         if not first:
             raise CodeError(f"{function.name} returns no tensor of floats, so there is no gradient")
         self.shapes = [output.shape for output in first]
+        sizes = function.sizes
+        self.stacks = None if sizes is None else Stacks(self.forward, self._map_over, sizes)
         self.dtype = np.result_type(*first)
 
     def _refuse_unused(self, constants: Mapping[str, Any]) -> None:
@@ -181,6 +195,18 @@ class FrameworkProblem:
         outputs = self._evaluate(arrays)
         return outputs[0] if len(outputs) == 1 else np.concatenate([out.ravel() for out in outputs])
 
+    def _map_over(self, name: str) -> Callable[[Mapping[str, Array]], Array]:
+        """The forward of many points of an input at once."""
+        mapped = self.function.map_over(self.run, name)
+
+        def forward(arrays: Mapping[str, Array]) -> Array:
+            outputs = [self.function.array(one) for one in mapped(self._tensors(arrays))]
+            if len(outputs) == 1:
+                return outputs[0]
+            return np.concatenate([one.reshape(len(one), -1) for one in outputs], axis=1)
+
+        return forward
+
     def backward(self, arrays: Mapping[str, Array], cotangent: Array) -> dict[str, Array]:
         """The gradients that the framework's reverse mode gives; zero for what is not used."""
         found = self.pulled_back(self.run, arrays, self.split(cotangent))
@@ -208,11 +234,12 @@ class FrameworkProblem:
             raise self._describe(error) from error
 
     def notes(self) -> tuple[str, ...]:
-        """Which inputs the framework gave no gradient for."""
-        return tuple(
+        """Which inputs the framework gave no gradient for, and which were evaluated in stacks."""
+        unused = [
             f"{self.function.name} does not use {name}: it has no gradient, which counts as zero"
             for name in self.unused
-        )
+        ]
+        return (*unused, *(self.stacks.notes(self.function.mapper) if self.stacks else ()))
 
     def problem(self, delta: Array | None, seed: int) -> Problem:
         """The problem; its cotangent is delta, or 1 for a single number, or drawn from seed."""
@@ -225,9 +252,10 @@ class FrameworkProblem:
         delta = np.asarray(delta).reshape(shape)
         if self.function.low == BFLOAT16:
             delta = round_to_bfloat16(delta)
+        stacks = self.stacks
         return Problem(
             inputs=self.arrays,
-            forward=self.forward,
+            forward=self.forward if stacks is None else Stackable(self.forward, stacks.stack),
             backward=self.backward,
             cotangent=delta,
             labels={name: Label(f"∂L/∂{name}", source=self.function.name) for name in self.arrays},

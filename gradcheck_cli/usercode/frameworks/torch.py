@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
+from gradcheck_cli.usercode.frameworks.stacks import Sizes
 from gradcheck_cli.usercode.low_precision import held
 from gradcheck_cli.usercode.signatures import Call, Parameters, name_of, parameters
 
@@ -62,6 +64,10 @@ class TorchFunction(Differentiable):
     dtype: of all floats; seed: what is drawn inside is drawn from it in every call; device: where
     tensors live, None for the default.
     """
+
+    # A call of vmap takes as long as a dozen plain ones, one of 64 points as long as thirty.
+    sizes = Sizes(many=64, few=8, worth=64)
+    mapper = "torch.func.vmap"
 
     def __init__(self, target: Any, dtype: str, seed: int, device: str | None) -> None:
         super().__init__(target, dtype)
@@ -138,6 +144,22 @@ class TorchFunction(Differentiable):
     def zeros_like(self, tensor: Any) -> Any:
         """A tensor of zeros."""
         return torch.zeros_like(tensor)
+
+    def map_over(self, function: Any, name: str) -> Any:
+        """By torch.func.vmap; what draws at random is refused by it."""
+
+        def of_one(tensor: Any, others: Tensors) -> Any:
+            return function({**others, name: tensor})
+
+        mapped = torch.func.vmap(of_one, in_dims=(0, None))
+
+        def call(tensors: Tensors) -> Any:
+            others = {other: tensor for other, tensor in tensors.items() if other != name}
+            with warnings.catch_warnings():  # of operations that it loops over
+                warnings.simplefilter("ignore")
+                return mapped(tensors[name], others)
+
+        return call
 
     def is_cut_off(self, gradient: Any) -> bool:
         """Whether a gradient has no graph, though the upstream gradient it depends on has one; or

@@ -1,0 +1,141 @@
+"""Many points of one input in one call of a framework's function, as its own vmap has it.
+
+Probes must bear out that this gives what single calls give. What does not stack (operations in
+place, branches on values, what draws at random) is evaluated point by point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gradcheck_cli.errors import GradcheckError
+from gradcheck_cli.problem import Stack
+from gradcheck_cli.text import join_words
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+Forward = Callable[[Arrays], Array]
+
+# Of the numbers that a call is handed and returns: what is made between them is seldom ten times as
+# much. Nets of 2,000 to 20,000 parameters are as fast with a quarter of it.
+MOST_BYTES = 2**22
+SLACK = 1e3  # times eps, of the largest output: what another order of sums may change
+NEAR = 2.0**-10  # of the largest entry: how far from an input its other probe is, at most
+
+
+class Sizes(Struct, frozen=True):
+    """How many points a call of a framework takes; the first of any size may have to be compiled.
+
+    many, few: points of a call, even numbers; no few: what is left over is evaluated one by one.
+    worth: points of an input from which on such calls are made.
+    """
+
+    many: int
+    few: int
+    worth: int
+
+    def fit(self, most: int) -> list[int]:
+        """The sizes of calls of at most so many points, the larger one first."""
+        sizes = dict.fromkeys([min(self.many, most - most % 2), self.few])
+        return [size for size in sizes if 2 <= size <= most]
+
+
+class Stacks:
+    """What stacks of a function's inputs.
+
+    forward: of one point; mapped: makes of the name of an input the forward of many points of it.
+    """
+
+    def __init__(self, forward: Forward, mapped: Callable[[str], Forward], sizes: Sizes) -> None:
+        self.forward = forward
+        self.mapped = mapped
+        self.sizes = sizes
+        self.found: dict[tuple[str, str], Stack | None] = {}
+
+    def stack(self, inputs: Arrays, name: str, points: int) -> Stack | None:
+        """See `Stackable`; what is found of an input of some type holds wherever the others are."""
+        if points < self.sizes.worth:
+            return None
+        key = (name, str(inputs[name].dtype))
+        if key not in self.found:
+            self.found[key] = self._prove(dict(inputs), name)
+        return self.found[key]
+
+    def notes(self, by: str) -> Iterator[str]:
+        """Of which inputs many points were evaluated at once; by: what does that."""
+        stacked = dict.fromkeys(name for (name, _), stack in self.found.items() if stack)
+        if stacked:
+            yield f"many points of {join_words([*stacked])} were evaluated at once, by {by}"
+
+    def _prove(self, inputs: Arrays, name: str) -> Stack | None:
+        """The stack of an input, if calls of every size give what single calls give."""
+        x, mapped = inputs[name], self.mapped(name)
+
+        def one(point: Array) -> Array:
+            return self.forward({**inputs, name: point})
+
+        def many(points: Array) -> Array:
+            return mapped({**inputs, name: points})
+
+        pair = _probes(x)
+        alone = np.stack([one(point) for point in pair])
+        numbers = sum(array.size for array in inputs.values()) + alone[0].size
+        sizes = self.sizes.fit(MOST_BYTES // (8 * numbers))
+        try:
+            gaps = [_gap(many, pair, alone, size) for size in sizes]
+        except (GradcheckError, RuntimeError, ValueError, MemoryError):
+            return None
+        gap = np.max(gaps, axis=0, initial=0.0)
+        largest = np.max(np.abs(alone), axis=0)
+        eps = float(np.finfo(alone.dtype).eps)
+        if not sizes or not np.all(gap <= SLACK * eps * np.max(largest, initial=0.0)):
+            return None
+        scatter = 2 * np.maximum(gap, eps * largest * np.any(gap > 0))
+
+        def evaluate(points: Array) -> Array:
+            parts = [
+                many(_pad(part, size))[: len(part)] if size else np.stack([*map(one, part)])
+                for part, size in _cut(points, sizes)
+            ]
+            outputs = np.concatenate(parts)
+            # What did not move is where it was, to the last digit.
+            return np.where(np.abs(outputs - alone[0]) <= scatter, alone[0], outputs)
+
+        return Stack(evaluate, scatter, sizes[0])
+
+
+def _probes(x: Array) -> Array:
+    """An input and a point near it, as (2, *input)."""
+    peak = float(np.max(np.abs(x), initial=0.0)) or 1.0
+    away = np.random.default_rng(0).uniform(0.5, 1.0, x.shape) * NEAR * peak
+    return np.stack([x, (x + away).astype(x.dtype)])
+
+
+def _gap(many: Callable[[Array], Array], pair: Array, alone: Array, size: int) -> Array:
+    """How far outputs of two points are from those of single calls, wherever they are in a call.
+
+    Raises ValueError where these do not have the shape of single ones.
+    """
+    found = many(np.concatenate([pair] * (size // 2)))
+    return np.asarray(np.max(np.abs(found - np.concatenate([alone] * (size // 2))), axis=0))
+
+
+def _cut(points: Array, sizes: Sequence[int]) -> Iterator[tuple[Array, int]]:
+    """The points in parts, each with the size of the call that it fills to the half; 0: of none."""
+    start = 0
+    while start < len(points):
+        left = len(points) - start
+        size = next((size for size in sizes if left > size // 2), 0)
+        yield points[start : start + (size or left)], size
+        start += size or left
+
+
+def _pad(points: Array, size: int) -> Array:
+    """The points, the last of them again and again to make so many."""
+    lacking = size - len(points)
+    return np.concatenate([points, np.repeat(points[-1:], lacking, axis=0)]) if lacking else points
