@@ -18,12 +18,17 @@ from tests.support.command import (
     shell,
 )
 
-# The same examples on every machine and in every run; a failure can be run again.
-settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
+# The same examples on every machine and in every run; a failure can be run again. They are few:
+# tests.benchmarks and tests.fuzz draw thousands.
+settings.register_profile(
+    "steady", max_examples=40, derandomize=True, deadline=None, print_blob=True
+)
 settings.load_profile("steady")
 
 # Read when numpy is imported, which no test has done yet: threads of two processes only collide.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Without bytecode, each of the commands that tests start compiles the program anew: 0.1 s.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 # Configs are what tests read, not tests.
