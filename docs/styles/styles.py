@@ -203,6 +203,81 @@ class Net:
         return self.layers[0].backward(self.layers[1].backward_pass(dout))
 
 
+# -- objects that keep what they do not return, and a context in place of an object
+
+
+class Layer:
+    def __init__(self, n_inputs, n_neurons):
+        self.weights = np.zeros((n_inputs, n_neurons))
+
+    def forward(self, inputs):
+        self.inputs = inputs
+        self.output = inputs @ self.weights
+
+    def backward(self, dvalues):
+        self.dweights = self.inputs.T @ dvalues
+        self.dinputs = dvalues @ self.weights.T
+
+
+class MeanSquareLoss:
+    def calculate(self, output, y):
+        return np.mean(self.forward(output, y))
+
+    def forward(self, y_pred, y_true):
+        return np.mean((y_true - y_pred) ** 2, axis=-1)
+
+    def backward(self, dvalues, y_true):
+        self.dinputs = 2 * (dvalues - y_true) / (len(dvalues) * len(dvalues[0]))
+
+
+class SoftmaxLoss:
+    def forward(self, inputs, y_true):
+        e = np.exp(inputs - inputs.max(axis=1, keepdims=True))
+        self.output = e / e.sum(axis=1, keepdims=True)
+        return -np.log(self.output[range(len(inputs)), y_true]).mean()
+
+    def backward(self, dvalues, y_true):
+        self.dinputs = dvalues.copy()
+        self.dinputs[range(len(dvalues)), y_true] -= 1
+        self.dinputs /= len(dvalues)
+
+
+class CrossEntropy:
+    def loss(self, y, p):
+        return -y * np.log(p) - (1 - y) * np.log(1 - p)
+
+    def gradient(self, y, p):
+        return -(y / p) + (1 - y) / (1 - p)
+
+
+class Mul:
+    @staticmethod
+    def forward(ctx, x, y):
+        ctx.save_for_backward(x, y)
+        return x * y
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        x, y = ctx.saved_tensors
+        return grad_output * y, grad_output * x
+
+
+def cell(x, h, params):
+    h_next = np.tanh(x @ params["Wx"] + h @ params["Wh"])
+    return h_next, h_next @ params["Wy"], (x, h, h_next, params)
+
+
+def cell_backward(dh_next, cache):
+    x, h, h_next, params = cache
+    da = dh_next * (1 - h_next**2)
+    return {
+        "dx": da @ params["Wx"].T,
+        "dh": da @ params["Wh"].T,
+        "dWx": x.T @ da,
+        "dWh": h.T @ da,
+    }
+
+
 # -- constants
 
 

@@ -19,8 +19,10 @@ from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_shape, suggest
 from gradcheck_cli.usercode.annotations import as_annotated
 from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
+from gradcheck_cli.usercode.context import CONTEXT, Context, find_context
 from gradcheck_cli.usercode.conventions import (
     CACHE,
+    KEPT,
     OUTPUT,
     UPSTREAM,
     BackwardCall,
@@ -30,9 +32,14 @@ from gradcheck_cli.usercode.gradient_reader import GradientReader
 from gradcheck_cli.usercode.losses import as_loss, of_owner
 from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, in_bfloat16
 from gradcheck_cli.usercode.notes import describe_calls, describe_guesses
+from gradcheck_cli.usercode.objects import find_output
 from gradcheck_cli.usercode.pairs import Function, Pair, Source, call_function, find_place
 from gradcheck_cli.usercode.randomness import Randomness
-from gradcheck_cli.usercode.settle import settle_output_of_loss, settle_without_upstream
+from gradcheck_cli.usercode.settle import (
+    settle_output_of_loss,
+    settle_upstream_of_loss,
+    settle_without_upstream,
+)
 from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
 from gradcheck_cli.usercode.tracing import find_lines
 from gradcheck_cli.usercode.trees import (
@@ -86,7 +93,9 @@ class Calls:
         self.raised: list[CodeError] = []
         self.random = Randomness()
         self.replaced: dict[str, None] = {}
+        self.ignored: dict[str, bool] = {}
         self.changes_cache = False
+        self.keeps = ""  # the attribute with the output of a forward that returns nothing
         self.loss = None if loss is None else as_loss(loss)
         self.bind_both(derivative)
 
@@ -96,7 +105,9 @@ class Calls:
         arguments = [name for name in self.inputs if name not in source.held]
         pair = source.make(self.values(self.arrays))
         self.place = find_place(pair)
-        self.call = bind(parameters(pair.forward), arguments, self.asked, optional=known)
+        takes = parameters(pair.forward)
+        context = find_context(takes, [*arguments, *self.asked])
+        self.call = bind(takes, arguments, self.asked, known, context)
         self.inputs = as_annotated(self.inputs, self.call, pair.forward)
         self.constants = as_annotated(self.constants, self.call, pair.forward)
         self.reader = GradientReader(source, self.inputs, self.arrays)
@@ -122,7 +133,7 @@ class Calls:
         if self.elementwise:
             return settle_without_upstream(self, pair, derivative)
         if self.loss is None and not derivative:
-            return settle_output_of_loss(self, pair)
+            return settle_output_of_loss(self, pair) or settle_upstream_of_loss(self, pair)
         return []
 
     def bound(
@@ -165,7 +176,7 @@ class Calls:
     def values(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """What the functions are handed: inputs with these arrays, and copies of the constants."""
         inputs = {name: rebuilt(value, name, arrays) for name, value in self.inputs.items()}
-        return {**copy.deepcopy(self.constants), **inputs}
+        return {**copy.deepcopy(self.constants), CONTEXT: Context(), **inputs}
 
     def run(self, arrays: Mapping[str, Any]) -> tuple[Pair, dict[str, Any], Sequence[Any]]:
         """A call of the forward: the pair, the values it was handed, what it returned."""
@@ -174,6 +185,12 @@ class Calls:
         returned = self.called(pair.forward, self.source.forward, self.call, values)
         replaced = self.source.changed(pair.owner, values) if self.source.held else ()
         self.replaced |= dict.fromkeys(name for name in replaced if name in self.arrays)
+        kept = find_output(pair.owner)
+        values |= {KEPT: getattr(pair.owner, kept)} if kept else {}
+        if returned is None:
+            if not kept:
+                raise CodeError(f"{self.source.forward} returns nothing: it must return its output")
+            self.keeps, returned = kept, values[KEPT]
         items = items_of(returned)
         values |= {CACHE: items[-1], OUTPUT: items[0]}
         if self.loss is not None:
@@ -225,12 +242,27 @@ class Calls:
     def backward(self, arrays: Mapping[str, Any], cotangent: Any) -> dict[str, Any]:
         """The gradients of the arrays that the backward claims, after a call of the forward."""
         claimed = self.claimed(arrays, cotangent)
+        lacking = [name for name in self.arrays if claimed.get(name) is None]
+        if len(lacking) < len(self.arrays):
+            claimed |= {name: np.zeros_like(arrays[name]) for name in lacking if self.ignores(name)}
         if not self.elementwise:
             return claimed
         return {
             name: gradient if gradient is None else cotangent * self.adjoint(gradient, name)
             for name, gradient in claimed.items()
         }
+
+    def ignores(self, name: str) -> bool:
+        """Whether the outputs stay the same, bit by bit, where this array is another one."""
+        if name not in self.ignored:
+            array = self.arrays[name]
+            other = array + np.random.default_rng(0).standard_normal(array.shape)
+            outputs = [
+                self.forward({**{leaf: x.copy() for leaf, x in self.arrays.items()}, name: at})
+                for at in (array.copy(), other.astype(array.dtype))
+            ]
+            self.ignored[name] = bool(np.array_equal(*outputs))
+        return self.ignored[name]
 
     def adjoint(self, slope: Any, name: str) -> Array:
         """What multiplies an upstream gradient, of a derivative entry by entry."""

@@ -14,6 +14,9 @@ from gradcheck_cli.usercode.signatures import FORWARD, Call, Draft, Parameters
 # What parameters are called that take what forward kept for backward, or forward's output.
 CACHE_NAMES = frozenset({"ctx", "context", "saved", "memory", "tape", "state", "tmp"})
 OUTPUT_NAMES = frozenset({"out", "output", "y", "Y", "a", "A"})
+LABEL_NAMES = frozenset(
+    {"y", "Y", "t", "y_true", "label", "labels", "target", "targets", "true", "y_labels"}
+)
 # Like an upstream gradient: dout, dA, delta, grad_output, upstream, y_grad.
 UPSTREAM_NAMES = frozenset({"cotangent", "error", "err", "g", "gy", "v", "δ", "Δ"})
 UPSTREAM_STARTS = ("d", "grad", "g_", "upstream")
@@ -23,6 +26,7 @@ INPUT_NAMES = frozenset({"x", "X", "z", "Z", "input", "inputs", "input_", "input
 
 # Values that a backward may take besides inputs and constants; no parameter has such a name.
 CACHE, OUTPUT, UPSTREAM = "the cache", "the output", "upstream gradient {}"
+KEPT = "the output that the object keeps"
 
 
 def is_upstream(name: str) -> bool:
@@ -128,6 +132,13 @@ def _give_upstream(draft: BackwardDraft) -> dict[str, str]:
     return {name: UPSTREAM.format(place) for place, name in enumerate(upstream)}
 
 
+def _give_labels(draft: BackwardDraft) -> dict[str, str]:
+    taken = (*draft.takes.all, *draft.where.values(), *draft.inputs)
+    named = [name for name in draft.forward.values() if name in draft.named and name not in taken]
+    labels = [name for name in named if name in LABEL_NAMES]
+    return dict(zip([name for name in draft.free if name in LABEL_NAMES], labels, strict=False))
+
+
 def _give_in_order(draft: BackwardDraft) -> dict[str, str]:
     return {} if draft.takes.rest else dict(zip(draft.free, draft.unnamed, strict=False))
 
@@ -161,6 +172,11 @@ BACKWARD = (
         "A parameter that is called out, y or a gets the output",
         _give_output,
         ("dA, A", "out", "upstream gradient 0, the output"),
+    ),
+    Convention(
+        "A parameter that is called like labels gets the constant of the forward that is",
+        _give_labels,
+        ("dout, y_true", "out", "upstream gradient 0, labels"),
     ),
     Convention(
         "Where the forward returned more than its outputs, that is the cache: for a parameter that "

@@ -7,7 +7,12 @@ from typing import Any
 
 from gradcheck_cli.text import join_words
 from gradcheck_cli.usercode.gradients import by_name, unmatched_keys
-from gradcheck_cli.usercode.objects import also_held, gradient_attributes, held_gradient
+from gradcheck_cli.usercode.objects import (
+    also_held,
+    gradient_attributes,
+    held_gradient,
+    held_input_gradient,
+)
 from gradcheck_cli.usercode.pairs import Source
 from gradcheck_cli.usercode.trees import as_mapping, leaves, rebuilt
 from gradcheck_cli.usercode.values import Array, also_claimed, is_of_parts
@@ -57,6 +62,9 @@ class GradientReader:
                 found[name] = claimed
         lacking = [name for name in self.inputs if found.get(name) is None and owner is not None]
         found |= {name: self.held_gradient(owner, name) for name in lacking}
+        arguments = [name for name in names if name not in held]
+        if len(arguments) == 1 and arguments[0] in lacking and found[arguments[0]] is None:
+            found[arguments[0]] = held_input_gradient(owner)
         for name in (name for name in held if found.get(name) is None):
             self.missing[name] = gradient_attributes(owner)
         return found

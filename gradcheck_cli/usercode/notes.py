@@ -29,6 +29,14 @@ def describe_calls(calls: Calls) -> tuple[str, ...]:
         f"{calls.source.forward} changes {name}: it is not what was set before the call"
         for name in calls.replaced
     )
+    notes += tuple(
+        f"{calls.source.backward} gives no ∂L/∂{name}, and no output that is checked depends on "
+        f"{name}: it counts as zero"
+        for name, ignored in calls.ignored.items()
+        if ignored
+    )
+    if calls.keeps:
+        notes += (f"{calls.source.forward} returns nothing: its output is self.{calls.keeps}",)
     if calls.random.drawn:
         streams = join_words(list(calls.random.drawn))
         notes += (f"the code draws from {streams}, which had the same state before every call",)

@@ -15,6 +15,7 @@ from gradcheck_cli.usercode.gradients import gradient_names
 
 # What people call a forward and its backward, in the order in which they are looked for.
 METHODS = (
+    ("calculate", "backward"),  # the mean of what the forward of a loss gives
     ("forward", "backward"),
     ("__call__", "backward"),
     ("forward_pass", "backward_pass"),
@@ -30,7 +31,18 @@ METHODS = (
     ("__call__", "derivative"),
     ("forward", "gradient"),
     ("forward", "derivative"),
+    ("forward", "grad"),
+    ("forward", "vjp"),
+    ("__call__", "vjp"),
+    ("__call__", "backprop"),
+    ("fn", "grad"),
+    ("loss", "gradient"),
+    ("loss", "grad"),
 )
+# Where an object keeps the output of a forward that returns nothing.
+OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "z", "Z", "activation", "result", "loss")
+# What the gradient of the one array that a forward is handed is called, whatever that is called.
+INPUT_GRADIENTS = ("dinputs", "dinput", "dX", "dx", "grad_input", "input_grad", "gradInput")
 PARAMETER_HOLDERS = ("params", "parameters", "weights")
 GRADIENT_HOLDERS = ("grads", "gradients", "grad", "dparams")
 WRAPPED = ("data", "value")  # the array of a parameter that is an object itself
@@ -114,6 +126,18 @@ def put(owner: Any, name: str, places: tuple[Place, ...], value: Any) -> None:
                 f"its name is {format_shape(np.shape(value))}; give it that shape"
             )
         place.set(owner, value)
+
+
+def find_output(owner: Any) -> str:
+    """The attribute in which an object keeps its output; empty without."""
+    kept = (name for name in OUTPUTS if isinstance(getattr(owner, name, None), np.ndarray | float))
+    return next(kept, "")
+
+
+def held_input_gradient(owner: Any) -> Any:
+    """The gradient that an object keeps for the one array that its forward is handed."""
+    found = (getattr(owner, name, None) for name in INPUT_GRADIENTS)
+    return next((one for one in found if one is not None), None)
 
 
 def held_gradient(owner: Any, name: str) -> Any:

@@ -31,6 +31,14 @@ def read_as_upstream(back: BackwardCall, inputs: Collection[str]) -> BackwardCal
     return BackwardCall(Call((upstream,) * len(back.call.positional), keyword), 1)
 
 
+def hand_instead(back: BackwardCall, value: str) -> BackwardCall:
+    """The call with another value in place of the upstream gradient of the first output."""
+    upstream, call = UPSTREAM.format(0), back.call
+    positional = tuple(value if name == upstream else name for name in call.positional)
+    keyword = {key: value if name == upstream else name for key, name in call.keyword.items()}
+    return BackwardCall(Call(positional, keyword), 0)
+
+
 def fits_forward(
     forward: Callable[[Mapping[str, Array]], Array],
     backward: Gradients,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape, join_words
-from gradcheck_cli.usercode.conventions import UPSTREAM, is_upstream
+from gradcheck_cli.usercode.conventions import KEPT, UPSTREAM, is_upstream
 from gradcheck_cli.usercode.losses import losses_beside
 from gradcheck_cli.usercode.pairs import Pair
-from gradcheck_cli.usercode.readings import fits_forward, read_as_upstream
+from gradcheck_cli.usercode.readings import fits_forward, hand_instead, read_as_upstream
 from gradcheck_cli.usercode.signatures import name_of, parameters
 
 if TYPE_CHECKING:
@@ -47,6 +47,40 @@ def settle_output_of_loss(calls: Calls, pair: Pair) -> list[str]:
     calls.loss = None
     calls.back, calls.outputs, calls.elementwise, calls.notes = before
     return []
+
+
+def settle_upstream_of_loss(calls: Calls, pair: Pair) -> list[str]:
+    """What a reader should know where the backward of a loss cannot be called with an upstream
+    gradient, and can with the output that its object keeps, or with the first input."""
+    upstream = UPSTREAM.format(0)
+    if calls.outputs[0].size != 1 or upstream not in calls.back.call.used:
+        return []
+    ones = np.ones(calls.outputs[0].shape)
+    if _has_shapes(calls, ones):
+        return []
+    as_upstream, fits = calls.back, {}
+    for value in (KEPT, *[name for name in calls.call.used if name in calls.inputs][:1]):
+        calls.back = hand_instead(as_upstream, value)
+        if _has_shapes(calls, None):
+            fits[value] = fits_forward(calls.forward, calls.backward, calls.arrays, ones)
+    if not fits:
+        calls.back = as_upstream
+        return []
+    meant = max(fits, key=lambda value: fits[value])
+    calls.back = hand_instead(as_upstream, meant)
+    handed = as_upstream.call.by_parameter(parameters(pair.backward))
+    name = next((one for one, value in handed.items() if value == upstream), "first")
+    what = "the output that the object keeps" if meant == KEPT else f"the input '{meant}'"
+    return [f"{calls.source.backward} was handed {what} as its '{name}': it takes no number"]
+
+
+def _has_shapes(calls: Calls, cotangent: Any) -> bool:
+    """Whether the backward can be called, and gives gradients of the shapes of the inputs."""
+    try:
+        claimed = calls.claimed({name: x.copy() for name, x in calls.arrays.items()}, cotangent)
+    except (CodeError, KeyError):  # a KeyError: the object keeps no output
+        return False
+    return all(np.shape(claimed[name]) == x.shape for name, x in calls.arrays.items())
 
 
 def _refuse_other_shape(calls: Calls) -> CodeError | None:
