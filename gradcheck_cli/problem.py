@@ -73,6 +73,7 @@ class Stage(Struct, frozen=True):
     forward, batched: as those of a Problem, of the same inputs.
     symbol: what reports call the upstream gradient; sample_axis: its axis that counts samples.
     mistaken: what people take for it, by what they got wrong.
+    precision: how far it may be off, over its largest entry, where it was measured.
     """
 
     forward: Callable[[Arrays], Any]
@@ -81,6 +82,7 @@ class Stage(Struct, frozen=True):
     symbol: str = "the upstream gradient"
     sample_axis: int | None = None
     mistaken: Mapping[str, Array] = field(default_factory=dict)
+    precision: float = 0.0
 
 
 class Locality(Struct, frozen=True):

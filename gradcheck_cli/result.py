@@ -95,6 +95,7 @@ class Code(StrEnum):
     SUMMED = "GC142"
     RESHAPED = "GC143"
     OTHER_SHAPE = "GC144"
+    BRANCH = "GC145"
     NOT_RETURNED = "GC151"
     NOT_FINITE = "GC152"
     NOT_REAL = "GC153"

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli.faults.factors import Factor
+from gradcheck_cli.faults.hidden_stages import find_hidden_stages
 from gradcheck_cli.faults.matching import (
     describe_reduction,
     find_reduction,
@@ -22,13 +23,19 @@ from gradcheck_cli.faults.measured_gradient import Effort, Measure, MeasuredGrad
 from gradcheck_cli.faults.mutation import mutate
 from gradcheck_cli.faults.regions import describe_location, map_errors
 from gradcheck_cli.faults.shape_faults import match_shape_fault
-from gradcheck_cli.faults.shared_factors import match_factors_of
+from gradcheck_cli.faults.shared_explanations import (
+    explain_as,
+    match_factors_of,
+    match_upstream_of,
+)
 from gradcheck_cli.measure.comparison import Comparison, compare_entries
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
-from gradcheck_cli.problem import Problem
-from gradcheck_cli.result import Code, GradientResult, Mutant, Verdict
+from gradcheck_cli.problem import Problem, Stage
+from gradcheck_cli.result import Code, Diagnosis, GradientResult, Mutant, Verdict
+
+MOST_INSIDE = 10_000  # calls of the forward to measure the gradients of what it computes on its way
 
 
 class Diagnoser:
@@ -56,6 +63,8 @@ class Diagnoser:
         self.known = known
         self.effort = Effort()
         self.notes: list[str] = []
+        self.hidden: list[Stage] | None = None
+        self.upstream: dict[str, tuple[Stage, Any]] = {}
         self.compared: dict[str, tuple[MeasuredGradient, Comparison]] = {}
 
     def diagnose(
@@ -95,15 +104,31 @@ class Diagnoser:
         """A gradient that no fault explains, with the factors that another one has, if it has."""
         if result.diagnosis is None or result.diagnosis.code != Code.NO_KNOWN_FAULT:
             return result
+        with np.errstate(all="ignore"):
+            found = self._match_factors(result, others) or self._match_upstream(result, others)
+        return result if found is None else replace(result, diagnosis=found)
+
+    def _match_factors(
+        self, result: GradientResult, others: Sequence[GradientResult]
+    ) -> Diagnosis | None:
+        """The diagnosis of a vector with the factors that another gradient's slices have."""
         for other in others:
             if other.diagnosis is not None and other.diagnosis.code == Code.SLICES_SCALED:
-                with np.errstate(all="ignore"):
-                    found = match_factors_of(
-                        *self.compared[result.name], *self.compared[other.name]
-                    )
+                found = match_factors_of(*self.compared[result.name], *self.compared[other.name])
                 if found is not None:
-                    return replace(result, diagnosis=found)
-        return result
+                    return found
+        return None
+
+    def _match_upstream(
+        self, result: GradientResult, others: Sequence[GradientResult]
+    ) -> Diagnosis | None:
+        """The diagnosis of a gradient for the upstream gradient that another one is for."""
+        for other in others:
+            if other.name in self.upstream and other.diagnosis is not None:
+                fits = match_upstream_of(*self.compared[result.name], *self.upstream[other.name])
+                if fits is not None:
+                    return explain_as(other.diagnosis, *fits)
+        return None
 
     def mutate(self) -> tuple[Mutant, ...]:
         """The faults that apply to the gradients, and whether this check would see them."""
@@ -146,14 +171,26 @@ class Diagnoser:
         if not comparison.wrong.any():  # of the entries that were measured after directions
             return result, None
         self.compared[result.name] = measured, comparison
-        diagnosis, factor = match_fault(measured, comparison, calls)
+        found = match_fault(measured, comparison, calls, self._look_inside)
+        if found.upstream is not None:
+            self.upstream[result.name] = found.upstream
         result = replace(
             result,
-            diagnosis=diagnosis,
+            diagnosis=found.diagnosis,
             where=describe_location(comparison, measured.whole),
             map=map_errors(comparison, measured.whole),
         )
-        return result, factor
+        return result, found.factor
+
+    def _look_inside(self) -> list[Stage]:
+        """The stages inside the forward, found once for all gradients.
+
+        The calls that it takes are counted apart from those of the faults.
+        """
+        if self.hidden is None:
+            self.hidden = []  # whatever goes wrong, it is not tried again
+            self.hidden = find_hidden_stages(self.problem, Effort(most=MOST_INSIDE))
+        return self.hidden
 
     def _describe(self, name: str) -> MeasuredGradient:
         """What is known of the right gradient of an input."""

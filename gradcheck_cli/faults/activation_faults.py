@@ -16,15 +16,21 @@ from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.input_faults import measure_elsewhere
 from gradcheck_cli.faults.invertible_activations import ACTIVATIONS, InvertibleActivation
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
+from gradcheck_cli.layers.mistaken_slopes import (
+    ANOTHER,
+    AT_OUTPUT,
+    BY_INPUT,
+    FUNCTION,
+    MISSING,
+    OPPOSITE,
+    TWICE,
+)
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage, no_stages
 
 Float = NDArray[np.float64]
 Change = Callable[[Float], Float]
 
-MISSING, AT_OUTPUT, OPPOSITE = "f′ missing", "f′ at the output", "f′ at −z"
-FUNCTION, TWICE, BY_INPUT = "f for f′", "f′ twice", "f′ by y, at z"
-ANOTHER = "f′ of "
 OBSERVATIONS = {
     MISSING: "it is the gradient without f′(z)",
     AT_OUTPUT: "it is the gradient with f′(y) for f′(z)",
@@ -53,9 +59,10 @@ def use_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
             if key in stage.mistaken:
                 changed = np.asarray(stage.mistaken[key], dtype=np.float64)
                 same = np.array_equal(changed, stage.cotangent)
+                where = f", at {stage.symbol}" if measured.inner else ""
                 yield Injected(
                     measured.contract(stage, changed),
-                    OBSERVATIONS[key],
+                    f"{OBSERVATIONS[key]}{where}",
                     same="both are the same at all entries of this check" if same else "",
                 )
 

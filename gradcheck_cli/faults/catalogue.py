@@ -10,6 +10,7 @@ from itertools import chain
 
 from gradcheck_cli.faults import (
     activation_faults,
+    branch_faults,
     complex_faults,
     entry_faults,
     gradient_faults,
@@ -21,6 +22,7 @@ from gradcheck_cli.faults import (
 )
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.layers import mistaken_slopes
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.result import Code, Diagnosis
 
@@ -100,6 +102,16 @@ _ALL: tuple[Fault, ...] = (
         inject=gradient_faults.swap_index,
     ),
     Fault(
+        Code.BRANCH,
+        "a branch left out, or counted twice",
+        cause="a value is used in several places, and what comes back from one of them is not "
+        "added, or is added twice: a later time step, a skip connection, a part that is detached",
+        next_step="look at every place that uses this value: the backward adds one term for each",
+        example="dh = dz[t] @ U.T    # for dh = dout[t] + dz[t + 1] @ U.T",
+        suspect=branch_faults.fit_branches,
+        alone=True,
+    ),
+    Fault(
         Code.SUMMED,
         "summed over the wrong axes",
         cause="the sum runs over an axis too many, or over the other one",
@@ -117,14 +129,14 @@ _ALL: tuple[Fault, ...] = (
         example="X.T @ delta    # for X.T @ (delta * (Z > 0))",
         remedy="inputs where f′(z) is not 1 everywhere",
         inject=_chain(
-            activation_faults.use_mistake(activation_faults.MISSING),
+            activation_faults.use_mistake(mistaken_slopes.MISSING),
             activation_faults.pass_upstream,
             activation_faults.remove_mask,
         ),
         suspect=_without_comparison(
-            activation_faults.use_mistake(activation_faults.MISSING),
+            activation_faults.use_mistake(mistaken_slopes.MISSING),
             activation_faults.pass_upstream,
-            activation_faults.guess_mistake(activation_faults.MISSING),
+            activation_faults.guess_mistake(mistaken_slopes.MISSING),
             activation_faults.remove_mask,
         ),
     ),
@@ -136,13 +148,13 @@ _ALL: tuple[Fault, ...] = (
         example="delta * np.tanh(z)    # for 1 - np.tanh(z)**2",
         remedy="inputs where f(z) and f′(z) differ",
         inject=_chain(
-            activation_faults.use_mistake(activation_faults.FUNCTION),
+            activation_faults.use_mistake(mistaken_slopes.FUNCTION),
             activation_faults.use_function_for_slope,
         ),
         suspect=_without_comparison(
-            activation_faults.use_mistake(activation_faults.FUNCTION),
+            activation_faults.use_mistake(mistaken_slopes.FUNCTION),
             activation_faults.use_function_for_slope,
-            activation_faults.guess_mistake(activation_faults.FUNCTION),
+            activation_faults.guess_mistake(mistaken_slopes.FUNCTION),
         ),
     ),
     Fault(
@@ -153,14 +165,14 @@ _ALL: tuple[Fault, ...] = (
         example="delta * sigmoid_prime(y)    # for sigmoid_prime(z)",
         remedy="inputs where f′(z) and f′(y) differ",
         inject=_chain(
-            activation_faults.use_mistake(activation_faults.AT_OUTPUT),
+            activation_faults.use_mistake(mistaken_slopes.AT_OUTPUT),
             activation_faults.evaluate_at_output,
         ),
         suspect=_without_comparison(
-            activation_faults.use_mistake(activation_faults.AT_OUTPUT),
-            activation_faults.use_mistake(activation_faults.BY_INPUT),
-            activation_faults.guess_mistake(activation_faults.AT_OUTPUT),
-            activation_faults.guess_mistake(activation_faults.BY_INPUT),
+            activation_faults.use_mistake(mistaken_slopes.AT_OUTPUT),
+            activation_faults.use_mistake(mistaken_slopes.BY_INPUT),
+            activation_faults.guess_mistake(mistaken_slopes.AT_OUTPUT),
+            activation_faults.guess_mistake(mistaken_slopes.BY_INPUT),
             activation_faults.use_input_in_formula,
             activation_faults.evaluate_at_output,
         ),
@@ -172,10 +184,10 @@ _ALL: tuple[Fault, ...] = (
         next_step="look for both places, often the layer and the loss",
         example="X.T @ (delta * y * (1 - y))    # where delta is ∂L/∂z already",
         remedy="inputs where f′(z) is neither 0 nor 1",
-        inject=activation_faults.use_mistake(activation_faults.TWICE),
+        inject=activation_faults.use_mistake(mistaken_slopes.TWICE),
         suspect=_without_comparison(
-            activation_faults.use_mistake(activation_faults.TWICE),
-            activation_faults.guess_mistake(activation_faults.TWICE),
+            activation_faults.use_mistake(mistaken_slopes.TWICE),
+            activation_faults.guess_mistake(mistaken_slopes.TWICE),
         ),
     ),
     Fault(
@@ -186,7 +198,7 @@ _ALL: tuple[Fault, ...] = (
         example="delta * (Z < 0)    # for Z > 0",
         remedy="inputs where f′(z) and f′(−z) differ",
         inject=_chain(
-            activation_faults.use_mistake(activation_faults.OPPOSITE),
+            activation_faults.use_mistake(mistaken_slopes.OPPOSITE),
             activation_faults.mirror_input,
         ),
     ),

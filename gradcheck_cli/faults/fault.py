@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
 from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code
 
 
@@ -23,6 +26,8 @@ class Injected(Struct, frozen=True):
     no better evidence than that is small beside the entry.
     by: the factor, of a fault that is nothing but a factor; named: the factors that the observation
     has the text of.
+    upstream: the stage and the upstream gradient there that it is the gradient for, where that was
+    solved for: other gradients of the same backward may be for it, too.
     cause, next_step: instead of the fault's own, where the parameters say more.
     """
 
@@ -34,6 +39,7 @@ class Injected(Struct, frozen=True):
     grain: float = 0.0
     by: Factor | None = None
     named: tuple[Factor, ...] = ()
+    upstream: tuple[Stage, NDArray[np.float64]] | None = None
     cause: str = ""
     next_step: str = ""
 

@@ -5,7 +5,7 @@ A fault is named only on evidence: it must give every entry, and be no coinciden
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -28,6 +28,7 @@ from gradcheck_cli.measure.comparison import (
     compare_entries,
     largest,
 )
+from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code, Diagnosis
 
 Float = NDArray[np.float64]
@@ -76,6 +77,24 @@ class Match(Struct, frozen=True):
     rank: tuple[int, ...]
     by: Factor | None = None
     named: tuple[Factor, ...] = ()
+    upstream: tuple[Stage, Float] | None = None
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is no chance, and no array that was solved for."""
+        return self.rank[0] == 0
+
+
+class Finding(Struct, frozen=True):
+    """What is said of a wrong gradient.
+
+    factor: the one that is all that is wrong with it; upstream: the stage and the upstream gradient
+    there that it is the gradient for.
+    """
+
+    diagnosis: Diagnosis
+    factor: Factor | None = None
+    upstream: tuple[Stage, Float] | None = None
 
 
 def limit_calls(evaluations: int) -> float:
@@ -138,6 +157,7 @@ def _match(fault: Fault, injected: Injected, fit: Fit, count: int, order: int) -
         (int(injected.parameters > 1) if fit.sure else 2, count, injected.parameters, order),
         injected.by,
         injected.named,
+        injected.upstream,
     )
 
 
@@ -220,21 +240,55 @@ def _measure_fit(
 
 
 def match_fault(
-    measured: MeasuredGradient, comparison: Comparison, calls: float
-) -> tuple[Diagnosis, Factor | None]:
-    """The diagnosis of a wrong gradient, and its factor, if that is all that is wrong with it."""
+    measured: MeasuredGradient,
+    comparison: Comparison,
+    calls: float,
+    look_inside: Callable[[], Sequence[Stage]] = tuple,
+) -> Finding:
+    """What is said of a wrong gradient.
+
+    look_inside: gives the stages inside the forward, which are looked at where nothing else fits.
+    """
     if measured.problem.identity is not None:
         observation = describe_contradiction(measured, comparison)
-        return describe_fault(Code.CONTRADICTION, observation), None
+        return Finding(describe_fault(Code.CONTRADICTION, observation))
     match = find_match(measured, comparison, calls)
+    if match is None or not match.certain:
+        match = _find_inside(measured, comparison, calls, look_inside()) or match
     if match is not None:
         match = confirm_names(match, measured, comparison)
-        return _describe(match), match.by
+        return Finding(_describe(match), match.by, match.upstream)
     for fault in FAULTS.values():
         observation = fault.describe(measured, comparison) if fault.describe is not None else ""
         if observation:
-            return describe_fault(fault.code, observation), None
-    return describe_fault(Code.NO_KNOWN_FAULT), None
+            return Finding(describe_fault(fault.code, observation))
+    return Finding(describe_fault(Code.NO_KNOWN_FAULT))
+
+
+def _find_inside(
+    measured: MeasuredGradient, comparison: Comparison, calls: float, stages: Sequence[Stage]
+) -> Match | None:
+    """The fault at a stage inside the forward that explains a wrong gradient, or None."""
+    if not stages:
+        return None
+    inside = MeasuredGradient(
+        measured.problem,
+        measured.name,
+        measured.measure,
+        measured.effort,
+        guess=measured.guess,
+        inner=[stage for stage in stages if _depends(measured, stage)],
+    )
+    return find_match(inside, comparison, calls) if inside.inner else None
+
+
+def _depends(measured: MeasuredGradient, stage: Stage) -> bool:
+    """Whether a stage changes with the input."""
+    with suppress(Exception):  # of code that takes no other input
+        moved = {measured.name: measured.x + (np.max(np.abs(measured.x), initial=0.0) or 1.0)}
+        inputs = measured.problem.inputs
+        return not np.array_equal(stage.forward({**inputs, **moved}), stage.forward(inputs))
+    return False
 
 
 def confirm_names(match: Match, measured: MeasuredGradient, comparison: Comparison) -> Match:

@@ -6,7 +6,7 @@ forward and the upstream gradient δ there; people get δ wrong, or an input tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, Protocol
@@ -69,11 +69,16 @@ class Values(Struct, frozen=True):
     uncertainty: Float
     at: NDArray[np.intp]
 
-    def contract(self, cotangent: Float) -> Values:
-        """Of a Jacobian, whose value is outputs × entries: its gradient for a flat cotangent."""
-        return Values(
-            cotangent @ self.value, spread_uncertainty(cotangent, self.uncertainty), self.at
-        )
+    def contract(self, cotangent: Float, precision: float = 0.0) -> Values:
+        """Of a Jacobian, whose value is outputs × entries: its gradient for a flat cotangent.
+
+        precision: how far the cotangent may be off, over its largest entry.
+        """
+        uncertainty = spread_uncertainty(cotangent, self.uncertainty)
+        if precision:
+            off = precision * np.max(np.abs(cotangent), initial=0.0)
+            uncertainty = uncertainty + off * np.abs(self.value).sum(axis=0)
+        return Values(cotangent @ self.value, uncertainty, self.at)
 
     def differs_from(self, other: Values) -> bool:
         """Whether two gradients differ by more than their uncertainties, at entries of both."""
@@ -96,11 +101,22 @@ def is_defined(forward: Callable[[Any], Any], inputs: Mapping[str, Any]) -> bool
     return False
 
 
+def rows_are_samples(problem: Problem, outputs: tuple[int, ...]) -> bool:
+    """Whether the first axis of these outputs is that of n, or of an input's first axis."""
+    if len(outputs) < 2:
+        return False
+    n = problem.numbers.get("n")
+    if n is not None:
+        return n == outputs[0]
+    return any(x.ndim > 1 and len(x) == outputs[0] for x in problem.inputs.values())
+
+
 class MeasuredGradient:
     """The right gradient of one input of a problem, as it was measured.
 
     measure: gives the numeric gradient of an input; effort: counts what else is measured.
-    guess: whether the outputs may be taken for those of an activation.
+    guess: whether the outputs may be taken for those of an activation; inner: the stages that are
+    looked at in place of those that the forward is known to have.
     """
 
     def __init__(
@@ -111,6 +127,7 @@ class MeasuredGradient:
         effort: Effort | None = None,
         *,
         guess: bool = False,
+        inner: Sequence[Stage] = (),
     ) -> None:
         self.problem = problem
         self.name = name
@@ -121,6 +138,7 @@ class MeasuredGradient:
         self.label = problem.label(name)
         self.effort = effort or Effort()
         self.guess = guess
+        self.inner = inner
         self._jacobians: dict[int, Values] = {}
         self._elsewhere: dict[Any, Values | None] = {}
 
@@ -215,22 +233,13 @@ class MeasuredGradient:
     def declared(self) -> list[Stage]:
         """The stages that the forward is known to have; a Jacobian has no upstream gradient."""
         problem = self.problem
-        if problem.cotangent is None:
-            return []
+        if problem.cotangent is None or self.inner:
+            return list(self.inner)
         stages = list(problem.stages(problem.inputs))
         if stages:
             return stages
-        axis = 0 if self._rows_are_samples(np.shape(problem.cotangent)) else None
+        axis = 0 if rows_are_samples(problem, np.shape(problem.cotangent)) else None
         return [Stage(problem.forward, problem.cotangent, problem.batched, sample_axis=axis)]
-
-    def _rows_are_samples(self, outputs: tuple[int, ...]) -> bool:
-        """Whether the first axis of the outputs is that of n, or of an input's first axis."""
-        if len(outputs) < 2:
-            return False
-        n = self.problem.numbers.get("n")
-        if n is not None:
-            return n == outputs[0]
-        return any(x.ndim > 1 and len(x) == outputs[0] for x in self.problem.inputs.values())
 
     @cached_property
     def others(self) -> dict[str, NDArray[Any]]:
@@ -279,9 +288,8 @@ class MeasuredGradient:
 
     def contract(self, stage: Stage, cotangent: Any) -> Values:
         """The gradient with another upstream gradient: Jᵀδ′."""
-        return self.measure_jacobian(stage).contract(
-            np.asarray(cotangent, dtype=np.float64).ravel()
-        )
+        flat = np.asarray(cotangent, dtype=np.float64).ravel()
+        return self.measure_jacobian(stage).contract(flat, stage.precision)
 
     def measure_jacobian_elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
         """The Jacobian where some inputs are others; None where the forward does not take them."""
@@ -326,6 +334,8 @@ class MeasuredGradient:
         shape = (-1, len(at)) if cotangent is None else (len(at),)
         # An output that does not settle says nothing; it must not spoil all sums over outputs.
         known = np.isfinite(numeric.value) & np.isfinite(numeric.uncertainty)
+        off = 0.0 if cotangent is None else stage.precision
         value = np.where(known, numeric.value, 0.0).reshape(shape)
         uncertainty = np.where(known, numeric.uncertainty, np.inf).reshape(shape)
+        uncertainty = uncertainty + off * np.max(np.abs(value), initial=0.0)
         return Values(value, uncertainty, at)

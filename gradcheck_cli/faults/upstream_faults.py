@@ -270,15 +270,21 @@ def solve_for_upstream(measured: MeasuredGradient, comparison: Comparison) -> It
             yield Injected(
                 jacobian.contract(other.ravel()),
                 f"it is the gradient for another upstream gradient than {stage.symbol}: for "
-                f"{other[index]:.6g} at {list(index)} in the place of "
+                f"{_round_off(other[index], other):.6g} at {list(index)} in the place of "
                 f"{delta[index]:.6g}, {len(differ)} of {delta.size} entries differ",
                 parameters=delta.size,
+                upstream=(stage, other),
             )
+
+
+def _round_off(entry: float, solved: Float) -> float:
+    """An entry of what was solved for; 0 where it is rounding."""
+    return float(entry) if abs(entry) > SMALLEST_MOVE * np.max(np.abs(solved)) else 0.0
 
 
 def sum_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
     """The sum of the upstream gradient over another axis than that of samples."""
-    if measured.whole and measured.value.size > 1:
+    if measured.whole and measured.value.size > 1 and not measured.inner:
         for stage in _list_stages(measured):
             for axis, total in _sum_over_axes(stage, measured.shape):
                 if axis != stage.sample_axis:

@@ -15,9 +15,9 @@ from msgspec import Struct, field
 
 from gradcheck_cli.arrays import ArraySpec, Drawn, Source
 from gradcheck_cli.formula import Formula, Shape, parse
-from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
 from gradcheck_cli.layers.forms import Form, Rule
 from gradcheck_cli.layers.losses import LOSSES, Loss
+from gradcheck_cli.layers.mistaken_slopes import mistake_slope
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Label, Locality, Problem, Stage
 from gradcheck_cli.text import printable
@@ -281,39 +281,9 @@ def _stages(evaluation: _Evaluation, reduction: Array, inputs: Arrays) -> list[S
         batched=True,
         symbol=f"∂L/∂{form.inner_name}",
         sample_axis=axis,
-        mistaken=_mistaken_inner(evaluation.layer, form.activation, known, delta),
+        mistaken=mistake_slope(form.activation, known["z"], known["y"], delta),
     )
     return [outer, inner]
-
-
-def _mistaken_inner(
-    layer: Layer, activation: Activation, known: Mapping[str, Any], delta: Array
-) -> dict[str, Array]:
-    """What people take for ∂L/∂z = δ ⊙ f′(z), by what they got wrong.
-
-    known: z and y by their names; delta: ∂L/∂y.
-    """
-
-    def evaluate(formula: str, **others: Any) -> Any:
-        return parse(formula, layer.names)({**known, **others})
-
-    def slope_at(z: Any) -> Any:
-        return evaluate(activation.derivative, **dict.fromkeys(layer.inner_names, z))
-
-    y, z = known["y"], known["z"]
-    mistaken = {
-        "f′ missing": delta,
-        "f′ at the output": delta * slope_at(y),
-        "f′ at −z": delta * slope_at(-z),
-        "f for f′": delta * y,
-        "f′ twice": delta * slope_at(z) ** 2,
-    }
-    if activation.by_output:
-        mistaken["f′ by y, at z"] = delta * evaluate(activation.by_output, y=z)
-    for name, other in ACTIVATIONS.items():
-        if other is not activation:
-            mistaken[f"f′ of {name}"] = delta * evaluate(other.derivative)
-    return mistaken
 
 
 class _Jacobians(Struct, frozen=True):

@@ -36,7 +36,8 @@ def diagnosis(right: MeasuredGradient, analytic: Any) -> Diagnosis:
     """What is told of a wrong gradient, whatever the effort."""
     rtol = default_rtol(right.problem)
     with np.errstate(all="ignore"):
-        return match_fault(right, compare_entries(analytic, right.gradient, rtol, 0.0), np.inf)[0]
+        comparison = compare_entries(analytic, right.gradient, rtol, 0.0)
+        return match_fault(right, comparison, np.inf).diagnosis
 
 
 def told(problem: Problem, change: Callable[[dict[str, Any]], Any]) -> dict[str, str]:

@@ -1,0 +1,157 @@
+"""Stages inside a forward of the user's own: what it computes on its way, and ∂L/∂ that.
+
+A two-layer net with a loss hides its hidden layer. Its inner values are read and moved while the
+user's code runs, so that the upstream gradient there is measured as any gradient is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.measured_gradient import Effort, rows_are_samples
+from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
+from gradcheck_cli.layers.mistaken_slopes import (
+    FUNCTION,
+    MISSING,
+    TWICE,
+    evaluate_at,
+    mistake_slope,
+)
+from gradcheck_cli.measure.measure import of_entries
+from gradcheck_cli.options import Numeric
+from gradcheck_cli.problem import Problem, Stage, no_stages
+from gradcheck_cli.usercode.inner_values import InnerValue, list_inner_values
+
+Float = NDArray[np.float64]
+
+MOST_STAGES = 8  # inner values whose gradients are measured, the first of them that matter
+MOVED = 2.0**-10  # of its typical entry: by how much a value is moved to see whether it matters
+RECOGNIZED = 1e-6  # how near the outputs of an activation are to a value that is one's
+# An upstream gradient that is known worse tells no fault from another.
+LARGEST_UNCERTAINTY = 1e-5
+
+
+class Hidden(Struct, frozen=True):
+    """A value on the way, or the outputs, with ∂L/∂value.
+
+    symbol: what reports call that; read: the value at some inputs.
+    """
+
+    value: Float
+    gradient: Float
+    precision: float
+    symbol: str
+    read: Callable[[Mapping[str, Any]], Any]
+
+
+def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
+    """The stages inside a forward that says nothing of them, the first computed first.
+
+    Each has the measured ∂L/∂value for its upstream gradient. Nothing is measured once the calls of
+    the effort are used up.
+    """
+    if problem.stages is not no_stages or problem.cotangent is None or problem.identity is not None:
+        return []
+    forward = effort.count(problem.forward)
+    found: list[Hidden] = []
+    outputs = np.asarray(problem.forward(problem.inputs))
+    for inner in list_inner_values(forward, problem.inputs):
+        if len(found) < MOST_STAGES and _matters(problem, inner, outputs):
+            hidden = _measure(problem, inner) if effort.calls <= effort.most else None
+            found += [hidden] if hidden is not None else []
+    cotangent = np.asarray(problem.cotangent, dtype=np.float64)
+    last = Hidden(outputs, cotangent, 0.0, "the upstream gradient", problem.forward)
+    every, axis = [*found, last], _find_sample_axis(problem, [*found, last])
+    return [_make_stage(one, every[place + 1 :], axis) for place, one in enumerate(found)]
+
+
+def _matters(problem: Problem, inner: InnerValue, outputs: Any) -> bool:
+    """Whether a value changes with the inputs, and the outputs with it, and it is not all of them.
+
+    Constants do not, nor does what is computed of the outputs.
+    """
+    value = inner.value
+    if value.size < 2 or not np.isfinite(value).all() or value.dtype != np.float64:
+        return False
+    if value.shape == outputs.shape and np.array_equal(value, outputs):
+        return False
+    elsewhere = {name: x * (1 + MOVED) for name, x in problem.inputs.items()}
+    if np.array_equal(inner.read(elsewhere), value, equal_nan=True):
+        return False
+    size = MOVED * (float(np.sqrt(np.mean(value * value))) or 1.0)
+    moved = np.asarray(inner.move(problem.inputs, np.full(value.shape, size)))
+    return bool(np.isfinite(moved).all()) and not np.array_equal(moved, outputs)
+
+
+def _measure(problem: Problem, inner: InnerValue) -> Hidden | None:
+    """∂L/∂value by differences; None where it is zero, or is not known well."""
+
+    def forward(moved: Mapping[str, Any]) -> Any:
+        return inner.move(problem.inputs, moved[inner.name] - inner.value)
+
+    of_value = Problem({inner.name: inner.value}, forward, _claim_nothing, problem.cotangent)
+    with np.errstate(all="ignore"):
+        numeric = of_entries(of_value, inner.name, Numeric(), None)
+    peak = float(np.max(np.abs(numeric.value), initial=0.0))
+    off = float(np.max(numeric.uncertainty + numeric.rounding, initial=0.0))
+    if not 0 < peak < np.inf or not off <= LARGEST_UNCERTAINTY * peak:
+        return None
+    symbol = f"∂L/∂{inner.name} ({inner.source})"
+    return Hidden(inner.value, numeric.value, off / peak, symbol, inner.read)
+
+
+def _claim_nothing(*_: Any) -> dict[str, Any]:
+    return {}
+
+
+def _find_sample_axis(problem: Problem, found: Sequence[Hidden]) -> int | None:
+    """0 where the rows of inner values are samples: all matrices have as many, and two differ."""
+    shapes = {one.value.shape for one in found if one.value.ndim > 1}
+    if any(rows_are_samples(problem, shape) for shape in shapes):
+        return 0
+    return 0 if len(shapes) > 1 and len({shape[0] for shape in shapes}) == 1 else None
+
+
+def _make_stage(one: Hidden, later: Sequence[Hidden], axis: int | None) -> Stage:
+    """The stage of an inner value, and what may be taken for its gradient: that of a later one."""
+    mistaken: dict[str, Any] = {}
+    for other in later:
+        same = other.value.shape == one.value.shape
+        if same and not np.allclose(other.gradient, one.gradient):
+            mistaken = _list_mistakes(one, other)
+            break
+    return Stage(
+        one.read,
+        one.gradient,
+        symbol=one.symbol,
+        sample_axis=axis if one.value.ndim > 1 else None,
+        mistaken=mistaken,
+        precision=one.precision,
+    )
+
+
+def _list_mistakes(one: Hidden, other: Hidden) -> dict[str, Any]:
+    """What people take for ∂L/∂z, where y is computed from z, as by an activation."""
+    z, y, delta = one.value, other.value, other.gradient
+    activation = recognize(z, y)
+    if activation is not None:
+        return mistake_slope(activation, z, y, delta)
+    with np.errstate(all="ignore"):
+        twice = np.where(delta != 0, one.gradient**2 / delta, 0.0)
+    return {MISSING: delta, FUNCTION: delta * y} | (
+        {TWICE: twice} if np.isfinite(twice).all() else {}
+    )
+
+
+def recognize(z: Float, y: Float) -> Activation | None:
+    """The activation of the table that maps z to y, entry by entry; None where none does."""
+    with np.errstate(all="ignore"):
+        for activation in ACTIVATIONS.values():
+            if np.allclose(evaluate_at(activation.value, z=z), y, RECOGNIZED, RECOGNIZED):
+                return activation
+    return None

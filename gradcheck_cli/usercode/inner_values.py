@@ -1,0 +1,211 @@
+"""Arrays that a forward of the user's computes on its way, by the names that its code gives them.
+
+Each can be read, at any inputs, and moved: what the forward goes on to return is then a function of
+it. So the upstream gradient of a hidden layer is measured, though the forward keeps it to itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gradcheck_cli.text import format_path
+from gradcheck_cli.usercode.tracing import is_users
+
+Array = NDArray[Any]
+Forward = Callable[[Mapping[str, Any]], Any]
+
+MOST_LINES = 2_000  # of a forward that is watched: about a second; longer ones are left alone
+MOST_PARTS = 30  # of a list, a dict or an object that are looked at
+MOST_NUMBERS = 400  # of an array that is kept; larger ones would take too many forwards
+
+
+class InnerValue(Struct, frozen=True):
+    """An array that a forward computes on its way.
+
+    name: in the user's code, `z1`; source: the line after which it is there, `net.py:12`, in a loop
+    `net.py:12, time 2`.
+    value: at the inputs; forward: is called with inputs; event, frame: when and where it is there,
+    counted in lines and calls of the user's functions.
+    """
+
+    name: str
+    source: str
+    value: Array
+    forward: Forward
+    event: int
+    frame: int
+
+    def read(self, inputs: Mapping[str, Any]) -> Array:
+        """The value at some inputs; not a number where the forward takes another way there."""
+        found: list[Array] = []
+        self._visit(inputs, lambda array: found.append(array.copy()))
+        return found[0] if found else np.full(self.value.shape, np.nan)
+
+    def move(self, inputs: Mapping[str, Any], by: Array) -> Any:
+        """What the forward returns where this value is another by so much."""
+
+        kept: list[tuple[Array, Array]] = []
+
+        def add(array: Array) -> None:
+            kept.append((array, array.copy()))
+            array += by.astype(array.dtype)
+
+        try:
+            return self._visit(inputs, add)
+        finally:
+            for array, before in kept:  # it may outlive the call, as data that a closure holds
+                array[...] = before
+
+    def _visit(self, inputs: Mapping[str, Any], act: Callable[[Array], None]) -> Any:
+        visitor = _Visitor(self, act)
+        return _watch(lambda: self.forward(inputs), visitor.enter)
+
+
+def list_inner_values(forward: Forward, inputs: Mapping[str, Any]) -> list[InnerValue]:
+    """The arrays of floats that a forward computes, in the order in which they are complete.
+
+    inputs: at which it is called. What is an input, or has the same numbers as an array before, is
+    left out. None are found where another tracer, as a debugger, is at work.
+    """
+    if sys.gettrace() is not None:
+        return []
+    watcher = _Watcher()
+    _watch(lambda: forward(inputs), watcher.enter)
+    if watcher.lines > MOST_LINES:
+        return []
+    seen = [np.asarray(x) for x in inputs.values()]
+    values: list[InnerValue] = []
+    times: dict[str, int] = {}
+    for one in sorted(watcher.found.values(), key=lambda found: found.event):
+        if any(_same(one.value, other) for other in seen):
+            continue
+        seen.append(one.value)
+        times[one.source] = times.get(one.source, 0) + 1
+        again = f", time {times[one.source]}" if times[one.source] > 1 else ""
+        source = f"{one.source}{again}"
+        values.append(InnerValue(one.name, source, one.value, forward, one.event, one.frame))
+    return values
+
+
+def _watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any]) -> Any:
+    sys.settrace(enter)
+    try:
+        return call()
+    finally:
+        sys.settrace(None)
+
+
+class _Found(Struct):
+    """An array as it was when it changed last; array: itself, so that its id is no other's."""
+
+    array: Array
+    name: str
+    source: str
+    value: Array
+    event: int
+    frame: int
+
+
+class _Watcher:
+    """Looks, before each line of the user's functions, at the arrays that they hold."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, _Found] = {}
+        self.lines = self.frames = 0
+
+    def enter(self, frame: FrameType, event: str, _: Any) -> Any:
+        """A function is entered."""
+        if not is_users(frame.f_code.co_filename):
+            return None
+        number, last = self.frames, frame.f_lineno
+        self.frames += 1
+
+        def step(frame: FrameType, event: str, _: Any) -> Any:
+            nonlocal last
+            if event in ("line", "return"):
+                self.lines += 1
+                if self.lines > MOST_LINES:
+                    sys.settrace(None)
+                    return None
+                for name, array in list_arrays(frame.f_locals):
+                    self.see(array, name, f"{format_path(frame.f_code.co_filename)}:{last}", number)
+                last = frame.f_lineno
+            return step
+
+        return step
+
+    def see(self, array: Array, name: str, source: str, frame: int) -> None:
+        """An array is there, with these numbers."""
+        known = self.found.get(id(array))
+        if known is None:
+            self.found[id(array)] = _Found(array, name, source, array.copy(), self.lines, frame)
+        elif not _same(known.value, array):
+            known.value, known.event = array.copy(), self.lines
+            known.name, known.source, known.frame = name, source, frame
+
+
+class _Visitor:
+    """Does something with an inner value when it is there, and watches no longer."""
+
+    def __init__(self, wanted: InnerValue, act: Callable[[Array], None]) -> None:
+        self.wanted, self.act = wanted, act
+        self.lines = self.frames = 0
+
+    def enter(self, frame: FrameType, event: str, _: Any) -> Any:
+        """A function is entered."""
+        if not is_users(frame.f_code.co_filename):
+            return None
+        number = self.frames
+        self.frames += 1
+
+        def step(frame: FrameType, event: str, _: Any) -> Any:
+            if event in ("line", "return"):
+                self.lines += 1
+                if self.lines == self.wanted.event:
+                    sys.settrace(None)
+                    array = dict(list_arrays(frame.f_locals)).get(self.wanted.name)
+                    if number == self.wanted.frame and array is not None:
+                        self.act_on(array)
+                    return None
+            return step
+
+        return step
+
+    def act_on(self, array: Array) -> None:
+        """The array is there, in a shape that it may have by another way."""
+        if array.shape == self.wanted.value.shape:
+            self.act(array)
+
+
+def list_arrays(held: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:
+    """The arrays of floats that variables hold, or lists, dicts and objects in them; with names."""
+    for name, value in held.items():
+        yield from _list_parts(name, value, 2)
+
+
+def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]]:
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f" and 1 <= value.size <= MOST_NUMBERS and value.flags.writeable:
+            yield name, value
+    elif not depth or isinstance(value, type) or callable(value):
+        return
+    elif isinstance(value, dict):
+        for key, part in list(value.items())[:MOST_PARTS]:
+            yield from _list_parts(f"{name}[{key!r}]", part, depth - 1)
+    elif isinstance(value, list | tuple):
+        for place, part in enumerate(value[:MOST_PARTS]):
+            yield from _list_parts(f"{name}[{place}]", part, depth - 1)
+    elif hasattr(value, "__dict__"):
+        for key, part in list(vars(value).items())[:MOST_PARTS]:
+            yield from _list_parts(f"{name}.{key}", part, depth - 1)
+
+
+def _same(array: Array, other: Array) -> bool:
+    return array.shape == other.shape and np.array_equal(array, other, equal_nan=True)

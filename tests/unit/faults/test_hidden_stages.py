@@ -1,0 +1,119 @@
+"""Faults below a hidden layer are named at the values that the user's forward computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcheck_cli import check
+from gradcheck_cli.result import Diagnosis
+
+Array = Any  # functions of users have no types
+
+draw = np.random.default_rng(0).normal
+X, Y = draw(size=(6, 4)), draw(size=(6, 2))
+INPUTS = {"W1": draw(size=(4, 5)), "b1": draw(size=5), "W2": draw(size=(5, 2))}
+
+
+def loss(W1: Array, b1: Array, W2: Array) -> Array:
+    z = X @ W1 + b1
+    h = np.maximum(z, 0)
+    out = h @ W2
+    return 0.5 * np.sum((out - Y) ** 2) / len(X)
+
+
+def with_delta(of_hidden: Callable[[Array, Array, Array], Array]) -> Callable[..., Any]:
+    """The backward of the net with some ∂L/∂z, of ∂L/∂h, z and h."""
+
+    def backward(delta: Array, W1: Array, b1: Array, W2: Array) -> tuple[Array, ...]:
+        z = X @ W1 + b1
+        h = np.maximum(z, 0)
+        out = delta * (h @ W2 - Y) / len(X)
+        dz = of_hidden(out @ W2.T, z, h)
+        return X.T @ dz, dz.sum(0), h.T @ out
+
+    return backward
+
+
+def diagnose(forward: Any, backward: Any, inputs: Any) -> dict[str, Diagnosis]:
+    return {
+        one.name: one.diagnosis
+        for one in check(forward, backward, inputs).gradients
+        if one.diagnosis is not None
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "of_hidden"),
+    [
+        ("GC131", lambda dh, z, h: dh),
+        ("GC134", lambda dh, z, h: dh * (z < 0)),
+        ("GC135", lambda dh, z, h: dh * h),
+        ("GC121", lambda dh, z, h: 1.0 * (z > 0)),
+    ],
+)
+def test_the_lower_layer_of_a_net_with_a_loss(code: str, of_hidden: Any) -> None:
+    found = diagnose(loss, with_delta(of_hidden), INPUTS)
+    assert set(found) == {"W1", "b1"}
+    assert found["W1"].code == code
+    assert found["b1"].code == code
+    assert "test_hidden_stages.py:2" in found["W1"].observation
+
+
+def test_a_sample_that_is_left_out_below_a_hidden_layer() -> None:
+    kept = (np.arange(6) < 5)[:, None]
+    found = diagnose(loss, with_delta(lambda dh, z, h: dh * (z > 0) * kept), INPUTS)
+    assert found["W1"].code == "GC123"
+
+
+def test_a_right_net_with_a_hidden_layer_is_right() -> None:
+    assert diagnose(loss, with_delta(lambda dh, z, h: dh * (z > 0)), INPUTS) == {}
+
+
+def recurrent(U: Array, V: Array) -> Array:
+    h = np.zeros((1, 3))
+    for x in X:
+        h = np.tanh(x @ V + h @ U)
+    return h
+
+
+def test_a_time_step_that_is_not_added() -> None:
+    """Backward in time without dh = dz @ U.T: the last step alone."""
+
+    def backward(delta: Array, U: Array, V: Array) -> tuple[Array, Array]:
+        hs = [np.zeros((1, 3))]
+        for x in X:
+            hs.append(np.tanh(x @ V + hs[-1] @ U))
+        dz = delta * (1 - hs[-1] ** 2)
+        return hs[-2].T @ dz, X[-1:].T @ dz
+
+    found = diagnose(recurrent, backward, {"U": draw(size=(3, 3)), "V": draw(size=(4, 3))})
+    assert {one.code for one in found.values()} == {"GC145"}
+    assert "without what flows through h (" in found["U"].observation
+    assert "time 5" in found["U"].observation
+
+
+def branches(x: Array) -> Array:
+    side = np.sin(x)
+    return x * x + side
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ("without what flows through side", lambda delta, x: 2 * delta * x),
+        ("that flows through side", lambda delta, x: delta * np.cos(x)),
+        ("is counted twice", lambda delta, x: 2 * delta * (x + np.cos(x))),
+    ],
+)
+def test_a_branch_left_out_or_counted_twice(said: str, wrong: Any) -> None:
+    (found,) = diagnose(branches, wrong, {"x": draw(size=(3, 4))}).values()
+    assert found.code == "GC145"
+    assert said in found.observation
+    (right,) = check(
+        branches, lambda delta, x: delta * (2 * x + np.cos(x)), {"x": draw(size=(3, 4))}
+    ).gradients
+    assert right.diagnosis is None
