@@ -13,8 +13,9 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from msgspec import Struct
@@ -126,6 +127,9 @@ class Loader:
 
     def import_module(self, code: Reference) -> ModuleType:
         """The module; a file whose package cannot be imported is loaded by itself, with a note."""
+        # Bytecode knows the time of its source in seconds: of code that changes twice in one, what
+        # was written first would be checked. So none is written here, and none is read of the file.
+        sys.dont_write_bytecode = True
         name = _make_importable(code)
         try:
             if code.file is None or "." in name:
@@ -188,6 +192,14 @@ def _make_importable(code: Reference) -> str:
     return name
 
 
+class _SourceLoader(SourceFileLoader):
+    """Reads the text of a module, never its bytecode."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The module, compiled from its text."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _from_file(path: Path, name: str) -> ModuleType:
     """The module of a file: the same for every reference to it, whatever else has its name."""
     known = sys.modules.get(name)
@@ -197,13 +209,13 @@ def _from_file(path: Path, name: str) -> ModuleType:
         name = f"{name}@{path}"
         if name in sys.modules:
             return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _SourceLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -492,3 +493,21 @@ def test_what_does_not_end_when_it_is_read_shows_no_lines_of_ours(
     # The alarm may find it in a line of the user's, or between two.
     assert all("layers.py" in line for line in lines[2:] if line.strip().startswith("File "))
     assert "gradcheck_cli" not in done.stdout
+
+
+@pytest.mark.parametrize("changed", ["layer.py", "helper.py"])
+def test_code_that_changes_within_a_second_is_checked_as_it_stands(
+    gradcheck_process: Gradcheck, tmp_path: Path, changed: str
+) -> None:
+    """Its bytecode would be taken for that of the new text, which has the same time and size."""
+    config = "forward: layer.py:square\nbackward: layer.py:back\ninputs: {x: [3]}\n"
+    (tmp_path / "c.yaml").write_text(config)
+    layer = "from helper import two\ndef square(x): return x * x\n"
+    layer += "def back(delta, x): return two * x * delta * 1\n"
+    texts = {"layer.py": layer, "helper.py": "two = 2\n"}
+    for text, code in ((texts[changed], 0), (re.sub(r"[12]\n", "3\n", texts[changed]), 1)):
+        for name, content in {**texts, changed: text}.items():
+            (tmp_path / name).write_text(content)
+            os.utime(tmp_path / name, (1e9, 1e9))
+        done = gradcheck_process("run", "--allow-code", "-q", "c.yaml", cwd=tmp_path)
+        assert done.returncode == code, done.stdout
