@@ -109,7 +109,7 @@ class Draft(Struct):
     def refuse_incomplete(self) -> None:
         """Raises CodeError where a value finds no parameter, or a parameter gets no value."""
         takes, where = self.takes, self.where
-        if self.left and not takes.rest:
+        if self.left and not (takes.rest or takes.others):
             miss = suggest(self.left[0], [name for name in takes.all if where.get(name) != name])
             raise UntakenError(self.left[0], f"{takes} takes no '{self.left[0]}'{miss}")
         lacking = [name for name in takes.all if name in takes.required - set(where)]
@@ -122,7 +122,10 @@ class Draft(Struct):
             )
 
     def call(self) -> Call:
-        """In order as far as there are values, the rest to *args; what follows by keyword."""
+        """In order as far as there are values, the rest to *args; what follows by keyword.
+
+        Without *args, **kwargs take the rest by name.
+        """
         positional: list[str] = []
         for name in self.takes.positional:
             if name not in self.where:
@@ -133,7 +136,11 @@ class Draft(Struct):
         if self.takes.others:
             passed = {*self.ordered, *self.where.values()}
             keyword |= {name: name for name in self.named if name not in passed}
-        return Call((*positional, *self.left), keyword)
+        if self.takes.rest:
+            positional += self.left
+        else:
+            keyword |= {name: name for name in self.left}
+        return Call(tuple(positional), keyword)
 
 
 def _give_by_name(draft: Draft) -> dict[str, str]:

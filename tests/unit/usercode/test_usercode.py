@@ -48,6 +48,23 @@ def test_several_outputs_have_an_upstream_gradient_each() -> None:
     assert verdict(from_functions(forward, forgets, X)) == "fail"
 
 
+def test_keyword_arguments_take_what_is_left_by_name() -> None:
+    def forward(x: Array, **others: Array) -> Array:
+        return np.tanh(x @ others["W"]) * others["scale"]
+
+    def backward(delta: Array, **values: Array) -> dict[str, Array]:
+        x, W, scale = values["x"], values["W"], values["scale"]
+        delta = delta * scale / np.cosh(x @ W) ** 2
+        return {"x": delta @ W.T, "W": x.T @ delta}
+
+    inputs = {"x": X, "W": W}
+    assert verdict(from_functions(forward, backward, inputs, {"scale": 2.0})) == "pass"
+    swapped = from_functions(
+        forward, lambda delta, **v: backward(-delta, **v), inputs, {"scale": 2.0}
+    )
+    assert verdict(swapped) == "fail"
+
+
 def test_the_gradient_of_one_number_takes_no_upstream_gradient() -> None:
     def loss(w: Array, t: float) -> float:
         return float(((w - t) ** 2).sum())
