@@ -15,6 +15,7 @@ from gradcheck_cli.result import CheckResult, Verdict
 from gradcheck_cli.usercode.frameworks.problems import from_framework
 from gradcheck_cli.usercode.problems import from_functions
 from gradcheck_cli.usercode.signatures import name_of
+from gradcheck_cli.usercode.slices import NOT_CUT, Cuts
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Array
@@ -29,13 +30,14 @@ def check(
     delta: Array | None = None,
     seed: int = 0,
     batched: bool | str = False,
+    slices: Cuts = NOT_CUT,
     in_place: bool = False,
     numeric: Numeric | None = None,
     tolerance: Tolerance | None = None,
 ) -> CheckResult:
     """Check every gradient of a forward and its backward against central differences.
 
-    forward, backward, inputs, constants, delta, seed, batched: as in `from_functions`; or a
+    forward, backward, inputs, constants, delta, seed, batched, slices: as in `from_functions`; or a
         `Problem`, or several, in place of all of them. Without a backward, forward is a torch
         module or function, a jax function or one of autograd, as in `from_torch`, and what is
         checked is its framework's reverse mode.
@@ -54,13 +56,11 @@ def check(
         elif inputs is None:
             raise CodeError("check(forward, backward, inputs) needs inputs")
         elif backward is None:
-            problems = [from_framework(forward, inputs, constants, delta=delta, seed=seed)]
+            drawn: dict[str, Any] = {"delta": delta, "seed": seed, "slices": slices}
+            problems = [from_framework(forward, inputs, constants, **drawn)]
         else:
-            problems = [
-                from_functions(
-                    forward, backward, inputs, constants, delta=delta, seed=seed, batched=batched
-                )
-            ]
+            drawn = {"delta": delta, "seed": seed, "slices": slices, "batched": batched}
+            problems = [from_functions(forward, backward, inputs, constants, **drawn)]
         if in_place:
             problems = [replace(problem, in_place=True) for problem in problems]
         return check_problems(problems, numeric=numeric, tolerance=tolerance)
@@ -79,6 +79,7 @@ def assert_gradients(
     delta: Array | None = None,
     seed: int = 0,
     batched: bool | str = False,
+    slices: Cuts = NOT_CUT,
     in_place: bool = False,
     numeric: Numeric | None = None,
     tolerance: Tolerance | None = None,
@@ -97,6 +98,7 @@ def assert_gradients(
         delta=delta,
         seed=seed,
         batched=batched,
+        slices=slices,
         in_place=in_place,
         numeric=numeric,
         tolerance=tolerance,

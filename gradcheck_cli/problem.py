@@ -88,20 +88,22 @@ class Stage(Struct, frozen=True):
 class Locality(Struct, frozen=True):
     """A claim that the forward falls into slices: outputs = outer(z), z = inner(inputs).
 
-    inner: of inputs to z, a matrix. It may be handed matrices that hold any number of slices.
-    axes: of each input the axis across which it is cut, and z with it: slice s of z depends on
-        slice s of this input alone, all slices in the same way.
+    inner: of inputs to z. It may be handed arrays that hold any number of slices; at_once: of those
+        in a call, 0 where more take no longer.
+    axes: of each input the axis across which it is cut, its first or last one, and that of z: slice
+        s of z depends on slice s of this input alone, all slices in the same way.
     outer: of z, with any leading axes, to the outputs; what else it uses of the shape of z it takes
         through `cut`, which is handed to it and leaves the slices that z has.
     samples: the axis of z each slice of which has an output of its own; where `sums`, the outputs
-        are sums over the slices across the other axis.
+        are sums over the slices across the other axis. None: z is what the outputs are.
     """
 
     inner: Callable[[Arrays], Any]
-    axes: Mapping[str, int]
+    axes: Mapping[str, tuple[int, int]]
     outer: Callable[[Any, Callable[[Any], Any]], Any]
-    samples: int
+    samples: int | None
     sums: bool
+    at_once: int = 0
 
 
 class Stack(Struct, frozen=True):

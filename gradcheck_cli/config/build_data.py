@@ -11,6 +11,7 @@ from gradcheck_cli.arrays import ARRAY_FILES, ArraySpec, Drawn, Shape
 from gradcheck_cli.config.builder import Builder
 from gradcheck_cli.config.read_array import read_array, read_shape, read_size
 from gradcheck_cli.config.read_domains import read_domains
+from gradcheck_cli.config.read_slices import read_slices
 from gradcheck_cli.config.schema import ArrayConfig, shown
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.own import CodeValue, Data, specs
@@ -53,8 +54,16 @@ class DataBuilder(Builder):
         shared = {name for key in ("inputs", "constants") for name in self.find_shared(key)}
         shapes = {} if self.findings else {name: spec.shape for name, spec in specs(inputs)}
         domains = read_domains(self.node, self.record, shapes, self.findings) if shapes else {}
+        slices = read_slices(self.node, shapes, self.findings) if shapes else {}
         return Data(
-            inputs, constants, self.sizes, seed, self.record.dtype, frozenset(shared), domains
+            inputs,
+            constants,
+            self.sizes,
+            seed,
+            self.record.dtype,
+            frozenset(shared),
+            domains,
+            slices,
         )
 
     def find_shared(self, key: str) -> Collection[str]:

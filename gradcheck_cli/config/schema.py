@@ -302,6 +302,27 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
             "true, false or auto",
         ),
     ] = False
+    slices: Annotated[
+        dict[str, Any],
+        key(
+            "Of your forward: the axis of an input across which slices touch those of the output "
+            "alone.",
+            "a mapping from inputs to axes, such as {W: -1, x: 0}",
+            extra_json_schema={
+                "additionalProperties": {
+                    "anyOf": [
+                        {"type": "integer"},
+                        {
+                            "type": "array",
+                            "items": {"type": "integer"},
+                            "minItems": 2,
+                            "maxItems": 2,
+                        },
+                    ]
+                }
+            },
+        ),
+    ] = {}
     double_backward: Annotated[
         bool,
         key(
@@ -401,12 +422,13 @@ KINDS: dict[str, tuple[str, ...]] = {
         "hvp",
         *DOMAIN_KEYS,
         "batched",
+        "slices",
         "convention",
         "constants",
         *FRAMEWORK_KEYS,
         "in_place",
     ),
-    "layer": ("loss", *DOMAIN_KEYS, "constants", *FRAMEWORK_KEYS, "in_place"),
+    "layer": ("loss", *DOMAIN_KEYS, "slices", "constants", *FRAMEWORK_KEYS, "in_place"),
     "value_and_grad": ("hessian", "hvp", *DOMAIN_KEYS, "constants", "in_place"),
 }
 

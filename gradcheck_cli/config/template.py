@@ -42,6 +42,7 @@ EXAMPLES = {
     "gradient_reduction": "sum",
     "constraint": "{}",
     "bounds": "{}",
+    "slices": "{}",
     "framework": "torch",
     "device": "cpu",
 }

@@ -150,37 +150,36 @@ class CodeLayer(OfData, Struct, frozen=True):
         from gradcheck_cli.usercode import problems
         from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
 
-        seed, loss = self.data.seed, functions.get("loss")
+        known: dict[str, Any] = {"seed": self.data.seed, "slices": self.data.slices}
+        loss = functions.get("loss")
         target = self._framework_target(functions)
         if target is not None:
             return self._from_framework(target)
         if "value_and_grad" in functions:
             return partial(problems.from_value_and_grad, functions["value_and_grad"])
         if "layer" in functions:
-            return partial(problems.from_layer, functions["layer"], seed=seed, loss=loss)
+            return partial(problems.from_layer, functions["layer"], **known, loss=loss)
         backward = functions.get("backward")
         methods = None
         if backward is not None and self.batched is not True:
             methods = problems.methods_of(functions["forward"], backward)
         if methods is not None:
             owner, names = methods
-            return partial(problems.from_layer, owner, names=names, seed=seed, loss=loss)
+            return partial(problems.from_layer, owner, names=names, **known, loss=loss)
         taken = {
             key: as_function_of_arrays(function, self.framework, self.data.dtype)
             for key, function in functions.items()
             if key != "loss"
         }
         if "derivative" in taken:
-            return partial(
-                problems.from_derivative, taken["forward"], taken["derivative"], seed=seed
-            )
+            return partial(problems.from_derivative, taken["forward"], taken["derivative"], **known)
         return partial(
             problems.from_functions,
             taken["forward"],
             taken["backward"],
             loss=loss,
             batched=self.batched,
-            seed=seed,
+            **known,
             convention=self.convention,
         )
 
@@ -203,6 +202,7 @@ class CodeLayer(OfData, Struct, frozen=True):
             from_framework,
             function,
             framework=self.framework,
+            slices=self.data.slices,
             seed=self.data.seed,
             dtype=self.data.dtype,
             device=self.device,

@@ -105,6 +105,10 @@ class FormulaLayer(OfData, Struct, frozen=True):
             from gradcheck_cli.usercode.batches import prove
 
             problem = prove(problem, self.batched)
+        if self.data.slices:
+            from gradcheck_cli.usercode.slices import claim_slices
+
+            problem = claim_slices(problem, self.data.slices)
         return self.data.confine([problem])
 
     @property

@@ -49,6 +49,7 @@ class Data(Struct, frozen=True):
         other value as it is; sizes: the letters of shapes, which functions may ask for by name.
     shared: the inputs and constants that all checks of a file have, which a check may leave.
     domains: of the inputs that live in one, by leaf; what is drawn is drawn there.
+    slices: of the inputs that are cut, by leaf: the axis of each and that of the output.
     """
 
     inputs: Mapping[str, Any]
@@ -58,6 +59,7 @@ class Data(Struct, frozen=True):
     dtype: str
     shared: frozenset[str] = frozenset()
     domains: Mapping[str, Domain] = {}
+    slices: Mapping[str, tuple[int, int]] = {}
 
     def arrays(self) -> dict[str, Any]:
         """The inputs, drawn or given, all of them floats."""

@@ -252,7 +252,7 @@ def _gradients(layer: Layer) -> Problem:
         numbers=layer.sizes,
         locality=Locality(
             inner=evaluation.linear,
-            axes=layer.form.slices,
+            axes={name: (axis, axis) for name, axis in layer.form.slices.items()},
             outer=evaluation.losses_of_slices,
             samples=layer.form.sample_axis,
             sums=layer.loss.sums,

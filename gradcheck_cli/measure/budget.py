@@ -25,7 +25,7 @@ class Budget:
         self.left = float("inf")
         self.gradients = len(problem.inputs)
         # Of forwards that take many points at once, `mode_of` keeps the budget.
-        alone = not problem.batched and problem.locality is None and problem.identity is None
+        alone = not problem.batched and problem.identity is None
         if numeric.budget is not None and alone:
             started = time.perf_counter()
             problem.forward(problem.inputs)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.measure.slices import has_few_responses, measure_by_slices
 from gradcheck_cli.numeric.gradient import (
     Counted,
     Entries,
@@ -19,21 +20,16 @@ from gradcheck_cli.numeric.gradient import (
     measure_entries,
     one_by_one,
 )
-from gradcheck_cli.numeric.local.claims import Slices
-from gradcheck_cli.numeric.local.quotients import choose_local_quotients
 from gradcheck_cli.numeric.noise import Evaluate, Float
 from gradcheck_cli.numeric.quotients import Differences, WholeForwards, entry_scale
 from gradcheck_cli.numeric.sampling import sample_entries
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import AUTO, DIRECTIONS, DIRECTIONS_FIRST, ENTRIES, Numeric
-from gradcheck_cli.problem import Locality, Problem, Stack, Stackable
+from gradcheck_cli.problem import Problem, Stack, Stackable
 from gradcheck_cli.result import BY_IDENTITY
 
-# Entries times the numbers that a forward reads: below it, whole forwards take some tens of
-# milliseconds, and the plain method is the one to trust.
-AFFORDABLE = 2**22
-# The same, from which whole forwards take hours; and numbers of responses that are kept.
-MOST_NUMBERS, MOST_RESPONSES = 2**37, 2**24
+# Entries times the numbers that a forward reads, from which whole forwards take hours.
+MOST_NUMBERS = 2**37
 # Entries that are measured at once whatever a forward costs: they take a few times as many forwards
 # as random directions do (some 60), and tell more.
 FEW_ENTRIES = 100
@@ -57,7 +53,9 @@ def mode_of(problem: Problem, name: str, numeric: Numeric) -> str:
 
 def _is_costly(problem: Problem, name: str, numeric: Numeric) -> bool:
     """Whether entries would take more forwards than directions do; a count, the same everywhere."""
-    alone = not problem.batched and problem.locality is None and problem.cotangent is not None
+    locality = problem.locality
+    alone = not problem.batched and (locality is None or name not in locality.axes)
+    alone = alone and problem.cotangent is not None
     alone = alone and problem.identity is None and problem.precision == 0
     free = numeric.mode == AUTO and numeric.sample is None and numeric.step is None
     return alone and free and problem.inputs[name].size > FEW_ENTRIES
@@ -70,16 +68,7 @@ def _feasible(problem: Problem, name: str, numeric: Numeric) -> bool:
     if numeric.mode != AUTO or numeric.sample is not None or not entries:
         return entries > 0
     numbers = entries * sum(array.size for array in problem.inputs.values())
-    return numbers <= MOST_NUMBERS or (numeric.locality and _few_responses(problem, name))
-
-
-def _few_responses(problem: Problem, name: str) -> bool:
-    """Whether superposition is claimed, and the responses to be measured are few."""
-    if problem.locality is None:
-        return False
-    axis, x = problem.locality.axes[name], problem.inputs[name]
-    z = problem.locality.inner(problem.inputs)
-    return bool((x.size // x.shape[axis]) * (z.size // z.shape[axis]) <= MOST_RESPONSES)
+    return numbers <= MOST_NUMBERS or (numeric.locality and has_few_responses(problem, name))
 
 
 def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
@@ -87,7 +76,7 @@ def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
     count = numeric.entries(problem.inputs[name].size)
     if count <= TRIED:
         return 0.0
-    local = _by_slices(problem, name, numeric, None)
+    local = measure_by_slices(problem, name, numeric, None)
     started = time.perf_counter()
     if local is None:
         problem.forward(problem.inputs)
@@ -144,7 +133,7 @@ def of_entries(
     """
     count = sum(x.size for x in problem.inputs.values())
     quick = rough or (problem.cotangent is not None and count > ALL_DIGITS)
-    taken = _by_slices(problem, name, numeric, entries) or _by_whole_forwards(
+    taken = measure_by_slices(problem, name, numeric, entries) or _by_whole_forwards(
         problem, name, numeric, entries
     )
     each = one_by_one if numeric.jobs < 2 else partial(_in_processes, numeric.jobs)
@@ -189,48 +178,6 @@ def stack_of(problem: Problem, name: str, points: int) -> Stack | None:
 def scale_of(problem: Problem, name: str) -> Float:
     """The scale of every entry of an input; where it lives in a domain, no more than its room."""
     return np.minimum(entry_scale(problem.inputs[name]), problem.room.get(name, np.inf))
-
-
-def _by_slices(
-    problem: Problem, name: str, numeric: Numeric, entries: NDArray[np.intp] | None
-) -> Differences | None:
-    """Quotients that evaluate less than the forward, where that is worth it, claimed and true."""
-    x = problem.inputs[name]
-    count = x.size if entries is None else len(entries)
-    numbers = count * sum(array.size for array in problem.inputs.values())
-    if not numeric.locality or numbers < AFFORDABLE or not _few_responses(problem, name):
-        return None
-    assert problem.locality is not None
-    slices = _slices(problem, problem.locality, name)
-    return choose_local_quotients(slices, x, entry_scale(x), STENCILS[numeric.order or 2])
-
-
-def _slices(problem: Problem, claimed: Locality, name: str) -> Slices:
-    """What is claimed of all inputs, as functions of one of them."""
-    axis, inputs = claimed.axes[name], problem.inputs
-    beside = [other for other, along in claimed.axes.items() if along == axis and other != name]
-    cotangent = np.asarray(problem.cotangent, dtype=np.float64)
-    owned = axis == claimed.samples
-
-    def take(array: Any, part: int) -> Any:
-        return np.take(array, [part], axis)
-
-    def sliced(stack: Any, part: int) -> Any:
-        cut = {other: take(inputs[other], part) for other in beside}
-        return claimed.inner({**inputs, **cut, name: stack})
-
-    def outer(z: Any, part: int | None) -> Any:
-        return claimed.outer(z, lambda array: array if part is None else take(array, part))
-
-    return Slices(
-        axis=axis,
-        forward=lambda x: problem.forward({**inputs, name: x}),
-        inner=lambda x: claimed.inner({**inputs, name: x}),
-        sliced=sliced,
-        outer=outer,
-        cotangent=lambda part: cotangent[[part]] if owned and part is not None else cotangent,
-        splits=owned or claimed.sums,
-    )
 
 
 def points_evaluator(problem: Problem, name: str) -> Evaluate:

@@ -164,12 +164,12 @@ def measure_entries(
             doubt_small(differences, best, every, np.arange(len(every)))
             doubt_faint(best)
         best.sort(order)
-        inner = x.shape if entries is None else every.shape
+        inner = differences.shape if entries is None else every.shape
         outputs = (*differences.outputs, *inner)
         found = _gradient(best, outputs, differences.evaluations, by_ladder=step is None)
         return replace(
             found,
-            shape=x.shape,
+            shape=differences.shape,
             entries=entries,
             method=differences.method,
             jumps=differences.steps,

@@ -76,6 +76,7 @@ class Differences(ABC):
     """Quotients around x, contracted with the cotangent, for a ladder of steps to climb.
 
     reach: see `Noise`; outputs: the axes a Jacobian has for them, () under a cotangent.
+    shape: of the input that x is, which it may be as a matrix.
     evaluations: of the forward, so far. method: how they are taken, one of METHODS.
     steps: the height of the steps in which outputs move; 0 where they move smoothly.
     size: Σ |c·output|, or 0 where noise counts all outputs of an entry, moved or not.
@@ -90,6 +91,7 @@ class Differences(ABC):
 
     def __init__(self, x: NDArray[Any], scale: Float, stencil: Stencil) -> None:
         self.x = x
+        self.shape = x.shape
         self.scale = scale.ravel()
         self.stencil = stencil
         self.rounding = ROUNDING * float(np.finfo(x.dtype).eps)

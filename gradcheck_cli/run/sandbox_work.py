@@ -63,6 +63,7 @@ def watch_calls(problem: Problem, supervisor: Supervisor) -> Problem:
     from gradcheck_cli.problem import Stackable
 
     identity, otherwise, forward = problem.identity, problem.otherwise, problem.forward
+    locality = problem.locality
     watch = supervisor.watch
     return replace(
         problem,
@@ -70,5 +71,6 @@ def watch_calls(problem: Problem, supervisor: Supervisor) -> Problem:
         backward=watch(problem.backward),
         origins=watch(problem.origins),
         identity=None if identity is None else watch(identity),
+        locality=locality and replace(locality, inner=watch(locality.inner)),
         otherwise=None if otherwise is None else watch_calls(otherwise, supervisor),
     )

@@ -222,6 +222,11 @@ class Calls:
             return self.joined([np.full(output.shape, np.nan) for output in self.outputs])
         return self.joined(self.outputs_of(values, returned))
 
+    def output_of_slices(self, arrays: Mapping[str, Any]) -> Array:
+        """The output where some slices of inputs are there alone, or several times."""
+        _, values, returned = self.run(arrays)
+        return self.outputs_of(values, returned)[0]
+
     def settle_batched(self, batched: bool) -> None:
         """Whether the forward takes many points at once is known; what it raised then is forgot."""
         self.batched = batched

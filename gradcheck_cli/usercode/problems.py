@@ -19,6 +19,7 @@ from gradcheck_cli.usercode.complex_numbers import TORCH
 from gradcheck_cli.usercode.objects import Place, find_places, methods, put
 from gradcheck_cli.usercode.pairs import Function, Pair, Source
 from gradcheck_cli.usercode.signatures import bind, name_of, parameters
+from gradcheck_cli.usercode.slices import NOT_CUT, Cuts, claim_slices
 from gradcheck_cli.usercode.trees import leaves
 from gradcheck_cli.usercode.values import Array, as_array
 
@@ -33,6 +34,7 @@ def from_functions(
     delta: Array | None = None,
     seed: int = 0,
     batched: bool | str = False,
+    slices: Cuts = NOT_CUT,
     loss: Function | None = None,
     convention: str = TORCH,
 ) -> Problem:
@@ -49,6 +51,10 @@ def from_functions(
     batched: the forward also accepts one of its inputs with a leading axis of K points, and then
         returns its output with that axis: perturbations are evaluated many at once; "auto": where
         it does, as two points show.
+    slices: of an input the axis across which it is cut, its first or last one, and of the output:
+        column j of W touches column j of the output alone with {"W": 1}. -1 is the last axis of
+        each; (0, 1): those of the input and of the output. Where probes bear it out, slices of
+        these inputs are evaluated in place of whole forwards.
     loss: a function of the output that stands between the two: it returns a number, or a number and
         its gradient, which the backward then takes; the backward is that of the loss. An object
         with methods for the two does as well.
@@ -61,7 +67,7 @@ def from_functions(
     calls = Calls(source, named, constants, optional, bool(batched), loss=loss)
     found = prove(calls.problem(delta, seed, convention), batched)
     calls.settle_batched(found.batched)
-    return found
+    return claim_slices(found, slices, calls.output_of_slices)
 
 
 def from_derivative(
@@ -73,6 +79,7 @@ def from_derivative(
     optional: Mapping[str, Any] | None = None,
     delta: Array | None = None,
     seed: int = 0,
+    slices: Cuts = NOT_CUT,
 ) -> Problem:
     """The problem of a function that works entry by entry, such as relu, and its derivative f′.
 
@@ -82,7 +89,8 @@ def from_derivative(
     """
     named = name_inputs(inputs, forward)
     source = pair_functions(forward, derivative, [*named, *(constants or {})])
-    return Calls(source, named, constants, optional, derivative=True).problem(delta, seed)
+    calls = Calls(source, named, constants, optional, derivative=True)
+    return claim_slices(calls.problem(delta, seed), slices, calls.output_of_slices)
 
 
 def from_layer(
@@ -95,6 +103,7 @@ def from_layer(
     seed: int = 0,
     names: tuple[str, str] | None = None,
     loss: Function | None = None,
+    slices: Cuts = NOT_CUT,
 ) -> Problem:
     """The problem of an object with methods forward and backward.
 
@@ -107,7 +116,8 @@ def from_layer(
     named = name_inputs(inputs, getattr(layer, forward))
     layer = _warmed_up(layer, forward, named, {**(optional or {}), **(constants or {})})
     source = _of_object(layer, [*named, *(constants or {})], forward, backward)
-    return Calls(source, named, constants, optional, loss=loss).problem(delta, seed)
+    calls = Calls(source, named, constants, optional, loss=loss)
+    return claim_slices(calls.problem(delta, seed), slices, calls.output_of_slices)
 
 
 def from_value_and_grad(

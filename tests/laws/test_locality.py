@@ -14,7 +14,7 @@ from gradcheck_cli import Problem, Verdict, check
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import DTYPES
-from gradcheck_cli.measure import measure as measuring
+from gradcheck_cli.measure import slices as measuring
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -141,7 +141,7 @@ def test_a_loss_that_is_no_sum_over_outputs_is_found_out() -> None:
 
 def test_axes_that_are_not_those_of_the_form_are_found_out() -> None:
     # Square, so that the other axis has slices of the same shape.
-    lying = claiming(n=5, N=5, M=5, axes={"X": 1, "W": 0, "b": 1})
+    lying = claiming(n=5, N=5, M=5, axes={"X": (1, 1), "W": (0, 0), "b": (1, 1)})
     for name in ("X", "W"):
         assert differences(lying, name, Numeric()).method == "whole forwards"
 

@@ -18,6 +18,7 @@ from gradcheck_cli.usercode.frameworks.differentiable import FrameworkProblem, c
 from gradcheck_cli.usercode.loading import Loader, Reference
 from gradcheck_cli.usercode.low_precision import held
 from gradcheck_cli.usercode.signatures import name_of, parameters
+from gradcheck_cli.usercode.slices import NOT_CUT, Cuts, claim_slices
 
 Array = NDArray[Any]
 
@@ -127,10 +128,12 @@ def from_framework(
     seed: int = 0,
     dtype: str = "float64",
     device: str | None = None,
+    slices: Cuts = NOT_CUT,
 ) -> Problem:
     """The problem of what a framework differentiates, as `from_torch` has it.
 
     optional: constants that the function need not take. framework: which; None: recognized.
+    slices: as in `from_functions`.
     Raises CodeError where no framework is recognized.
     """
     adapter = recognize(target, framework)
@@ -144,7 +147,8 @@ def from_framework(
         target.train(bool(constants.pop("training")))
     function = adapter.differentiable(target, dtype, seed, device)
     named = _name_inputs(held(to_arrays(inputs)), function.takes.positional)
-    return FrameworkProblem(function, named, constants, optional).problem(delta, seed)
+    made = FrameworkProblem(function, named, constants, optional).problem(delta, seed)
+    return claim_slices(made, slices)
 
 
 def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Callable[..., Any]:

@@ -1,0 +1,117 @@
+"""Forwards that are said to fall into slices, which probes must bear out, input by input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from gradcheck_cli.errors import CodeError, GradcheckError
+from gradcheck_cli.problem import Locality, Problem
+from gradcheck_cli.text import format_shape, suggest
+
+if TYPE_CHECKING:
+    from gradcheck_cli.problem import Arrays
+
+# Of an input an axis, counted in the output as in the input, or these two.
+Cuts = Mapping[str, int | Sequence[int]]
+NOT_CUT: Cuts = {}
+
+ELSEWHERE = 2.0**-6  # of the largest entry: how far from an input its other probe is
+SLACK = 1e3  # times eps, of the largest output: what another order of sums may change
+LEAST_AT_ONCE = 64  # slices that the forward is handed in a call; where it has more, as many
+
+
+def claim_slices(
+    problem: Problem, cuts: Cuts, forward: Callable[[Arrays], Any] | None = None
+) -> Problem:
+    """The problem, of which slices are evaluated alone where probes allow it; else a note says why.
+
+    forward: takes inputs of other lengths along these axes; None: that of the problem.
+    Raises CodeError where an input or an axis is none.
+    """
+    if not cuts:
+        return problem
+    forward = forward or problem.forward
+    axes = {name: _axes(problem, name, cut) for name, cut in cuts.items()}
+    notes, kept = [], {}
+    for name, pair in axes.items():
+        beside = {other: cut for other, cut in axes.items() if cut[1] == pair[1]}
+        reason = _find_contradiction(problem, forward, name, beside)
+        if reason:
+            notes.append(f"slices of {name}: whole forwards were evaluated, since {reason}")
+        else:
+            kept[name] = pair
+    if not kept:
+        return replace(problem, notes=(*problem.notes, *notes))
+    most = max(problem.inputs[name].shape[axis] for name, (axis, _) in kept.items())
+    locality = Locality(
+        inner=forward,
+        axes=kept,
+        outer=lambda z, cut: z,
+        samples=None,
+        sums=True,
+        at_once=max(LEAST_AT_ONCE, most),
+    )
+    return replace(problem, locality=locality, notes=(*problem.notes, *notes))
+
+
+def _axes(problem: Problem, name: str, cut: int | Sequence[int]) -> tuple[int, int]:
+    """The axis of an input and that of the output, counted from the front."""
+    if name not in problem.inputs:
+        raise CodeError(
+            f"slices: there is no input '{name}'{suggest(name, problem.inputs, 'the inputs are')}"
+        )
+    pair = (cut, cut) if isinstance(cut, int) else tuple(cut)
+    shapes = (problem.inputs[name].shape, np.asarray(problem.cotangent).shape)
+    found = []
+    for what, shape, axis in zip((f"'{name}'", "the output"), shapes, pair, strict=True):
+        if not -len(shape) <= axis < len(shape):
+            raise CodeError(f"slices: {what} is {format_shape(shape)}, and has no axis {axis}")
+        found.append(axis % len(shape))
+    first, last = 0, len(shapes[0]) - 1
+    if found[0] not in (first, last):
+        raise CodeError(f"slices: '{name}' must be cut across its first or its last axis")
+    return found[0], found[1]
+
+
+def _find_contradiction(
+    problem: Problem,
+    forward: Callable[[Arrays], Any],
+    name: str,
+    beside: Mapping[str, tuple[int, int]],
+) -> str:
+    """Why the forward does not fall into the slices of an input; empty where probes find nothing.
+
+    beside: the inputs that are cut with it, and itself.
+    """
+    axis, along = beside[name]
+    inputs, x = problem.inputs, problem.inputs[name]
+    random, peak = np.random.default_rng(0), float(np.max(np.abs(x), initial=0.0)) or 1.0
+    moved = (x + ELSEWHERE * peak * random.uniform(0.5, 1.0, x.shape)).astype(x.dtype)
+    wholes = [np.asarray(problem.forward({**inputs, name: point})) for point in (x, moved)]
+    count, places = x.shape[axis], wholes[0].shape[along]
+    if count != places:
+        return f"it has {count} slices and the output {places}"
+    largest = float(np.max(np.abs(wholes), initial=0.0))
+    within = SLACK * float(np.finfo(x.dtype).eps) * largest
+    for part in dict.fromkeys((0, count // 2, count - 1)):
+        cut = {
+            other: np.repeat(np.take(inputs[other], [part], place), 2, place)
+            for other, (place, _) in beside.items()
+        }
+        pair = [np.take(point, [part], axis) for point in (x, moved)]
+        try:
+            found = np.asarray(forward({**inputs, **cut, name: np.concatenate(pair, axis)}))
+        except GradcheckError as error:
+            first = str(error).splitlines()[0]
+            return f"the forward cannot be called with slice {part} twice: {first}"
+        expected = np.concatenate([np.take(whole, [part], along) for whole in wholes], along)
+        if found.shape != expected.shape:
+            shapes = f"{format_shape(found.shape)}, not {format_shape(expected.shape)}"
+            return f"slice {part} twice gives {shapes}"
+        if not np.all(np.abs(found - expected) <= within):
+            return f"slice {part} alone gives other outputs than it does among all"
+    return ""
