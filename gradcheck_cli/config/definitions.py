@@ -76,6 +76,17 @@ def find_kind(tree: ast.Module, found: Definition, name: str) -> str:
     return "forward"
 
 
+def complete_name(found: Definition, name: str) -> str:
+    """The name, with its method of a class that has no forward, but a loss with its gradients."""
+    methods = [node for node in found.body if isinstance(node, ast.FunctionDef)]
+    if not isinstance(found, ast.ClassDef) or "." in name:
+        return name
+    if any(FORWARD.search(one.name) or one.name == "__call__" for one in methods):
+        return name
+    losses = [one.name for one in methods if any(map(_is_value_with_gradients, ast.walk(one)))]
+    return f"{name}.{losses[0]}" if len(losses) == 1 else name
+
+
 def _is_value_with_gradients(node: ast.AST) -> bool:
     """Whether this returns several values, the first of which is called like a loss; or the second,
     behind gradients."""

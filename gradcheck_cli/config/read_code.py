@@ -110,7 +110,8 @@ def _weights_of(
         name = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".removeprefix(".")
         if part.kind == ARRAY and part.axes and not part.is_parameter:
             spelled = (
-                rf"\b(d_?{key}|grad_{key}|{key}_grad|nabla_{key})\b|grads\[['\"]d?{key}['\"]\]"
+                rf"\b(d_?{key}|grad_{key}|{key}_grad|nabla_{key})\b"
+                rf"|grads\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
             )
             if path or re.search(spelled, text):
                 yield name, part

@@ -14,6 +14,7 @@ import msgspec
 from gradcheck_cli.config.definitions import (
     DERIVATIVE,
     Definition,
+    complete_name,
     find_backward,
     find_definition,
     find_derived,
@@ -76,6 +77,7 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
     file, name, tree = read_file(code)
     relative = _relative(file, folder)
     found = find_definition(tree, name)
+    name = complete_name(found, name) if kind in (None, "value_and_grad") else name
     kind = kind or ("forward" if backward else find_kind(tree, found, name))
     given = {kind: f"{relative}:{name}"}
     derived = find_derived(tree, name, kind)

@@ -41,6 +41,7 @@ CODE = {
         "Network",
         "SoftmaxCrossEntropy",
         "TwoLayers.loss",
+        "Regression",
         "attention",
     ),
     "frameworks_torch.py": ("Net", "Fixed", "Cube", "swish"),

@@ -106,6 +106,10 @@ MADE = frozenset(
         "eye",
     ]
 )
+# Of what is drawn, the place of the shape behind parameters of the distribution; and those whose
+# shape is one argument.
+DRAWN = {"normal": 2, "uniform": 2}
+ONE_SHAPE = frozenset(["zeros", "ones", "empty", "full", "normal", "uniform", "random"])
 
 
 def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
@@ -156,7 +160,9 @@ def of_numpy(
     scope: Scope,
 ) -> Value:
     """What a function of NumPy, or a method of an array, returns."""
-    values = arguments if owner is None or name in MADE else [owner, *arguments]
+    if name in MADE:
+        return _make(reader, name, arguments, keywords, scope)
+    values = arguments if owner is None else [owner, *arguments]
     if not values:
         return Value()
     if name in ("dot", "matmul", "mm") and len(values) > 1:
@@ -220,10 +226,6 @@ def _of_other(
         made = array([values[-1 if len(values) == 2 else 0].as_size()])
         made.counts = True
         return made
-    if name in MADE:
-        shape = list(first.fields.values()) if first.kind == ITEMS else values
-        axes = [one.as_size() for one in shape]
-        return array(axes * 2 if name == "eye" and len(axes) == 1 else axes)
     if name in ("concatenate", "hstack", "vstack", "stack", "column_stack"):
         axis = reader.key(keywords["axis"], scope) if "axis" in keywords else None
         place = {"hstack": 1, "vstack": 0, "column_stack": 1}.get(name, axis or 0)
@@ -231,6 +233,23 @@ def _of_other(
     if name in ("int", "float", "str", "max", "min", "list", "tuple", "array"):
         return first
     return Value()
+
+
+def _make(
+    reader: Reader, name: str, values: list[Value], keywords: dict[str, ast.expr], scope: Scope
+) -> Value:
+    """An array that is made or drawn: its shape is `size=` or `shape=`, or where NumPy has it."""
+    named = keywords.get("size", keywords.get("shape"))
+    if named is not None:
+        shape = [reader.value(named, scope)]
+    else:
+        shape = values[DRAWN.get(name, 0) :][: 1 if name in ONE_SHAPE else None]
+    if len(shape) == 1 and shape[0].kind == ITEMS and shape[0].node != "shape":
+        shape = list(shape[0].fields.values())
+    if not shape or shape[0].kind in (ARRAY, ITEMS):
+        return Value()
+    axes = [one.as_size() for one in shape]
+    return array(axes * 2 if name == "eye" and len(axes) == 1 else axes)
 
 
 def _axes_of(node: ast.expr) -> list[list[int]]:

@@ -172,6 +172,23 @@ class TwoLayers:
 # -- attention
 
 
+class Regression:
+    def __init__(self, n_in, n_out, seed=0):
+        rng = np.random.default_rng(seed)
+        self.W = rng.normal(0.0, 0.1, size=(n_in, n_out))
+        self.b = rng.uniform(-1, 1, n_out)
+
+    def predict(self, X):
+        return X @ self.W + self.b
+
+    def loss_and_grads(self, X, y, reg=0.1):
+        error = self.predict(X) - y
+        loss = 0.5 * np.sum(error**2) / len(X) + 0.5 * reg * np.sum(self.W**2)
+        error = error / len(X)
+        grads = {"W": X.T @ error + reg * self.W, "b": error.sum(axis=0)}
+        return loss, grads
+
+
 def attention(x, w_q, w_k, w_v, mask, n_head=2):
     """x: (n_seq, n_embd); w_q, w_k, w_v: (n_embd, n_embd)"""
     q, k, v = (
