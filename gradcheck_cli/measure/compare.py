@@ -10,6 +10,7 @@ from msgspec import Struct
 from gradcheck_cli.measure.comparison import Comparison, Float, compare_entries, largest
 from gradcheck_cli.measure.describe import (
     describe_breaks,
+    describe_hidden,
     describe_kinks,
     describe_lost,
     describe_sample,
@@ -132,6 +133,8 @@ def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, s
         return Verdict.PASS, ""
     if resolution > found.rtol**DIGITS_NEEDED:
         return Verdict.INCONCLUSIVE, describe_unresolved(found, resolution)
+    if found.zero == Zero.UNSEEN and a.any():
+        return Verdict.INCONCLUSIVE, describe_hidden(found)
     return Verdict.PASS, ""
 
 

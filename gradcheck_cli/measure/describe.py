@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, largest
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.numeric.sampling import chance_of_missing
 from gradcheck_cli.result import Zero
@@ -41,6 +41,16 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
         f"the difference quotient does not settle: at {where} it is {value:.6g} ± "
         f"{uncertainty:.1e}, of which noise explains {noise:.1e}; is the forward smooth there? "
         "try another numeric.step or other inputs"
+    )
+
+
+def describe_hidden(found: Comparison) -> str:
+    """That rounding hides every entry of a gradient that is claimed not to be zero."""
+    return (
+        "rounding hides the whole gradient: its analytic entries are at most "
+        f"{largest(np.abs(found.analytic)):.1e}, and the numeric ones are 0 ± "
+        f"{largest(found.numeric.uncertainty[found.smooth]):.1e}; are units saturated, or is this "
+        "a minimum? give other inputs"
     )
 
 

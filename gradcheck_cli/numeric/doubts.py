@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.climb import FIRST_STEP, LEAP
 from gradcheck_cli.numeric.ladder import RATIO, Best
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
-from gradcheck_cli.numeric.quotients import LAST_PLACES, Differences
+from gradcheck_cli.numeric.quotients import FAINT, LAST_PLACES, Differences
 
-# Of the largest entry: a fainter one may be of the size of what is rounded on the way to the
-# outputs; and what that may come to at most.
-FAINT, MOST_LOST = 1e-6, 1e-9
+# Of the largest entry: what the roundings on the way to the outputs may come to at most.
+MOST_LOST = 1e-9
+# What the roundings of a right backward may come to, in those of outputs that are differences.
+ROUNDED = 8.0
 # Roundings of the largest entry, below which it does not matter what is hidden of a zero; else that
 # is looked for nearer, at these shares of the furthest step.
 HARMLESS, INWARDS = 2.0**17, (2.0**-3, 2.0**-6, 2.0**-9)
@@ -28,7 +29,9 @@ def doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -
     """Ask what rounding hides where nothing is seen to move: far away, which shows a saturated
     unit, and at the step that the zero was seen at, which shows no smaller slope than a rounding.
 
-    What last moved by some places of what it is made of may still move by one, unseen.
+    What last moved by some places of what it is made of may still move by one, unseen. Where all
+    outputs are faint beside how they move far away, they are differences of numbers as large, and
+    so may be what a right backward returns.
     """
     doubtful = np.any(best.value == 0, axis=(0, 2)) & ~best.invariant & ~best.proven
     size = np.abs(best.value[0])
@@ -41,6 +44,7 @@ def doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -
         near = differences.exact(entries, np.max(best.step[0, rows], axis=1))
         near = np.where((near > 0) & (near < far), near, far)
         hidden, furthest = _look_further(differences, entries, far, harmless / DEVIATIONS)
+        hidden = hidden * np.where(differences.cancels(furthest), ROUNDED, 1.0)
         floor = DEVIATIONS * np.fmax(hidden, differences.rung(entries, near).floor)
         slope, move = best.last[:, rows]
         size = np.fmax(differences.size, furthest)
@@ -82,26 +86,25 @@ def doubt_small(
 
     In a softmax the largest output is 1 to rounding: a logit of 1e-20 moves its own output alone,
     though what it takes from the largest one is as much. An entry below the rounding of the outputs
-    and of the largest entry is hidden whatever is seen of it. among: the rows that are looked at.
+    is hidden whatever is seen of it. among: the rows that are looked at.
     """
     share = SMALL * differences.rounding**SMALL_POWER
     step = differences.reach * FIRST_STEP * differences.scale
     most = share * differences.size / step[every, None]
     values = np.abs(best.value)
     size = np.min(np.where(values > 0, values, np.inf), axis=0)
-    largest = np.max(np.where(np.isfinite(size), size, 0.0), axis=0)
     known = np.min(best.uncertainty, axis=0)
-    small = (size < most) & (known < most)
-    for rows in differences.chunks(among[np.any(small[among], axis=1)]):
+    small = among[np.any((size < most) & (known < most), axis=1)[among]]
+    rounding = DEVIATIONS * differences.lost() if len(small) else 0.0
+    for rows in differences.chunks(small):
         entries = every[rows]
         # The step that a value was seen at may be far larger than the first.
         seen = np.max(best.step[0, rows], axis=1, where=known[rows] < np.inf, initial=0.0)
         first = differences.exact(entries, np.maximum(step[entries], seen))
         far = differences.exact(entries, LEAP * FIRST_STEP * differences.scale[entries])
         hidden = DEVIATIONS * differences.hidden(entries, first, far)
-        lost = DEVIATIONS * differences.rounding * differences.size / first[:, None]
-        tiny = size[rows] <= np.minimum(lost, differences.rounding * largest)
-        hidden = np.maximum(hidden, np.where(tiny, lost, 0.0))
+        lost = rounding / first[:, None]
+        hidden = np.maximum(hidden, np.where(size[rows] <= lost, lost, 0.0))
         best.uncertainty[:, rows] = np.maximum(best.uncertainty[:, rows], hidden)
         best.noise[:, rows] = np.maximum(best.noise[:, rows], hidden)
 

@@ -26,6 +26,7 @@ from gradcheck_cli.numeric.noise import (
     Evaluate,
     Float,
     Noise,
+    diverges,
     draw_signs,
     find_grid,
     function_noise,
@@ -138,7 +139,10 @@ def _is_doubtful(lines: Lines, fine: Float, coarse: Float) -> bool:
     scattered = moves & (fine > SCATTER_SHARE * spread)
     rough = (coarse > ROUGH_VARIANCE_RATIO * fine) & np.isfinite(coarse)
     rough &= coarse > SCATTER_SHARE * np.var(lines.coarse, axis=0)
-    return bool(np.any((still & _moves(every)) | scattered | rough))
+    moved = np.abs(lines.away[POINTS // 2] - lines.center)
+    near_x = np.max(np.abs(lines.coarse - lines.center), axis=0)
+    doubtful = (still & _moves(every)) | scattered | rough
+    return bool(np.any(doubtful | diverges(moved, near_x, lines.center)))
 
 
 def _has_corner(fine: Float, coarse: Float, eps: float) -> bool:

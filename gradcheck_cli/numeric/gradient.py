@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.climb import FIRST_STEP, MAX_LEVELS, climb, measure_at
 from gradcheck_cli.numeric.doubts import doubt_faint, doubt_small, doubt_zeros
 from gradcheck_cli.numeric.invariance import settle_invariant
-from gradcheck_cli.numeric.ladder import TABLES, Best
+from gradcheck_cli.numeric.ladder import CLEAR_SLOPE, NOISE_SHARE, TABLES, Best
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.other_steps import (
     UNRESOLVED,
@@ -209,8 +209,8 @@ def _smooth(best: Best) -> Float:
 
     Where the curvature jumps, sides converge and the centre hardly. Where there is a kink near by,
     one side does not meet it: it counts alone where smaller steps refute the other, and noise hides
-    the rest. (One that shows no slope may lead to a saturated end, where quotients vanish as the
-    step grows.)
+    the rest, of which a few quotients show too little. (One that shows no slope may lead to a
+    saturated end, where quotients vanish as the step grows.)
     """
     central, right, left, *held = np.moveaxis(best.cells, 1, 0)
     mean = (right + left) / 2
@@ -218,8 +218,10 @@ def _smooth(best: Best) -> Float:
     mean[3] = right[3]
     chosen = np.where(mean[1] < central[1], mean, central)
     agree = np.abs(held[0][0] - held[1][0]) <= held[0][1] + held[1][1]
+    noisy = chosen[2] > NOISE_SHARE * chosen[1]
+    around = np.where(noisy, CLEAR_SLOPE, 1.0) * chosen[1]
     for side in held:
-        usable = agree & (np.abs(side[0] - chosen[0]) <= chosen[1] + side[1])
+        usable = agree & (np.abs(side[0] - chosen[0]) <= around + side[1])
         usable &= (np.abs(side[0]) > side[1]) & (side[1] < ALONE * chosen[1])
         chosen = np.where(usable, side, chosen)
     return np.asarray(chosen)

@@ -56,6 +56,7 @@ def settle_invariant(
     # Of every output by itself: one that is far smaller than the others moves unseen among them.
     each = np.maximum(ROUNDINGS * eps * size, MOVED_DEVIATIONS * noise)
     still = np.all(best.slope * first[:, None] <= within, axis=1) & ~differences.confined[entries]
+    still &= ~best.sloping_beyond(CLEAR)
     for row in np.flatnonzero(still):
         entry = int(entries[row])
         shares, changes = _move_until_seen(differences, entry, CLEAR * unseen)
@@ -67,9 +68,10 @@ def settle_invariant(
             _is_bounded(total, shares, unseen) or _is_slope(differences, entry, shares, changes)
         ):
             continue
-        # An entry that is tiny beside what it is added to could be as large as that.
-        quiet = np.all(total <= unseen, axis=1)
-        share = max(1.0, float(np.max(shares[quiet], initial=1.0)) / QUIET)
+        # An entry that is tiny beside what it is added to could be as large as that. One that is
+        # seen nowhere may be that of a saturated unit, of which larger moves tell nothing.
+        quiet = shares[np.all(total <= unseen, axis=1)]
+        share = max(1.0, quiet[-1] / QUIET) if 0 < len(quiet) < len(shares) else 1.0
         scale = differences.scale[entry] * share
         slope = share * np.max((total / shares[:, None])[shares >= share], axis=0)
         # What is rounded on the way to the outputs is larger than they are by this; in a backward

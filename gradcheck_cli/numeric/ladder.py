@@ -265,6 +265,11 @@ class Best:
         sloping: NDArray[np.bool_] = np.any(clear, axis=(0, 2))
         return sloping
 
+    def sloping_beyond(self, uncertainties: float) -> NDArray[np.bool_]:
+        """Which entries have, in every table, a slope of more than so many uncertainties."""
+        clear = np.all(np.abs(self.value) > uncertainties * self.uncertainty, axis=0)
+        return np.asarray(np.any(clear, axis=1))
+
     @property
     def invariant(self) -> NDArray[np.bool_]:
         """Which entries are zero by invariance, for every cotangent."""

@@ -39,6 +39,10 @@ CANCELLED = 64.0
 GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
 MOVED_DEVIATIONS = 10.0  # deviations of noise, from which on an output has moved
 AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
+# A place where an output is so many times further from its value at x than within the coarsest
+# spacing, and than it is large, is out of reach: it diverges there, and so does its noise. (Of a
+# minimum with a zero slope, whose moves are h⁴, it is 2e8 times further.)
+DIVERGED = 1e10
 # The last rounding of a value: uniform within half a unit of eps|f|, hence its deviation.
 ROUNDING = 0.29
 # So many steps between the values of an output show what they are multiples of; one or two may be
@@ -119,7 +123,7 @@ def function_noise(
     by_spacing, by_spacing_away = variances(
         values / np.stack([unit, unit_away])[:, None, None, None]
     )
-    near = unit * np.sqrt(np.mean(_smallest(by_spacing), axis=0))
+    near = unit * np.sqrt(_pooled(by_spacing))
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
     eps = float(np.finfo(x.dtype).eps)
     rounding = ROUNDING * eps * size
@@ -127,7 +131,9 @@ def function_noise(
     coarse = ROUNDING * np.maximum(find_grid(values.reshape(-1, *values.shape[4:])), steps)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
     near = np.maximum(give_up(near, np.max(largest, axis=0), eps), coarse)
-    moved = np.abs(there[0, POINTS // 2] - center) / unit_away
+    moved = np.abs(there[0, POINTS // 2] - center)
+    near_x = np.max(np.abs(here[-1] - center), axis=(0, 1))
+    moved = np.where(diverges(moved, near_x, center), np.inf, moved) / unit_away
     away, growth = _away(_smallest(by_spacing_away), moved, near / unit_away)
     return Noise(
         near=near,
@@ -171,6 +177,12 @@ def _steps(values: Float, eps: float) -> Float:
     if np.any(found):
         found[constant & (found == 0)] = np.median(found[found > 0])
     return found
+
+
+def diverges(moved: Float, near_x: Float, center: Float) -> NDArray[np.bool_]:
+    """Whether an output has left where it is at x, as it is seen within the coarsest spacing."""
+    here = np.maximum(near_x, np.abs(center))
+    return np.asarray((moved > DIVERGED * here) & (here > 0))
 
 
 def draw_signs(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
@@ -237,6 +249,15 @@ def _smallest(variances: Float) -> Float:
     """
     smallest: Float = np.fmin.reduce(variances, axis=0)
     return smallest
+
+
+def _pooled(variances: Float) -> Float:
+    """Of the spacings, the smallest of the means over lines, each of which has a few samples only.
+
+    Where each spacing has a line that is flat or leaves the domain, the mean of the smallest.
+    """
+    pooled: Float = np.fmin.reduce(np.mean(variances, axis=1), axis=0)
+    return np.where(np.isfinite(pooled), pooled, np.mean(_smallest(variances), axis=0))
 
 
 def _reach(by_spacing: Float, values: Float, pool: tuple[int, ...]) -> float:

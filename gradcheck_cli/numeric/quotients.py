@@ -20,6 +20,7 @@ from gradcheck_cli.numeric.noise import (
     Evaluate,
     Float,
     Noise,
+    draw_signs,
     function_noise,
 )
 from gradcheck_cli.numeric.stencils import Stencil
@@ -39,8 +40,15 @@ TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
 LAST_PLACES = 64.0
 # Of the largest number around: an output as small may be a difference of larger ones.
 FAINT_OUTPUT = 2.0**-6
+# Of what they are compared with (the largest entry, moves far away): what is fainter may be of the
+# size of what is rounded on the way to it.
+FAINT = 1e-6
 # Of x: where units that x saturates do so no more, but what is zero stays so.
 NEARER = 2.0**-6
+
+# Moves of all entries at once, in units of their scales: an output that stays where it is by each
+# of them does not depend on them.
+ANYWHERE = tuple(np.exp2([0.0, 10.0, 20.0, 40.0, 60.0]))
 
 # Of the scale of its surroundings: an entry that cannot be moved as far as that is confined.
 LEAST_ROOM = 2.0**-10
@@ -122,6 +130,14 @@ class Differences(ABC):
         Zero where noise counts all outputs anyway.
         """
         return np.zeros((len(entries), 1))
+
+    def lost(self) -> Float | float:
+        """A rounding of all outputs that depend on x at all; 0 where noise counts them anyway."""
+        return 0.0
+
+    def cancels(self, moved: Float) -> NDArray[np.bool_]:
+        """Whether outputs are faint beside how they moved elsewhere, as are differences."""
+        return np.zeros(moved.shape, dtype=bool)
 
     def own_scale(self) -> Float:
         """The size of every entry by itself; its scale where it is zero, or that is less."""
@@ -347,6 +363,24 @@ class WholeForwards(Differences):
         change = (outputs[:-1] - outputs[-1]).reshape(count, -1)
         moved: NDArray[np.bool_] = np.isfinite(change) & (change != 0)
         return moved
+
+    def lost(self) -> Float:
+        """A rounding of all outputs that depend on x at all."""
+        random = np.random.default_rng(0)
+        points = [NEARER * self.x]
+        for share in ANYWHERE:
+            signs = draw_signs(random, self.x.shape)
+            points.append(self.x + share * signs * self.scale.reshape(self.x.shape))
+        outputs = np.asarray(self.evaluate(np.stack(points).astype(self.x.dtype)))
+        self.evaluations += len(points)
+        moved = outputs.reshape(len(points), -1) != self.center
+        depends = np.any(moved, axis=0) & np.isfinite(self.center)
+        sizes = np.where(depends, np.abs(self.center), 0.0)
+        return self.rounding * self._weighed(sizes[None])
+
+    def cancels(self, moved: Float) -> NDArray[np.bool_]:
+        """Whether all outputs are faint beside how they moved elsewhere, as are differences."""
+        return np.asarray(self.size <= FAINT * moved)
 
     def unseen_slope(self, moved: NDArray[np.bool_], step: Float) -> Float:
         """Of what slope the outputs that did not move by a step may be, as a deviation."""

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from gradcheck_cli import Problem, Verdict, check
+from gradcheck_cli.arrays import Given
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import DTYPES
@@ -215,3 +216,14 @@ def test_a_wrong_gradient_fails_both_ways(of: Any) -> None:
     checked = problem(replace(of, own_rules={"W": "X.T @ delta * 1.0000001"}))
     local, whole = check(checked), check(checked, numeric=WHOLE)
     assert [one.verdict for one in local.gradients] == [one.verdict for one in whole.gradients]
+
+
+def test_what_is_lost_beside_large_outputs_is_not_a_certain_zero() -> None:
+    """A cosine of outputs of 1e7 lets steps be tiny, which 1e7 in turn rounds away."""
+    made = layer("xW", N=3, M=2, loss="cosine")
+    x = np.array([[1e7, 1e-6, 1.0]])
+    checked = problem(replace(made, sources={**made.sources, "x": Given(x)}))
+    right = checked.backward(checked.inputs, np.asarray(checked.cotangent))["W"]
+    found = differences(checked, "W", Numeric())
+    assert found.method == "superposition"
+    assert np.all(np.abs(found.value - right) <= found.uncertainty)

@@ -97,10 +97,6 @@ def test_columns_have_scales_of_their_own(seed: int, exponents: list[int]) -> No
 @settings(max_examples=20)
 @given(st.integers(0, 2**31), st.floats(10, 200))
 def test_what_saturated_outputs_hide_is_counted(seed: int, size: float) -> None:
-    def softmax(x: Any) -> Any:
-        e = np.exp(x - x.max(-1, keepdims=True))
-        return e / e.sum(-1, keepdims=True)
-
     logits = size * np.random.default_rng(seed).normal(size=(3, 4))
     problem = Problem(
         {"x": logits},
@@ -109,6 +105,11 @@ def test_what_saturated_outputs_hide_is_counted(seed: int, size: float) -> None:
         np.random.default_rng(seed + 1).normal(size=(3, 4)),
     )
     assert check(problem).verdict != Verdict.FAIL
+
+
+def softmax(x: Any) -> Any:
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
 
 
 def softmax_gradient(y: Float, delta: Float) -> Float:
@@ -206,3 +207,70 @@ def test_an_entry_beside_a_kink_is_known_or_uncertain(kind: str, seed: int, deca
     x, w = np.concatenate([near, [1.0, -1.1, 1.3]]), random.uniform(0.5, 2.0, 6)
     measured, true = numeric_gradient(function, x, w), w * slope(x)
     assert np.all((measured.low <= true) & (true <= measured.high))
+
+
+def iterate_logistic_map(x: Any, slope: bool = False) -> Any:
+    """Eight steps of h ↦ 3.7 h (1 − h), which diverge outside of [0, 1]; or their derivative."""
+    h, derivative = x, np.ones_like(x)
+    for _ in range(8):
+        h, derivative = 3.7 * h * (1 - h), 3.7 * (1 - 2 * h) * derivative
+    return derivative if slope else h
+
+
+@settings(max_examples=15)
+@given(st.lists(st.floats(0.3, 0.9), min_size=2, max_size=6))
+def test_noise_of_places_where_a_function_diverges_is_not_that_at_x(x: list[float]) -> None:
+    found = judged(iterate_logistic_map, x, lambda at: iterate_logistic_map(at, slope=True))
+    assert found.verdict == Verdict.PASS
+
+
+def test_a_gradient_that_rounding_hides_as_a_whole_is_inconclusive() -> None:
+    """Logits are so far apart that the softmax is 1 and 0, whatever the backward claims."""
+    x = 100 * np.random.default_rng(3).normal(size=(5, 6))
+    y = softmax(x)
+    delta = np.random.default_rng(1).normal(size=(5, 6))
+    slope = softmax_gradient(y, delta) / delta
+    for found in (judged(softmax, x, lambda at: slope), judged(softmax, x, lambda at: 2 * slope)):
+        assert found.verdict == Verdict.INCONCLUSIVE
+        assert "rounding hides the whole gradient: its analytic entries" in found.reason
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**31))
+def test_a_small_slope_that_is_seen_is_no_zero_by_invariance(seed: int) -> None:
+    """The output is e⁻⁴⁰ here and 1 a step away, where it rounds by more than it moves here."""
+    random = np.random.default_rng(seed)
+    x = np.concatenate([[1.0], random.uniform(0.5, 2.0, 3)])
+
+    def forward(x: Float) -> Float:
+        return np.asarray(np.exp(-80 * (x[..., :1] - 0.5)) * np.tanh(x[..., 1:]))
+
+    y = forward(x)
+    slope = np.concatenate([[-80 * y.sum()], np.exp(-40) / np.cosh(x[1:]) ** 2])
+    measured = numeric_gradient(forward, x, np.ones(3))
+    assert np.all(measured.value != 0.0)
+    assert np.all(np.abs(measured.value - slope) <= measured.uncertainty)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "activation", "dtype", "seed"),
+    [("sum", "gelu", "float64", 2000536), ("mean", "softplus", "float32", 2000599)],
+)
+def test_a_loss_that_is_a_difference_of_large_numbers_fails_no_right_rule(
+    reduction: str, activation: str, dtype: str, seed: int
+) -> None:
+    """log Σ eʸ − y_k is 7e-15 or 0, and both it and its rule round as numbers of 34 do."""
+    made = layer(
+        "Wx",
+        n=1,
+        N=6,
+        M=4,
+        loss="softmax-cross-entropy",
+        reduction=reduction,
+        activation=activation,
+        bias=True,
+        dtype=dtype,
+        seed=seed,
+        sources={"x": Drawn(scale=10.0)},
+    )
+    assert check(problem(made)).verdict != Verdict.FAIL

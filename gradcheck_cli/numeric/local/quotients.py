@@ -157,12 +157,12 @@ class LocalQuotients(Differences):
         near, away = self.surroundings.near[own], self.surroundings.away[own]
         size, growth = self.surroundings.size[own], self.surroundings.growth[own]
         moves = slope != 0  # where outputs left their domain, too
+        unseen = np.fmax(near, self.rounding * size)
         if moved is None:
             share = np.maximum(step / self.scale[entries], 1.0)
-            floor = 2 * self.rounding * slope * share
-            floor = floor + np.where(moves, away, self.rounding * size)
+            floor = 2 * self.rounding * slope * share + np.where(moves, away, unseen)
         else:
-            floor = np.where(moved[:, 0] & ~moves, away, 0.0)
+            floor = np.where(moved[:, 0] & ~moves, np.fmax(away, unseen), 0.0)
             moves |= moved[:, 0]
         rounding = self.rounding * (size + slope * (1 + self.inexact))
         # Not the root of a sum of squares, because those of 1e-200 are 0.
