@@ -64,7 +64,7 @@ def _look_further(
     """
     rung = differences.rung(entries, far)
     hidden, move, slope = rung.floor, rung.slope * far[:, None], rung.slope
-    rows = np.arange(len(entries))
+    rows, most = np.arange(len(entries)), MOST_GROWTH
     for share in INWARDS:
         rows = rows[np.any(hidden[rows] > harmless, axis=1)]
         if not len(rows):
@@ -72,7 +72,8 @@ def _look_further(
         step = differences.exact(entries[rows], share * far[rows])
         rung = differences.rung(entries[rows], step)
         outer, inner = np.max(slope[rows], axis=1), np.max(rung.slope, axis=1)
-        grows = np.flatnonzero((outer > LEAST_GROWTH * inner) & (outer <= MOST_GROWTH * inner))
+        grows = np.flatnonzero((outer > LEAST_GROWTH * inner) & (outer <= most * inner))
+        most = np.inf  # of what grew like a power further off: the step may just pass its knot
         rows, rung, step = rows[grows], rung.of(grows), step[grows]
         hidden[rows], move[rows] = rung.floor, rung.slope * step[:, None]
         slope[rows] = rung.slope
