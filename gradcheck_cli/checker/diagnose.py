@@ -19,7 +19,7 @@ from gradcheck_cli.faults.matching import (
     limit_calls,
     match_fault,
 )
-from gradcheck_cli.faults.measured_gradient import Effort, Measure, MeasuredGradient
+from gradcheck_cli.faults.measured_gradient import Measure, MeasuredGradient
 from gradcheck_cli.faults.mutation import mutate
 from gradcheck_cli.faults.regions import describe_location, map_errors
 from gradcheck_cli.faults.shape_faults import match_shape_fault
@@ -28,6 +28,7 @@ from gradcheck_cli.faults.shared_explanations import (
     match_factors_of,
     match_upstream_of,
 )
+from gradcheck_cli.faults.values import Effort
 from gradcheck_cli.measure.comparison import Comparison, compare_entries
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.input_faults import measure_elsewhere
 from gradcheck_cli.faults.invertible_activations import ACTIVATIONS, InvertibleActivation
-from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.values import Values
 from gradcheck_cli.layers.mistaken_slopes import (
     ANOTHER,
     AT_OUTPUT,
@@ -39,6 +40,10 @@ OBSERVATIONS = {
     TWICE: "it is the gradient with f′(z)² for f′(z)",
     BY_INPUT: "it is the gradient with z in the place of y in a formula of f′ by y",
 }
+AROUND_CAUSE = (
+    "only what flows around the layer, as in a skip connection, is there, and not what flows "
+    "through it"
+)
 SWITCHING_DISTANCE = 10.0  # root mean squares of input and outputs, to switch units of a relu on
 
 
@@ -131,13 +136,14 @@ def guess_other_slope(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def pass_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
     """The upstream gradient itself, where the layer has the shape of its input."""
-    for stage in _list_elementwise_stages(measured):
+    for stage in _list_same_shaped_stages(measured):
         delta = np.asarray(stage.cotangent, dtype=np.float64)
         same = np.array_equal(delta, measured.value)
         yield Injected(
             measured.whole_values(delta),
             f"it is {stage.symbol} itself, as it came in",
             same="the derivative is 1 everywhere" if same else "",
+            cause="" if _is_elementwise(measured, stage) else AROUND_CAUSE,
         )
 
 
@@ -186,6 +192,20 @@ def _list_plain_stages(measured: MeasuredGradient) -> Iterator[Stage]:
 
 
 def _list_elementwise_stages(measured: MeasuredGradient) -> Iterator[Stage]:
+    for stage in _list_same_shaped_stages(measured):
+        if _is_elementwise(measured, stage):
+            yield stage
+
+
+def _is_elementwise(measured: MeasuredGradient, stage: Stage) -> bool:
+    """Whether output k depends on input k alone, as far as the Jacobian was measured."""
+    jacobian = measured.measure_jacobian(stage)
+    own = np.zeros(jacobian.value.shape, dtype=bool)
+    own[jacobian.at, np.arange(len(jacobian.at))] = True
+    return not np.any(~own & (np.abs(jacobian.value) > jacobian.uncertainty))
+
+
+def _list_same_shaped_stages(measured: MeasuredGradient) -> Iterator[Stage]:
     for stage in _list_plain_stages(measured):
         if measured.whole and stage.cotangent.shape == measured.shape and measured.x.size > 1:
             yield stage

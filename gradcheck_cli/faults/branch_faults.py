@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 
 NOTHING = 1e-9  # of the largest entry: a branch through which less flows is none

@@ -18,6 +18,9 @@ from gradcheck_cli.faults import (
     overwriting,
     part_faults,
     pattern_faults,
+    share_faults,
+    slice_faults,
+    term_faults,
     upstream_faults,
 )
 from gradcheck_cli.faults.fault import Fault, Injected
@@ -266,8 +269,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at the index with which these rows are read or written",
         example="dW[i] = x[i - 1] * delta    # for x[i]",
         remedy="inputs whose rows differ",
-        inject=part_faults.shift_slices,
-        suspect=part_faults.fit_slice_sources,
+        inject=slice_faults.shift_slices,
+        suspect=slice_faults.fit_slice_sources,
     ),
     Fault(
         Code.OTHER_PARAMETER,
@@ -288,8 +291,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="compare the regulariser of the loss with that of the gradient",
         example="dW = X.T @ delta + reg * W    # where the loss has no reg",
         remedy="an input that is not zero",
-        inject=input_faults.add_penalty,
-        suspect=input_faults.fit_term,
+        inject=term_faults.add_penalty,
+        suspect=term_faults.fit_term,
     ),
     Fault(
         Code.CLIPPED,
@@ -359,8 +362,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at the loop over the samples",
         example="np.outer(X[0], delta[0])    # for X.T @ delta",
         remedy="a batch of n = 2 or more",
-        inject=upstream_faults.leave_out_samples,
-        suspect=upstream_faults.fit_samples,
+        inject=share_faults.leave_out_samples,
+        suspect=share_faults.fit_samples,
     ),
     Fault(
         Code.SAMPLES_REORDERED,
@@ -369,8 +372,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at what orders the samples, and undo it in the backward",
         example="X[::-1].T @ delta    # for X.T @ delta",
         remedy="a batch of n = 2 or more samples that differ",
-        inject=upstream_faults.reorder_samples,
-        suspect=upstream_faults.search_sample_order,
+        inject=share_faults.reorder_samples,
+        suspect=share_faults.search_sample_order,
     ),
     Fault(
         Code.UPSTREAM_AVERAGED,
@@ -399,8 +402,8 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at the slice of the upstream gradient, or at what each output adds",
         example="delta[:, :-1] @ W[:, :-1].T    # for delta @ W.T",
         remedy="an upstream gradient without zeros",
-        inject=upstream_faults.leave_out_outputs,
-        suspect=upstream_faults.fit_outputs,
+        inject=share_faults.leave_out_outputs,
+        suspect=share_faults.fit_outputs,
     ),
     Fault(
         Code.UPSTREAM_TRANSPOSED,
@@ -430,7 +433,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="multiply by it (the chain rule)",
         example="dx = delta / std    # for delta * gamma / std",
         remedy="an input that is not 1 everywhere",
-        inject=input_faults.replace_input_by_ones,
+        inject=input_faults.leave_out_input,
         costly=True,
     ),
     Fault(
@@ -472,7 +475,9 @@ _ALL: tuple[Fault, ...] = (
         "of an earlier batch, or one before or after a step that changes it",
         next_step="look at what the backward takes this input from",
         example="delta @ X_old.T    # for X.T",
-        suspect=input_faults.solve_for_input,
+        remedy="other inputs that are not zero",
+        inject=input_faults.negate_input,
+        suspect=input_faults.find_other_input,
         costly=True,
     ),
     Fault(

@@ -8,7 +8,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.values import Values
 
 
 def conjugate(measured: MeasuredGradient) -> Iterator[Injected]:

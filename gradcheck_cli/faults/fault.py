@@ -9,7 +9,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import Factor
-from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code

@@ -13,7 +13,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.measured_gradient import Effort, rows_are_samples
+from gradcheck_cli.faults.measured_gradient import rows_are_samples
+from gradcheck_cli.faults.values import Effort
 from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
 from gradcheck_cli.layers.mistaken_slopes import (
     FUNCTION,

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor, fit_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.faults.regions import list_entries
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.measure.purity import ELSEWHERE
 from gradcheck_cli.problem import Stage, no_stages
 
 Float = NDArray[np.float64]
 
-LEAST_ENTRIES = 3  # of a gradient in which a term is looked for: its weight takes one of them
-LEAST_TERM = 1e-3  # over the largest entry: a regulariser that adds less is none
-TYPICAL_PENALTY = 0.01  # the weight of the regulariser in mutants
 TYPICAL_RATE = 0.01  # the learning rate in mutants
+SAME_RATIO = 0.01  # within which ratios of slopes to claims are the same; kinks and steps move them
 MOST_UNKNOWNS = 32  # entries of an input that is solved for; the gradient is measured for each
 SMALLEST_MOVE = 1e-6  # relative to the largest entry: by how much an entry of another input differs
 RATE_PRECISION, MOST_ITERATIONS = 1e-6, 6  # of Newton's method for the rate of an update
@@ -40,12 +39,36 @@ def transpose_input(measured: MeasuredGradient) -> Iterator[Injected]:
             yield from measure_elsewhere(measured, {name: x.T.copy()}, observation, same)
 
 
-def replace_input_by_ones(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Ones in the place of another input."""
+def leave_out_input(measured: MeasuredGradient) -> Iterator[Injected]:
+    """Zeros in the place of another input, which is added, and ones, where it multiplies."""
     for name, x in measured.others.items():
+        same = f"{name} is 0 everywhere" if not x.any() else ""
+        observation = f"it is the gradient for {name} = 0 everywhere"
+        for injected in measure_elsewhere(measured, {name: np.zeros_like(x)}, observation, same):
+            if injected.values.value.any():
+                yield replace(
+                    injected,
+                    cause="the rule leaves out what this input brings: a bias that is added, an "
+                    "earlier time step that comes through it",
+                    next_step="look at where the forward uses it, and whether the backward does",
+                )
         same = f"{name} is 1 everywhere" if np.all(x == 1) else ""
         observation = f"it is the gradient for {name} = 1 everywhere"
         yield from measure_elsewhere(measured, {name: np.ones_like(x)}, observation, same)
+
+
+def negate_input(measured: MeasuredGradient) -> Iterator[Injected]:
+    """Minus another input, and twice another input, in its place."""
+    for name, x in measured.others.items():
+        for by, what in ((-1, "−"), (2, "2·")):
+            observation = f"it is the gradient for {what}{name} in the place of {name}"
+            for injected in measure_elsewhere(measured, {name: by * x}, observation, ""):
+                yield replace(
+                    injected,
+                    cause="where the rule computes something anew, this input has another sign, "
+                    "or is counted twice",
+                    next_step="compare how forward and backward use this input",
+                )
 
 
 def transpose_or_reverse_input(
@@ -147,6 +170,8 @@ def measure_elsewhere(
     then no rule for it uses them.
     """
     for stage in measured.stages:
+        if not _may_fit(measured, stage, changed):
+            continue
         values = measured.measure_elsewhere(stage, changed)
         if values is None:
             continue
@@ -159,6 +184,40 @@ def measure_elsewhere(
             if probe is None or not measured.differs_from(probe):
                 continue
         yield Injected(values, observation, same=same, parameters=parameters)
+
+
+def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Mapping[str, Any]) -> bool:
+    """Whether two slopes at other inputs may be the wrong gradient's, but for a factor.
+
+    They take four forwards, and rule out most of what all entries would be measured for.
+    """
+    claimed, inputs = measured.claimed, {**measured.problem.inputs, **changed}
+    if claimed is None or not measured.whole or not claimed.smooth.all():
+        return True
+    x, delta = inputs[measured.name], np.asarray(stage.cotangent, dtype=np.float64)
+    step = np.cbrt(np.finfo(x.dtype).eps) * (np.sqrt(np.mean(np.square(x))) or 1.0)
+    random, slopes = np.random.default_rng(x.size), []
+    forward = measured.effort.count(stage.forward)
+    turned = [claimed.analytic]
+    if x.ndim == 2 and x.shape[0] == x.shape[1]:
+        turned.append(claimed.analytic.T)
+    claims = np.empty((2, len(turned)))
+    for row in claims:
+        along = random.choice([-1.0, 1.0], x.shape)
+        with suppress(Exception):  # what code of the user raises at other inputs
+            ends = [
+                np.asarray(
+                    forward({**inputs, measured.name: (x + by * step * along).astype(x.dtype)})
+                )
+                for by in (1.0, -1.0)
+            ]
+            slopes.append(float(np.sum(delta * (ends[0] - ends[1]))) / (2 * step))
+        row[:] = [np.sum(one * along) for one in turned]
+    if len(slopes) < 2 or not np.isfinite(slopes).all():
+        return True
+    crossed = slopes[0] * claims[1], slopes[1] * claims[0]
+    close = np.abs(crossed[0] - crossed[1]) <= SAME_RATIO * (abs(crossed[0]) + abs(crossed[1]))
+    return bool(np.any(close))
 
 
 def keep_diagonal(measured: MeasuredGradient) -> Iterator[Injected]:
@@ -217,121 +276,10 @@ def _multiply(measured: MeasuredGradient, by: Float, name: str) -> Iterator[Inje
         )
 
 
-def add_penalty(measured: MeasuredGradient) -> Iterator[Injected]:
-    """One percent of the input itself added."""
-    if measured.value.size == measured.gradient.of(measured.x).size:
-        yield _add_term(
-            measured, measured.x, f" · {measured.name}", Factor(TYPICAL_PENALTY, ()), extra=True
-        )
-
-
-def fit_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """A multiple of the input, of its sign, of the upstream gradient, or a constant added."""
-    penalties = [
-        (measured.x, f" · {measured.name}"),
-        (np.sign(measured.x), f" · sign({measured.name})"),
-    ]
-    terms = [*penalties, (np.ones(measured.x.shape), "")]
-    terms += [
-        (stage.cotangent, f" · {stage.symbol}")
-        for stage in measured.declared[:1]
-        if stage.cotangent.shape == measured.x.shape
-    ]
-    for array, term in terms:
-        x = measured.gradient.of(np.asarray(array))
-        if x.shape != measured.shape or x.size < LEAST_ENTRIES:
-            return
-        weight, precision = fit_factor(comparison.analytic - measured.value, x, comparison.allowed)
-        if weight != 0.0:
-            size = name_factor(abs(weight), precision, measured.numbers, constants_first=True)
-            yield _add_term(measured, array, term, size, extra=weight > 0)
-    # A penalty is made of the input; a missing mask would pass for a part of δ that is added.
-    for array, term in penalties:
-        yield from _fit_partial_term(measured, comparison, array, term)
-    yield from _fit_factor_and_term(measured, comparison)
-
-
-def _fit_partial_term(
-    measured: MeasuredGradient, comparison: Comparison, array: NDArray[Any], term: str
-) -> Iterator[Injected]:
-    """The term in the wrong entries alone, as of a penalty on a part of a vector."""
-    x, wrong = measured.gradient.of(np.asarray(array)), comparison.wrong
-    if not LEAST_ENTRIES <= wrong.sum() < wrong.size:
-        return
-    gap = comparison.analytic - measured.value
-    weight, precision = fit_factor(gap[wrong], x[wrong], comparison.allowed[wrong])
-    if weight == 0.0:
-        return
-    size = name_factor(abs(weight), precision, measured.numbers, constants_first=True)
-    added = np.where(wrong, np.sign(weight) * size.value * x, 0.0)
-    which = list_entries(wrong)
-    yield Injected(
-        measured.whole_values(measured.value + added, measured.uncertainty),
-        f"it is the numeric gradient {'plus' if weight > 0 else 'minus'} {size.text}{term} at "
-        f"{which}, the rest is right",
-        parameters=size.parameters,
-        choices=size.choices,
-        named=(size,),
-        cause="a regulariser covers a part of the input, such as the biases, in the gradient and "
-        "not in the loss, or the other way around",
-    )
-
-
-def _fit_factor_and_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """A factor and a multiple of the input, as where a mean is taken of one of them alone."""
-    x = measured.gradient.of(measured.x)
-    if x.shape != measured.shape or x.size <= LEAST_ENTRIES:
-        return
-    parts = np.stack([measured.value.ravel(), np.asarray(x, dtype=np.float64).ravel()])
-    weights = fit_weights(parts, comparison, np.arange(x.size), comparison.analytic)
-    if weights is None or np.min(np.abs(weights)) == 0.0:
-        return
-    if abs(weights[1]) * np.max(np.abs(x)) < LEAST_TERM * np.max(np.abs(measured.value)):
-        return  # an epsilon, and no regulariser
-    of_gradient, of_input = (
-        name_factor(float(weight), RATE_PRECISION**2, measured.numbers) for weight in weights
-    )
-    value = of_gradient.value * measured.value + of_input.value * x
-    yield Injected(
-        measured.whole_values(value, abs(of_gradient.value) * measured.uncertainty),
-        f"it is {of_gradient.text} times the numeric gradient and {of_input.text} · "
-        f"{measured.name}",
-        parameters=of_gradient.parameters + of_input.parameters,
-        choices=of_gradient.choices * of_input.choices,
-        named=(of_gradient, of_input),
-        cause="a regulariser and the rest have different factors: one of them has a 1/n too many",
-    )
-
-
-def _add_term(
-    measured: MeasuredGradient, array: NDArray[Any], term: str, size: Factor, *, extra: bool
-) -> Injected:
-    x = np.broadcast_to(measured.gradient.of(array), measured.shape).astype(np.float64)
-    weight = size.value if extra else -size.value
-    return Injected(
-        measured.whole_values(measured.value + weight * x, measured.uncertainty),
-        f"it is the numeric gradient {'plus' if extra else 'minus'} {size.text}{term}",
-        same=f"{measured.name} is zero" if not x.any() else "",
-        parameters=size.parameters,
-        choices=size.choices,
-        named=(size,),
-        cause=_find_cause(term, extra),
-    )
-
-
-def _find_cause(term: str, extra: bool) -> str:
-    if not term:
-        return "a constant, such as an epsilon against divisions by zero, is added to the result"
-    if term.strip(" ·") in ("δ", "Δ", "the upstream gradient"):
-        return (
-            "a path of the input around the layer, such as a skip connection, is missing or twice"
-        )
-    if extra:
-        return "a regulariser is in the gradient that is not in the loss, or is there twice"
-    return (
-        "a regulariser of the loss is missing in the gradient, in whole or in part, or has the "
-        "wrong sign"
-    )
+def find_other_input(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """Another sign or twice another input in its place, or one that is solved for."""
+    yield from negate_input(measured)
+    yield from solve_for_input(measured, comparison)
 
 
 def solve_for_input(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:

@@ -20,8 +20,9 @@ from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.gradient_faults import scale
-from gradcheck_cli.faults.measured_gradient import MeasuredGradient, Values
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.pattern_faults import describe_contradiction
+from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import (
     Comparison,
     allowed_error,
@@ -108,7 +109,7 @@ def find_match(measured: MeasuredGradient, comparison: Comparison, calls: float)
     calls: of the forward; after so many, faults that need gradients elsewhere are left out.
     """
     best: Match | None = None
-    measured.effort.most = calls
+    measured.effort.most, measured.claimed = calls, comparison
     for order, fault in enumerate(FAULTS.values()):
         if fault.costly and measured.effort.calls > calls:
             continue

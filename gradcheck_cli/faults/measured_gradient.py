@@ -12,12 +12,13 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.invertible_activations import list_inner_stages
+from gradcheck_cli.faults.values import Effort, Values
+from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.measure.measure import of_entries
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -43,57 +44,6 @@ class Measure(Protocol):
         """The numeric gradient of this input."""
 
 
-class Effort(Struct):
-    """Counts the calls of the forward that diagnoses make.
-
-    most: after so many, nothing more is measured at other inputs.
-    """
-
-    calls: int = 0
-    most: float = float("inf")
-
-    def count(self, forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """The forward, with every call counted."""
-
-        def call(inputs: Any) -> Any:
-            self.calls += 1
-            return forward(inputs)
-
-        return call
-
-
-class Values(Struct, frozen=True):
-    """Entries of a gradient: value ± uncertainty at flat positions `at` of the measured ones."""
-
-    value: Float
-    uncertainty: Float
-    at: NDArray[np.intp]
-
-    def contract(self, cotangent: Float, precision: float = 0.0) -> Values:
-        """Of a Jacobian, whose value is outputs × entries: its gradient for a flat cotangent.
-
-        precision: how far the cotangent may be off, over its largest entry.
-        """
-        uncertainty = spread_uncertainty(cotangent, self.uncertainty)
-        if precision:
-            off = precision * np.max(np.abs(cotangent), initial=0.0)
-            uncertainty = uncertainty + off * np.abs(self.value).sum(axis=0)
-        return Values(cotangent @ self.value, uncertainty, self.at)
-
-    def differs_from(self, other: Values) -> bool:
-        """Whether two gradients differ by more than their uncertainties, at entries of both."""
-        here, there = np.isin(self.at, other.at), np.isin(other.at, self.at)
-        gap = np.abs(self.value[here] - other.value[there])
-        return bool(np.any(gap > 2 * (self.uncertainty[here] + other.uncertainty[there])))
-
-
-def spread_uncertainty(weights: Float, uncertainty: Float) -> Float:
-    """Σ |w|·u, in which an infinite u counts only where w is not zero."""
-    lost = np.isinf(uncertainty)
-    known = np.abs(weights) @ np.where(lost, 0.0, uncertainty)
-    return np.where((weights != 0) @ lost, np.inf, known)
-
-
 def is_defined(forward: Callable[[Any], Any], inputs: Mapping[str, Any]) -> bool:
     """Whether the user's forward takes inputs that the user did not give."""
     with suppress(Exception):
@@ -116,7 +66,8 @@ class MeasuredGradient:
 
     measure: gives the numeric gradient of an input; effort: counts what else is measured.
     guess: whether the outputs may be taken for those of an activation; inner: the stages that are
-    looked at in place of those that the forward is known to have.
+    looked at in place of those that the forward is known to have. claimed: the wrong gradient that
+    is looked at, so that what does not fit it is given up early.
     """
 
     def __init__(
@@ -139,6 +90,7 @@ class MeasuredGradient:
         self.effort = effort or Effort()
         self.guess = guess
         self.inner = inner
+        self.claimed: Comparison | None = None
         self._jacobians: dict[int, Values] = {}
         self._elsewhere: dict[Any, Values | None] = {}
 

@@ -771,3 +771,35 @@ def test_small_numbers_that_are_rounded_alike_are_no_evidence_of_rounding() -> N
 
     assert diagnose(1.0) != "GC113"
     assert diagnose(1234.5) == "GC113"
+
+
+def test_an_input_that_is_not_added_or_has_another_sign() -> None:
+    """Where the backward computes z anew, its bias is forgotten, or subtracted."""
+
+    def forward(x: Any, w: Any, b: Any) -> Any:
+        return np.logaddexp(x @ w + b, 0)
+
+    def backward(sign: float) -> Any:
+        def rule(delta: Any, x: Any, w: Any, b: Any) -> Any:
+            dz = delta / (1 + np.exp(-(x @ w + sign * b)))
+            return dz @ w.T, x.T @ dz, (delta / (1 + np.exp(-(x @ w + b)))).sum(0)
+
+        return rule
+
+    for sign, said in (
+        (0.0, "GC120 it is the gradient for b = 0 everywhere"),
+        (-1.0, "GC119 it is the gradient for −b in the place of b"),
+        (2.0, "GC119 it is the gradient for 2·b in the place of b"),
+    ):
+        found = check(forward, backward(sign), INPUTS).gradients
+        assert found[0].diagnosis is not None
+        assert f"{found[0].diagnosis.code} {found[0].diagnosis.observation}" == said
+
+
+def test_what_flows_around_a_layer_is_no_missing_derivative() -> None:
+    w = DRAWN.normal(size=(4, 4))
+    (gradient,) = check(
+        lambda x: x + np.tanh(x @ w), lambda delta, x: delta, {"x": INPUTS["x"]}
+    ).gradients
+    assert gradient.diagnosis is not None
+    assert "skip connection" in gradient.diagnosis.cause

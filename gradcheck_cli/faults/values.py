@@ -1,0 +1,63 @@
+"""Entries of a gradient with their uncertainties, and what measuring them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+
+class Effort(Struct):
+    """Counts the calls of the forward that diagnoses make.
+
+    most: after so many, nothing more is measured at other inputs.
+    """
+
+    calls: int = 0
+    most: float = float("inf")
+
+    def count(self, forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """The forward, with every call counted."""
+
+        def call(inputs: Any) -> Any:
+            self.calls += 1
+            return forward(inputs)
+
+        return call
+
+
+class Values(Struct, frozen=True):
+    """Entries of a gradient: value ± uncertainty at flat positions `at` of the measured ones."""
+
+    value: Float
+    uncertainty: Float
+    at: NDArray[np.intp]
+
+    def contract(self, cotangent: Float, precision: float = 0.0) -> Values:
+        """Of a Jacobian, whose value is outputs × entries: its gradient for a flat cotangent.
+
+        precision: how far the cotangent may be off, over its largest entry.
+        """
+        uncertainty = spread_uncertainty(cotangent, self.uncertainty)
+        if precision:
+            off = precision * np.max(np.abs(cotangent), initial=0.0)
+            uncertainty = uncertainty + off * np.abs(self.value).sum(axis=0)
+        return Values(cotangent @ self.value, uncertainty, self.at)
+
+    def differs_from(self, other: Values) -> bool:
+        """Whether two gradients differ by more than their uncertainties, at entries of both."""
+        here, there = np.isin(self.at, other.at), np.isin(other.at, self.at)
+        gap = np.abs(self.value[here] - other.value[there])
+        return bool(np.any(gap > 2 * (self.uncertainty[here] + other.uncertainty[there])))
+
+
+def spread_uncertainty(weights: Float, uncertainty: Float) -> Float:
+    """Σ |w|·u, in which an infinite u counts only where w is not zero."""
+    lost = np.isinf(uncertainty)
+    known = np.abs(weights) @ np.where(lost, 0.0, uncertainty)
+    return np.where((weights != 0) @ lost, np.inf, known)
