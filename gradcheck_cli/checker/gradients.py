@@ -12,6 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.checker.backward_order import describe_order
 from gradcheck_cli.checker.blind_spots import find_blind_spots
 from gradcheck_cli.checker.join import worst_verdict
 from gradcheck_cli.checker.measurements import (
@@ -231,7 +232,9 @@ class Checker:
             else one
             for one in result.gradients
         ]
-        return replace(result, gradients=tuple(gradients))
+        order = describe_order(gradients, origins)
+        notes = (*result.notes, *[order] * bool(order))
+        return replace(result, gradients=tuple(gradients), notes=notes)
 
     def diagnose(self, result: CheckResult, claim: Claim, power: bool) -> CheckResult:
         """The result with what is wrong with its gradients and, with power, what it could catch."""

@@ -1,0 +1,40 @@
+"""What right and wrong gradients of one backward say together, by the order they are there in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gradcheck_cli.result import Code, GradientResult, Verdict
+from gradcheck_cli.text import join_words
+
+LEAST_WRONG = 2  # gradients: the line of a single one says as much
+
+
+def describe_order(results: Sequence[GradientResult], origins: Mapping[str, str]) -> str:
+    """Where an error enters that several gradients have, and those before them have not.
+
+    origins: after which lines gradients are there, by name, in the order in which these were run.
+    Empty where right and wrong ones are mixed, or a fault explains what is wrong.
+    """
+    by_name = {one.name: one for one in results}
+    ordered = [by_name[name] for name in origins if name in by_name]
+    wrong = [one for one in ordered if one.verdict == Verdict.FAIL]
+    right = ordered[: len(ordered) - len(wrong)]
+    explained = any(one.diagnosis and one.diagnosis.code != Code.NO_KNOWN_FAULT for one in wrong)
+    all_failed = sum(one.verdict == Verdict.FAIL for one in results)
+    if explained or len(wrong) < max(LEAST_WRONG, all_failed) or not right:
+        return ""
+    if any(one.verdict != Verdict.PASS for one in right):
+        return ""
+    last, first = origins[right[-1].name], origins[wrong[0].name]
+    if last == first:
+        return ""
+    return (
+        f"{_list(right)} {'is' if len(right) == 1 else 'are'} right, and there after {last}; "
+        f"{_list(wrong)} are wrong, the first of them there after {first}: look between them, at "
+        "what is computed for these alone"
+    )
+
+
+def _list(results: Sequence[GradientResult]) -> str:
+    return join_words([one.gradient for one in results])
