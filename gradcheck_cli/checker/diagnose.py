@@ -63,6 +63,7 @@ class Diagnoser:
         self.atol = atol
         self.known = known
         self.effort = Effort()
+        self.calls = 0.0
         self.notes: list[str] = []
         self.hidden: list[Stage] | None = None
         self.upstream: dict[str, tuple[Stage, Any]] = {}
@@ -76,7 +77,7 @@ class Diagnoser:
         claimed: the analytic gradients by input; evaluations: how often the numeric gradients
         called the forward, which bounds how often the diagnoses may.
         """
-        calls = limit_calls(evaluations)
+        calls = self.calls = limit_calls(evaluations)
         failed = [result.name for result in results if result.verdict == Verdict.FAIL]
         diagnosed: list[GradientResult] = []
         factors: list[Factor | None] = []
@@ -186,11 +187,12 @@ class Diagnoser:
     def _look_inside(self) -> list[Stage]:
         """The stages inside the forward, found once for all gradients.
 
-        The calls that it takes are counted apart from those of the faults.
+        The calls that it takes are counted apart from those of the faults, and are as many at most.
         """
         if self.hidden is None:
             self.hidden = []  # whatever goes wrong, it is not tried again
-            self.hidden = find_hidden_stages(self.problem, Effort(most=MOST_INSIDE))
+            most = min(MOST_INSIDE, self.calls)
+            self.hidden = find_hidden_stages(self.problem, Effort(most=most))
         return self.hidden
 
     def _describe(self, name: str) -> MeasuredGradient:

@@ -46,8 +46,9 @@ LEAST_DIGITS = 0.3  # a factor of two: an entry that gives fewer digits is no ev
 LARGEST_MISFIT = 0.01  # of the largest entry: a fault that leaves more explains nothing
 SMALLEST_FACTOR = 1e-6  # how far from 1 a factor must be to be told from rounding and truncation
 # What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
-# the check, and as many as most faults need, if that is more.
-CALLS_PER_EVALUATION, LEAST_CALLS = 2, 2_000
+# the check, and as many as most faults need, if that is more. To look inside the forward may cost
+# as much again.
+CALLS_PER_EVALUATION, LEAST_CALLS = 1, 2_000
 
 
 class Fit(Struct, frozen=True):
