@@ -1,35 +1,57 @@
-"""Faults of a value that is used in several places: a branch that is left out, or counted twice."""
+"""Faults of a value that is used in several places: a branch left out, counted twice, weighted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, largest
+from gradcheck_cli.problem import Stage
 
 NOTHING = 1e-9  # of the largest entry: a branch through which less flows is none
 
 
 def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The gradient without what flows through each inner value, with it alone, with it twice."""
+    """The gradient with a factor of what flows through an inner value, and with that alone."""
     for stage in measured.inner:
         through = measured.contract(stage, stage.cotangent)
         whole = measured.value.ravel()[through.at]
-        spread = measured.uncertainty.ravel()[through.at]
-        least = NOTHING * max(abs(whole), default=0.0)
         rest = whole - through.value
-        if max(abs(rest), default=0.0) <= least or max(abs(through.value), default=0.0) <= least:
+        least = NOTHING * largest(np.abs(whole))
+        if largest(np.abs(rest)) <= least or largest(np.abs(through.value)) <= least:
             continue  # all of it flows through this value, or none
+        spread = through.uncertainty + measured.uncertainty.ravel()[through.at]
         where = stage.symbol.removeprefix("∂L/∂")
-        for observation, value in (
-            (f"it is the gradient without what flows through {where}", rest),
-            (f"it is the part of the gradient that flows through {where} alone", through.value),
-            (f"what flows through {where} is counted twice", whole + through.value),
-        ):
-            yield Injected(
-                Values(value, spread + through.uncertainty, through.at),
-                observation,
-                choices=3.0 * len(measured.inner),
-            )
+        yield Injected(
+            through,
+            f"it is the part of the gradient that flows through {where} alone",
+            choices=float(len(measured.inner)),
+        )
+        analytic = comparison.analytic.ravel()[through.at]
+        allowed = comparison.allowed.ravel()[through.at] + spread
+        by = name_factor(*fit_factor(analytic - rest, through.value, allowed), measured.numbers)
+        yield _weigh(stage, by, Values(rest, spread, through.at), through)
+
+
+def _weigh(stage: Stage, by: Factor, rest: Values, through: Values) -> Injected:
+    """The gradient with a factor of what flows through one value."""
+    none = abs(by.value) <= NOTHING or not np.isfinite(by.precision)
+    weight = 0.0 if none else by.value
+    where = stage.symbol.removeprefix("∂L/∂")
+    said = f"what flows through {where} is {by.text} times what it should be"
+    return Injected(
+        Values(
+            rest.value + weight * through.value,
+            rest.uncertainty * (1 + abs(weight)),
+            through.at,
+        ),
+        f"it is the gradient without what flows through {where}" if none else said,
+        parameters=0 if none else by.parameters,
+        choices=1.0 if none else by.choices,
+    )

@@ -106,9 +106,10 @@ _ALL: tuple[Fault, ...] = (
     ),
     Fault(
         Code.BRANCH,
-        "a branch left out, or counted twice",
+        "a branch left out, counted twice, or with a factor",
         cause="a value is used in several places, and what comes back from one of them is not "
-        "added, or is added twice: a later time step, a skip connection, a part that is detached",
+        "added, is added twice or has another factor or sign: a later time step, a skip "
+        "connection, a mean or a variance that depends on the input, too, a part that is detached",
         next_step="look at every place that uses this value: the backward adds one term for each",
         example="dh = dz[t] @ U.T    # for dh = dout[t] + dz[t + 1] @ U.T",
         suspect=branch_faults.fit_branches,
@@ -479,6 +480,7 @@ _ALL: tuple[Fault, ...] = (
         inject=input_faults.negate_input,
         suspect=input_faults.find_other_input,
         costly=True,
+        alone=True,
     ),
     Fault(
         Code.SLICES_SCALED,

@@ -25,6 +25,8 @@ class Injected(Struct, frozen=True):
     choices: how many other faults of its kind could have been tried.
     grain: how far apart the values are that an entry can have, as of rounded ones: an agreement is
     no better evidence than that is small beside the entry.
+    discrete: whether the gradient takes few values where its parameters are near these, so that an
+    agreement may be chance.
     by: the factor, of a fault that is nothing but a factor; named: the factors that the observation
     has the text of.
     upstream: the stage and the upstream gradient there that it is the gradient for, where that was
@@ -38,6 +40,7 @@ class Injected(Struct, frozen=True):
     parameters: int = 0
     choices: float = 1.0
     grain: float = 0.0
+    discrete: bool = False
     by: Factor | None = None
     named: tuple[Factor, ...] = ()
     upstream: tuple[Stage, NDArray[np.float64]] | None = None

@@ -16,13 +16,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.measured_gradient import rows_are_samples
 from gradcheck_cli.faults.values import Effort
 from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
-from gradcheck_cli.layers.mistaken_slopes import (
-    FUNCTION,
-    MISSING,
-    TWICE,
-    evaluate_at,
-    mistake_slope,
-)
+from gradcheck_cli.layers.mistaken_slopes import MISSING, evaluate_at, mistake_slope
 from gradcheck_cli.measure.measure import of_entries
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage, no_stages
@@ -72,14 +66,12 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
 
 
 def _matters(problem: Problem, inner: InnerValue, outputs: Any) -> bool:
-    """Whether a value changes with the inputs, and the outputs with it, and it is not all of them.
+    """Whether a value changes with the inputs, and the outputs with it.
 
     Constants do not, nor does what is computed of the outputs.
     """
     value = inner.value
     if value.size < 2 or not np.isfinite(value).all() or value.dtype != np.float64:
-        return False
-    if value.shape == outputs.shape and np.array_equal(value, outputs):
         return False
     elsewhere = {name: x * (1 + MOVED) for name, x in problem.inputs.items()}
     if np.array_equal(inner.read(elsewhere), value, equal_nan=True):
@@ -142,11 +134,7 @@ def _list_mistakes(one: Hidden, other: Hidden) -> dict[str, Any]:
     activation = recognize(z, y)
     if activation is not None:
         return mistake_slope(activation, z, y, delta)
-    with np.errstate(all="ignore"):
-        twice = np.where(delta != 0, one.gradient**2 / delta, 0.0)
-    return {MISSING: delta, FUNCTION: delta * y} | (
-        {TWICE: twice} if np.isfinite(twice).all() else {}
-    )
+    return {MISSING: delta}
 
 
 def recognize(z: Float, y: Float) -> Activation | None:

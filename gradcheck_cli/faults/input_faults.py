@@ -14,6 +14,7 @@ from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor, fit_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.measure.purity import ELSEWHERE
 from gradcheck_cli.problem import Stage, no_stages
@@ -21,6 +22,7 @@ from gradcheck_cli.problem import Stage, no_stages
 Float = NDArray[np.float64]
 
 TYPICAL_RATE = 0.01  # the learning rate in mutants
+NUDGED = 1e-4  # of an input: how far it is moved to see whether the gradient moves, too
 SAME_RATIO = 0.01  # within which ratios of slopes to claims are the same; kinks and steps move them
 MOST_UNKNOWNS = 32  # entries of an input that is solved for; the gradient is measured for each
 SMALLEST_MOVE = 1e-6  # relative to the largest entry: by how much an entry of another input differs
@@ -40,8 +42,8 @@ def transpose_input(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def leave_out_input(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Zeros in the place of another input, which is added, and ones, where it multiplies."""
-    for name, x in measured.others.items():
+    """Zeros in the place of an input, which is added; ones in that of another, which multiplies."""
+    for name, x in measured.problem.inputs.items():
         same = f"{name} is 0 everywhere" if not x.any() else ""
         observation = f"it is the gradient for {name} = 0 everywhere"
         for injected in measure_elsewhere(measured, {name: np.zeros_like(x)}, observation, same):
@@ -58,8 +60,8 @@ def leave_out_input(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def negate_input(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Minus another input, and twice another input, in its place."""
-    for name, x in measured.others.items():
+    """Minus an input, and twice an input, in its place."""
+    for name, x in measured.problem.inputs.items():
         for by, what in ((-1, "−"), (2, "2·")):
             observation = f"it is the gradient for {what}{name} in the place of {name}"
             for injected in measure_elsewhere(measured, {name: by * x}, observation, ""):
@@ -183,7 +185,23 @@ def measure_elsewhere(
             probe = measured.measure_elsewhere(stage, graded) if same else None
             if probe is None or not measured.differs_from(probe):
                 continue
-        yield Injected(values, observation, same=same, parameters=parameters)
+        discrete = measured.claimed is not None and _jumps(measured, stage, changed, values)
+        yield Injected(values, observation, same=same, parameters=parameters, discrete=discrete)
+
+
+def _jumps(
+    measured: MeasuredGradient, stage: Stage, changed: Mapping[str, Any], values: Values
+) -> bool:
+    """Whether the gradient is the same where these inputs are a little different, as by masks."""
+    nudged = {
+        name: (x * (1 + NUDGED * np.linspace(1.0, 2.0, x.size).reshape(x.shape))).astype(x.dtype)
+        for name, x in changed.items()
+        if name != measured.name
+    }
+    if not nudged or not any(x.any() for x in nudged.values()):
+        return False
+    beside = measured.measure_elsewhere(stage, {**changed, **nudged})
+    return beside is not None and not values.differs_from(beside)
 
 
 def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Mapping[str, Any]) -> bool:

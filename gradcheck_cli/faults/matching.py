@@ -82,9 +82,9 @@ class Match(Struct, frozen=True):
     upstream: tuple[Stage, Float] | None = None
 
     @property
-    def certain(self) -> bool:
-        """Whether it is no chance, and no array that was solved for."""
-        return self.rank[0] == 0
+    def plain(self) -> bool:
+        """Whether it is one change, no chance, and no array that was solved for."""
+        return self.rank[:2] == (0, 1)
 
 
 class Finding(Struct, frozen=True):
@@ -238,7 +238,9 @@ def _measure_fit(
     peak, misfit = largest(np.abs(analytic[known])), largest(error[known])
     if misfit > LARGEST_MISFIT * peak:
         return None
-    return Fit(misfit / peak if peak > 0 else 0.0, evidence >= LEAST_EVIDENCE)
+    return Fit(
+        misfit / peak if peak > 0 else 0.0, evidence >= LEAST_EVIDENCE and not injected.discrete
+    )
 
 
 def match_fault(
@@ -255,8 +257,10 @@ def match_fault(
         observation = describe_contradiction(measured, comparison)
         return Finding(describe_fault(Code.CONTRADICTION, observation))
     match = find_match(measured, comparison, calls)
-    if match is None or not match.certain:
-        match = _find_inside(measured, comparison, calls, look_inside()) or match
+    if match is None or not match.plain:
+        inside = _find_inside(measured, comparison, calls, look_inside())
+        found = [one for one in (match, inside) if one is not None]
+        match = min(found, key=lambda one: one.rank[:3], default=None)
     if match is not None:
         match = confirm_names(match, measured, comparison)
         return Finding(_describe(match), match.by, match.upstream)

@@ -22,6 +22,7 @@ Array = NDArray[Any]
 Forward = Callable[[Mapping[str, Any]], Any]
 
 MOST_LINES = 2_000  # of a forward that is watched: about a second; longer ones are left alone
+RETURNED = "(…)"  # ends the name of what a function returned, until a variable holds it
 MOST_PARTS = 30  # of a list, a dict or an object that are looked at
 MOST_NUMBERS = 400  # of an array that is kept; larger ones would take too many forwards
 
@@ -71,16 +72,16 @@ class InnerValue(Struct, frozen=True):
 def list_inner_values(forward: Forward, inputs: Mapping[str, Any]) -> list[InnerValue]:
     """The arrays of floats that a forward computes, in the order in which they are complete.
 
-    inputs: at which it is called. What is an input, or has the same numbers as an array before, is
-    left out. None are found where another tracer, as a debugger, is at work.
+    inputs: at which it is called. What is an input or the outputs, or has the same numbers as an
+    array before, is left out. None are found where another tracer, as a debugger, is at work.
     """
     if sys.gettrace() is not None:
         return []
     watcher = _Watcher()
-    _watch(lambda: forward(inputs), watcher.enter)
+    outputs = _watch(lambda: forward(inputs), watcher.enter)
     if watcher.lines > MOST_LINES:
         return []
-    seen = [np.asarray(x) for x in inputs.values()]
+    seen = [*(np.asarray(x) for x in inputs.values()), np.asarray(outputs)]
     values: list[InnerValue] = []
     times: dict[str, int] = {}
     for one in sorted(watcher.found.values(), key=lambda found: found.event):
@@ -127,14 +128,14 @@ class _Watcher:
         number, last = self.frames, frame.f_lineno
         self.frames += 1
 
-        def step(frame: FrameType, event: str, _: Any) -> Any:
+        def step(frame: FrameType, event: str, value: Any) -> Any:
             nonlocal last
             if event in ("line", "return"):
                 self.lines += 1
                 if self.lines > MOST_LINES:
                     sys.settrace(None)
                     return None
-                for name, array in list_arrays(frame.f_locals):
+                for name, array in list_held(frame, event, value):
                     self.see(array, name, f"{format_path(frame.f_code.co_filename)}:{last}", number)
                 last = frame.f_lineno
             return step
@@ -146,7 +147,9 @@ class _Watcher:
         known = self.found.get(id(array))
         if known is None:
             self.found[id(array)] = _Found(array, name, source, array.copy(), self.lines, frame)
-        elif not _same(known.value, array):
+        elif not _same(known.value, array) or (
+            known.name.endswith(RETURNED) and not name.endswith(RETURNED)
+        ):
             known.value, known.event = array.copy(), self.lines
             known.name, known.source, known.frame = name, source, frame
 
@@ -165,12 +168,12 @@ class _Visitor:
         number = self.frames
         self.frames += 1
 
-        def step(frame: FrameType, event: str, _: Any) -> Any:
+        def step(frame: FrameType, event: str, value: Any) -> Any:
             if event in ("line", "return"):
                 self.lines += 1
                 if self.lines == self.wanted.event:
                     sys.settrace(None)
-                    array = dict(list_arrays(frame.f_locals)).get(self.wanted.name)
+                    array = dict(list_held(frame, event, value)).get(self.wanted.name)
                     if number == self.wanted.frame and array is not None:
                         self.act_on(array)
                     return None
@@ -184,10 +187,15 @@ class _Visitor:
             self.act(array)
 
 
-def list_arrays(held: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:
-    """The arrays of floats that variables hold, or lists, dicts and objects in them; with names."""
-    for name, value in held.items():
+def list_held(frame: FrameType, event: str, returned: Any) -> Iterator[tuple[str, Array]]:
+    """The arrays of floats that a function holds or returns, with names: `z`, `self.z`, `relu(…)`.
+
+    Variables come first, and what lists, dicts and objects in them hold.
+    """
+    for name, value in frame.f_locals.items():
         yield from _list_parts(name, value, 2)
+    if event == "return":
+        yield from _list_parts(f"{frame.f_code.co_name}{RETURNED}", returned, 0)
 
 
 def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]]:

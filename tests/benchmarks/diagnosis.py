@@ -1,9 +1,11 @@
 """How often a wrong gradient of no known kind is given a name.
 
     python -m tests.benchmarks.diagnosis --gradients 5000
+    python -m tests.benchmarks.diagnosis --realistic 2000
 
-Random layers of the paper's forms, with gradients that are wrong at random, in several ways. Prints
-how many got no name, one that describes what was done to them, or another, and each of the last.
+The second is described in tests/benchmarks/realistic.py. The first: random layers of the paper's
+forms, with gradients that are wrong at random, in several ways. Prints how many got no name, one
+that describes what was done to them, or another, and each of the last.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.measure.comparison import compare_entries
+from tests.benchmarks import realistic
 from tests.support.faults import diagnosis, rights
 from tests.support.layers import Float, layer, problem
 
@@ -66,8 +69,13 @@ def gradients(seed: int) -> Iterator[tuple[str, str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gradients", type=int, default=1000)
+    parser.add_argument("--realistic", type=int, help="mistakes that people make, so many")
+    parser.add_argument("--show", nargs="*", default=["wrong"], help="realistic ones to be printed")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.realistic:
+        realistic.main(arguments.realistic, arguments.seed, arguments.show)
+        return
     started, seed, total = time.perf_counter(), arguments.seed * 10**6, 0
     table: dict[str, Counter[str]] = defaultdict(Counter)
     while total < arguments.gradients:

@@ -106,8 +106,9 @@ def branches(x: Array) -> Array:
     ("said", "wrong"),
     [
         ("without what flows through side", lambda delta, x: 2 * delta * x),
+        ("is −1 times what it should be", lambda delta, x: delta * (2 * x - np.cos(x))),
         ("that flows through side", lambda delta, x: delta * np.cos(x)),
-        ("is counted twice", lambda delta, x: 2 * delta * (x + np.cos(x))),
+        ("is 2 times what it should be", lambda delta, x: 2 * delta * (x + np.cos(x))),
     ],
 )
 def test_a_branch_left_out_or_counted_twice(said: str, wrong: Any) -> None:
