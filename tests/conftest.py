@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,12 @@ from tests.support.command import (
     shell,
 )
 
-# The same examples on every machine and in every run; a failure can be run again. They are few:
-# tests.benchmarks and tests.fuzz draw thousands.
+# The same few examples on every machine and in every run; a failure can be run again.
+# `--hypothesis-profile thorough` draws many, and others in every run.
 settings.register_profile(
-    "steady", max_examples=40, derandomize=True, deadline=None, print_blob=True
+    "steady", max_examples=25, derandomize=True, deadline=None, print_blob=True
 )
+settings.register_profile("thorough", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile("steady")
 
 # Read when numpy is imported, which no test has done yet: threads of two processes only collide.
@@ -70,7 +73,15 @@ def gradcheck_process() -> Gradcheck:
     return run_process
 
 
+@pytest.fixture(autouse=True, scope="module")
+def jax_is_not_imported() -> Iterator[None]:
+    """jax forbids forks in a process that imported it, and other tests fork."""
+    yield
+    assert "jax" not in sys.modules, "test jax in a process of its own, as test_jax_and_autograd"
+
+
 @pytest.fixture(scope="session")
 def run_of_examples() -> Result:
     """The run of all layers in docs/examples, which takes a while, as JSON."""
-    return shell("gradcheck run --allow-code --jobs 2 docs/examples --format json", timeout=300)
+    # Quiet, or a machine at work hears of checks that take long.
+    return shell("gradcheck run -q --allow-code --jobs 2 docs/examples --format json", timeout=300)

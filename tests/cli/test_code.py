@@ -267,6 +267,10 @@ def test_a_file_that_cannot_be_imported_is_shown(gradcheck: Gradcheck, folder: P
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_ends_the_code_too(folder: Path) -> None:
+    text = LAYERS.replace(
+        "    while True:\n        pass", "    os.mkdir('called')\n    time.sleep(60)"
+    )
+    (folder / "layers.py").write_text(text, encoding="utf-8")
     arguments = ["run", "--allow-code", str(config(folder, "forever"))]
     started = subprocess.Popen(
         [command(), *arguments],
@@ -275,8 +279,10 @@ def test_ctrl_c_ends_the_code_too(folder: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        cwd=folder,
     )
-    time.sleep(3)
+    while not (folder / "called").exists() and started.poll() is None:
+        time.sleep(0.02)
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=20)
     assert started.returncode == 130

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import ROOT, Gradcheck, command, environment
+from tests.support.command import ROOT, Gradcheck, command
 
 CONFIG = "form: XW\nshapes: {n: 8, N: 5, M: 3}\n"
 
@@ -106,24 +104,7 @@ def test_a_wrong_gradient_weighs_more_than_an_inconclusive_one(
     assert gradcheck_process("run", "-", stdin=both).returncode == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is not sent to one process there")
-def test_130_interrupted(tmp_path: Path) -> None:
-    config = tmp_path / "long.yaml"
-    config.write_text("form: XW\nshapes: {n: 64, N: 256, M: 256}\nloss: cosine\n")
-    process = subprocess.Popen(
-        [command(), "run", str(config)],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "interrupted" in errors
-    assert "Traceback" not in errors
+# 129, 130 and 143: test_signals.py.
 
 
 def test_python_m_and_the_packages_own_name_are_the_same_command() -> None:

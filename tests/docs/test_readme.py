@@ -99,20 +99,25 @@ def test_commands_of_the_docs_run(line: str, tmp_path: Path) -> None:
     assert "rror:" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "docs/python.md", "docs/frameworks.md", "docs/derivatives.md"]
-)
-def test_python_examples_run(name: str) -> None:
-    """In a process of their own: none may be forked where jax was imported."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python ?(\w*)\n(.*?)^```$", text, re.S | re.M)
-    code = [block for library, block in blocks if not library or find_spec(library)]
-    code.append("for name in [name for name in globals() if name.startswith('test_')]:")
-    code.append("    globals()[name]()")
+# Those that import jax last: none may be forked in a process where it was imported.
+PYTHON_PAGES = ("docs/python.md", "docs/derivatives.md", "README.md", "docs/frameworks.md")
+
+
+def test_python_examples_run(tmp_path: Path) -> None:
+    """Page by page, in one process that imports the frameworks once."""
+    for number, name in enumerate(PYTHON_PAGES):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        blocks = re.findall(r"^```python ?(\w*)\n(.*?)^```$", text, re.S | re.M)
+        code = [block for library, block in blocks if not library or find_spec(library)]
+        assert code
+        code.append("for name in [name for name in globals() if name.startswith('test_')]:")
+        code.append("    globals()[name]()")
+        (tmp_path / f"page_{number}.py").write_text("\n".join(code), encoding="utf-8")
+    pages = "; ".join(f"import page_{number}" for number in range(len(PYTHON_PAGES)))
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(code)],
+        [sys.executable, "-c", pages],
         cwd=ROOT,
-        env=environment(),
+        env=environment(PYTHONPATH=str(tmp_path)),
         capture_output=True,
         text=True,
         check=False,

@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz.cases import make_case
 from tests.fuzz.feed import feed
 
-CASES, PARTS = 20_000, 4
+CASES, PARTS = 8_000, 4
 
 
 @pytest.mark.parametrize("part", range(PARTS))

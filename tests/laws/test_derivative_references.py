@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -110,7 +110,6 @@ def draw(seed: int) -> Array:
     return np.random.default_rng(seed).normal(size=SIZE)
 
 
-@settings(max_examples=25)
 @given(compositions, st.integers(0, 100))
 def test_both_products_of_a_composition_pass(places: list[int], seed: int) -> None:
     made = Composition(places)
@@ -118,7 +117,6 @@ def test_both_products_of_a_composition_pass(places: list[int], seed: int) -> No
     assert "fail" not in [str(one.verdict) for one in check(problems).gradients]
 
 
-@settings(max_examples=25)
 @given(compositions, st.integers(0, 100), st.data())
 def test_a_step_that_is_left_out_fails_on_its_side(
     places: list[int], seed: int, data: st.DataObject
@@ -156,7 +154,6 @@ def complex_steps(function: Callable[[Array], Any], x: Array) -> Array:
     return np.stack(columns, axis=-1)
 
 
-@settings(max_examples=25)
 @given(st.lists(st.sampled_from([0, 1, 2, 3, 5, 6, 7, 8]), min_size=1, max_size=4), st.integers(0))
 def test_a_jacobian_holds_what_complex_steps_say(places: list[int], seed: int) -> None:
     made, x = Composition(places), draw(seed % 1000)

@@ -64,7 +64,6 @@ def with_error(problem: Problem, share: float) -> Problem:
     return replace(problem, backward=backward)
 
 
-@settings(max_examples=25)
 @given(SEEDS, st.sampled_from([1e-4, 1e-6, 1e-8]))
 def test_an_exact_backward_of_an_inexact_forward_does_not_fail(seed: int, tolerance: float) -> None:
     result = check(solver(seed, tolerance, exact=True))

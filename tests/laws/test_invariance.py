@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck_cli import Problem, Verdict, check
@@ -117,7 +117,6 @@ def test_a_backward_that_is_not_zero_fails(family: Family, seed: int, offset: fl
     assert judge(family(np.random.default_rng(seed), offset), 1e-6).verdict == Verdict.FAIL
 
 
-@settings(max_examples=25)
 @given(seeds)
 def test_entries_that_are_zero_by_invariance_stand_beside_others(seed: int) -> None:
     """One vector of the biases of keys and values: half of its gradient is zero."""

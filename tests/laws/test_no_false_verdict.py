@@ -58,7 +58,6 @@ def test_a_function_that_is_constant_around_x_has_slope_zero(name: str, x: list[
     assert judged(function, x, wrong).verdict == Verdict.FAIL
 
 
-@settings(max_examples=40)
 @given(st.integers(2, 5), st.integers(0, 2**32 - 1))
 def test_splines_are_judged_on_both_sides_of_their_knots(degree: int, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -172,7 +171,6 @@ def test_a_saturated_loss_that_moves_by_its_last_place_fails_no_right_rule(
     assert check(problem(made)).verdict != Verdict.FAIL
 
 
-@settings(max_examples=30)
 @given(st.integers(0, 2**31))
 def test_steps_from_one_saturated_end_to_the_other_tell_no_slope(seed: int) -> None:
     """Where tanh is 1 but for its last digits, the largest steps move less than the first does."""
@@ -198,7 +196,6 @@ KINKS: dict[str, tuple[Function, Function]] = {
 }
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(sorted(KINKS)), st.integers(0, 2**31), st.integers(-14, -3))
 def test_an_entry_beside_a_kink_is_known_or_uncertain(kind: str, seed: int, decade: int) -> None:
     """The true slope is within the uncertainty, also where noise hides on which side x is."""

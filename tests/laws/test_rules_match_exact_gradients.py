@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 
 from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.result import Verdict
@@ -16,7 +16,6 @@ def names(layer: Layer) -> tuple[str, str]:
 
 
 @given(layers())
-@settings(max_examples=100)
 def test_the_true_error_of_every_entry_is_within_its_uncertainty(layer: Layer) -> None:
     exact = exact_gradients(layer.form.name, layer.loss.name, layer.reduction, *data(layer))
     for name, truth in zip(names(layer), exact, strict=True):
@@ -25,7 +24,6 @@ def test_the_true_error_of_every_entry_is_within_its_uncertainty(layer: Layer) -
 
 
 @given(layers())
-@settings(max_examples=50)
 def test_the_papers_rules_give_the_exact_gradient(layer: Layer) -> None:
     exact = exact_gradients(layer.form.name, layer.loss.name, layer.reduction, *data(layer))
     checked = problem(layer)
@@ -37,7 +35,6 @@ def test_the_papers_rules_give_the_exact_gradient(layer: Layer) -> None:
 
 
 @given(layers())
-@settings(max_examples=100)
 def test_a_right_layer_never_fails(layer: Layer) -> None:
     from gradcheck_cli import check
 

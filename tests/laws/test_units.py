@@ -34,14 +34,12 @@ def least_squares(random: np.random.Generator, widest: float) -> tuple[Any, Any,
     return value, lambda w: X.T @ (X @ w - t) / 20, w
 
 
-@settings(max_examples=40)
 @given(seeds, st.sampled_from([1.0, 3.0, 6.0, 9.0]))
 def test_features_in_units_of_their_own_pass(seed: int, widest: float) -> None:
     value, gradient, w = least_squares(np.random.default_rng(seed), widest)
     assert judge(value, gradient, w).verdict == Verdict.PASS
 
 
-@settings(max_examples=40)
 @given(seeds, st.sampled_from([1.0, 3.0]))
 def test_a_wrong_gradient_of_the_largest_feature_fails(seed: int, widest: float) -> None:
     value, gradient, w = least_squares(np.random.default_rng(seed), widest)
@@ -96,7 +94,6 @@ def test_a_small_entry_without_units_of_its_own_keeps_its_surroundings(size: flo
     assert (result.verdict, result.wrong) == (Verdict.PASS, 0)
 
 
-@settings(max_examples=30)
 @given(seeds, st.sampled_from([3.0, 6.0]))
 def test_entries_in_units_of_their_own_pass_where_units_saturate(seed: int, widest: float) -> None:
     random = np.random.default_rng(seed)
@@ -112,7 +109,6 @@ def test_entries_in_units_of_their_own_pass_where_units_saturate(seed: int, wide
     assert check(from_functions(forward, backward, {"x": x})).verdict == Verdict.PASS
 
 
-@settings(max_examples=30)
 @given(seeds, st.sampled_from([6.0, 12.0]))
 def test_tiny_numbers_beside_others_stay_in_the_domain_of_a_root(seed: int, widest: float) -> None:
     x = 10.0 ** np.random.default_rng(seed).uniform(-widest, 0, 8)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -32,7 +32,6 @@ def beside(place: float, seed: int) -> tuple[Any, Any]:
     return place + np.concatenate([random.normal(size=2), near]), random.normal(size=6)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(SINGULAR)), st.sampled_from([0.0, 1.0]), st.integers(0, 2**31))
 def test_an_entry_that_does_not_settle_is_never_certain(kind: str, place: float, seed: int) -> None:
     (function, slope), (x, w) = SINGULAR[kind], beside(place, seed)

@@ -7,7 +7,7 @@ from functools import cache
 from math import inf, isfinite, nan
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -87,7 +87,6 @@ def gradients(draw: st.DrawFn) -> GradientResult:
 
 
 @given(found=st.lists(gradients(), min_size=1, max_size=4))
-@settings(max_examples=60)
 def test_whatever_was_measured_no_format_for_people_says_what_means_nothing(
     found: list[GradientResult],
 ) -> None:

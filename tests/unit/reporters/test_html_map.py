@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck_cli import check
@@ -31,7 +31,6 @@ def tips(gradient: GradientResult) -> list[str]:
     return [cell.attrib["data-tip"] for cell in figure.iter("td")]
 
 
-@settings(max_examples=30)
 @given(data=st.data(), shape=st.sampled_from(SHAPES))
 def test_the_cell_of_a_wrong_entry_has_its_index(
     data: st.DataObject, shape: tuple[int, ...]

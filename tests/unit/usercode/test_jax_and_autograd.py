@@ -14,7 +14,7 @@ JAX = """
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gradcheck_cli import Verdict, check, double_backward, from_jax
+from gradcheck_cli import Numeric, Verdict, check, double_backward, from_jax
 from gradcheck_cli.errors import CodeError
 
 x = np.linspace(-2.0, 2.0, 7)
@@ -50,9 +50,9 @@ def net(params, x, labels):
 
 
 draw = np.random.default_rng(0).normal
-params = {"first": {"W": draw(size=(3, 4))}, "last": [draw(size=(4, 2))]}
-inputs = {"params": params, "x": draw(size=(5, 3))}
-result = check(net, inputs=inputs, constants={"labels": np.array([0, 1, 1, 0, 1])})
+params = {"first": {"W": draw(size=(2, 3))}, "last": [draw(size=(3, 2))]}
+inputs = {"params": params, "x": draw(size=(4, 2))}
+result = check(net, inputs=inputs, constants={"labels": np.array([0, 1, 1, 0])})
 names = [gradient.name for gradient in result.gradients]
 assert names == ["params.first.W", "params.last[0]", "x"], names
 assert result.verdict == Verdict.PASS, result
@@ -67,7 +67,7 @@ else:
 
 
 for dtype in ("float16", "bfloat16"):
-    inputs = draw(size=(4, 8)), draw(size=(8, 3))
+    inputs = draw(size=(2, 4)), draw(size=(4, 3))
     result = check(from_jax(lambda x, w: jnp.tanh(x @ w), inputs, dtype=dtype))
     assert result.verdict == Verdict.PASS
     assert any(f"the backward in {dtype} is compared" in note for note in result.notes)
@@ -107,10 +107,15 @@ def twice(factor):
 
 assert twice(6) == ["pass", "pass", "pass"]
 assert twice(3) == ["pass", "fail", "pass"]
-both = from_jax(lambda w, a: jnp.tanh(a @ w), {"w": draw(size=(3, 2)), "a": draw(size=(4, 3))})
+both = from_jax(lambda w, a: jnp.tanh(a @ w), {"w": draw(size=(3, 1)), "a": draw(size=(2, 3))})
 result = check(double_backward(both))
 assert [gradient.name for gradient in result.gradients] == ["w", "a", "w", "a", "δ"]
 assert result.verdict == Verdict.PASS
+many = from_jax(lambda x, w: jnp.tanh(x @ w), {"x": draw(size=(4, 30)), "w": draw(size=(30, 2))})
+result = check(many, numeric=Numeric(mode="entries"))
+assert result.verdict == Verdict.PASS
+stacked = "many points of x were evaluated at once, by jax.vmap"
+assert [note for note in result.notes if "points" in note] == [stacked]
 """
 
 AUTOGRAD = """

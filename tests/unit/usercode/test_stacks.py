@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck_cli import CheckResult, Problem, Verdict, check, from_jax, from_torch
+from gradcheck_cli import CheckResult, Problem, Verdict, check, from_torch
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Stack, Stackable
 from gradcheck_cli.usercode.frameworks.stacks import Sizes, Stacks
@@ -162,15 +162,6 @@ def test_a_rule_for_stacks_that_is_wrong_is_not_used() -> None:
     result = check(from_torch(Doubled, np.linspace(-1, 1, 12)), numeric=ENTRIES)
     assert result.verdict == Verdict.PASS
     assert not notes_on_points(result)
-
-
-def test_a_jax_function_of_many_entries_is_stacked() -> None:
-    jax = pytest.importorskip("jax")
-    random = np.random.default_rng(0)
-    inputs = {"x": random.standard_normal((4, 30)), "w": random.standard_normal((30, 2))}
-    result = check(from_jax(lambda x, w: jax.numpy.tanh(x @ w), inputs), numeric=ENTRIES)
-    assert result.verdict == Verdict.PASS
-    assert notes_on_points(result) == ["many points of x were evaluated at once, by jax.vmap"]
 
 
 def test_a_wrong_gradient_fails_in_stacks_as_it_does_alone() -> None:
