@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from gradcheck_cli.measure.comparison import compare_entries
 from gradcheck_cli.measure.measure import points_evaluator, scale_of
+from gradcheck_cli.numeric.differences import WHOLE
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.numeric.jumps import find_jumps
-from gradcheck_cli.numeric.quotients import WHOLE
 from gradcheck_cli.problem import Problem
 
 # Of the largest entry: an error above is not what a solver that stops early is off by.

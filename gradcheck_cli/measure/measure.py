@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.measure.slices import has_few_responses, measure_by_slices
+from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.gradient import (
     Counted,
     Entries,
@@ -21,9 +22,10 @@ from gradcheck_cli.numeric.gradient import (
     one_by_one,
 )
 from gradcheck_cli.numeric.noise import Evaluate, Float
-from gradcheck_cli.numeric.quotients import Differences, WholeForwards, entry_scale
+from gradcheck_cli.numeric.quotients import WholeForwards
 from gradcheck_cli.numeric.sampling import sample_entries
 from gradcheck_cli.numeric.stencils import STENCILS
+from gradcheck_cli.numeric.units import entry_scale
 from gradcheck_cli.options import AUTO, DIRECTIONS, DIRECTIONS_FIRST, ENTRIES, Numeric
 from gradcheck_cli.problem import Problem, Stack, Stackable
 from gradcheck_cli.result import BY_IDENTITY

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.measure.casts import find_cast
 from gradcheck_cli.measure.measure import given_gradient
+from gradcheck_cli.numeric.differences import WHOLE
 from gradcheck_cli.numeric.gradient import NumericGradient
-from gradcheck_cli.numeric.quotients import WHOLE
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import GradientResult
 

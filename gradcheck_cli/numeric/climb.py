@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.ladder import RATIO, Best, Rungs
+from gradcheck_cli.numeric.best import Best
+from gradcheck_cli.numeric.differences import Differences
+from gradcheck_cli.numeric.ladder import RATIO, Rungs
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
-from gradcheck_cli.numeric.quotients import Differences
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
@@ -39,7 +40,7 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
     step = differences.exact(entries, first)
     rung = differences.rung(entries, step)
     place = differences.last_place(rung.moved)
-    best = Best(DEVIATIONS * rung.floor, rung.slope, DEVIATIONS * rung.noise[0], place)
+    best = Best.start(DEVIATIONS * rung.floor, rung.slope, DEVIATIONS * rung.noise[0], place)
     rungs = Rungs(differences.stencil.order)
     rows = np.arange(len(entries))
     still = np.zeros(len(entries), dtype=bool)
@@ -81,7 +82,7 @@ def measure_at(differences: Differences, entries: NDArray[np.intp], step: Float)
         other = differences.rung(entries, step * share)
         gap = FIXED_SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
         uncertainty = np.maximum(uncertainty, gap)
-    best = Best(at.floor, at.slope, noise[0])
+    best = Best.start(at.floor, at.slope, noise[0])
     uncertainty = np.where(np.isfinite(uncertainty), uncertainty, np.inf)
     steps = np.broadcast_to(step[:, None], noise.shape)
     best.offer(np.arange(len(entries)), np.stack([at.value, uncertainty, noise, steps]))

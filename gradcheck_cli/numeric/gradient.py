@@ -15,10 +15,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.best import CLEAR_SLOPE, NOISE_SHARE, Best
 from gradcheck_cli.numeric.climb import FIRST_STEP, MAX_LEVELS, climb, measure_at
+from gradcheck_cli.numeric.differences import WHOLE, Differences
 from gradcheck_cli.numeric.doubts import doubt_faint, doubt_small, doubt_zeros
 from gradcheck_cli.numeric.invariance import settle_invariant
-from gradcheck_cli.numeric.ladder import CLEAR_SLOPE, NOISE_SHARE, TABLES, Best
+from gradcheck_cli.numeric.ladder import TABLES
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.other_steps import (
     UNRESOLVED,
@@ -27,7 +29,7 @@ from gradcheck_cli.numeric.other_steps import (
     widen_steps,
 )
 from gradcheck_cli.numeric.pilots import Pilots
-from gradcheck_cli.numeric.quotients import WHOLE, Differences, WholeForwards
+from gradcheck_cli.numeric.quotients import WholeForwards
 
 # Of the uncertainty of a cell: its noise where its quotients have settled to that.
 SETTLED = 0.1
@@ -163,7 +165,7 @@ def measure_entries(
             doubt_zeros(differences, best, every)
             doubt_small(differences, best, every, np.arange(len(every)))
             doubt_faint(best)
-        best.sort(order)
+        best = best.take(np.argsort(order))
         inner = differences.shape if entries is None else every.shape
         outputs = (*differences.outputs, *inner)
         found = _gradient(best, outputs, differences.evaluations, by_ladder=step is None)
@@ -186,7 +188,7 @@ def _measure_and_count(
         left = np.flatnonzero(~best.proven)
         if len(left):
             others = _measure_chunk(differences, entries[left], step)
-            best.replace(left, others, np.ones(len(left), dtype=bool))
+            best.put(left, others)
     else:
         best = _measure_chunk(differences, entries, step)
     return best, differences.evaluations - before

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.ladder import Best
+from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.noise import MOVED_DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.best import CLEAR_SLOPE, NOISE_SHARE, Best
 from gradcheck_cli.numeric.climb import (
     FIRST_STEP,
     LARGEST_STEP,
@@ -13,10 +14,10 @@ from gradcheck_cli.numeric.climb import (
     MAX_LEVELS,
     climb,
 )
+from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.doubts import doubt_small
-from gradcheck_cli.numeric.ladder import CLEAR_SLOPE, NOISE_SHARE, Best
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
-from gradcheck_cli.numeric.quotients import OWN_UNITS, Differences
+from gradcheck_cli.numeric.units import OWN_UNITS
 
 # Entries whose noise exceeds this share of the largest are tried again from a step so much larger,
 # for as many levels as lead down to the first step: a polynomial does not mind, and noise shrinks.

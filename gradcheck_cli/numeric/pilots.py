@@ -12,17 +12,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.best import Best
+from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.invariance import settle_unused
-from gradcheck_cli.numeric.ladder import (
-    FEW_QUOTIENTS_FACTOR,
-    RATIO,
-    SPREAD_FACTOR,
-    Best,
-    Rung,
-    Rungs,
-)
+from gradcheck_cli.numeric.ladder import FEW_QUOTIENTS_FACTOR, RATIO, SPREAD_FACTOR, Rung, Rungs
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
-from gradcheck_cli.numeric.quotients import Differences, WholeForwards
+from gradcheck_cli.numeric.quotients import WholeForwards
 
 PILOTS = 3  # the middle one of their steps is taken
 LEAST_ENTRIES = 8  # with fewer, pilots are no saving
@@ -109,7 +104,7 @@ class Pilots:
         """What two steps say of these entries; `proven` are those that they settle."""
         step = differences.exact(entries, self.share * differences.scale[entries])
         first = differences.rung(entries, step)
-        best = Best(DEVIATIONS * first.floor, first.slope, DEVIATIONS * first.noise[0])
+        best = Best.start(DEVIATIONS * first.floor, first.slope, DEVIATIONS * first.noise[0])
         moves = np.any(first.slope > 0, axis=1)
         moved, still = np.flatnonzero(moves), np.flatnonzero(~moves)
         if len(moved):

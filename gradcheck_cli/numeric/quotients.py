@@ -1,17 +1,14 @@
-"""Differences of a forward's outputs around a point, contracted with the cotangent.
-
-The forward is a function of arrays; nothing here knows what it computes.
-"""
+"""Quotients by whole forwards: the plain method, which assumes nothing."""
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.differences import WHOLE, Differences
 from gradcheck_cli.numeric.few_probes import measure_noise
 from gradcheck_cli.numeric.ladder import TABLES, Rung
 from gradcheck_cli.numeric.noise import (
@@ -24,9 +21,8 @@ from gradcheck_cli.numeric.noise import (
     function_noise,
 )
 from gradcheck_cli.numeric.stencils import Stencil
-from gradcheck_cli.numeric.units import shrink_scales
+from gradcheck_cli.numeric.units import entry_scale, shrink_scales
 
-WHOLE, SLICES, SUPERPOSITION = METHODS = ("whole forwards", "slices", "superposition")
 # Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their
 # tables stay small and progress is told now and then.
 LEAST_CHUNK = 64
@@ -52,131 +48,6 @@ ANYWHERE = tuple(np.exp2([0.0, 10.0, 20.0, 40.0, 60.0]))
 
 # Of the scale of its surroundings: an entry that cannot be moved as far as that is confined.
 LEAST_ROOM = 2.0**-10
-# Of the size of a tensor: a row or column smaller than that has a scale of its own. Those of equal
-# scales differ by chance, and the larger step is the better one.
-OWN_UNITS = 0.03
-
-
-def entry_scale(x: NDArray[Any]) -> Float:
-    """The scale of every entry: its own size, or that of its surroundings if that is more.
-
-    Its surroundings are the slices of x that it lies in (its row and its column) and all of x, of
-    which the one with the smallest root mean square counts: columns may have units of their own.
-    """
-    size = np.abs(x.astype(np.float64))
-    peak = float(np.max(size, initial=0.0))
-    if peak == 0.0:
-        return np.ones(x.shape)
-    squares = (size / peak) ** 2
-    whole = float(np.mean(squares))
-    around = np.full(x.shape, whole)
-    if sum(length > 1 for length in x.shape) > 1:
-        for axis in range(x.ndim):
-            others = tuple(other for other in range(x.ndim) if other != axis)
-            mean = np.mean(squares, axis=others, keepdims=True)
-            apart = (mean > 0) & (mean < OWN_UNITS**2 * whole)
-            around = np.minimum(around, np.where(apart, mean, np.inf))
-    scale: Float = np.maximum(size, peak * np.sqrt(around))
-    return scale
-
-
-class Differences(ABC):
-    """Quotients around x, contracted with the cotangent, for a ladder of steps to climb.
-
-    reach: see `Noise`; outputs: the axes a Jacobian has for them, () under a cotangent.
-    shape: of the input that x is, which it may be as a matrix.
-    evaluations: of the forward, so far. method: how they are taken, one of METHODS.
-    steps: the height of the steps in which outputs move; 0 where they move smoothly.
-    size: Σ |c·output|, or 0 where noise counts all outputs of an entry, moved or not.
-    """
-
-    method: str
-    reach: float
-    outputs: tuple[int, ...]
-    evaluations: int
-    steps: float = 0.0
-    size: Float | float = 0.0
-
-    def __init__(self, x: NDArray[Any], scale: Float, stencil: Stencil) -> None:
-        self.x = x
-        self.shape = x.shape
-        self.scale = scale.ravel()
-        self.stencil = stencil
-        self.rounding = ROUNDING * float(np.finfo(x.dtype).eps)
-        self.smallest = float(np.finfo(x.dtype).smallest_subnormal)
-
-    @abstractmethod
-    def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        """These entries in parts that climb the ladder together."""
-
-    @abstractmethod
-    def rung(
-        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None = None
-    ) -> Rung:
-        """The quotients of every entry (a flat index of x) at its own step.
-
-        moved: which outputs an entry is known to move; by default those that it moves here.
-        """
-
-    @abstractmethod
-    def _pair(
-        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
-    ) -> Rung:
-        """Quotients of one point on each side, each over the step that was really taken."""
-
-    def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> Float:
-        """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere.
-
-        Zero where noise counts all outputs anyway.
-        """
-        return np.zeros((len(entries), 1))
-
-    def lost(self) -> Float | float:
-        """A rounding of all outputs that depend on x at all; 0 where noise counts them anyway."""
-        return 0.0
-
-    def cancels(self, moved: Float) -> NDArray[np.bool_]:
-        """Whether outputs are faint beside how they moved elsewhere, as are differences."""
-        return np.zeros(moved.shape, dtype=bool)
-
-    def own_scale(self) -> Float:
-        """The size of every entry by itself; its scale where it is zero, or that is less."""
-        size = np.abs(self.x.ravel()).astype(np.float64)
-        return np.where(size > 0, np.minimum(size, self.scale), self.scale)
-
-    def rescaled(self, scale: Float) -> Differences | None:
-        """The same differences on another scale, with the noise there; None: it has none."""
-        return None
-
-    def last_place(self, moved: NDArray[np.bool_]) -> Float | None:
-        """What roundings on the way to the outputs may come to, unseen in these; None: nothing."""
-        return None
-
-    def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp]:
-        """A permutation of these entries: the order in which they are best measured."""
-        return np.arange(len(entries))
-
-    def _stencil(
-        self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
-    ) -> Rung:
-        """The stencil's weighted mean of central quotients; the sides are those of one step."""
-        first = self._pair(entries, step, moved)
-        if len(self.stencil.offsets) == 1:
-            return first
-        weights = [float(weight) for weight in self.stencil.weights]
-        value, noise = weights[0] * first.value[0], abs(weights[0]) * first.noise[0]
-        for offset, weight in zip(self.stencil.offsets[1:], weights[1:], strict=True):
-            pair = self._pair(entries, step * offset, first.moved)
-            value = value + weight * pair.value[0]
-            noise = noise + abs(weight) * pair.noise[0]
-        first.value[0], first.noise[0] = value, noise
-        return first
-
-    def exact(self, entries: NDArray[np.intp], step: Float) -> Float:
-        """Steps rounded so that x + step and x − step are representable and symmetric."""
-        size = np.abs(self.x.ravel()[entries])
-        rounded: Float = ((size + step.astype(self.x.dtype)) - size).astype(np.float64)
-        return rounded
 
 
 class WholeForwards(Differences):

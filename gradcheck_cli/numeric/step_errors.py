@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.few_probes import measure_noise
 from gradcheck_cli.numeric.noise import Evaluate, Float
-from gradcheck_cli.numeric.quotients import WholeForwards, entry_scale
+from gradcheck_cli.numeric.quotients import WholeForwards
 from gradcheck_cli.numeric.stencils import STENCILS
+from gradcheck_cli.numeric.units import entry_scale
 
 # Steps, in units of the input's own scale: from where truncation rules to where nothing moves.
 LARGEST, SMALLEST, A_DECADE = 1.0, -14.0, 4

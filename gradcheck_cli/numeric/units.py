@@ -1,4 +1,4 @@
-"""Entries of one tensor that have units of their own, such as the weights of features.
+"""The scale of every entry: those of one tensor may have units of their own, as features have.
 
 An entry is first moved by the size of its surroundings. Where it is far smaller than these, that
 may be far more than it can bear: then it is moved by less, down to its own size.
@@ -13,12 +13,38 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.noise import BLOCK_BYTES, Evaluate, Float
 
+# Of the size of a tensor: a row or column smaller than that has a scale of its own. Those of equal
+# scales differ by chance, and the larger step is the better one.
+OWN_UNITS = 0.03
 SMALL = 1e-3  # of its scale: an entry as small is so by chance once in a thousand
 # How much further than other entries do by their own size an entry may move the outputs.
 FAR = 1e3
 SHRINK = 1e3  # of the scale from one try to the next
 SATURATED = 0.1  # of the moves by one scale: those by the next, which a curve makes far smaller
 OTHERS = 8  # entries whose moves are looked at: the largest of the tensor
+
+
+def entry_scale(x: NDArray[Any]) -> Float:
+    """The scale of every entry: its own size, or that of its surroundings if that is more.
+
+    Its surroundings are the slices of x that it lies in (its row and its column) and all of x, of
+    which the one with the smallest root mean square counts: columns may have units of their own.
+    """
+    size = np.abs(x.astype(np.float64))
+    peak = float(np.max(size, initial=0.0))
+    if peak == 0.0:
+        return np.ones(x.shape)
+    squares = (size / peak) ** 2
+    whole = float(np.mean(squares))
+    around = np.full(x.shape, whole)
+    if sum(length > 1 for length in x.shape) > 1:
+        for axis in range(x.ndim):
+            others = tuple(other for other in range(x.ndim) if other != axis)
+            mean = np.mean(squares, axis=others, keepdims=True)
+            apart = (mean > 0) & (mean < OWN_UNITS**2 * whole)
+            around = np.minimum(around, np.where(apart, mean, np.inf))
+    scale: Float = np.maximum(size, peak * np.sqrt(around))
+    return scale
 
 
 def shrink_scales(

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.differences import SLICES, SUPERPOSITION, Differences
 from gradcheck_cli.numeric.ladder import TABLES, Rung
 from gradcheck_cli.numeric.local.claims import Responses, Slices, prove_claims
 from gradcheck_cli.numeric.local.noise import BLOCK, measure_surroundings
 from gradcheck_cli.numeric.noise import Float
-from gradcheck_cli.numeric.quotients import SLICES, SUPERPOSITION, Differences
 from gradcheck_cli.numeric.stencils import Stencil
 
 CHUNK = 2**13  # entries that climb the ladder together

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.numeric.gradient import NumericGradient, measure_entries
-from gradcheck_cli.numeric.quotients import WholeForwards, entry_scale
+from gradcheck_cli.numeric.quotients import WholeForwards
 from gradcheck_cli.numeric.stencils import STENCILS
+from gradcheck_cli.numeric.units import entry_scale
 from tests.support.layers import Float
 
 MOST_EVALUATIONS = 4.5  # an entry

@@ -1,0 +1,254 @@
+"""What is known of entries so far: the best cell of each in the ladder's tables, and its moves."""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import fields
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.ladder import TABLES
+from gradcheck_cli.numeric.noise import Float
+
+HELD = 2  # of the tables, right and left: cells that are kept until one contradicts them for sure
+NOISE_SHARE = 0.3  # noise below this share of an uncertainty does not explain it
+KINK_NOISE_RATIO = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
+# Uncertainties that a slope exceeds which is seen far from x alone: less may be what the ends of a
+# bounded unit differ by.
+CLEAR_SLOPE = 4.0
+# The axis of the entries in arrays that have others before it; in all others it is the first.
+ENTRY_AXES = {"cells": 2, "last": 1}
+
+
+class Best(Struct, eq=False):
+    """The best cell so far of every table, entry and cotangent, and what else is known of entries.
+
+    All arrays have an axis of the entries, and after it, but for `unused` and `proven`, one of the
+    cotangents.
+    cells: value, uncertainty, the noise in it, step, (4, TABLES + HELD, entries, cotangents); after
+        the tables, those held. floor, slope, first_noise: of the first rung.
+    place: what roundings of numbers on the way to the outputs may come to, unseen in these.
+    done: which entries and cotangents a smaller step would not improve.
+    grows: where quotients were last seen to grow without end.
+    last: the slope, and Σ |c|·move, of the smallest step at which anything moved, (2, entries, …).
+    possible: of entries that are zero by invariance, what they could be; else 0. unused: which of
+        these move nothing at all. proven: which have proven their value by two steps; see `Pilots`.
+    """
+
+    cells: Float
+    floor: Float
+    slope: Float
+    first_noise: Float
+    place: Float
+    done: NDArray[np.bool_]
+    grows: NDArray[np.bool_]
+    last: Float
+    possible: Float
+    unused: NDArray[np.bool_]
+    proven: NDArray[np.bool_]
+
+    @classmethod
+    def start(
+        cls, floor: Float, slope: Float, first_noise: Float, place: Float | None = None
+    ) -> Best:
+        """What the first rung tells, before any cell."""
+        nothing = np.zeros(slope.shape, dtype=bool)
+        return cls(
+            cells=np.full((4, TABLES + HELD, *slope.shape), np.inf),
+            floor=np.where(np.isfinite(floor), floor, 0.0),
+            slope=slope,
+            first_noise=first_noise,
+            place=np.zeros(slope.shape) if place is None else place,
+            done=nothing.copy(),
+            grows=nothing.copy(),
+            last=np.zeros((2, *slope.shape)),
+            possible=np.zeros(slope.shape),
+            unused=np.zeros(len(slope), dtype=bool),
+            proven=np.zeros(len(slope), dtype=bool),
+        )
+
+    @classmethod
+    def joined(cls, parts: list[Best]) -> Best:
+        """What is known of consecutive entries, as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            **{
+                name: np.concatenate([getattr(part, name) for part in parts], axis=axis)
+                for name, axis in _AXES.items()
+            }
+        )
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Best:
+        """The same of some entries, in this order."""
+        return Best(**{name: getattr(self, name)[_at(axis, rows)] for name, axis in _AXES.items()})
+
+    def put(self, rows: NDArray[np.intp], other: Best) -> None:
+        """Set all that is known of the entries of these rows; but floors are never lowered."""
+        floor = np.maximum(self.floor[rows], other.floor)
+        for name, axis in _AXES.items():
+            getattr(self, name)[_at(axis, rows)] = getattr(other, name)
+        self.floor[rows] = floor
+
+    @property
+    def value(self) -> Float:
+        """Of every table, entry and cotangent; a view."""
+        value: Float = self.cells[0]
+        return value
+
+    @property
+    def uncertainty(self) -> Float:
+        """Of the values; a view."""
+        uncertainty: Float = self.cells[1]
+        return uncertainty
+
+    @property
+    def noise(self) -> Float:
+        """The part of noise in the uncertainties; a view."""
+        noise: Float = self.cells[2]
+        return noise
+
+    @property
+    def step(self) -> Float:
+        """That the values are from; a view."""
+        step: Float = self.cells[3]
+        return step
+
+    @property
+    def unmoved(self) -> NDArray[np.bool_]:
+        """Which entries moved the outputs, by the largest step, no more than noise does."""
+        still: NDArray[np.bool_] = np.all(self.slope <= self.first_noise, axis=1)
+        return still & ~self.invariant
+
+    @property
+    def sloping(self) -> NDArray[np.bool_]:
+        """Which entries have a slope that is clearly not zero."""
+        clear = np.abs(self.value) > CLEAR_SLOPE * self.uncertainty
+        sloping: NDArray[np.bool_] = np.any(clear, axis=(0, 2))
+        return sloping
+
+    def sloping_beyond(self, uncertainties: float) -> NDArray[np.bool_]:
+        """Which entries have, in every table, a slope of more than so many uncertainties."""
+        clear = np.all(np.abs(self.value) > uncertainties * self.uncertainty, axis=0)
+        return np.asarray(np.any(clear, axis=1))
+
+    @property
+    def invariant(self) -> NDArray[np.bool_]:
+        """Which entries are zero by invariance, for every cotangent."""
+        known: NDArray[np.bool_] = np.all(self.possible > 0, axis=1)
+        return known
+
+    def settle_at_zero(self, row: int, possible: Float, uncertainty: Float, unused: bool) -> None:
+        """An entry is zero by invariance: all there is to know of it."""
+        self.value[:, row], self.noise[:, row] = 0.0, uncertainty
+        self.grows[row] = False
+        self.uncertainty[:, row] = uncertainty
+        self.possible[row], self.unused[row] = possible, unused
+
+    def settle_at_floor(self, rows: NDArray[np.intp]) -> None:
+        """Entries of these rows move nothing: they are zero, to what may have moved unseen."""
+        self.value[:, rows], self.noise[:, rows] = 0.0, 0.0
+        self.uncertainty[:, rows] = self.floor[rows]
+        self.proven[rows] = True
+
+    def replace(self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_]) -> None:
+        """Take all that another knows for these rows, of which some are usable."""
+        self.put(rows[usable], other.take(usable))
+
+    def offer(self, rows: NDArray[np.intp], cells: Float) -> None:
+        """Take new cells of a smaller step where they are less uncertain, or more to be believed.
+
+        Quotients that agree at large steps can agree by chance. A value that lies outside the
+        uncertainty of the one of larger steps refutes it; and only noise can make a smaller step
+        worse than a larger one, so where noise is small, its uncertainty is the true one. Those
+        that are held are refuted by what is certain only. Nothing is refuted by a step at which the
+        two differ by no more than the last place of what outputs are made of: below it, as in the
+        tail of 1 + erf(x), a factor stands still that moves at larger steps.
+        """
+        mine = self.cells[:, :, rows]
+        cells = np.concatenate([cells, cells[:, TABLES - HELD :]], axis=1)
+        apart = np.abs(cells[0] - mine[0])
+        contradict = apart > mine[1]
+        frozen = contradict & (apart * cells[3] <= self.place[rows])
+        contradict[TABLES:] &= apart[TABLES:] > mine[1, TABLES:] + cells[1, TABLES:]
+        quiet = cells[2] < NOISE_SHARE * mine[1]
+        better = ((cells[1] < mine[1]) | contradict | quiet) & ~(self.done[rows] | frozen)
+        self.cells[:, :, rows] = np.where(better, cells, mine)
+
+    def note_moves(self, rows: NDArray[np.intp], slope: Float, step: Float) -> None:
+        """Keep the slopes of these rows where anything moved, and the moves over the step."""
+        moves = np.stack([slope, slope * step[:, None]])
+        self.last[:, rows] = np.where(slope > 0, moves, self.last[:, rows])
+
+    def note_growth(
+        self, rows: NDArray[np.intp], grows: NDArray[np.bool_], hidden: NDArray[np.bool_]
+    ) -> None:
+        """Keep whether the quotients of these rows grow; as it was where noise hides that."""
+        self.grows[rows] = np.where(hidden, self.grows[rows], grows)
+
+    def finish(
+        self, rows: NDArray[np.intp], noise: Float, jumps: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Which of these rows a step of this noise could still improve, for any cotangent.
+
+        An entry is done when its central table is; but where the sides differ, or span a jump,
+        smaller steps must confirm it, as long as noise lets them. Other cotangents may keep its row
+        on the ladder, where noise would make it worse.
+        """
+        # Outside of a domain noise is not a number; a smaller step may lead back into it.
+        central = ~(noise[0] >= self.uncertainty[0, rows])
+        gap = np.abs(self.value[1, rows] - self.value[2, rows])
+        kinked = (gap > self.uncertainty[1, rows] + self.uncertainty[2, rows]) & np.isfinite(gap)
+        doubtful = kinked & (noise[1] < KINK_NOISE_RATIO * gap)
+        self.done[rows] |= ~(central | doubtful | jumps)
+        going: NDArray[np.bool_] = np.any(~self.done[rows], axis=1)
+        return going
+
+    def noisy(self, share: float, noisy: float) -> NDArray[np.intp]:
+        """The entries that noise keeps from being known to this share of the largest.
+
+        noisy: the least share of noise in their uncertainty.
+        """
+        size = np.abs(self.value[0])
+        largest = np.max(size, where=np.isfinite(size), initial=0.0)
+        uncertainty, noise = self.uncertainty[0], self.noise[0]
+        unknown = (uncertainty > share * largest) & (noise > noisy * uncertainty)
+        unknown &= np.isfinite(uncertainty) & ~(self.invariant | self.proven)[:, None]
+        return np.flatnonzero(np.any(unknown, axis=1))
+
+    def unresolved(self, share: float) -> NDArray[np.intp]:
+        """The entries that are not known to this share of the largest, or do not settle."""
+        uncertainty = self.uncertainty[0]
+        size = np.where(np.isfinite(uncertainty), np.abs(self.value[0]), 0.0)
+        known = (uncertainty <= share * np.max(size, initial=0.0)) & ~self.grows
+        return np.flatnonzero(~np.all(known, axis=1) & ~(self.invariant | self.proven))
+
+    def better_than(self, uncertainty: Float) -> NDArray[np.bool_]:
+        """Which entries are less uncertain, settled and have a slope, for every cotangent."""
+        known = (self.uncertainty[0] < uncertainty) & ~self.grows
+        return np.asarray(np.all(known, axis=1) & self.sloping)
+
+    def refine(
+        self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_], noisy: float
+    ) -> None:
+        """Take another's cells for these rows where they agree and noise is all that is left.
+
+        usable: which of them may be taken, (rows, cotangents); noisy: the least share of noise in
+        their uncertainty.
+        """
+        mine = self.cells[:, :, rows]
+        agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
+        # Without noise nothing moved, as between two saturated ends: that tells no slope.
+        settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
+        better = agree & settled & (other.uncertainty < mine[1]) & usable
+        better[TABLES:] = False  # these are for kinks nearer than a larger step
+        self.grows[rows] &= ~better[0]
+        self.cells[:, :, rows] = np.where(better, other.cells, mine)
+
+
+_AXES = {field.name: ENTRY_AXES.get(field.name, 0) for field in fields(Best)}
+
+
+def _at(axis: int, rows: NDArray[np.intp] | NDArray[np.bool_]) -> tuple[object, ...]:
+    """The index of these rows along an axis."""
+    return (*(slice(None),) * axis, rows)
