@@ -12,7 +12,6 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.checker.backward_order import describe_order
 from gradcheck_cli.checker.blind_spots import find_blind_spots
 from gradcheck_cli.checker.join import worst_verdict
 from gradcheck_cli.checker.measurements import (
@@ -21,7 +20,6 @@ from gradcheck_cli.checker.measurements import (
     Measurements,
 )
 from gradcheck_cli.checker.refusals import explain_refusal, mark_in_place
-from gradcheck_cli.measure.breaks import widen_by_breaks
 from gradcheck_cli.measure.budget import LEAST_ENTRIES
 from gradcheck_cli.measure.casts import find_cast
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
@@ -34,7 +32,6 @@ from gradcheck_cli.measure.precision import (
 from gradcheck_cli.measure.purity import Claim, Conduct, call_backward, observe_forward
 from gradcheck_cli.measure.refuse import find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import Progress
-from gradcheck_cli.numeric.jumps import MOST_EVALUATIONS
 from gradcheck_cli.options import AUTO, DIRECTIONS_FIRST, ENTRIES, Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import (
@@ -193,6 +190,9 @@ class Checker:
 
         It stays as it is where these do not explain all that is wrong, or the budget has no room.
         """
+        from gradcheck_cli.measure.breaks import widen_by_breaks
+        from gradcheck_cli.numeric.jumps import MOST_EVALUATIONS
+
         name, numeric = failed.name, self.measurements.gradients[failed.name]
         if self.measurements.budget.share < MOST_EVALUATIONS:
             return failed
@@ -232,6 +232,8 @@ class Checker:
             else one
             for one in result.gradients
         ]
+        from gradcheck_cli.checker.backward_order import describe_order
+
         order = describe_order(gradients, origins)
         notes = (*result.notes, *[order] * bool(order))
         return replace(result, gradients=tuple(gradients), notes=notes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -130,6 +129,8 @@ def _beside(path: Path, name: str) -> Path | None:
         if path.parent.exists() and not path.parent.is_dir():
             raise UsageError(f"cannot write the report '{name}': its folder is a file")
         path.parent.mkdir(parents=True, exist_ok=True)
+        import tempfile
+
         handle, made = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
     except OSError as error:
         raise UsageError(f"cannot write the report '{name}': {error.strerror or error}") from error

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.measure.slices import has_few_responses, measure_by_slices
 from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.gradient import (
     Counted,
@@ -30,8 +29,10 @@ from gradcheck_cli.options import AUTO, DIRECTIONS, DIRECTIONS_FIRST, ENTRIES, N
 from gradcheck_cli.problem import Problem, Stack, Stackable
 from gradcheck_cli.result import BY_IDENTITY
 
-# Entries times the numbers that a forward reads, from which whole forwards take hours.
-MOST_NUMBERS = 2**37
+# Entries times the numbers that a forward reads: below it, whole forwards of many points at once
+# take some tens of milliseconds, and the plain method is the one to trust; from the other one on
+# they take hours.
+AFFORDABLE, MOST_NUMBERS = 2**22, 2**37
 # Entries that are measured at once whatever a forward costs: they take a few times as many forwards
 # as random directions do (some 60), and tell more.
 FEW_ENTRIES = 100
@@ -70,7 +71,11 @@ def _feasible(problem: Problem, name: str, numeric: Numeric) -> bool:
     if numeric.mode != AUTO or numeric.sample is not None or not entries:
         return entries > 0
     numbers = entries * sum(array.size for array in problem.inputs.values())
-    return numbers <= MOST_NUMBERS or (numeric.locality and has_few_responses(problem, name))
+    if numbers <= MOST_NUMBERS or not numeric.locality:
+        return numbers <= MOST_NUMBERS
+    from gradcheck_cli.measure.slices import has_few_responses
+
+    return has_few_responses(problem, name)
 
 
 def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
@@ -78,7 +83,7 @@ def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
     count = numeric.entries(problem.inputs[name].size)
     if count <= TRIED:
         return 0.0
-    local = measure_by_slices(problem, name, numeric, None)
+    local = _by_slices(problem, name, numeric, count)
     started = time.perf_counter()
     if local is None:
         problem.forward(problem.inputs)
@@ -133,11 +138,11 @@ def of_entries(
 
     rough: whether half the digits are enough, also of what moves nothing; of many entries half are.
     """
-    count = sum(x.size for x in problem.inputs.values())
-    quick = rough or (problem.cotangent is not None and count > ALL_DIGITS)
-    taken = measure_by_slices(problem, name, numeric, entries) or _by_whole_forwards(
-        problem, name, numeric, entries
-    )
+    every = sum(x.size for x in problem.inputs.values())
+    quick = rough or (problem.cotangent is not None and every > ALL_DIGITS)
+    count = problem.inputs[name].size if entries is None else len(entries)
+    taken = _by_slices(problem, name, numeric, count)
+    taken = taken or _by_whole_forwards(problem, name, numeric, count)
     each = one_by_one if numeric.jobs < 2 else partial(_in_processes, numeric.jobs)
     return measure_entries(
         taken, numeric.step, entries, progress, each, quick=quick, still=not rough
@@ -152,11 +157,19 @@ def _in_processes(
     return fork_map(work, chunks, jobs, done)
 
 
-def _by_whole_forwards(
-    problem: Problem, name: str, numeric: Numeric, entries: NDArray[np.intp] | None
-) -> Differences:
+def _by_slices(problem: Problem, name: str, numeric: Numeric, count: int) -> Differences | None:
+    """Quotients that evaluate less than the forward, where so many entries are worth it."""
+    numbers = count * sum(array.size for array in problem.inputs.values())
+    affordable = numbers < AFFORDABLE if problem.batched else count <= FEW_ENTRIES
+    if affordable or not numeric.locality or problem.locality is None:
+        return None
+    from gradcheck_cli.measure.slices import measure_by_slices  # most checks are small
+
+    return measure_by_slices(problem, name, numeric)
+
+
+def _by_whole_forwards(problem: Problem, name: str, numeric: Numeric, count: int) -> Differences:
     x, cotangent = problem.inputs[name], problem.cotangent
-    count = x.size if entries is None else len(entries)
     with np.errstate(all="ignore"):
         stack = stack_of(problem, name, TYPICAL * count)
         return WholeForwards(

@@ -18,12 +18,7 @@ from gradcheck_cli.problem import Locality, Problem
 
 Array = NDArray[Any]
 
-# Entries times the numbers that a forward reads: below it, whole forwards of many points at once
-# take some tens of milliseconds, and the plain method is the one to trust.
-AFFORDABLE = 2**22
 MOST_RESPONSES = 2**24  # numbers of responses that are kept
-# Of a forward of one point at a time; fewer are measured by whole forwards, of which more is known.
-LEAST_ENTRIES = 100
 
 
 def has_few_responses(problem: Problem, name: str) -> bool:
@@ -35,17 +30,11 @@ def has_few_responses(problem: Problem, name: str) -> bool:
     return bool((x.size // x.shape[axis]) * (z.size // z.shape[along]) <= MOST_RESPONSES)
 
 
-def measure_by_slices(
-    problem: Problem, name: str, numeric: Numeric, entries: NDArray[np.intp] | None
-) -> Differences | None:
-    """Quotients that evaluate less than the forward, where that is worth it, claimed and true."""
-    x = problem.inputs[name]
-    count = x.size if entries is None else len(entries)
-    numbers = count * sum(array.size for array in problem.inputs.values())
-    affordable = numbers < AFFORDABLE if problem.batched else count <= LEAST_ENTRIES
-    if not numeric.locality or affordable or not has_few_responses(problem, name):
+def measure_by_slices(problem: Problem, name: str, numeric: Numeric) -> Differences | None:
+    """Quotients that evaluate less than the forward, where that is claimed and true."""
+    if problem.locality is None or not has_few_responses(problem, name):
         return None
-    assert problem.locality is not None
+    x = problem.inputs[name]
     slices = slices_of(problem, problem.locality, name)
     matrix, scale = (_as_matrix(array, slices.axis) for array in (x, entry_scale(x)))
     found = choose_local_quotients(slices, matrix, scale, STENCILS[numeric.order or 2])

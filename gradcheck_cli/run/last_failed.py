@@ -5,10 +5,8 @@ Kept in the cache of the user, one file a folder, so that repositories stay as t
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,6 +67,8 @@ def _read(path: Path) -> Failed:
 
 
 def _write(path: Path, failed: Failed) -> None:
+    import tempfile  # as hashlib below, for a tenth of the start of commands that run nothing
+
     handle, beside = tempfile.mkstemp(dir=path.parent)
     try:
         with open(handle, "wb") as file:
@@ -91,6 +91,8 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _find_file() -> Path:
+    import hashlib
+
     # Three folders, which are not worth a dependency.
     named, usual = _CACHES.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
     base = os.environ.get(named) or os.path.expanduser(usual)

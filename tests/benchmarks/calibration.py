@@ -22,7 +22,7 @@ from gradcheck_cli.arrays import Given
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import Layer
-from gradcheck_cli.measure import slices as measuring
+from gradcheck_cli.measure import measure as measuring
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem

@@ -15,7 +15,7 @@ from gradcheck_cli.arrays import Given
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import DTYPES
-from gradcheck_cli.measure import slices as measuring
+from gradcheck_cli.measure import measure as measuring
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric

@@ -93,7 +93,7 @@ def test_a_process_that_ends_is_named_and_leaves_none_behind(end: Any, told: str
 def test_a_gradient_is_the_same_in_any_number_of_processes(
     locality: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradcheck_cli.measure.slices.AFFORDABLE", 0)
+    monkeypatch.setattr("gradcheck_cli.measure.measure.AFFORDABLE", 0)
     monkeypatch.setattr("gradcheck_cli.numeric.local.quotients.CHUNK", 50)
     checked = problem(layer("XW", n=8, N=30, M=20))
     told: list[int] = []
