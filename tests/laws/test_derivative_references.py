@@ -26,6 +26,7 @@ from gradcheck_cli import (
 )
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
+from tests.support.verdicts import judge
 
 Array = NDArray[Any]
 SIZE = 4
@@ -227,4 +228,4 @@ def test_a_hessian_holds_the_closed_form(name: str, seed: int, given: bool) -> N
         made = from_hessian(
             CLOSED_FORMS[name][0], lambda x, h=hessian: h, x, gradient=gradient if given else None
         )
-        assert check(made).verdict == verdict
+        assert judge(made).verdict == verdict

@@ -20,6 +20,7 @@ from gradcheck_cli import (
 from gradcheck_cli.arrays.domains import find_fault, geometry_of
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import CONSTRAINTS, Domain
+from tests.support.verdicts import judge
 
 Array = NDArray[np.float64]
 SEEDS = range(3)
@@ -60,7 +61,7 @@ def test_only_what_is_along_the_domain_counts(word: str, seed: int) -> None:
 
     def verdict(added: Array) -> Any:
         problem = from_functions(f.forward, lambda X: f.gradient(X) + added, {"X": f.x})
-        return check(constrained(problem, {"X": word})).verdict
+        return judge(constrained(problem, {"X": word})).verdict
 
     assert verdict(0 * along) == verdict(across) == "pass"
     assert verdict(1e-5 * along) == "fail"
@@ -94,7 +95,7 @@ def test_second_derivatives_are_compared_along_the_domain_on_both_sides(word: st
     wrong = whole + 1e-3 * np.multiply.outer(f.split()[0], f.split()[0])
     for hessian, verdict in ((whole + others, "pass"), (wrong, "fail")):
         made = from_hessian(f.forward, lambda X, h=hessian: h, {"X": f.x}, gradient=f.gradient)
-        assert check(constrained(made, {"X": word})).verdict == verdict
+        assert judge(constrained(made, {"X": word})).verdict == verdict
     products = from_hvp(f.forward, lambda X, v: f.along(v), {"X": f.x}, gradient=f.gradient)
     assert check(constrained(products, {"X": word})).verdict == "pass"
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gradcheck_cli import Problem, Tolerance, Verdict, check
+from tests.support.verdicts import judge
 
 Inputs = Mapping[str, Any]
 SEEDS = st.integers(0, 2**32 - 1)
@@ -84,13 +85,13 @@ def test_the_backward_of_the_steps_that_are_taken_passes(seed: int, tolerance: f
 def test_an_error_above_what_jumps_explain_never_passes(
     seed: int, tolerance: float, size: float
 ) -> None:
-    result = check(with_error(solver(seed, tolerance, exact=True), 10.0**size))
+    result = judge(with_error(solver(seed, tolerance, exact=True), 10.0**size))
     assert result.verdict != Verdict.PASS
 
 
 @pytest.mark.parametrize("share", [1e-3, 0.1])
 def test_an_error_far_above_what_the_jumps_explain_fails(share: float) -> None:
-    result = check(with_error(solver(3, 1e-8, exact=True), share))
+    result = judge(with_error(solver(3, 1e-8, exact=True), share))
     assert result.verdict == Verdict.FAIL
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gradcheck_cli import Problem, Verdict, check
 from gradcheck_cli.result import GradientResult, Zero
+from tests.support.verdicts import judge
 
 Inputs = Mapping[str, Any]
 Random = np.random.Generator
@@ -89,7 +90,7 @@ seeds = st.integers(0, 2**32 - 1)
 offsets = st.sampled_from([1e-3, 0.1, 1.0, 30.0])
 
 
-def judge(problem: Problem, error: float = 0.0) -> GradientResult:
+def judge_wrong(problem: Problem, error: float = 0.0) -> GradientResult:
     """The result of a problem whose backward is wrong by `error` in one entry."""
 
     def backward(inputs: Inputs, delta: Any) -> Any:
@@ -98,14 +99,14 @@ def judge(problem: Problem, error: float = 0.0) -> GradientResult:
         return {"b": gradient}
 
     checked = Problem(problem.inputs, problem.forward, backward, problem.cotangent)
-    return check(checked).gradients[0]
+    return judge(checked).gradients[0]
 
 
 @given(families, seeds, offsets)
 def test_a_right_backward_passes_as_zero_to_rounding(
     family: Family, seed: int, offset: float
 ) -> None:
-    result = judge(family(np.random.default_rng(seed), offset))
+    result = judge_wrong(family(np.random.default_rng(seed), offset))
     assert (result.verdict, result.zero) == (Verdict.PASS, Zero.INVARIANT)
     assert result.bound is not None
     assert result.bound < 1e-10
@@ -114,7 +115,7 @@ def test_a_right_backward_passes_as_zero_to_rounding(
 
 @given(families, seeds, offsets)
 def test_a_backward_that_is_not_zero_fails(family: Family, seed: int, offset: float) -> None:
-    assert judge(family(np.random.default_rng(seed), offset), 1e-6).verdict == Verdict.FAIL
+    assert judge_wrong(family(np.random.default_rng(seed), offset), 1e-6).verdict == Verdict.FAIL
 
 
 @given(seeds)
@@ -132,9 +133,9 @@ def test_entries_that_are_zero_by_invariance_stand_beside_others(seed: int) -> N
         return {"b": np.concatenate([(logits.T @ q).sum(axis=0), (p.T @ delta).sum(axis=0)])}
 
     problem = Problem({"b": random.standard_normal(6)}, forward, backward, c)
-    result = judge(problem)
+    result = judge_wrong(problem)
     assert (result.verdict, result.zero) == (Verdict.PASS, None)
-    assert judge(problem, 1e-6).verdict == Verdict.FAIL
+    assert judge_wrong(problem, 1e-6).verdict == Verdict.FAIL
 
 
 @pytest.mark.parametrize("offset", [1e12, 1e14])

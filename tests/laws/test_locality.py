@@ -20,6 +20,7 @@ from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from tests.support.layers import extended_layers, layer, layers, problem
+from tests.support.verdicts import judge
 
 LARGE = measuring.AFFORDABLE
 WHOLE = Numeric(locality=False)
@@ -214,7 +215,7 @@ def test_a_small_problem_goes_by_whole_forwards(monkeypatch: pytest.MonkeyPatch)
 @given(layers(forms=("XW",)))
 def test_a_wrong_gradient_fails_both_ways(of: Any) -> None:
     checked = problem(replace(of, own_rules={"W": "X.T @ delta * 1.0000001"}))
-    local, whole = check(checked), check(checked, numeric=WHOLE)
+    local, whole = judge(checked), judge(checked, WHOLE)
     assert [one.verdict for one in local.gradients] == [one.verdict for one in whole.gradients]
 
 

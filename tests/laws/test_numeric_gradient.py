@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gradcheck_cli import Problem, check
+from gradcheck_cli import Problem
 from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import GradientResult
 from tests.support.layers import Float, layers, problem, seeds
+from tests.support.verdicts import judge
 
 
 @given(layers(forms=("XW",)), seeds)
@@ -75,8 +76,8 @@ def test_the_verdict_ignores_a_power_of_two(layer: Layer, power: int, fault: str
             claimed["W"].flat[0] *= 1 + 2.0**-20
         return claimed
 
-    plain = check(replace(checked, backward=backward))
-    scaled = check(replace(checked, backward=backward, cotangent=checked.cotangent * scale))
+    plain = judge(replace(checked, backward=backward))
+    scaled = judge(replace(checked, backward=backward, cotangent=checked.cotangent * scale))
     assert scaled.verdict == plain.verdict
     for left, right in zip(plain.gradients, scaled.gradients, strict=True):
         assert without_numbers(left) == without_numbers(right)

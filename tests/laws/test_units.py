@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 
 from gradcheck_cli import Verdict, check, from_functions, from_value_and_grad
 from gradcheck_cli.result import GradientResult, Zero
+from tests.support.verdicts import judge
 
 Float = Any
 seeds = st.integers(0, 2**32 - 1)
 
 
-def judge(value: Callable[[Float], float], gradient: Callable[[Float], Float], w: Float) -> Any:
+def judge_loss(
+    value: Callable[[Float], float], gradient: Callable[[Float], Float], w: Float
+) -> Any:
     problem = from_value_and_grad(lambda w: (value(w), gradient(w)), {"w": w})
-    return check(problem).gradients[0]
+    return judge(problem).gradients[0]
 
 
 def least_squares(random: np.random.Generator, widest: float) -> tuple[Any, Any, Float]:
@@ -37,7 +40,7 @@ def least_squares(random: np.random.Generator, widest: float) -> tuple[Any, Any,
 @given(seeds, st.sampled_from([1.0, 3.0, 6.0, 9.0]))
 def test_features_in_units_of_their_own_pass(seed: int, widest: float) -> None:
     value, gradient, w = least_squares(np.random.default_rng(seed), widest)
-    assert judge(value, gradient, w).verdict == Verdict.PASS
+    assert judge_loss(value, gradient, w).verdict == Verdict.PASS
 
 
 @given(seeds, st.sampled_from([1.0, 3.0]))
@@ -49,7 +52,7 @@ def test_a_wrong_gradient_of_the_largest_feature_fails(seed: int, widest: float)
         right[np.argmax(np.abs(right))] *= 1 + 1e-6
         return right
 
-    assert judge(value, wrong, w).verdict == Verdict.FAIL
+    assert judge_loss(value, wrong, w).verdict == Verdict.FAIL
 
 
 def tiny(random: np.random.Generator, scale: float) -> tuple[Any, Any, Float]:
@@ -75,7 +78,7 @@ def test_a_gradient_that_is_tiny_beside_its_loss_is_not_called_zero(
     seed: int, scale: float
 ) -> None:
     value, gradient, w = tiny(np.random.default_rng(seed), scale)
-    result: GradientResult = judge(value, gradient, w)
+    result: GradientResult = judge_loss(value, gradient, w)
     assert result.verdict != Verdict.FAIL
     assert result.zero != Zero.INVARIANT
 
@@ -84,13 +87,13 @@ def test_a_gradient_that_is_tiny_beside_its_loss_is_not_called_zero(
 @given(seeds, st.sampled_from([1e-4, 1e-6, 1e-8]))
 def test_a_tiny_gradient_that_is_wrong_fails(seed: int, scale: float) -> None:
     value, gradient, w = tiny(np.random.default_rng(seed), scale)
-    assert judge(value, lambda w: 1.2 * gradient(w), w).verdict == Verdict.FAIL
+    assert judge_loss(value, lambda w: 1.2 * gradient(w), w).verdict == Verdict.FAIL
 
 
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
 def test_a_small_entry_without_units_of_its_own_keeps_its_surroundings(size: float) -> None:
     x = size * np.array([1.0, -0.7, 1e-5, 2.0])
-    result = judge(lambda x: float(np.sum(x**2)), lambda x: 2 * x, x)
+    result = judge_loss(lambda x: float(np.sum(x**2)), lambda x: 2 * x, x)
     assert (result.verdict, result.wrong) == (Verdict.PASS, 0)
 
 

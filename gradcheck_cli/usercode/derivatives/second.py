@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import prod
+from math import nan, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -258,6 +258,8 @@ def difference_forward(claim: Claim) -> Callable[[Arrays], Array]:
         for offset, weight in zip(stencil.offsets, stencil.weights, strict=True):
             step = float(offset) * float(steps[name].flat[entry])
             (right, above), (left, below) = (at(arrays, name, entry, by) for by in (step, -step))
+            if right == left:  # so far out that the step is below the last digit
+                return nan
             found += float(weight) * (above - below) / (right - left)
         return found
 
