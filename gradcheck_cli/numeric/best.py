@@ -69,15 +69,15 @@ class Best(Struct, eq=False):
 
     @classmethod
     def joined(cls, parts: list[Best]) -> Best:
-        """What is known of consecutive entries, as one."""
+        """What is known of consecutive entries, as one; the parts are used up."""
         if len(parts) == 1:
             return parts[0]
-        return cls(
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts], axis=axis)
-                for name, axis in _AXES.items()
-            }
-        )
+        whole = {}
+        for name, axis in _AXES.items():
+            whole[name] = np.concatenate([getattr(part, name) for part in parts], axis=axis)
+            for part in parts:  # of millions of entries, not all is held twice
+                setattr(part, name, None)
+        return cls(**whole)
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Best:
         """The same of some entries, in this order."""

@@ -165,10 +165,9 @@ def measure_entries(
             doubt_zeros(differences, best, every)
             doubt_small(differences, best, every, np.arange(len(every)))
             doubt_faint(best)
-        best = best.take(np.argsort(order))
         inner = differences.shape if entries is None else every.shape
         outputs = (*differences.outputs, *inner)
-        found = _gradient(best, outputs, differences.evaluations, by_ladder=step is None)
+        found = _gradient(best, order, outputs, differences.evaluations, by_ladder=step is None)
         return replace(
             found,
             shape=differences.shape,
@@ -240,10 +239,16 @@ def _unsettled(value: Float, uncertainty: Float, noise: Float) -> NDArray[np.boo
 
 
 def _gradient(
-    best: Best, shape: tuple[int, ...], evaluations: int, *, by_ladder: bool
+    best: Best,
+    order: Entries,
+    shape: tuple[int, ...],
+    evaluations: int,
+    *,
+    by_ladder: bool,
 ) -> NumericGradient:
     """The three tables of the ladder as one gradient: central where smooth, sides at kinks.
 
+    order: the places in the gradient of the entries, as they were measured.
     by_ladder: whether there was one, for entries to settle on; else steps are fixed.
     """
     value, uncertainty, noise, step = _smooth(best)
@@ -270,7 +275,9 @@ def _gradient(
     uncertainty = np.where(unsettled, np.inf, uncertainty)
 
     def shaped(array: NDArray[Any]) -> NDArray[Any]:
-        return array.T.reshape(shape)
+        placed = np.empty_like(array.T)
+        placed[:, order] = array.T
+        return placed.reshape(shape)
 
     return NumericGradient(
         value=shaped(np.where(np.isfinite(uncertainty), value, np.nan)),
