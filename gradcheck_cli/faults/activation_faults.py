@@ -234,10 +234,11 @@ def remove_mask(measured: MeasuredGradient) -> Iterator[Injected]:
         other = measured.measure_jacobian_elsewhere(
             stage, {measured.name: moved.astype(measured.x.dtype)}
         )
-        on = off & np.any(other.value, axis=1) if other is not None else np.zeros_like(off)
-        if other is not None:
-            value[on], uncertainty[on] = other.value[on], other.uncertainty[on]
-            off &= ~on
+        if other is None or not np.array_equal(other.at, jacobian.at):
+            continue
+        on = off & np.any(other.value, axis=1)
+        value[on], uncertainty[on] = other.value[on], other.uncertainty[on]
+        off &= ~on
         if not off.any():
             flat = np.asarray(stage.cotangent, dtype=np.float64).ravel()
             masked = Values(value, uncertainty, jacobian.at)

@@ -20,7 +20,7 @@ NOTHING = 1e-9  # of the largest entry: a branch through which less flows is non
 def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """The gradient with a factor of what flows through an inner value, and with that alone."""
     for stage in measured.inner:
-        through = measured.contract(stage, stage.cotangent)
+        through = measured.flow_through(stage, stage.cotangent)
         whole = measured.value.ravel()[through.at]
         rest = whole - through.value
         least = NOTHING * largest(np.abs(whole))

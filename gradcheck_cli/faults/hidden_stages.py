@@ -24,7 +24,10 @@ from gradcheck_cli.usercode.inner_values import InnerValue, list_inner_values
 
 Float = NDArray[np.float64]
 
-MOST_STAGES = 8  # inner values whose gradients are measured, the first of them that matter
+# Inner values whose gradients are measured, the first that matter: of those with a name of their
+# own, and of those without.
+MOST_STAGES = 8
+NAMELESS = "∂L/∂("  # how the symbols of these begin
 MOVED = 2.0**-10  # of its typical entry: by how much a value is moved to see whether it matters
 RECOGNIZED = 1e-6  # how near the outputs of an activation are to a value that is one's
 # An upstream gradient that is known worse tells no fault from another.
@@ -45,7 +48,8 @@ class Hidden(Struct, frozen=True):
 
 
 def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
-    """The stages inside a forward that says nothing of them, the first computed first.
+    """The stages inside a forward that says nothing of them, the first computed first; those that
+    the code has no name for come last.
 
     Each has the measured ∂L/∂value for its upstream gradient. Nothing is measured once the calls of
     the effort are used up.
@@ -55,14 +59,18 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
     forward = effort.count(problem.forward)
     found: list[Hidden] = []
     outputs = np.asarray(problem.forward(problem.inputs))
+    left = {False: MOST_STAGES, True: MOST_STAGES}
     for inner in list_inner_values(forward, problem.inputs):
-        if len(found) < MOST_STAGES and _matters(problem, inner, outputs):
-            hidden = _measure(problem, inner) if effort.calls <= effort.most else None
+        inline = inner.inline is not None
+        if left[inline] and effort.calls <= effort.most and _matters(problem, inner, outputs):
+            hidden = _measure(problem, inner)
             found += [hidden] if hidden is not None else []
+            left[inline] -= hidden is not None
     cotangent = np.asarray(problem.cotangent, dtype=np.float64)
     last = Hidden(outputs, cotangent, 0.0, "the upstream gradient", problem.forward)
     every, axis = [*found, last], _find_sample_axis(problem, [*found, last])
-    return [_make_stage(one, every[place + 1 :], axis) for place, one in enumerate(found)]
+    stages = [_make_stage(one, every[place + 1 :], axis) for place, one in enumerate(found)]
+    return sorted(stages, key=lambda stage: stage.symbol.startswith(NAMELESS))
 
 
 def _matters(problem: Problem, inner: InnerValue, outputs: Any) -> bool:

@@ -239,7 +239,22 @@ class MeasuredGradient:
         return self._jacobians[key]
 
     def contract(self, stage: Stage, cotangent: Any) -> Values:
-        """The gradient with another upstream gradient: Jᵀδ′."""
+        """The gradient with another upstream gradient at a stage.
+
+        What flows around an inner stage, as the gradient of a regulariser does, stays as it is.
+        """
+        through = self.flow_through(stage, cotangent)
+        if not any(stage is one for one in self.inner):
+            return through
+        own = self.flow_through(stage, stage.cotangent)
+        around = self.value.ravel()[own.at] - own.value
+        spread = own.uncertainty + self.uncertainty.ravel()[own.at]
+        if np.all(np.abs(around) <= spread):
+            return through
+        return Values(through.value + around, through.uncertainty + spread, through.at)
+
+    def flow_through(self, stage: Stage, cotangent: Any) -> Values:
+        """What flows through a stage: Jᵀδ′ of an upstream gradient there."""
         flat = np.asarray(cotangent, dtype=np.float64).ravel()
         return self.measure_jacobian(stage).contract(flat, stage.precision)
 

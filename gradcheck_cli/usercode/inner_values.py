@@ -16,6 +16,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.text import format_path
+from gradcheck_cli.usercode.inline_values import Inline, find_inline
 from gradcheck_cli.usercode.tracing import is_users
 
 Array = NDArray[Any]
@@ -30,10 +31,10 @@ MOST_NUMBERS = 400  # of an array that is kept; larger ones would take too many 
 class InnerValue(Struct, frozen=True):
     """An array that a forward computes on its way.
 
-    name: in the user's code, `z1`; source: the line after which it is there, `net.py:12`, in a loop
-    `net.py:12, time 2`.
+    name: in the user's code, `z1` or `(x @ W)`; source: the line after which it is there,
+    `net.py:12`, in a loop `net.py:12, time 2`.
     value: at the inputs; forward: is called with inputs; event, frame: when and where it is there,
-    counted in lines and calls of the user's functions.
+    counted in lines and calls of the user's functions. inline: of what has no name but its text.
     """
 
     name: str
@@ -42,6 +43,7 @@ class InnerValue(Struct, frozen=True):
     forward: Forward
     event: int
     frame: int
+    inline: Inline | None = None
 
     def read(self, inputs: Mapping[str, Any]) -> Array:
         """The value at some inputs; not a number where the forward takes another way there."""
@@ -83,15 +85,18 @@ def list_inner_values(forward: Forward, inputs: Mapping[str, Any]) -> list[Inner
         return []
     seen = [*(np.asarray(x) for x in inputs.values()), np.asarray(outputs)]
     values: list[InnerValue] = []
-    times: dict[str, int] = {}
+    times: dict[tuple[str, str], int] = {}
     for one in sorted(watcher.found.values(), key=lambda found: found.event):
         if any(_same(one.value, other) for other in seen):
             continue
         seen.append(one.value)
-        times[one.source] = times.get(one.source, 0) + 1
-        again = f", time {times[one.source]}" if times[one.source] > 1 else ""
+        place = (one.source, one.name)
+        times[place] = times.get(place, 0) + 1
+        again = f", time {times[place]}" if times[place] > 1 else ""
         source = f"{one.source}{again}"
-        values.append(InnerValue(one.name, source, one.value, forward, one.event, one.frame))
+        values.append(
+            InnerValue(one.name, source, one.value, forward, one.event, one.frame, one.inline)
+        )
     return values
 
 
@@ -103,6 +108,10 @@ def _watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any])
         sys.settrace(None)
 
 
+def _watch_no_other(*_: Any) -> None:
+    """Of functions that are entered, none is watched; one that is goes on to be."""
+
+
 class _Found(Struct):
     """An array as it was when it changed last; array: itself, so that its id is no other's."""
 
@@ -112,6 +121,7 @@ class _Found(Struct):
     value: Array
     event: int
     frame: int
+    inline: Inline | None = None
 
 
 class _Watcher:
@@ -126,6 +136,7 @@ class _Watcher:
         if not is_users(frame.f_code.co_filename):
             return None
         number, last = self.frames, frame.f_lineno
+        path = format_path(frame.f_code.co_filename)
         self.frames += 1
 
         def step(frame: FrameType, event: str, value: Any) -> Any:
@@ -136,17 +147,25 @@ class _Watcher:
                     sys.settrace(None)
                     return None
                 for name, array in list_held(frame, event, value):
-                    self.see(array, name, f"{format_path(frame.f_code.co_filename)}:{last}", number)
+                    self.see(array, name, f"{path}:{last}", number)
                 last = frame.f_lineno
+            if event == "line":
+                for one, array in find_inline(frame):
+                    self.see(array, f"({one.text})", f"{path}:{last}", number, one)
             return step
 
         return step
 
-    def see(self, array: Array, name: str, source: str, frame: int) -> None:
+    def see(
+        self, array: Array, name: str, source: str, frame: int, inline: Inline | None = None
+    ) -> None:
         """An array is there, with these numbers."""
         known = self.found.get(id(array))
-        if known is None:
-            self.found[id(array)] = _Found(array, name, source, array.copy(), self.lines, frame)
+        if known is None and can_be_kept(array):
+            found = _Found(array, name, source, array.copy(), self.lines, frame, inline)
+            self.found[id(array)] = found
+        elif known is None or inline is not None:
+            return
         elif not _same(known.value, array) or (
             known.name.endswith(RETURNED) and not name.endswith(RETURNED)
         ):
@@ -171,6 +190,8 @@ class _Visitor:
         def step(frame: FrameType, event: str, value: Any) -> Any:
             if event in ("line", "return"):
                 self.lines += 1
+                if self.lines == self.wanted.event and self.wanted.inline is not None:
+                    return self.replace(frame, self.wanted.inline)
                 if self.lines == self.wanted.event:
                     sys.settrace(None)
                     array = dict(list_held(frame, event, value)).get(self.wanted.name)
@@ -178,6 +199,32 @@ class _Visitor:
                         self.act_on(array)
                     return None
             return step
+
+        return step
+
+    def replace(self, frame: FrameType, inline: Inline) -> Any:
+        """Act on an expression inside the line that this function is about to run.
+
+        Returns what watches for the end of the line, which gives another result then.
+        """
+        value = inline.evaluate(frame)
+        first, asked = frame.f_lineno, value.copy()
+        self.act_on(asked)
+        if np.array_equal(asked, value):
+            sys.settrace(None)
+            return None
+        result = inline.replace(frame, asked)
+        sys.settrace(_watch_no_other)
+
+        def step(frame: FrameType, event: str, returned: Any) -> Any:
+            inside = event == "line" and first <= frame.f_lineno <= inline.last
+            if event == "exception" or inside:
+                return step
+            sys.settrace(None)
+            array = inline.result(frame, returned)
+            if isinstance(array, np.ndarray) and array.shape == np.shape(result):
+                array[...] = result
+            return None
 
         return step
 
@@ -200,7 +247,7 @@ def list_held(frame: FrameType, event: str, returned: Any) -> Iterator[tuple[str
 
 def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]]:
     if isinstance(value, np.ndarray):
-        if value.dtype.kind == "f" and 1 <= value.size <= MOST_NUMBERS and value.flags.writeable:
+        if can_be_kept(value):
             yield name, value
     elif not depth or isinstance(value, type) or callable(value):
         return
@@ -213,6 +260,11 @@ def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]
     elif hasattr(value, "__dict__"):
         for key, part in list(vars(value).items())[:MOST_PARTS]:
             yield from _list_parts(f"{name}.{key}", part, depth - 1)
+
+
+def can_be_kept(array: Array) -> bool:
+    """Whether this is an array of floats that can be moved, and is not too large."""
+    return array.dtype.kind == "f" and 1 <= array.size <= MOST_NUMBERS and array.flags.writeable
 
 
 def _same(array: Array, other: Array) -> bool:

@@ -63,6 +63,23 @@ def test_the_lower_layer_of_a_net_with_a_loss(code: str, of_hidden: Any) -> None
     assert "test_hidden_stages.py:2" in found["W1"].observation
 
 
+def regularised(W1: Array, b1: Array, W2: Array) -> Array:
+    h = np.maximum(X @ W1 + b1, 0)
+    return 0.5 * np.sum((h @ W2 - Y) ** 2) / len(X) + 0.1 * np.sum(W1**2)
+
+
+def test_a_layer_whose_product_has_no_name_beside_a_regulariser() -> None:
+    without_mask = with_delta(lambda dh, z, h: dh)
+
+    def backward(delta: Array, W1: Array, b1: Array, W2: Array) -> tuple[Array, ...]:
+        dW1, db1, dW2 = without_mask(delta, W1, b1, W2)
+        return dW1 + 0.2 * delta * W1, db1, dW2
+
+    found = diagnose(regularised, backward, INPUTS)
+    assert (found["W1"].code, found["b1"].code) == ("GC131", "GC131")
+    assert "without f′(z), at ∂L/∂(X @ W1 + b1) (tests/" in found["W1"].observation
+
+
 def test_a_sample_that_is_left_out_below_a_hidden_layer() -> None:
     kept = (np.arange(6) < 5)[:, None]
     found = diagnose(loss, with_delta(lambda dh, z, h: dh * (z > 0) * kept), INPUTS)

@@ -61,13 +61,46 @@ def test_a_value_is_read_at_other_inputs_and_moved() -> None:
     np.testing.assert_array_equal(z.move(W, np.zeros((6, 3))), net(**W))
 
 
+def inline(W: Array) -> Array:
+    h = np.maximum(
+        X.dot(W),
+        0,
+    )
+    return 1 / (1 + np.exp(-(h @ np.ones((3, 2)))))
+
+
+def test_what_a_line_hands_on_without_a_name_is_read_and_moved() -> None:
+    z, h, s = list_inner_values(lambda v: inline(**v), W)
+    assert [z.name, h.name, s.name] == ["(X.dot(W))", "h", "(h @ np.ones((3, 2)))"]
+    other = {"W": -W["W"]}
+    np.testing.assert_array_equal(z.read(other), -z.value)
+    np.testing.assert_array_equal(z.move(W, np.zeros((6, 3))), inline(**W))
+    moved = 1 / (1 + np.exp(-(np.maximum(z.value + 0.1, 0) @ np.ones((3, 2)))))
+    np.testing.assert_allclose(z.move(W, np.full((6, 3), 0.1)), moved)
+    np.testing.assert_allclose(s.move(W, -s.value), np.full((6, 2), 0.5))
+
+
+def test_what_a_line_draws_or_writes_elsewhere_is_left_alone() -> None:
+    place = np.zeros((6, 3))
+
+    def forward(W: Array) -> Array:
+        np.maximum(X @ W, 0, out=place)
+        h = np.add(np.tanh(X @ W), 0, out=place)
+        first, second = np.split(np.tanh(h * 1.0), 2)
+        return first + second
+
+    names = [one.name for one in list_inner_values(lambda v: forward(**v), W)]
+    assert not any("X @ W" in name or "h * 1" in name for name in names)
+
+
 def test_data_that_a_closure_holds_is_left_as_it_was() -> None:
     data = X.copy()
 
     def forward(values: Any) -> Array:
         return np.tanh(data @ values["W"])
 
-    (held,) = list_inner_values(forward, W)
+    held, inside = list_inner_values(forward, W)
+    assert (held.name, inside.name) == ("data", "(data @ values['W'])")
     moved = held.move(W, np.ones(X.shape))
     assert not np.array_equal(moved, forward(W))
     np.testing.assert_array_equal(data, X)

@@ -1,0 +1,134 @@
+"""What a line of the user's hands on without a name: the `x @ W + b` of `h = relu(x @ W + b)`.
+
+The line is read, not changed. Before it runs, the expression inside is evaluated by itself, and the
+whole line once more with another value in its place.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import linecache
+from collections.abc import Iterator
+from functools import cache
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+MOST = 4  # expressions of one line that are looked at
+PLACEHOLDER = "_gradcheck_inline"  # the name, in the line, of what the expression gives
+# What an expression may be made of: nothing that binds a name, waits, or runs a block.
+PLAIN = (
+    ast.Name, ast.Attribute, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Subscript, ast.Slice,
+    ast.Tuple, ast.List, ast.Call, ast.keyword, ast.Compare, ast.operator, ast.unaryop, ast.cmpop,
+    ast.expr_context,
+)  # fmt: skip
+
+
+class Inline(Struct, frozen=True):
+    """An expression inside a line that assigns or returns one value.
+
+    text: as it stands in the code; inner: gives its value; whole: what the line assigns or returns,
+    with PLACEHOLDER for the expression; target: what is assigned to, None of a `return`.
+    last: the last line of the statement.
+    """
+
+    text: str
+    inner: CodeType
+    whole: CodeType
+    target: CodeType | None
+    last: int
+
+    def evaluate(self, frame: FrameType) -> Any:
+        """The value of the expression, in a function that is about to run the line."""
+        return eval(self.inner, frame.f_globals, dict(frame.f_locals))
+
+    def replace(self, frame: FrameType, value: Any) -> Any:
+        """What the line would give with this value for the expression."""
+        return eval(self.whole, frame.f_globals, {**frame.f_locals, PLACEHOLDER: value})
+
+    def result(self, frame: FrameType, returned: Any) -> Any:
+        """What the line has given, in a function that has run it."""
+        if self.target is None:
+            return returned
+        return eval(self.target, frame.f_globals, dict(frame.f_locals))
+
+
+def find_inline(frame: FrameType) -> list[tuple[Inline, NDArray[Any]]]:
+    """The arrays inside the line that a function is about to run."""
+    found = []
+    for one in _read_file(frame.f_code.co_filename).get(frame.f_lineno, ()):
+        try:
+            value = one.evaluate(frame)
+        except Exception:
+            continue  # the line will say so itself
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            found.append((one, value))
+    return found
+
+
+@cache
+def _read_file(path: str) -> dict[int, list[Inline]]:
+    """The expressions of a file, by the line that their statement begins at."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(path)))
+    except (SyntaxError, ValueError):
+        return {}
+    statements = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.Return) and node.value is not None
+    )
+    return {node.lineno: found for node in statements if (found := list(_of_statement(node)))}
+
+
+def _of_statement(node: Any) -> Iterator[Inline]:
+    """The arguments that are computed inside a statement that gives one value, and changes none."""
+    targets = getattr(node, "targets", [getattr(node, "target", None)])
+    plain = all(isinstance(part, PLAIN) for part in ast.walk(node.value))
+    names = [part.arg for part in ast.walk(node.value) if isinstance(part, ast.keyword)]
+    if not plain or "out" in names or len(targets) != 1 or isinstance(node.value, ast.Tuple):
+        return
+    if not isinstance(targets[0], ast.Name | ast.Attribute | None):
+        return
+    target = None if targets[0] is None else _compile(_loaded(targets[0]))
+    calls = [part for part in ast.walk(node.value) if isinstance(part, ast.Call)]
+    arguments = [_bare(argument) for call in calls for argument in call.args]
+    for argument in [one for one in arguments if isinstance(one, ast.BinOp | ast.Call)][:MOST]:
+        whole = _compile(_Replaced(argument).visit(copy.deepcopy(node.value)))
+        last = node.end_lineno or node.lineno
+        yield Inline(ast.unparse(argument), _compile(argument), whole, target, last)
+
+
+def _bare(node: ast.expr) -> ast.expr:
+    """What is behind a sign."""
+    return node.operand if isinstance(node, ast.UnaryOp) else node
+
+
+def _loaded(target: ast.expr) -> ast.expr:
+    """What is assigned to, as an expression."""
+    return ast.parse(ast.unparse(target), mode="eval").body
+
+
+def _compile(node: ast.expr) -> CodeType:
+    return compile(ast.fix_missing_locations(ast.Expression(node)), "<inline>", "eval")
+
+
+class _Replaced(ast.NodeTransformer):
+    """A copy of an expression with a name for one part of it."""
+
+    def __init__(self, part: ast.expr) -> None:
+        self.place = (part.lineno, part.col_offset, part.end_lineno, part.end_col_offset)
+
+    def visit(self, node: ast.AST) -> Any:
+        """The node, or the name in its place."""
+        place = tuple(
+            getattr(node, key, None)
+            for key in ("lineno", "col_offset", "end_lineno", "end_col_offset")
+        )
+        if isinstance(node, ast.expr) and place == self.place:
+            return ast.Name(PLACEHOLDER, ast.Load())
+        return self.generic_visit(node)
