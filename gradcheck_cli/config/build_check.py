@@ -14,7 +14,8 @@ from msgspec.structs import asdict
 from gradcheck_cli.config.build_form import FormBuilder
 from gradcheck_cli.config.findings import Finding
 from gradcheck_cli.config.read_array import ValueReader
-from gradcheck_cli.config.schema import KINDS, CheckConfig, read, shown
+from gradcheck_cli.config.read_record import read_record
+from gradcheck_cli.config.schema import KINDS, CheckConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.code_layer import CLAIMED
 from gradcheck_cli.layers.forms import FORMS
@@ -62,12 +63,12 @@ def build(
     values: reads its arrays; check_rules: whether a formula that cannot be evaluated is a finding.
     """
     node = _with_backward(node, findings)
-    record = read(node, CheckConfig, findings)
+    record = read_record(node, CheckConfig, findings)
     if record is None:
         return None
     switch = node.child("jacobian")
     if isinstance(record.jacobian, str) and switch is not None and "form" in node.keys:
-        message = f"'jacobian' must be true or false, got {shown(switch)}"
+        message = f"'jacobian' must be true or false, got {switch.describe()}"
         findings.append(Finding(switch.mark, message))
     _find_type(node, record, findings)
     kind = _kind(node, findings)

@@ -12,7 +12,7 @@ from gradcheck_cli.config.builder import Builder
 from gradcheck_cli.config.read_array import read_array, read_shape, read_size
 from gradcheck_cli.config.read_domains import read_domains
 from gradcheck_cli.config.read_slices import read_slices
-from gradcheck_cli.config.schema import ArrayConfig, shown
+from gradcheck_cli.config.schema_parts import ArrayConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.own import CodeValue, Data, specs
 from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
@@ -211,7 +211,7 @@ class DataBuilder(Builder):
             self.find(
                 node.mark,
                 f"{what} must be code, such as layers.py:name or package.module:name, "
-                f"got {shown(node)}",
+                f"got {node.describe()}",
             )
         elif code.file is not None and not code.file.is_file():
             files = [path.name for path in folder.glob("*.py")] if folder.is_dir() else []

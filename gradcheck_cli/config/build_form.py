@@ -8,7 +8,7 @@ from gradcheck_cli.arrays import Shape, Source
 from gradcheck_cli.config.builder import Builder, mark_inside
 from gradcheck_cli.config.findings import Finding, Mark
 from gradcheck_cli.config.read_array import ValueReader, read_array, read_size
-from gradcheck_cli.config.schema import CheckConfig, shown
+from gradcheck_cli.config.schema import CheckConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import parse
@@ -114,7 +114,7 @@ class FormBuilder(Builder):
         """The sizes that the shape of an array gives."""
         symbols = self.symbols[name]
         if not isinstance(node.value, list) or len(node.value) != len(symbols):
-            got = shortened(str(node.plain())) if isinstance(node.value, list) else shown(node)
+            got = shortened(str(node.plain())) if isinstance(node.value, list) else node.describe()
             message = f"'{name}' must be a list of two sizes, {'×'.join(symbols)}, got {got}"
             if isinstance(node.value, list) and len(node.value) == 1 and "1" in symbols:
                 size = node.value[0].plain()
@@ -206,7 +206,7 @@ class FormBuilder(Builder):
             self.find(
                 node.mark,
                 "'backward' of a form must be a mapping from inputs to formulas, such as "
-                f"{{W: 'X.T @ delta / n'}}, got {shown(node)}",
+                f"{{W: 'X.T @ delta / n'}}, got {node.describe()}",
             )
             return {}
         rules = self.read_rules(

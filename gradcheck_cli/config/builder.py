@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from gradcheck_cli.config.findings import Finding, Mark
 from gradcheck_cli.config.read_array import ValueReader
-from gradcheck_cli.config.schema import CheckConfig, NumericConfig, shown
+from gradcheck_cli.config.schema import CheckConfig
+from gradcheck_cli.config.schema_parts import NumericConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.options import AUTO, Numeric
@@ -45,7 +46,7 @@ class Builder:
         value = node.value
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
             return value
-        self.find(node.mark, f"'seed' must be a whole number of 0 or more, got {shown(node)}")
+        self.find(node.mark, f"'seed' must be a whole number of 0 or more, got {node.describe()}")
         return 0
 
     def read_rules(
@@ -64,7 +65,7 @@ class Builder:
             else:
                 self.find(
                     node.mark,
-                    f"'{name}' must be a formula, such as '{example}', got {shown(node)}; "
+                    f"'{name}' must be a formula, such as '{example}', got {node.describe()}; "
                     "put a formula with commas or colons in quotes",
                 )
         return rules

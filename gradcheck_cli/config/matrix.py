@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli.config.findings import Finding, Mark
 from gradcheck_cli.config.overrides import SEED, Overrides, apply_sets, may_be_set, set_value
-from gradcheck_cli.config.schema import EXCLUDE_KEY, MATRIX_KEY, shown
+from gradcheck_cli.config.schema import EXCLUDE_KEY, MATRIX_KEY
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.text import suggest
 
@@ -118,7 +118,7 @@ def _read_axes(matrix: Node, most: int, findings: list[Finding]) -> dict[str, _A
     """The axes of a matrix, by key; one of more than `most` values is not looked into."""
     if not isinstance(matrix.value, dict):
         message = f"'{MATRIX_KEY}' must be a mapping from keys to lists, {_EXAMPLE}"
-        findings.append(Finding(matrix.mark, f"{message}, got {shown(matrix)}"))
+        findings.append(Finding(matrix.mark, f"{message}, got {matrix.describe()}"))
         return {}
     keys = [key for key in matrix.value if key != EXCLUDE_KEY]
     if len(keys) > MOST_AXES:
@@ -132,7 +132,9 @@ def _read_axes(matrix: Node, most: int, findings: list[Finding]) -> dict[str, _A
         if not may_be_set(key, mark, findings):
             continue
         if not isinstance(values.value, list) or not values.value:
-            message = f"the axis '{key}' must be a list of one value or more, got {shown(values)}"
+            message = (
+                f"the axis '{key}' must be a list of one value or more, got {values.describe()}"
+            )
             findings.append(Finding(values.mark, message))
             continue
         if len(values.value) <= most:
@@ -150,7 +152,7 @@ def _find_repeated(key: str, values: Sequence[Node], findings: list[Finding]) ->
     for value in values:
         frozen = _freeze(value)
         if frozen in seen:
-            message = f"the axis '{key}' has the value {shown(value)} twice"
+            message = f"the axis '{key}' has the value {value.describe()} twice"
             findings.append(Finding(value.mark, message))
         seen.add(frozen)
 
@@ -164,13 +166,13 @@ def _read_excluded(
         return []
     if not isinstance(exclude.value, list):
         message = f"'{EXCLUDE_KEY}' must be a list of mappings from axes to values"
-        findings.append(Finding(exclude.mark, f"{message}, got {shown(exclude)}"))
+        findings.append(Finding(exclude.mark, f"{message}, got {exclude.describe()}"))
         return []
     known = {key: {_freeze(value) for value in axis.values} for key, axis in axes.items()}
     excluded = []
     for item in exclude.value:
         if not isinstance(item.value, dict) or not item.value:
-            message = f"a combination to exclude must be a mapping, got {shown(item)}"
+            message = f"a combination to exclude must be a mapping, got {item.describe()}"
             findings.append(Finding(item.mark, message))
             continue
         for key, value in item.value.items():
@@ -178,7 +180,7 @@ def _read_excluded(
                 message = f"there is no axis '{key}'{suggest(key, axes, 'the axes are')}"
                 findings.append(Finding(item.keys.get(key, value.mark), message))
             elif _freeze(value) not in known[key]:
-                message = f"the axis '{key}' has no value {shown(value)}"
+                message = f"the axis '{key}' has no value {value.describe()}"
                 findings.append(Finding(value.mark, message))
         excluded.append({key: _freeze(value) for key, value in item.value.items()})
     return excluded
@@ -225,7 +227,7 @@ def _label(node: Node) -> str:
     elif value is None or isinstance(value, dict):
         text = ""
     else:
-        text = shown(node).strip("'")
+        text = node.describe().strip("'")
     fits = len(text) <= LONGEST_VALUE and text.isprintable() and not set(text) & _SPECIAL
     return text if fits else ""
 

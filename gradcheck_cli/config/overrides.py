@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.config.findings import SET, ConfigError, Finding, Mark
-from gradcheck_cli.config.schema import CHECKS_KEY, MATRIX_KEY, shown
+from gradcheck_cli.config.schema import CHECKS_KEY, MATRIX_KEY
 from gradcheck_cli.config.yaml_tree import Node, parse
 
 SEED = "inputs.seed"
@@ -161,7 +161,7 @@ def set_value(node: Node, key: str, value: Node, mark: Mark, findings: list[Find
     if inner is None or inner.value is None:
         inner = Node({}, mark)
     if not isinstance(inner.value, dict):
-        message = f"'{first}' is {shown(inner)}, which has no key '{rest}'"
+        message = f"'{first}' is {inner.describe()}, which has no key '{rest}'"
         findings.append(Finding(mark, message))
         return node
     child = set_value(inner, rest, value, mark, findings)

@@ -18,7 +18,8 @@ from gradcheck_cli.arrays import (
     read_file,
 )
 from gradcheck_cli.config.findings import Finding
-from gradcheck_cli.config.schema import ArrayConfig, read, shown
+from gradcheck_cli.config.read_record import read_record
+from gradcheck_cli.config.schema_parts import ArrayConfig
 from gradcheck_cli.config.sizes import LARGEST_SIZE, SizeError, evaluate_size
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import ArrayError
@@ -58,7 +59,7 @@ class ValueReader:
                 self._inline[id(node)] = Given(values), inline_shape(values, booleans=booleans)
             return self._inline[id(node)]
         if not node.value.lower().endswith(ARRAY_FILES):
-            raise ArrayError(f"expected {expected}, got {shown(node)}")
+            raise ArrayError(f"expected {expected}, got {node.describe()}")
         path = self._find_file(node.value)
         if path not in self._files:
             array = read_file(Path(path), (self.folder / node.value).as_posix())
@@ -101,7 +102,7 @@ def read_array(
     shape: Shape | None = None
     given: Node | None = node
     if isinstance(node.value, dict):
-        record = read(node, ArrayConfig, findings)
+        record = read_record(node, ArrayConfig, findings)
         if record is None:
             return None
         listed = node.child("shape")
@@ -201,5 +202,5 @@ def read_size(name: str, node: Node, findings: list[Finding]) -> int | None:
         return value
     too_large = isinstance(value, int) and value > LARGEST_SIZE
     wanted = f"at most {LARGEST_SIZE}" if too_large else "a whole number of 1 or more"
-    findings.append(Finding(node.mark, f"'{name}' must be {wanted}, got {shown(node)}"))
+    findings.append(Finding(node.mark, f"'{name}' must be {wanted}, got {node.describe()}"))
     return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from gradcheck_cli.arrays import Shape
 from gradcheck_cli.config.findings import Finding
-from gradcheck_cli.config.schema import CheckConfig, shown
+from gradcheck_cli.config.schema import CheckConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.problem import CONSTRAINTS, Domain
 from gradcheck_cli.text import format_shape, join_words, suggest
@@ -69,7 +69,7 @@ def _read_constraint(
     word = node.value
     if word not in CONSTRAINTS:
         did = suggest(word, CONSTRAINTS) if isinstance(word, str) else ""
-        find(f"a constraint must be {join_words(CONSTRAINTS, 'or')}, got {shown(node)}{did}")
+        find(f"a constraint must be {join_words(CONSTRAINTS, 'or')}, got {node.describe()}{did}")
         return None
     few = len(shape) < LEAST_AXES.get(word, 0)
     if few or (word in SQUARE and shape[-1] != shape[-2]):
@@ -85,7 +85,7 @@ def _read_bounds(name: str, node: Node, shape: Shape, find: Callable[[str], None
     values: list[Any] = [part.value for part in parts]
     numbers = [one for one in values if _is_number(one)]
     if len(values) != 2 or not numbers or len(numbers) + values.count(None) != 2:
-        find(f"the bounds of '{name}' must be {BOUNDS}, got {shown(node)}")
+        find(f"the bounds of '{name}' must be {BOUNDS}, got {node.describe()}")
         return None
     infinity = float("inf")
     low = -infinity if values[0] is None else float(values[0])

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from gradcheck_cli.arrays import Shape
 from gradcheck_cli.config.findings import Finding
-from gradcheck_cli.config.schema import shown
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.text import format_shape, suggest
 
@@ -34,7 +33,7 @@ def read_slices(
             continue
         pair = _read_pair(one)
         if pair is None:
-            message = f"the slices of '{name}' must be {EXPECTED}, got {shown(one)}"
+            message = f"the slices of '{name}' must be {EXPECTED}, got {one.describe()}"
             findings.append(Finding(one.mark, message))
             continue
         axes = len(shapes[name])

@@ -44,6 +44,20 @@ class Node(Struct):
             return [node.plain() for node in self.value]
         return self.value
 
+    def describe(self) -> str:
+        """The value as an error says it: what it is, and its text where that is short."""
+        if isinstance(self.value, dict):
+            return "a mapping"
+        if isinstance(self.value, list):
+            return "a list"
+        if self.value is None:
+            return "nothing"
+        if isinstance(self.value, bool):
+            return "true" if self.value else "false"
+        text = str(self.value)
+        text = text if len(text) <= 40 else text[:39] + "…"
+        return f"'{text}'" if isinstance(self.value, str) else text
+
     def child(self, *path: str) -> Node | None:
         """The node below this one at a path of keys, or None."""
         node: Node | None = self

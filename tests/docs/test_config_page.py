@@ -9,7 +9,8 @@ import pytest
 from msgspec import Meta, Struct
 
 from gradcheck_cli.arrays import DISTRIBUTIONS
-from gradcheck_cli.config.schema import ArrayConfig, ConfigFile, NumericConfig, ToleranceConfig
+from gradcheck_cli.config.schema import ConfigFile
+from gradcheck_cli.config.schema_parts import ArrayConfig, NumericConfig, ToleranceConfig
 from gradcheck_cli.formula import FUNCTIONS
 from gradcheck_cli.layers.activations import ACTIVATIONS
 from gradcheck_cli.layers.forms import FORMS

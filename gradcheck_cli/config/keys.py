@@ -1,0 +1,44 @@
+"""How a key of a config is described: what it is for, and what its value may be."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, get_origin, get_type_hints
+
+from msgspec import Meta, Struct
+
+from gradcheck_cli.text import join_words
+
+
+def one_of(*choices: Any, doc: str, or_code: bool = False) -> Meta:
+    """A value out of a list; or_code: or code, such as layers.py:name."""
+    schema: dict[str, Any] = {"enum": list(choices)}
+    return Meta(
+        description=doc,
+        extra_json_schema={"anyOf": [schema, {"pattern": ":"}]} if or_code else schema,
+        extra={
+            "expected": join_words([str(choice) for choice in choices], "or"),
+            "choices": choices,
+            "or_code": or_code,
+        },
+    )
+
+
+def key(doc: str, expected: str, **bounds: Any) -> Meta:
+    """A value of the annotated type within bounds."""
+    return Meta(description=doc, extra={"expected": expected}, **bounds)
+
+
+@cache
+def list_hints(kind: type[Struct]) -> dict[str, Any]:
+    """The types of a record's fields, with what `one_of` and `key` say of them."""
+    return get_type_hints(kind, include_extras=True)
+
+
+def find_meta(hint: Any) -> dict[str, Any]:
+    """What `one_of` or `key` said of a type."""
+    if get_origin(hint) is Annotated:
+        for extra in hint.__metadata__:
+            if isinstance(extra, Meta) and extra.extra:
+                return dict(extra.extra)
+    return {}
