@@ -96,6 +96,8 @@ class Code(StrEnum):
     RESHAPED = "GC143"
     OTHER_SHAPE = "GC144"
     BRANCH = "GC145"
+    EXCHANGED = "GC146"
+    OTHER_MASK = "GC147"
     NOT_RETURNED = "GC151"
     NOT_FINITE = "GC152"
     NOT_REAL = "GC153"

@@ -13,6 +13,7 @@ from gradcheck_cli.faults import (
     branch_faults,
     complex_faults,
     entry_faults,
+    exchange_faults,
     gradient_faults,
     input_faults,
     overwriting,
@@ -348,7 +349,8 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         Code.OVERWRITTEN,
         "terms overwritten",
-        cause="windows overlap, or an index is repeated, and = stands where += belongs",
+        cause="windows overlap, an index is repeated, or an entry is copied to several places, and "
+        "one term is taken where their sum belongs (= for +=, a slice with a stride for a sum)",
         next_step="look at where terms of several outputs meet in one entry: += adds them where "
         "windows overlap, np.add.at where an index is repeated",
         example="dx[i : i + k] = delta[i] * w    # for +=, where the stride is less than k",
@@ -461,6 +463,16 @@ _ALL: tuple[Fault, ...] = (
         costly=True,
     ),
     Fault(
+        Code.EXCHANGED,
+        "an array in the place of another",
+        cause="what went into a function stands where what came out of it belongs, or the other "
+        "way around: logits for probabilities, z for y",
+        next_step="look at which of the two the formula is for",
+        example="dz = (z - t) / n    # for (softmax(z) - t) / n",
+        suspect=exchange_faults.fit_exchange,
+        alone=True,
+    ),
+    Fault(
         Code.OTHER_UPSTREAM,
         "the gradient for another upstream gradient",
         cause="the rule is right, but what it multiplies by is not ∂L/∂y: often the derivative of "
@@ -510,6 +522,18 @@ _ALL: tuple[Fault, ...] = (
         remedy="a smaller tolerance",
         inject=entry_faults.perturb_entry,
         describe=entry_faults.describe_few_entries,
+    ),
+    Fault(
+        Code.OTHER_MASK,
+        "another mask",
+        cause="which entries have a gradient is decided by another array, or by another "
+        "comparison, than in the forward: by the output for the input, or beyond another limit "
+        "than that at which the forward is cut off",
+        next_step="compute by hand an entry that is zero and should not be, or one that should be",
+        example="delta * (y < 1)    # for (z < 1), where y = log(1 + exp(min(z, 1)))",
+        remedy="inputs on both sides of every limit",
+        inject=pattern_faults.exchange_zeros,
+        describe=pattern_faults.describe_mask,
     ),
     Fault(
         Code.FLOAT32,

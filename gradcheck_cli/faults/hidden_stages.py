@@ -81,12 +81,18 @@ def _matters(problem: Problem, inner: InnerValue, outputs: Any) -> bool:
     value = inner.value
     if value.size < 2 or not np.isfinite(value).all() or value.dtype != np.float64:
         return False
-    elsewhere = {name: x * (1 + MOVED) for name, x in problem.inputs.items()}
+    # Every entry by another share: a softmax sees no shift, a norm no factor.
+    elsewhere = {name: x * (1 + MOVED * _grade(x)) for name, x in problem.inputs.items()}
     if np.array_equal(inner.read(elsewhere), value, equal_nan=True):
         return False
     size = MOVED * (float(np.sqrt(np.mean(value * value))) or 1.0)
-    moved = np.asarray(inner.move(problem.inputs, np.full(value.shape, size)))
+    moved = np.asarray(inner.move(problem.inputs, size * _grade(value)))
     return bool(np.isfinite(moved).all()) and not np.array_equal(moved, outputs)
+
+
+def _grade(array: NDArray[Any]) -> Float:
+    """Numbers from 1 to 2, all different, in the shape of an array."""
+    return np.linspace(1.0, 2.0, array.size).reshape(array.shape)
 
 
 def _measure(problem: Problem, inner: InnerValue) -> Hidden | None:

@@ -43,7 +43,7 @@ def transpose_input(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def leave_out_input(measured: MeasuredGradient) -> Iterator[Injected]:
     """Zeros in the place of an input, which is added; ones in that of another, which multiplies."""
-    for name, x in measured.problem.inputs.items():
+    for name, x in _list_added(measured):
         same = f"{name} is 0 everywhere" if not x.any() else ""
         observation = f"it is the gradient for {name} = 0 everywhere"
         for injected in measure_elsewhere(measured, {name: np.zeros_like(x)}, observation, same):
@@ -54,14 +54,23 @@ def leave_out_input(measured: MeasuredGradient) -> Iterator[Injected]:
                     "earlier time step that comes through it",
                     next_step="look at where the forward uses it, and whether the backward does",
                 )
+    for name, x in measured.others.items():
         same = f"{name} is 1 everywhere" if np.all(x == 1) else ""
         observation = f"it is the gradient for {name} = 1 everywhere"
         yield from measure_elsewhere(measured, {name: np.ones_like(x)}, observation, same)
 
 
+def _list_added(measured: MeasuredGradient) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The other inputs; the input itself, too, where it is broadcast, as a bias."""
+    yield from measured.others.items()
+    cotangent = measured.problem.cotangent
+    if cotangent is not None and measured.x.size < cotangent.size:
+        yield measured.name, measured.x
+
+
 def negate_input(measured: MeasuredGradient) -> Iterator[Injected]:
     """Minus an input, and twice an input, in its place."""
-    for name, x in measured.problem.inputs.items():
+    for name, x in _list_added(measured):
         for by, what in ((-1, "−"), (2, "2·")):
             observation = f"it is the gradient for {what}{name} in the place of {name}"
             for injected in measure_elsewhere(measured, {name: by * x}, observation, ""):

@@ -26,9 +26,12 @@ def overwrite_terms(measured: MeasuredGradient) -> Iterator[Injected]:
         if delta.ndim == 0 or delta.size < 2:
             continue
         jacobian = measured.measure_jacobian(stage)
+        copies = not measured.problem.parts and bool(
+            np.all(np.count_nonzero(jacobian.value, axis=1) <= 1)
+        )
         for places, of_what in _group_outputs(stage):
             for pick, which in ((-1, "last"), (0, "first")):
-                values = _keep_one_term(jacobian, delta, places, pick)
+                values = _keep_one_term(jacobian, delta, places, pick, copies=copies)
                 if values is not None:
                     yield Injected(
                         values,
@@ -51,11 +54,13 @@ def _group_outputs(stage: Stage) -> Iterator[tuple[NDArray[np.intp], str]]:
 
 
 def _keep_one_term(
-    jacobian: Values, delta: Float, places: NDArray[np.intp], pick: int
+    jacobian: Values, delta: Float, places: NDArray[np.intp], pick: int, *, copies: bool
 ) -> Values | None:
     """The gradient of one term an entry, the first or the last that is not zero.
 
-    None where no entry has more than one, and where all have as many: outputs are left out, then.
+    copies: whether every output depends on one entry alone, and belongs to one array of outputs.
+    None where no entry has more than one term, and where all have as many and outputs are no
+    copies: outputs are left out, then.
     """
     count = int(places.max()) + 1
     terms = np.zeros((count, jacobian.value.shape[1]))
@@ -67,7 +72,8 @@ def _keep_one_term(
     there = np.zeros(terms.shape, dtype=bool)
     np.logical_or.at(there, places, np.abs(jacobian.value) > 2 * known)
     terms_of = there.sum(axis=0)
-    if not np.any(terms_of > 1) or len(set(terms_of[terms_of > 0].tolist())) == 1:
+    same = len(set(terms_of[terms_of > 0].tolist())) == 1
+    if not np.any(terms_of > 1) or (same and not copies):
         return None
     order = there[::-1] if pick == -1 else there
     first = np.argmax(order, axis=0)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.regions import list_entries
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.text import count_of, join_words
 
@@ -47,6 +48,31 @@ def describe_pattern(measured: MeasuredGradient, comparison: Comparison) -> str:
         return ""
     parts = [_describe(measured, missing, "missing"), _describe(measured, added, "too many")]
     return "its pattern is another: " + join_words([part for part in parts if part])
+
+
+def exchange_zeros(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The first entry that is not zero made zero, and the first that is zero made another one."""
+    zero, nonzero = np.flatnonzero(measured.value == 0), np.flatnonzero(_nonzero(measured).ravel())
+    if measured.problem.cotangent is not None and len(zero) and len(nonzero) > 1:
+        value = measured.value.copy()
+        value.ravel()[[nonzero[0], zero[0]]] = 0.0, value.ravel()[nonzero[-1]]
+        yield Injected(
+            measured.whole_values(value, measured.uncertainty),
+            "an entry is zero that should not be, and one is not that should",
+        )
+
+
+def describe_mask(measured: MeasuredGradient, comparison: Comparison) -> str:
+    """Say that every wrong entry is zero on one of the two sides, on each some; empty otherwise."""
+    wrong = comparison.wrong
+    missing = wrong & (comparison.analytic == 0) & _nonzero(measured)
+    added = wrong & (comparison.analytic != 0) & ~_nonzero(measured)
+    if measured.problem.cotangent is None or not added.any() or np.any(wrong & ~missing & ~added):
+        return ""
+    parts = [f"{list_entries(added)} should be zero"]
+    if missing.any():
+        parts.append(f"{list_entries(missing)} should not be zero")
+    return f"{' and '.join(parts)}, the rest is right"
 
 
 def flatten_by_columns(measured: MeasuredGradient) -> Iterator[Injected]:

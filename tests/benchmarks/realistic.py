@@ -36,7 +36,7 @@ from tests.benchmarks.zoo.rules import RULES
 RTOL, CALLS = 1e-9, 2_000
 SHARE = 0.3  # of the edits of a rule that are tried at one seed
 LEAST_ERROR = 1e-6  # of the largest entry: a smaller one is no mistake of the kind
-DESCRIPTIONS = {"GC111", "GC114", "GC115", "GC140", "GC144"}  # of what is seen
+DESCRIPTIONS = {"GC111", "GC114", "GC115", "GC140", "GC144", "GC147"}  # of what is seen
 # What an edit of a class may be called. The same array comes from different slips: a factor that is
 # missing is an input that is left out, a derivative that is missing, or the gradient for another
 # array in the place of that product. Every name says what the array is, which was measured.
@@ -44,27 +44,27 @@ NAMES = {
     "double count": "GC103 GC116 GC119 GC128 GC145",
     "factor": "GC103 GC104",
     "factors swapped": "GC105 GC106 GC119 GC128",
-    "inverted factor": "GC103 GC109 GC116 GC119 GC128 GC130",
+    "inverted factor": "GC103 GC109 GC116 GC119 GC128 GC130 GC145",
     "mask reversed": "GC102 GC109 GC128 GC134",
-    "mean for sum": "GC103 GC104 GC116 GC119 GC128 GC130",
+    "mean for sum": "GC103 GC104 GC116 GC119 GC128 GC130 GC145",
     "missing factor": "GC101 GC102 GC103 GC109 GC116 GC119 GC120 GC121 GC128 GC130 GC131 GC135 "
-    "GC136 GC137 GC142 GC145",
+    "GC136 GC137 GC142 GC145 GC146",
     "missing mask": "GC109 GC131",
-    "missing power": "GC128 GC130 GC135 GC136",
+    "missing power": "GC128 GC130 GC135 GC136 GC146",
     "missing term": "GC102 GC103 GC109 GC116 GC119 GC120 GC126 GC128 GC129 GC131 GC135 GC136 GC145",
     "not summed": "GC102 GC128 GC129 GC135 GC141 GC145",
     "off by one": "GC102 GC103 GC109 GC119 GC120 GC121 GC123 GC126 GC128 GC130 GC131 GC136 GC142 "
     "GC145",
     "overwritten": "GC102 GC109 GC123 GC126 GC128 GC139 GC145",
     "regulariser": "GC116",
-    "sign": "GC102 GC103 GC109 GC116 GC119 GC128 GC136",
+    "sign": "GC102 GC103 GC109 GC116 GC119 GC128 GC136 GC145",
     "sign of a term": "GC103 GC109 GC116 GC119 GC126 GC128 GC136 GC145",
-    "sum for mean": "GC103 GC104 GC116 GC119 GC128 GC130",
+    "sum for mean": "GC103 GC104 GC116 GC119 GC128 GC130 GC145",
     "transpose missing": "GC105 GC106 GC119 GC128",
     "wrong axis": "GC119 GC128 GC130 GC142",
     "wrong constant": "GC103 GC128 GC136",
     "wrong function": "GC110 GC119 GC128 GC135 GC136",
-    "wrong variable": "GC101 GC106 GC119 GC120 GC128 GC131 GC132 GC135 GC142",
+    "wrong variable": "GC101 GC106 GC119 GC120 GC128 GC131 GC132 GC135 GC142 GC146",
     "zeros": "GC102",
 }
 

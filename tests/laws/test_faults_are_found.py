@@ -93,7 +93,7 @@ def test_every_fault_applies_somewhere() -> None:
     """No row of the catalogue is dead."""
     applied = {
         fault.code
-        for of in (*PROBLEMS.values(), elementwise(), swappable())
+        for of in (*PROBLEMS.values(), elementwise(), swappable(), masked())
         for right in rights(of)
         for fault in FAULTS.values()
         if fault.inject is not None and list(fault.inject(right))
@@ -112,6 +112,14 @@ def elementwise() -> Problem:
 def swappable() -> Problem:
     inputs = {"x": np.array([1.0, 2.0, -0.5]), "y": np.array([0.3, -1.0, 0.7])}
     return from_functions(lambda x, y: x * y, lambda delta, x, y: (delta * y, delta * x), inputs)
+
+
+def masked() -> Problem:
+    return from_functions(
+        lambda x: np.maximum(x, 0),
+        lambda delta, x: delta * (x > 0),
+        {"x": np.array([1.0, -2.0, 0.5, 3.0])},
+    )
 
 
 def test_what_is_known_is_measured_once() -> None:

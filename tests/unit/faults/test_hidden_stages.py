@@ -136,3 +136,52 @@ def test_a_branch_left_out_or_counted_twice(said: str, wrong: Any) -> None:
         branches, lambda delta, x: delta * (2 * x + np.cos(x)), {"x": draw(size=(3, 4))}
     ).gradients
     assert right.diagnosis is None
+
+
+def softmax(z: Array) -> Array:
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+LABELS = np.eye(4)[[0, 1, 2, 3, 0]]
+
+
+def cross_entropy(W: Array) -> Array:
+    z = X[:5] @ W
+    p = softmax(z)
+    return -np.sum(LABELS * np.log(p)) / len(p)
+
+
+@pytest.mark.parametrize("logits", [True, False])
+def test_logits_for_probabilities(logits: bool) -> None:
+    def backward(delta: Array, W: Array) -> Array:
+        z = X[:5] @ W
+        return delta * X[:5].T @ ((z if logits else softmax(z)) - LABELS) / len(z)
+
+    found = diagnose(cross_entropy, backward, {"W": draw(size=(4, 4))})
+    if not logits:
+        assert found == {}
+        return
+    assert found["W"].code == "GC146"
+    assert "in the place of" in found["W"].observation
+
+
+def clipped(x: Array) -> Array:
+    z = np.clip(x, -1, 1)
+    return np.logaddexp(z, 0)
+
+
+def test_a_mask_that_is_decided_by_the_output() -> None:
+    def backward(by: Any) -> Any:
+        def rule(delta: Array, x: Array) -> Array:
+            inside = np.abs(clipped(x) if by == "output" else x) < 1
+            return delta * inside / (1 + np.exp(-x))
+
+        return rule
+
+    x = {"x": np.array([-3.0, -0.4, 0.8, 2.0, 0.2, 0.9, -2.0, 0.5])}
+    assert diagnose(clipped, backward("input"), x) == {}
+    found = diagnose(clipped, backward("output"), x)["x"]
+    assert found.code == "GC147"
+    assert "should be zero" in found.observation
+    assert "should not be zero" in found.observation

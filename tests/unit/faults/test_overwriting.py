@@ -136,3 +136,12 @@ def test_a_bias_has_the_factors_of_the_rows_of_its_weights() -> None:
     _, other = check(from_functions(forward, unrelated, inputs)).gradients
     assert other.diagnosis is not None
     assert other.diagnosis.code == "GC100"
+
+
+def test_one_of_several_copies_for_their_sum() -> None:
+    def forward(x: Array) -> Array:
+        return x.repeat(2, 0).repeat(2, 1)
+
+    diagnosis = diagnose(forward, lambda delta, x: delta[::2, ::2], x=draw(size=(3, 3)))
+    assert diagnosis.code == "GC139"
+    assert "stride" in diagnosis.cause

@@ -1,0 +1,95 @@
+"""Faults of one array in the place of another: the logits for the probabilities, z for y."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.factors import name_factor
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.fitting import fit_factor
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.values import Values
+from gradcheck_cli.measure.comparison import Comparison
+
+Float = NDArray[np.float64]
+
+MOST_ARRAYS = 6  # of one shape, of which every pair is tried
+
+
+def fit_exchange(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """An inner value, an input or the outputs in the place of another of the same shape.
+
+    Where an upstream gradient is a difference, as p − t of a softmax with its loss, z for p adds a
+    multiple of z − p to it; where it is a product, it is multiplied by z/p.
+    """
+    if not measured.inner:
+        return
+    arrays = _list_arrays(measured)
+    for delta, symbol, pull_back in _list_places(measured):
+        of_shape = {name: one for name, one in arrays.items() if one.shape == delta.shape}
+        names = list(of_shape)[:MOST_ARRAYS]
+        for one, other in permutations(names, 2):
+            said = (
+                f"it is the gradient with {one} in the place of {other}, or the other way around, "
+                f"in {symbol}"
+            )
+            choices = float(len(names) ** 2)
+            difference = of_shape[one] - of_shape[other]
+            if one < other:  # the other way around, it has the other sign, no more
+                yield from _add_multiple(measured, comparison, pull_back(difference), said, choices)
+            with np.errstate(all="ignore"):
+                product = delta * of_shape[one] / of_shape[other]
+            if np.isfinite(product).all():
+                yield Injected(pull_back(product), said, choices=choices)
+
+
+def _add_multiple(
+    measured: MeasuredGradient, comparison: Comparison, term: Values, said: str, choices: float
+) -> Iterator[Injected]:
+    """The gradient plus a multiple of what a difference of two arrays brings to it."""
+    gap = (comparison.analytic - measured.value).ravel()[term.at]
+    allowed = comparison.allowed.ravel()[term.at] + term.uncertainty
+    weight, precision = fit_factor(gap, term.value, allowed)
+    if weight == 0.0:
+        return
+    by = name_factor(weight, precision, measured.numbers)
+    yield Injected(
+        Values(
+            measured.value.ravel()[term.at] + by.value * term.value,
+            measured.uncertainty.ravel()[term.at] + abs(by.value) * term.uncertainty,
+            term.at,
+        ),
+        said,
+        parameters=1,
+        choices=choices,
+    )
+
+
+def _list_arrays(measured: MeasuredGradient) -> dict[str, Float]:
+    """What may stand in another's place: inputs, inner values and the outputs."""
+    problem = measured.problem
+    arrays: dict[str, Any] = dict(problem.inputs)
+    for stage in measured.inner:
+        arrays[stage.symbol.removeprefix("∂L/∂")] = stage.forward(problem.inputs)
+    arrays["the output"] = problem.forward(problem.inputs)
+    return {name: np.asarray(array, dtype=np.float64) for name, array in arrays.items()}
+
+
+def _list_places(
+    measured: MeasuredGradient,
+) -> Iterator[tuple[Float, str, Callable[[Any], Values]]]:
+    """Where an array may be exchanged: the gradient itself and that of inner values.
+
+    Of each the gradient there, its name, and what makes the input's gradient of it.
+    """
+    if measured.whole:
+        yield measured.value, measured.label.gradient, measured.whole_values
+    for stage in measured.inner:
+        delta = np.asarray(stage.cotangent, dtype=np.float64)
+        yield delta, stage.symbol, partial(measured.contract, stage)
