@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from gradcheck_cli.arrays import DISTRIBUTIONS
@@ -86,14 +85,6 @@ class ArrayConfig(Struct, frozen=True, forbid_unknown_fields=True):
         list[Any] | None, key("A list of sizes.", "a list of sizes, such as [n, 3]")
     ] = None
     values: Annotated[Any, key("Nested lists of numbers or booleans.", "numbers")] = None
-
-
-# What editors know of an array; a mapping may also nest arrays, by names of any kind.
-ARRAY_SCHEMA = {
-    "description": "A shape, inline numbers, a .npy or .csv file, or how it is drawn.",
-    "type": ["array", "string", "number", "object"],
-    "properties": msgspec.json.schema(ArrayConfig)["$defs"]["ArrayConfig"]["properties"],
-}
 
 
 BOUNDS_SCHEMA = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from gradcheck_cli.config.json_schema import render_schema
 from gradcheck_cli.reporters.jsonl import CheckLine, SummaryLine
 from gradcheck_cli.result import SuiteReport
@@ -9,11 +11,11 @@ from gradcheck_cli.result import SuiteReport
 
 def render_report_schema() -> str:
     """The schema of a report in JSON."""
-    return render_schema("report", "A report of gradcheck in JSON", SuiteReport)
+    schema = msgspec.json.schema(SuiteReport)
+    return render_schema("report", "A report of gradcheck in JSON", schema)
 
 
 def render_lines_schema() -> str:
     """The schema of every line of a report in JSONL."""
-    return render_schema(
-        "lines", "A line of a report of gradcheck in JSONL", CheckLine | SummaryLine
-    )
+    schema = msgspec.json.schema(CheckLine | SummaryLine)
+    return render_schema("lines", "A line of a report of gradcheck in JSONL", schema)
