@@ -85,6 +85,11 @@ def count_of(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
+def shorten(text: str, most: int = 60) -> str:
+    """The text, cut to `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def join_words(words: Sequence[str], last: str = "and") -> str:
     """`n, N and M`."""
     return f" {last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -12,11 +12,10 @@ from gradcheck_cli.config.schema import CheckConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import parse
-from gradcheck_cli.formula.checker import shortened
 from gradcheck_cli.layers.forms import FORMS, Form
 from gradcheck_cli.layers.losses import LOSSES, Loss
 from gradcheck_cli.layers.paper import Layer
-from gradcheck_cli.text import format_shape, join_words, suggest
+from gradcheck_cli.text import format_shape, join_words, shorten, suggest
 
 EXPECTED_ARRAY = (
     "numbers, a .npy or .csv file, or a mapping such as {distribution: normal, scale: 10}"
@@ -114,7 +113,7 @@ class FormBuilder(Builder):
         """The sizes that the shape of an array gives."""
         symbols = self.symbols[name]
         if not isinstance(node.value, list) or len(node.value) != len(symbols):
-            got = shortened(str(node.plain())) if isinstance(node.value, list) else node.describe()
+            got = shorten(str(node.plain())) if isinstance(node.value, list) else node.describe()
             message = f"'{name}' must be a list of two sizes, {'×'.join(symbols)}, got {got}"
             if isinstance(node.value, list) and len(node.value) == 1 and "1" in symbols:
                 size = node.value[0].plain()

@@ -10,12 +10,11 @@ from gradcheck_cli.config.schema import ALLOWED
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import parse
-from gradcheck_cli.formula.checker import shortened
 from gradcheck_cli.layers.code_layer import CLAIMED, CodeLayer
 from gradcheck_cli.layers.formula_layer import FormulaLayer
 from gradcheck_cli.layers.own import Data
 from gradcheck_cli.options import AUTO, DIRECTIONS
-from gradcheck_cli.text import suggest
+from gradcheck_cli.text import shorten, suggest
 from gradcheck_cli.usercode.loading import Reference, reference
 
 # Of a check of formulas, in multiplications of matrix products: about half a minute of one core.
@@ -153,7 +152,7 @@ class OwnBuilder(DataBuilder):
 
     def bound_work(self, layer: FormulaLayer, node: Node) -> None:
         """Have what takes too long measured in random directions; what still does is found."""
-        arrays = f"the arrays of '{shortened(layer.forward)}'"
+        arrays = f"the arrays of '{shorten(layer.forward)}'"
         if not self.fits(arrays, layer.bytes, "checking them"):
             return
         if layer.work(self.numeric) > MOST_WORK and self.numeric.mode == AUTO:

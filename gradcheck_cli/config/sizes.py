@@ -7,8 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 
 from gradcheck_cli.errors import GradcheckError
-from gradcheck_cli.formula.checker import shortened
-from gradcheck_cli.text import suggest
+from gradcheck_cli.text import shorten, suggest
 
 LONGEST = 100  # characters: sizes are short, and deep nesting costs stack
 LARGEST_SIZE = 2**63 - 1  # of an axis: what a machine word holds
@@ -37,7 +36,7 @@ def evaluate_size(text: str, sizes: Mapping[str, int]) -> int:
         value = _evaluate(ast.parse(text.strip(), mode="eval").body, sizes)
     except (SyntaxError, ValueError, ZeroDivisionError) as error:
         raise SizeError(
-            f"no size {shortened(text)!r}; a size is made of names, whole numbers and + - * //"
+            f"no size {shorten(text)!r}; a size is made of names, whole numbers and + - * //"
         ) from error
     if not 1 <= value <= LARGEST_SIZE:
         raise SizeError(f"no size '{text}', which is {value} here")

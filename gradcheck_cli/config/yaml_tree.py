@@ -13,6 +13,7 @@ import yaml
 from msgspec import Struct, field
 
 from gradcheck_cli.config.findings import ConfigError, Finding, Mark
+from gradcheck_cli.text import shorten
 
 MAX_BYTES = 4 * 2**20  # of a config; arrays larger than this belong into .npy files
 MAX_DEPTH = 20
@@ -54,8 +55,7 @@ class Node(Struct):
             return "nothing"
         if isinstance(self.value, bool):
             return "true" if self.value else "false"
-        text = str(self.value)
-        text = text if len(text) <= 40 else text[:39] + "…"
+        text = shorten(str(self.value), 40)
         return f"'{text}'" if isinstance(self.value, str) else text
 
     def child(self, *path: str) -> Node | None:

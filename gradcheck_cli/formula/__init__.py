@@ -14,8 +14,9 @@ from typing import Any
 from msgspec import Struct
 
 from gradcheck_cli.errors import FormulaError, ForwardError
-from gradcheck_cli.formula.checker import Checker, Evaluate, Product, Shape
+from gradcheck_cli.formula.checker import Checker
 from gradcheck_cli.formula.functions import FUNCTIONS
+from gradcheck_cli.formula.terms import Evaluate, Product, Shape
 
 __all__ = ["FUNCTIONS", "Formula", "Product", "Shape", "parse"]
 

@@ -11,14 +11,10 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
-
 from gradcheck_cli.errors import FormulaError
-from gradcheck_cli.text import format_shape, suggest
-
-Shape = tuple[int, ...]
-Scalar = int | float
-Evaluate = Callable[[Mapping[str, Any]], Any]
+from gradcheck_cli.formula.habits import advise_function, advise_method, advise_name
+from gradcheck_cli.formula.terms import Function, Product, Scalar, Shape, Term
+from gradcheck_cli.text import format_shape, shorten
 
 MAX_ELEMENTS = 2**25  # of all intermediate arrays together: 256 MiB of float64
 # Of all operations together, in multiplications of a matrix product: half a second of one core.
@@ -28,46 +24,6 @@ MAX_WORK = 2**30
 ARITHMETIC_COST, FUNCTION_COST = 4, 32
 MAX_AXES = 16  # numpy allows 64; nothing here needs more
 MAX_NUMBER = 2**63  # whole numbers stay machine-sized, so 9**9**9 ends at once
-
-
-# What people write out of habit, and what it is called here.
-INSTEAD = {
-    "dot": "the matrix product is @, as in X.T @ delta",
-    "matmul": "the matrix product is @, as in X.T @ delta",
-    "T": ".T has no parentheses",
-    "transpose": "write .T, or transpose(x)",
-    "multiply": "write *",
-    "power": "write **",
-    "array": "arrays cannot be written out; use ones, zeros or eye",
-}
-UPSTREAM = {"dout", "dy", "dY", "dL", "dz", "dZ", "grad", "grad_output", "upstream", "d"}
-
-
-class Product(Struct, frozen=True):
-    """One matrix product of a formula and the shapes that met in it."""
-
-    text: str
-    left: Shape
-    right: Shape
-    result: Shape
-
-
-class Term(Struct, frozen=True):
-    """A checked node: its shape, its value where that is known beforehand, its evaluation."""
-
-    shape: Shape
-    evaluate: Evaluate
-    known: Scalar | None = None
-
-
-class Function(Struct, frozen=True):
-    """A function of the formula language: its arguments and how a call of it is checked."""
-
-    usage: str
-    least: int
-    most: int
-    check: Callable[[Checker, ast.Call, str], Term]
-    keywords: tuple[str, ...] = ()
 
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -87,7 +43,7 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
-def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _as_number(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """A comparison that gives 1.0 and 0.0, which arithmetic goes on with."""
     return lambda left, right: compare(left, right) * 1.0
 
@@ -131,13 +87,13 @@ class Checker:
             case ast.Name(id=name):
                 return self._name(node, name)
             case ast.Attribute(value=inner, attr="T"):
-                return self.transposed(node, self.term(inner))
+                return self.transpose(node, self.term(inner))
             case ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=attribute):
                 raise self.refuse(node, f"write {attribute} without numpy's name before it")
             case ast.Attribute(attr=attribute):
                 raise self.refuse(node, f"'.{attribute}' is not allowed; the only attribute is .T")
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=inner):
-                return self._signed(node, sign, self.term(inner))
+                return self._sign(node, sign, self.term(inner))
             case ast.BinOp(left=left, op=ast.MatMult(), right=right):
                 return self._matmul(node, self.term(left), self.term(right))
             case ast.BinOp(left=left, op=symbol, right=right) if type(symbol) in _ARITHMETIC:
@@ -148,28 +104,18 @@ class Checker:
                 type(compare) in _COMPARISONS
             ):
                 pair = self.term(left), self.term(right)
-                return self.elementwise(node, _compared(_COMPARISONS[type(compare)]), pair)
+                return self.elementwise(node, _as_number(_COMPARISONS[type(compare)]), pair)
             case ast.Call(func=ast.Name(id=name)):
                 return self._call(node, name)
             case ast.Call(func=ast.Attribute(value=inner, attr=method)):
-                raise self.refuse(node, self._method(inner, method))
+                raise self.refuse(node, advise_method(inner, method, self.functions))
             case ast.BinOp(op=ast.BitXor()):
                 raise self.refuse(node, "^ is not allowed; a power is **, a transpose is .T")
         raise self.refuse(
             node,
-            f"'{shortened(ast.unparse(node))}' is not allowed in a formula; it knows names, "
+            f"'{shorten(ast.unparse(node))}' is not allowed in a formula; it knows names, "
             "numbers, + - * / ** @, comparisons, .T and functions",
         )
-
-    def _method(self, inner: ast.expr, method: str) -> str:
-        """What to write instead of a call of a method or of a module's function."""
-        if isinstance(inner, ast.Name) and inner.id in ("np", "numpy"):
-            return INSTEAD.get(method, f"write {method}(…), without numpy's name before it")
-        if method in INSTEAD:
-            return INSTEAD[method]
-        if method in self.functions:
-            return f"arrays have no methods here; write {self.functions[method].usage}"
-        return f"'.{method}' is not allowed; the only attribute is .T"
 
     def _number(self, node: ast.expr, value: Scalar) -> Term:
         if isinstance(value, float) and not math.isfinite(value):
@@ -181,22 +127,13 @@ class Checker:
 
     def _name(self, node: ast.expr, name: str) -> Term:
         if name not in self.names:
-            known = [*self.names, *self.functions]
-            if name in self.functions:
-                raise self.refuse(node, f"'{name}' is a function; call it: {name}(…)")
-            if name in ("dz", "dZ") and "z" in self.names:
-                inside = "∂L/∂z is delta * f′(z), with the derivative written out"
-                raise self.refuse(node, f"unknown name '{name}'; {inside}")
-            if name in UPSTREAM and "delta" in self.names:
-                raise self.refuse(node, f"unknown name '{name}'; the upstream gradient is delta")
-            names = f"; the formula knows {', '.join(self.names)} and functions such as exp(x)"
-            raise self.refuse(node, f"unknown name '{name}'{suggest(name, known) or names}")
+            raise self.refuse(node, advise_name(name, self.names, self.functions))
         value = self.names[name]
         if isinstance(value, int | float):
             return self._number(node, value)
         return Term(value, operator.itemgetter(name))
 
-    def transposed(self, node: ast.expr, inner: Term) -> Term:
+    def transpose(self, node: ast.expr, inner: Term) -> Term:
         """The transpose of a matrix; vectors and numbers are their own."""
         if len(inner.shape) > 2:
             raise self.refuse(
@@ -207,7 +144,7 @@ class Checker:
             inner.shape[::-1], lambda env: evaluate(env).T if inner.shape else evaluate(env)
         )
 
-    def _signed(self, node: ast.expr, sign: ast.unaryop, inner: Term) -> Term:
+    def _sign(self, node: ast.expr, sign: ast.unaryop, inner: Term) -> Term:
         if isinstance(sign, ast.UAdd):
             return inner
         if inner.known is not None:
@@ -218,17 +155,17 @@ class Checker:
         self, node: ast.BinOp, function: Callable[[Any, Any], Any], left: Term, right: Term
     ) -> Term:
         if left.known is not None and right.known is not None:
-            return self._number(node, self._folded(node, function, left.known, right.known))
+            return self._number(node, self._fold(node, function, left.known, right.known))
         if function is operator.truediv and right.known == 0:
-            raise self.refuse(node, f"'{shortened(ast.unparse(node))}' divides by zero")
+            raise self.refuse(node, f"'{shorten(ast.unparse(node))}' divides by zero")
         cost = FUNCTION_COST if function is operator.pow else ARITHMETIC_COST
         return self.elementwise(node, function, (left, right), cost)
 
-    def _folded(
+    def _fold(
         self, node: ast.BinOp, function: Callable[[Any, Any], Any], left: Scalar, right: Scalar
     ) -> Scalar:
         """Arithmetic on known numbers, bounded before it is done."""
-        shown = shortened(ast.unparse(node))
+        shown = shorten(ast.unparse(node))
         if function is operator.pow and abs(left) > 1:
             bits = math.log2(abs(left)) * abs(right)
             limit = 63.0 if isinstance(left, int) and isinstance(right, int) else 1023.0
@@ -246,7 +183,7 @@ class Checker:
 
     def _matmul(self, node: ast.BinOp, left: Term, right: Term) -> Term:
         a, b = left.shape, right.shape
-        shown = shortened(ast.unparse(node))
+        shown = shorten(ast.unparse(node))
         if not a or not b:
             raise self.refuse(
                 node, f"'{shown}': @ needs two arrays; write * to multiply by a number"
@@ -261,7 +198,7 @@ class Checker:
                 f"but {inner[0]} is not {inner[1]}",
             )
         result = a[:-1] + (b[-1:] if len(b) == 2 else ())
-        self.bounded(node, result, work=math.prod(result) * a[-1])
+        self.bound(node, result, work=math.prod(result) * a[-1])
         self.products.append(Product(ast.unparse(node), a, b, result))
         evaluate_left, evaluate_right = left.evaluate, right.evaluate
         return Term(result, lambda env: evaluate_left(env) @ evaluate_right(env))
@@ -293,12 +230,12 @@ class Checker:
                 met = " with ".join(format_shape(shape) for shape in shapes if shape)
                 product = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
                 hint = "; * is entry by entry, the matrix product is @" if product else ""
-                message = f"'{shortened(ast.unparse(node))}': {met} does not fit{hint}"
+                message = f"'{shorten(ast.unparse(node))}': {met} does not fit{hint}"
                 raise self.refuse(node, message)
             result.append(sizes.pop() if sizes else 1)
-        return self.bounded(node, tuple(reversed(result)))
+        return self.bound(node, tuple(reversed(result)))
 
-    def bounded(self, node: ast.expr, shape: Shape, work: int = 0) -> Shape:
+    def bound(self, node: ast.expr, shape: Shape, work: int = 0) -> Shape:
         """Refuse a result or an amount of work that no gradient check needs."""
         if len(shape) > MAX_AXES:
             raise self.refuse(
@@ -307,7 +244,7 @@ class Checker:
         if math.prod(shape) > MAX_ELEMENTS or any(size > MAX_ELEMENTS for size in shape):
             raise self.refuse(
                 node,
-                f"'{shortened(ast.unparse(node))}' makes an array of {format_shape(shape)}; "
+                f"'{shorten(ast.unparse(node))}' makes an array of {format_shape(shape)}; "
                 f"at most {MAX_ELEMENTS:,} entries are allowed",
             )
         self.spend(node, work, math.prod(shape))
@@ -329,13 +266,7 @@ class Checker:
 
     def _call(self, node: ast.Call, name: str) -> Term:
         if name not in self.functions:
-            if name in self.names:
-                raise self.refuse(node, f"'{name}' is not a function")
-            if name in INSTEAD:
-                raise self.refuse(node, f"unknown function '{name}'; {INSTEAD[name]}")
-            raise self.refuse(
-                node, f"unknown function '{name}'" + suggest(name, self.functions, "there are")
-            )
+            raise self.refuse(node, advise_function(name, self.names, self.functions))
         function = self.functions[name]
         if not function.least <= len(node.args) <= function.most or any(
             isinstance(argument, ast.Starred) for argument in node.args
@@ -373,8 +304,3 @@ class Checker:
         if len(set(axes)) != len(axes):
             raise self.refuse(node, "the same axis is named twice")
         return tuple(axes)
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """The text, cut to `most` characters."""
-    return text if len(text) <= most else text[: most - 1] + "…"

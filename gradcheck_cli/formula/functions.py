@@ -7,14 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gradcheck_cli.formula.checker import (
-    ARITHMETIC_COST,
-    FUNCTION_COST,
-    MAX_AXES,
-    Checker,
-    Function,
-    Term,
-)
+from gradcheck_cli.formula.checker import ARITHMETIC_COST, FUNCTION_COST, MAX_AXES, Checker
+from gradcheck_cli.formula.terms import Function, Term
 from gradcheck_cli.text import format_shape
 
 
@@ -96,7 +90,7 @@ def _reduction(
             for axis, size in enumerate(inner.shape)
             if keepdims or axis not in gone
         )
-        checker.bounded(node, shape)
+        checker.bound(node, shape)
         evaluate, along = inner.evaluate, _along(rank, axes)
         return Term(shape, lambda env: function(evaluate(env), along, keepdims))
 
@@ -133,7 +127,7 @@ def _check_filled(checker: Checker, node: ast.Call, name: str) -> Term:
     if len(items) == 1 and isinstance(items[0], ast.Tuple):
         items = items[0].elts
     shape = tuple(_size(checker, item) for item in items)
-    checker.bounded(node, shape, work=math.prod(shape))
+    checker.bound(node, shape, work=math.prod(shape))
     fill = _numpy(name)
     return Term(shape, lambda _: fill(shape))
 
@@ -153,7 +147,7 @@ def _check_like(checker: Checker, node: ast.Call, name: str) -> Term:
 def _check_eye(checker: Checker, node: ast.Call, name: str) -> Term:
     rows = _size(checker, node.args[0])
     columns = _size(checker, node.args[1]) if len(node.args) == 2 else rows
-    checker.bounded(node, (rows, columns), work=rows * columns)
+    checker.bound(node, (rows, columns), work=rows * columns)
     eye = _numpy("eye")
     return Term((rows, columns), lambda _: eye(rows, columns))
 
@@ -161,13 +155,13 @@ def _check_eye(checker: Checker, node: ast.Call, name: str) -> Term:
 def _check_outer(checker: Checker, node: ast.Call, name: str) -> Term:
     left, right = (checker.term(item) for item in node.args)
     size = math.prod(left.shape), math.prod(right.shape)
-    shape = checker.bounded(node, size, work=ARITHMETIC_COST * math.prod(size))
+    shape = checker.bound(node, size, work=ARITHMETIC_COST * math.prod(size))
     outer, a, b = _numpy("outer"), left.evaluate, right.evaluate
     return Term(shape, lambda env: outer(a(env), b(env)))
 
 
 def _check_transpose(checker: Checker, node: ast.Call, name: str) -> Term:
-    return checker.transposed(node, checker.term(node.args[0]))
+    return checker.transpose(node, checker.term(node.args[0]))
 
 
 def _check_diag(checker: Checker, node: ast.Call, name: str) -> Term:
@@ -177,7 +171,7 @@ def _check_diag(checker: Checker, node: ast.Call, name: str) -> Term:
             node, f"diag needs a vector or a matrix, not {format_shape(inner.shape)}"
         )
     size = min(inner.shape)
-    shape = checker.bounded(node, (size, size) if len(inner.shape) == 1 else (size,))
+    shape = checker.bound(node, (size, size) if len(inner.shape) == 1 else (size,))
     diag, evaluate = _numpy("diag"), inner.evaluate
     return Term(shape, lambda env: diag(evaluate(env)))
 
@@ -187,7 +181,7 @@ def _check_reshape(checker: Checker, node: ast.Call, name: str) -> Term:
     items = node.args[1:]
     if len(items) == 1 and isinstance(items[0], ast.Tuple):
         items = items[0].elts
-    shape = checker.bounded(node, tuple(_size(checker, item) for item in items))
+    shape = checker.bound(node, tuple(_size(checker, item) for item in items))
     if math.prod(shape) != math.prod(inner.shape):
         raise checker.refuse(
             node, f"{format_shape(inner.shape)} cannot be reshaped to {format_shape(shape)}"
@@ -216,7 +210,7 @@ def _check_einsum(checker: Checker, node: ast.Call, name: str) -> Term:
     sizes = _einsum_sizes(checker, node, operands, terms)
     if len(set(right)) != len(right) or not set(right) <= set(sizes):
         raise checker.refuse(first, f"'{right}' must name each of its letters once, from the left")
-    shape = checker.bounded(
+    shape = checker.bound(
         node, tuple(sizes[letter] for letter in right), work=EINSUM_COST * math.prod(sizes.values())
     )
     einsum, parts = _numpy("einsum"), [term.evaluate for term in terms]
