@@ -10,14 +10,19 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from gradcheck_cli.config.inference.reader import find_method
 from gradcheck_cli.config.schema import KINDS
 from gradcheck_cli.config.syntax import parameter_names, returned_gradients
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.text import suggest
 from gradcheck_cli.usercode.conventions import is_upstream
+from gradcheck_cli.usercode.methods import METHODS
 
 # What the names of a backward end and start with, beside that of its forward.
-ENDS = ("_backward", "_gradient", "_grad", "_bwd", "_vjp", "_prime", "_derivative", "_deriv")
+ENDS = (
+    *("_backward", "_gradient", "_grad", "_bwd", "_vjp"),
+    *("_prime", "_derivative", "_deriv", "_der", "prime"),
+)
 STARTS = ("backward_", "d_", "d", "grad_")
 # The same of other derivatives; a file with one function may call them by this alone.
 DERIVED = {
@@ -29,6 +34,7 @@ DERIVED = {
 FORWARD = re.compile(r"_?(forward|fwd|fprop)_?")
 DERIVATIVE = re.compile(r"_prime$|_deriv")
 LOSS_LIKE = re.compile(r"loss|cost|nll|^(J|L|E|value|energy)$", re.IGNORECASE)
+GRADIENT_LIKE = re.compile(r"^(g|d_?[A-Za-z]\w{0,6})$|grad|jac\b", re.IGNORECASE)
 LABEL_LIKE = re.compile(r"^(Y|y|t|labels?|targets?)$")
 FRAMEWORKS = ("torch", "jax", "autograd")
 
@@ -64,16 +70,35 @@ def find_definition(tree: ast.Module, name: str) -> Definition:
 def find_kind(tree: ast.Module, found: Definition, name: str) -> str:
     """The key of a config that a function or class belongs under."""
     if isinstance(found, ast.ClassDef):
-        method = next(
-            (node for node in found.body if getattr(node, "name", "") == name.partition(".")[2]),
-            None,
-        )
+        method = find_method(found, name.partition(".")[2], classes_of(tree))
         if method is not None and any(map(_is_value_with_gradients, ast.walk(method))):
             return "value_and_grad"
         return "forward" if method is not None or is_of_framework(tree, found, name) else "layer"
-    if find_backward(tree, name) is None and any(map(_is_value_with_gradients, ast.walk(found))):
+    if find_backward(tree, name) is not None or is_of_framework(tree, found, name):
+        return "forward"
+    if any(map(_is_value_with_gradients, ast.walk(found))):
         return "value_and_grad"
-    return "forward"
+    return "layer" if _makes_layer(tree, found) else "forward"
+
+
+def classes_of(tree: ast.Module) -> dict[str, ast.ClassDef]:
+    """The classes of a file, by name."""
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def find_methods(tree: ast.Module, made: ast.ClassDef) -> tuple[str, str] | None:
+    """The names of the forward and the backward of a class, as METHODS has them; else None."""
+    known = classes_of(tree)
+    pairs = (pair for pair in METHODS if all(find_method(made, name, known) for name in pair))
+    return next(pairs, None)
+
+
+def _makes_layer(tree: ast.Module, function: ast.FunctionDef) -> bool:
+    """Whether a function returns an object of a class of the file that has the two methods."""
+    known = classes_of(tree)
+    returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    called = [ast.unparse(one.func) for one in returns if isinstance(one, ast.Call)]
+    return any(name in known and find_methods(tree, known[name]) for name in called)
 
 
 def complete_name(found: Definition, name: str) -> str:
@@ -88,13 +113,14 @@ def complete_name(found: Definition, name: str) -> str:
 
 
 def _is_value_with_gradients(node: ast.AST) -> bool:
-    """Whether this returns several values, the first of which is called like a loss; or the second,
-    behind gradients."""
+    """Whether this returns several values, the first of which is called like a loss, or all others
+    like gradients; or the second is a loss, behind gradients."""
     if not isinstance(node, ast.Return) or not isinstance(node.value, ast.Tuple):
         return False
     first, *others = map(ast.unparse, node.value.elts)
     turned = "grad" in first and len(others) == 1 and LOSS_LIKE.search(others[0])
-    return bool(LOSS_LIKE.search(first) or turned)
+    gradients = not GRADIENT_LIKE.search(first) and all(map(GRADIENT_LIKE.search, others))
+    return bool(LOSS_LIKE.search(first) or turned or gradients)
 
 
 def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
@@ -126,6 +152,7 @@ def find_backward(tree: ast.Module, name: str) -> str | None:
     functions = tree.body if not dot else getattr(find_definition(tree, owner), "body", [])
     known = [node.name for node in functions if isinstance(node, ast.FunctionDef)]
     guesses = [
+        *(other for one, other in METHODS if dot and one == method),
         method.replace("forward", "backward"),
         method.replace("fwd", "bwd"),
         method.replace("fprop", "bprop"),
@@ -182,7 +209,7 @@ def find_loss(tree: ast.Module, name: str, given: Mapping[str, str]) -> str | No
         first, *more = [*parameter_names(node), ""]
         if (
             LOSS_LIKE.search(other)
-            and first in (*returned[:1], *takes)
+            and first.casefold() in (one.casefold() for one in (*returned[:1], *takes))
             and {*more[:-1]} <= {*takes}
         ):
             return other

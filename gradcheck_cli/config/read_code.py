@@ -11,29 +11,42 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from gradcheck_cli.config.inference.axes import Axis
-from gradcheck_cli.config.inference.givens import SETTING, Given, Giver, is_fixed
+from gradcheck_cli.config.inference.axes import Axis, unify
+from gradcheck_cli.config.inference.givens import (
+    NUMBERS,
+    SETTING,
+    Given,
+    Giver,
+    is_fixed,
+    is_setting,
+)
 from gradcheck_cli.config.inference.gradients import LABELS, names_without_gradient
 from gradcheck_cli.config.inference.reader import Reader, find_method
-from gradcheck_cli.config.inference.settings import NUMBERS, find_setting
+from gradcheck_cli.config.inference.settings import find_setting
 from gradcheck_cli.config.inference.sizes import Sizes
 from gradcheck_cli.config.inference.values import (
     ARRAY,
+    BIAS,
     FILTER,
     ITEMS,
+    NUMBER,
     OBJECT,
     RECORD,
     SIZE,
+    SIZE_LIKE,
+    WEIGHT,
     Value,
 )
 from gradcheck_cli.config.syntax import (
     Function,
     documented_shape,
+    is_vector,
     parameter_defaults,
     parameter_names,
     read_keys,
     unpacked_shape,
 )
+from gradcheck_cli.usercode.conventions import is_cache
 
 
 class Described(Struct, frozen=True):
@@ -65,6 +78,7 @@ def describe_class(
     tree: ast.Module,
     made: ast.ClassDef,
     method: str,
+    backward: str = "backward",
     *,
     own_gradients: bool = True,
     loss: bool = False,
@@ -82,10 +96,13 @@ def describe_class(
     reading = _Reading(tree, taken or empty, loss)
     owner = Value(OBJECT, node=made)
     settings = reading.make(owner, constructor) if constructor is not None else {}
-    weights = dict(_weights_of(owner, ast.unparse(made), own_gradients))
+    before = dict(owner.fields)  # without what the forward keeps
     reading.follow(owner)
-    backward = find_method(made, "backward", known)
-    described = reading.describe([backward] if backward is not None else [])
+    kept = Value(OBJECT, fields=before)
+    kept.fields |= {k: owner.fields[k] for k in before if owner.fields[k].kind == RECORD}
+    other = find_method(made, backward, known)
+    described = reading.describe([other] if other is not None else [])
+    weights = dict(_weights_of(kept, ast.unparse(made), own_gradients))
     if loss:  # the gradients are those of the object's own
         left = {
             name: Given(f"{{shape: {one.text}}}", one.guess)
@@ -96,7 +113,8 @@ def describe_class(
         **described.inputs,
         **{path: reading.giver.array(one) for path, one in weights.items()},
     }
-    constants = dict(reading.constants_of(settings)) | dict(described.constants)
+    others = {name: one for name, one in settings.items() if name not in inputs}
+    constants = dict(reading.constants_of(others)) | dict(described.constants)
     return Described(inputs, constants, dict(reading.sizes.values))
 
 
@@ -108,12 +126,12 @@ def _weights_of(
         return
     for key, part in owner.fields.items():
         name = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".removeprefix(".")
-        if part.kind == ARRAY and part.axes and not part.is_parameter:
+        if part.kind == ARRAY and part.axes and isinstance(key, str):
             spelled = (
                 rf"\b(d_?{key}|grad_{key}|{key}_grad|nabla_{key})\b"
                 rf"|grads\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
             )
-            if path or re.search(spelled, text):
+            if re.search(spelled, text) or (path and (WEIGHT.search(key) or BIAS.search(key))):
                 yield name, part
         elif part.kind == OBJECT and any(one in part.fields for one in ("data", "value")):
             held = part.fields.get("data", part.fields.get("value"))
@@ -124,7 +142,10 @@ def _weights_of(
         elif part.kind == OBJECT and part.node is not None:
             yield from _weights_of(part, ast.unparse(part.node), own_gradients, name)
         elif part.kind == ITEMS:
+            lists = key in ("params", "parameters", "weights")
             for place, one in part.fields.items():
+                if lists and one.kind == ARRAY and one.axes:
+                    yield f"{name}[{place}]", one
                 if one.kind == OBJECT and one.node is not None:
                     inner = f"{name}[{place}]"
                     yield from _weights_of(one, ast.unparse(one.node), own_gradients, inner)
@@ -142,7 +163,7 @@ class _Reading:
         self.giver = Giver(self.sizes)
         self.reader = Reader(tree, self.sizes.allocate)
         self.values = {name: self.parameter(name) for name in parameter_names(function)}
-        self.output = Value()
+        self.output = self.cache = Value()
 
     def parameter(self, name: str) -> Value:
         """A parameter before the text is followed: what its default and the docstring tell."""
@@ -150,6 +171,8 @@ class _Reading:
         if isinstance(default, ast.Constant) and default.value is not None:
             return self.reader.value(default, {})
         made = _parameter(name)
+        if is_vector(self.function, name):
+            made.kind, made.axes = ARRAY, [Axis()]
         keys = read_keys(self.function, name)
         documented = () if keys else documented_shape(self.doc, name)
         shape = documented or unpacked_shape(self.function, name)
@@ -188,7 +211,12 @@ class _Reading:
         if owner is not None:
             scope["self"] = owner
         returned = self.reader.follow(self.function, scope)
-        self.output = returned.fields.get(0, Value()) if returned.kind == ITEMS else returned
+        several = returned.kind == ITEMS
+        self.output = returned.fields.get(0, Value()) if several else returned
+        last = max(returned.fields, default=0)
+        self.cache = returned.fields[last] if several and last else Value()
+        if self.loss:
+            self.match_gradients(scope, Value())
 
     def make(self, owner: Value, constructor: Function) -> dict[str, Value]:
         """Follow a constructor; what it takes, by name."""
@@ -200,8 +228,6 @@ class _Reading:
             if plain or (name in NUMBERS and name in defaults):
                 taken[name] = self.reader.value(default, {}) if default is not None else value
         self.reader.follow(constructor, {**taken, "self": owner})
-        for value in owner.fields.values():
-            value.is_parameter = False
         return {
             name: value
             for name, value in taken.items()
@@ -211,7 +237,12 @@ class _Reading:
     def constants_of(self, settings: Mapping[str, Value]) -> Iterator[tuple[str, Given]]:
         """What a constructor takes besides sizes that shapes name."""
         for name, value in settings.items():
-            given = self.giver.given(name, value)
+            if value.kind is None and SIZE_LIKE.search(name):
+                value.as_size()
+            if value.kind is None and not is_setting(value):
+                continue
+            fixed = value.kind == ARRAY and value.axes is not None
+            given = self.giver.fixed(name, value) if fixed else self.giver.given(name, value)
             if given is not None:
                 yield name, given
 
@@ -220,6 +251,7 @@ class _Reading:
         inputs: dict[str, Given] = {}
         constants: dict[str, Given] = {}
         extra = self.follow_others(others)
+        self.sizes.small |= any(len(value.axes or ()) > 3 for value in self.values.values())
         settings = {
             name: find_setting(self.function, name, value) for name, value in self.values.items()
         }
@@ -258,17 +290,51 @@ class _Reading:
         what they take by names that nothing here has: labels."""
         extra: dict[str, Value] = {}
         outputs: dict[str, Value] = {}
+        has = any(map(LABELS.match, self.values))
         for other in others:
             names = parameter_names(other)
             for name in names:
-                if name not in self.values and name not in outputs and LABELS.match(name):
+                has = any(map(LABELS.match, self.values))
+                if (
+                    name not in self.values
+                    and name not in outputs
+                    and not has
+                    and LABELS.match(name)
+                ):
                     extra.setdefault(name, _parameter(name))
             known = {**self.values, **extra, **outputs}
             free = [name for name in names if name not in known]
             if other is not others[-1] and free:
                 outputs[free[0]] = known[free[0]] = self.output
-            self.reader.follow(other, {**{name: Value() for name in names}, **known})
+            if other is others[-1]:
+                caches = [name for name in free if is_cache(name)]
+                known |= dict.fromkeys(caches[:1], self.cache)
+            scope = {**{name: Value() for name in names}, **known}
+            self.match_gradients(scope, self.reader.follow(other, scope))
         return extra
+
+    def match_gradients(self, scope: Mapping[str, Value], returned: Value) -> None:
+        """Parameters whose gradient is a number are numbers, as of db = np.sum(dZ); of two shapes
+        that differ in one axis, that axis is the same.
+
+        scope: what a function knows at its end; returned: what it returns.
+        """
+        arrays = {name: value for name, value in self.values.items() if value.kind == ARRAY}
+        gradients = {name: scope.get(f"d{name}") for name in arrays}
+        if returned.kind == ITEMS and len(returned.fields) == len(arrays):
+            gradients = dict(zip(arrays, returned.fields.values(), strict=True))
+        for name, value in arrays.items():
+            gradient = gradients[name]
+            if gradient is not None and gradient.kind in (NUMBER, SIZE):
+                value.axes = []
+            elif gradient is not None and value.axes and gradient.axes:
+                differ = [
+                    (one, other)
+                    for one, other in zip(value.axes, gradient.axes, strict=False)
+                    if one.root is not other.root
+                ]
+                if len(differ) == 1 and len(value.axes) == len(gradient.axes):
+                    unify(*differ[0])
 
 
 def _parameter(name: str) -> Value:

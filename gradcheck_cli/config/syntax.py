@@ -48,6 +48,13 @@ def documented_shape(doc: str, name: str) -> tuple[str, ...]:
     return ()
 
 
+def is_vector(function: Function, name: str) -> bool:
+    """Whether a parameter is multiplied by itself, which gives a number only of a vector."""
+    one = re.escape(name)
+    spelled = rf"\bdot\({one}, {one}\)|\b{one} @ {one}\b|\b{one}\.dot\({one}\)"
+    return re.search(spelled, ast.unparse(function)) is not None
+
+
 def unpacked_shape(function: Function, name: str) -> tuple[str, ...]:
     """The sizes that a function unpacks the shape of a parameter into."""
     for node in ast.walk(function):
@@ -87,12 +94,13 @@ def returned_gradients(function: Function, *, value_first: bool = False) -> list
 
     value_first: a value is returned before its gradients, or behind a dict of them.
     """
-    returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    last = returns[-1] if returns else None
+    last = _last_return(function)
     if value_first:
         if not isinstance(last, ast.Tuple) or len(last.elts) < 2:
             return []
-        parts = last.elts[1:]
+        parts = [_written_out(function, one) for one in last.elts[1:]]
+        if len(parts) == 1 and isinstance(parts[0], ast.Dict):
+            return [str(one.value) for one in parts[0].keys if isinstance(one, ast.Constant)]
         if len(parts) == 1 and isinstance(parts[0], ast.Tuple):
             parts = parts[0].elts
         return [ast.unparse(one) for one in parts]
@@ -107,8 +115,37 @@ def returned_gradients(function: Function, *, value_first: bool = False) -> list
 
 def returns_mapping(function: Function) -> bool:
     """Whether the last return of a function is a dict that is written out."""
+    return isinstance(_last_return(function), ast.Dict)
+
+
+def returns_value(function: Function) -> bool:
+    """Whether a function returns anything."""
+    return any(isinstance(node, ast.Return) and node.value for node in ast.walk(function))
+
+
+def _last_return(function: Function) -> ast.expr | None:
+    """What the last return of a function gives; a dict that it makes before as it is written."""
     returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    return bool(returns) and isinstance(returns[-1], ast.Dict)
+    return None if not returns or returns[-1] is None else _written_out(function, returns[-1])
+
+
+def _written_out(function: Function, value: ast.expr) -> ast.expr:
+    """The dict that a name stands for, with the keys that are set later; anything else as it is."""
+    if not isinstance(value, ast.Name):
+        return value
+    keys: list[ast.expr | None] = []
+    found = False
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Assign):
+            continue
+        for target in node.targets:
+            for one in target.elts if isinstance(target, ast.Tuple) else [target]:
+                if isinstance(one, ast.Name) and one.id == value.id:
+                    found = isinstance(node.value, ast.Dict)
+                    keys = list(node.value.keys) if isinstance(node.value, ast.Dict) else []
+                elif isinstance(one, ast.Subscript) and ast.unparse(one.value) == value.id:
+                    keys += [one.slice] if isinstance(one.slice, ast.Constant) else []
+    return ast.Dict(keys=keys, values=[value] * len(keys)) if found and keys else value
 
 
 def compared_text(function: Function, name: str) -> str | None:

@@ -20,6 +20,7 @@ from gradcheck_cli.config.definitions import (
     find_derived,
     find_kind,
     find_loss,
+    find_methods,
     is_of_framework,
     need_backward,
     read_file,
@@ -123,11 +124,10 @@ def _describe(
         others = [functions[one] for one in beside if one in functions]
         return describe_function(tree, found, loss=loss, others=others)
     method = name.partition(".")[2]
-    names = [node.name for node in found.body if isinstance(node, ast.FunctionDef)]
-    pairs = ("forward", "__call__", "forward_pass", "fprop")
-    forward = method or next((one for one in pairs if one in names), "forward")
+    pair = find_methods(tree, found) or ("forward", "backward")
+    backward = beside[-1].rpartition(".")[2] or pair[1]
     own = kind != "forward" or bool(method)
-    return describe_class(tree, found, forward, own_gradients=own, loss=loss)
+    return describe_class(tree, found, method or pair[0], backward, own_gradients=own, loss=loss)
 
 
 def _text(about: str, kind: str, given: dict[str, str], guessed: Sequence[str] = ()) -> str:

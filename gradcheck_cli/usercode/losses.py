@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gradcheck_cli.usercode.objects import METHODS
+from gradcheck_cli.usercode.methods import METHODS
 from gradcheck_cli.usercode.signatures import parameters
 
 Function = Callable[..., Any]
@@ -16,15 +16,13 @@ Function = Callable[..., Any]
 LOSS_LIKE = re.compile(r"loss|cost|nll|entropy|mse|objective|criterion|energy", re.IGNORECASE)
 # What is called after a loss, and is none.
 DERIVED = re.compile(r"grad|back|bwd|deriv|prime|delta|vjp|^d_?([a-z]*loss|cost)", re.IGNORECASE)
-# What people call the value of a loss that is an object, and its gradient.
-LOSS_METHODS = (*METHODS, ("loss", "gradient"), ("loss", "grad"))
 
 
 def as_loss(loss: Any) -> Function:
     """A loss as a function: of an object with methods for its value and its gradient, both."""
     if inspect.isroutine(loss):
         return loss
-    pairs = [pair for pair in LOSS_METHODS if all(hasattr(loss, name) for name in pair)]
+    pairs = [pair for pair in METHODS if all(hasattr(loss, name) for name in pair)]
     if not pairs:
         return loss  # type: ignore[no-any-return]
     value, gradient = (getattr(loss, name) for name in pairs[0])

@@ -12,33 +12,8 @@ from msgspec import Struct
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape, join_words
 from gradcheck_cli.usercode.gradients import gradient_names
+from gradcheck_cli.usercode.methods import METHODS
 
-# What people call a forward and its backward, in the order in which they are looked for.
-METHODS = (
-    ("calculate", "backward"),  # the mean of what the forward of a loss gives
-    ("forward", "backward"),
-    ("__call__", "backward"),
-    ("forward_pass", "backward_pass"),
-    ("fprop", "bprop"),
-    ("forward", "backprop"),
-    ("forward_propagation", "backward_propagation"),
-    ("forward_prop", "backward_prop"),
-    ("forward_propagate", "backward_propagate"),
-    ("feedforward", "backprop"),
-    ("fwd", "bwd"),
-    ("__call__", "gradient"),
-    ("__call__", "grad"),
-    ("__call__", "derivative"),
-    ("forward", "gradient"),
-    ("forward", "derivative"),
-    ("forward", "grad"),
-    ("forward", "vjp"),
-    ("__call__", "vjp"),
-    ("__call__", "backprop"),
-    ("fn", "grad"),
-    ("loss", "gradient"),
-    ("loss", "grad"),
-)
 # Where an object keeps the output of a forward that returns nothing.
 OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "z", "Z", "activation", "result", "loss")
 # What the gradient of the one array that a forward is handed is called, whatever that is called.

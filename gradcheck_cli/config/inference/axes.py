@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import prod
+
+LARGEST = 256  # of the images that are tried
 
 
 class Axis:
     """The size of an axis: a number, a name, another axis and some more, a product, or open.
 
-    calculate: gives its size from those of others; base, offset: it is that many more than another.
+    calculate: gives its size from those of others, `needs`; base, offset: it is that many more than
+    another. ends: how far slices of it go, where nothing else tells its size.
     small, even: what its names tell, such as those of filters and of what is cut into heads.
     """
 
@@ -20,12 +24,15 @@ class Axis:
         calculate: Callable[[], int] | None = None,
         base: Axis | None = None,
         offset: int = 0,
+        needs: Sequence[Axis] = (),
     ) -> None:
         self.value = value
         self.name = name
         self.calculate = calculate
         self.base = base
         self.offset = offset
+        self.needs = needs
+        self.ends: list[Callable[[], int]] = []
         self.same: Axis | None = None
         self.small = self.even = False
 
@@ -48,8 +55,19 @@ class Axis:
             return root.base.size(allocate) + root.offset
         if root.calculate is not None:
             return root.calculate()
-        root.value = allocate(root)
+        ends, root.ends = root.ends, []  # where an end is reckoned from the axis itself
+        far = max((end() for end in ends), default=0)
+        if root.value is None:
+            root.value = far or allocate(root)
         return root.value
+
+    @property
+    def open_needs(self) -> list[Axis]:
+        """The open axes that its size is calculated from."""
+        if self.open:
+            return [self]
+        inner = self.needs if self.base is None else (self.base,)
+        return [one for axis in inner for one in axis.root.open_needs]
 
 
 def unify(left: Axis, right: Axis) -> None:
@@ -59,12 +77,33 @@ def unify(left: Axis, right: Axis) -> None:
         return
     if one.base is not None and other.base is not None and one.offset == other.offset:
         unify(one.base, other.base)
+    for fixed, reckoned in ((one, other), (other, one)):
+        if fixed.value is not None and reckoned.value is None and not reckoned.open:
+            _solve(reckoned, fixed.value)
     kept, joined = (other, one) if one.open and not other.open else (one, other)
-    if joined.open:
+    if joined.open and joined not in kept.open_needs * (not kept.open):
         kept.name = kept.name or joined.name
         kept.small = kept.small or joined.small
         kept.even = kept.even or joined.even
+        kept.ends += joined.ends
         joined.same = kept
+
+
+def _solve(reckoned: Axis, wanted: int) -> None:
+    """Find the size of the open axes, all of one size, at which one that is reckoned is this; the
+    image that a network with a layer of fixed size is for. Without one they stay open."""
+    if reckoned.base is not None and reckoned.base.root.open:
+        reckoned.base.root.value = max(1, wanted - reckoned.offset)
+        return
+    needs = list(dict.fromkeys(reckoned.open_needs))
+    for size in range(1, LARGEST + 1) if needs else ():
+        for axis in needs:
+            axis.value = size
+        with suppress(ValueError, ZeroDivisionError):
+            if reckoned.size(lambda axis: 1) == wanted:
+                return
+    for axis in needs:
+        axis.value = None
 
 
 def unify_all(left: Sequence[Axis], right: Sequence[Axis]) -> None:
@@ -81,4 +120,4 @@ def more(axis: Axis, offset: int) -> Axis:
 
 def product(axes: Sequence[Axis], allocate: Callable[[Axis], int]) -> Axis:
     """An axis as long as an array of these axes has entries."""
-    return Axis(calculate=lambda: prod(axis.size(allocate) for axis in axes))
+    return Axis(calculate=lambda: prod(axis.size(allocate) for axis in axes), needs=list(axes))

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.config.inference import modules
+from gradcheck_cli.config.inference.axes import Axis, unify
 from gradcheck_cli.config.inference.operations import (
     broadcast,
     concatenate,
@@ -14,12 +15,16 @@ from gradcheck_cli.config.inference.operations import (
     multiply_matrices,
     reduce_axes,
     reshape,
+    split,
+    sum_products,
     transpose,
 )
+from gradcheck_cli.config.inference.subscripts import axis_of as _axis_of
 from gradcheck_cli.config.inference.values import (
     ARRAY,
     FUNCTION,
     ITEMS,
+    NUMBER,
     OBJECT,
     RECORD,
     Value,
@@ -115,13 +120,16 @@ ONE_SHAPE = frozenset(["zeros", "ones", "empty", "full", "normal", "uniform", "r
 def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
     """What a call returns."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+    if name in ("dict", "OrderedDict", "defaultdict"):
+        return Value(RECORD)
     owner = _owner(reader, node, scope)
     if isinstance(node.func, ast.Name) or (owner is not None and owner.kind == OBJECT):
         found = reader.value(node.func, scope)
         if found.kind == FUNCTION:
             return _follow(reader, found, node, scope)
         if found.kind == OBJECT and found.text:
-            return modules.apply(found, reader.value(node.args[0], scope) if node.args else Value())
+            taken = [reader.value(one, scope) for one in node.args] or [Value()]
+            return modules.apply(found, taken[0], taken[1:], reader.allocate)
         if found.kind == OBJECT:
             return _call_method(reader, found, "__call__", node, scope)
     if (owner is not None and owner.kind == RECORD) or (
@@ -133,9 +141,14 @@ def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
         return Value()
     arguments = [reader.value(one, scope) for one in node.args if not isinstance(one, ast.Starred)]
     keywords = {one.arg: one.value for one in node.keywords if one.arg}
-    made = modules.make(name, arguments) if owner is None else None
-    if made is not None:
-        return made
+    if owner is None:
+        named = {key: reader.value(one, scope) for key, one in keywords.items()}
+        made = modules.make(name, arguments, named)
+        if made is not None:
+            return made
+        applied = modules.make(modules.FUNCTIONS.get(name, ""), arguments[1:], named)
+        if applied is not None:
+            return modules.apply(applied, arguments[0], (), reader.allocate)
     return of_numpy(reader, name, owner, arguments, node, keywords, scope)
 
 
@@ -172,13 +185,21 @@ def of_numpy(
         if len(order) == 1 and order[0].kind == ITEMS:
             order = list(order[0].fields.values())
         return transpose(values[0], [int(one.number or 0) for one in order])
+    if name == "einsum" and values[0].text:
+        return sum_products(values[0].text, values[1:])
+    if name == "size" and owner is not None:
+        return _axis_of(owner, reader.key(node.args[0], scope)) if node.args else _shape_of(owner)
+    if name in ("split", "array_split", "chunk") and len(values) > 1:
+        return _split(reader, values, node, keywords, scope)
     if name == "tensordot" and len(values) > 2:
         return contract(values[0], values[1], _axes_of(node.args[-1]))
-    if name == "reshape":
+    if name in ("reshape", "view"):
         found = _reshaped(reader, values)
         found.origin = values[0]
         return found
-    if name in ("ravel", "flatten", "squeeze", "view"):
+    if name == "flatten" and len(values) > 1:
+        return modules.flatten(values[0], reader.allocate)
+    if name in ("ravel", "flatten", "squeeze"):
         found = array(None) if values[0].kind == ARRAY else Value()
         found.origin = values[0]
         return found
@@ -207,10 +228,7 @@ def _of_other(
     """What other functions return."""
     first = values[0]
     if name == "log":
-        origin: Value | None = first
-        while origin is not None:
-            origin.positive = True
-            origin = origin.origin
+        _mark_positive(first)
     if name in SAME:
         return first
     if name == "len":
@@ -226,10 +244,13 @@ def _of_other(
         made = array([values[-1 if len(values) == 2 else 0].as_size()])
         made.counts = True
         return made
-    if name in ("concatenate", "hstack", "vstack", "stack", "column_stack"):
-        axis = reader.key(keywords["axis"], scope) if "axis" in keywords else None
+    if name in ("concatenate", "cat", "hstack", "vstack", "stack", "column_stack"):
+        along = keywords.get("axis", keywords.get("dim"))
+        axis = reader.key(along, scope) if along is not None else None
         place = {"hstack": 1, "vstack": 0, "column_stack": 1}.get(name, axis or 0)
-        return concatenate([part.as_array() for part in first.fields.values()], place)
+        return concatenate(
+            [part.as_array() for part in first.fields.values()], place, reader.allocate
+        )
     if name in ("int", "float", "str", "max", "min", "list", "tuple", "array"):
         return first
     return Value()
@@ -250,6 +271,47 @@ def _make(
         return Value()
     axes = [one.as_size() for one in shape]
     return array(axes * 2 if name == "eye" and len(axes) == 1 else axes)
+
+
+def _mark_positive(value: Value | None) -> None:
+    """Note that the logarithm is taken of an array, of what that is made of."""
+    while value is not None:
+        value.positive = True
+        for part in value.parts:
+            part.positive |= part.is_parameter and part.is_data_like
+        value = value.origin
+
+
+def _shape_of(owner: Value) -> Value:
+    """x.shape, x.size()."""
+    found = Value(ITEMS, node="shape")
+    found.parts = (owner,)
+    return found
+
+
+def _split(
+    reader: Reader,
+    values: list[Value],
+    node: ast.Call,
+    keywords: dict[str, ast.expr],
+    scope: Scope,
+) -> Value:
+    """An array in equal parts: so many, or, of torch, of this size."""
+    along = keywords.get("axis", keywords.get("dim"))
+    if along is None and len(values) > 2:
+        along = node.args[-1]
+    axis = reader.key(along, scope) if along is not None else 0
+    count, place = values[1], axis if isinstance(axis, int) else 0
+    if count.kind == NUMBER and count.number:
+        found = split(values[0], int(count.number), place)
+        whole = (values[0].axes or [Axis()])[place]
+        part, times = found.node or Axis(), int(count.number)
+        whole.root.ends.append(lambda: times * part.size(reader.allocate))
+        return found
+    found = split(values[0], 3, place)
+    if isinstance(found.node, Axis):
+        unify(found.node, count.as_size())
+    return found
 
 
 def _axes_of(node: ast.expr) -> list[list[int]]:

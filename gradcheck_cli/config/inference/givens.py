@@ -10,7 +10,17 @@ from gradcheck_cli.config.inference.sizes import Sizes
 from gradcheck_cli.config.inference.values import ARRAY, ITEMS, NUMBER, OBJECT, RECORD, SIZE, Value
 
 MASK = re.compile(r"mask|^R$")
+OFFSETS = re.compile(r"^offsets?$")  # where the bags of an array of indices start
 LENGTHS = re.compile(r"len(gth)?s?$", re.IGNORECASE)
+# Numbers that are settings, by the names that they have, and what to set them to.
+NUMBERS = {
+    "reg": "0.1", "lambd": "0.1", "lambda_": "0.1", "lam": "0.1", "l2": "0.1", "alpha": "0.5",
+    "eps": "1e-5", "epsilon": "1e-5", "momentum": "0.9", "p": "0.5", "keep_prob": "0.5",
+    "rate": "0.5", "drop": "0.5", "seed": "0", "stride": "1", "pad": "1", "padding": "1",
+    "delta": "1.0", "margin": "1.0", "temperature": "1.0", "pool_height": "2", "pool_width": "2",
+    "HH": "2", "WW": "2", "kernel_size": "2", "pool_size": "2", "scale": "2.0", "negative_slope":
+    "0.1", "G": "1", "groups": "1", "learning_rate": "0.1", "lr": "0.1",
+}  # fmt: skip
 SETTING = "0.5"  # a number of which nothing is known
 POSITIVE = "distribution: uniform, scale: 0.4, offset: 0.5"  # what a logarithm is taken of
 # By the name of an array, where the text says nothing of its shape.
@@ -40,7 +50,7 @@ class Giver:
             text = self.sizes.write(value.axis)
             return None if text == name else Given(text)
         if value.kind == NUMBER or is_setting(value):
-            return Given(SETTING)
+            return Given(NUMBERS.get(name, SETTING))
         if value.kind == RECORD:
             parts = ", ".join(f"{key}: {self.part(one)}" for key, one in value.fields.items())
             return Given(
@@ -60,6 +70,8 @@ class Giver:
 
     def part(self, value: Value) -> str:
         """A part of a record or of items."""
+        if value.name in NUMBERS and value.kind in (NUMBER, SIZE):
+            return NUMBERS[value.name]
         given = self.given(value.name, value)
         return value.name if given is None else given.text
 
@@ -83,6 +95,8 @@ class Giver:
             return given or Given(SETTING)
         if is_setting(value):
             return Given(SETTING)
+        if OFFSETS.match(name):
+            return Given("{values: [0, 2]}")
         array = value if value.axes is not None else self.guessed(name)
         shape = self.sizes.shape(array.axes or [])
         if MASK.search(name):
@@ -111,4 +125,4 @@ def is_fixed(name: str, value: Value) -> bool:
         and all(one.kind == SIZE for one in value.fields.values())
     )
     plain = value.kind in (SIZE, NUMBER) or value.classes is not None or is_setting(value)
-    return plain or sizes or bool(MASK.search(name) or LENGTHS.search(name))
+    return plain or sizes or any(one.search(name) for one in (MASK, LENGTHS, OFFSETS))

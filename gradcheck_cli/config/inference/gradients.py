@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from gradcheck_cli.config.inference.settings import WEIGHT
 from gradcheck_cli.config.inference.values import ITEMS, RECORD, Value
-from gradcheck_cli.config.syntax import Function, returned_gradients, returns_mapping
+from gradcheck_cli.config.syntax import Function, returned_gradients, returns_mapping, returns_value
 
+GRADIENT = re.compile(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)
+PLAIN = re.compile(r"\w+(\[.*\])?$")
 LABELS = re.compile(r"^(labels?|targets?|y_true|idx|indices|t|y|Y)$")
 
 
@@ -20,9 +22,16 @@ def names_without_gradient(
     values: those that could have one; teller: the function that returns the gradients, None where
     there is none; loss: it returns a number first.
     """
-    labels = [name for name in values if loss and LABELS.match(name)]
-    left = [name for name in values if name not in labels] or list(values)
     spelled = None if teller is None else returned_gradients(teller, value_first=loss)
+    if loss and any(map(GRADIENT.search, spelled or ())):  # without a state: loss, dW, hs[-1]
+        spelled = [one for one in spelled or () if GRADIENT.search(one) or not PLAIN.match(one)]
+    few = bool(spelled) and len(spelled or ()) < len(values)
+    keeps = teller is not None and not returns_value(teller)  # gradients on its object
+    labels = [name for name in values if (loss or few or keeps) and LABELS.match(name)]
+    left = [name for name in values if name not in labels] or list(values)
+    records = [name for name in left if values[name].kind in (RECORD, ITEMS)]
+    if loss and spelled and [len(values[one].fields) for one in records] == [len(spelled)]:
+        return [name for name in values if name not in records]  # (loss, (grad_W, grad_b))
     by_name = teller is not None and returns_mapping(teller)
     kept = _kept(left, spelled, values) if spelled else left
     if not spelled or (len(spelled) >= len(left) and not by_name):

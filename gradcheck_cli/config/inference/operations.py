@@ -8,6 +8,7 @@ from gradcheck_cli.config.inference.axes import Axis, more, product, unify, unif
 from gradcheck_cli.config.inference.values import (
     ARRAY,
     BIAS,
+    ITEMS,
     NUMBER,
     SIZE,
     TARGET,
@@ -24,7 +25,7 @@ Allocate = Callable[[Axis], int]
 def multiply_matrices(left: Value, right: Value) -> Value:
     """left @ right: the last axis of one is the last but one of the other."""
     for side, other in ((left, right), (right, left)):
-        side.as_array()
+        side.as_array(1 if left is right else None)
         if side.axes is None:
             vector = side.guessed_rank == 1 and (other.rank or 2) > 1
             batch = 2 if WEIGHT.search(side.name) else max(2, other.rank or 0)
@@ -114,7 +115,11 @@ def calculate_sizes(
         return size(more(one, other.root.value))
     if operate(5, 3) == 8 and one.root.value is not None:
         return size(more(other, one.root.value))
-    return size(Axis(calculate=lambda: operate(one.size(allocate), other.size(allocate))))
+    return size(
+        Axis(
+            calculate=lambda: operate(one.size(allocate), other.size(allocate)), needs=(one, other)
+        )
+    )
 
 
 def reduce_axes(value: Value, axis: int | None, keep: bool) -> Value:
@@ -137,6 +142,10 @@ def reshape(value: Value, sizes: Sequence[Value], allocate: Allocate) -> Value:
     """An array in another shape; what was cut out of a vector has the entries of that shape."""
     known = [one.kind != NUMBER or (one.number or 0) >= 0 for one in sizes]
     axes = [one.as_size() if fits else Axis() for one, fits in zip(sizes, known, strict=True)]
+    if value.is_parameter and value.kind is None and known == [False, True]:  # x.view(-1, 784)
+        value.kind, value.axes = ARRAY, axes
+    if value.axes is not None and len(value.axes) > 2 == len(axes):
+        _flatten(value.axes, axes, known, allocate)
     itself = value.axes is not None and len(value.axes) == len(axes) == 2 and not known[1]
     if itself and value.axes is not None and value.axes[0].root is axes[0].root:
         return value
@@ -145,6 +154,17 @@ def reshape(value: Value, sizes: Sequence[Value], allocate: Allocate) -> Value:
         value.kind, value.axes = ARRAY, [product(axes, allocate)]
     value.as_array()
     return array(axes)
+
+
+def _flatten(
+    axes: Sequence[Axis], flat: list[Axis], known: Sequence[bool], allocate: Allocate
+) -> None:
+    """Into two axes: what is left open is the last one, all but the first, or the first one."""
+    if known == [False, True] and flat[1].root is not axes[-1].root:
+        unify(product(axes[1:], allocate), flat[1])
+        flat[0] = axes[0]
+    elif known == [True, False]:
+        flat[1] = product(axes[1:], allocate) if flat[0].root is axes[0].root else axes[-1]
 
 
 def transpose(value: Value, order: Sequence[int] = ()) -> Value:
@@ -160,9 +180,11 @@ def transpose(value: Value, order: Sequence[int] = ()) -> Value:
     return turned
 
 
-def concatenate(values: Sequence[Value], axis: int) -> Value:
+def concatenate(values: Sequence[Value], axis: int, allocate: Allocate) -> Value:
     """Arrays one after the other along an axis; their other axes are the same."""
     ranks = [value.rank for value in values if value.rank is not None]
+    if not ranks and all(value.is_parameter for value in values):
+        ranks = [2]
     for value in values if ranks else ():
         value.as_array(ranks[0])
     known = [value.axes for value in values if value.axes is not None]
@@ -179,7 +201,12 @@ def concatenate(values: Sequence[Value], axis: int) -> Value:
     fixed = sum(one.root.value or 0 for one in along)
     open_ones = [one for one in along if one.root.value is None]
     joined = list(known[0])
-    joined[place] = more(open_ones[0], fixed) if len(open_ones) == 1 else Axis()
+    if len(open_ones) == 1:
+        joined[place] = more(open_ones[0], fixed)
+    else:
+        joined[place] = Axis(
+            calculate=lambda: sum(axis.size(allocate) for axis in along), needs=along
+        )
     return array(joined)
 
 
@@ -193,3 +220,34 @@ def contract(left: Value, right: Value, axes: Sequence[Sequence[int]]) -> Value:
     kept = [axis for place, axis in enumerate(left.axes) if place not in axes[0]]
     kept += [axis for place, axis in enumerate(right.axes) if place not in axes[1]]
     return array(kept)
+
+
+def sum_products(subscripts: str, values: Sequence[Value]) -> Value:
+    """An einsum: axes of one letter are the same."""
+    given, arrow, result = subscripts.replace(" ", "").partition("->")
+    parts = given.split(",")
+    if not arrow or "." in subscripts or len(parts) != len(values):
+        return array(None)
+    letters: dict[str, Axis] = {}
+    for part, value in zip(parts, values, strict=True):
+        value.as_array(len(part))
+        for letter, axis in zip(part, value.axes or (), strict=False):
+            unify(letters.setdefault(letter, axis), axis)
+    return array([letters.get(letter) or Axis() for letter in result])
+
+
+def split(value: Value, count: int, axis: int) -> Value:
+    """An array in so many equal parts."""
+    value.as_array(max(2, axis + 1))
+    axes = list(value.axes or ())
+    if not -len(axes) <= axis < len(axes):
+        return Value(ITEMS, fields={place: array(None) for place in range(count)})
+    part = Axis()
+    return Value(
+        ITEMS,
+        fields={
+            place: array([*axes[: axis % len(axes)], part, *axes[axis % len(axes) + 1 :]])
+            for place in range(count)
+        },
+        node=part,
+    )

@@ -56,6 +56,10 @@ class Reader:
             if isinstance(node, ast.FunctionDef | ast.ClassDef)
         }
         self.depth = self.steps = 0
+        self.numbers: Scope = {}
+        for node in tree.body:  # vocab_size, hidden_size = 65, 100
+            if isinstance(node, ast.Assign):
+                self.numbers |= _numbers_in(node)
 
     def follow(self, node: Any, scope: Scope) -> Value:
         """What a function returns whose parameters are in this scope."""
@@ -94,13 +98,19 @@ class Reader:
             case ast.Expr(value=value):
                 self.value(value, scope)
             case ast.For(target=target, iter=over, body=body):
-                for item in self.items(over, scope):
+                before, items = dict(scope), self.items(over, scope)
+                for item in items:
                     self.assign(target, item, scope)
                     self.run(body, scope, returned)
+                if len(items) == 1:
+                    _carry(before, scope)
             case ast.If(test=test, body=body, orelse=other):
                 self.value(test, scope)
+                before = dict(scope)
                 self.run(body, scope, returned)
                 self.run(other, scope, returned)
+                if not other:  # what was there before is as likely
+                    scope.update((k, one) for k, one in before.items() if one.is_known)
             case ast.While(body=body) | ast.With(body=body) | ast.Try(body=body):
                 self.run(body, scope, returned)
             case ast.Assert(test=test):
@@ -125,7 +135,8 @@ class Reader:
                 if known is not None and holder.kind in (RECORD, ITEMS, OBJECT):
                     holder.fields[known] = value
                 elif holder.kind == ARRAY:
-                    subscript(self, target, scope)
+                    set_part = subscript(self, target, scope)
+                    unify_all(set_part.axes or (), value.axes or ())
 
     def unpack(self, value: Value, place: int, target: ast.expr, count: int) -> Value:
         """A part of what is unpacked; a parameter that is, is items of these names."""
@@ -163,7 +174,16 @@ class Reader:
                 last = values[-1 if len(values) < 3 else 1].number
                 if first is not None and last is not None and 0 < last - first < 5:
                     return [number(place) for place in range(int(first), int(last))]
-                return [number(first)]
+                counted = number(first)
+                counted.bound = values[0].axis if len(values) == 1 else None
+                return [counted]
+            case ast.Call(func=ast.Attribute(value=owner, attr="values" | "items" as which)):
+                record = self.value(owner, scope)
+                if record.kind == RECORD:
+                    pairs = record.fields.items()
+                    texts = {key: self.value(ast.Constant(key), scope) for key in record.fields}
+                    keyed = which == "items"
+                    return [_pair(texts[k], one) if keyed else one for k, one in pairs]
             case ast.Call(func=ast.Name(id="reversed" | "list" | "sorted"), args=[inner]):
                 return self.items(inner, scope)
             case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]):
@@ -215,6 +235,8 @@ class Reader:
             case ast.Name(id=name):
                 if name in scope:
                     return scope[name]
+                if name in self.numbers:
+                    return self.numbers[name]
                 return function(self.known[name]) if name in self.known else Value()
             case ast.Constant(value=bool() | int() | float() as value):
                 return number(float(value))
@@ -332,6 +354,14 @@ class Reader:
         return Value()
 
 
+def _carry(before: Scope, after: Scope) -> None:
+    """What a loop makes of an array for its next turn has the same shape."""
+    for name, one in before.items():
+        other = after[name]
+        if one is not other and one.axes and other.axes:
+            unify_all(one.axes, other.axes)
+
+
 def find_method(made: Any, name: str, known: dict[str, Any]) -> ast.FunctionDef | None:
     """A method of a class, or of one that it inherits from in the file."""
     for node in made.body:
@@ -342,6 +372,20 @@ def find_method(made: Any, name: str, known: dict[str, Any]) -> ast.FunctionDef 
         if isinstance(inner, ast.ClassDef) and inner is not made:
             return find_method(inner, name, known)
     return None
+
+
+def _numbers_in(node: ast.Assign) -> Scope:
+    """The names that a statement gives numbers."""
+    target = node.targets[0]
+    pairs = [(target, node.value)]
+    if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+        pairs = list(zip(target.elts, node.value.elts, strict=False))
+    return {
+        name.id: number(one.value)
+        for name, one in pairs
+        if isinstance(name, ast.Name) and isinstance(one, ast.Constant)
+        if isinstance(one.value, int | float) and not isinstance(one.value, bool)
+    }
 
 
 def _pair(*parts: Value) -> Value:

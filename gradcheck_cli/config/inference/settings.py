@@ -7,20 +7,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gradcheck_cli.config.inference.givens import Given
+from gradcheck_cli.config.inference.givens import NUMBERS, Given
 from gradcheck_cli.config.inference.values import ARRAY, NUMBER, SIZE, Value
 from gradcheck_cli.config.syntax import Function, compared_text, parameter_defaults, read_keys
 
 WEIGHT = re.compile(r"^([Wbw]\w?\d*|weights?|bias(es)?|gamma|beta)$")
-# Numbers that are settings, by the names that they have, and what to set them to.
-NUMBERS = {
-    "reg": "0.1", "lambd": "0.1", "lambda_": "0.1", "lam": "0.1", "l2": "0.1", "alpha": "0.5",
-    "eps": "1e-5", "epsilon": "1e-5", "momentum": "0.9", "p": "0.5", "keep_prob": "0.5",
-    "rate": "0.5", "drop": "0.5", "seed": "0", "stride": "1", "pad": "1", "padding": "1",
-    "delta": "1.0", "margin": "1.0", "temperature": "1.0", "pool_height": "2", "pool_width": "2",
-    "HH": "2", "WW": "2", "kernel_size": "2", "pool_size": "2", "scale": "2.0", "negative_slope":
-    "0.1", "G": "1", "groups": "1", "learning_rate": "0.1", "lr": "0.1",
-}  # fmt: skip
 
 
 def find_setting(function: Function, name: str, value: Value) -> Given | None:
@@ -36,7 +27,7 @@ def find_setting(function: Function, name: str, value: Value) -> Given | None:
     mode = compared_text(function, name)
     if mode is not None:
         return Given(_yaml(mode))
-    plain = value.kind in (None, NUMBER, SIZE)
+    plain = value.kind in (None, NUMBER, SIZE) and not value.positive
     return Given(NUMBERS[name]) if name in NUMBERS and plain else None
 
 

@@ -26,7 +26,7 @@ def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:
     owner = reader.value(node.value, scope)
     parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
     if owner.node == "shape":
-        return _axis_of(owner.parts[0], reader.key(parts[0], scope))
+        return axis_of(owner.parts[0], reader.key(parts[0], scope))
     if (
         len(parts) == 1
         and not isinstance(parts[0], ast.Slice)
@@ -51,7 +51,7 @@ def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:
     return _index(reader, owner, parts, scope)
 
 
-def _axis_of(owner: Value, place: Any) -> Value:
+def axis_of(owner: Value, place: Any) -> Value:
     """x.shape[k]."""
     if not isinstance(place, int):
         return size(Axis())
@@ -153,9 +153,29 @@ def _sliced(reader: Reader, part: ast.Slice, axis: Axis, scope: Scope) -> Axis:
     """The axis that a slice leaves: all of it, or its first so many."""
     if part.lower is None and part.upper is None:
         return axis
-    upper = reader.value(part.upper, scope) if part.upper is not None else None
-    first = part.lower is None and upper is not None and upper.kind == SIZE
-    return upper.as_size() if first and upper is not None else Axis()
+    lower, upper = (
+        reader.value(one, scope) if one is not None else None for one in (part.lower, part.upper)
+    )
+    if upper is not None and upper.kind in (SIZE, None) and not upper.is_number_like:
+        end = upper.as_size()
+        if lower is not None and (lower.kind == SIZE or lower.number is not None):
+            axis.root.ends.append(lambda: end.size(reader.allocate))
+        start = lower.as_size() if lower is not None and lower.number != 0 else None
+        if lower is None or (lower.kind == NUMBER and not lower.number):
+            return end
+        if start is not None and lower.kind == SIZE:
+            needs = (start, end)
+            return Axis(calculate=lambda: _between(reader, *needs), needs=needs)
+    if upper is None and lower is not None and lower.kind == SIZE:
+        start, rest = lower.as_size(), Axis()
+        axis.root.ends.append(lambda: start.size(reader.allocate) + rest.size(reader.allocate))
+        return rest
+    return Axis()
+
+
+def _between(reader: Reader, start: Axis, end: Axis) -> int:
+    """How many entries a slice has."""
+    return max(1, end.size(reader.allocate) - start.size(reader.allocate))
 
 
 def _as_index(index: Value, axis: Axis) -> Value:
@@ -163,6 +183,8 @@ def _as_index(index: Value, axis: Axis) -> Value:
     if index.kind is None and index.is_parameter and not index.is_number_like:
         index.as_array(1)
     if index.kind != ARRAY:
+        if index.bound is not None:  # of a loop over as many
+            unify(index.bound, axis)
         return index
     if index.counts and index.axes:
         unify(index.axes[0], axis)

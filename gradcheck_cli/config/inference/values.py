@@ -43,7 +43,8 @@ class Value:
     of an object by attribute. column: an array whose samples are columns, as W @ X.
     ends: of a vector that is cut into parts, how far each goes. classes: the axis that an array of
     whole numbers indexes. positive: whether its logarithm is taken. meets_numbers: it is reckoned
-    with a number. counts: it is 0, 1, 2 … origin: the array that this is another shape of.
+    with a number. counts: it is 0, 1, 2 … bound: the size that a number of a loop stays below.
+    origin: the array that this is another shape of.
     """
 
     def __init__(
@@ -74,8 +75,14 @@ class Value:
         self.is_parameter = False
         self.meets_numbers = False
         self.counts = False
+        self.bound: Axis | None = None
         self.origin: Value | None = None
         self.text = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether something tells what this is, or it is what a function was handed."""
+        return self.kind is not None or self.is_parameter
 
     @property
     def rank(self) -> int | None:

@@ -67,6 +67,38 @@ def given(described: Described) -> str:
             "x: [n, N]?, alpha: 0.1, mode: 'same'",
         ),
         ("def f(x): return np.tanh(x)", "x: [n, N]?"),
+        (
+            "def f(x, h, W, U):\n N, M, P = x.shape\n"
+            " for t in range(M):\n  h = np.tanh(x[:, t, :] @ W + h @ U)\n"
+            " return h",
+            "x: [N, M, P], h: [N, n], W: [P, n], U: [n, n]",
+        ),
+        (
+            "def f(x, h, U):\n N, T, D = x.shape\n out = np.zeros((N, T, D))\n"
+            " out[:, 0, :] = h @ U\n return out",
+            "x: [N, T, D], h: [N, n], U: [n, D]",
+        ),
+        (
+            "def f(q, K): return np.einsum('nd,ntd->nt', q, K)",
+            "q: [n, N], K: [n, M, N]",
+        ),
+        (
+            "def f(x, w, h):\n a, b = np.split(x @ w, 2, axis=1)\n return a * b * h",
+            "x: [n, N], w: [N, 6], h: [n, M]",
+        ),
+        (
+            "def f(x, w, h):\n H = h.shape[1]\n a = x @ w\n return a[:, 0:H] * a[:, H : 2 * H] * h",
+            "x: [n, N], w: [N, 12], h: [n, H]",
+        ),
+        (
+            "def f(h, x, w): return np.concatenate((h, x), axis=1) @ w",
+            "h: [n, N], x: [n, M], w: [8, P]",
+        ),
+        (
+            "def f(x, w):\n F, D = w.shape\n for f in range(F): x = x + x[f] * w[f]\n return x",
+            "x: [F, D], w: [F, D]",
+        ),
+        ("def f(w, X): return np.sum(X @ w) + np.dot(w, w)", "w: [n], X: [N, n]"),
     ],
 )
 def test_products_sums_and_indices_tell_shapes(text: str, expected: str) -> None:
@@ -119,3 +151,36 @@ def test_what_the_backward_gives_no_gradient_of_is_a_constant() -> None:
 def test_code_that_is_not_understood_is_guessed() -> None:
     text = "def f(x, w):\n return some.library(x, *w)[..., ::2](lambda: (yield))\n"
     assert given(describe(text)) == "x: [n, N]?, w: [N, M]?"
+
+
+def test_the_size_that_a_layer_fixes_is_found_through_what_is_before_it() -> None:
+    text = (
+        "class Net(nn.Module):\n"
+        " def __init__(self):\n"
+        "  self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(4 * 5 * 5, 10)\n"
+        " def forward(self, x):\n"
+        "  x = F.max_pool2d(self.conv(x), 2)\n"
+        "  return self.fc(torch.flatten(x, 1))\n"
+    )
+    assert given(describe(text)) == "x: [n, 1, 12, 12]"
+
+
+def test_arrays_that_a_constructor_is_handed_are_inputs() -> None:
+    text = (
+        "class Affine:\n"
+        " def __init__(self, W, b):\n  self.W, self.b = W, b\n"
+        " def forward(self, x): return x @ self.W + self.b\n"
+        " def backward(self, d):\n  self.dW, self.db = self.x.T @ d, d.sum(0)\n"
+    )
+    assert given(describe(text)) == "x: [n, N], W: [N, M], b: [M]"
+
+
+def test_a_gradient_that_is_a_number_is_that_of_a_number() -> None:
+    back = "def back(dy, x, w, b):\n db = np.sum(dy)\n return dy @ w.T, x.T @ dy, db\n"
+    described = describe(back + "def f(x, w, b): return x @ w + b")
+    assert given(described) == "x: [n, N], w: [N, M], b: []"
+
+
+def test_a_state_behind_the_gradients_is_none() -> None:
+    text = "def f(h, W, x):\n hs = h @ W\n dW = x * hs\n return np.sum(hs), dW, hs[-1]\n"
+    assert list(describe(text, loss=True).inputs) == ["W"]
