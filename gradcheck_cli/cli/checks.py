@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Unpack
 
@@ -14,7 +14,7 @@ from gradcheck_cli.cli.streams import note, show_progress, silence, write
 from gradcheck_cli.config.project import Project
 from gradcheck_cli.processes.executor import run_in_turn
 from gradcheck_cli.reporters import MUTANT_FORMATS, Screen
-from gradcheck_cli.result import ExitCode
+from gradcheck_cli.result import ExitCode, SuiteReport
 from gradcheck_cli.run import choose, last_failed, suite
 from gradcheck_cli.run.faster import find_faster
 from gradcheck_cli.text import count_of, printable
@@ -22,8 +22,7 @@ from gradcheck_cli.text import count_of, printable
 if TYPE_CHECKING:
     from gradcheck_cli.cli.watch import Watch
     from gradcheck_cli.config.build_check import ConfigCheck
-    from gradcheck_cli.config.project import Project
-from gradcheck_cli.processes.executor import Executor
+    from gradcheck_cli.processes.executor import Executor
 
 EXIT_CODES = """\b
 Exit codes:
@@ -81,20 +80,8 @@ def run_once(given: of.GivenToRun, watch: Watch | None = None) -> int:
         if not checks:
             return ExitCode.OK
     checks = choose.share_processes(checks, given["jobs"], given["budget"])
-    with open_reports(given, screen) as reports, open_executor(given) as executor:
-        with show_progress(given["quiet"], find_faster(checks)) as progress:
-            report = suite.run(  # every check: build → measure → compare → diagnose
-                checks,
-                progress,
-                executor=executor,
-                each=reports.add,
-                timeout=given["timeout"],
-                allow_code=given["allow_code"],
-                power=given["power"],
-                exit_first=given["exit_first"],
-            )
-        code = reports.write(report, progress.left)  # → table, JSON, …
-    note_code_not_run(checks, given["allow_code"])
+    power, exit_first = given["power"], given["exit_first"]
+    report, code = run_and_report(given, checks, screen, power=power, exit_first=exit_first)
     last_failed.keep(report.checks)
     if watch is not None:
         watch.keep(report.checks)
@@ -114,21 +101,38 @@ def mutate_command(**given: Unpack[of.Given]) -> int:
     resolves; the report says why, and what to change in the config.
     """
     checks = choose.share_processes(read_checks(given), given["jobs"])
-    with open_reports(given, Screen(), mutants=True) as reports, open_executor(given) as executor:
+    return run_and_report(given, checks, Screen(), mutants=True)[1]
+
+
+def run_and_report(
+    given: of.Given,
+    checks: Sequence[ConfigCheck],
+    screen: Screen,
+    *,
+    power: bool = False,
+    exit_first: bool = False,
+    mutants: bool = False,
+) -> tuple[SuiteReport, int]:
+    """Run the checks and write their report everywhere; the report, and the exit code.
+
+    mutants: it is of the faults that the checks would catch, and so is the code.
+    """
+    with open_reports(given, screen, mutants=mutants) as reports, open_executor(given) as executor:
         with show_progress(given["quiet"], find_faster(checks)) as progress:
-            report = suite.run(
+            report = suite.run(  # every check: build → measure → compare → diagnose
                 checks,
                 progress,
                 executor=executor,
                 each=reports.add,
                 timeout=given["timeout"],
                 allow_code=given["allow_code"],
-                power=True,
-                judge=suite.exit_code_of_mutants,
+                power=power or mutants,
+                exit_first=exit_first,
+                judge=suite.exit_code_of_mutants if mutants else None,
             )
-        code = reports.write(report, progress.left)
+        code = reports.write(report, progress.left)  # → table, JSON, …
     note_code_not_run(checks, given["allow_code"])
-    return code
+    return report, code
 
 
 def read_checks(given: of.Given, *, last: bool = False) -> list[ConfigCheck]:
