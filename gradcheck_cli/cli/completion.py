@@ -75,7 +75,7 @@ def script(shell: str) -> str:
     return text.replace('string split ","', 'string split -m 1 ","')
 
 
-def answered(command: click.Command) -> bool:
+def answer(command: click.Command) -> bool:
     """Whether a shell asked for candidates; then they are printed."""
     asked = os.environ.get(VARIABLE)
     if not asked:

@@ -148,7 +148,7 @@ def list_defaults(project: Project | None) -> dict[str, dict[str, Any]]:
 def exit_code(arguments: Sequence[str] | None) -> int:
     """The code of a command, whatever happens in it; no exception of ours goes further."""
     try:
-        if completion.answered(cli):
+        if completion.answer(cli):
             return ExitCode.OK
         words = sys.argv[1:] if arguments is None else list(arguments)
         # Not cli.main, which would turn a closed pipe into exit code 1.

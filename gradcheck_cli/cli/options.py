@@ -61,35 +61,35 @@ class GivenToRun(Given):
 def options(*several: Callable[[Function], Function]) -> Callable[[Function], Function]:
     """Several options as one decorator, shown in this order."""
 
-    def decorated(function: Function) -> Function:
+    def decorate(function: Function) -> Function:
         for option in reversed(several):
             function = option(function)
         return function
 
-    return decorated
+    return decorate
 
 
-def jobs_of(text: str) -> int:
+def read_jobs(text: str) -> int:
     """How many processes `--jobs` asks for."""
     if text == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores()
-    jobs = whole_of(text)
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count_cores()
+    jobs = read_whole(text)
     if not jobs:
         raise click.BadParameter(f"'{text}' is no number of processes: give 1 or more, or auto")
     return jobs
 
 
-def whole_of(text: str) -> int | None:
+def read_whole(text: str) -> int | None:
     """The whole number that some digits are, of no more than MOST_DIGITS."""
     return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Of this machine."""
     return os.cpu_count() or 1
 
 
-def seconds_of(text: str | None) -> float | None:
+def read_seconds(text: str | None) -> float | None:
     """The seconds in `10s`, `2m`, `1h` or `10`."""
     if text is None:
         return None
@@ -110,18 +110,18 @@ def bound_timeout(seconds: float) -> float:
     return seconds
 
 
-def shard_of(text: str | None) -> tuple[int, int] | None:
+def read_shard(text: str | None) -> tuple[int, int] | None:
     """Which of how many in `2/4`."""
     if text is None:
         return None
     which, slash, count = text.partition("/")
-    part, parts = whole_of(which), whole_of(count)
+    part, parts = read_whole(which), read_whole(count)
     if slash and part and parts and part <= parts:
         return part, parts
     raise click.BadParameter(f"'{text}' is no shard: give K/N with K from 1 to N, such as 2/4")
 
 
-def output_of(text: str, formats: tuple[str, ...]) -> tuple[str, str]:
+def read_output(text: str, formats: tuple[str, ...]) -> tuple[str, str]:
     """Format and path in `junit=report.xml`."""
     format, equals, path = text.partition("=")
     if not equals or not path:
@@ -132,7 +132,7 @@ def output_of(text: str, formats: tuple[str, ...]) -> tuple[str, str]:
     return format, path
 
 
-def configs_of(
+def choose_configs(
     context: click.Context, parameter: click.Parameter, configs: tuple[str, ...]
 ) -> tuple[str, ...]:
     """The configs of the command line; without any, those of the project, which `select` narrows.
@@ -157,7 +157,7 @@ CONFIGS = click.argument(
     "configs",
     nargs=-1,
     is_eager=True,
-    callback=configs_of,
+    callback=choose_configs,
     metavar="[CONFIG|DIR|-]...",
     shell_complete=complete_configs,
 )
@@ -200,7 +200,7 @@ SEEDS = click.option(
 SHARD = click.option(
     "--shard",
     metavar="K/N",
-    callback=lambda context, option, value: shard_of(value),
+    callback=lambda context, option, value: read_shard(value),
     help="Only part K of N of the checks; the N parts together are all of them.",
 )
 LAST_FAILED = click.option(
@@ -262,7 +262,7 @@ JOBS = click.option(
     "--jobs",
     default="1",
     metavar="N",
-    callback=lambda context, option, value: jobs_of(value),
+    callback=lambda context, option, value: read_jobs(value),
     help="How many processes to use, or auto: as many as there are cores.",
 )
 DASK = click.option(
@@ -271,7 +271,7 @@ DASK = click.option(
 BUDGET = click.option(
     "--budget",
     metavar="TIME",
-    callback=lambda context, option, value: seconds_of(value),
+    callback=lambda context, option, value: read_seconds(value),
     help="For the entries of a gradient, such as 10s; beyond it, random directions.",
 )
 TIME = click.option(
@@ -310,7 +310,7 @@ def output_option(formats: tuple[str, ...]) -> Callable[[Function], Function]:
         multiple=True,
         metavar="FORMAT=PATH",
         callback=lambda context, option, values: tuple(
-            output_of(value, formats) for value in values
+            read_output(value, formats) for value in values
         ),
         help="Also write the report to a file, such as junit=report.xml; may be given again.",
     )

@@ -33,7 +33,7 @@ class FormBuilder(Builder):
         self, node: Node, record: CheckConfig, values: ValueReader, findings: list[Finding]
     ) -> None:
         super().__init__(node, record, values, findings)
-        self.form: Form = FORMS[record.form or ""].extended(record.bias, record.activation)
+        self.form: Form = FORMS[record.form or ""].extend(record.bias, record.activation)
         self.loss: Loss = LOSSES.get(record.loss, LOSSES["squared-error"])
         if record.loss not in LOSSES:
             self.find(

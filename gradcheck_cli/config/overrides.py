@@ -110,19 +110,19 @@ def _read(argument: str) -> Override:
     if not text.strip() or text.lstrip().startswith("#"):
         return Override(key, mark, Node(None, here(Mark(1, 1))))
     try:
-        return Override(key, mark, _moved(parse(text, SET), here))
+        return Override(key, mark, _move(parse(text, SET), here))
     except ConfigError as error:
         findings = [replace(finding, mark=here(finding.mark)) for _, finding in error.places]
         raise ConfigError(SET, argument, findings) from error
 
 
-def _moved(node: Node, here: Callable[[Mark], Mark]) -> Node:
+def _move(node: Node, here: Callable[[Mark], Mark]) -> Node:
     """The node with its places in the whole argument."""
     value = node.value
     if isinstance(value, dict):
-        value = {key: _moved(child, here) for key, child in value.items()}
+        value = {key: _move(child, here) for key, child in value.items()}
     elif isinstance(value, list):
-        value = [_moved(child, here) for child in value]
+        value = [_move(child, here) for child in value]
     keys = {key: here(mark) for key, mark in node.keys.items()}
     return Node(value, here(node.mark), keys, here(node.start) if node.start else None)
 

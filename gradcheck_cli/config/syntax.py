@@ -154,7 +154,7 @@ def compared_text(function: Function, name: str) -> str | None:
     spelled = {name} if not key else {f"{owner}['{key}']", f"{owner}.get('{key}')"}
     for node in ast.walk(function):
         if isinstance(node, ast.Assign):
-            spelled |= {target for target, value in _assigned(node) if value in spelled}
+            spelled |= {target for target, value in _list_assigned(node) if value in spelled}
         if isinstance(node, ast.Compare) and ast.unparse(node.left) in spelled:
             other = node.comparators[0]
             if isinstance(other, ast.Constant) and isinstance(other.value, str):
@@ -162,7 +162,7 @@ def compared_text(function: Function, name: str) -> str | None:
     return None
 
 
-def _assigned(node: ast.Assign) -> Iterator[tuple[str, str]]:
+def _list_assigned(node: ast.Assign) -> Iterator[tuple[str, str]]:
     """What an assignment gives which value, one by one where it gives several."""
     target, value = node.targets[0], node.value
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):

@@ -64,11 +64,11 @@ def parse(text: str, names: Mapping[str, Shape | float]) -> Formula:
     Raises FormulaError for anything but arithmetic on these names and the functions of this
     module, for shapes that do not fit, and for intermediates above the bounds of this module.
     """
-    return _parsed(text, tuple(names.items()))
+    return _parse_once(text, tuple(names.items()))
 
 
 @lru_cache(MAX_KNOWN)
-def _parsed(text: str, names: tuple[tuple[str, Shape | float], ...]) -> Formula:
+def _parse_once(text: str, names: tuple[tuple[str, Shape | float], ...]) -> Formula:
     if len(text) > MAX_LENGTH:
         raise FormulaError(
             f"the formula has {len(text):,} characters; at most {MAX_LENGTH:,} are allowed"

@@ -92,10 +92,10 @@ class CodeLayer(OfData, Struct, frozen=True):
                 if self.data.dtype == BFLOAT16 and self._framework_target(functions) is None:
                     arrays, fixed, optional = map(lowered, (arrays, fixed, optional))
                 if claimed:
-                    made = self._claimed(functions, arrays, fixed, optional)
+                    made = self._claim(functions, arrays, fixed, optional)
                 else:
                     made = [self._make(functions)(arrays, fixed, optional=optional)]
-                return self._doubled(made), notes
+                return self._double(made), notes
             except UntakenError as error:
                 if error.name not in self.data.shared:
                     raise
@@ -105,7 +105,7 @@ class CodeLayer(OfData, Struct, frozen=True):
                     for values in (arrays, fixed)
                 )
 
-    def _doubled(self, made: list[Problem]) -> list[Problem]:
+    def _double(self, made: list[Problem]) -> list[Problem]:
         """The problems, with that of the double backward where it is asked for."""
         if not self.double:
             return made
@@ -113,7 +113,7 @@ class CodeLayer(OfData, Struct, frozen=True):
 
         return [*double_backward(made[0]), *made[1:]]
 
-    def _claimed(
+    def _claim(
         self, functions: Mapping[str, Any], arrays: Any, fixed: Any, optional: Any
     ) -> list[Problem]:
         """The problems where other derivatives are claimed, after that of the gradients.

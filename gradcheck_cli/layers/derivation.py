@@ -58,7 +58,7 @@ def _formulas(layer: FormulaLayer) -> Iterator[Part]:
     yield "Upstream gradient", [f"δ = ∂L/∂y, {shape}, drawn at random, written delta in formulas"]
     for name, rule in layer.rules.items():
         wanted = layer.data.inputs[name].shape
-        checked = _checked(rule, layer.rule_names, wanted, name)
+        checked = _check(rule, layer.rule_names, wanted, name)
         yield f"∂L/∂{name}", [f"∂L/∂{name} = {rule}", *checked]
 
 
@@ -169,10 +169,10 @@ def _gradient(layer: Layer, rule: Rule) -> Iterator[str]:
         yield f"here divided by n = {layer.samples}: {label.gradient} = {label.rule}"
     if "@" not in formula and rule.of not in layer.own_rules:
         yield f"in formulas: {formula}"
-    yield from _checked(formula, layer.names, layer.shape(rule.of), rule.of)
+    yield from _check(formula, layer.names, layer.shape(rule.of), rule.of)
 
 
-def _checked(
+def _check(
     formula: str, names: Mapping[str, Shape | float], wanted: Shape, of: str
 ) -> Iterator[str]:
     """The products of a rule, and whether its shape is that of its input."""

@@ -97,7 +97,7 @@ class Form(Struct, frozen=True):
         letter = self.cotangent[0][0]
         return f"{letter}⊙{self.slope}" if self.activation else letter
 
-    def extended(self, bias: bool = False, activation: str = NONE) -> Form:
+    def extend(self, bias: bool = False, activation: str = NONE) -> Form:
         """The form with a bias, with an activation (a key of ACTIVATIONS), or with both."""
         form = self.with_bias() if bias else self
         return form if activation == NONE else form.with_activation(ACTIVATIONS[activation])

@@ -93,8 +93,8 @@ class Data(Struct, frozen=True):
             return None
         return replace(
             self,
-            inputs=_resized(self.inputs, size, other),
-            constants=_resized(self.constants, size, other),
+            inputs=_resize(self.inputs, size, other),
+            constants=_resize(self.constants, size, other),
             sizes={key: other if one == size else one for key, one in self.sizes.items()},
         )
 
@@ -158,16 +158,16 @@ def change(
     return None if other is None else replace(layer, data=other).problems()[place]
 
 
-def _resized(value: Any, size: int, other: int) -> Any:
+def _resize(value: Any, size: int, other: int) -> Any:
     """A value with every axis of one size in its arrays, and whole numbers like it, another."""
     if isinstance(value, ArraySpec):
         return value.resized(size, other)
     if isinstance(value, Mapping):
-        return {key: _resized(part, size, other) for key, part in value.items()}
+        return {key: _resize(part, size, other) for key, part in value.items()}
     if isinstance(value, list):
-        return [_resized(part, size, other) for part in value]
+        return [_resize(part, size, other) for part in value]
     if isinstance(value, CodeValue):
-        return replace(value, arguments=_resized(value.arguments, size, other))
+        return replace(value, arguments=_resize(value.arguments, size, other))
     return other if type(value) is int and value == size else value
 
 

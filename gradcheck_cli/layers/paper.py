@@ -171,11 +171,11 @@ class _Evaluation(Struct, frozen=True):
     def outputs(self, inputs: Arrays) -> dict[str, Any]:
         """z and y of the inputs, by every name that a rule may use for them."""
         z = self.linear(inputs)
-        y = self.activated(z)
+        y = self.activate(z)
         inner = dict.fromkeys(self.layer.inner_names, z)
         return {**inner, "y": y, self.layer.form.output_name: y}
 
-    def activated(self, z: Any) -> Any:
+    def activate(self, z: Any) -> Any:
         """y = f(z)."""
         if self.activation is None:
             return z
@@ -187,7 +187,7 @@ class _Evaluation(Struct, frozen=True):
 
     def losses_of_slices(self, z: Any, cut: Callable[[Any], Any]) -> Any:
         """The losses of some slices of z; `cut` takes the same slices of the target."""
-        return self.loss(self.in_rows(self.activated(z), cut(self.target)))
+        return self.loss(self.in_rows(self.activate(z), cut(self.target)))
 
     def in_rows(self, y: Any, target: Any) -> dict[str, Any]:
         """The arguments of the loss: a sample that is a column is turned into a row."""

@@ -203,10 +203,10 @@ def rerun(check: ConfigCheck) -> str:
         ["--", check.path] if check.path.startswith("-") and check.path != "-" else [check.path]
     )
     words = [printable(word) for word in words]
-    return _quoted(words)
+    return _quote(words)
 
 
-def _quoted(words: Sequence[str]) -> str:
+def _quote(words: Sequence[str]) -> str:
     """A command as a shell of this system reads it."""
     if os.name == "nt":
         import subprocess

@@ -28,7 +28,7 @@ def layer(form: str = "XW", n: int = 8, N: int = 5, M: int = 3, **changes: Any) 
         name: size for name, size in {"n": n, "N": N, "M": M}.items() if name in FORMS[form].sizes
     }
     loss = LOSSES[changes.pop("loss", "squared-error")]
-    extended = FORMS[form].extended(changes.pop("bias", False), changes.pop("activation", NONE))
+    extended = FORMS[form].extend(changes.pop("bias", False), changes.pop("activation", NONE))
     return replace(Layer(form=extended, sizes=sizes, loss=loss), **changes)
 
 
