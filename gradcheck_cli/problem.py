@@ -190,6 +190,8 @@ class Problem(Struct, frozen=True):
         that cannot be.
     origins: is asked, where gradients are wrong, after which lines of the user's they are there, by
         name: `f, a.py:12`.
+    passed: is asked, where gradients are wrong, which backward passes of the user's own are between
+        the outputs and each input, by name: `Square, a.py:12`, each place in the graph by itself.
     inside: makes the same problem with some inputs in domains, where its inputs stand for others.
 
     Source: the cotangent is the paper's δ = ∂L/∂y (8), of a batch its Δ = ∂L/∂Y (39).
@@ -223,6 +225,7 @@ class Problem(Struct, frozen=True):
     edges: Mapping[str, Array] = field(default_factory=dict)
     twice: Callable[[], Problem] | None = None
     origins: Callable[[], Mapping[str, str]] = dict
+    passed: Callable[[], Mapping[str, Mapping[int, str]]] = dict
     inside: Callable[[Mapping[str, Domain]], Problem] | None = None
 
     def label(self, name: str) -> Label:

@@ -36,5 +36,29 @@ def describe_order(results: Sequence[GradientResult], origins: Mapping[str, str]
     )
 
 
+def describe_passed(
+    results: Sequence[GradientResult], passed: Mapping[str, Mapping[int, str]]
+) -> str:
+    """Which backward of the user's all wrong gradients come through, and no right one.
+
+    passed: the backward passes between the outputs and each input, each by a number of its own.
+    Empty where there is none such.
+    """
+    wrong = [one for one in results if one.verdict == Verdict.FAIL]
+    right = [one for one in results if one.verdict == Verdict.PASS]
+    if not wrong or not right:
+        return ""
+    right_too = {number for one in right for number in passed.get(one.name, {})}
+    common = set.intersection(*({*passed.get(one.name, {})} for one in wrong)) - right_too
+    places = dict.fromkeys(passed[wrong[0].name][number] for number in sorted(common))
+    if not places:
+        return ""
+    return (
+        f"{_list(right)} {'is' if len(right) == 1 else 'are'} right; {_list(wrong)} "
+        f"{'is' if len(wrong) == 1 else 'are'} wrong, and alone come through the backward of "
+        f"{join_words([*places])}: look there"
+    )
+
+
 def _list(results: Sequence[GradientResult]) -> str:
     return join_words([one.gradient for one in results])

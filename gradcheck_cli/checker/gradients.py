@@ -222,20 +222,22 @@ class Checker:
 
     def locate(self, result: CheckResult) -> CheckResult:
         """The result with the functions that wrote its wrong gradients, where that can be told."""
+        from gradcheck_cli.checker.backward_order import describe_order, describe_passed
+
         origins: Mapping[str, str] = {}
+        passed: Mapping[str, Mapping[int, str]] = {}
         if any(one.verdict == Verdict.FAIL and one.source for one in result.gradients):
             with suppress(Exception):  # of code that fails now: what was found before stands
                 origins = self.problem.origins()
+                passed = self.problem.passed()
         gradients = [
             replace(one, source=origins[one.name])
             if one.verdict == Verdict.FAIL and origins.get(one.name)
             else one
             for one in result.gradients
         ]
-        from gradcheck_cli.checker.backward_order import describe_order
-
-        order = describe_order(gradients, origins)
-        notes = (*result.notes, *[order] * bool(order))
+        told = describe_passed(gradients, passed) or describe_order(gradients, origins)
+        notes = (*result.notes, *filter(None, [told]))
         return replace(result, gradients=tuple(gradients), notes=notes)
 
     def diagnose(self, result: CheckResult, claim: Claim, power: bool) -> CheckResult:

@@ -70,6 +70,7 @@ def watch_calls(problem: Problem, supervisor: Supervisor) -> Problem:
         forward=forward.watched(watch) if isinstance(forward, Stackable) else watch(forward),
         backward=watch(problem.backward),
         origins=watch(problem.origins),
+        passed=watch(problem.passed),
         identity=None if identity is None else watch(identity),
         locality=locality and replace(locality, inner=watch(locality.inner)),
         otherwise=None if otherwise is None else watch_calls(otherwise, supervisor),

@@ -5,25 +5,17 @@ The numeric side sees arrays alone; the framework's reverse mode is what is chec
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.arrays import Drawn
-from gradcheck_cli.errors import CodeError, GradcheckError, UntakenError
-from gradcheck_cli.problem import Label, Problem, Stackable
-from gradcheck_cli.usercode.annotations import as_annotated
-from gradcheck_cli.usercode.frameworks.stacks import Sizes, Stacks
-from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
-from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
-from gradcheck_cli.usercode.tracing import find_lines
-from gradcheck_cli.usercode.trees import leaves, rebuilt
-from gradcheck_cli.usercode.values import NO_FLOATS, split_flat
+from gradcheck_cli.usercode.frameworks.stacks import Sizes
+from gradcheck_cli.usercode.low_precision import BFLOAT16
+from gradcheck_cli.usercode.signatures import Call, name_of, parameters
+from gradcheck_cli.usercode.trees import leaves
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Any]
@@ -101,6 +93,13 @@ class Differentiable(ABC):
         """
         raise NotImplementedError
 
+    def find_passed(self, function: Any, tensors: Tensors) -> dict[str, dict[int, str]]:
+        """The backward passes of the user's own that each tensor's gradient comes through.
+
+        By a number for each place in the graph; none where the framework keeps no graph.
+        """
+        return {}
+
     def is_cut_off(self, gradient: Any) -> bool:
         """Whether a gradient is seen to have lost what it was computed of."""
         return False
@@ -114,170 +113,6 @@ class Differentiable(ABC):
 
     def prepare(self, call: Call, values: Mapping[str, Any]) -> None:  # noqa: B027
         """Make what a first call makes, such as weights of lazy modules; most make nothing."""
-
-
-class FrameworkProblem:
-    """The problem of a function that a framework differentiates."""
-
-    def __init__(
-        self,
-        function: Differentiable,
-        inputs: Mapping[str, Any],
-        constants: Mapping[str, Any] | None,
-        optional: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.function = function
-        self.inputs: Mapping[str, Any] = inputs
-        self.constants = {**(optional or {}), **(constants or {})}
-        own = [name for name in inputs if name not in function.weights]
-        self.call = bind(function.takes, own, list(constants or {}), optional=list(optional or {}))
-        self._refuse_unused(constants or {})
-        self.inputs = as_annotated(self.inputs, self.call, function.function)
-        self.constants = as_annotated(self.constants, self.call, function.function)
-        function.prepare(self.call, self._values({}))
-        given = {
-            leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
-        }
-        self.arrays = {
-            name: function.rounded(array)
-            for name, array in {**given, **function.weights, **given}.items()
-        }
-        if not self.arrays:
-            raise CodeError(NO_FLOATS)
-        self.unused: dict[str, None] = {}
-        first = self._evaluate(self.arrays)
-        if not first:
-            raise CodeError(f"{function.name} returns no tensor of floats, so there is no gradient")
-        self.shapes = [output.shape for output in first]
-        sizes = function.sizes
-        self.stacks = None if sizes is None else Stacks(self.forward, self._map_over, sizes)
-        self.dtype = np.result_type(*first)
-
-    def _refuse_unused(self, constants: Mapping[str, Any]) -> None:
-        for name in constants:
-            if name not in self.call.used:
-                raise UntakenError(name, f"{self.function.takes} takes no '{name}'")
-
-    def _values(self, tensors: Tensors) -> dict[str, Any]:
-        """What the function is handed: its inputs, these tensors in them, and the constants."""
-        given = {name: rebuilt(value, name, tensors) for name, value in self.inputs.items()}
-        return {**copy.deepcopy(self.constants), **given}
-
-    def run(self, tensors: Tensors) -> list[Any]:
-        """The outputs at these tensors."""
-        __tracebackhide__ = True
-        values = {
-            name: convert(self.function, value) for name, value in self._values(tensors).items()
-        }
-        weights = {name: tensors[name] for name in self.function.weights}
-        try:
-            return self.function.outputs(self.function.apply(self.call, values, weights))
-        except (GradcheckError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            raise self._describe(error) from error
-
-    def _describe(self, error: BaseException) -> CodeError:
-        """What the function raised, with what to do about it."""
-        raised = CodeError.raised(self.function.name, error)
-        advice = self.function.explain(error)
-        return CodeError(f"{raised}\n  {advice}") if advice else raised
-
-    def _tensors(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
-        self.function.follow(arrays.values())
-        return {name: self.function.tensor(array) for name, array in arrays.items()}
-
-    def _evaluate(self, arrays: Mapping[str, Array]) -> list[Array]:
-        return [self.function.array(output) for output in self.run(self._tensors(arrays))]
-
-    def forward(self, arrays: Mapping[str, Array]) -> Array:
-        """The outputs, several as one flat array."""
-        outputs = self._evaluate(arrays)
-        return outputs[0] if len(outputs) == 1 else np.concatenate([out.ravel() for out in outputs])
-
-    def _map_over(self, name: str) -> Callable[[Mapping[str, Array]], Array]:
-        """The forward of many points of an input at once."""
-        mapped = self.function.map_over(self.run, name)
-
-        def forward(arrays: Mapping[str, Array]) -> Array:
-            outputs = [self.function.array(one) for one in mapped(self._tensors(arrays))]
-            if len(outputs) == 1:
-                return outputs[0]
-            return np.concatenate([one.reshape(len(one), -1) for one in outputs], axis=1)
-
-        return forward
-
-    def backward(self, arrays: Mapping[str, Array], cotangent: Array) -> dict[str, Array]:
-        """The gradients that the framework's reverse mode gives; zero for what is not used."""
-        found = self.pulled_back(self.run, arrays, self.split(cotangent))
-        self.unused |= dict.fromkeys(name for name in arrays if found.get(name) is None)
-        return {
-            name: np.zeros_like(array) if (gradient := found.get(name)) is None else gradient
-            for name, array in arrays.items()
-        }
-
-    def split(self, cotangent: Any) -> list[Any]:
-        """The upstream gradient of each output, of a flat one where there are several."""
-        if len(self.shapes) == 1:
-            return [cotangent.reshape(self.shapes[0])]
-        return split_flat(cotangent, self.shapes)
-
-    def pulled_back(
-        self, function: Any, arrays: Mapping[str, Array], cotangents: Sequence[Array]
-    ) -> Mapping[str, Array | None]:
-        """Σ cotangent · ∂output/∂array by reverse mode; what it raises is the user's error."""
-        try:
-            return self.function.pull_back(function, self._tensors(arrays), cotangents)
-        except (GradcheckError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            raise self._describe(error) from error
-
-    def notes(self) -> tuple[str, ...]:
-        """Which inputs the framework gave no gradient for, and which were evaluated in stacks."""
-        unused = [
-            f"{self.function.name} does not use {name}: it has no gradient, which counts as zero"
-            for name in self.unused
-        ]
-        return (*unused, *(self.stacks.notes(self.function.mapper) if self.stacks else ()))
-
-    def problem(self, delta: Array | None, seed: int) -> Problem:
-        """The problem; its cotangent is delta, or 1 for a single number, or drawn from seed."""
-        sizes = tuple(int(np.prod(shape)) for shape in self.shapes)
-        shape = self.shapes[0] if len(sizes) == 1 else (sum(sizes),)
-        if delta is None:
-            ones = sizes == (1,)
-            drawn = np.ones(shape) if ones else Drawn().array("delta", shape, seed)
-            delta = drawn.astype(self.dtype)
-        delta = np.asarray(delta).reshape(shape)
-        if self.function.low == BFLOAT16:
-            delta = round_to_bfloat16(delta)
-        stacks = self.stacks
-        return Problem(
-            inputs=self.arrays,
-            forward=self.forward if stacks is None else Stackable(self.forward, stacks.stack),
-            backward=self.backward,
-            cotangent=delta,
-            labels={name: Label(f"∂L/∂{name}", source=self.function.name) for name in self.arrays},
-            observed=self.notes,
-            parts=sizes if len(sizes) > 1 else (),
-            low=BFLOAT16 if self.function.low == BFLOAT16 else "",
-            twice=partial(differentiate_twice, self, delta, seed),
-            origins=partial(self.find_origins, delta),
-        )
-
-    def find_origins(self, delta: Array) -> dict[str, str]:
-        """After which lines of the user's the gradients are there, in an extra call."""
-        return find_lines(
-            lambda: self.backward(self.arrays, delta), self.backward(self.arrays, delta)
-        )
-
-
-def differentiate_twice(first: FrameworkProblem, delta: Array, seed: int) -> Problem:
-    """The problem of the backward of a backward."""
-    from gradcheck_cli.usercode.frameworks.double_backward import DoubleBackward
-
-    return DoubleBackward(first, delta, seed).problem()
 
 
 def floats_in(value: Any) -> list[Array]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.problem import Label, Problem
-from gradcheck_cli.usercode.frameworks.differentiable import FrameworkProblem, Tensors
+from gradcheck_cli.usercode.frameworks.differentiable import Tensors
+from gradcheck_cli.usercode.frameworks.framework_problem import FrameworkProblem
 from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
 
 Array = NDArray[Any]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
+from gradcheck_cli.text import format_path
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
 from gradcheck_cli.usercode.low_precision import held
@@ -145,6 +146,21 @@ class TorchFunction(Differentiable):
         """A tensor of zeros."""
         return torch.zeros_like(tensor)
 
+    def find_passed(self, function: Any, tensors: Tensors) -> dict[str, dict[int, str]]:
+        """The torch.autograd.Functions between the outputs and each leaf of the graph."""
+        leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
+        passed: dict[str, dict[int, str]] = {name: {} for name in leaves}
+        ends = [one.grad_fn for one in function(leaves) if one.grad_fn is not None]
+        for number, node in enumerate(dict.fromkeys(n for end in ends for n in _nodes(end))):
+            own = getattr(node, "_forward_cls", None)
+            if own is None:
+                continue
+            below = {id(getattr(other, "variable", None)) for other in _nodes(node)}
+            for name, leaf in leaves.items():
+                if id(leaf) in below:
+                    passed[name][number] = _place(own)
+        return passed
+
     def map_over(self, function: Any, name: str) -> Any:
         """By torch.func.vmap; what draws at random is refused by it."""
 
@@ -237,6 +253,14 @@ def _nodes(last: Any) -> Iterator[Any]:
         before = {further for further, _ in node.next_functions if further is not None} - found
         found |= before
         ahead += before
+
+
+def _place(function: Any) -> str:
+    """Where the backward of a torch.autograd.Function is written: `Square, net.py:12`."""
+    code = getattr(function.backward, "__code__", None)
+    if code is None:
+        return name_of(function)
+    return f"{name_of(function)}, {format_path(code.co_filename)}:{code.co_firstlineno}"
 
 
 @contextmanager
