@@ -31,6 +31,10 @@ class OwnBuilder(DataBuilder):
         if len(self.findings) > before or not self.fits_memory(data):
             return None
         text = getattr(self.record, kind)
+        named = self.node.child(kind)
+        if named is not None and text.endswith(".py") and ":" not in text:
+            self.find(named.mark, f"'{text}' is a file; say what of it '{kind}' is: {text}:NAME")
+            return None
         claims = tuple(key for key in CLAIMED if key in self.node.keys)
         if claims and kind == "forward":
             found = self.build_with_claims(data, text, claims)
