@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 
@@ -18,7 +19,8 @@ NOTHING = 1e-9  # of the largest entry: a branch through which less flows is non
 
 
 def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The gradient with a factor of what flows through an inner value, and with that alone."""
+    """The gradient with a factor of what flows through an inner value, with that alone, and without
+    what flows through two."""
     for stage in measured.inner:
         through = measured.flow_through(stage, stage.cotangent)
         whole = measured.value.ravel()[through.at]
@@ -37,6 +39,31 @@ def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator
         allowed = comparison.allowed.ravel()[through.at] + spread
         by = name_factor(*fit_factor(analytic - rest, through.value, allowed), measured.numbers)
         yield _weigh(stage, by, Values(rest, spread, through.at), through)
+    yield from _drop_two(measured)
+
+
+def _drop_two(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The gradient without what flows through two inner values, as a mean and a variance that are
+    taken for constants."""
+    whole = np.abs(measured.value).ravel()
+    branches = [
+        (stage.symbol.removeprefix("∂L/∂"), through)
+        for stage in measured.inner
+        for through in [measured.flow_through(stage, stage.cotangent)]
+        if largest(np.abs(through.value)) > NOTHING * largest(whole[through.at])
+    ]
+    pairs = list(combinations(branches, 2))
+    for (name, one), (other_name, other) in pairs:
+        if not np.array_equal(one.at, other.at):
+            continue
+        spread = one.uncertainty + other.uncertainty + measured.uncertainty.ravel()[one.at]
+        rest = measured.value.ravel()[one.at] - one.value - other.value
+        if np.any(np.abs(rest) > spread):
+            yield Injected(
+                Values(rest, spread, one.at),
+                f"it is the gradient without what flows through {name} and through {other_name}",
+                choices=float(len(pairs)),
+            )
 
 
 def _weigh(stage: Stage, by: Factor, rest: Values, through: Values) -> Injected:

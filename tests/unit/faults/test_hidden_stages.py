@@ -185,3 +185,16 @@ def test_a_mask_that_is_decided_by_the_output() -> None:
     assert found.code == "GC147"
     assert "should be zero" in found.observation
     assert "should not be zero" in found.observation
+
+
+def normalised(x: Array) -> Array:
+    mu = x.mean(axis=0)
+    var = x.var(axis=0)
+    return (x - mu) / np.sqrt(var + 1e-5)
+
+
+def test_a_mean_and_a_variance_that_are_taken_for_constants() -> None:
+    found = diagnose(normalised, lambda delta, x: delta / np.sqrt(x.var(0) + 1e-5), {"x": X})
+    assert found["x"].code == "GC145"
+    assert "without what flows through mu (" in found["x"].observation
+    assert " and through var (" in found["x"].observation
