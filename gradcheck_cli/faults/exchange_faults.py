@@ -31,7 +31,7 @@ def fit_exchange(measured: MeasuredGradient, comparison: Comparison) -> Iterator
     if not measured.inner:
         return
     arrays = _list_arrays(measured)
-    for delta, symbol, pull_back in _list_places(measured):
+    for delta, symbol, pull_back, add in _list_places(measured):
         of_shape = {name: one for name, one in arrays.items() if one.shape == delta.shape}
         names = list(of_shape)[:MOST_ARRAYS]
         for one, other in permutations(names, 2):
@@ -42,7 +42,7 @@ def fit_exchange(measured: MeasuredGradient, comparison: Comparison) -> Iterator
             choices = float(len(names) ** 2)
             difference = of_shape[one] - of_shape[other]
             if one < other:  # the other way around, it has the other sign, no more
-                yield from _add_multiple(measured, comparison, pull_back(difference), said, choices)
+                yield from _add_multiple(measured, comparison, add(difference), said, choices)
             with np.errstate(all="ignore"):
                 product = delta * of_shape[one] / of_shape[other]
             if np.isfinite(product).all():
@@ -83,13 +83,20 @@ def _list_arrays(measured: MeasuredGradient) -> dict[str, Float]:
 
 def _list_places(
     measured: MeasuredGradient,
-) -> Iterator[tuple[Float, str, Callable[[Any], Values]]]:
+) -> Iterator[tuple[Float, str, Callable[[Any], Values], Callable[[Any], Values]]]:
     """Where an array may be exchanged: the gradient itself and that of inner values.
 
-    Of each the gradient there, its name, and what makes the input's gradient of it.
+    Of each the gradient there, its name, what makes the input's gradient of it, and what adds to
+    that where something is added there.
     """
+    whole = measured.whole_values
     if measured.whole:
-        yield measured.value, measured.label.gradient, measured.whole_values
+        yield measured.value, measured.label.gradient, whole, whole
     for stage in measured.inner:
         delta = np.asarray(stage.cotangent, dtype=np.float64)
-        yield delta, stage.symbol, partial(measured.contract, stage)
+        yield (
+            delta,
+            stage.symbol,
+            partial(measured.contract, stage),
+            partial(measured.flow_through, stage),
+        )

@@ -29,8 +29,8 @@ class Injected(Struct, frozen=True):
     agreement may be chance.
     by: the factor, of a fault that is nothing but a factor; named: the factors that the observation
     has the text of.
-    upstream: the stage and the upstream gradient there that it is the gradient for, where that was
-    solved for: other gradients of the same backward may be for it, too.
+    upstream: the stage and the upstream gradient there that it is the gradient for: other gradients
+    of the same backward may be for it, too.
     cause, next_step: instead of the fault's own, where the parameters say more.
     """
 

@@ -243,15 +243,25 @@ class MeasuredGradient:
 
         What flows around an inner stage, as the gradient of a regulariser does, stays as it is.
         """
-        through = self.flow_through(stage, cotangent)
-        if not any(stage is one for one in self.inner):
-            return through
+        through, around = self.flow_through(stage, cotangent), self.flow_around(stage)
+        return Values(
+            through.value + around.value, through.uncertainty + around.uncertainty, through.at
+        )
+
+    def flow_around(self, stage: Stage) -> Values:
+        """What of the gradient flows around an inner stage; zeros of a stage of all there is."""
         own = self.flow_through(stage, stage.cotangent)
-        around = self.value.ravel()[own.at] - own.value
+        value = self.value.ravel()[own.at] - own.value
         spread = own.uncertainty + self.uncertainty.ravel()[own.at]
-        if np.all(np.abs(around) <= spread):
-            return through
-        return Values(through.value + around, through.uncertainty + spread, through.at)
+        if not any(stage is one for one in self.inner) or np.all(np.abs(value) <= spread):
+            value = spread = np.zeros(len(own.at))
+        return Values(value, spread, own.at)
+
+    def subtract_around(self, stage: Stage, gradient: Float) -> Float:
+        """A gradient without what flows around an inner stage."""
+        around, rest = self.flow_around(stage), gradient.ravel().copy()
+        rest[around.at] -= around.value
+        return rest
 
     def flow_through(self, stage: Stage, cotangent: Any) -> Values:
         """What flows through a stage: Jᵀδ′ of an upstream gradient there."""

@@ -14,6 +14,7 @@ from gradcheck_cli.faults.regions import list_entries
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.text import count_of, join_words
 
+LEAST_RIGHT = 2  # entries that are right and not zero, of a gradient with another mask
 MOST_LISTED = 3  # positions that are listed one by one
 LARGEST_EXPONENT = 300  # of the number of patterns that could have been tried, as a float
 
@@ -68,6 +69,8 @@ def describe_mask(measured: MeasuredGradient, comparison: Comparison) -> str:
     missing = wrong & (comparison.analytic == 0) & _nonzero(measured)
     added = wrong & (comparison.analytic != 0) & ~_nonzero(measured)
     if measured.problem.cotangent is None or not added.any() or np.any(wrong & ~missing & ~added):
+        return ""
+    if np.sum(~wrong & _nonzero(measured)) < LEAST_RIGHT:
         return ""
     parts = [f"{list_entries(added)} should be zero"]
     if missing.any():

@@ -119,7 +119,8 @@ def _fit_shares(
         mask = np.zeros(stage.cotangent.shape)
         np.moveaxis(mask, axis, 0)[index] = 1.0
         parts.append((stage.cotangent * mask).ravel() @ jacobian.value)
-    weights = fit_weights(np.stack(parts), comparison, jacobian.at, comparison.analytic)
+    target = measured.subtract_around(stage, comparison.analytic)
+    weights = fit_weights(np.stack(parts), comparison, jacobian.at, target)
     if weights is None or not np.any(weights):
         return None
     # A factor common to all weights is fitted afterwards.

@@ -56,12 +56,18 @@ def change_stage(
         else f"it is the gradient for {observation.replace('δ', symbol)}",
         same=same,
         choices=choices,
+        upstream=(stage, change(delta)),
     )
 
 
 def replace_upstream_by_ones(measured: MeasuredGradient) -> Iterator[Injected]:
     """Ones in the place of the upstream gradient."""
-    yield from _change_upstream(measured, np.ones_like, "ones in the place of δ")
+
+    def ones(delta: Float) -> Float:
+        """Where a value inside is not used at all, nobody multiplies by anything."""
+        return np.where((delta != 0) | (not measured.inner), 1.0, 0.0)
+
+    yield from _change_upstream(measured, ones, "ones in the place of δ")
 
 
 def square_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
@@ -116,7 +122,8 @@ def solve_for_upstream(measured: MeasuredGradient, comparison: Comparison) -> It
         jacobian = measured.measure_jacobian(stage)
         if len(jacobian.at) <= delta.size:
             continue
-        other = fit_weights(jacobian.value, comparison, jacobian.at, comparison.analytic)
+        target = measured.subtract_around(stage, comparison.analytic)
+        other = fit_weights(jacobian.value, comparison, jacobian.at, target)
         if other is None:
             continue
         other = other.reshape(delta.shape)
@@ -124,7 +131,7 @@ def solve_for_upstream(measured: MeasuredGradient, comparison: Comparison) -> It
         for first in differ[:1]:
             index = tuple(int(axis) for axis in first)
             yield Injected(
-                jacobian.contract(other.ravel()),
+                measured.contract(stage, other),
                 f"it is the gradient for another upstream gradient than {stage.symbol}: for "
                 f"{_round_off(other[index], other):.6g} at {list(index)} in the place of "
                 f"{delta[index]:.6g}, {len(differ)} of {delta.size} entries differ",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.text import format_path
 from gradcheck_cli.usercode.inline_values import Inline, find_inline
-from gradcheck_cli.usercode.tracing import is_users
+from gradcheck_cli.usercode.tracing import is_users, view_as_array
 
 Array = NDArray[Any]
 Forward = Callable[[Mapping[str, Any]], Any]
@@ -87,7 +87,7 @@ def list_inner_values(forward: Forward, inputs: Mapping[str, Any]) -> list[Inner
     values: list[InnerValue] = []
     times: dict[tuple[str, str], int] = {}
     for one in sorted(watcher.found.values(), key=lambda found: found.event):
-        if any(_same(one.value, other) for other in seen):
+        if one.old or any(_same(one.value, other) for other in seen):
             continue
         seen.append(one.value)
         place = (one.source, one.name)
@@ -113,7 +113,11 @@ def _watch_no_other(*_: Any) -> None:
 
 
 class _Found(Struct):
-    """An array as it was when it changed last; array: itself, so that its id is no other's."""
+    """An array as it was when it changed last.
+
+    array: itself, so that its memory is no other's; old: whether an object or a container held it
+    before the function that it was seen in began, as one does from an earlier call.
+    """
 
     array: Array
     name: str
@@ -122,33 +126,35 @@ class _Found(Struct):
     event: int
     frame: int
     inline: Inline | None = None
+    old: bool = False
 
 
 class _Watcher:
     """Looks, before each line of the user's functions, at the arrays that they hold."""
 
     def __init__(self) -> None:
-        self.found: dict[int, _Found] = {}
+        self.found: dict[tuple[int, tuple[int, ...]], _Found] = {}
         self.lines = self.frames = 0
 
     def enter(self, frame: FrameType, event: str, _: Any) -> Any:
         """A function is entered."""
         if not is_users(frame.f_code.co_filename):
             return None
-        number, last = self.frames, frame.f_lineno
+        number, last, new = self.frames, frame.f_lineno, True
         path = format_path(frame.f_code.co_filename)
         self.frames += 1
 
         def step(frame: FrameType, event: str, value: Any) -> Any:
-            nonlocal last
+            nonlocal last, new
             if event in ("line", "return"):
                 self.lines += 1
                 if self.lines > MOST_LINES:
                     sys.settrace(None)
                     return None
                 for name, array in list_held(frame, event, value):
-                    self.see(array, name, f"{path}:{last}", number)
-                last = frame.f_lineno
+                    old = new and not name.isidentifier()
+                    self.see(array, name, f"{path}:{last}", number, old=old)
+                last, new = frame.f_lineno, False
             if event == "line":
                 for one, array in find_inline(frame):
                     self.see(array, f"({one.text})", f"{path}:{last}", number, one)
@@ -157,20 +163,28 @@ class _Watcher:
         return step
 
     def see(
-        self, array: Array, name: str, source: str, frame: int, inline: Inline | None = None
+        self,
+        array: Array,
+        name: str,
+        source: str,
+        frame: int,
+        inline: Inline | None = None,
+        *,
+        old: bool = False,
     ) -> None:
         """An array is there, with these numbers."""
-        known = self.found.get(id(array))
+        place = array.__array_interface__["data"][0], array.shape
+        known = self.found.get(place)
         if known is None and can_be_kept(array):
-            found = _Found(array, name, source, array.copy(), self.lines, frame, inline)
-            self.found[id(array)] = found
+            found = _Found(array, name, source, array.copy(), self.lines, frame, inline, old)
+            self.found[place] = found
         elif known is None or inline is not None:
             return
         elif not _same(known.value, array) or (
             known.name.endswith(RETURNED) and not name.endswith(RETURNED)
         ):
             known.value, known.event = array.copy(), self.lines
-            known.name, known.source, known.frame = name, source, frame
+            known.name, known.source, known.frame, known.old = name, source, frame, False
 
 
 class _Visitor:
@@ -246,9 +260,10 @@ def list_held(frame: FrameType, event: str, returned: Any) -> Iterator[tuple[str
 
 
 def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]]:
-    if isinstance(value, np.ndarray):
-        if can_be_kept(value):
-            yield name, value
+    array = None if isinstance(value, np.generic) else view_as_array(value)
+    if array is not None:
+        if can_be_kept(array):
+            yield name, array
     elif not depth or isinstance(value, type) or callable(value):
         return
     elif isinstance(value, dict):

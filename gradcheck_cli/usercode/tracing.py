@@ -31,7 +31,7 @@ def find_lines(call: Callable[[], Any], wanted: Mapping[str, Any]) -> dict[str, 
     found for what was handed over as it is, nor where another tracer, as a debugger, is at work.
     """
     arrays = {
-        name: array for name, value in wanted.items() if (array := _as_array(value)) is not None
+        name: array for name, value in wanted.items() if (array := view_as_array(value)) is not None
     }
     if sys.gettrace() is not None:
         return {}
@@ -97,8 +97,8 @@ def _same(array: NDArray[Any], wanted: NDArray[Any]) -> bool:
     return bool(np.array_equal(array.ravel(), wanted, equal_nan=array.dtype.kind in "fc"))
 
 
-def _as_array(value: Any) -> NDArray[Any] | None:
-    """An array or a tensor as an array; None for all else."""
+def view_as_array(value: Any) -> NDArray[Any] | None:
+    """An array or a tensor as an array of the same memory; None for all else."""
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
     if hasattr(value, "detach") and hasattr(value, "numpy"):
@@ -109,7 +109,7 @@ def _as_array(value: Any) -> NDArray[Any] | None:
 
 def _parts(value: Any, depth: int = 2) -> Iterator[NDArray[Any]]:
     """An array; the arrays in a list, a dict, or the attributes of an object, and in these."""
-    array = _as_array(value)
+    array = view_as_array(value)
     if array is not None:
         yield array
     elif depth and isinstance(value, dict | list | tuple):

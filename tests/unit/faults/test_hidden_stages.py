@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck_cli import check
+from gradcheck_cli import check, from_torch
 from gradcheck_cli.result import Diagnosis
 
 Array = Any  # functions of users have no types
@@ -198,3 +198,25 @@ def test_a_mean_and_a_variance_that_are_taken_for_constants() -> None:
     assert found["x"].code == "GC145"
     assert "without what flows through mu (" in found["x"].observation
     assert " and through var (" in found["x"].observation
+
+
+def test_a_function_of_torch_inside_a_module() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Relu(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(ctx: Any, z: Any) -> Any:
+            return z.clamp(min=0)
+
+        @staticmethod
+        def backward(ctx: Any, delta: Any) -> Any:
+            return delta
+
+    def net(x: Any, W: Any) -> Any:
+        z = x @ W
+        return ((Relu.apply(z) + 1) ** 2).sum()
+
+    inputs = {"x": torch.tensor(X), "W": torch.tensor(INPUTS["W1"])}
+    found = [one.diagnosis for one in check(from_torch(net, inputs)).gradients]
+    assert {one.code for one in found if one is not None} == {"GC131"}
+    assert all("∂L/∂z (" in one.observation for one in found if one is not None)

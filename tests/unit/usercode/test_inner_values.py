@@ -25,6 +25,22 @@ def net(W: Array) -> Array:
     return (cache["twice"] ** 2).sum(axis=1)
 
 
+class Kept:
+    """Keeps what it computes on itself, from call to call."""
+
+    def forward(self, W: Array) -> Array:
+        self.z = X @ W
+        return np.tanh(self.z)
+
+
+def test_what_an_object_holds_from_an_earlier_call_is_not_of_this_one() -> None:
+    kept = Kept()
+    kept.forward(**W)
+    (z,) = list_inner_values(lambda v: kept.forward(**v), W)
+    assert z.name == "self.z"
+    np.testing.assert_array_equal(z.read({"W": 2 * W["W"]}), 2 * X @ W["W"])
+
+
 class Layer:
     def forward(self, W: Array) -> Array:
         self.z = X @ W
