@@ -128,8 +128,7 @@ def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
     if isinstance(found, ast.ClassDef):
         bases = [ast.unparse(base).rpartition(".")[2] for base in found.bases]
         return "." not in name and ("Module" in bases or "Function" in bases)
-    decorated = [ast.unparse(one) for one in getattr(found, "decorator_list", [])]
-    if any(re.search(r"custom_[vj]|jit|primitive", one) for one in decorated):
+    if _is_custom(found):
         return True
     if find_backward(tree, name) is not None:
         return False
@@ -144,6 +143,12 @@ def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
         )
     }
     return not modules.isdisjoint(FRAMEWORKS)
+
+
+def _is_custom(function: ast.FunctionDef) -> bool:
+    """Whether a function is decorated as one that jax or autograd differentiates."""
+    decorated = map(ast.unparse, function.decorator_list)
+    return any(re.search(r"custom_[vj]|jit|primitive", one) for one in decorated)
 
 
 def find_backward(tree: ast.Module, name: str) -> str | None:
@@ -165,7 +170,10 @@ def find_backward(tree: ast.Module, name: str) -> str | None:
 
 def find_derived(tree: ast.Module, name: str, kind: str) -> dict[str, str]:
     """The functions of other derivatives of a function, by the key of a config that names them."""
-    known = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    known = list(definitions)
+    if name in known and _is_custom(definitions[name]):  # its JVP is a part of itself
+        return {}
     stem = FORWARD.sub("", name)
     found = {}
     for key, words in DERIVED.items():

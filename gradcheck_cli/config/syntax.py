@@ -108,7 +108,7 @@ def returned_gradients(function: Function, *, value_first: bool = False) -> list
         return [str(one.value) for one in last.keys if isinstance(one, ast.Constant)]
     if isinstance(last, ast.Tuple):
         return [ast.unparse(one) for one in last.elts]
-    plain = isinstance(last, ast.BinOp | ast.Name | ast.Subscript)
+    plain = isinstance(last, ast.BinOp | ast.UnaryOp | ast.Name | ast.Subscript)
     called = isinstance(last, ast.Call) and isinstance(last.func, ast.Attribute)
     return [ast.unparse(last)] if last is not None and (plain or called) else []
 

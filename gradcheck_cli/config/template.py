@@ -26,7 +26,8 @@ from gradcheck_cli.config.definitions import (
     read_file,
 )
 from gradcheck_cli.config.inference.givens import Given
-from gradcheck_cli.config.read_code import Described, describe_class, describe_function
+from gradcheck_cli.config.read_code import describe_class, describe_function
+from gradcheck_cli.config.reading import Described
 from gradcheck_cli.config.schema import KINDS, CheckConfig, documentation
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.text import join_words

@@ -125,7 +125,11 @@ class CodeLayer(OfData, Struct, frozen=True):
         from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
         from gradcheck_cli.usercode.problems import split_value
 
-        claims = {key: function for key, function in functions.items() if key in CLAIMED}
+        claims = {
+            key: as_function_of_arrays(function, self.framework, self.data.dtype)
+            for key, function in functions.items()
+            if key in CLAIMED
+        }
         others = {key: function for key, function in functions.items() if key not in CLAIMED}
         known = {**optional, **fixed}
         alone = list(others) == ["forward"] and not recognize(others["forward"], self.framework)

@@ -19,6 +19,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import suggest
@@ -107,7 +108,10 @@ class Loader:
     def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         settings = self._settings(function)
         known = [name for name in self.values if name not in {**arguments, **settings}]
-        call = bind(parameters(function), list(arguments), known)
+        takes = parameters(function)
+        if inspect.isclass(function) and "__init__" not in vars(function):
+            takes = replace(takes, others=False)  # **kwargs of a base that refuses them
+        call = bind(takes, list(arguments), known)
         self.used |= dict.fromkeys(name for name in call.used if name not in arguments)
         try:
             return call(function, {**self.values, **arguments})

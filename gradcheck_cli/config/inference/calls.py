@@ -3,123 +3,31 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.config.inference import modules
-from gradcheck_cli.config.inference.axes import Axis, unify
-from gradcheck_cli.config.inference.operations import (
-    broadcast,
-    concatenate,
-    contract,
-    multiply_matrices,
-    reduce_axes,
-    reshape,
-    split,
-    sum_products,
-    transpose,
-)
-from gradcheck_cli.config.inference.subscripts import axis_of as _axis_of
+from gradcheck_cli.config.inference.axes import unify_all
+from gradcheck_cli.config.inference.numpy_calls import of_numpy
 from gradcheck_cli.config.inference.values import (
-    ARRAY,
     FUNCTION,
     ITEMS,
-    NUMBER,
     OBJECT,
     RECORD,
     Value,
     array,
-    number,
-    size,
 )
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.inference.reader import Reader, Scope
 
-SAME = frozenset(
-    [
-        "exp",
-        "log",
-        "tanh",
-        "sqrt",
-        "abs",
-        "absolute",
-        "sign",
-        "sin",
-        "cos",
-        "copy",
-        "array",
-        "asarray",
-        "zeros_like",
-        "ones_like",
-        "empty_like",
-        "square",
-        "log1p",
-        "expm1",
-        "float64",
-        "float32",
-        "clip",
-        "nan_to_num",
-        "astype",
-        "ascontiguousarray",
-        "sigmoid",
-        "softmax",
-        "relu",
-        "atleast_2d",
-        "cumsum",
-        "pad",
-        "reciprocal",
-        "negative",
-        "full_like",
-        "logical_not",
-        "float",
-        "erf",
-    ]
-)
-JOINED = frozenset(
-    ["maximum", "minimum", "add", "subtract", "multiply", "divide", "power", "where", "logaddexp"]
-)
-REDUCED = frozenset(
-    [
-        "sum",
-        "mean",
-        "max",
-        "min",
-        "amax",
-        "amin",
-        "var",
-        "std",
-        "prod",
-        "any",
-        "all",
-        "argmax",
-        "norm",
-    ]
-)
-MADE = frozenset(
-    [
-        "zeros",
-        "ones",
-        "empty",
-        "full",
-        "randn",
-        "rand",
-        "standard_normal",
-        "normal",
-        "uniform",
-        "random",
-        "eye",
-    ]
-)
-# Of what is drawn, the place of the shape behind parameters of the distribution; and those whose
-# shape is one argument.
-DRAWN = {"normal": 2, "uniform": 2}
-ONE_SHAPE = frozenset(["zeros", "ones", "empty", "full", "normal", "uniform", "random"])
-
 
 def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
     """What a call returns."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+    if name == "apply" and node.args:  # of a torch.autograd.Function
+        return reader.value(node.args[0], scope)
+    if name == "scan" and len(node.args) > 2:
+        return _scan(reader, node, scope)
     if name in ("dict", "OrderedDict", "defaultdict"):
         return Value(RECORD)
     owner = _owner(reader, node, scope)
@@ -163,182 +71,6 @@ def _owner(reader: Reader, node: ast.Call, scope: Scope) -> Value | None:
     return None if module else reader.value(node.func.value, scope)
 
 
-def of_numpy(
-    reader: Reader,
-    name: str,
-    owner: Value | None,
-    arguments: list[Value],
-    node: ast.Call,
-    keywords: dict[str, ast.expr],
-    scope: Scope,
-) -> Value:
-    """What a function of NumPy, or a method of an array, returns."""
-    if name in MADE:
-        return _make(reader, name, arguments, keywords, scope)
-    values = arguments if owner is None else [owner, *arguments]
-    if not values:
-        return Value()
-    if name in ("dot", "matmul", "mm") and len(values) > 1:
-        return multiply_matrices(values[0], values[1])
-    if name in ("T", "t", "transpose", "permute"):
-        order = values[1:]
-        if len(order) == 1 and order[0].kind == ITEMS:
-            order = list(order[0].fields.values())
-        return transpose(values[0], [int(one.number or 0) for one in order])
-    if name == "einsum" and values[0].text:
-        return sum_products(values[0].text, values[1:])
-    if name == "size" and owner is not None:
-        return _axis_of(owner, reader.key(node.args[0], scope)) if node.args else _shape_of(owner)
-    if name in ("split", "array_split", "chunk") and len(values) > 1:
-        return _split(reader, values, node, keywords, scope)
-    if name == "tensordot" and len(values) > 2:
-        return contract(values[0], values[1], _axes_of(node.args[-1]))
-    if name in ("reshape", "view"):
-        found = _reshaped(reader, values)
-        found.origin = values[0]
-        return found
-    if name == "flatten" and len(values) > 1:
-        return modules.flatten(values[0], reader.allocate)
-    if name in ("ravel", "flatten", "squeeze"):
-        found = array(None) if values[0].kind == ARRAY else Value()
-        found.origin = values[0]
-        return found
-    if name in JOINED:
-        found = values[-2] if name == "where" and len(values) > 2 else values[0]
-        result = broadcast(found, values[-1])
-        return broadcast(values[0], result) if len(values) > 2 else result
-    if name in REDUCED:
-        axis = keywords.get(
-            "axis",
-            node.args[len(node.args) - len(arguments) + (owner is None)]
-            if len(values) > 1
-            else None,
-        )
-        known = reader.key(axis, scope) if axis is not None else None
-        if axis is not None and not isinstance(known, int):
-            return array(None)
-        keep = keywords.get("keepdims")
-        return reduce_axes(values[0], known, isinstance(keep, ast.Constant) and bool(keep.value))
-    return _of_other(reader, name, values, keywords, scope)
-
-
-def _of_other(
-    reader: Reader, name: str, values: list[Value], keywords: dict[str, ast.expr], scope: Scope
-) -> Value:
-    """What other functions return."""
-    first = values[0]
-    if name == "log":
-        _mark_positive(first)
-    if name in SAME:
-        return first
-    if name == "len":
-        if first.kind == RECORD and first.is_parameter:
-            return number(4)
-        if first.kind == ITEMS:
-            return number(len(first.fields) or None)
-        if first.kind is None and re.search(r"param|weights|layers", first.name):
-            return number(4)  # of two layers
-        first.as_array(first.guessed_rank if first.is_parameter else None)
-        return size(first.axes[0]) if first.axes else number()
-    if name in ("arange", "range"):
-        made = array([values[-1 if len(values) == 2 else 0].as_size()])
-        made.counts = True
-        return made
-    if name in ("concatenate", "cat", "hstack", "vstack", "stack", "column_stack"):
-        along = keywords.get("axis", keywords.get("dim"))
-        axis = reader.key(along, scope) if along is not None else None
-        place = {"hstack": 1, "vstack": 0, "column_stack": 1}.get(name, axis or 0)
-        return concatenate(
-            [part.as_array() for part in first.fields.values()], place, reader.allocate
-        )
-    if name in ("int", "float", "str", "max", "min", "list", "tuple", "array"):
-        return first
-    return Value()
-
-
-def _make(
-    reader: Reader, name: str, values: list[Value], keywords: dict[str, ast.expr], scope: Scope
-) -> Value:
-    """An array that is made or drawn: its shape is `size=` or `shape=`, or where NumPy has it."""
-    named = keywords.get("size", keywords.get("shape"))
-    if named is not None:
-        shape = [reader.value(named, scope)]
-    else:
-        shape = values[DRAWN.get(name, 0) :][: 1 if name in ONE_SHAPE else None]
-    if len(shape) == 1 and shape[0].kind == ITEMS and shape[0].node != "shape":
-        shape = list(shape[0].fields.values())
-    if not shape or shape[0].kind in (ARRAY, ITEMS):
-        return Value()
-    axes = [one.as_size() for one in shape]
-    return array(axes * 2 if name == "eye" and len(axes) == 1 else axes)
-
-
-def _mark_positive(value: Value | None) -> None:
-    """Note that the logarithm is taken of an array, of what that is made of."""
-    while value is not None:
-        value.positive = True
-        for part in value.parts:
-            part.positive |= part.is_parameter and part.is_data_like
-        value = value.origin
-
-
-def _shape_of(owner: Value) -> Value:
-    """x.shape, x.size()."""
-    found = Value(ITEMS, node="shape")
-    found.parts = (owner,)
-    return found
-
-
-def _split(
-    reader: Reader,
-    values: list[Value],
-    node: ast.Call,
-    keywords: dict[str, ast.expr],
-    scope: Scope,
-) -> Value:
-    """An array in equal parts: so many, or, of torch, of this size."""
-    along = keywords.get("axis", keywords.get("dim"))
-    if along is None and len(values) > 2:
-        along = node.args[-1]
-    axis = reader.key(along, scope) if along is not None else 0
-    count, place = values[1], axis if isinstance(axis, int) else 0
-    if count.kind == NUMBER and count.number:
-        found = split(values[0], int(count.number), place)
-        whole = (values[0].axes or [Axis()])[place]
-        part, times = found.node or Axis(), int(count.number)
-        whole.root.ends.append(lambda: times * part.size(reader.allocate))
-        return found
-    found = split(values[0], 3, place)
-    if isinstance(found.node, Axis):
-        unify(found.node, count.as_size())
-    return found
-
-
-def _axes_of(node: ast.expr) -> list[list[int]]:
-    """The axes of a tensordot, where they are written out."""
-    try:
-        found = ast.literal_eval(node)
-    except ValueError:
-        return [[], []]
-    if isinstance(found, int) or len(found) != 2:
-        return [[], []]
-    return [[one] if isinstance(one, int) else list(one) for one in found]
-
-
-def _reshaped(reader: Reader, values: list[Value]) -> Value:
-    target, shape = values[0], values[1:]
-    if len(shape) == 1 and shape[0].node == "shape":
-        other = shape[0].parts[0]
-        if target.kind is None and other.kind == ARRAY:
-            target.kind, target.axes = ARRAY, other.axes
-        elif target.axes is None and target.kind == ARRAY:
-            target.axes = other.axes
-        return array(other.axes)
-    if len(shape) == 1 and shape[0].kind == ITEMS:
-        shape = list(shape[0].fields.values())
-    return reshape(target, shape, reader.allocate)
-
-
 def _of_record(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
     """What a method of a dict returns: params.get("W")."""
     if name in ("get", "pop") and node.args:
@@ -360,10 +92,28 @@ def _follow(reader: Reader, found: Value, node: ast.Call, scope: Scope) -> Value
     return reader.follow(target, _bind(reader, target, owner, node, scope, inner))
 
 
+def _scan(reader: Reader, node: ast.Call, scope: Scope) -> Value:
+    """lax.scan(step, init, xs): the step is followed with one of xs."""
+    step, state, over = (reader.value(one, scope) for one in node.args[:3])
+    if step.kind != FUNCTION:
+        return Value()
+    over.as_array(3)
+    target, _ = step.node
+    names = [one.arg for one in target.args.args]
+    first = array(over.axes[1:]) if over.axes else Value()
+    inner = {**step.fields, **dict(zip(names, (state, first), strict=False))}
+    found = reader.follow(target, inner)
+    if state.axes and found.kind == ITEMS and found.fields[0].axes:
+        unify_all(state.axes, found.fields[0].axes)
+    return found
+
+
 def _call_method(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
     from gradcheck_cli.config.inference.reader import find_method
 
     method = find_method(owner.node, name, reader.known)
+    if method is None and name == "__call__":  # of a module
+        method = find_method(owner.node, "forward", reader.known)
     if method is None:
         return Value()
     return reader.follow(method, _bind(reader, method, owner, node, scope, {}))

@@ -20,6 +20,8 @@ NUMBERS = {
     "delta": "1.0", "margin": "1.0", "temperature": "1.0", "pool_height": "2", "pool_width": "2",
     "HH": "2", "WW": "2", "kernel_size": "2", "pool_size": "2", "scale": "2.0", "negative_slope":
     "0.1", "G": "1", "groups": "1", "learning_rate": "0.1", "lr": "0.1",
+    "lo": "-0.5", "low": "-0.5", "min_val": "-0.5", "a_min": "-0.5", "hi": "0.5",
+    "high": "0.5", "max_val": "0.5", "a_max": "0.5",
 }  # fmt: skip
 SETTING = "0.5"  # a number of which nothing is known
 POSITIVE = "distribution: uniform, scale: 0.4, offset: 0.5"  # what a logarithm is taken of
@@ -93,8 +95,8 @@ class Giver:
         if value.kind in (SIZE, NUMBER, RECORD, ITEMS):
             given = self.given(name, value)
             return given or Given(SETTING)
-        if is_setting(value):
-            return Given(SETTING)
+        if is_setting(value) or (value.kind is None and value.meets_numbers):
+            return Given(NUMBERS.get(name, SETTING))
         if OFFSETS.match(name):
             return Given("{values: [0, 2]}")
         array = value if value.axes is not None else self.guessed(name)
@@ -114,7 +116,8 @@ class Giver:
 
 def is_setting(value: Value) -> bool:
     """Whether all that is known of a parameter is that it is reckoned with a number."""
-    return value.kind is None and value.meets_numbers and not value.is_data_like
+    reckoned = value.meets_numbers and not value.is_data_like and not value.positive
+    return value.kind is None and reckoned
 
 
 def is_fixed(name: str, value: Value) -> bool:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 
 from gradcheck_cli.config.inference.settings import WEIGHT
-from gradcheck_cli.config.inference.values import ITEMS, RECORD, Value
-from gradcheck_cli.config.syntax import Function, returned_gradients, returns_mapping, returns_value
+from gradcheck_cli.config.inference.values import BIAS, ITEMS, RECORD, Value
+from gradcheck_cli.config.syntax import (
+    Function,
+    parameter_names,
+    returned_gradients,
+    returns_mapping,
+    returns_value,
+)
 
 GRADIENT = re.compile(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)
 PLAIN = re.compile(r"\w+(\[.*\])?$")
@@ -37,6 +44,24 @@ def names_without_gradient(
     if not spelled or (len(spelled) >= len(left) and not by_name):
         return labels if len(labels) < len(values) else []
     return [*labels, *(name for name in left if name not in kept)]
+
+
+def undifferentiated(function: Function, teller: Function | None) -> list[str]:
+    """The parameters whose gradient is written None, or that jax is told to leave out."""
+    names = parameter_names(function)
+    told = " ".join(map(ast.unparse, function.decorator_list))
+    places = re.search(r"nondiff_argnums=\(?([\d, ]*)", told)
+    left = [int(one) for one in re.findall(r"\d+", places[1])] if places else []
+    spelled = returned_gradients(teller) if teller is not None else []
+    if len(spelled) == len(names):
+        left += [place for place, one in enumerate(spelled) if one == "None"]
+    return [names[place] for place in left if place < len(names)]
+
+
+def has_gradient(name: str, teller: Function | None) -> bool:
+    """Whether a bias that may be left out has a gradient in the text of a backward."""
+    text = "" if teller is None else ast.unparse(teller)
+    return bool(BIAS.search(name) and re.search(rf"\b(d|grad_){name}\b|\b{name}_grad\b", text))
 
 
 def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:

@@ -83,7 +83,7 @@ def apply(layer: Value, taken: Value, others: Sequence[Value], allocate: Allocat
     if module is None:
         return slide(layer, taken, allocate) if layer.text in ARGUMENTS else taken
     given = taken
-    taken.as_array(module.rank or 2)
+    taken.as_array(min(module.rank, taken.guessed_rank) if module.indexes else module.rank or 2)
     if taken.axes is None:
         return array(None)
     first = layer.fields[0].as_size() if 0 in layer.fields else Axis()

@@ -10,6 +10,7 @@ from typing import Any
 
 from gradcheck_cli.config.inference import calls
 from gradcheck_cli.config.inference.axes import Axis, unify_all
+from gradcheck_cli.config.inference.loops import carry, list_items
 from gradcheck_cli.config.inference.operations import (
     Allocate,
     broadcast,
@@ -27,9 +28,9 @@ from gradcheck_cli.config.inference.values import (
     SIZE,
     TEXT,
     Value,
-    array,
     function,
     number,
+    row,
     size,
 )
 
@@ -98,12 +99,12 @@ class Reader:
             case ast.Expr(value=value):
                 self.value(value, scope)
             case ast.For(target=target, iter=over, body=body):
-                before, items = dict(scope), self.items(over, scope)
+                before, items = dict(scope), list_items(self, over, scope)
                 for item in items:
                     self.assign(target, item, scope)
                     self.run(body, scope, returned)
                 if len(items) == 1:
-                    _carry(before, scope)
+                    carry(before, scope)
             case ast.If(test=test, body=body, orelse=other):
                 self.value(test, scope)
                 before = dict(scope)
@@ -116,7 +117,8 @@ class Reader:
             case ast.Assert(test=test):
                 self.value(test, scope)
             case ast.FunctionDef():
-                scope[node.name] = function(node)
+                scope[node.name] = inner = function(node)
+                inner.fields = dict(scope)
 
     def assign(self, target: ast.expr, value: Value, scope: Scope) -> None:
         """Give names, attributes and keys what is assigned to them."""
@@ -162,48 +164,6 @@ class Reader:
                     old.fields[len(old.fields)] = part
             elif isinstance(target, ast.Name):
                 scope[target.id] = broadcast(old, value)
-
-    def items(self, over: ast.expr, scope: Scope) -> list[Value]:
-        """What a loop goes over, as far as it is known: the items of a list; else one."""
-        match over:
-            case ast.Call(func=ast.Name(id="range"), args=bounds):
-                values = [self.value(bound, scope) for bound in bounds]
-                for value in values:
-                    value.as_size()
-                first = values[0].number if len(values) > 1 else 0
-                last = values[-1 if len(values) < 3 else 1].number
-                if first is not None and last is not None and 0 < last - first < 5:
-                    return [number(place) for place in range(int(first), int(last))]
-                counted = number(first)
-                counted.bound = values[0].axis if len(values) == 1 else None
-                return [counted]
-            case ast.Call(func=ast.Attribute(value=owner, attr="values" | "items" as which)):
-                record = self.value(owner, scope)
-                if record.kind == RECORD:
-                    pairs = record.fields.items()
-                    texts = {key: self.value(ast.Constant(key), scope) for key in record.fields}
-                    keyed = which == "items"
-                    return [_pair(texts[k], one) if keyed else one for k, one in pairs]
-            case ast.Call(func=ast.Name(id="reversed" | "list" | "sorted"), args=[inner]):
-                return self.items(inner, scope)
-            case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]):
-                return [_pair(number(k), one) for k, one in enumerate(self.items(inner, scope))]
-            case ast.Call(func=ast.Name(id="zip"), args=parts):
-                lists = [self.items(part, scope) for part in parts]
-                return [_pair(*one) for one in zip(*lists, strict=False)]
-        return self.items_of(self.value(over, scope))
-
-    def items_of(self, value: Value) -> list[Value]:
-        """The items of a value; of a parameter that is gone through, two."""
-        if value.kind is None and value.is_parameter:
-            value.kind = ITEMS
-            for place in (0, 1):
-                value.field(place)
-        if value.kind == ITEMS:
-            return list(value.fields.values())
-        if value.kind == ARRAY and value.axes:
-            return [array(value.axes[1:])]
-        return [Value()]
 
     def key(self, node: ast.expr, scope: Scope) -> Any:
         """A key that is known: a text, "W" + str(1), a whole number; else None."""
@@ -266,17 +226,17 @@ class Reader:
                 plain = [(key.value, one) for key, one in named if isinstance(key, ast.Constant)]
                 return Value(RECORD, fields={key: self.value(one, scope) for key, one in plain})
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
-                return _pair(*(self.value(part, scope) for part in parts))
+                return row(*(self.value(part, scope) for part in parts))
             case (
                 ast.ListComp(elt=item, generators=[first, *_])
                 | ast.GeneratorExp(elt=item, generators=[first, *_])
             ):
                 items = []
-                for one in self.items(first.iter, scope):
+                for one in list_items(self, first.iter, scope):
                     inner = dict(scope)
                     self.assign(first.target, one, inner)
                     items.append(self.value(item, inner))
-                return _pair(*items)
+                return row(*items)
         return Value()
 
     def operation(self, node: ast.expr, scope: Scope) -> Value:
@@ -354,14 +314,6 @@ class Reader:
         return Value()
 
 
-def _carry(before: Scope, after: Scope) -> None:
-    """What a loop makes of an array for its next turn has the same shape."""
-    for name, one in before.items():
-        other = after[name]
-        if one is not other and one.axes and other.axes:
-            unify_all(one.axes, other.axes)
-
-
 def find_method(made: Any, name: str, known: dict[str, Any]) -> ast.FunctionDef | None:
     """A method of a class, or of one that it inherits from in the file."""
     for node in made.body:
@@ -386,7 +338,3 @@ def _numbers_in(node: ast.Assign) -> Scope:
         if isinstance(name, ast.Name) and isinstance(one, ast.Constant)
         if isinstance(one.value, int | float) and not isinstance(one.value, bool)
     }
-
-
-def _pair(*parts: Value) -> Value:
-    return Value(ITEMS, fields=dict(enumerate(parts)))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gradcheck_cli.config.inference.givens import NUMBERS, Given
-from gradcheck_cli.config.inference.values import ARRAY, NUMBER, SIZE, Value
+from gradcheck_cli.config.inference.values import ARRAY, ITEMS, NUMBER, RECORD, SIZE, Value
 from gradcheck_cli.config.syntax import Function, compared_text, parameter_defaults, read_keys
 
 WEIGHT = re.compile(r"^([Wbw]\w?\d*|weights?|bias(es)?|gamma|beta)$")
@@ -34,7 +34,11 @@ def find_setting(function: Function, name: str, value: Value) -> Given | None:
 def _holds_arrays(value: Value, keys: Mapping[str, bool]) -> bool:
     """Whether a parameter is a dict of arrays."""
     parts = value.fields
-    return any(parts[key].kind == ARRAY for key, needed in keys.items() if needed and key in parts)
+    return any(
+        parts[key].kind in (ARRAY, RECORD, ITEMS)
+        for key, needed in keys.items()
+        if needed and key in parts
+    )
 
 
 def _settings(function: Function, name: str, keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:

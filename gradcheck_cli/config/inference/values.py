@@ -22,7 +22,7 @@ ARRAY, SIZE, NUMBER, RECORD, ITEMS, OBJECT, FUNCTION, TEXT = (
 
 # Names of what has one axis, of weights, and of what is added to a product with them.
 VECTOR = re.compile(
-    r"^(b|bias|biases|gamma|beta|theta|y|labels?|targets?|idx|idxs|tokens?)(_?\w?\d*)$"
+    r"^(b|bias|biases|gamma|beta|theta|y|labels?|targets?|idx|idxs|tokens?|sentence|words)(_?\w?\d*)$"
 )
 WEIGHT = re.compile(r"^(W|w|U|V|weights?|Theta|theta|c_)(_?\w{0,4}\d*)$|weight|kernel|_w$")
 BIAS = re.compile(r"^b($|_|\d|[a-z]?\d*$)|bias|gamma|beta|^g\d?$|shift|scale", re.IGNORECASE)
@@ -168,3 +168,8 @@ def array(axes: list[Axis] | None, *, column: bool = False) -> Value:
 def function(node: ast.AST, owner: Value | None = None) -> Value:
     """A function of the file, or a method with its object."""
     return Value(FUNCTION, node=(node, owner))
+
+
+def row(*parts: Value) -> Value:
+    """A tuple or a list of these."""
+    return Value(ITEMS, fields=dict(enumerate(parts)))

@@ -59,6 +59,10 @@ class Differentiable(ABC):
     def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
         """Call the function; returns whatever it returns."""
 
+    def call(self, *arguments: Any, **keywords: Any) -> Any:
+        """Call the function with tensors, as it is."""
+        return self.function(*arguments, **keywords)
+
     @abstractmethod
     def outputs(self, returned: Any) -> list[Any]:
         """The tensors of floats in what the function returned, in order."""

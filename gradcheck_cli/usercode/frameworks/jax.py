@@ -66,6 +66,11 @@ class JaxFunction(Differentiable):
         with jax.enable_x64(True):
             return call(self.function, values)
 
+    def call(self, *arguments: Any, **keywords: Any) -> Any:
+        """Call the function as it is, with double precision enabled."""
+        with jax.enable_x64(True):
+            return self.function(*arguments, **keywords)
+
     def outputs(self, returned: Any) -> list[Any]:
         """The arrays of floats in a pytree."""
         found = [leaf for leaf in jax.tree.leaves(returned) if hasattr(leaf, "dtype")]

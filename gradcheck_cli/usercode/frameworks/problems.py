@@ -178,7 +178,7 @@ def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Cal
         function.follow(given)
         values = [convert(function, value) for value in arguments]
         named = {name: convert(function, value) for name, value in keywords.items()}
-        return to_arrays(function.function(*values, **named))
+        return to_arrays(function.call(*values, **named))
 
     return call
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from gradcheck_cli import Numeric, Verdict, check, double_backward, from_jax
 from gradcheck_cli.errors import CodeError
+from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
 
 x = np.linspace(-2.0, 2.0, 7)
 
@@ -57,6 +58,7 @@ names = [gradient.name for gradient in result.gradients]
 assert names == ["params.first.W", "params.last[0]", "x"], names
 assert result.verdict == Verdict.PASS, result
 assert check(jax.jit(jnp.sin), inputs=x).verdict == Verdict.PASS
+assert np.array_equal(as_function_of_arrays(jnp.square, None, "float64")(x), x**2)  # no float32
 assert check(from_jax(jnp.sin, x, dtype="float32")).verdict == Verdict.PASS
 try:
     from_jax(lambda x: jnp.sin(x.astype("float32")), x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from gradcheck_cli import Verdict, check, from_functions, from_layer
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
+from gradcheck_cli.usercode.loading import Loader, reference
 
 Array = Any  # objects of users have no types
 
@@ -261,3 +263,14 @@ def test_an_array_that_two_places_share_is_set_in_both_and_checked_once() -> Non
     result = check(from_layer(Shared(), inputs))
     assert result.verdict == Verdict.PASS
     assert not any("inner.W" in note for note in result.notes)
+
+
+def test_a_class_without_a_constructor_is_handed_no_sizes(tmp_path: Path) -> None:
+    (tmp_path / "act.py").write_text(
+        "class Base:\n"
+        " def __init__(self, **refused):\n  assert not refused\n"
+        "class Act(Base):\n forward = backward = lambda self, x: x\n"
+    )
+    code = reference("act.py:Act", tmp_path)
+    assert code is not None
+    assert type(Loader({"n": 3}).load(code)).__name__ == "Act"

@@ -6,7 +6,8 @@ import ast
 
 import pytest
 
-from gradcheck_cli.config.read_code import Described, describe_class, describe_function
+from gradcheck_cli.config.read_code import describe_class, describe_function
+from gradcheck_cli.config.reading import Described
 
 
 def describe(text: str, *, loss: bool = False) -> Described:
@@ -184,3 +185,53 @@ def test_a_gradient_that_is_a_number_is_that_of_a_number() -> None:
 def test_a_state_behind_the_gradients_is_none() -> None:
     text = "def f(h, W, x):\n hs = h @ W\n dW = x * hs\n return np.sum(hs), dW, hs[-1]\n"
     assert list(describe(text, loss=True).inputs) == ["W"]
+
+
+def test_what_a_function_of_torch_gives_none_for_is_a_setting() -> None:
+    text = (
+        "class Scaled(Function):\n"
+        " @staticmethod\n"
+        " def forward(ctx, input, factor, bias=None):\n"
+        "  return input * factor + bias.unsqueeze(0).expand_as(input)\n"
+        " @staticmethod\n"
+        " def backward(ctx, grad_output):\n"
+        "  grad_bias = grad_output.sum(0)\n"
+        "  return grad_output, None, grad_bias\n"
+    )
+    assert given(describe(text)) == "input: [n, N], bias: [N], factor: {shape: [n, N]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "@partial(jax.custom_vjp, nondiff_argnums=(0,))\ndef f(scale, x): return scale * x",
+            "x: [n, N]?, scale: 2.0",
+        ),
+        (
+            "def f(logits, labels):\n logp = jax.nn.log_softmax(logits)\n"
+            " return jnp.take_along_axis(logp, labels[:, None], axis=1)",
+            "logits: [n, N], labels: {distribution: integers, low: 0, high: N, shape: [n]}",
+        ),
+        (
+            "class Layer(NamedTuple):\n W: jax.Array\n b: jax.Array\n"
+            "def f(layer: Layer, x): return x @ layer.W + layer.b",
+            "layer: {W: [n, N], b: [N]}, x: [M, n]",
+        ),
+        (
+            "def f(p, xs, h):\n"
+            " def step(h, x):\n  h = jnp.tanh(x @ p['wx'] + h @ p['wh'])\n  return h, h\n"
+            " return lax.scan(step, h, xs)",
+            "p: {wx: [n, N], wh: [N, N]}, xs: [M, P, n], h: [P, N]",
+        ),
+        (
+            "def f(n_in, n_out): return nn.Sequential(nn.Linear(n_in, n_out), nn.ReLU())",
+            "x: [M, n], n_in: n, n_out: N",
+        ),
+    ],
+)
+def test_code_of_frameworks(text: str, expected: str) -> None:
+    tree = ast.parse(text)
+    last = tree.body[-1]
+    assert isinstance(last, ast.FunctionDef)
+    assert given(describe_function(tree, last)) == expected
