@@ -21,6 +21,7 @@ from gradcheck_cli.layers.mistaken_slopes import (
     ANOTHER,
     AT_OUTPUT,
     BY_INPUT,
+    DIAGONAL,
     FUNCTION,
     MISSING,
     OPPOSITE,
@@ -38,6 +39,7 @@ OBSERVATIONS = {
     OPPOSITE: "it is the gradient with f′(−z) for f′(z)",
     FUNCTION: "it is the gradient with f(z) for f′(z)",
     TWICE: "it is the gradient with f′(z)² for f′(z)",
+    DIAGONAL: "it is the gradient with y (1 − y) for the Jacobian of a softmax y",
     BY_INPUT: "it is the gradient with z in the place of y in a formula of f′ by y",
 }
 AROUND_CAUSE = (

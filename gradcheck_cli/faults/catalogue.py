@@ -396,6 +396,9 @@ _ALL: tuple[Fault, ...] = (
         example="delta * y * (1 - y)    # for a softmax",
         remedy="inputs where the terms off the diagonal are not zero",
         inject=input_faults.keep_diagonal,
+        suspect=_without_comparison(
+            input_faults.keep_diagonal, activation_faults.use_mistake(mistaken_slopes.DIAGONAL)
+        ),
     ),
     Fault(
         Code.OUTPUTS_LEFT_OUT,

@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.measured_gradient import rows_are_samples
 from gradcheck_cli.faults.values import Effort
 from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
-from gradcheck_cli.layers.mistaken_slopes import MISSING, evaluate_at, mistake_slope
+from gradcheck_cli.layers.mistaken_slopes import (
+    MISSING,
+    evaluate_at,
+    mistake_slope,
+    mistake_softmax,
+)
 from gradcheck_cli.measure.measure import of_entries
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage, no_stages
@@ -126,12 +131,16 @@ def _find_sample_axis(problem: Problem, found: Sequence[Hidden]) -> int | None:
 
 def _make_stage(one: Hidden, later: Sequence[Hidden], axis: int | None) -> Stage:
     """The stage of an inner value, and what may be taken for its gradient: that of a later one."""
-    mistaken: dict[str, Any] = {}
-    for other in later:
-        same = other.value.shape == one.value.shape
-        if same and not np.allclose(other.gradient, one.gradient):
-            mistaken = _list_mistakes(one, other)
-            break
+    alike = [
+        other
+        for other in later
+        if other.value.shape == one.value.shape and not np.allclose(other.gradient, one.gradient)
+    ]
+    softmax = next((other for other in alike if _is_softmax(one.value, other.value)), None)
+    if softmax is not None:
+        mistaken = mistake_softmax(softmax.value, softmax.gradient)
+    else:
+        mistaken = _list_mistakes(one, alike[0]) if alike else {}
     return Stage(
         one.read,
         one.gradient,
@@ -149,6 +158,16 @@ def _list_mistakes(one: Hidden, other: Hidden) -> dict[str, Any]:
     if activation is not None:
         return mistake_slope(activation, z, y, delta)
     return {MISSING: delta}
+
+
+def _is_softmax(z: Float, y: Float) -> bool:
+    """Whether y is the softmax of z, along its last axis or its first."""
+    with np.errstate(all="ignore"):
+        e = np.exp(z - np.max(z))
+        return any(
+            np.allclose(e / e.sum(axis, keepdims=True), y, RECOGNIZED, RECOGNIZED)
+            for axis in {-1, -z.ndim}
+        )
 
 
 def recognize(z: Float, y: Float) -> Activation | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MISSING, AT_OUTPUT, OPPOSITE = "f′ missing", "f′ at the output", "f′ at −z"
 FUNCTION, TWICE, BY_INPUT = "f for f′", "f′ twice", "f′ by y, at z"
 ANOTHER = "f′ of "
+DIAGONAL = "the diagonal of f′ alone"  # of a function in which each output depends on many inputs
 
 
 def mistake_slope(activation: Activation, z: Array, y: Array, delta: Array) -> dict[str, Array]:
@@ -35,6 +36,11 @@ def mistake_slope(activation: Activation, z: Array, y: Array, delta: Array) -> d
         if other is not activation:
             mistaken[f"{ANOTHER}{name}"] = delta * slope_at(z, other)
     return mistaken
+
+
+def mistake_softmax(y: Array, delta: Array) -> dict[str, Array]:
+    """The wrong ∂L/∂z of y = softmax(z), whose right one is y ⊙ (δ − Σ δ y)."""
+    return {MISSING: delta, FUNCTION: delta * y, DIAGONAL: delta * y * (1 - y)}
 
 
 def evaluate_at(formula: str, **arrays: Array) -> Any:

@@ -220,3 +220,22 @@ def test_a_function_of_torch_inside_a_module() -> None:
     found = [one.diagnosis for one in check(from_torch(net, inputs)).gradients]
     assert {one.code for one in found if one is not None} == {"GC131"}
     assert all("∂L/∂z (" in one.observation for one in found if one is not None)
+
+
+def attention(Q: Array, K: Array, V: Array) -> Array:
+    S = Q @ K.T / 2
+    P = np.exp(S - S.max(1, keepdims=True))
+    P = P / P.sum(1, keepdims=True)
+    return P @ V
+
+
+def test_the_diagonal_of_an_inner_softmax_alone() -> None:
+    def backward(delta: Array, Q: Array, K: Array, V: Array) -> tuple[Array, Array, Array]:
+        P = np.exp(Q @ K.T / 2)
+        P = P / P.sum(1, keepdims=True)
+        dS = P * (1 - P) * (delta @ V.T)
+        return dS @ K / 2, dS.T @ Q / 2, P.T @ delta
+
+    found = diagnose(attention, backward, {name: draw(size=(5, 4)) for name in "QKV"})
+    assert {name: one.code for name, one in found.items()} == {"Q": "GC129", "K": "GC129"}
+    assert "at ∂L/∂S (" in found["Q"].observation
