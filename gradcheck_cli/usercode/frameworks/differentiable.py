@@ -90,6 +90,10 @@ class Differentiable(ABC):
     def zeros_like(self, tensor: Any) -> Any:
         """A tensor of zeros of this shape and type."""
 
+    def keeps_nothing(self) -> bool:
+        """Whether nothing that `map_over` hands the function is seen by a later call."""
+        return True
+
     def map_over(self, function: Any, name: str) -> Any:
         """The function of tensors by name, mapped over a leading axis of one of them.
 

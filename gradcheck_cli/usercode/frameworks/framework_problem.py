@@ -58,7 +58,7 @@ class FrameworkProblem:
         if not first:
             raise CodeError(f"{function.name} returns no tensor of floats, so there is no gradient")
         self.shapes = [output.shape for output in first]
-        sizes = function.sizes
+        sizes = function.sizes if function.keeps_nothing() else None
         self.stacks = None if sizes is None else Stacks(self.forward, self._map_over, sizes)
         self.dtype = np.result_type(*first)
 

@@ -24,6 +24,7 @@ Forward = Callable[[Arrays], Array]
 # Of the numbers that a call is handed and returns: what is made between them is seldom ten times as
 # much. Nets of 2,000 to 20,000 parameters are as fast with a quarter of it.
 MOST_BYTES = 2**22
+FAILURES = (GradcheckError, RuntimeError, ValueError, MemoryError)  # of a call of many points
 SLACK = 1e3  # times eps, of the largest output: what another order of sums may change
 NEAR = 2.0**-10  # of the largest entry: how far from an input its other probe is, at most
 
@@ -82,13 +83,16 @@ class Stacks:
         def many(points: Array) -> Array:
             return mapped({**inputs, name: points})
 
+        def each(points: Array) -> Array:
+            return np.stack([one(point) for point in points])
+
         pair = _probes(x)
-        alone = np.stack([one(point) for point in pair])
+        alone = each(pair)
         numbers = sum(array.size for array in inputs.values()) + alone[0].size
         sizes = self.sizes.fit(MOST_BYTES // (8 * numbers))
         try:
             gaps = [_gap(many, pair, alone, size) for size in sizes]
-        except (GradcheckError, RuntimeError, ValueError, MemoryError):
+        except FAILURES:
             return None
         gap = np.max(gaps, axis=0, initial=0.0)
         largest = np.max(np.abs(alone), axis=0)
@@ -98,10 +102,13 @@ class Stacks:
         scatter = 2 * np.maximum(gap, eps * largest * np.any(gap > 0))
 
         def evaluate(points: Array) -> Array:
-            parts = [
-                many(_pad(part, size))[: len(part)] if size else np.stack([*map(one, part)])
-                for part, size in _cut(points, sizes)
-            ]
+            try:
+                parts = [
+                    many(_pad(part, size))[: len(part)] if size else each(part)
+                    for part, size in _cut(points, sizes)
+                ]
+            except FAILURES:  # at these points alone
+                return each(points)
             outputs = np.concatenate(parts)
             # What did not move is where it was, to the last digit.
             return np.where(np.abs(outputs - alone[0]) <= scatter, alone[0], outputs)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import isfunction
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,16 @@ from numpy.typing import NDArray
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
-from gradcheck_cli.text import format_path
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
+from gradcheck_cli.usercode.frameworks.state import keeps_nothing, list_functions
+from gradcheck_cli.usercode.frameworks.torch_graph import find_passed, list_nodes
 from gradcheck_cli.usercode.low_precision import held
 from gradcheck_cli.usercode.signatures import Call, Parameters, name_of, parameters
 
 Array = NDArray[Any]
 ONCE = "Error"  # the type of the node of a graph that a once_differentiable backward leaves
+PLAIN = (torch.Tensor, torch.dtype, torch.device)  # values that keep nothing of a call
 TRAINING = "training"  # the constant that says whether a module is trained or evaluated
 
 
@@ -149,17 +153,15 @@ class TorchFunction(Differentiable):
     def find_passed(self, function: Any, tensors: Tensors) -> dict[str, dict[int, str]]:
         """The torch.autograd.Functions between the outputs and each leaf of the graph."""
         leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
-        passed: dict[str, dict[int, str]] = {name: {} for name in leaves}
-        ends = [one.grad_fn for one in function(leaves) if one.grad_fn is not None]
-        for number, node in enumerate(dict.fromkeys(n for end in ends for n in _nodes(end))):
-            own = getattr(node, "_forward_cls", None)
-            if own is None:
-                continue
-            below = {id(getattr(other, "variable", None)) for other in _nodes(node)}
-            for name, leaf in leaves.items():
-                if id(leaf) in below:
-                    passed[name][number] = _place(own)
-        return passed
+        return find_passed(function(leaves), leaves)
+
+    def keeps_nothing(self) -> bool:
+        """As far as the text of the function tells."""
+        target = self.function
+        owner: Any = getattr(target, "__self__", None)
+        if is_called(owner):
+            target = owner.forward  # of an autograd.Function, which is applied
+        return keeps_nothing(target, PLAIN)
 
     def map_over(self, function: Any, name: str) -> Any:
         """By torch.func.vmap; what draws at random is refused by it."""
@@ -182,7 +184,7 @@ class TorchFunction(Differentiable):
         one with the node that a once_differentiable backward leaves."""
         if gradient is None or gradient.grad_fn is None:
             return gradient is not None
-        return any(type(node).__name__ == ONCE for node in _nodes(gradient.grad_fn))
+        return any(type(node).__name__ == ONCE for node in list_nodes(gradient.grad_fn))
 
     def explain(self, error: BaseException) -> str:
         """What to do where types do not fit."""
@@ -215,6 +217,28 @@ class TorchModule(TorchFunction):
             if not is_lazy(parameter) and parameter.requires_grad
         }
 
+    def keeps_nothing(self) -> bool:
+        """What is kept in the module itself is kept in a copy of it, which is thrown away."""
+        parts = [*self.module.modules()]
+        kinds = {kind for part in parts for kind in type(part).__mro__}
+        functions = [one for kind in kinds for one in list_functions(kind)]
+        functions += [one for part in parts for one in vars(part).values() if isfunction(one)]
+        return all(keeps_nothing(function, PLAIN) for function in functions)
+
+    def map_over(self, function: Any, name: str) -> Any:
+        """The same with a copy of the module in each call."""
+        mapped = super().map_over(function, name)
+
+        def call(tensors: Tensors) -> Any:
+            module, held = self.module, [*self.module.parameters(), *self.module.buffers()]
+            self.module = copy.deepcopy(module, {id(tensor): tensor for tensor in held})
+            try:
+                return mapped(tensors)
+            finally:
+                self.module = module
+
+        return call
+
     def prepare(self, call: Call, values: Mapping[str, Any]) -> None:
         """Call a lazy module once, which makes its parameters."""
         if not any(is_lazy(parameter) for parameter in self.module.parameters()):
@@ -242,25 +266,6 @@ class _Stateless:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         return torch.func.functional_call(self.module, self.state, arguments, keywords)
-
-
-def _nodes(last: Any) -> Iterator[Any]:
-    """The nodes of a graph, from its last one on."""
-    found, ahead = {last}, [last]
-    while ahead:
-        node = ahead.pop()
-        yield node
-        before = {further for further, _ in node.next_functions if further is not None} - found
-        found |= before
-        ahead += before
-
-
-def _place(function: Any) -> str:
-    """Where the backward of a torch.autograd.Function is written: `Square, net.py:12`."""
-    code = getattr(function.backward, "__code__", None)
-    if code is None:
-        return name_of(function)
-    return f"{name_of(function)}, {format_path(code.co_filename)}:{code.co_firstlineno}"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 from gradcheck_cli import CheckResult, Problem, Verdict, check, from_torch
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Stack, Stackable
+from gradcheck_cli.usercode.frameworks.problems import from_framework
 from gradcheck_cli.usercode.frameworks.stacks import Sizes, Stacks
 from tests.support.layers import Float
 
@@ -180,3 +181,63 @@ def test_a_wrong_gradient_fails_in_stacks_as_it_does_alone() -> None:
     )
     failed = [one for one in result.gradients if one.verdict == Verdict.FAIL]
     assert [(one.name, one.wrong) for one in failed] == [("weight", 1)]
+
+
+class Averaged:
+    """Makes a module that keeps a running mean of its outputs, and one that keeps its inputs."""
+
+    @staticmethod
+    def make(kept: str) -> Any:
+        torch = pytest.importorskip("torch")
+        module: Any = torch.nn.Module
+
+        class Layer(module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.linear = torch.nn.Linear(3, 4)
+                self.mean: Any = None
+                self.seen: list[Any] = []
+
+            def forward(self, x: Any) -> Any:
+                y = torch.tanh(self.linear(x))
+                if kept == "mean":
+                    self.mean = y.mean(0) if self.mean is None else self.mean / 2 + y.mean(0) / 2
+                    return y + 0 * self.mean
+                self.seen.append(x)
+                return y + 0 * self.seen[max(-2, -len(self.seen))].sum()
+
+        return Layer()
+
+
+@pytest.mark.parametrize("kept", ["mean", "inputs"])
+def test_what_a_module_keeps_of_a_call_is_not_that_of_many_points(kept: str) -> None:
+    inputs = np.random.default_rng(0).standard_normal((5, 3))
+    assert check(from_torch(Averaged.make(kept), inputs), numeric=ENTRIES).verdict == Verdict.PASS
+
+
+KEPT: list[Any] = []
+LAST: Any = None
+
+
+def keep_in_a_list(x: Any) -> Any:
+    KEPT.append(x)
+    return x.tanh() + 0 * KEPT[max(-2, -len(KEPT))]
+
+
+def keep_in_a_name(x: Any) -> Any:
+    global LAST
+    before, LAST = LAST, x
+    return x.tanh() + 0 * (x if before is None else before)
+
+
+def keep_by_another(x: Any) -> Any:
+    return keep_in_a_name(x)
+
+
+@pytest.mark.parametrize("function", [keep_in_a_list, keep_in_a_name, keep_by_another])
+def test_a_function_that_may_keep_something_is_not_handed_many_points(function: Any) -> None:
+    pytest.importorskip("torch")
+    inputs = np.random.default_rng(0).standard_normal((5, 3))
+    result = check(from_framework(function, {"x": inputs}, framework="torch"), numeric=ENTRIES)
+    assert result.verdict == Verdict.PASS
+    assert not notes_on_points(result)
