@@ -41,7 +41,7 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
     rung = differences.rung(entries, step)
     place = differences.last_place(rung.moved)
     best = Best.start(DEVIATIONS * rung.floor, rung.slope, DEVIATIONS * rung.noise[0], place)
-    rungs = Rungs(differences.stencil.order)
+    rungs = Rungs(differences.stencil.order, coarse=differences.steps > 0)
     rows = np.arange(len(entries))
     still = np.zeros(len(entries), dtype=bool)
     for _ in range(levels):

@@ -96,9 +96,14 @@ def _tables(order: int) -> tuple[Float, Float]:
 
 
 class Rungs:
-    """Neville's tables: their newest row, and of each of its cells the uncertainty."""
+    """Neville's tables: their newest row, and of each of its cells the uncertainty.
 
-    def __init__(self, order: int) -> None:
+    coarse: whether outputs move in steps, so that values agree by chance: then a cell is as
+        uncertain as it differs from the quotient at its own step.
+    """
+
+    def __init__(self, order: int, *, coarse: bool = False) -> None:
+        self.coarse = coarse
         self.factors, self.amplification = _tables(order)
         self.rows: list[Float] = []
         self.noise: Float | None = None
@@ -175,6 +180,8 @@ class Rungs:
         value = new[1:columns]
         spread = np.maximum(np.abs(value - new[: columns - 1]), np.abs(value - last[: columns - 1]))
         np.maximum(spread, np.abs(value - last[1:columns]), out=spread)
+        if self.coarse:
+            np.maximum(spread, np.abs(value - new[0]), out=spread)
         noise = self.amplification[1:columns, :, None, None] * self.noise
         uncertainty = SPREAD_FACTOR * spread + noise
         uncertainty[~np.isfinite(uncertainty)] = np.inf

@@ -37,6 +37,8 @@ RETRIED = 1e-7
 # Behind a leap, moves by a quarter of the first step are tried at these multiples of it: where they
 # are seen at all of them, the slope there was not hidden at the first step, but is absent.
 PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
+# On the way there, at these shares of it, a slope stays the same, to a factor that a curve may make.
+BETWEEN, STEEPER = (2.0**-4, 2.0**-8), 4.0
 
 
 def leap_until_moved(differences: Differences, entries: NDArray[np.intp], best: Best) -> None:
@@ -54,7 +56,8 @@ def leap_until_moved(differences: Differences, entries: NDArray[np.intp], best: 
         if not len(still):
             break
         far = climb(differences, entries[still], first, MAX_LEVELS)
-        best.replace(still, far, far.sloping)
+        steeper = _is_steeper_between(differences, entries[still], first, far.slope)
+        best.replace(still, far, far.sloping & ~steeper)
         still = still[far.unmoved]
 
 
@@ -76,6 +79,21 @@ def _flat_here(
         seen &= np.any(np.abs(change) > noise, axis=2)
     flat: NDArray[np.bool_] = np.any(seen, axis=0)
     return flat
+
+
+def _is_steeper_between(
+    differences: Differences, entries: NDArray[np.intp], far: Float, slope: Float
+) -> NDArray[np.bool_]:
+    """Which entries move the outputs by far more between x and a far step than its slope would.
+
+    So do those of bounded functions: what their quotients come to far away is no slope.
+    """
+    steeper = np.zeros(len(entries), dtype=bool)
+    for share in BETWEEN:
+        rung = differences.rung(entries, differences.exact(entries, share * far))
+        seen = rung.slope - DEVIATIONS * rung.noise[0]
+        steeper |= np.any(seen > STEEPER * slope, axis=1)
+    return steeper
 
 
 def widen_steps(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:

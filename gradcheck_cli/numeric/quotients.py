@@ -97,6 +97,10 @@ class WholeForwards(Differences):
         self.steps = float(np.max(noise.steps, initial=0.0))
         self.center = self.noise.center
         stepped = np.maximum(np.abs(self.rounding * self.center), ROUNDING * self.noise.steps)
+        # The steps of a type of few digits grow with its numbers.
+        largest = np.max(np.abs(self.center), where=np.isfinite(self.center), initial=0.0)
+        steps = self.noise.steps / (largest if largest > 0 else np.inf)
+        self.place = np.maximum(self.rounding, ROUNDING * steps)
         # What an output may change by, around x, without a trace.
         unseen = np.where(np.isfinite(self.noise.near), self.noise.near, stepped)
         self.unseen = np.maximum(unseen, self.smallest)
@@ -184,7 +188,7 @@ class WholeForwards(Differences):
             floor = np.where(slope == 0, self._weighed(hidden), 0.0)
             moved = moved | (move != 0)  # between two saturated ends nothing moved at first
         # An output rounds at the size it has here, which may be far from the size it has at x.
-        rounding = self.rounding * np.maximum(np.abs(above), np.abs(below)) + self.smallest
+        rounding = self.place * np.maximum(np.abs(above), np.abs(below)) + self.smallest
         # An output that moves in steps and stays may have moved by less than one.
         counted = moved | (self.noise.steps > 0)
         noise = np.where(counted, np.maximum(self.noise.at(move), rounding), 0.0)
