@@ -40,6 +40,8 @@ def widen_by_breaks(
         return numeric
     x = problem.inputs[name]
     scale = scale_of(problem, name)
+    measured = scale if numeric.entries is None else scale.ravel()[numeric.entries]
+    most = MOST_SLOPE * float(np.max(np.abs(numeric.value) * measured))
     cotangent = problem.cotangent
     with np.errstate(all="ignore"):
         jumps = find_jumps(
@@ -47,14 +49,14 @@ def widen_by_breaks(
             x,
             scale,
             None if cotangent is None else np.asarray(cotangent, dtype=np.float64),
+            most / SAWTOOTH,
         )
     evaluations = numeric.evaluations + jumps.evaluations
     if not jumps.height:
         return replace(numeric, evaluations=evaluations)
-    measured = scale if numeric.entries is None else scale.ravel()[numeric.entries]
     outputs = numeric.value.shape[: numeric.value.ndim - measured.ndim]
     slope = SAWTOOTH * jumps.slope.reshape(*outputs, *(1,) * measured.ndim)
-    if not np.max(slope) <= MOST_SLOPE * np.max(np.abs(numeric.value) * measured):
+    if not np.max(slope) <= most:
         return replace(numeric, evaluations=evaluations)
     uncertainty = numeric.uncertainty + np.where(numeric.kink, 0.0, slope / measured)
     return replace(

@@ -30,6 +30,9 @@ FITTED = 8
 # How much more than both neighbours the gap with a jump in it is off its predictions from either
 # side: the smooth part is off by about as much everywhere.
 STANDS_OUT = 10.0
+# Roundings of an output that are no jump: those of its neighbours add up to some hundreds in what
+# is predicted.
+ROUNDED = 2.0**12
 # Halvings of a gap, on whose left and right the outputs must follow the prediction of their side to
 # this share of the jump, whose height must stay: at a kink it shrinks to nothing.
 HALVINGS, FOLLOWS, STAYS = 16, 0.2, 0.5
@@ -56,20 +59,29 @@ class Jumps(Struct, frozen=True):
 class Gap(Struct, frozen=True):
     """A gap between two points of a line, and the points on its left and on its right.
 
-    Offsets (FITTED,) and outputs there (FITTED, outputs).
+    left, right: offsets (FITTED,) and outputs there (FITTED, outputs).
+    weight: of the outputs that may jump in it; 0 of the others, which may do so near by.
     """
 
     line: Line
     left: tuple[Float, Float]
     right: tuple[Float, Float]
+    weight: Float
     roughness: float
 
 
-def find_jumps(evaluate: Evaluate, x: NDArray[Any], scale: Float, cotangent: Float | None) -> Jumps:
+def find_jumps(
+    evaluate: Evaluate,
+    x: NDArray[Any],
+    scale: Float,
+    cotangent: Float | None,
+    most: float = np.inf,
+) -> Jumps:
     """The jumps of a function near x, on lines through it.
 
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
     scale: of every entry of x. cotangent: of the outputs' shape, or None.
+    most: the slope from which a jump is meant to be one, and does not count.
     """
     evaluations, height = 0, 0.0
 
@@ -84,13 +96,15 @@ def find_jumps(evaluate: Evaluate, x: NDArray[Any], scale: Float, cotangent: Flo
     for line, reach, unit in _lines(x, scale):
         offsets = np.linspace(-reach, reach, GAPS + 1)
         gaps = _rough_gaps(line, offsets, at(line, offsets), weight)
-        found = [jump for gap in gaps if (jump := _confirm(gap, at, weight)) is not None]
+        found = [jump for gap in gaps if (jump := _confirm(gap, at)) is not None]
         if not found:
             continue
         # Of one jump alone, the next is out of reach.
         apart = abs(found[0][0] - found[-1][0]) if len(found) > 1 else abs(found[0][0]) + reach
         heights = np.max([jump for _, jump in found], axis=0)
         steep = weight * heights / (unit * apart)
+        if np.max(steep) > most:
+            continue
         slope = np.maximum(slope, steep if cotangent is None else np.sum(steep))
         height = max(height, float(np.max(heights)))
     return Jumps(height, slope, evaluations)
@@ -113,11 +127,14 @@ def _lines(x: NDArray[Any], scale: Float) -> list[tuple[Line, float, float]]:
 
 def _rough_gaps(line: Line, offsets: Float, outputs: Float, weight: Float | float) -> list[Gap]:
     """Of the gaps in which a jump stands out, the nearest on each side of the middle of a line."""
-    missed = np.sum(np.abs(np.diff(outputs, n=FITTED, axis=0)) * weight, axis=1)
-    # Predicted from the left the point after a gap, and from the right the one before it.
+    missed = np.abs(np.diff(outputs, n=FITTED, axis=0)) * weight
+    # Predicted from the left the point after a gap, and from the right the one before it; of every
+    # output for itself, as each may jump elsewhere.
     rough = np.minimum(missed[: -(FITTED - 1)], missed[FITTED - 1 :])
     around = np.maximum(rough[:-2], rough[2:])
-    stand_out = np.flatnonzero(rough[1:-1] > STANDS_OUT * around) + 1
+    size = np.max(np.abs(outputs), axis=0) * weight
+    jumps = rough[1:-1] > np.maximum(STANDS_OUT * around, ROUNDED * np.finfo(float).eps * size)
+    stand_out = np.flatnonzero(np.any(jumps, axis=1)) + 1
     gaps = []
     for side in (-1, 1):
         starts = stand_out + FITTED - 1  # the point before the gap
@@ -125,21 +142,23 @@ def _rough_gaps(line: Line, offsets: Float, outputs: Float, weight: Float | floa
         some = starts[middle >= 0]
         if len(some):
             start = int(some[np.argmin(np.abs(offsets[some]))])
+            at = start - FITTED + 1
+            weights = np.where(jumps[at - 1], weight, 0.0)
             left, right = slice(start - FITTED + 1, start + 1), slice(start + 1, start + FITTED + 1)
             gap = Gap(
                 line,
                 (offsets[left], outputs[left]),
                 (offsets[right], outputs[right]),
-                float(rough[start - FITTED + 1]),
+                weights,
+                float(np.sum(np.where(jumps[at - 1], rough[at], 0.0))),
             )
             gaps.append(gap)
     return gaps
 
 
-def _confirm(
-    gap: Gap, at: Callable[[Line, Float], Float], weight: Float | float
-) -> tuple[float, Float] | None:
+def _confirm(gap: Gap, at: Callable[[Line, Float], Float]) -> tuple[float, Float] | None:
     """Where in a gap the function jumps, and how high each output; None where it does not."""
+    weight = gap.weight
     low, high = float(gap.left[0][-1]), float(gap.right[0][0])
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -149,7 +168,7 @@ def _confirm(
         if not min(off_left, off_right) <= FOLLOWS * gap.roughness:
             return None
         low, high = (middle, high) if off_left < off_right else (low, middle)
-    jump = np.abs(_predict(gap.right, low) - _predict(gap.left, low))
+    jump = np.abs(_predict(gap.right, low) - _predict(gap.left, low)) * (weight > 0)
     stays = np.sum(jump * weight) >= STAYS * gap.roughness
     return (low, jump) if stays else None
 

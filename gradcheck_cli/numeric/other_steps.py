@@ -37,7 +37,7 @@ RETRIED = 1e-7
 # Behind a leap, moves by a quarter of the first step are tried at these multiples of it: where they
 # are seen at all of them, the slope there was not hidden at the first step, but is absent.
 PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
-# On the way there, at these shares of it, a slope stays the same, to a factor that a curve may make.
+# On the way there, at these shares of it, a slope stays the same, but for a factor of a curve.
 BETWEEN, STEEPER = (2.0**-4, 2.0**-8), 4.0
 
 

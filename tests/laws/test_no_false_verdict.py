@@ -271,3 +271,16 @@ def test_a_loss_that_is_a_difference_of_large_numbers_fails_no_right_rule(
         sources={"x": Drawn(scale=10.0)},
     )
     assert check(problem(made)).verdict != Verdict.FAIL
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**31), st.sampled_from(["table", "decimals", "float16"]))
+def test_steps_of_a_forward_hide_slopes_and_make_none(seed: int, kind: str) -> None:
+    """What agrees by chance, or is the end of a bounded function far away, is no slope."""
+    x = np.random.default_rng(seed).normal(size=8)
+    forwards: dict[str, Function] = {
+        "table": lambda x: np.sin(np.round(x * 1000) / 1000),
+        "decimals": lambda x: np.round(np.sin(x), 3),
+        "float16": lambda x: np.sin(np.asarray(x).astype(np.float16)).astype(np.float64),
+    }
+    assert judged(forwards[kind], x, np.cos).verdict != Verdict.FAIL

@@ -34,6 +34,23 @@ def test_without_a_cotangent_every_output_has_the_slope_of_its_own_jumps() -> No
     assert slope[1] > 1e4 * max(slope[0], slope[2])
 
 
+def test_outputs_that_jump_near_one_another_are_told_apart() -> None:
+    places = X + np.array([0.04, 0.045, 0.05])
+
+    def jumping(points: Float) -> Float:
+        return np.asarray(np.sin(points) + [1e-6, 1e-5, 1e-4] * (points > places))
+
+    assert find_jumps(jumping, X, SCALE, ONES).height == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_a_jump_that_is_too_steep_does_not_count() -> None:
+    def jumping(points: Float) -> Float:
+        return np.asarray(np.sin(points) + 1e-6 * (points > X + 0.04) + (points < X - 0.04))
+
+    assert find_jumps(jumping, X, SCALE, ONES).height == pytest.approx(1.0, rel=1e-3)
+    assert find_jumps(jumping, X, SCALE, ONES, most=0.1).height == 0.0
+
+
 @pytest.mark.parametrize(
     "smooth",
     [
