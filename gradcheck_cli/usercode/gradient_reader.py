@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from gradcheck_cli.text import join_words
 from gradcheck_cli.usercode.gradients import by_name, unmatched_keys
 from gradcheck_cli.usercode.objects import (
@@ -33,6 +35,7 @@ class GradientReader:
         self.unchecked: dict[str, None] = {}
         self.unused_keys: dict[str, None] = {}
         self.missing: dict[str, list[str]] = {}
+        self.states = 0
 
     def read(self, claimed: Any, owner: Any, used: Sequence[str]) -> dict[str, Any]:
         """The gradient of every input, from what a backward returned or its object keeps.
@@ -56,6 +59,8 @@ class GradientReader:
             whole = isinstance(claimed, tuple | list) and len(claimed) == len(names)
             names = names if whole else [name for name in names if name not in held]
         nested = [name for name in names if name not in self.arrays]
+        if isinstance(claimed, tuple) and not nested:
+            claimed = self.leave_state(claimed, names, order)
         found = by_name(claimed, names, order, who, nested) if names and claimed is not None else {}
         for name in nested if isinstance(claimed, Mapping) else ():
             if found.get(name) is None:  # the gradients of its arrays stand beside those of others
@@ -68,6 +73,22 @@ class GradientReader:
         for name in (name for name in held if found.get(name) is None):
             self.missing[name] = gradient_attributes(owner)
         return found
+
+    def leave_state(
+        self, claimed: tuple[Any, ...], names: Sequence[str], order: Sequence[str]
+    ) -> tuple[Any, ...]:
+        """The gradients without what is returned behind them, such as the last state of an RNN:
+        where the first have the shapes of the inputs, and it returns more than one for every input
+        and constant."""
+        more = len(claimed) - len(names)
+        fits = (
+            np.shape(gradient) == self.arrays[name].shape
+            for gradient, name in zip(claimed, names, strict=False)
+        )
+        if not names or more <= 0 or len(claimed) == len(order) or not all(fits):
+            return claimed
+        self.states = more
+        return claimed[: len(names)]
 
     def held_gradient(self, owner: Any, name: str) -> Any:
         """The gradient that an object keeps for an input, or for every array of it."""
@@ -90,6 +111,9 @@ class GradientReader:
             "checked"
             for key in self.unused_keys
         )
+        if self.states:
+            last = "the last value" if self.states == 1 else f"the last {self.states} values"
+            notes += (f"{self.source.backward} returns more than gradients: {last} left out",)
         return notes + tuple(
             f"{self.source.backward} leaves no ∂L/∂{name} as d{name}, grads['{name}'] or "
             f"{name}.grad; like a gradient, the object has {join_words(attributes)}"

@@ -83,6 +83,9 @@ def gradient_leaves(gradient: Any, value: Any, name: str) -> Iterator[tuple[str,
             gradient = gradient._asdict()
         elif _is_named_tuple(value) and isinstance(gradient, tuple | list):
             gradient = dict(zip(value._fields, gradient, strict=False))
+        elif isinstance(value, Mapping) and isinstance(gradient, tuple | list):  # dX, [dW, db]
+            same = len(gradient) == len(value)
+            gradient = dict(zip(value, gradient, strict=True)) if same else gradient
         if isinstance(gradient, Mapping):
             inner = gradient_of(key, gradient) if isinstance(key, str) else gradient.get(key)
         elif isinstance(gradient, tuple | list) and isinstance(key, int) and key < len(gradient):
