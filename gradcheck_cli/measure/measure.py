@@ -161,7 +161,7 @@ def _by_slices(problem: Problem, name: str, numeric: Numeric, count: int) -> Dif
     """Quotients that evaluate less than the forward, where so many entries are worth it."""
     numbers = count * sum(array.size for array in problem.inputs.values())
     affordable = numbers < AFFORDABLE if problem.batched else count <= FEW_ENTRIES
-    if affordable or not numeric.locality or problem.locality is None:
+    if affordable or not numeric.locality or problem.locality is None or problem.cotangent is None:
         return None
     from gradcheck_cli.measure.slices import measure_by_slices  # most checks are small
 

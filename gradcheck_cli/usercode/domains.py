@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Domains = Mapping[str, Domain]
 Geometries = Mapping[str, Geometry]
 
+NOT_CUT = "slices: whole forwards were evaluated, since inputs are kept in their domains"
+
 
 def constrained(
     problems: Problem | Sequence[Problem],
@@ -87,7 +89,7 @@ def confine(problem: Problem, geometries: Geometries) -> Problem:
         problem,
         forward=moved_in(problem.forward, inputs, geometries, batched=problem.batched),
         backward=backward,
-        notes=(*problem.notes, *describe(geometries)),
+        notes=(*problem.notes, *describe(geometries), *[NOT_CUT] * (problem.locality is not None)),
         locality=None,
         room={name: geometry.room(points[name]) for name, geometry in geometries.items()},
         edges={name: geometry.edge(points[name]) for name, geometry in geometries.items()},

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck_cli import CheckResult, Verdict, check
+from gradcheck_cli import CheckResult, Verdict, check, from_functions
+from gradcheck_cli.checker.check import check as check_problem
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.options import Numeric
+from gradcheck_cli.result import MutantStatus
 from tests.support.layers import Float
 
 CUTS = {"x": 0, "W": -1, "b": -1}
@@ -115,6 +117,15 @@ def test_what_probes_contradict_is_told_and_measured_by_whole_forwards(
     told = [note for note in result.notes if note.startswith("slices of W")]
     assert len(told) == 1
     assert reason in told[0]
+
+
+def test_faults_are_put_into_gradients_by_slices_and_found() -> None:
+    problem = from_functions(curved, curved_backward, draw(4, 40, 6), slices=CUTS)
+    mutants = check_problem(problem, power=True).mutants
+    assert mutants
+    assert all(
+        mutant.status == MutantStatus.CAUGHT for mutant in mutants if mutant.gradient == "∂L/∂W"
+    )
 
 
 def test_axes_of_the_input_and_of_the_output_may_differ() -> None:
