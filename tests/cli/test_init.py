@@ -66,7 +66,7 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Written]:
         for name in names if "_" not in file or find_spec(library) else ():
             done = run_here("init", f"{file}:{name}", f"{name}.yaml", cwd=folder)
             assert done.returncode == 0, done.stderr
-    done = run_here("run", "--allow-code", ".", "--format", "json", cwd=folder)
+    done = run_here("run", "-q", "--allow-code", ".", "--format", "json", cwd=folder)
     checks = json.loads(done.stdout)["checks"]
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return {
