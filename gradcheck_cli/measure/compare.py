@@ -133,7 +133,7 @@ def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, s
         return Verdict.PASS, ""
     if resolution > found.rtol**DIGITS_NEEDED:
         return Verdict.INCONCLUSIVE, describe_unresolved(found, resolution)
-    if found.zero == Zero.UNSEEN and a.any():
+    if found.zero == Zero.UNSEEN and a[found.smooth].any():
         return Verdict.INCONCLUSIVE, describe_hidden(found)
     return Verdict.PASS, ""
 

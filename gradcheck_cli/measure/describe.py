@@ -48,7 +48,7 @@ def describe_hidden(found: Comparison) -> str:
     """That rounding hides every entry of a gradient that is claimed not to be zero."""
     return (
         "rounding hides the whole gradient: its analytic entries are at most "
-        f"{largest(np.abs(found.analytic)):.1e}, and the numeric ones are 0 ± "
+        f"{largest(np.abs(found.analytic[found.smooth])):.1e}, and the numeric ones are 0 ± "
         f"{largest(found.numeric.uncertainty[found.smooth]):.1e}; are units saturated, or is this "
         "a minimum? give other inputs"
     )
