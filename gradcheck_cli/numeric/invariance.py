@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.noise import MOVED_DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
+from gradcheck_cli.numeric.units import move_one_by_one
 
 # How far an entry is moved, in units of its scale: past the flat part of units that are saturated
 # by hundreds of times what this entry gives them, not past all digits of a float32.
@@ -174,10 +175,13 @@ def _changes(differences: WholeForwards, entry: int, shares: Float) -> Float:
 
     Returns (2, shares, outputs).
     """
-    x, moves = differences.x, np.stack([shares, -shares])
-    points = np.repeat(x.reshape(1, -1), moves.size, axis=0)
-    points[:, entry] += (differences.scale[entry] * moves.ravel()).astype(x.dtype)
-    outputs = np.asarray(differences.evaluate(points.reshape(-1, *x.shape)), dtype=np.float64)
+    moves = np.stack([shares, -shares])
+    outputs = move_one_by_one(
+        differences.evaluate,
+        differences.x,
+        np.full(moves.size, entry),
+        differences.scale[entry] * moves.ravel(),
+    )
     differences.evaluations += moves.size
     changes: Float = outputs.reshape(*moves.shape, -1) - differences.center
     return changes

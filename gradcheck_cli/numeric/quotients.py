@@ -21,7 +21,7 @@ from gradcheck_cli.numeric.noise import (
     function_noise,
 )
 from gradcheck_cli.numeric.stencils import Stencil
-from gradcheck_cli.numeric.units import entry_scale, shrink_scales
+from gradcheck_cli.numeric.units import entry_scale, move_one_by_one, shrink_scales
 
 # Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their
 # tables stay small and progress is told now and then.
@@ -230,12 +230,12 @@ class WholeForwards(Differences):
 
     def _moved_nearer(self, entries: NDArray[np.intp], step: Float) -> NDArray[np.bool_]:
         """Which outputs every entry moves where x is NEARER times as large: (entries, outputs)."""
-        count = len(entries)
-        points = np.repeat(NEARER * self.x.reshape(1, -1), count + 1, axis=0)
-        points[np.arange(count), entries] += (NEARER * step).astype(self.x.dtype)
-        outputs = np.asarray(self.evaluate(points.reshape(-1, *self.x.shape)), dtype=np.float64)
-        self.evaluations += count + 1
-        change = (outputs[:-1] - outputs[-1]).reshape(count, -1)
+        # The last one is not moved.
+        outputs = move_one_by_one(
+            self.evaluate, NEARER * self.x, np.append(entries, 0), np.append(NEARER * step, 0.0)
+        )
+        self.evaluations += len(outputs)
+        change = outputs[:-1] - outputs[-1]
         moved: NDArray[np.bool_] = np.isfinite(change) & (change != 0)
         return moved
 

@@ -76,6 +76,16 @@ def shrink_scales(
     return shrunk.reshape(x.shape), mover.evaluations
 
 
+def move_one_by_one(
+    evaluate: Evaluate, x: NDArray[Any], entries: NDArray[np.intp], by: Float
+) -> Float:
+    """The outputs where one entry of x is moved, each of these by so much: (moves, outputs)."""
+    points = np.repeat(x.reshape(1, -1), len(entries), axis=0)
+    points[np.arange(len(entries)), entries] += by.astype(x.dtype)
+    outputs = np.asarray(evaluate(points.reshape(-1, *x.shape)), dtype=np.float64)
+    return outputs.reshape(len(entries), -1)
+
+
 class _Mover:
     """Moves entries of x, one at a time, and tells by how much the outputs move.
 
@@ -99,11 +109,8 @@ class _Mover:
         block = max(1, BLOCK_BYTES // (8 * (self.x.size + self.center.size)))
         parts = []
         for start in range(0, len(entries), block):
-            some = entries[start : start + block]
-            points = np.repeat(self.x.reshape(1, -1), len(some), axis=0)
-            points[np.arange(len(some)), some] += by[start : start + block].astype(self.x.dtype)
-            outputs = np.asarray(self.evaluate(points.reshape(-1, *self.x.shape)))
-            changes = outputs.reshape(len(some), -1).astype(np.float64) - self.center
-            parts.append(np.abs(changes) @ self.weight)
-            self.evaluations += len(some)
+            some = slice(start, start + block)
+            outputs = move_one_by_one(self.evaluate, self.x, entries[some], by[some])
+            parts.append(np.abs(outputs - self.center) @ self.weight)
+            self.evaluations += len(outputs)
         return np.concatenate(parts)
