@@ -54,22 +54,23 @@ class Stacks:
         self.forward = forward
         self.mapped = mapped
         self.sizes = sizes
-        self.found: dict[tuple[str, str], Stack | None] = {}
+        self.found: dict[str, tuple[Arrays, Stack | None]] = {}
+        self.stacked: dict[str, None] = {}
 
     def stack(self, inputs: Arrays, name: str, points: int) -> Stack | None:
-        """See `Stackable`; what is found of an input of some type holds wherever the others are."""
+        """See `Stackable`; it is found anew where the inputs are others than they were."""
         if points < self.sizes.worth:
             return None
-        key = (name, str(inputs[name].dtype))
-        if key not in self.found:
-            self.found[key] = self._prove(dict(inputs), name)
-        return self.found[key]
+        known = self.found.get(name)
+        if known is None or not _same(known[0], inputs):
+            known = self.found[name] = dict(inputs), self._prove(dict(inputs), name)
+            self.stacked |= dict.fromkeys([name] * (known[1] is not None))
+        return known[1]
 
     def notes(self, by: str) -> Iterator[str]:
         """Of which inputs many points were evaluated at once; by: what does that."""
-        stacked = dict.fromkeys(name for (name, _), stack in self.found.items() if stack)
-        if stacked:
-            yield f"many points of {join_words([*stacked])} were evaluated at once, by {by}"
+        if self.stacked:
+            yield f"many points of {join_words([*self.stacked])} were evaluated at once, by {by}"
 
     def _prove(self, inputs: Arrays, name: str) -> Stack | None:
         """The stack of an input, if calls of every size give what single calls give."""
@@ -112,6 +113,13 @@ class Stacks:
             return np.where(np.abs(outputs - alone[0]) <= scatter, alone[0], outputs)
 
         return Stack(evaluate, scatter, sizes[0])
+
+
+def _same(one: Arrays, other: Arrays) -> bool:
+    """Whether these are the same inputs, in the same types."""
+    return all(
+        x.dtype == other[name].dtype and np.array_equal(x, other[name]) for name, x in one.items()
+    )
 
 
 def _probes(x: Array) -> Array:

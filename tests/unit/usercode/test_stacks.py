@@ -93,6 +93,17 @@ def test_an_entry_that_moves_nothing_is_not_moved_by_its_place_in_a_call() -> No
     np.testing.assert_array_equal(outputs, np.stack([problem.forward(problem.inputs)] * 9))
 
 
+def test_a_stack_is_of_the_inputs_that_it_was_asked_for() -> None:
+    problem = scattered(bilinear(), 1.0)
+    assert isinstance(problem.forward, Stackable)
+    for factor in (1.0, 2.0, 1.0):
+        inputs = {**problem.inputs, "x": factor * problem.inputs["x"]}
+        stack = problem.forward.stack(inputs, "W", 100)
+        assert stack is not None
+        (output,) = stack.evaluate(np.stack([inputs["W"]]))
+        np.testing.assert_array_equal(output, problem.forward(inputs))
+
+
 def test_a_watched_forward_keeps_its_stacks() -> None:
     seen: list[str] = []
 
