@@ -103,7 +103,8 @@ def guess_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
                             * _mistake_slope(key, guess, y)
                             / guess.slope_by_output(y)
                         )
-                        observation = f"{OBSERVATIONS[key]}, if y is a {guess.name}"
+                        name = _name_output(measured, stage)
+                        observation = f"{OBSERVATIONS[key]}, if {name} is a {guess.name}"
                         if np.isfinite(changed).all():
                             yield Injected(measured.contract(stage, changed), observation)
 
@@ -131,7 +132,10 @@ def guess_other_slope(measured: MeasuredGradient) -> Iterator[Injected]:
         for guess in ACTIVATIONS if y.shape == stage.cotangent.shape else ():
             for written, formula in FORMULAS.items() if np.all(guess.contains(y)) else ():
                 changed = stage.cotangent * formula(y) / guess.slope_by_output(y)
-                observation = f"it is the gradient with {written} for f′, if y is a {guess.name}"
+                observation = (
+                    f"it is the gradient with {written} for f′, if "
+                    f"{_name_output(measured, stage)} is a {guess.name}"
+                )
                 if np.isfinite(changed).all():
                     yield Injected(measured.contract(stage, changed), observation)
 
@@ -183,8 +187,15 @@ def use_input_in_formula(measured: MeasuredGradient) -> Iterator[Injected]:
             value = stage.cotangent * guess.slope_by_output(
                 np.asarray(measured.x, dtype=np.float64)
             )
-            observation = f"{OBSERVATIONS[BY_INPUT]}, if y is a {guess.name}"
+            observation = (
+                f"{OBSERVATIONS[BY_INPUT]}, if {_name_output(measured, stage)} is a {guess.name}"
+            )
             yield Injected(measured.whole_values(value), observation)
+
+
+def _name_output(measured: MeasuredGradient, stage: Stage) -> str:
+    """What reports call the output of a stage that may be that of an activation."""
+    return stage.symbol.removeprefix("∂L/∂") if measured.inner else "y"
 
 
 def _list_plain_stages(measured: MeasuredGradient) -> Iterator[Stage]:

@@ -62,15 +62,18 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
     if problem.stages is not no_stages or problem.cotangent is None or problem.identity is not None:
         return []
     forward = effort.count(problem.forward)
-    found: list[Hidden] = []
     outputs = np.asarray(problem.forward(problem.inputs))
-    left = {False: MOST_STAGES, True: MOST_STAGES}
-    for inner in list_inner_values(forward, problem.inputs):
-        inline = inner.inline is not None
-        if left[inline] and effort.calls <= effort.most and _matters(problem, inner, outputs):
-            hidden = _measure(problem, inner)
-            found += [hidden] if hidden is not None else []
-            left[inline] -= hidden is not None
+    inner = list_inner_values(forward, problem.inputs)
+    measured: dict[int, Hidden] = {}
+    for nameless in (False, True):  # what has a name says more
+        most = len(measured) + MOST_STAGES
+        for place, one in enumerate(inner):
+            if len(measured) == most or effort.calls > effort.most:
+                break
+            if (one.inline is not None) == nameless and _matters(problem, one, outputs):
+                hidden = _measure(problem, one)
+                measured |= {} if hidden is None else {place: hidden}
+    found = [measured[place] for place in sorted(measured)]
     cotangent = np.asarray(problem.cotangent, dtype=np.float64)
     last = Hidden(outputs, cotangent, 0.0, "the upstream gradient", problem.forward)
     every, axis = [*found, last], _find_sample_axis(problem, [*found, last])
@@ -136,11 +139,7 @@ def _make_stage(one: Hidden, later: Sequence[Hidden], axis: int | None) -> Stage
         for other in later
         if other.value.shape == one.value.shape and not np.allclose(other.gradient, one.gradient)
     ]
-    softmax = next((other for other in alike if _is_softmax(one.value, other.value)), None)
-    if softmax is not None:
-        mistaken = mistake_softmax(softmax.value, softmax.gradient)
-    else:
-        mistaken = _list_mistakes(one, alike[0]) if alike else {}
+    mistaken = _list_mistakes(one, alike)
     return Stage(
         one.read,
         one.gradient,
@@ -151,13 +150,24 @@ def _make_stage(one: Hidden, later: Sequence[Hidden], axis: int | None) -> Stage
     )
 
 
-def _list_mistakes(one: Hidden, other: Hidden) -> dict[str, Any]:
-    """What people take for ∂L/∂z, where y is computed from z, as by an activation."""
-    z, y, delta = one.value, other.value, other.gradient
-    activation = recognize(z, y)
-    if activation is not None:
-        return mistake_slope(activation, z, y, delta)
-    return {MISSING: delta}
+def _list_mistakes(one: Hidden, later: Sequence[Hidden]) -> dict[str, Any]:
+    """What people take for ∂L/∂z, where y is computed from z, as by an activation.
+
+    later: the values that y may be. What z adds to the outputs by other ways stays as it is.
+    """
+    z = one.value
+    for other in later:
+        y, delta = other.value, other.gradient
+        if _is_softmax(z, y):
+            return mistake_softmax(y, delta)
+        activation = recognize(z, y)
+        if activation is not None:
+            around = one.gradient - delta * evaluate_at(activation.derivative, z=z)
+            none = np.abs(around) <= LARGEST_UNCERTAINTY * np.max(np.abs(one.gradient))
+            around = np.where(none, 0.0, around)
+            wrong = mistake_slope(activation, z, y, delta)
+            return {key: value + around for key, value in wrong.items()}
+    return {MISSING: later[0].gradient} if later else {}
 
 
 def _is_softmax(z: Float, y: Float) -> bool:

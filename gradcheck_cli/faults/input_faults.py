@@ -85,15 +85,15 @@ def negate_input(measured: MeasuredGradient) -> Iterator[Injected]:
 def transpose_or_reverse_input(
     measured: MeasuredGradient, comparison: Comparison
 ) -> Iterator[Injected]:
-    """Another input transposed, or reversed along an axis."""
+    """Another input transposed, or reversed along an axis, or along both of an image."""
     yield from transpose_input(measured)
     for name, x in measured.others.items():
-        for axis in range(x.ndim):
-            if x.shape[axis] > 1:
-                observation = f"it is the gradient for {name} reversed along axis {axis}"
-                yield from measure_elsewhere(
-                    measured, {name: np.flip(x, axis).copy()}, observation, ""
-                )
+        axes = [(axis,) for axis in range(x.ndim) if x.shape[axis] > 1]
+        image = tuple(axis for axis in range(x.ndim)[-2:] if x.shape[axis] > 1)
+        for some in [*axes, image] if len(image) == 2 else axes:
+            along = " and ".join(f"axis {axis}" for axis in some)
+            observation = f"it is the gradient for {name} reversed along {along}"
+            yield from measure_elsewhere(measured, {name: np.flip(x, some).copy()}, observation, "")
 
 
 def use_earlier_input(measured: MeasuredGradient) -> Iterator[Injected]:

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-MOST = 4  # expressions of one line that are looked at
+MOST = 6  # expressions of one line that are looked at
 PLACEHOLDER = "_gradcheck_inline"  # the name, in the line, of what the expression gives
 # What an expression may be made of: nothing that binds a name, waits, or runs a block.
 PLAIN = (
@@ -95,12 +95,21 @@ def _of_statement(node: Any) -> Iterator[Inline]:
     if not isinstance(targets[0], ast.Name | ast.Attribute | None):
         return
     target = None if targets[0] is None else _compile(_loaded(targets[0]))
-    calls = [part for part in ast.walk(node.value) if isinstance(part, ast.Call)]
-    arguments = [_bare(argument) for call in calls for argument in call.args]
-    for argument in [one for one in arguments if isinstance(one, ast.BinOp | ast.Call)][:MOST]:
-        whole = _compile(_Replaced(argument).visit(copy.deepcopy(node.value)))
+    for part in list(_list_parts(node.value))[:MOST]:
+        whole = _compile(_Replaced(part).visit(copy.deepcopy(node.value)))
         last = node.end_lineno or node.lineno
-        yield Inline(ast.unparse(argument), _compile(argument), whole, target, last)
+        yield Inline(ast.unparse(part), _compile(part), whole, target, last)
+
+
+def _list_parts(whole: ast.expr) -> Iterator[ast.expr]:
+    """What is computed to be handed to a function, then what functions give to be added or so."""
+    nodes = list(ast.walk(whole))
+    arguments = [one for node in nodes if isinstance(node, ast.Call) for one in node.args]
+    yield from (bare for bare in map(_bare, arguments) if isinstance(bare, ast.BinOp | ast.Call))
+    operands = [
+        one for node in nodes if isinstance(node, ast.BinOp) for one in (node.left, node.right)
+    ]
+    yield from (one for one in operands if isinstance(one, ast.Call))
 
 
 def _bare(node: ast.expr) -> ast.expr:

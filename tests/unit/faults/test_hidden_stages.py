@@ -239,3 +239,36 @@ def test_the_diagonal_of_an_inner_softmax_alone() -> None:
     found = diagnose(attention, backward, {name: draw(size=(5, 4)) for name in "QKV"})
     assert {name: one.code for name, one in found.items()} == {"Q": "GC129", "K": "GC129"}
     assert "at ∂L/∂S (" in found["Q"].observation
+
+
+def cell(a: Array, c0: Array) -> tuple[Array, Array]:
+    c = c0 + a
+    h = a * np.tanh(c)
+    return h, c
+
+
+def test_a_slope_missing_of_a_value_that_is_an_output_too() -> None:
+    def backward(dh: Array, dc: Array, a: Array, c0: Array) -> tuple[Array, Array]:
+        c = c0 + a
+        dc = dc + dh * a
+        return dh * np.tanh(c) + dc, dc
+
+    found = diagnose(cell, backward, {"a": draw(size=(3, 4)), "c0": draw(size=(3, 4))})
+    assert {name: one.code for name, one in found.items()} == {"a": "GC131", "c0": "GC131"}
+
+
+def correlate(x: Array, w: Array) -> Array:
+    return np.array([[np.sum(x[i : i + 3, j : j + 3] * w) for j in range(3)] for i in range(3)])
+
+
+def test_a_kernel_that_is_turned_by_half() -> None:
+    def backward(delta: Array, x: Array, w: Array) -> tuple[Array, Array]:
+        dx, dw = np.zeros_like(x), np.zeros_like(w)
+        for i, j in np.ndindex(3, 3):
+            dx[i : i + 3, j : j + 3] += delta[i, j] * w[::-1, ::-1]
+            dw += delta[i, j] * x[i : i + 3, j : j + 3]
+        return dx, dw
+
+    found = diagnose(correlate, backward, {"x": draw(size=(5, 5)), "w": draw(size=(3, 3))})
+    assert found["x"].code == "GC106"
+    assert "w reversed along axis 0 and axis 1" in found["x"].observation
