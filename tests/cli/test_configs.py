@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
+import msgspec
 import pytest
 
 from gradcheck_cli.config.load import load
-from gradcheck_cli.result import CheckReport, GradientResult, Outcome, Verdict
-from gradcheck_cli.run import suite
-from tests.support.command import ROOT
+from gradcheck_cli.result import CheckReport, GradientResult, Outcome, SuiteReport, Verdict
+from tests.support.command import ROOT, run_process
 
 # §2 to §4: gradients, and the Jacobians they come from.
 EQUATIONS = {12, 15, 18, 22, 29, 31, 33, 36, 45, 52}
 
 
 @pytest.fixture(scope="module")
-def reports() -> dict[str, CheckReport]:
-    notes: list[str] = []
-    checks = load([str(ROOT / "configs")], notes.append)
-    report = suite.run(checks)
-    assert (report.exit_code, notes) == (0, [])
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CheckReport]:
+    """By the first command of the README, which is quiet and exits with 0."""
+    path = tmp_path_factory.mktemp("configs") / "report.json"
+    done = run_process("run", "configs", "-o", f"json={path}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^(\d+) checks: \1 ok", done.stdout, re.M)
+    report = msgspec.json.decode(path.read_bytes(), type=SuiteReport)
+    assert report.exit_code == 0
     return {check.id: check for check in report.checks}
 
 
