@@ -22,6 +22,19 @@ def verdicts(result: CheckResult) -> dict[str, Verdict]:
     return {gradient.gradient: gradient.verdict for gradient in result.gradients}
 
 
+def test_a_weight_that_two_layers_share_is_one_parameter_and_the_module_keeps_its_own() -> None:
+    first, second = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+    second.weight = first.weight
+    net = torch.nn.Sequential(first, torch.nn.Tanh(), second, torch.nn.BatchNorm1d(3))
+    before = [*net.parameters(), *net.buffers()]
+    result = check(net, inputs=torch.randn(5, 3))
+    names = ["input", "0.weight", "0.bias", "2.bias", "3.weight", "3.bias"]
+    assert verdicts(result) == dict.fromkeys([f"∂L/∂{name}" for name in names], Verdict.PASS)
+    assert all(
+        one is two for one, two in zip(before, [*net.parameters(), *net.buffers()], strict=True)
+    )
+
+
 def test_every_parameter_of_a_module_has_a_row_of_its_own() -> None:
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
