@@ -26,8 +26,9 @@ def test_a_weight_that_two_layers_share_is_one_parameter_and_the_module_keeps_it
     first, second = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
     second.weight = first.weight
     net = torch.nn.Sequential(first, torch.nn.Tanh(), second, torch.nn.BatchNorm1d(3))
+    problem = from_torch(net, torch.randn(5, 3))
     before = [*net.parameters(), *net.buffers()]
-    result = check(net, inputs=torch.randn(5, 3))
+    result = check(problem)
     names = ["input", "0.weight", "0.bias", "2.bias", "3.weight", "3.bias"]
     assert verdicts(result) == dict.fromkeys([f"∂L/∂{name}" for name in names], Verdict.PASS)
     assert all(
