@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.local.claims import Responses, Slices
 from gradcheck_cli.numeric.noise import LINES, Float, function_noise
 
-BLOCK = 2**15  # numbers that are evaluated at once: in the cache of one core
+# Numbers of z that are probed at once, at a hundred points each: their values fit a cache.
+PROBED = 2**13
 SAMPLES = 10  # of the noise of a slice: lines of probes times its outputs, but 2 to 5 lines
 
 
@@ -49,7 +50,7 @@ def measure_surroundings(
         points, far, at_once = x, scale, 1
     else:
         points, far = z, _spread(responses, scale)
-        at_once = max(1, BLOCK // z[0].size) if slices.splits else count
+        at_once = max(1, PROBED // z[0].size) if slices.splits else count
     outputs = slices.cotangents(range(1)).size
     lines = min(LINES, max(2, SAMPLES // outputs))
     found = []

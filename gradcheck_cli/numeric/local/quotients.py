@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.differences import SLICES, SUPERPOSITION, Differences
 from gradcheck_cli.numeric.ladder import TABLES, Rung
 from gradcheck_cli.numeric.local.claims import Responses, Slices, prove_claims
-from gradcheck_cli.numeric.local.noise import BLOCK, measure_surroundings
+from gradcheck_cli.numeric.local.noise import measure_surroundings
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.stencils import Stencil
 
+BLOCK = 2**15  # numbers that are evaluated at once: in the cache of one core
 CHUNK = 2**13  # entries that climb the ladder together
 MOST_NUMBERS = 2**23  # of z, for the entries of a chunk together
 
