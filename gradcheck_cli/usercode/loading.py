@@ -13,7 +13,14 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib.machinery import SourceFileLoader
+from functools import cache, partial
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -131,9 +138,6 @@ class Loader:
 
     def import_module(self, code: Reference) -> ModuleType:
         """The module; a file whose package cannot be imported is loaded by itself, with a note."""
-        # Bytecode knows the time of its source in seconds: of code that changes twice in one, what
-        # was written first would be checked. So none is written here, and none is read of the file.
-        sys.dont_write_bytecode = True
         name = _make_importable(code)
         try:
             if code.file is None or "." in name:
@@ -192,16 +196,48 @@ def _make_importable(code: Reference) -> str:
         while (top / "__init__.py").exists():
             top, name = top.parent, f"{top.name}.{name}"
         folders.insert(0, str(top))
-    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
+    new = [folder for folder in folders if folder not in sys.path]
+    sys.path[:0] = new
+    if new:
+        sys.path_hooks.insert(0, partial(_find_as_text, tuple(folders)))
+        for known in [path for path in sys.path_importer_cache if path.startswith(tuple(folders))]:
+            del sys.path_importer_cache[known]
     return name
 
 
 class _SourceLoader(SourceFileLoader):
-    """Reads the text of a module, never its bytecode."""
+    """Reads the text of a module, and neither reads nor writes bytecode.
+
+    Bytecode knows the time of its source in seconds: of code that changes twice in one, what was
+    written first would be checked.
+    """
 
     def get_code(self, fullname: str) -> CodeType:
         """The module, compiled from its text."""
         return self.source_to_code(self.get_data(self.path), self.path)
+
+
+@cache
+def _list_installed() -> tuple[str, ...]:
+    """Where nobody changes code between two checks: Python's own folders, and ours."""
+    import sysconfig
+
+    return (*map(sysconfig.get_path, ("stdlib", "platstdlib")), str(Path(__file__).parents[1]))
+
+
+def _find_as_text(folders: tuple[str, ...], path: str) -> FileFinder:
+    """A finder of modules that are read as text: of the user's, not of what is installed there.
+
+    Raises ImportError for other paths, which Python's own finders take then.
+    """
+    if (
+        not path.startswith(folders)
+        or path.startswith(_list_installed())
+        or "site-packages" in path
+    ):
+        raise ImportError
+    extensions = (ExtensionFileLoader, EXTENSION_SUFFIXES)
+    return FileFinder(path, extensions, (_SourceLoader, SOURCE_SUFFIXES))
 
 
 def _from_file(path: Path, name: str) -> ModuleType:

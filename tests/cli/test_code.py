@@ -501,16 +501,18 @@ def test_what_does_not_end_when_it_is_read_shows_no_lines_of_ours(
     assert "gradcheck_cli" not in done.stdout
 
 
-@pytest.mark.parametrize("changed", ["layer.py", "helper.py"])
+@pytest.mark.parametrize("changed", ["layer.py", "helper.py", "package/inner.py"])
 def test_code_that_changes_within_a_second_is_checked_as_it_stands(
     gradcheck_process: Gradcheck, tmp_path: Path, changed: str
 ) -> None:
     """Its bytecode would be taken for that of the new text, which has the same time and size."""
     config = "forward: layer.py:square\nbackward: layer.py:back\ninputs: {x: [3]}\n"
     (tmp_path / "c.yaml").write_text(config)
-    layer = "from helper import two\ndef square(x): return x * x\n"
-    layer += "def back(delta, x): return two * x * delta * 1\n"
-    texts = {"layer.py": layer, "helper.py": "two = 2\n"}
+    layer = "from helper import two\nfrom package.inner import one\ndef square(x): return x * x\n"
+    layer += "def back(delta, x): return two * one * x * delta * 1\n"
+    texts = {"layer.py": layer, "helper.py": "two = 2\n", "package/inner.py": "one = 1\n"}
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").touch()
     for text, code in ((texts[changed], 0), (re.sub(r"[12]\n", "3\n", texts[changed]), 1)):
         for name, content in {**texts, changed: text}.items():
             (tmp_path / name).write_text(content)
