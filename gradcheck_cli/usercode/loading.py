@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
     SOURCE_SUFFIXES,
@@ -199,7 +199,7 @@ def _make_importable(code: Reference) -> str:
     new = [folder for folder in folders if folder not in sys.path]
     sys.path[:0] = new
     if new:
-        sys.path_hooks.insert(0, partial(_find_as_text, tuple(folders)))
+        sys.path_hooks.insert(0, partial(_find_as_text, tuple(folders), _list_installed()))
         for known in [path for path in sys.path_importer_cache if path.startswith(tuple(folders))]:
             del sys.path_importer_cache[known]
     return name
@@ -217,7 +217,6 @@ class _SourceLoader(SourceFileLoader):
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
-@cache
 def _list_installed() -> tuple[str, ...]:
     """Where nobody changes code between two checks: Python's own folders, and ours."""
     import sysconfig
@@ -225,16 +224,12 @@ def _list_installed() -> tuple[str, ...]:
     return (*map(sysconfig.get_path, ("stdlib", "platstdlib")), str(Path(__file__).parents[1]))
 
 
-def _find_as_text(folders: tuple[str, ...], path: str) -> FileFinder:
+def _find_as_text(folders: tuple[str, ...], installed: tuple[str, ...], path: str) -> FileFinder:
     """A finder of modules that are read as text: of the user's, not of what is installed there.
 
     Raises ImportError for other paths, which Python's own finders take then.
     """
-    if (
-        not path.startswith(folders)
-        or path.startswith(_list_installed())
-        or "site-packages" in path
-    ):
+    if not path.startswith(folders) or path.startswith(installed) or "site-packages" in path:
         raise ImportError
     extensions = (ExtensionFileLoader, EXTENSION_SUFFIXES)
     return FileFinder(path, extensions, (_SourceLoader, SOURCE_SUFFIXES))
