@@ -9,7 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.formula import Formula, parse
 from gradcheck_cli.layers.forms import Form
 from gradcheck_cli.layers.mistaken_slopes import mistake_slope
@@ -120,6 +122,7 @@ def make_gradient_problem(layer: Layer) -> Problem:
         notes=(ONE_SAMPLE,) if blind else (),
         stages=partial(_list_stages, evaluation, reduction),
         numbers=layer.sizes,
+        change=partial(_resize, layer),
         locality=Locality(
             inner=evaluation.linear,
             axes={name: (axis, axis) for name, axis in layer.form.slices.items()},
@@ -128,6 +131,15 @@ def make_gradient_problem(layer: Layer) -> Problem:
             sums=layer.loss.sums,
         ),
     )
+
+
+def _resize(layer: Layer, name: str, value: float, turn: int) -> Problem | None:
+    """The check where a size of the layer is another; None where arrays are given, not drawn."""
+    drawn = all(isinstance(source, Drawn) for source in layer.sources.values())
+    if name not in layer.sizes or not drawn:
+        return None
+    sizes = {**layer.sizes, name: int(value) + 1 + turn}
+    return make_gradient_problem(replace(layer, sizes=sizes))
 
 
 def _list_stages(evaluation: Evaluation, reduction: Array, inputs: Arrays) -> list[Stage]:

@@ -10,6 +10,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from msgspec.structs import replace
+
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
@@ -19,6 +21,7 @@ from gradcheck_cli.usercode.complex_numbers import TORCH
 from gradcheck_cli.usercode.objects import Place, find_places, methods, put
 from gradcheck_cli.usercode.pairs import Function, Pair, Source
 from gradcheck_cli.usercode.signatures import bind, name_of, parameters
+from gradcheck_cli.usercode.sizes import crop_sizes
 from gradcheck_cli.usercode.slices import NOT_CUT, Cuts, claim_slices
 from gradcheck_cli.usercode.trees import leaves
 from gradcheck_cli.usercode.values import Array, as_array
@@ -67,7 +70,17 @@ def from_functions(
     calls = Calls(source, named, constants, optional, bool(batched), loss=loss)
     found = prove(calls.problem(delta, seed, convention), batched)
     calls.settle_batched(found.batched)
-    return claim_slices(found, slices, calls.output_of_slices)
+    found = claim_slices(found, slices, calls.output_of_slices)
+    make = partial(
+        from_functions,
+        forward,
+        backward,
+        optional=optional,
+        seed=seed,
+        loss=loss,
+        convention=convention,
+    )
+    return found if delta is not None else replace(found, change=crop_sizes(make, named, constants))
 
 
 def from_derivative(
@@ -141,7 +154,9 @@ def from_value_and_grad(
     else:
         owner = _warmed_up(owner, name, named, {**(optional or {}), **(constants or {})})
         source = _of_object(owner, [*named, *(constants or {})], name, None)
-    return Calls(source, named, constants, optional).problem(None, 0)
+    found = Calls(source, named, constants, optional).problem(None, 0)
+    make = partial(from_value_and_grad, function, optional=optional)
+    return replace(found, change=crop_sizes(make, named, constants))
 
 
 def methods_of(forward: Function, backward: Function) -> tuple[Any, tuple[str, str]] | None:

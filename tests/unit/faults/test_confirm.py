@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from gradcheck_cli import check
 from gradcheck_cli.config.load import load_config
 from gradcheck_cli.run import suite
+from tests.support.layers import layer, problem
 
 CODE = """\
 import numpy as np
@@ -78,3 +82,37 @@ def test_a_name_holds_where_the_size_or_the_constant_is_another(
 )
 def test_so_it_is_with_formulas(tmp_path: Path, rule: str, expected: str) -> None:
     assert say(tmp_path, FORMULAS.format(rule)) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("X.T @ delta / n", "it is 0.25 = 1/n times the numeric gradient"),
+        ("X.T @ delta / 4", "it is 0.25 = 1/4 times the numeric gradient"),
+        ("X.T @ delta * N", "it is 6 = N times the numeric gradient"),
+        ("X.T @ delta * 6", "it is 6 times the numeric gradient"),
+    ],
+)
+def test_so_it_is_with_the_forms_of_the_paper(rule: str, expected: str) -> None:
+    of = problem(layer("XW", n=4, N=6, M=3, own_rules={"W": rule}))
+    found = next(one.diagnosis for one in check(of).gradients if one.name == "W")
+    assert found is not None
+    assert found.observation == expected
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        (lambda x: 1 / len(x), "it is 0.25 = 1/x.shape[0] times the numeric gradient"),
+        (lambda x: 1 / 4, "it is 0.25 = 1/4 times the numeric gradient"),
+        (lambda x: 6.0, "it is 6 times the numeric gradient"),
+    ],
+)
+def test_so_it_is_with_functions_in_python(by: Any, expected: str) -> None:
+    draw = np.random.default_rng(0).normal
+    inputs = {"x": draw(size=(4, 6)), "w": draw(size=(6, 3))}
+    result = check(
+        lambda x, w: x @ w, lambda delta, x, w: (delta @ w.T, by(x) * x.T @ delta), inputs
+    )
+    (found,) = [one.diagnosis for one in result.gradients if one.diagnosis is not None]
+    assert found.observation == expected

@@ -96,7 +96,7 @@ RULES: list[tuple[dict[str, Any], str, str]] = [
     (
         {},
         "X.T @ delta / 3 + W / 10",
-        "GC116 it is 0.333333333333 = 1/3 (here also 1/M) times the numeric gradient and 0.1 · W",
+        "GC116 it is 0.333333333333 = 1/3 times the numeric gradient and 0.1 · W",
     ),
 ]
 

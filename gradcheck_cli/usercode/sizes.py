@@ -1,0 +1,44 @@
+"""Functions of the user's at arrays of another size, as what a factor is called after is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from gradcheck_cli.problem import Problem
+
+LEAST = 2  # of an axis that is cut: with one entry, sums and means coincide
+
+Make = Callable[[Mapping[str, Any], Mapping[str, Any] | None], Problem]
+
+
+def crop_sizes(
+    make: Make, inputs: Mapping[str, Any], constants: Mapping[str, Any] | None
+) -> Callable[[str, float, int], Problem | None]:
+    """What `Problem.change` asks: the problem with every axis of one size a little shorter.
+
+    make: the problem of inputs and constants. None where no array has the size, or none is left.
+    """
+
+    def change(name: str, value: float, turn: int) -> Problem | None:
+        size, other = int(value), int(value) - 1 - turn
+        if size != value or other < LEAST or ".shape[" not in name:
+            return None
+        cropped = None if constants is None else _crop(constants, size, other)
+        return make(_crop(inputs, size, other), cropped)
+
+    return change
+
+
+def _crop(value: Any, size: int, other: int) -> Any:
+    """A value with every axis of one size in its arrays cut to another."""
+    if isinstance(value, np.ndarray):
+        cut = tuple(slice(other if length == size else None) for length in value.shape)
+        return value[cut].copy()
+    if isinstance(value, Mapping):
+        return {key: _crop(part, size, other) for key, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_crop(part, size, other) for part in value)
+    return value
