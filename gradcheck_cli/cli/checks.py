@@ -146,7 +146,7 @@ def read_checks(given: of.Given, *, last: bool = False) -> list[ConfigCheck]:
     checks = load(given["configs"], tell, overrides=overrides, exclude=given["exclude"])
     checks = choose.select(checks, given["select"])
     if last:
-        again = choose.keep_failed(checks, last_failed.failed())
+        again = choose.keep_failed(checks, last_failed.list_failed())
         if not again:
             tell(f"none of these checks failed when last run; all {len(checks)} are")
         checks = again or checks

@@ -33,7 +33,7 @@ def key(path: str, id: str) -> tuple[str, str]:
     return shown, printable(id)
 
 
-def failed() -> Failed:
+def list_failed() -> Failed:
     """The checks that failed last, of all that were run from here."""
     with suppress(OSError):
         return _read(_find_file())
