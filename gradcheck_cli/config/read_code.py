@@ -67,7 +67,7 @@ def describe_class(
     reading = Reading(tree, taken or empty, loss)
     owner = Value(OBJECT, node=made)
     settings = reading.make(owner, constructor) if constructor is not None else {}
-    before = dict(owner.fields)  # without what the forward keeps
+    before = _copied(owner).fields  # without what the forward keeps
     reading.follow(owner)
     kept = Value(OBJECT, fields=before)
     kept.fields |= {k: owner.fields[k] for k in before if owner.fields[k].kind == RECORD}
@@ -87,6 +87,15 @@ def describe_class(
     others = {name: one for name, one in settings.items() if name not in inputs}
     constants = dict(reading.constants_of(others)) | dict(described.constants)
     return Described(inputs, constants, dict(reading.sizes.values))
+
+
+def _copied(value: Value) -> Value:
+    """An object with the objects in it, and lists of them, as they are now."""
+    if value.kind not in (OBJECT, ITEMS) or value.text:
+        return value
+    made = Value(value.kind, name=value.name, node=value.node)
+    made.fields = {key: _copied(part) for key, part in value.fields.items()}
+    return made
 
 
 def _weights_of(

@@ -78,6 +78,8 @@ class Reading:
         if isinstance(default, ast.Constant) and default.value is not None:
             return self.reader.value(default, {})
         made = _parameter(name)
+        if name == "V" and {"Q", "K"} <= {*parameter_names(self.function)}:
+            made.name = "values"  # of an attention, and no weight
         fields = self.annotated_fields(name)
         if fields:
             made.kind, made.fields = RECORD, {key: _parameter(key) for key in fields}

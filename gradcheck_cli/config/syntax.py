@@ -98,7 +98,8 @@ def returned_gradients(function: Function, *, value_first: bool = False) -> list
     if value_first:
         if not isinstance(last, ast.Tuple) or len(last.elts) < 2:
             return []
-        parts = [_written_out(function, one) for one in last.elts[1:]]
+        every = [_written_out(function, one) for one in last.elts]
+        parts = every[:1] if isinstance(every[0], ast.Dict) else every[1:]
         if len(parts) == 1 and isinstance(parts[0], ast.Dict):
             return [str(one.value) for one in parts[0].keys if isinstance(one, ast.Constant)]
         if len(parts) == 1 and isinstance(parts[0], ast.Tuple):

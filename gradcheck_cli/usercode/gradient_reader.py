@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.text import join_words
-from gradcheck_cli.usercode.gradients import by_name, unmatched_keys
+from gradcheck_cli.usercode.gradients import by_name, gradient_of, unmatched_keys
 from gradcheck_cli.usercode.objects import (
     also_held,
     gradient_attributes,
@@ -61,7 +61,10 @@ class GradientReader:
         nested = [name for name in names if name not in self.arrays]
         if isinstance(claimed, tuple) and not nested:
             claimed = self.leave_state(claimed, names, order)
-        found = by_name(claimed, names, order, who, nested) if names and claimed is not None else {}
+        by_leaf = isinstance(claimed, Mapping) and not _names_any(claimed, names)
+        by_leaf = by_leaf and _names_any(claimed, [leaf.rpartition(".")[2] for leaf in self.arrays])
+        told = bool(names) and claimed is not None and not by_leaf
+        found = by_name(claimed, names, order, who, nested) if told else {}
         for name in nested if isinstance(claimed, Mapping) else ():
             if found.get(name) is None:  # the gradients of its arrays stand beside those of others
                 found[name] = claimed
@@ -120,3 +123,8 @@ class GradientReader:
             for name, attributes in self.missing.items()
             if attributes
         )
+
+
+def _names_any(gradients: Mapping[Any, Any], names: Sequence[str]) -> bool:
+    """Whether a mapping has a gradient of any of these."""
+    return any(gradient_of(name, gradients) is not None for name in names)

@@ -65,6 +65,8 @@ class Giver:
             )
         if value.kind == OBJECT or (value.kind is None and not value.is_parameter):
             return None
+        if value.last is not None:
+            value.as_array(value.guessed_rank)
         given = self.array(value if value.axes is not None else self.guessed(name))
         if value.positive:
             return Given(f"{{shape: {given.text}, {POSITIVE}}}", value.axes is None)

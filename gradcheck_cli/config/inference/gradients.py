@@ -41,6 +41,8 @@ def names_without_gradient(
         return [name for name in values if name not in records]  # (loss, (grad_W, grad_b))
     by_name = teller is not None and returns_mapping(teller)
     kept = _kept(left, spelled, values) if spelled else left
+    if loss and set(kept) & set(records) and len(kept) < len(left):  # loss, {"W": ..., "b": ...}
+        return [*labels, *(name for name in left if name not in kept)]
     if not spelled or (len(spelled) >= len(left) and not by_name):
         return labels if len(labels) < len(values) else []
     return [*labels, *(name for name in left if name not in kept)]
@@ -70,6 +72,8 @@ def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Val
 
     def is_named(name: str) -> bool:
         parts = [str(key) for key in values[name].fields]
+        if any(part.casefold().replace("_", "") in folded for part in parts):
+            return True
         return any(
             f"{start}{one}{end}".casefold().replace("_", "") in folded
             for one in (name, *parts)

@@ -155,8 +155,8 @@ def of_numpy(
         return _axis_of(owner, reader.key(node.args[0], scope)) if node.args else _shape_of(owner)
     if name in ("split", "array_split", "chunk") and len(values) > 1:
         return _split(reader, values, node, keywords, scope)
-    if name == "tensordot" and len(values) > 2:
-        return contract(values[0], values[1], _axes_of(node.args[-1]))
+    if name == "tensordot" and (len(values) > 2 or "axes" in keywords):
+        return contract(values[0], values[1], _axes_of(keywords.get("axes", node.args[-1])))
     if name in ("reshape", "view"):
         found = _reshaped(reader, values)
         found.origin = values[0]

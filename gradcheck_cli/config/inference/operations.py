@@ -59,6 +59,8 @@ def broadcast(left: Value, right: Value) -> Value:
         return both
     if left.axes is None or right.axes is None:
         return left if right.axes is None else right
+    if left.classes is not None or right.classes is not None:  # labels, where they are one-hot
+        return left if right.classes is not None else right
     if TARGET.match(left.name) or TARGET.match(right.name):  # of one shape with what it is for
         unify_all(left.axes, right.axes)
     return array(_join(left.axes, right.axes), column=left.column or right.column)
@@ -86,6 +88,7 @@ def _settle(value: Value, other: Value) -> None:
             value.axes = [axes[0], Axis(value=1)] if other.column and len(axes) == 2 else [axes[-1]]
     else:
         value.axes = list(other.axes)
+        value.tie_last()
 
 
 def _with_number(left: Value, right: Value) -> Value:

@@ -18,6 +18,8 @@ def find_setting(function: Function, name: str, value: Value) -> Given | None:
     """A parameter that is no array: a default, a mode, a number, a dict of such; else None."""
     default = parameter_defaults(function).get(name)
     if isinstance(default, ast.Constant):
+        if default.value == 0.0 and isinstance(default.value, float) and name in NUMBERS:
+            return Given(NUMBERS[name])  # a term that is off by default would go unchecked
         plain = isinstance(default.value, int | float | str)
         return Given(_yaml(default.value)) if plain else None
     keys = read_keys(function, name)

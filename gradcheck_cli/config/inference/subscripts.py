@@ -55,6 +55,9 @@ def axis_of(owner: Value, place: Any) -> Value:
     """x.shape[k]."""
     if not isinstance(place, int):
         return size(Axis())
+    if owner.kind is None and owner.is_parameter and place == -1:
+        owner.last = owner.last or Axis()
+        return size(owner.last)
     if owner.kind is None or owner.axes is None:
         owner.as_array(max(owner.guessed_rank, place + 1) if place >= 0 else owner.guessed_rank)
     if owner.axes is None or not -len(owner.axes) <= place < len(owner.axes):
@@ -153,6 +156,11 @@ def _sliced(reader: Reader, part: ast.Slice, axis: Axis, scope: Scope) -> Axis:
     """The axis that a slice leaves: all of it, or its first so many."""
     if part.lower is None and part.upper is None:
         return axis
+    window = part.upper  # x[i * stride : i * stride + K]
+    if part.lower is not None and isinstance(window, ast.BinOp) and isinstance(window.op, ast.Add):
+        long = reader.value(window.right, scope)
+        if ast.unparse(window.left) == ast.unparse(part.lower) and long.kind in (SIZE, NUMBER):
+            return long.as_size()
     lower, upper = (
         reader.value(one, scope) if one is not None else None for one in (part.lower, part.upper)
     )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from gradcheck_cli.config.inference.axes import Axis
+from gradcheck_cli.config.inference.axes import Axis, unify
 
 ARRAY, SIZE, NUMBER, RECORD, ITEMS, OBJECT, FUNCTION, TEXT = (
     "array",
@@ -22,7 +22,7 @@ ARRAY, SIZE, NUMBER, RECORD, ITEMS, OBJECT, FUNCTION, TEXT = (
 
 # Names of what has one axis, of weights, and of what is added to a product with them.
 VECTOR = re.compile(
-    r"^(b|bias|biases|gamma|beta|theta|y|labels?|targets?|idx|idxs|tokens?|sentence|words)(_?\w?\d*)$"
+    r"^(b|bias|biases|gamma|beta|theta|y|t|labels?|targets?|idx|idxs|tokens?|sentence|words)(_?\w?\d*)$"
 )
 WEIGHT = re.compile(r"^(W|w|U|V|weights?|Theta|theta|c_)(_?\w{0,4}\d*)$|weight|kernel|_w$")
 BIAS = re.compile(r"^b($|_|\d|[a-z]?\d*$)|bias|gamma|beta|^g\d?$|shift|scale", re.IGNORECASE)
@@ -44,7 +44,7 @@ class Value:
     ends: of a vector that is cut into parts, how far each goes. classes: the axis that an array of
     whole numbers indexes. positive: whether its logarithm is taken. meets_numbers: it is reckoned
     with a number. counts: it is 0, 1, 2 … bound: the size that a number of a loop stays below.
-    origin: the array that this is another shape of.
+    origin: the array that this is another shape of. last: its last axis, where that alone is known.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Value:
         self.counts = False
         self.bound: Axis | None = None
         self.origin: Value | None = None
+        self.last: Axis | None = None
         self.text = ""
 
     @property
@@ -98,9 +99,15 @@ class Value:
                     part.as_array()
         if self.kind == ARRAY and self.axes is None and rank is not None:
             self.axes = [Axis() for _ in range(rank)]
+            self.tie_last()
             for axis in self.axes if FILTER.match(self.name) else ():
                 axis.small = True
         return self
+
+    def tie_last(self) -> None:
+        """Make the last axis, now that there are axes, the one that was asked for before."""
+        if self.last is not None and self.axes:
+            unify(self.axes[-1], self.last)
 
     def as_size(self) -> Axis:
         """The size that this value, used as a whole number, is."""

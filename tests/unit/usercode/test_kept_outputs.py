@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck_cli import check, from_layer
+from gradcheck_cli import check, from_layer, from_value_and_grad
 from gradcheck_cli.errors import CodeError
 
 RNG = np.random.default_rng(3)
@@ -132,3 +132,12 @@ def test_a_gradient_may_be_left_out_of_what_no_checked_output_depends_on(
     assert verdicts(result) == {"∂L/∂x": "pass", "∂L/∂w": verdict}
     told = any("no output that is checked depends on w" in note for note in result.notes)
     assert told == (verdict == "pass")
+
+
+def test_gradients_of_the_parts_of_one_input_may_stand_alone_in_a_dict() -> None:
+    def loss(params: Any, x: Any) -> Any:
+        z = x @ params["w"]
+        return np.sum(z**2) / 2, {"w": x.T @ z}
+
+    result = check(from_value_and_grad(loss, {"params": {"w": W}, "x": X}))
+    assert verdicts(result) == {"∂L/∂params.w": "pass", "∂L/∂x": "fail"}  # x has none

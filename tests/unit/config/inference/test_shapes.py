@@ -99,6 +99,15 @@ def given(described: Described) -> str:
             "def f(x, w):\n F, D = w.shape\n for f in range(F): x = x + x[f] * w[f]\n return x",
             "x: [F, D], w: [F, D]",
         ),
+        (
+            "def f(Q, K, V):\n d = Q.shape[-1]\n return (Q @ K.transpose(0, 2, 1) / d) @ V",
+            "Q: [n, N, d], K: [n, M, d], V: [n, M, P]",
+        ),
+        (
+            "def f(x, w):\n K, C = w.shape\n"
+            " for i in range(3): y = x[i * 2 : i * 2 + K, :] * w\n return y",
+            "x: [n, C], w: [K, C]",
+        ),
         ("def f(w, X): return np.sum(X @ w) + np.dot(w, w)", "w: [n], X: [N, n]"),
     ],
 )
@@ -235,3 +244,26 @@ def test_code_of_frameworks(text: str, expected: str) -> None:
     last = tree.body[-1]
     assert isinstance(last, ast.FunctionDef)
     assert given(describe_function(tree, last)) == expected
+
+
+def test_a_term_that_is_off_by_default_is_on() -> None:
+    text = "def f(w, X, reg=0.0): return np.sum(X @ w) + reg * np.sum(w**2), X.sum(0) + 2 * reg * w"
+    assert describe(text, loss=True).constants["reg"].text == "0.1"
+
+
+def test_gradients_behind_and_before_their_loss_tell_the_inputs() -> None:
+    body = " z = x @ w + b\n dw, db, cost = x.T @ z, np.sum(z), 0\n"
+    for last in (
+        "return {'dw': dw, 'db': db}, np.sum(z**2)",
+        "return np.sum(z), {'w': dw, 'b': db}",
+    ):
+        assert list(describe(f"def f(w, b, x):\n{body} {last}", loss=True).inputs) == ["w", "b"]
+
+
+def test_labels_that_are_multiplied_where_they_are_one_hot_say_nothing_of_shapes() -> None:
+    text = (
+        "def f(p, y):\n"
+        " if y.ndim == 1: c = p[range(len(p)), y]\n else: c = np.sum(p * y, axis=1)\n return c"
+    )
+    expected = "p: [n, N], y: {distribution: integers, low: 0, high: N, shape: [n]}"
+    assert given(describe(text)) == expected
