@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,74 +45,100 @@ def measure_by_slices(problem: Problem, name: str, numeric: Numeric) -> Differen
 
 def slices_of(problem: Problem, claimed: Locality, name: str) -> Slices:
     """What is claimed of all inputs, as functions of one of them, as a matrix of its slices."""
-    (axis, along), inputs = claimed.axes[name], problem.inputs
-    x = inputs[name]
-    across = 0 if axis == 0 else 1  # of the matrices
-    beside = {
-        other: cut
-        for other, (cut, places) in claimed.axes.items()
-        if places == along and other != name
-    }
-    cotangent = np.asarray(problem.cotangent, dtype=np.float64)
-    whole = claimed.samples is None  # outputs are z
-    owned = whole or along == claimed.samples
-
-    def take(array: Any, part: int) -> Any:
-        return np.take(array, [part], across)
-
-    def inner(matrix: Array, others: dict[str, Array]) -> Array:
-        shape = (-1, *x.shape[1:]) if axis == 0 else (*x.shape[:-1], -1)
-        z = np.asarray(claimed.inner({**inputs, **others, name: matrix.reshape(shape)}))
-        return _as_matrix_along(z, along, across)
-
-    def sliced(stack: Array, part: int) -> Array:
-        most = claimed.at_once or stack.shape[across]
-        pieces = []
-        for start in range(0, stack.shape[across], most):
-            piece = stack[:, start : start + most] if across else stack[start : start + most]
-            others = {
-                other: np.repeat(np.take(inputs[other], [part], cut), piece.shape[across], cut)
-                for other, cut in beside.items()
-            }
-            pieces.append(inner(piece, others))
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=across)
-
-    def outer(z: Array, part: int | None) -> Any:
-        if whole:
-            return z.reshape(len(z), -1)
-        return claimed.outer(z, lambda array: array if part is None else take(array, part))
-
-    def forward(matrix: Array) -> Any:
-        outputs = problem.forward({**inputs, name: matrix.reshape(x.shape)})
-        return _as_matrix_along(np.asarray(outputs), along, across).ravel() if whole else outputs
-
-    if whole:
-        cotangent = _as_matrix_along(cotangent, along, across)
-
-    def own_cotangent(part: int | None) -> Any:
-        if part is None or not owned:
-            return cotangent.ravel()
-        return take(cotangent, part).ravel() if whole else cotangent[[part]]
-
+    cut = _Cut(problem, claimed, name)
     return Slices(
-        axis=across,
-        forward=forward,
-        inner=partial(inner, others={}),
-        sliced=sliced,
-        outer=outer,
-        cotangent=own_cotangent,
-        splits=owned or claimed.sums,
+        axis=cut.across,
+        forward=cut.forward,
+        inner=lambda matrix: cut.inner(matrix, {}),
+        sliced=cut.sliced,
+        outer=cut.outer,
+        cotangent=cut.cotangent_of,
+        splits=cut.owned or claimed.sums,
     )
+
+
+class _Cut:
+    """An input that is cut, as a matrix of its slices.
+
+    axis, along: the axes of the input and of z; across: that of the matrices. beside: the axes of
+    the other inputs that are cut with it. whole: whether the outputs are z; owned: whether each
+    slice has outputs of its own.
+    """
+
+    def __init__(self, problem: Problem, claimed: Locality, name: str) -> None:
+        self.problem = problem
+        self.claimed = claimed
+        self.name = name
+        self.x = problem.inputs[name]
+        self.axis, self.along = claimed.axes[name]
+        self.across = 0 if self.axis == 0 else 1
+        self.beside = {
+            other: axis
+            for other, (axis, along) in claimed.axes.items()
+            if along == self.along and other != name
+        }
+        self.whole = claimed.samples is None
+        self.owned = self.whole or self.along == claimed.samples
+        cotangent = np.asarray(problem.cotangent, dtype=np.float64)
+        self.cotangent = self._of_z(cotangent) if self.whole else cotangent
+
+    def forward(self, matrix: Array) -> Any:
+        """The outputs of all slices of the input."""
+        x = matrix.reshape(self.x.shape)
+        outputs = self.problem.forward({**self.problem.inputs, self.name: x})
+        return self._of_z(np.asarray(outputs)).ravel() if self.whole else outputs
+
+    def inner(self, matrix: Array, others: Mapping[str, Array]) -> Array:
+        """z of any slices of the input, where the others that are cut have as many."""
+        shape = (-1, *self.x.shape[1:]) if self.axis == 0 else (*self.x.shape[:-1], -1)
+        inputs = {**self.problem.inputs, **others, self.name: matrix.reshape(shape)}
+        return self._of_z(np.asarray(self.claimed.inner(inputs)))
+
+    def sliced(self, stack: Array, part: int) -> Array:
+        """z of many variants of one slice, in calls of as many as the forward may be handed."""
+        count = stack.shape[self.across]
+        most = self.claimed.at_once or count
+        pieces = [
+            np.take(stack, range(start, min(start + most, count)), self.across)
+            for start in range(0, count, most)
+        ]
+        found = [self.inner(piece, self._others(part, piece)) for piece in pieces]
+        return found[0] if len(found) == 1 else np.concatenate(found, axis=self.across)
+
+    def outer(self, z: Array, part: int | None) -> Any:
+        """The outputs of z, or of one slice of it."""
+        if self.whole:
+            return z.reshape(len(z), -1)
+        return self.claimed.outer(
+            z, lambda array: array if part is None else self._take(array, part)
+        )
+
+    def cotangent_of(self, part: int | None) -> Any:
+        """The cotangent of the outputs of one slice, or of all."""
+        if part is None or not self.owned:
+            return self.cotangent.ravel()
+        own = self._take(self.cotangent, part) if self.whole else self.cotangent[[part]]
+        return own.ravel()
+
+    def _others(self, part: int, piece: Array) -> dict[str, Array]:
+        """The same slice of the inputs beside, as often as there are variants."""
+        count, inputs = piece.shape[self.across], self.problem.inputs
+        return {
+            other: np.repeat(np.take(inputs[other], [part], axis), count, axis)
+            for other, axis in self.beside.items()
+        }
+
+    def _take(self, array: Any, part: int) -> Any:
+        return np.take(array, [part], self.across)
+
+    def _of_z(self, z: Array) -> Array:
+        """z with its slices as rows, or as columns."""
+        if z.ndim == 2 and self.along == self.across:
+            return z
+        rows: Array = np.moveaxis(z, self.along, 0).reshape(z.shape[self.along], -1)
+        return rows.T if self.across else rows
 
 
 def _as_matrix(x: Array, across: int) -> Array:
     """An input with its slices as rows, or as columns, in the order of its entries."""
     return x.reshape(x.shape[0], -1) if across == 0 else x.reshape(-1, x.shape[-1])
-
-
-def _as_matrix_along(z: Array, along: int, across: int) -> Array:
-    """z with what lies across one of its axes as rows, or as columns."""
-    if z.ndim == 2 and along == across:
-        return z
-    rows: Array = np.moveaxis(z, along, 0).reshape(z.shape[along], -1)
-    return rows.T if across else rows
