@@ -27,6 +27,7 @@ MASK_CAUSE = (
     "a mask, or one branch of a derivative by cases, is wrong where {}: a comparison is too strict "
     "or reversed, or a slope of this branch is missing"
 )
+LEAST_MASKED = 3  # wrong entries that are called those of a mask; fewer are so by chance
 NEAR_ONE = 1e-3  # a factor so near is that of an epsilon
 LEAST_SIDE = 3  # of a matrix whose rows and columns can be told apart
 NO_SPREAD = 1e-6  # of factors, over that of all: they are one
@@ -50,32 +51,40 @@ def zero_parts(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def fit_part_scale(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """A factor, or zeros, in a part of the gradient; in all wrong entries, wherever they are."""
+    count, mask = int(comparison.wrong.sum()), _find_mask(measured, comparison.wrong)
+    if mask:
+        by = _fit_part_factor(measured, comparison, comparison.wrong)
+        yield _scale_entries(measured, comparison, by, mask)
     region = find_region(comparison.wrong) if measured.whole else None
     if region is not None:
         yield _scale_region(
             measured, region, _fit_part_factor(measured, comparison, region.mask(measured.shape))
         )
-    count = int(comparison.wrong.sum())
-    if 1 < count < comparison.wrong.size:
+    if not mask and 1 < count < comparison.wrong.size:
         by = _fit_part_factor(measured, comparison, comparison.wrong)
-        observation = f"the {count} wrong entries are all {_describe_factor(by)}, the rest is right"
-        mask = _find_mask(measured, comparison.wrong)
-        if mask:
-            observation += f": they are those where {mask}"
-        yield Injected(
-            _scale_where(measured, comparison.wrong, by),
-            observation,
-            parameters=by.parameters,
-            choices=by.choices,
-            cause=MASK_CAUSE.format(mask) if mask else "",
-            next_step=f"compute the derivative by hand where {mask}" if mask else "",
-        )
+        yield _scale_entries(measured, comparison, by, "")
+
+
+def _scale_entries(
+    measured: MeasuredGradient, comparison: Comparison, by: Factor, mask: str
+) -> Injected:
+    """A factor in all wrong entries; mask: what these have in common, if that is known."""
+    count = int(comparison.wrong.sum())
+    observation = f"the {count} wrong entries are all {_describe_factor(by)}, the rest is right"
+    return Injected(
+        _scale_where(measured, comparison.wrong, by),
+        f"{observation}: they are those where {mask}" if mask else observation,
+        parameters=by.parameters,
+        choices=by.choices,
+        cause=MASK_CAUSE.format(mask) if mask else "",
+        next_step=f"compute the derivative by hand where {mask}" if mask else "",
+    )
 
 
 def _find_mask(measured: MeasuredGradient, wrong: NDArray[np.bool_]) -> str:
     """What all wrong entries of the input have in common, and no other; empty without such."""
     x = measured.x
-    if x.shape != wrong.shape or not 1 < wrong.sum() < wrong.size:
+    if x.shape != wrong.shape or not LEAST_MASKED <= wrong.sum() < wrong.size:
         return ""
     for condition, mask in (
         (f"{measured.name} is 0", x == 0),

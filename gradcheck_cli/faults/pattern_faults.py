@@ -64,18 +64,17 @@ def exchange_zeros(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def describe_mask(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """Say that every wrong entry is zero on one of the two sides, on each some; empty otherwise."""
+    """Say that every wrong entry is zero on one of the two sides, some on each; empty otherwise."""
     wrong = comparison.wrong
     missing = wrong & (comparison.analytic == 0) & _nonzero(measured)
     added = wrong & (comparison.analytic != 0) & ~_nonzero(measured)
-    if measured.problem.cotangent is None or not added.any() or np.any(wrong & ~missing & ~added):
+    both = bool(added.any() and missing.any())
+    if measured.problem.cotangent is None or not both or np.any(wrong & ~missing & ~added):
         return ""
     if np.sum(~wrong & _nonzero(measured)) < LEAST_RIGHT:
         return ""
-    parts = [f"{list_entries(added)} should be zero"]
-    if missing.any():
-        parts.append(f"{list_entries(missing)} should not be zero")
-    return f"{' and '.join(parts)}, the rest is right"
+    added_ones, missing_ones = list_entries(added), list_entries(missing)
+    return f"{added_ones} should be zero and {missing_ones} should not be zero, the rest is right"
 
 
 def flatten_by_columns(measured: MeasuredGradient) -> Iterator[Injected]:
