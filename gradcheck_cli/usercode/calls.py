@@ -29,6 +29,7 @@ from gradcheck_cli.usercode.conventions import (
     bind_backward,
 )
 from gradcheck_cli.usercode.gradient_reader import GradientReader
+from gradcheck_cli.usercode.independence import Independence
 from gradcheck_cli.usercode.losses import as_loss, of_owner
 from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, in_bfloat16
 from gradcheck_cli.usercode.notes import describe_calls, describe_guesses
@@ -93,7 +94,7 @@ class Calls:
         self.raised: list[CodeError] = []
         self.random = Randomness()
         self.replaced: dict[str, None] = {}
-        self.ignored: dict[str, bool] = {}
+        self.independence = Independence(self.forward, self.arrays)
         self.changes_cache = False
         self.keeps = ""  # the attribute with the output of a forward that returns nothing
         self.loss = None if loss is None else as_loss(loss)
@@ -246,28 +247,13 @@ class Calls:
 
     def backward(self, arrays: Mapping[str, Any], cotangent: Any) -> dict[str, Any]:
         """The gradients of the arrays that the backward claims, after a call of the forward."""
-        claimed = self.claimed(arrays, cotangent)
-        lacking = [name for name in self.arrays if claimed.get(name) is None]
-        if len(lacking) < len(self.arrays):
-            claimed |= {name: np.zeros_like(arrays[name]) for name in lacking if self.ignores(name)}
+        claimed = self.independence.fill(self.claimed(arrays, cotangent))
         if not self.elementwise:
             return claimed
         return {
             name: gradient if gradient is None else cotangent * self.adjoint(gradient, name)
             for name, gradient in claimed.items()
         }
-
-    def ignores(self, name: str) -> bool:
-        """Whether the outputs stay the same, bit by bit, where this array is another one."""
-        if name not in self.ignored:
-            array = self.arrays[name]
-            other = array + np.random.default_rng(0).standard_normal(array.shape)
-            outputs = [
-                self.forward({**{leaf: x.copy() for leaf, x in self.arrays.items()}, name: at})
-                for at in (array.copy(), other.astype(array.dtype))
-            ]
-            self.ignored[name] = bool(np.array_equal(*outputs))
-        return self.ignored[name]
 
     def adjoint(self, slope: Any, name: str) -> Array:
         """What multiplies an upstream gradient, of a derivative entry by entry."""

@@ -30,5 +30,6 @@ def find_context(takes: Parameters, given: Collection[str]) -> Mapping[str, str]
 
     given: the names of inputs and constants.
     """
-    first = takes.positional[:1]
-    return {name: CONTEXT for name in first if name in CONTEXT_NAMES and name not in given}
+    lacking = len(takes.required) > len(given)
+    wanted = CONTEXT_NAMES[: 2 if lacking else 1]  # a context may be what is attended to
+    return {name: CONTEXT for name in takes.positional[:1] if name in wanted and name not in given}

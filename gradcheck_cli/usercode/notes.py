@@ -32,7 +32,7 @@ def describe_calls(calls: Calls) -> tuple[str, ...]:
     notes += tuple(
         f"{calls.source.backward} gives no ∂L/∂{name}, and no output that is checked depends on "
         f"{name}: it counts as zero"
-        for name, ignored in calls.ignored.items()
+        for name, ignored in calls.independence.ignored.items()
         if ignored
     )
     if calls.keeps:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gradcheck_cli.config.inference import modules
 from gradcheck_cli.config.inference.axes import Axis, unify, unify_all
+from gradcheck_cli.config.inference.numpy_names import DRAWN, JOINED, MADE, ONE_SHAPE, REDUCED, SAME
 from gradcheck_cli.config.inference.operations import (
     broadcast,
     concatenate,
@@ -34,89 +35,6 @@ from gradcheck_cli.config.inference.values import (
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.inference.reader import Reader, Scope
-
-SAME = frozenset(
-    [
-        "exp",
-        "log",
-        "tanh",
-        "sqrt",
-        "abs",
-        "absolute",
-        "sign",
-        "sin",
-        "cos",
-        "copy",
-        "array",
-        "asarray",
-        "zeros_like",
-        "ones_like",
-        "empty_like",
-        "square",
-        "log1p",
-        "expm1",
-        "float64",
-        "float32",
-        "clip",
-        "nan_to_num",
-        "astype",
-        "ascontiguousarray",
-        "sigmoid",
-        "softmax",
-        "relu",
-        "atleast_2d",
-        "cumsum",
-        "pad",
-        "reciprocal",
-        "negative",
-        "full_like",
-        "logical_not",
-        "float",
-        "erf",
-        *("pow", "rsqrt", "clamp", "requires_grad_", "contiguous", "clone", "detach", "to"),
-        *("double", "Parameter", "ModuleList", "log_softmax", "softplus", "elu", "gelu", "silu"),
-        *("leaky_relu", "normalize", "dropout", "stop_gradient"),
-    ]
-)
-JOINED = frozenset(
-    ["maximum", "minimum", "add", "subtract", "multiply", "divide", "power", "where", "logaddexp"]
-)
-REDUCED = frozenset(
-    [
-        "sum",
-        "mean",
-        "max",
-        "min",
-        "amax",
-        "amin",
-        "var",
-        "std",
-        "prod",
-        "any",
-        "all",
-        "argmax",
-        "norm",
-    ]
-)
-MADE = frozenset(
-    [
-        "zeros",
-        "ones",
-        "empty",
-        "full",
-        "randn",
-        "rand",
-        "standard_normal",
-        "normal",
-        "uniform",
-        "random",
-        "eye",
-    ]
-)
-# Of what is drawn, the place of the shape behind parameters of the distribution; and those whose
-# shape is one argument.
-DRAWN = {"normal": 2, "uniform": 2}
-ONE_SHAPE = frozenset(["zeros", "ones", "empty", "full", "normal", "uniform", "random"])
 
 
 def of_numpy(

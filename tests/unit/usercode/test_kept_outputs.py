@@ -118,6 +118,17 @@ def test_static_methods_share_a_context(function: type[Mul], verdict: str) -> No
     assert set(verdicts(result).values()) == {verdict}
 
 
+def test_a_context_that_inputs_are_enough_for_is_one_of_them() -> None:
+    def attend(context: Any, query: Any) -> Any:
+        return query @ context
+
+    def backward(d: Any, context: Any, query: Any) -> Any:
+        return query.T @ d, d @ context.T
+
+    result = check(attend, backward, inputs={"k": X, "q": W.T @ X.T})
+    assert verdicts(result) == {"∂L/∂k": "pass", "∂L/∂q": "pass"}
+
+
 @pytest.mark.parametrize(("used", "verdict"), [(0.0, "pass"), (1.0, "fail")])
 def test_a_gradient_may_be_left_out_of_what_no_checked_output_depends_on(
     used: float, verdict: str
