@@ -22,6 +22,9 @@ HARMLESS, INWARDS = 2.0**17, (2.0**-3, 2.0**-6, 2.0**-9)
 # Of slopes over a step and over an eighth of it, where outputs grow like a power of it, from the
 # square to the fifth. What grows less does not grow; what grows more comes out of saturation.
 LEAST_GROWTH, MOST_GROWTH = 4.0, 2.0**13
+# Times x and the outputs: no number on the way is as large, or rounding would leave nothing.
+# An exponential is, far away.
+ASTRONOMIC = 2.0**60
 # Of all outputs, times ROUNDING·eps to this power: an entry that moves them by less over the first
 # step may be smaller than 1e9 (in float32: 1e3) of their roundings.
 SMALL, SMALL_POWER = 10.0, 0.4
@@ -62,8 +65,9 @@ def _look_further(
     """What rounding may hide of outputs that move further off, and how far they move there.
 
     They show the size of what outputs are made of here, too, unless they grow with the step, as a
-    cube does: then a step that is nearer shows it better.
+    cube or an exponential does: then a step that is nearer shows it better.
     """
+    most_here = ASTRONOMIC * np.fmax(differences.size, np.max(np.abs(differences.x), initial=0.0))
     rung = differences.rung(entries, far)
     hidden, move, slope = rung.floor, rung.slope * far[:, None], rung.slope
     rows, most = np.arange(len(entries)), MOST_GROWTH
@@ -74,12 +78,14 @@ def _look_further(
         step = differences.exact(entries[rows], share * far[rows])
         rung = differences.rung(entries[rows], step)
         outer, inner = np.max(slope[rows], axis=1), np.max(rung.slope, axis=1)
-        grows = np.flatnonzero((outer > LEAST_GROWTH * inner) & (outer <= most * inner))
+        grows = (outer > LEAST_GROWTH * inner) & (outer <= most * inner)
+        grows = np.flatnonzero(grows | np.any(move[rows] > most_here, axis=1))
         most = np.inf  # of what grew like a power further off: the step may just pass its knot
         rows, rung, step = rows[grows], rung.of(grows), step[grows]
         hidden[rows], move[rows] = rung.floor, rung.slope * step[:, None]
         slope[rows] = rung.slope
-    return hidden, move
+    nothing = move > most_here  # it says nothing of numbers here
+    return np.where(nothing, 0.0, hidden), np.where(nothing, 0.0, move)
 
 
 def doubt_small(

@@ -44,6 +44,11 @@ DEAD_ZONES: dict[str, tuple[Function, Function, Function]] = {
         lambda x: 2 * x,
     ),
     "soft threshold": (lambda x: np.sign(x) * relu(abs(x) - 1), lambda x: abs(x) > 1, np.ones_like),
+    "hinge of exponential": (
+        lambda x: relu(np.exp(x) - 3),
+        lambda x: np.exp(x) * (np.exp(x) > 3),
+        np.exp,
+    ),
     "far hinge": (lambda x: relu(x - 30), lambda x: x > 30, np.ones_like),
 }
 inside = st.lists(st.floats(0.05, 0.9), min_size=1, max_size=5)
@@ -56,6 +61,24 @@ def test_a_function_that_is_constant_around_x_has_slope_zero(name: str, x: list[
     function, right, wrong = DEAD_ZONES[name]
     assert judged(function, x, right).verdict == Verdict.PASS
     assert judged(function, x, wrong).verdict == Verdict.FAIL
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_clipped_ratios_are_judged_where_they_are_clipped(seed: int) -> None:
+    """As of a policy gradient: min(rA, clip(r)A) of r = exp(x), which is astronomic far away."""
+    random = np.random.default_rng(seed)
+    x, A = 0.3 * random.normal(size=8), random.normal(size=8)
+
+    def value(x: Any) -> Any:
+        return np.mean(np.minimum(np.exp(x) * A, np.clip(np.exp(x), 0.8, 1.2) * A))
+
+    def slope(x: Any) -> Any:
+        r = np.exp(x)
+        return r * A / 8 * ((r * A < np.clip(r, 0.8, 1.2) * A) | (abs(r - 1) < 0.2))
+
+    assert judged(value, x, slope).verdict == Verdict.PASS
+    if np.any(slope(x)):
+        assert judged(value, x, lambda x: slope(x) + 1e-6).verdict == Verdict.FAIL
 
 
 @given(st.integers(2, 5), st.integers(0, 2**32 - 1))
