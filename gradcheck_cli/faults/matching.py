@@ -37,7 +37,7 @@ Float = NDArray[np.float64]
 # The decimal digits of evidence that a fault needs: one chance in a million that it fits by
 # accident. An entry gives the digits between its error and what the fault leaves of it; fitted
 # parameters cost an entry each, other faults that could have been tried the digits of their number.
-# With it tests/benchmarks/diagnosis.py counts no wrong name among 5,000 random gradients.
+# With it tests/benchmarks/diagnosis.py counts one wrong name among 5,000 random gradients.
 LEAST_EVIDENCE = 6.0
 # A plain fault on less evidence, one chance in thirty, is told as one that may be: an entry in
 # float32 has no more.
