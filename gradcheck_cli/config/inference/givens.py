@@ -74,8 +74,10 @@ class Giver:
 
     def part(self, value: Value) -> str:
         """A part of a record or of items."""
-        if value.name in NUMBERS and value.kind in (NUMBER, SIZE):
-            return NUMBERS[value.name]
+        number = NUMBERS.get(value.name, "")
+        whole = number.isdigit() and len(value.name) > 2  # stride, pad, kernel_size
+        if number and (whole or value.kind in (NUMBER, SIZE)):
+            return number
         given = self.given(value.name, value)
         return value.name if given is None else given.text
 
@@ -94,6 +96,9 @@ class Giver:
 
     def fixed(self, name: str, value: Value) -> Given:
         """Labels and indices as whole numbers, a mask of 0 and 1; else an array that is drawn."""
+        parts = value.fields.values()
+        if value.kind == ITEMS and parts and all(one.kind == ARRAY for one in parts):
+            return Given("[" + ", ".join(self.fixed(one.name, one).text for one in parts) + "]")
         if value.kind in (SIZE, NUMBER, RECORD, ITEMS):
             given = self.given(name, value)
             return given or Given(SETTING)

@@ -267,3 +267,12 @@ def test_labels_that_are_multiplied_where_they_are_one_hot_say_nothing_of_shapes
     )
     expected = "p: [n, N], y: {distribution: integers, low: 0, high: N, shape: [n]}"
     assert given(describe(text)) == expected
+
+
+def test_a_batch_without_gradients_is_a_list_of_arrays() -> None:
+    text = (
+        "def f(params, batch):\n x, y = batch\n e = x @ params['w'] - y\n"
+        " return np.sum(e**2) / 2, {'w': x.T @ e}"
+    )
+    expected = "params: {w: [n, N]}, batch: [{shape: [M, n]}, {shape: [M, N]}]"
+    assert given(describe(text, loss=True)) == expected
