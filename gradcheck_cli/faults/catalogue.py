@@ -13,6 +13,7 @@ from gradcheck_cli.faults import (
     branch_faults,
     complex_faults,
     entry_faults,
+    entrywise_faults,
     exchange_faults,
     gradient_faults,
     input_faults,
@@ -283,8 +284,8 @@ _ALL: tuple[Fault, ...] = (
         "∂θ/∂log θ = θ there",
         example="dlog_std = dstd    # for dstd * np.exp(log_std)",
         remedy="an input that is not zero everywhere, and a gradient that is not",
-        inject=input_faults.multiply_by_exponential,
-        suspect=input_faults.change_parameter,
+        inject=entrywise_faults.multiply_by_exponential,
+        suspect=entrywise_faults.change_parameter,
     ),
     Fault(
         Code.TERM_ADDED,
@@ -325,7 +326,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="write the product of matrices, X.T @ delta",
         example="X * delta    # for X.T @ delta, with n = N = M",
         remedy="sizes n, N and M that differ make it an error of shapes",
-        inject=input_faults.multiply_elementwise,
+        inject=entrywise_faults.multiply_elementwise,
     ),
     Fault(
         Code.UPSTREAM_LEFT_OUT,
@@ -395,9 +396,9 @@ _ALL: tuple[Fault, ...] = (
         next_step="add what flows through the sum or the mean: −y Σ δ y for a softmax",
         example="delta * y * (1 - y)    # for a softmax",
         remedy="inputs where the terms off the diagonal are not zero",
-        inject=input_faults.keep_diagonal,
+        inject=entrywise_faults.keep_diagonal,
         suspect=_without_comparison(
-            input_faults.keep_diagonal, activation_faults.use_mistake(mistaken_slopes.DIAGONAL)
+            entrywise_faults.keep_diagonal, activation_faults.use_mistake(mistaken_slopes.DIAGONAL)
         ),
     ),
     Fault(
