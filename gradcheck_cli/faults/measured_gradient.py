@@ -92,6 +92,7 @@ class MeasuredGradient:
         self.inner = inner
         self.claimed: Comparison | None = None
         self._jacobians: dict[int, Values] = {}
+        self._around: dict[int, Values] = {}
         self._elsewhere: dict[Any, Values | None] = {}
 
     @property
@@ -250,6 +251,11 @@ class MeasuredGradient:
 
     def flow_around(self, stage: Stage) -> Values:
         """What of the gradient flows around an inner stage; zeros of a stage of all there is."""
+        if id(stage) not in self._around:
+            self._around[id(stage)] = self._find_around(stage)
+        return self._around[id(stage)]
+
+    def _find_around(self, stage: Stage) -> Values:
         own = self.flow_through(stage, stage.cotangent)
         value = self.value.ravel()[own.at] - own.value
         spread = own.uncertainty + self.uncertainty.ravel()[own.at]
