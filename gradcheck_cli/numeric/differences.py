@@ -62,16 +62,13 @@ class Differences(ABC):
     ) -> Rung:
         """Quotients of one point on each side, each over the step that was really taken."""
 
-    def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> Float:
-        """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere.
+    def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> tuple[Float, Float]:
+        """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere; and
+        over that step, a rounding of all outputs that are seen to move at all.
 
-        Zero where noise counts all outputs anyway.
+        Zeros where noise counts all outputs anyway.
         """
-        return np.zeros((len(entries), 1))
-
-    def lost(self) -> Float | float:
-        """A rounding of all outputs that depend on x at all; 0 where noise counts them anyway."""
-        return 0.0
+        return np.zeros((len(entries), 1)), np.zeros((len(entries), 1))
 
     def cancels(self, moved: Float) -> NDArray[np.bool_]:
         """Whether outputs are faint beside how they moved elsewhere, as are differences."""

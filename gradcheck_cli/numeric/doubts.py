@@ -95,7 +95,7 @@ def doubt_small(
 
     In a softmax the largest output is 1 to rounding: a logit of 1e-20 moves its own output alone,
     though what it takes from the largest one is as much. An entry below the rounding of the outputs
-    is hidden whatever is seen of it. among: the rows that are looked at.
+    that it moves anywhere is hidden whatever is seen of it. among: the rows that are looked at.
     """
     share = SMALL * differences.rounding**SMALL_POWER
     step = differences.reach * FIRST_STEP * differences.scale
@@ -104,15 +104,13 @@ def doubt_small(
     size = np.min(np.where(values > 0, values, np.inf), axis=0)
     known = np.min(best.uncertainty, axis=0)
     small = among[np.any((size < most) & (known < most), axis=1)[among]]
-    rounding = DEVIATIONS * differences.lost() if len(small) else 0.0
     for rows in differences.chunks(small):
         entries = every[rows]
         # The step that a value was seen at may be far larger than the first.
         seen = np.max(best.step[0, rows], axis=1, where=known[rows] < np.inf, initial=0.0)
         first = differences.exact(entries, np.maximum(step[entries], seen))
         far = differences.exact(entries, LEAP * FIRST_STEP * differences.scale[entries])
-        hidden = DEVIATIONS * differences.hidden(entries, first, far)
-        lost = rounding / first[:, None]
+        hidden, lost = (DEVIATIONS * some for some in differences.hidden(entries, first, far))
         hidden = np.maximum(hidden, np.where(size[rows] <= lost, lost, 0.0))
         best.uncertainty[:, rows] = np.maximum(best.uncertainty[:, rows], hidden)
         best.noise[:, rows] = np.maximum(best.noise[:, rows], hidden)

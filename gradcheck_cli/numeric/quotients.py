@@ -17,7 +17,6 @@ from gradcheck_cli.numeric.noise import (
     Evaluate,
     Float,
     Noise,
-    draw_signs,
     function_noise,
 )
 from gradcheck_cli.numeric.stencils import Stencil
@@ -41,10 +40,6 @@ FAINT_OUTPUT = 2.0**-6
 FAINT = 1e-6
 # Of x: where units that x saturates do so no more, but what is zero stays so.
 NEARER = 2.0**-6
-
-# Moves of all entries at once, in units of their scales: an output that stays where it is by each
-# of them does not depend on them.
-ANYWHERE = tuple(np.exp2([0.0, 10.0, 20.0, 40.0, 60.0]))
 
 # Of the scale of its surroundings: an entry that cannot be moved as far as that is confined.
 LEAST_ROOM = 2.0**-10
@@ -213,20 +208,24 @@ class WholeForwards(Differences):
         some = moved if self.weight is None else np.any(moved, axis=1, keepdims=True)
         return hidden + np.where(some, around, rounding)
 
-    def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> Float:
-        """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere.
+    def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> tuple[Float, Float]:
+        """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere; and
+        over that step, a rounding of all outputs that are seen to move at all.
 
         Elsewhere is far away, and where all of x is nearer to zero, so that fewer units saturate.
         """
-        parts = [np.zeros((0, *self._weighed(self.unseen[None]).shape[1:]))]
+        none = np.zeros((0, *self._weighed(self.unseen[None]).shape[1:]))
+        unseen, lost = [none], [none]
+        sizes = self.rounding * np.where(np.isfinite(self.center), np.abs(self.center), 0.0)
         for start in range(0, len(entries), self.block):
             part = slice(start, start + self.block)
-            still = ~self._pair(entries[part], step[part], None).moved
+            moved = self._pair(entries[part], step[part], None).moved
             seen = self._pair(entries[part], far[part], None).moved
             seen |= self._moved_nearer(entries[part], step[part])
-            hidden = np.where(still & seen, self.unseen, 0.0)
-            parts.append(self._weighed(hidden) / step[part, None])
-        return np.concatenate(parts)
+            still = np.where(~moved & seen, self.unseen, 0.0)
+            unseen.append(self._weighed(still) / step[part, None])
+            lost.append(self._weighed(np.where(moved | seen, sizes, 0.0)) / step[part, None])
+        return np.concatenate(unseen), np.concatenate(lost)
 
     def _moved_nearer(self, entries: NDArray[np.intp], step: Float) -> NDArray[np.bool_]:
         """Which outputs every entry moves where x is NEARER times as large: (entries, outputs)."""
@@ -238,20 +237,6 @@ class WholeForwards(Differences):
         change = outputs[:-1] - outputs[-1]
         moved: NDArray[np.bool_] = np.isfinite(change) & (change != 0)
         return moved
-
-    def lost(self) -> Float:
-        """A rounding of all outputs that depend on x at all."""
-        random = np.random.default_rng(0)
-        points = [NEARER * self.x]
-        for share in ANYWHERE:
-            signs = draw_signs(random, self.x.shape)
-            points.append(self.x + share * signs * self.scale.reshape(self.x.shape))
-        outputs = np.asarray(self.evaluate(np.stack(points).astype(self.x.dtype)))
-        self.evaluations += len(points)
-        moved = outputs.reshape(len(points), -1) != self.center
-        depends = np.any(moved, axis=0) & np.isfinite(self.center)
-        sizes = np.where(depends, np.abs(self.center), 0.0)
-        return self.rounding * self._weighed(sizes[None])
 
     def cancels(self, moved: Float) -> NDArray[np.bool_]:
         """Whether all outputs are faint beside how they moved elsewhere, as are differences."""
