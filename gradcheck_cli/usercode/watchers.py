@@ -114,70 +114,76 @@ class Watcher:
             known.name, known.source, known.frame, known.old = name, source, frame, False
 
 
-class Collector:
+class _LineTracer:
+    """Counts the lines and the calls of the user's functions, and looks before each line."""
+
+    def __init__(self) -> None:
+        self.lines = self.frames = 0
+
+    def enter(self, frame: FrameType, event: str, _: Any) -> Any:
+        """A function is entered."""
+        if not is_users(frame.f_code.co_filename):
+            return None
+        number = self.frames
+        self.frames += 1
+
+        def step(frame: FrameType, event: str, value: Any) -> Any:
+            if event not in ("line", "return"):
+                return step
+            self.lines += 1
+            return self.look(frame, number, event, value, step)
+
+        return step
+
+    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+        """What traces this call on, `step` for the same; number: of the call; value: returned."""
+        raise NotImplementedError
+
+
+class Collector(_LineTracer):
     """Copies inner values when they are there, and watches no longer than the last."""
 
     def __init__(self, values: Sequence[InnerValue]) -> None:
+        super().__init__()
         self.wanted: dict[int, list[InnerValue]] = {}
         for one in values:
             self.wanted.setdefault(one.event, []).append(one)
         self.last = max(self.wanted, default=0)
         self.found: dict[tuple[int, str], Array] = {}
-        self.lines = self.frames = 0
 
-    def enter(self, frame: FrameType, event: str, _: Any) -> Any:
-        """A function is entered."""
-        if not is_users(frame.f_code.co_filename):
-            return None
-        number = self.frames
-        self.frames += 1
-
-        def step(frame: FrameType, event: str, value: Any) -> Any:
-            if event in ("line", "return"):
-                self.lines += 1
-                wanted = self.wanted.get(self.lines, ())
-                held = dict(list_held(frame, event, value)) if wanted else {}
-                for one in wanted if wanted and wanted[0].frame == number else ():
-                    inline = one.inline if event == "line" else None
-                    array = inline.evaluate(frame) if inline else held.get(one.name)
-                    if array is not None:
-                        self.found[one.event, one.name] = array.copy()
-                if self.lines >= self.last:
-                    sys.settrace(None)
-                    return None
+    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+        """Copy what is wanted here."""
+        wanted = [one for one in self.wanted.get(self.lines, ()) if one.frame == number]
+        held = dict(list_held(frame, event, value)) if wanted else {}
+        for one in wanted:
+            inline = one.inline if event == "line" else None
+            array = inline.evaluate(frame) if inline else held.get(one.name)
+            if array is not None:
+                self.found[one.event, one.name] = array.copy()
+        if self.lines < self.last:
             return step
+        sys.settrace(None)
+        return None
 
-        return step
 
-
-class Visitor:
+class Visitor(_LineTracer):
     """Does something with an inner value when it is there, and watches no longer."""
 
     def __init__(self, wanted: InnerValue, act: Callable[[Array], None]) -> None:
+        super().__init__()
         self.wanted, self.act = wanted, act
-        self.lines = self.frames = 0
 
-    def enter(self, frame: FrameType, event: str, _: Any) -> Any:
-        """A function is entered."""
-        if not is_users(frame.f_code.co_filename):
-            return None
-        number = self.frames
-        self.frames += 1
-
-        def step(frame: FrameType, event: str, value: Any) -> Any:
-            if event in ("line", "return"):
-                self.lines += 1
-                if self.lines == self.wanted.event and self.wanted.inline is not None:
-                    return self.replace(frame, self.wanted.inline)
-                if self.lines == self.wanted.event:
-                    sys.settrace(None)
-                    array = dict(list_held(frame, event, value)).get(self.wanted.name)
-                    if number == self.wanted.frame and array is not None:
-                        self.act_on(array)
-                    return None
+    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+        """Act on what is wanted, if it is here."""
+        if self.lines != self.wanted.event:
             return step
-
-        return step
+        if self.wanted.inline is not None:
+            return self.replace(frame, self.wanted.inline)
+        sys.settrace(None)
+        array = dict(list_held(frame, event, value)).get(self.wanted.name)
+        if number == self.wanted.frame and array is not None:
+            self.act_on(array)
+        return None
 
     def replace(self, frame: FrameType, inline: Inline) -> Any:
         """Act on an expression inside the line that this function is about to run.
