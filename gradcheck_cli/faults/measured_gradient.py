@@ -176,8 +176,11 @@ class MeasuredGradient:
 
     @cached_property
     def stages(self) -> list[Stage]:
-        """The stages of the forward, the outermost first, and those that it may have."""
-        if not self.guess or self.problem.stages is not no_stages:
+        """The stages of the forward, the outermost first, and those that it may have.
+
+        What is below an inner stage is an inner stage itself.
+        """
+        if not self.guess or self.inner or self.problem.stages is not no_stages:
             return self.declared
         inputs = self.problem.inputs
         return [*self.declared, *(g for s in self.declared for g in list_inner_stages(s, inputs))]
@@ -233,11 +236,27 @@ class MeasuredGradient:
 
     def measure_jacobian(self, stage: Stage) -> Values:
         """∂outputs/∂input of a stage: value and uncertainty are outputs × entries, outputs flat."""
-        key = id(stage)
-        if key not in self._jacobians:
-            at = self._choose_columns(stage)
-            self._jacobians[key] = self._measure(stage, None, self.problem.inputs, at)
-        return self._jacobians[key]
+        if id(stage) not in self._jacobians:
+            inner = any(stage is one for one in self.inner)
+            self._jacobians |= self._measure_jacobians(self.inner if inner else [stage])
+        return self._jacobians[id(stage)]
+
+    def _measure_jacobians(self, stages: Sequence[Stage]) -> dict[int, Values]:
+        """The Jacobians of stages that are read in one call of the forward, by id."""
+        if len(stages) == 1:
+            joint = stages[0]
+        else:
+            joint = Stage(
+                lambda inputs: np.concatenate([np.ravel(one.forward(inputs)) for one in stages]),
+                np.concatenate([np.ravel(one.cotangent) for one in stages]),
+            )
+        found = self._measure(joint, None, self.problem.inputs, self._choose_columns(joint))
+        ends = np.cumsum([np.size(one.cotangent) for one in stages])[:-1]
+        parts = zip(np.split(found.value, ends), np.split(found.uncertainty, ends), strict=True)
+        return {
+            id(one): Values(value, uncertainty, found.at)
+            for one, (value, uncertainty) in zip(stages, parts, strict=True)
+        }
 
     def contract(self, stage: Stage, cotangent: Any) -> Values:
         """The gradient with another upstream gradient at a stage.
