@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -133,11 +134,26 @@ def _frames(error: BaseException) -> list[str]:
     return lines
 
 
+# What to change in the config, by what a Python error of one says.
+REMEDIES = (
+    (
+        r"\blist\b",
+        "a list in constants stays a list; {values: [0, 2, 1]} makes it an array",
+    ),
+    (
+        r"used as indices must be|indices must be integers|cannot be interpreted as an integer",
+        "labels, indices and sizes have no gradient: they go under constants, as in "
+        "{y: {distribution: integers, low: 0, high: 3, shape: [n]}}",
+    ),
+)
+
+
 def _remedy(error: BaseException) -> list[str]:
     """What to change in the config, where a Python error is one of it."""
-    if isinstance(error, AttributeError | TypeError) and "list" in _text(error):
-        return ["  a list in constants stays a list; {values: [0, 2, 1]} makes it an array"]
-    return []
+    if not isinstance(error, AttributeError | TypeError | IndexError):
+        return []
+    told = (remedy for pattern, remedy in REMEDIES if re.search(pattern, _text(error)))
+    return [f"  {remedy}" for remedy in told][:1]
 
 
 def _text(error: BaseException) -> str:

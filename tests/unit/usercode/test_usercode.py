@@ -65,6 +65,14 @@ def test_keyword_arguments_take_what_is_left_by_name() -> None:
     assert verdict(swapped) == "fail"
 
 
+def test_labels_among_the_inputs_are_told_their_place() -> None:
+    def loss(x: Array, y: Array) -> Array:
+        return x[np.arange(len(x)), y].sum()
+
+    with pytest.raises(CodeError, match=r"labels, indices and sizes .* go under constants"):
+        from_functions(loss, lambda x, y: x, {"x": X, "y": np.ones(4)})
+
+
 def test_the_gradient_of_one_number_takes_no_upstream_gradient() -> None:
     def loss(w: Array, t: float) -> float:
         return float(((w - t) ** 2).sum())
