@@ -32,7 +32,6 @@ Float = NDArray[np.float64]
 # Inner values whose gradients are measured, the first that matter: of those with a name of their
 # own, and of those without.
 MOST_STAGES = 8
-NAMELESS = "∂L/∂("  # how the symbols of these begin
 MOVED = 2.0**-10  # of its typical entry: by how much a value is moved to see whether it matters
 RECOGNIZED = 1e-6  # how near the outputs of an activation are to a value that is one's
 # An upstream gradient that is known worse tells no fault from another.
@@ -73,12 +72,16 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
             if (one.inline is not None) == nameless and _matters(problem, one, outputs):
                 hidden = _measure(problem, one)
                 measured |= {} if hidden is None else {place: hidden}
-    found = [measured[place] for place in sorted(measured)]
+    places = sorted(measured)
+    found = [measured[place] for place in places]
     cotangent = np.asarray(problem.cotangent, dtype=np.float64)
     last = Hidden(outputs, cotangent, 0.0, "the upstream gradient", problem.forward)
     every, axis = [*found, last], _find_sample_axis(problem, [*found, last])
-    stages = [_make_stage(one, every[place + 1 :], axis) for place, one in enumerate(found)]
-    return sorted(stages, key=lambda stage: stage.symbol.startswith(NAMELESS))
+    stages = {
+        place: _make_stage(one, every[order + 1 :], axis)
+        for order, (place, one) in enumerate(zip(places, found, strict=True))
+    }
+    return [stages[place] for place in sorted(places, key=lambda at: inner[at].inline is not None)]
 
 
 def _matters(problem: Problem, inner: InnerValue, outputs: Any) -> bool:

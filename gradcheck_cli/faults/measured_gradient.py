@@ -237,8 +237,8 @@ class MeasuredGradient:
     def measure_jacobian(self, stage: Stage) -> Values:
         """∂outputs/∂input of a stage: value and uncertainty are outputs × entries, outputs flat."""
         if id(stage) not in self._jacobians:
-            inner = any(stage is one for one in self.inner)
-            self._jacobians |= self._measure_jacobians(self.inner if inner else [stage])
+            together = self.inner if self._is_inner(stage) else [stage]
+            self._jacobians |= self._measure_jacobians(together)
         return self._jacobians[id(stage)]
 
     def _measure_jacobians(self, stages: Sequence[Stage]) -> dict[int, Values]:
@@ -278,9 +278,12 @@ class MeasuredGradient:
         own = self.flow_through(stage, stage.cotangent)
         value = self.value.ravel()[own.at] - own.value
         spread = own.uncertainty + self.uncertainty.ravel()[own.at]
-        if not any(stage is one for one in self.inner) or np.all(np.abs(value) <= spread):
+        if not self._is_inner(stage) or np.all(np.abs(value) <= spread):
             value = spread = np.zeros(len(own.at))
         return Values(value, spread, own.at)
+
+    def _is_inner(self, stage: Stage) -> bool:
+        return any(stage is one for one in self.inner)
 
     def subtract_around(self, stage: Stage, gradient: Float) -> Float:
         """A gradient without what flows around an inner stage."""
