@@ -84,6 +84,11 @@ class Stage(Struct, frozen=True):
     mistaken: Mapping[str, Array] = field(default_factory=dict)
     precision: float = 0.0
 
+    @property
+    def name(self) -> str:
+        """What reports call its outputs."""
+        return self.symbol.removeprefix("∂L/∂")
+
 
 class Locality(Struct, frozen=True):
     """A claim that the forward falls into slices: outputs = outer(z), z = inner(inputs).

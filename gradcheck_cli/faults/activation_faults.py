@@ -195,7 +195,7 @@ def use_input_in_formula(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def _name_output(measured: MeasuredGradient, stage: Stage) -> str:
     """What reports call the output of a stage that may be that of an activation."""
-    return stage.symbol.removeprefix("∂L/∂") if measured.inner else "y"
+    return stage.name if measured.inner else "y"
 
 
 def _list_plain_stages(measured: MeasuredGradient) -> Iterator[Stage]:

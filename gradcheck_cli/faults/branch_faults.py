@@ -29,7 +29,7 @@ def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator
         if largest(np.abs(rest)) <= least or largest(np.abs(through.value)) <= least:
             continue  # all of it flows through this value, or none
         spread = through.uncertainty + measured.uncertainty.ravel()[through.at]
-        where = stage.symbol.removeprefix("∂L/∂")
+        where = stage.name
         yield Injected(
             through,
             f"it is the part of the gradient that flows through {where} alone",
@@ -47,7 +47,7 @@ def _drop_two(measured: MeasuredGradient) -> Iterator[Injected]:
     taken for constants."""
     whole = np.abs(measured.value).ravel()
     branches = [
-        (stage.symbol.removeprefix("∂L/∂"), through)
+        (stage.name, through)
         for stage in measured.inner
         for through in [measured.flow_through(stage, stage.cotangent)]
         if largest(np.abs(through.value)) > NOTHING * largest(whole[through.at])
@@ -70,7 +70,7 @@ def _weigh(stage: Stage, by: Factor, rest: Values, through: Values) -> Injected:
     """The gradient with a factor of what flows through one value."""
     none = abs(by.value) <= NOTHING or not np.isfinite(by.precision)
     weight = 0.0 if none else by.value
-    where = stage.symbol.removeprefix("∂L/∂")
+    where = stage.name
     said = f"what flows through {where} is {by.text} times what it should be"
     return Injected(
         Values(

@@ -76,7 +76,7 @@ def _list_arrays(measured: MeasuredGradient) -> dict[str, Float]:
     problem = measured.problem
     arrays: dict[str, Any] = dict(problem.inputs)
     for stage in measured.inner:
-        arrays[stage.symbol.removeprefix("∂L/∂")] = stage.forward(problem.inputs)
+        arrays[stage.name] = stage.forward(problem.inputs)
     arrays["the output"] = problem.forward(problem.inputs)
     return {name: np.asarray(array, dtype=np.float64) for name, array in arrays.items()}
 
