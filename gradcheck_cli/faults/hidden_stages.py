@@ -22,8 +22,8 @@ from gradcheck_cli.layers.mistaken_slopes import (
     mistake_slope,
     mistake_softmax,
 )
-from gradcheck_cli.measure.measure import of_entries
-from gradcheck_cli.options import Numeric
+from gradcheck_cli.measure.comparison import largest
+from gradcheck_cli.measure.measure import measure_roughly
 from gradcheck_cli.problem import Problem, Stage, no_stages
 from gradcheck_cli.usercode.inner_values import InnerValue, list_inner_values
 
@@ -113,14 +113,12 @@ def _measure(problem: Problem, inner: InnerValue) -> Hidden | None:
         return inner.move(problem.inputs, moved[inner.name] - inner.value)
 
     of_value = Problem({inner.name: inner.value}, forward, _claim_nothing, problem.cotangent)
-    with np.errstate(all="ignore"):
-        numeric = of_entries(of_value, inner.name, Numeric(), None)
-    peak = float(np.max(np.abs(numeric.value), initial=0.0))
-    off = float(np.max(numeric.uncertainty + numeric.rounding, initial=0.0))
+    value, uncertainty = measure_roughly(of_value, inner.name, np.arange(inner.value.size))
+    peak, off = largest(np.abs(value)), largest(uncertainty)
     if not 0 < peak < np.inf or not off <= LARGEST_UNCERTAINTY * peak:
         return None
     symbol = f"∂L/∂{inner.name} ({inner.source})"
-    return Hidden(inner.value, numeric.value, off / peak, symbol, inner.read)
+    return Hidden(inner.value, value.reshape(inner.value.shape), off / peak, symbol, inner.read)
 
 
 def _claim_nothing(*_: Any) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.invertible_activations import list_inner_stages
 from gradcheck_cli.faults.values import Effort, Values
-from gradcheck_cli.measure.comparison import Comparison
-from gradcheck_cli.measure.measure import of_entries
+from gradcheck_cli.measure.comparison import Comparison, largest
+from gradcheck_cli.measure.measure import measure_roughly, of_entries
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage, no_stages
@@ -334,13 +334,6 @@ class MeasuredGradient:
             batched=stage.batched,
         )
         entries = at if self.whole else self.gradient.entries[at]  # type: ignore[index]
-        with np.errstate(all="ignore"):
-            numeric = of_entries(problem, self.name, Numeric(), entries, rough=True)
-        shape = (-1, len(at)) if cotangent is None else (len(at),)
-        # An output that does not settle says nothing; it must not spoil all sums over outputs.
-        known = np.isfinite(numeric.value) & np.isfinite(numeric.uncertainty)
+        value, uncertainty = measure_roughly(problem, self.name, entries)
         off = 0.0 if cotangent is None else stage.precision
-        value = np.where(known, numeric.value, 0.0).reshape(shape)
-        uncertainty = np.where(known, numeric.uncertainty, np.inf).reshape(shape)
-        uncertainty = uncertainty + off * np.max(np.abs(value), initial=0.0)
-        return Values(value, uncertainty, at)
+        return Values(value, uncertainty + off * largest(np.abs(value)), at)

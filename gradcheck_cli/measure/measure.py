@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.differences import Differences
+from gradcheck_cli.numeric.five_points import measure_slopes
 from gradcheck_cli.numeric.gradient import (
     Counted,
     Entries,
@@ -131,22 +132,28 @@ def of_entries(
     numeric: Numeric,
     entries: NDArray[np.intp] | None,
     progress: Progress | None = None,
-    *,
-    rough: bool = False,
 ) -> NumericGradient:
-    """The numeric gradient at these flat indices of an input; None: at all of them.
-
-    rough: whether half the digits are enough, also of what moves nothing; of many entries half are.
-    """
+    """The numeric gradient at these flat indices of an input; None: at all of them."""
     every = sum(x.size for x in problem.inputs.values())
-    quick = rough or (problem.cotangent is not None and every > ALL_DIGITS)
+    quick = problem.cotangent is not None and every > ALL_DIGITS
     count = problem.inputs[name].size if entries is None else len(entries)
     taken = _by_slices(problem, name, numeric, count)
     taken = taken or _by_whole_forwards(problem, name, numeric, count)
     each = one_by_one if numeric.jobs < 2 else partial(_in_processes, numeric.jobs)
-    return measure_entries(
-        taken, numeric.step, entries, progress, each, quick=quick, still=not rough
-    )
+    return measure_entries(taken, numeric.step, entries, progress, each, quick=quick)
+
+
+def measure_roughly(problem: Problem, name: str, entries: NDArray[np.intp]) -> tuple[Float, Float]:
+    """The gradient at these flat indices of an input, for a diagnosis, and its uncertainty.
+
+    Of a Jacobian arrays of outputs × entries, outputs flat.
+    """
+    x, cotangent = problem.inputs[name], problem.cotangent
+    weights = None if cotangent is None else np.asarray(cotangent, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        return measure_slopes(
+            points_evaluator(problem, name), x, scale_of(problem, name), entries, weights
+        )
 
 
 def _in_processes(

@@ -145,12 +145,6 @@ class Best(Struct, eq=False):
         self.uncertainty[:, row] = uncertainty
         self.possible[row], self.unused[row] = possible, unused
 
-    def settle_at_floor(self, rows: NDArray[np.intp]) -> None:
-        """Entries of these rows move nothing: they are zero, to what may have moved unseen."""
-        self.value[:, rows], self.noise[:, rows] = 0.0, 0.0
-        self.uncertainty[:, rows] = self.floor[rows]
-        self.proven[rows] = True
-
     def replace(self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_]) -> None:
         """Take all that another knows for these rows, of which some are usable."""
         self.put(rows[usable], other.take(usable))

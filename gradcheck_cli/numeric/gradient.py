@@ -130,7 +130,6 @@ def measure_entries(
     each: Each = one_by_one,
     *,
     quick: bool = False,
-    still: bool = True,
 ) -> NumericGradient:
     """The numeric gradient of an input, entry by entry, from quotients that are taken in some way.
 
@@ -139,7 +138,6 @@ def measure_entries(
     progress: is told, now and then, how many more entries are done.
     each: works on chunks of entries, in this process or in others.
     quick: whether fewer evaluations are worth an uncertainty of half the digits; see `Pilots`.
-    still: whether what moves nothing by their step is looked at further; else it is a zero.
 
     The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
     steps) and the measured noise over the step. Sources: C. Ridders, "Accurate computation of
@@ -150,7 +148,7 @@ def measure_entries(
         every = np.arange(x.size) if entries is None else entries
         order = differences.order(every)
         every = every[order]
-        pilots = Pilots(differences, every, still) if quick and step is None else None
+        pilots = Pilots(differences, every) if quick and step is None else None
         before = differences.evaluations
         parts = each(
             partial(_measure_and_count, differences, step, pilots),

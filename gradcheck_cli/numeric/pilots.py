@@ -41,13 +41,13 @@ class Terms(Struct, frozen=True):
     fourth: Float
 
     @classmethod
-    def of(cls, far: Rung, near: Rung, ratio: float) -> Terms:
-        """From quotients at a step and at that over `ratio`."""
+    def of(cls, far: Float, near: Float, ratio: float) -> Terms:
+        """From central, right and left quotients at a step, and at that over `ratio`."""
         shrunk = 1 - ratio**-2
-        bends = [rung.value[1] - rung.value[2] for rung in (far, near)]
-        third = (far.value[0] - near.value[0]) / shrunk
+        bends = [right - left for _, right, left in (far, near)]
+        third = (far[0] - near[0]) / shrunk
         fourth = (bends[0] - ratio * bends[1]) / (2 * shrunk)
-        slope = near.value[0] - third / ratio**2
+        slope = near[0] - third / ratio**2
         return cls(*(np.abs(term) for term in (slope, bends[0] / 2, third, fourth)))
 
     @property
@@ -61,13 +61,10 @@ class Pilots:
     """Where two quotients are enough, as a step in units of the scale.
 
     share: that step; 0 where every entry is to climb the ladder. largest: of the pilots' entries.
-    still: whether entries that move nothing by that step are looked at further; else each is a
-        zero, to what may have moved unseen.
     """
 
-    def __init__(self, differences: Differences, entries: NDArray[np.intp], still: bool) -> None:
+    def __init__(self, differences: Differences, entries: NDArray[np.intp]) -> None:
         self.share = self.largest = 0.0
-        self.still = still
         self.tried = self.proven = 0
         exact = differences.x.dtype == np.float64 and differences.stencil.order == 2
         if not (exact and isinstance(differences, WholeForwards) and differences.alone):
@@ -82,7 +79,7 @@ class Pilots:
         steps = [differences.exact(some, share * scale) for share in PILOT_STEPS]
         far, near = (differences.rung(some, step) for step in steps)
         first, last = PILOT_STEPS
-        terms = Terms.of(far, near, first / last)
+        terms = Terms.of(far.value, near.value, first / last)
         noise = DEVIATIONS * np.max(near.noise[0], axis=1) * last
         fourth, fifth = (np.max(term, axis=1) for term in (terms.fourth, terms.fifth))
         # Noise hides as much of them.
@@ -97,8 +94,6 @@ class Pilots:
             share = np.sort(shares[known])[np.count_nonzero(known) // 2]
             self.share = min(float(share), first)
             self.largest = float(np.max(np.abs(near.value[0][known])))
-        elif not self.still and not np.any(far.slope):
-            self.share = first
 
     def measure(self, differences: WholeForwards, entries: NDArray[np.intp]) -> Best:
         """What two steps say of these entries; `proven` are those that they settle."""
@@ -112,10 +107,7 @@ class Pilots:
             proven = self._proves(cells)
             best.offer(moved[proven], cells[:, :, proven])
             best.proven[moved[proven]] = True
-        if self.still:
-            best.proven[still] = settle_unused(differences, entries, best, still)
-        else:
-            best.settle_at_floor(still)
+        best.proven[still] = settle_unused(differences, entries, best, still)
         best.floor[~best.proven] = 0.0  # the ladder's is that of its own steps
         self.tried += len(entries)
         self.proven += int(np.count_nonzero(best.proven))
@@ -133,7 +125,7 @@ class Pilots:
         for rung in (first, second):
             rungs.climb(rung.value, DEVIATIONS * rung.noise)
         _, cells = rungs.quadratic(last)
-        terms = Terms.of(first, second, RATIO)
+        terms = Terms.of(first.value, second.value, RATIO)
         cells[1, 0] = SPREAD_FACTOR * (terms.fourth + terms.fifth)
         cells[1, 0] += FEW_QUOTIENTS_FACTOR * cells[2, 0]
         cells[1:3] += DEVIATIONS * differences.unseen_slope(second.moved, last)
