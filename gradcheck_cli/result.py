@@ -207,6 +207,23 @@ class Mutant(Struct, frozen=True):
     remedy: str = ""
 
 
+class Exercise(Struct, frozen=True):
+    """How much of the forward's Jacobian by one input is not zero at the inputs of a check.
+
+    name: the input; gradient: what its gradient is called.
+    entries, exercised: how many entries of the Jacobian are not zero at these inputs or at others,
+        and how many at these; draws: of how many others.
+    idle: the entries of the input that outputs depend on at others alone, in words.
+    """
+
+    name: str
+    gradient: str
+    entries: int
+    exercised: int
+    draws: int
+    idle: str = ""
+
+
 class GradientResult(Struct, frozen=True):
     """One gradient, analytic against numeric.
 
@@ -275,6 +292,7 @@ class CheckResult(Struct, frozen=True):
     evaluations: of the forward, in all; seconds: wall-clock time.
     notes: what makes the check weaker than it looks.
     mutants: the faults that were put into its gradients; None where that was not asked for.
+    exercise: besides, how much of each Jacobian its inputs exercise, of a forward of the user's.
     """
 
     verdict: Verdict
@@ -285,6 +303,7 @@ class CheckResult(Struct, frozen=True):
     seconds: float
     notes: tuple[str, ...] = ()
     mutants: tuple[Mutant, ...] | None = None
+    exercise: tuple[Exercise, ...] = ()
 
     def __repr__(self) -> str:
         """Its verdict and those of its gradients: a result has too many numbers to print."""

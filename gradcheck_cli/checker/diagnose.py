@@ -34,7 +34,7 @@ from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage
-from gradcheck_cli.result import Code, Diagnosis, GradientResult, Mutant, Verdict
+from gradcheck_cli.result import Code, Diagnosis, Exercise, GradientResult, Mutant, Verdict
 
 MOST_INSIDE = 10_000  # calls of the forward to measure the gradients of what it computes on its way
 
@@ -132,8 +132,9 @@ class Diagnoser:
                     return explain_as(other.diagnosis, *fits)
         return None
 
-    def mutate(self) -> tuple[Mutant, ...]:
-        """The faults that apply to the gradients, and whether this check would see them."""
+    def mutate(self) -> tuple[list[Mutant], list[Exercise]]:
+        """The faults that apply to the gradients, and whether this check would see them; and how
+        much of the Jacobian its inputs exercise."""
 
         def measure(problem: Problem, name: str) -> NumericGradient:
             if problem is self.problem:
@@ -141,7 +142,7 @@ class Diagnoser:
             return differences(problem, name, self.numeric)
 
         with np.errstate(all="ignore"):
-            return tuple(mutate(self.problem, measure, self.rtol, self.atol))
+            return mutate(self.problem, measure, self.rtol, self.atol)
 
     def _try(
         self, result: GradientResult, claimed: Any, calls: float

@@ -255,12 +255,12 @@ class Checker:
         gradients = diagnoser.diagnose(
             list(result.gradients), claim.gradients, measurements.evaluations
         )
-        return replace(
-            result,
-            gradients=tuple(gradients),
-            mutants=diagnoser.mutate() if power else None,
-            notes=(*result.notes, *diagnoser.notes),
-        )
+        notes = (*result.notes, *diagnoser.notes)
+        result = replace(result, gradients=tuple(gradients), notes=notes)
+        if not power:
+            return result
+        mutants, exercise = diagnoser.mutate()
+        return replace(result, mutants=tuple(mutants), exercise=tuple(exercise))
 
 
 def default_rtol(problem: Problem) -> float:

@@ -81,14 +81,17 @@ def describe_numbers(numbers: tuple[int, ...]) -> str:
     return join_words(listed if more <= 0 else [*listed, f"{more} more"])
 
 
-def list_entries(mask: NDArray[np.bool_]) -> str:
-    """The entries of a mask: as a region where they fill one, of a vector by their numbers."""
+def list_entries(mask: NDArray[np.bool_], otherwise: str = "") -> str:
+    """The entries of a mask: as a region where they fill one, of a vector by their numbers.
+
+    otherwise: what others are called, in place of `the 5 wrong entries`.
+    """
     region = find_region(mask)
     if region is not None and np.array_equal(region.mask(mask.shape), mask):
         return region.describe(mask.shape)
     if mask.ndim == 1:
         return describe_indices(0, tuple(map(int, np.flatnonzero(mask))), mask.shape)
-    return f"the {int(mask.sum())} wrong entries"
+    return otherwise or f"the {int(mask.sum())} wrong entries"
 
 
 def find_region(wrong: NDArray[np.bool_]) -> Region | None:

@@ -12,6 +12,7 @@ from rich.text import Text
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import list_details
 from gradcheck_cli.reporters.lines import Line, indent, render_lines
+from gradcheck_cli.reporters.notes import describe_exercise
 from gradcheck_cli.reporters.table import layout_detail, layout_not_run
 from gradcheck_cli.reporters.words import label_checks
 from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, Outcome, SuiteReport, Verdict
@@ -130,6 +131,10 @@ def _list_survivors(check: CheckReport, quiet: bool) -> Iterator[Line]:
         yield Text("")
         note = f"note: {check.id}: {count_of(count, 'fault')} would change nothing: {reason}"
         yield Text(note, style="dim")
+    exercise = describe_exercise(check)
+    if exercise and not quiet:
+        yield Text("")
+        yield Text(exercise, style="dim")
 
 
 def _summarize(report: SuiteReport) -> Text:

@@ -16,7 +16,7 @@ from gradcheck_cli.result import (
     MutantStatus,
     Settings,
 )
-from gradcheck_cli.text import format_shape, name_some
+from gradcheck_cli.text import format_shape, join_words, name_some
 
 MOST_SUBJECTS = 3  # of a note that holds for several gradients
 MOST_NOTES = 20  # lines; with --verbose all of them
@@ -33,7 +33,10 @@ def list_notes(checks: Sequence[CheckReport], most: int | None) -> list[str]:
     more = len(lines) - most if most is not None else 0
     if more > 0:
         lines[most:] = [f"note: {more} more notes; --verbose shows them"]
-    return [*filter(None, map(_describe_power, checks)), *lines]
+    powers = (
+        line for check in checks for line in (_describe_power(check), describe_exercise(check))
+    )
+    return [*filter(None, powers), *lines]
 
 
 def list_result_notes(id: str, result: CheckResult) -> Iterator[tuple[str, str]]:
@@ -56,6 +59,27 @@ def _describe_power(check: CheckReport) -> str:
     return (
         f"power: {check.id}: {caught} of {caught + survived} injected bugs would have been caught "
         f"here{which}"
+    )
+
+
+def describe_exercise(check: CheckReport) -> str:
+    """How much of the forward's Jacobian the inputs exercise, where that was asked for."""
+    of = check.result.exercise if check.result is not None else ()
+    entries, exercised = sum(one.entries for one in of), sum(one.exercised for one in of)
+    if not entries:
+        return ""
+    start = f"exercise: {check.id}: these inputs reach"
+    can = "of the forward's Jacobian that can be nonzero"
+    idle = [one.idle for one in of if one.idle]
+    if exercised == entries:
+        return f"{start} all {entries} entries {can}"
+    told = f"{start} {exercised} of {entries} entries {can} ({exercised / entries:.0%})"
+    if not idle:
+        return f"{told}, and every entry of the inputs by some of them"
+    return (
+        f"{told}; no output depends on {join_words(idle)} here, as where a unit is off, saturated "
+        "or not the largest: a rule that is wrong there alone passes; more seeds (--seeds 5) or "
+        "other numbers show it"
     )
 
 

@@ -116,6 +116,29 @@ def test_mutate_works_for_code(gradcheck: Gradcheck, code: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+UNIT_OFF = """\
+forward: maximum(x @ W + b, 0)
+backward:
+  x: (delta * (y > 0)) @ W.T
+  W: x.T @ (delta * (y > 0))
+  b: sum(delta * (y > 0), 0)
+inputs: {x: [n, N], W: [N, M], b: {values: [9, -9]}}
+shapes: {n: 3, N: 2, M: 2}
+"""
+
+
+@pytest.mark.parametrize("command", ["mutate", "run --power"])
+def test_what_the_inputs_do_not_exercise(gradcheck: Gradcheck, command: str) -> None:
+    done = gradcheck(*command.split(), "-", stdin=UNIT_OFF)
+    # 3×2 outputs depend on 2 of 6 entries of x, 2 of 4 of W, 1 of 2 of b; half of them are off.
+    assert (
+        "exercise: stdin: these inputs reach 15 of 30 entries of the forward's Jacobian that can "
+        "be nonzero (50%); no output depends on column 1 of W and entry 1 of b here" in done.stdout
+    )
+    done = gradcheck(*command.split(), "-", stdin=UNIT_OFF.replace("-9", "8"))
+    assert "these inputs reach all 30 entries of the forward's Jacobian that can be" in done.stdout
+
+
 def test_power_adds_a_line(gradcheck: Gradcheck) -> None:
     done = gradcheck("run", "--power", "-", stdin=BLIND)
     assert done.returncode == 0

@@ -79,7 +79,7 @@ def mutated(of: Problem) -> list[tuple[str, str, MutantStatus, str]]:
     def measure(other: Problem, name: str) -> Any:
         return differences(other, name, Numeric())
 
-    found = mutate(of, measure, 1e-9, 0.0)
+    found, _ = mutate(of, measure, 1e-9, 0.0)
     return [(one.code, one.gradient, one.status, one.reason) for one in found]
 
 
