@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.input_faults import measure_elsewhere
 from gradcheck_cli.faults.invertible_activations import ACTIVATIONS, InvertibleActivation
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.other_inputs import measure_jacobian_at, use_inputs
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.layers.mistaken_slopes import (
     ANOTHER,
@@ -169,7 +169,7 @@ def evaluate_at_output(measured: MeasuredGradient) -> Iterator[Injected]:
             output = np.asarray(stage.forward(measured.problem.inputs)).astype(measured.x.dtype)
         same = "the output is the input" if np.array_equal(output, measured.x) else ""
         observation = "it is the gradient at the output in the place of the input"
-        yield from measure_elsewhere(measured, {measured.name: output}, observation, same)
+        yield from use_inputs(measured, {measured.name: output}, observation, same)
 
 
 def mirror_input(measured: MeasuredGradient) -> Iterator[Injected]:
@@ -177,7 +177,7 @@ def mirror_input(measured: MeasuredGradient) -> Iterator[Injected]:
     for _ in _list_elementwise_stages(measured):
         same = "the input is zero" if not measured.x.any() else ""
         observation = f"it is the gradient at −{measured.name}"
-        yield from measure_elsewhere(measured, {measured.name: -measured.x}, observation, same)
+        yield from use_inputs(measured, {measured.name: -measured.x}, observation, same)
 
 
 def use_input_in_formula(measured: MeasuredGradient) -> Iterator[Injected]:
@@ -244,8 +244,8 @@ def remove_mask(measured: MeasuredGradient) -> Iterator[Injected]:
     )
     # Whatever the other factor is, its sum has a sign: one of these is on.
     for moved in (measured.x + size, measured.x - size, -measured.x):
-        other = measured.measure_jacobian_elsewhere(
-            stage, {measured.name: moved.astype(measured.x.dtype)}
+        other = measure_jacobian_at(
+            measured, stage, {measured.name: moved.astype(measured.x.dtype)}
         )
         if other is None or not np.array_equal(other.at, jacobian.at):
             continue

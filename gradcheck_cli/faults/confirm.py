@@ -10,9 +10,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.factors import Factor, values_of_names
-from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.measured_gradient import MOST_ENTRIES, MeasuredGradient
+from gradcheck_cli.faults.other_inputs import is_defined
+from gradcheck_cli.measure.measure import of_entries
+from gradcheck_cli.numeric.gradient import NumericGradient
+from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import TURNS
 
 MOST_CHANGED = 4  # sizes and constants that are changed, each in a small check of its own
@@ -58,7 +64,7 @@ def confirm(
 def _find_elsewhere(measured: MeasuredGradient, base: str, find: FindFactors) -> Elsewhere | None:
     """The factors where a size or a constant is another, at the first such where they are found."""
     for turn in range(TURNS):
-        other = measured.change(base, turn)
+        other = _change(measured, base, turn)
         factors = None if other is None else find(other)
         if other is not None and factors is not None:
             shapes = {
@@ -68,6 +74,31 @@ def _find_elsewhere(measured: MeasuredGradient, base: str, find: FindFactors) ->
             }
             return Elsewhere(factors, values_of_names({**shapes, **other.numbers}))
     return None
+
+
+def _change(measured: MeasuredGradient, name: str, turn: int) -> MeasuredGradient | None:
+    """The gradient where a size or a constant of this name is another; None where it cannot be.
+
+    turn: which other. It is measured anew, so that only small ones are.
+    """
+    problem = measured.problem
+    if problem.change is None or name not in measured.numbers:
+        return None
+    try:
+        other = problem.change(name, measured.numbers[name], turn)
+    except GradcheckError:  # code that takes no such size
+        return None
+    if other is None or measured.name not in other.inputs:
+        return None
+    x = other.inputs[measured.name]
+    if x.size > MOST_ENTRIES or not is_defined(other.forward, other.inputs):
+        return None
+    counted = replace(other, forward=measured.effort.count(other.forward))
+
+    def measure(name: str) -> NumericGradient:
+        return of_entries(counted, name, Numeric(), None)
+
+    return MeasuredGradient(counted, measured.name, measure, measured.effort)
 
 
 def _keep_names(

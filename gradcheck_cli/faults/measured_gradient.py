@@ -7,24 +7,22 @@ forward and the upstream gradient δ there; people get δ wrong, or an input tha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.invertible_activations import list_inner_stages
 from gradcheck_cli.faults.values import Effort, Values
 from gradcheck_cli.measure.comparison import Comparison, largest
-from gradcheck_cli.measure.measure import measure_roughly, of_entries
+from gradcheck_cli.measure.measure import measure_roughly
 from gradcheck_cli.numeric.gradient import NumericGradient
-from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage, no_stages
 
 Float = NDArray[np.float64]
+Made = TypeVar("Made")
 
 # What is measured of a large gradient: so many outputs × entries of a Jacobian (2 MB), so many
 # entries of a gradient: more than a fault needs as evidence, so that slices show, too.
@@ -42,13 +40,6 @@ class Measure(Protocol):
 
     def __call__(self, name: str) -> NumericGradient:
         """The numeric gradient of this input."""
-
-
-def is_defined(forward: Callable[[Any], Any], inputs: Mapping[str, Any]) -> bool:
-    """Whether the user's forward takes inputs that the user did not give."""
-    with suppress(Exception):
-        return bool(np.isfinite(np.asarray(forward(dict(inputs)))).all())
-    return False
 
 
 def rows_are_samples(problem: Problem, outputs: tuple[int, ...]) -> bool:
@@ -91,9 +82,14 @@ class MeasuredGradient:
         self.guess = guess
         self.inner = inner
         self.claimed: Comparison | None = None
-        self._jacobians: dict[int, Values] = {}
-        self._around: dict[int, Values] = {}
-        self._elsewhere: dict[Any, Values | None] = {}
+        self._known: dict[Any, Any] = {}
+
+    def once(self, key: Any, measure: Callable[[], Made]) -> Made:
+        """What `measure` gives, measured when it is first asked for by this key."""
+        if key not in self._known:
+            self._known[key] = measure()
+        made: Made = self._known[key]
+        return made
 
     @property
     def whole(self) -> bool:
@@ -137,31 +133,6 @@ class MeasuredGradient:
                 if LARGEST_NUMBER >= norm >= 1 / LARGEST_NUMBER
             }
         return named
-
-    def change(self, name: str, turn: int) -> MeasuredGradient | None:
-        """The gradient where a size or a constant of this name is another; None where it cannot be.
-
-        turn: which other. It is measured anew, so that only small ones are.
-        """
-        if self.problem.change is None or name not in self.numbers:
-            return None
-        try:
-            other = self.problem.change(name, self.numbers[name], turn)
-        except GradcheckError:  # code that takes no such size
-            return None
-        if other is None or self.name not in other.inputs:
-            return None
-        if other.inputs[self.name].size > MOST_ENTRIES or not is_defined(
-            other.forward, other.inputs
-        ):
-            return None
-        counted = replace(other, forward=self.effort.count(other.forward))
-        return MeasuredGradient(
-            counted,
-            self.name,
-            lambda input: of_entries(counted, input, Numeric(), None),
-            self.effort,
-        )
 
     @cached_property
     def samples(self) -> str:
@@ -211,7 +182,7 @@ class MeasuredGradient:
         size = self.value.size
         return np.unique(np.linspace(0, size - 1, max(1, int(min(size, most)))).astype(np.intp))
 
-    def _choose_columns(self, stage: Stage) -> NDArray[np.intp]:
+    def choose_columns(self, stage: Stage) -> NDArray[np.intp]:
         """The positions of the entries of a Jacobian, as many as calls are left for."""
         most = min(MOST_ENTRIES, MOST_CELLS // max(1, stage.cotangent.size))
         if stage.batched:
@@ -236,10 +207,9 @@ class MeasuredGradient:
 
     def measure_jacobian(self, stage: Stage) -> Values:
         """∂outputs/∂input of a stage: value and uncertainty are outputs × entries, outputs flat."""
-        if id(stage) not in self._jacobians:
-            together = self.inner if self._is_inner(stage) else [stage]
-            self._jacobians |= self._measure_jacobians(together)
-        return self._jacobians[id(stage)]
+        together = self.inner if self._is_inner(stage) else [stage]
+        key = "Jacobians", id(together[0])
+        return self.once(key, lambda: self._measure_jacobians(together))[id(stage)]
 
     def _measure_jacobians(self, stages: Sequence[Stage]) -> dict[int, Values]:
         """The Jacobians of stages that are read in one call of the forward, by id."""
@@ -250,7 +220,7 @@ class MeasuredGradient:
                 lambda inputs: np.concatenate([np.ravel(one.forward(inputs)) for one in stages]),
                 np.concatenate([np.ravel(one.cotangent) for one in stages]),
             )
-        found = self._measure(joint, None, self.problem.inputs, self._choose_columns(joint))
+        found = self.measure_at(joint, None, self.problem.inputs, self.choose_columns(joint))
         ends = np.cumsum([np.size(one.cotangent) for one in stages])[:-1]
         parts = zip(np.split(found.value, ends), np.split(found.uncertainty, ends), strict=True)
         return {
@@ -270,9 +240,7 @@ class MeasuredGradient:
 
     def flow_around(self, stage: Stage) -> Values:
         """What of the gradient flows around an inner stage; zeros of a stage of all there is."""
-        if id(stage) not in self._around:
-            self._around[id(stage)] = self._find_around(stage)
-        return self._around[id(stage)]
+        return self.once(("around", id(stage)), lambda: self._find_around(stage))
 
     def _find_around(self, stage: Stage) -> Values:
         own = self.flow_through(stage, stage.cotangent)
@@ -296,36 +264,13 @@ class MeasuredGradient:
         flat = np.asarray(cotangent, dtype=np.float64).ravel()
         return self.measure_jacobian(stage).contract(flat, stage.precision)
 
-    def measure_jacobian_elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
-        """The Jacobian where some inputs are others; None where the forward does not take them."""
-        inputs = {**self.problem.inputs, **changed}
-        at = self._choose_columns(stage)
-        return self._measure_if_defined(stage, None, inputs, at)
-
-    def measure_elsewhere(self, stage: Stage, changed: Mapping[str, Any]) -> Values | None:
-        """The gradient with the same upstream gradient at other inputs, measured once for each.
-
-        None where the forward does not take them.
-        """
-        inputs = {**self.problem.inputs, **changed}
-        key = id(stage), tuple((name, x.tobytes()) for name, x in changed.items())
-        if key not in self._elsewhere:
-            self._elsewhere[key] = self._measure_if_defined(
-                stage, stage.cotangent, inputs, self.few
-            )
-        return self._elsewhere[key]
-
-    def _measure_if_defined(self, *arguments: Any) -> Values | None:
-        """Measure at inputs that the user did not give, if the forward takes them."""
-        stage, _, inputs, _ = arguments
-        if self.effort.calls <= self.effort.most and is_defined(stage.forward, inputs):
-            with suppress(Exception):  # whatever the user's forward raises near them
-                return self._measure(*arguments)
-        return None
-
-    def _measure(
+    def measure_at(
         self, stage: Stage, cotangent: Any, inputs: Mapping[str, Any], at: NDArray[np.intp]
     ) -> Values:
+        """The entries at these positions of the gradient of a stage at some inputs.
+
+        Without a cotangent of the Jacobian.
+        """
         problem = replace(
             self.problem,
             inputs=dict(inputs),

@@ -13,7 +13,8 @@ from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.exercise import measure_exercise
 from gradcheck_cli.faults.fault import Fault, Injected
-from gradcheck_cli.faults.measured_gradient import MeasuredGradient, is_defined
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.other_inputs import is_defined
 from gradcheck_cli.measure.comparison import allowed_error, largest
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Problem, Stage, no_stages

@@ -21,6 +21,11 @@ class Effort(Struct):
     calls: int = 0
     most: float = float("inf")
 
+    @property
+    def is_left(self) -> bool:
+        """Whether more may be measured at other inputs."""
+        return self.calls <= self.most
+
     def count(self, forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """The forward, with every call counted."""
 

@@ -1,0 +1,193 @@
+"""The gradient at other inputs, and what two slopes there rule out before it is measured.
+
+A rule that works with another array than it should gives the gradient at other inputs. To measure
+some entries of it takes a few dozen forwards, to see that it cannot be the wrong one takes four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.values import Values
+from gradcheck_cli.measure.measure import scale_of
+from gradcheck_cli.problem import Stage
+
+Float = NDArray[np.float64]
+Inputs = Mapping[str, NDArray[Any]]
+
+DIRECTIONS = 2  # one slope fits any gradient but for a factor
+# In units of a slope's step, over the slope: within so many the ratios of slopes to claims are the
+# same. Truncation is less, and a kink that is crossed by chance moves few of many terms.
+SAME_RATIO = 64.0
+# In units of its rounding, eps over the step: by less a slope has not changed.
+UNCHANGED = 16.0
+NUDGED = 1e-4  # of an input: how far it is moved to see whether the gradient moves, too
+
+
+def is_defined(forward: Callable[[Any], Any], inputs: Mapping[str, Any]) -> bool:
+    """Whether the user's forward takes inputs that the user did not give."""
+    with suppress(Exception):
+        return bool(np.isfinite(np.asarray(forward(dict(inputs)))).all())
+    return False
+
+
+def use_inputs(
+    measured: MeasuredGradient, changed: Inputs, observation: str, same: str, parameters: int = 0
+) -> Iterator[Injected]:
+    """The gradient with these inputs in the place of the problem's.
+
+    Nothing where the forward does not take them, or where the gradient does not depend on them:
+    then no rule for it uses them.
+    """
+    for stage in measured.stages:
+        if measured.claimed is not None and not _may_fit(measured, stage, changed):
+            continue
+        values = measure_gradient_at(measured, stage, changed)
+        if values is None:
+            continue
+        if not measured.differs_from(values):
+            probe = measure_gradient_at(measured, stage, _grade(changed, 1.0)) if same else None
+            if probe is None or not measured.differs_from(probe):
+                continue
+        discrete = measured.claimed is not None and _jumps(measured, stage, changed)
+        yield Injected(values, observation, same=same, parameters=parameters, discrete=discrete)
+
+
+def measure_gradient_at(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Values | None:
+    """Some entries of the gradient with the same upstream gradient at other inputs.
+
+    None where the forward does not take them.
+    """
+    return _measure_at(measured, stage, stage.cotangent, changed, measured.few)
+
+
+def measure_jacobian_at(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Values | None:
+    """The Jacobian where some inputs are others; None where the forward does not take them."""
+    return _measure_at(measured, stage, None, changed, measured.choose_columns(stage))
+
+
+def _measure_at(
+    measured: MeasuredGradient,
+    stage: Stage,
+    cotangent: Any,
+    changed: Inputs,
+    at: NDArray[np.intp],
+) -> Values | None:
+    def measure() -> Values | None:
+        inputs = {**measured.problem.inputs, **changed}
+        if measured.effort.is_left and is_defined(stage.forward, inputs):
+            with suppress(Exception):  # whatever the user's forward raises near them
+                return measured.measure_at(stage, cotangent, inputs, at)
+        return None
+
+    return measured.once(("gradient", id(stage), cotangent is None, *_key(changed)), measure)
+
+
+def take_slopes(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Float | None:
+    """The slopes of L along two random directions at other inputs, by two forwards each.
+
+    None where the forward does not take them, or no calls are left.
+    """
+
+    def measure() -> Float | None:
+        inputs = {**measured.problem.inputs, **changed}
+        x, delta = inputs[measured.name], np.asarray(stage.cotangent, dtype=np.float64)
+        step, forward = _step(measured), measured.effort.count(stage.forward)
+        if not measured.effort.is_left:
+            return None
+        with suppress(Exception):  # what code of the user raises at other inputs
+            slopes = []
+            for along in draw_directions(measured):
+                ends = [
+                    np.asarray(forward({**inputs, measured.name: (x + by * along).astype(x.dtype)}))
+                    for by in (step, -step)
+                ]
+                slopes.append(float(np.sum(delta * (ends[0] - ends[1]))) / (2 * step))
+            return np.array(slopes) if np.isfinite(slopes).all() else None
+        return None
+
+    return measured.once(("slopes", id(stage), *_key(changed)), measure)
+
+
+def draw_directions(measured: MeasuredGradient) -> Float:
+    """Random moves of all entries that are known and smooth, each as far as its scale."""
+
+    def draw() -> Float:
+        x = measured.x
+        signs = np.random.default_rng(x.size).choice([-1.0, 1.0], (DIRECTIONS, *x.shape))
+        known = np.zeros(x.size, dtype=bool)
+        at = slice(None) if measured.whole else measured.gradient.entries
+        smooth = measured.claimed.smooth if measured.claimed is not None else True
+        known[at] = np.ravel(smooth)
+        return np.asarray(
+            signs * scale_of(measured.problem, measured.name) * known.reshape(x.shape)
+        )
+
+    return measured.once("directions", draw)
+
+
+def claim_slopes(measured: MeasuredGradient) -> Float:
+    """The slopes along the same directions by the wrong gradient, and by its transpose if it has
+    one: (1 or 2, directions)."""
+    assert measured.claimed is not None
+    claims = np.zeros(measured.x.size)
+    at = slice(None) if measured.whole else measured.gradient.entries
+    claims[at] = np.where(measured.claimed.smooth, measured.claimed.analytic, 0.0).ravel()
+    gradients = [claims]
+    if measured.whole and measured.x.ndim == 2 and measured.shape[0] == measured.shape[1]:
+        gradients.append(claims.reshape(measured.shape).T.ravel())
+    return np.stack(gradients) @ draw_directions(measured).reshape(DIRECTIONS, -1).T
+
+
+def has_changed(measured: MeasuredGradient, slopes: Float, before: Float) -> bool:
+    """Whether slopes differ by more than rounding."""
+    rounding = np.finfo(measured.x.dtype).eps / _step(measured)
+    least = UNCHANGED * rounding * np.maximum(np.abs(slopes), np.abs(before))
+    return bool(np.any(np.abs(slopes - before) > least))
+
+
+def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
+    """Whether the gradient changes with these inputs, and may be the wrong one but for a factor."""
+    before, slopes = (take_slopes(measured, stage, inputs) for inputs in ({}, changed))
+    if before is None or slopes is None or not has_changed(measured, slopes, before):
+        return False
+    claims = claim_slopes(measured)
+    crossed = np.abs(slopes * claims[:, ::-1])
+    gap = np.abs(slopes[0] * claims[:, 1] - slopes[1] * claims[:, 0])
+    return bool(np.any(gap <= SAME_RATIO * _step(measured) * crossed.sum(axis=1)))
+
+
+def _jumps(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
+    """Whether the gradient is the same where these inputs are a little different, as by masks."""
+    others = {name: x for name, x in changed.items() if name != measured.name and x.any()}
+    if not others:
+        return False
+    slopes = take_slopes(measured, stage, changed)
+    beside = take_slopes(measured, stage, {**changed, **_grade(others, NUDGED)})
+    if slopes is None or beside is None:
+        return False
+    return not has_changed(measured, slopes, beside)
+
+
+def _grade(inputs: Inputs, by: float) -> dict[str, NDArray[Any]]:
+    """These inputs, every entry larger by another share: from `by` to twice that."""
+    return {
+        name: (x * (1 + by * np.linspace(1.0, 2.0, x.size).reshape(x.shape))).astype(x.dtype)
+        for name, x in inputs.items()
+    }
+
+
+def _step(measured: MeasuredGradient) -> float:
+    """Of the slopes, in units of the scale."""
+    return float(np.cbrt(np.finfo(measured.x.dtype).eps))
+
+
+def _key(changed: Inputs) -> tuple[Any, ...]:
+    return tuple((name, x.tobytes()) for name, x in changed.items())
