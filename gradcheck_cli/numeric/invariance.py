@@ -8,6 +8,8 @@ tells it from an entry whose outputs are saturated here and move further off.
 from __future__ import annotations
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.best import Best
@@ -39,6 +41,53 @@ GROWN = 16.0
 ROUNDED, QUOTIENTS = 32.0, 16.0
 # How much further than by its own size an entry is moved, until rounding shows.
 QUIET = 2.0**6
+# Where each forward costs, an entry is moved by the least, the middle and the largest share alone
+# if that moves the outputs as little as the entry before did: by so many times as much at most.
+ALIKE = 4.0
+
+
+class Invariance(Struct, frozen=True):
+    """What the moves of an entry show that is zero by invariance; arrays of the cotangents.
+
+    shares: how far it was moved, in units of its scale; share: from which on roundings show.
+    quotient: the largest of Σ |c|·change over the share. uncertainty: of the slope over `share`.
+    unused: whether no output moved at all.
+    """
+
+    shares: Float
+    share: float
+    quotient: Float
+    uncertainty: Float
+    unused: bool
+
+
+class Limits(Struct, frozen=True):
+    """By how much outputs may move where an entry is moved by its scale, and only rounding shows.
+
+    hidden: Σ |c|·noise; possible: Σ |c·y|; unseen, within: of Σ |c|·change; each: of every output.
+    """
+
+    hidden: Float
+    possible: Float
+    unseen: Float
+    within: Float
+    each: Float
+
+    @classmethod
+    def of(cls, differences: WholeForwards) -> Limits:
+        """Those of the outputs at x."""
+        eps, size = float(np.finfo(differences.x.dtype).eps), np.abs(differences.center)
+        noise = np.maximum(differences.noise.near, differences.noise.away)
+        hidden = _weighed(differences, np.maximum(eps * size, noise))
+        possible, unseen = _weighed(differences, size), MOVED_DEVIATIONS * hidden
+        return cls(
+            hidden=hidden,
+            possible=possible,
+            unseen=unseen,
+            within=np.maximum(ROUNDINGS * eps * possible, unseen),
+            # By itself: one that is far smaller than the others moves unseen among them.
+            each=np.maximum(ROUNDINGS * eps * size, MOVED_DEVIATIONS * noise),
+        )
 
 
 def settle_invariant(
@@ -49,38 +98,67 @@ def settle_invariant(
     first: the step of the first rung, of every entry. An entry that moved anything there is not
     looked at, so that this costs nothing where there is no invariance.
     """
-    eps, size = float(np.finfo(differences.x.dtype).eps), np.abs(differences.center)
-    noise = np.maximum(differences.noise.near, differences.noise.away)
-    hidden, possible = _hidden_and_possible(differences)
-    unseen = MOVED_DEVIATIONS * hidden
-    within = np.maximum(ROUNDINGS * eps * possible, unseen)
-    # Of every output by itself: one that is far smaller than the others moves unseen among them.
-    each = np.maximum(ROUNDINGS * eps * size, MOVED_DEVIATIONS * noise)
-    still = np.all(best.slope * first[:, None] <= within, axis=1) & ~differences.confined[entries]
-    still &= ~best.sloping_beyond(CLEAR)
-    for row in np.flatnonzero(still):
+    limits, found = Limits.of(differences), None
+    still = np.all(best.slope * first[:, None] <= limits.within, axis=1)
+    still &= ~differences.confined[entries] & ~best.sloping_beyond(CLEAR)
+    for row in map(int, np.flatnonzero(still)):
         entry = int(entries[row])
-        shares, changes = _move_until_seen(differences, entry, CLEAR * unseen)
-        move = np.max(np.abs(changes), axis=0)
-        total = np.stack([_weighed(differences, one) for one in move])
-        if not np.all(total <= within * shares[:, None]) or np.any(move > each * shares[:, None]):
-            continue
-        if np.any(total > unseen) and (
-            _is_bounded(total, shares, unseen) or _is_slope(differences, entry, shares, changes)
-        ):
-            continue
-        # An entry that is tiny beside what it is added to could be as large as that. One that is
-        # seen nowhere may be that of a saturated unit, of which larger moves tell nothing.
-        quiet = shares[np.all(total <= unseen, axis=1)]
-        share = max(1.0, quiet[-1] / QUIET) if 0 < len(quiet) < len(shares) else 1.0
-        scale = differences.scale[entry] * share
-        slope = share * np.max((total / shares[:, None])[shares >= share], axis=0)
-        # What is rounded on the way to the outputs is larger than they are by this; in a backward
-        # it is multiplied by a derivative that is so much larger, too.
-        amplified = np.maximum(slope / (eps * possible), 1.0)
-        uncertainty = np.maximum(ROUNDED * hidden, QUOTIENTS * amplified * slope)
-        if np.all(np.isfinite(uncertainty)):
-            best.settle_at_zero(int(row), possible / scale, uncertainty / scale, not move.any())
+        alike = _alike(differences, entry, limits, found) if differences.alone and found else None
+        shown = alike or _look(differences, entry, limits)
+        if shown is not None:
+            found, scale = shown, differences.scale[entry]
+            possible = limits.possible / (shown.share * scale)
+            uncertainty = shown.uncertainty / (shown.share * scale)
+            best.settle_at_zero(row, possible, uncertainty, shown.unused)
+
+
+def _look(differences: WholeForwards, entry: int, limits: Limits) -> Invariance | None:
+    """What moves of an entry by many shares show, if it is an invariance."""
+    shares, changes = _move_until_seen(differences, entry, CLEAR * limits.unseen)
+    move, total = _totals(differences, changes)
+    if not _is_rounding(move, total, shares, limits):
+        return None
+    if np.any(total > limits.unseen) and (
+        _is_bounded(total, shares, limits.unseen) or _is_slope(differences, entry, shares, changes)
+    ):
+        return None
+    # An entry that is tiny beside what it is added to could be as large as that. One that is seen
+    # nowhere may be that of a saturated unit, of which larger moves tell nothing.
+    quiet = shares[np.all(total <= limits.unseen, axis=1)]
+    share = max(1.0, float(quiet[-1]) / QUIET) if 0 < len(quiet) < len(shares) else 1.0
+    quotient = np.max((total / shares[:, None])[shares >= share], axis=0)
+    # What is rounded on the way to the outputs is larger than they are by this; in a backward it is
+    # multiplied by a derivative that is so much larger, too.
+    eps = float(np.finfo(differences.x.dtype).eps)
+    amplified = np.maximum(share * quotient / (eps * limits.possible), 1.0)
+    uncertainty = np.maximum(ROUNDED * limits.hidden, QUOTIENTS * amplified * share * quotient)
+    if not np.all(np.isfinite(uncertainty)):
+        return None
+    return Invariance(shares, share, quotient, uncertainty, not move.any())
+
+
+def _alike(
+    differences: WholeForwards, entry: int, limits: Limits, other: Invariance
+) -> Invariance | None:
+    """What another entry showed, if this one moves the outputs no more than that one did."""
+    shares = other.shares[[0, len(other.shares) // 2, -1]]
+    move, total = _totals(differences, _changes(differences, entry, shares))
+    most = np.maximum(ALIKE * other.quotient * shares[:, None], limits.unseen)
+    if np.all(total <= most) and _is_rounding(move, total, shares, limits):
+        return replace(other, unused=other.unused and not move.any())
+    return None
+
+
+def _totals(differences: WholeForwards, changes: Float) -> tuple[Float, Float]:
+    """The larger of the changes up and down, (shares, outputs), and Σ |c|·change of it."""
+    move = np.max(np.abs(changes), axis=0)
+    return move, np.stack([_weighed(differences, one) for one in move])
+
+
+def _is_rounding(move: Float, total: Float, shares: Float, limits: Limits) -> bool:
+    """Whether moves by these shares are no more than roundings of the entry that is moved."""
+    far = shares[:, None]
+    return bool(np.all(total <= limits.within * far) and not np.any(move > limits.each * far))
 
 
 def settle_unused(
@@ -91,25 +169,18 @@ def settle_unused(
     Returns which they are. Such an entry meets a zero, or is not used: what moves is looked at by
     `settle_invariant`.
     """
-    hidden, possible = _hidden_and_possible(differences)
-    uncertainty = ROUNDED * hidden
+    limits = Limits.of(differences)
+    uncertainty = ROUNDED * limits.hidden
     unused = np.zeros(len(rows), dtype=bool)
     for at, row in enumerate(rows):
         entry = int(entries[row])
         known = not differences.confined[entry] and np.all(np.isfinite(uncertainty))
         if known and all(not _changes(differences, entry, share).any() for share in UNUSED_SHARES):
             scale = differences.scale[entry]
-            best.settle_at_zero(int(row), possible / scale, uncertainty / scale, unused=True)
+            possible = limits.possible / scale
+            best.settle_at_zero(int(row), possible, uncertainty / scale, unused=True)
             unused[at] = True
     return unused
-
-
-def _hidden_and_possible(differences: WholeForwards) -> tuple[Float, Float]:
-    """What the outputs may move by unseen, and their size: Σ |c|·noise and Σ |c·y|."""
-    eps, size = float(np.finfo(differences.x.dtype).eps), np.abs(differences.center)
-    noise = np.maximum(differences.noise.near, differences.noise.away)
-    hidden = _weighed(differences, np.maximum(eps * size, noise))
-    return hidden, _weighed(differences, size)
 
 
 def _is_bounded(total: Float, shares: Float, noise: Float) -> bool:

@@ -90,3 +90,19 @@ def test_a_dead_unit_that_lives_further_off_is_no_zero_by_invariance() -> None:
     found = measure(lambda z: np.maximum(z - 20.0, 0.0))
     assert not found.value.any()
     assert not found.invariant.any()
+
+
+@pytest.mark.parametrize("name", ["tanh", "exp", "square", "relu"])
+def test_entries_of_a_loss_of_one_number_take_two_steps_too(name: str) -> None:
+    activation, slope = SMOOTH[name]
+
+    def evaluate(points: Float) -> Float:
+        return np.stack([np.sum(COTANGENT * activation(DATA @ point)) for point in points])
+
+    scale = entry_scale(WEIGHTS)
+    differences = WholeForwards(evaluate, WEIGHTS, scale, np.ones(()), STENCILS[2], alone=True)
+    found = measure_entries(differences, quick=True)
+    exact = DATA.T @ (COTANGENT * slope(DATA @ WEIGHTS))
+    assert found.evaluations <= MOST_EVALUATIONS * WEIGHTS.size
+    assert np.all(np.abs(found.value - exact) <= found.uncertainty)
+    assert np.all(found.uncertainty <= 1e-6 * np.abs(exact))
