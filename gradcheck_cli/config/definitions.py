@@ -15,8 +15,8 @@ from gradcheck_cli.config.schema import KINDS
 from gradcheck_cli.config.syntax import parameter_names, returned_gradients
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.text import suggest
-from gradcheck_cli.usercode.conventions import is_upstream
-from gradcheck_cli.usercode.methods import METHODS
+from gradcheck_cli.usercode.calling.conventions import is_upstream
+from gradcheck_cli.usercode.calling.methods import METHODS
 
 # What the names of a backward end and start with, beside that of its forward.
 ENDS = (

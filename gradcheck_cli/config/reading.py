@@ -47,7 +47,7 @@ from gradcheck_cli.config.syntax import (
     read_keys,
     unpacked_shape,
 )
-from gradcheck_cli.usercode.conventions import is_cache
+from gradcheck_cli.usercode.calling.conventions import is_cache
 
 
 class Described(Struct, frozen=True):

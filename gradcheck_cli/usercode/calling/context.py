@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gradcheck_cli.usercode.signatures import Parameters
+from gradcheck_cli.usercode.calling.signatures import Parameters
 
 CONTEXT = "the context"  # a value that functions may take; no parameter has such a name
 CONTEXT_NAMES = ("ctx", "context")

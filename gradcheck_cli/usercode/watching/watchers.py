@@ -12,11 +12,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.text import format_path
-from gradcheck_cli.usercode.inline_values import Inline, find_inline
-from gradcheck_cli.usercode.tracing import is_users, view_as_array
+from gradcheck_cli.usercode.watching.inline_values import Inline, find_inline
+from gradcheck_cli.usercode.watching.tracing import is_users, view_as_array
 
 if TYPE_CHECKING:
-    from gradcheck_cli.usercode.inner_values import InnerValue
+    from gradcheck_cli.usercode.watching.inner_values import InnerValue
 
 Array = NDArray[Any]
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape, join_words
-from gradcheck_cli.usercode.conventions import KEPT, UPSTREAM, is_upstream
-from gradcheck_cli.usercode.losses import losses_beside
-from gradcheck_cli.usercode.pairs import Pair
-from gradcheck_cli.usercode.readings import fits_forward, hand_instead, read_as_upstream
-from gradcheck_cli.usercode.signatures import name_of, parameters
+from gradcheck_cli.usercode.calling.conventions import KEPT, UPSTREAM, is_upstream
+from gradcheck_cli.usercode.calling.losses import losses_beside
+from gradcheck_cli.usercode.calling.pairs import Pair
+from gradcheck_cli.usercode.calling.readings import fits_forward, hand_instead, read_as_upstream
+from gradcheck_cli.usercode.calling.signatures import name_of, parameters
 
 if TYPE_CHECKING:
-    from gradcheck_cli.usercode.calls import Calls
+    from gradcheck_cli.usercode.calling.calls import Calls
 
 
 def settle_without_upstream(calls: Calls, pair: Pair, derivative: bool) -> list[str]:

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.text import join_words
-from gradcheck_cli.usercode.gradients import by_name, gradient_of, unmatched_keys
-from gradcheck_cli.usercode.objects import (
+from gradcheck_cli.usercode.calling.gradients import by_name, gradient_of, unmatched_keys
+from gradcheck_cli.usercode.calling.objects import (
     also_held,
     gradient_attributes,
     held_gradient,
     held_input_gradient,
 )
-from gradcheck_cli.usercode.pairs import Source
+from gradcheck_cli.usercode.calling.pairs import Source
+from gradcheck_cli.usercode.calling.values import Array, also_claimed, is_of_parts
 from gradcheck_cli.usercode.trees import as_mapping, leaves, rebuilt
-from gradcheck_cli.usercode.values import Array, also_claimed, is_of_parts
 
 
 class GradientReader:

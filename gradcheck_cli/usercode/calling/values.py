@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape
-from gradcheck_cli.usercode.gradients import gradient_of
+from gradcheck_cli.usercode.calling.gradients import gradient_of
 from gradcheck_cli.usercode.trees import leaves
 
 Array = NDArray[Any]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from gradcheck_cli.usercode.signatures import Call, parameters
+from gradcheck_cli.usercode.calling.signatures import Call, parameters
 
 
 def as_annotated(

@@ -14,8 +14,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.usercode.inline_values import Inline
-from gradcheck_cli.usercode.watchers import (
+from gradcheck_cli.usercode.watching.inline_values import Inline
+from gradcheck_cli.usercode.watching.watchers import (
     MOST_LINES,
     Collector,
     Visitor,

@@ -17,10 +17,9 @@ from gradcheck_cli.arrays import draw
 from gradcheck_cli.errors import CodeError, ForwardError, UntakenError
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_shape, suggest
-from gradcheck_cli.usercode.annotations import as_annotated
-from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
-from gradcheck_cli.usercode.context import CONTEXT, Context, find_context
-from gradcheck_cli.usercode.conventions import (
+from gradcheck_cli.usercode.calling.annotations import as_annotated
+from gradcheck_cli.usercode.calling.context import CONTEXT, Context, find_context
+from gradcheck_cli.usercode.calling.conventions import (
     CACHE,
     KEPT,
     OUTPUT,
@@ -28,28 +27,19 @@ from gradcheck_cli.usercode.conventions import (
     BackwardCall,
     bind_backward,
 )
-from gradcheck_cli.usercode.gradient_reader import GradientReader
-from gradcheck_cli.usercode.independence import Independence
-from gradcheck_cli.usercode.losses import as_loss, of_owner
-from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, in_bfloat16
-from gradcheck_cli.usercode.notes import describe_calls, describe_guesses
-from gradcheck_cli.usercode.objects import find_output
-from gradcheck_cli.usercode.pairs import Function, Pair, Source, call_function, find_place
-from gradcheck_cli.usercode.randomness import Randomness
-from gradcheck_cli.usercode.settle import (
+from gradcheck_cli.usercode.calling.gradient_reader import GradientReader
+from gradcheck_cli.usercode.calling.independence import Independence
+from gradcheck_cli.usercode.calling.losses import as_loss, of_owner
+from gradcheck_cli.usercode.calling.notes import describe_calls, describe_guesses
+from gradcheck_cli.usercode.calling.objects import find_output
+from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source, call_function, find_place
+from gradcheck_cli.usercode.calling.settle import (
     settle_output_of_loss,
     settle_upstream_of_loss,
     settle_without_upstream,
 )
-from gradcheck_cli.usercode.signatures import Call, bind, name_of, parameters
-from gradcheck_cli.usercode.tracing import find_lines
-from gradcheck_cli.usercode.trees import (
-    gradient_leaves,
-    leaves,
-    rebuilt,
-    with_attributes,
-)
-from gradcheck_cli.usercode.values import (
+from gradcheck_cli.usercode.calling.signatures import Call, bind, name_of, parameters
+from gradcheck_cli.usercode.calling.values import (
     NO_FLOATS,
     Array,
     as_array,
@@ -59,6 +49,16 @@ from gradcheck_cli.usercode.values import (
     items_of,
     split_flat,
 )
+from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
+from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, in_bfloat16
+from gradcheck_cli.usercode.randomness import Randomness
+from gradcheck_cli.usercode.trees import (
+    gradient_leaves,
+    leaves,
+    rebuilt,
+    with_attributes,
+)
+from gradcheck_cli.usercode.watching.tracing import find_lines
 
 # Values of a loss that stands between a forward and its backward.
 LOSS, LOSS_GRADIENT = "the loss", "the gradient of the loss"

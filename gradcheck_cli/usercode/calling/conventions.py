@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from gradcheck_cli.usercode.signatures import FORWARD, Call, Draft, Parameters
+from gradcheck_cli.usercode.calling.signatures import FORWARD, Call, Draft, Parameters
 
 # What parameters are called that take what forward kept for backward, or forward's output.
 CACHE_NAMES = frozenset({"ctx", "context", "saved", "memory", "tape", "state", "tmp"})

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.usercode.conventions import UPSTREAM, BackwardCall
-from gradcheck_cli.usercode.signatures import Call
+from gradcheck_cli.usercode.calling.conventions import UPSTREAM, BackwardCall
+from gradcheck_cli.usercode.calling.signatures import Call
 
 Array = NDArray[Any]
 Gradients = Callable[[Mapping[str, Array], Array], Mapping[str, Any]]

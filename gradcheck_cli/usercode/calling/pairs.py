@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError, GradcheckError, is_ours
 from gradcheck_cli.text import format_path
-from gradcheck_cli.usercode.signatures import Call, name_of
+from gradcheck_cli.usercode.calling.signatures import Call, name_of
 
 Function = Callable[..., Any]
 

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape, join_words
-from gradcheck_cli.usercode.gradients import gradient_names
-from gradcheck_cli.usercode.methods import METHODS
+from gradcheck_cli.usercode.calling.gradients import gradient_names
+from gradcheck_cli.usercode.calling.methods import METHODS
 
 # Where an object keeps the output of a forward that returns nothing.
 OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "z", "Z", "activation", "result", "loss")

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gradcheck_cli.usercode.methods import METHODS
-from gradcheck_cli.usercode.signatures import parameters
+from gradcheck_cli.usercode.calling.methods import METHODS
+from gradcheck_cli.usercode.calling.signatures import parameters
 
 Function = Callable[..., Any]
 

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from gradcheck_cli.text import join_words
-from gradcheck_cli.usercode.signatures import Parameters
+from gradcheck_cli.usercode.calling.signatures import Parameters
 
 if TYPE_CHECKING:
-    from gradcheck_cli.usercode.calls import Calls
+    from gradcheck_cli.usercode.calling.calls import Calls
 
 
 def describe_guesses(calls: Calls, takes: Parameters, arguments: Collection[str]) -> list[str]:
