@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gradcheck_cli.config.inference.givens import NUMBERS, Given
-from gradcheck_cli.config.inference.values import ARRAY, ITEMS, NUMBER, RECORD, SIZE, Value
-from gradcheck_cli.config.syntax import Function, compared_text, parameter_defaults, read_keys
+from gradcheck_cli.config.init.inference.givens import NUMBERS, Given
+from gradcheck_cli.config.init.inference.values import ARRAY, ITEMS, NUMBER, RECORD, SIZE, Value
+from gradcheck_cli.config.init.syntax import Function, compared_text, parameter_defaults, read_keys
 
 WEIGHT = re.compile(r"^([Wbw]\w?\d*|weights?|bias(es)?|gamma|beta)$")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from gradcheck_cli.config.inference.axes import Axis, unify, unify_all
-from gradcheck_cli.config.inference.values import (
+from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
+from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     ITEMS,
     NUMBER,
@@ -18,7 +18,7 @@ from gradcheck_cli.config.inference.values import (
 )
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.inference.reader import Reader, Scope
+    from gradcheck_cli.config.init.inference.reader import Reader, Scope
 
 
 def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:

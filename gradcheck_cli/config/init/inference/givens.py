@@ -6,8 +6,16 @@ import re
 
 from msgspec import Struct
 
-from gradcheck_cli.config.inference.sizes import Sizes
-from gradcheck_cli.config.inference.values import ARRAY, ITEMS, NUMBER, OBJECT, RECORD, SIZE, Value
+from gradcheck_cli.config.init.inference.sizes import Sizes
+from gradcheck_cli.config.init.inference.values import (
+    ARRAY,
+    ITEMS,
+    NUMBER,
+    OBJECT,
+    RECORD,
+    SIZE,
+    Value,
+)
 
 MASK = re.compile(r"mask|^R$")
 OFFSETS = re.compile(r"^offsets?$")  # where the bags of an array of indices start

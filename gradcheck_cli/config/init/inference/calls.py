@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from gradcheck_cli.config.inference import modules
-from gradcheck_cli.config.inference.axes import unify_all
-from gradcheck_cli.config.inference.numpy_calls import of_numpy
-from gradcheck_cli.config.inference.values import (
+from gradcheck_cli.config.init.inference import modules
+from gradcheck_cli.config.init.inference.axes import unify_all
+from gradcheck_cli.config.init.inference.numpy_calls import of_numpy
+from gradcheck_cli.config.init.inference.values import (
     FUNCTION,
     ITEMS,
     OBJECT,
@@ -18,7 +18,7 @@ from gradcheck_cli.config.inference.values import (
 )
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.inference.reader import Reader, Scope
+    from gradcheck_cli.config.init.inference.reader import Reader, Scope
 
 
 def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
@@ -109,7 +109,7 @@ def _scan(reader: Reader, node: ast.Call, scope: Scope) -> Value:
 
 
 def _call_method(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
-    from gradcheck_cli.config.inference.reader import find_method
+    from gradcheck_cli.config.init.inference.reader import find_method
 
     method = find_method(owner.node, name, reader.known)
     if method is None and name == "__call__":  # of a module

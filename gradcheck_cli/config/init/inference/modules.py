@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from gradcheck_cli.config.inference.axes import Axis, product, unify
-from gradcheck_cli.config.inference.operations import Allocate
-from gradcheck_cli.config.inference.values import ITEMS, OBJECT, Value, array
-from gradcheck_cli.config.inference.windows import ARGUMENTS, adapt, slide
+from gradcheck_cli.config.init.inference.axes import Axis, product, unify
+from gradcheck_cli.config.init.inference.operations import Allocate
+from gradcheck_cli.config.init.inference.values import ITEMS, OBJECT, Value, array
+from gradcheck_cli.config.init.inference.windows import ARGUMENTS, adapt, slide
 
 TAKES_ALL = 0  # axes: as many as there are
 

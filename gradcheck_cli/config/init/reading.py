@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from gradcheck_cli.config.inference.axes import Axis, unify
-from gradcheck_cli.config.inference.givens import (
+from gradcheck_cli.config.init.inference.axes import Axis, unify
+from gradcheck_cli.config.init.inference.givens import (
     NUMBERS,
     SETTING,
     Given,
@@ -17,17 +17,17 @@ from gradcheck_cli.config.inference.givens import (
     is_fixed,
     is_setting,
 )
-from gradcheck_cli.config.inference.gradients import (
+from gradcheck_cli.config.init.inference.gradients import (
     LABELS,
     has_gradient,
     names_without_gradient,
     undifferentiated,
 )
-from gradcheck_cli.config.inference.modules import apply
-from gradcheck_cli.config.inference.reader import Reader
-from gradcheck_cli.config.inference.settings import find_setting
-from gradcheck_cli.config.inference.sizes import Sizes
-from gradcheck_cli.config.inference.values import (
+from gradcheck_cli.config.init.inference.modules import apply
+from gradcheck_cli.config.init.inference.reader import Reader
+from gradcheck_cli.config.init.inference.settings import find_setting
+from gradcheck_cli.config.init.inference.sizes import Sizes
+from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     FILTER,
     ITEMS,
@@ -38,7 +38,7 @@ from gradcheck_cli.config.inference.values import (
     SIZE_LIKE,
     Value,
 )
-from gradcheck_cli.config.syntax import (
+from gradcheck_cli.config.init.syntax import (
     Function,
     documented_shape,
     is_vector,

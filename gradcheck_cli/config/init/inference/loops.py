@@ -5,11 +5,19 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from gradcheck_cli.config.inference.axes import unify_all
-from gradcheck_cli.config.inference.values import ARRAY, ITEMS, RECORD, Value, array, number, row
+from gradcheck_cli.config.init.inference.axes import unify_all
+from gradcheck_cli.config.init.inference.values import (
+    ARRAY,
+    ITEMS,
+    RECORD,
+    Value,
+    array,
+    number,
+    row,
+)
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.inference.reader import Reader, Scope
+    from gradcheck_cli.config.init.inference.reader import Reader, Scope
 
 
 def list_items(reader: Reader, over: ast.expr, scope: Scope) -> list[Value]:

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from gradcheck_cli.config.inference import calls
-from gradcheck_cli.config.inference.axes import Axis, unify_all
-from gradcheck_cli.config.inference.loops import carry, list_items
-from gradcheck_cli.config.inference.operations import (
+from gradcheck_cli.config.init.inference import calls
+from gradcheck_cli.config.init.inference.axes import Axis, unify_all
+from gradcheck_cli.config.init.inference.loops import carry, list_items
+from gradcheck_cli.config.init.inference.operations import (
     Allocate,
     broadcast,
     calculate_sizes,
     multiply_matrices,
     transpose,
 )
-from gradcheck_cli.config.inference.subscripts import subscript
-from gradcheck_cli.config.inference.values import (
+from gradcheck_cli.config.init.inference.subscripts import subscript
+from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     ITEMS,
     NUMBER,

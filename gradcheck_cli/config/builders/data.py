@@ -8,10 +8,10 @@ from math import prod
 from typing import Any
 
 from gradcheck_cli.arrays import ARRAY_FILES, ArraySpec, Drawn, Shape
-from gradcheck_cli.config.builder import Builder
-from gradcheck_cli.config.read_array import read_array, read_shape, read_size
-from gradcheck_cli.config.read_domains import read_domains
-from gradcheck_cli.config.read_slices import read_slices
+from gradcheck_cli.config.builders.arrays import read_array, read_shape, read_size
+from gradcheck_cli.config.builders.builder import Builder
+from gradcheck_cli.config.builders.domains import read_domains
+from gradcheck_cli.config.builders.slices import read_slices
 from gradcheck_cli.config.schema_parts import ArrayConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.own import CodeValue, Data, specs

@@ -9,11 +9,11 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from gradcheck_cli.config.inference.givens import (
+from gradcheck_cli.config.init.inference.givens import (
     Given,
 )
-from gradcheck_cli.config.inference.reader import find_method
-from gradcheck_cli.config.inference.values import (
+from gradcheck_cli.config.init.inference.reader import find_method
+from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     BIAS,
     ITEMS,
@@ -22,8 +22,8 @@ from gradcheck_cli.config.inference.values import (
     WEIGHT,
     Value,
 )
-from gradcheck_cli.config.reading import Described, Reading
-from gradcheck_cli.config.syntax import (
+from gradcheck_cli.config.init.reading import Described, Reading
+from gradcheck_cli.config.init.syntax import (
     Function,
 )
 

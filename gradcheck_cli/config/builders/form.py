@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gradcheck_cli.arrays import Shape, Source
-from gradcheck_cli.config.builder import Builder, mark_inside
+from gradcheck_cli.config.builders.arrays import ValueReader, read_array, read_size
+from gradcheck_cli.config.builders.builder import Builder, mark_inside
 from gradcheck_cli.config.findings import Finding, Mark
-from gradcheck_cli.config.read_array import ValueReader, read_array, read_size
 from gradcheck_cli.config.schema import CheckConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from gradcheck_cli.config.build_data import DataBuilder
-from gradcheck_cli.config.builder import mark_inside
+from gradcheck_cli.config.builders.builder import mark_inside
+from gradcheck_cli.config.builders.data import DataBuilder
 from gradcheck_cli.config.schema import ALLOWED
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError

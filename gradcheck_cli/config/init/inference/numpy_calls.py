@@ -6,10 +6,17 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from gradcheck_cli.config.inference import modules
-from gradcheck_cli.config.inference.axes import Axis, unify, unify_all
-from gradcheck_cli.config.inference.numpy_names import DRAWN, JOINED, MADE, ONE_SHAPE, REDUCED, SAME
-from gradcheck_cli.config.inference.operations import (
+from gradcheck_cli.config.init.inference import modules
+from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
+from gradcheck_cli.config.init.inference.numpy_names import (
+    DRAWN,
+    JOINED,
+    MADE,
+    ONE_SHAPE,
+    REDUCED,
+    SAME,
+)
+from gradcheck_cli.config.init.inference.operations import (
     broadcast,
     concatenate,
     contract,
@@ -20,8 +27,8 @@ from gradcheck_cli.config.inference.operations import (
     sum_products,
     transpose,
 )
-from gradcheck_cli.config.inference.subscripts import axis_of as _axis_of
-from gradcheck_cli.config.inference.values import (
+from gradcheck_cli.config.init.inference.subscripts import axis_of as _axis_of
+from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     BIAS,
     ITEMS,
@@ -34,7 +41,7 @@ from gradcheck_cli.config.inference.values import (
 )
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.inference.reader import Reader, Scope
+    from gradcheck_cli.config.init.inference.reader import Reader, Scope
 
 
 def of_numpy(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gradcheck_cli.config.inference.axes import LARGEST, Axis
-from gradcheck_cli.config.inference.operations import Allocate
-from gradcheck_cli.config.inference.values import ITEMS, NUMBER, SIZE, Value, array
+from gradcheck_cli.config.init.inference.axes import LARGEST, Axis
+from gradcheck_cli.config.init.inference.operations import Allocate
+from gradcheck_cli.config.init.inference.values import ITEMS, NUMBER, SIZE, Value, array
 
 SETTINGS = ("kernel_size", "stride", "padding", "dilation")
 # By layer: where its first setting stands among its arguments, and over how many axes it slides.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
+from gradcheck_cli.config.builders.arrays import ValueReader
 from gradcheck_cli.config.findings import Finding, Mark
-from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.schema import CheckConfig
 from gradcheck_cli.config.schema_parts import NumericConfig
 from gradcheck_cli.config.yaml_tree import Node

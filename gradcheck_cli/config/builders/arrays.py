@@ -17,10 +17,10 @@ from gradcheck_cli.arrays import (
     inline_shape,
     read_file,
 )
+from gradcheck_cli.config.builders.sizes import LARGEST_SIZE, SizeError, evaluate_size
 from gradcheck_cli.config.findings import Finding
 from gradcheck_cli.config.read_record import read_record
 from gradcheck_cli.config.schema_parts import ArrayConfig
-from gradcheck_cli.config.sizes import LARGEST_SIZE, SizeError, evaluate_size
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import ArrayError
 from gradcheck_cli.text import format_shape

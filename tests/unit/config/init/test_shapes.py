@@ -6,8 +6,8 @@ import ast
 
 import pytest
 
-from gradcheck_cli.config.read_code import describe_class, describe_function
-from gradcheck_cli.config.reading import Described
+from gradcheck_cli.config.init.read_code import describe_class, describe_function
+from gradcheck_cli.config.init.reading import Described
 
 
 def describe(text: str, *, loss: bool = False) -> Described:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from gradcheck_cli.config.build_form import FormBuilder
+from gradcheck_cli.config.builders.arrays import ValueReader
+from gradcheck_cli.config.builders.form import FormBuilder
 from gradcheck_cli.config.findings import Finding
-from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.read_record import read_record
 from gradcheck_cli.config.schema import KINDS, CheckConfig
 from gradcheck_cli.config.yaml_tree import Node
@@ -25,7 +25,7 @@ from gradcheck_cli.problem import AnyLayer
 from gradcheck_cli.text import join_words
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_own import OwnBuilder
+    from gradcheck_cli.config.builders.own import OwnBuilder
 
 
 # The keys of what can be complex, and those under which a rule of the user's stands.
@@ -80,7 +80,7 @@ def build(
         builder = FormBuilder(node, record, values, findings)
         layer = builder.build(check_rules)
     else:
-        from gradcheck_cli.config.build_own import OwnBuilder
+        from gradcheck_cli.config.builders.own import OwnBuilder
 
         builder = OwnBuilder(node, record, values, findings)
         layer = builder.build(kind, check_rules)

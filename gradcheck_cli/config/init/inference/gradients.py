@@ -6,9 +6,9 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 
-from gradcheck_cli.config.inference.settings import WEIGHT
-from gradcheck_cli.config.inference.values import BIAS, ITEMS, RECORD, Value
-from gradcheck_cli.config.syntax import (
+from gradcheck_cli.config.init.inference.settings import WEIGHT
+from gradcheck_cli.config.init.inference.values import BIAS, ITEMS, RECORD, Value
+from gradcheck_cli.config.init.syntax import (
     Function,
     parameter_names,
     returned_gradients,

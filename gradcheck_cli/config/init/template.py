@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gradcheck_cli.config.definitions import (
+from gradcheck_cli.config.init.definitions import (
     DERIVATIVE,
     Definition,
     complete_name,
@@ -25,9 +25,9 @@ from gradcheck_cli.config.definitions import (
     need_backward,
     read_file,
 )
-from gradcheck_cli.config.inference.givens import Given
-from gradcheck_cli.config.read_code import describe_class, describe_function
-from gradcheck_cli.config.reading import Described
+from gradcheck_cli.config.init.inference.givens import Given
+from gradcheck_cli.config.init.read_code import describe_class, describe_function
+from gradcheck_cli.config.init.reading import Described
 from gradcheck_cli.config.schema import KINDS, CheckConfig, documentation
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.text import join_words

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gradcheck_cli.config.inference.axes import Axis, more, product, unify, unify_all
-from gradcheck_cli.config.inference.values import (
+from gradcheck_cli.config.init.inference.axes import Axis, more, product, unify, unify_all
+from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     BIAS,
     ITEMS,

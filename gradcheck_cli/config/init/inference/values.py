@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from gradcheck_cli.config.inference.axes import Axis, unify
+from gradcheck_cli.config.init.inference.axes import Axis, unify
 
 ARRAY, SIZE, NUMBER, RECORD, ITEMS, OBJECT, FUNCTION, TEXT = (
     "array",

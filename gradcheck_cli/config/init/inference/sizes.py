@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from gradcheck_cli.config.inference.axes import Axis
-from gradcheck_cli.config.inference.values import note_name
+from gradcheck_cli.config.init.inference.axes import Axis
+from gradcheck_cli.config.init.inference.values import note_name
 
 VALUES = {
     "n": 4, "N": 4, "D": 5, "M": 3, "C": 3, "H": 6, "W": 8, "F": 3, "HH": 3, "WW": 3, "T": 2,
