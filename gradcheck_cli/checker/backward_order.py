@@ -49,14 +49,27 @@ def describe_passed(
     if not wrong or not right:
         return ""
     right_too = {number for one in right for number in passed.get(one.name, {})}
-    common = set.intersection(*({*passed.get(one.name, {})} for one in wrong)) - right_too
-    places = dict.fromkeys(passed[wrong[0].name][number] for number in sorted(common))
+    common = set.intersection(*({*passed.get(one.name, {})} for one in wrong))
+    places, shared = (
+        dict.fromkeys(passed[wrong[0].name][number] for number in sorted(some))
+        for some in (common - right_too, common & right_too)
+    )
     if not places:
         return ""
     return (
         f"{_list(right)} {'is' if len(right) == 1 else 'are'} right; {_list(wrong)} "
         f"{'is' if len(wrong) == 1 else 'are'} wrong, and alone come through the backward of "
-        f"{join_words([*places])}: look there"
+        f"{join_words([*places])}: look there{_describe_shared([*shared])}"
+    )
+
+
+def _describe_shared(places: Sequence[str]) -> str:
+    """What else may be wrong: backward passes of several inputs, of which one is right."""
+    if not places:
+        return ""
+    return (
+        f"; {join_words(places)}, which right ones come through, too, may be wrong for another of "
+        "its inputs"
     )
 
 

@@ -20,6 +20,7 @@ from gradcheck_cli.faults.values import Values
 from gradcheck_cli.layers.mistaken_slopes import (
     ANOTHER,
     AT_OUTPUT,
+    AT_UPSTREAM,
     BY_INPUT,
     DIAGONAL,
     FUNCTION,
@@ -36,6 +37,8 @@ Change = Callable[[Float], Float]
 OBSERVATIONS = {
     MISSING: "it is the gradient without f′(z)",
     AT_OUTPUT: "it is the gradient with f′(y) for f′(z)",
+    AT_UPSTREAM: "it is the gradient with f′(δ) for f′(z): the slope or mask is that of the "
+    "upstream gradient",
     OPPOSITE: "it is the gradient with f′(−z) for f′(z)",
     FUNCTION: "it is the gradient with f(z) for f′(z)",
     TWICE: "it is the gradient with f′(z)² for f′(z)",

@@ -39,12 +39,12 @@ def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator
         allowed = comparison.allowed.ravel()[through.at] + spread
         by = name_factor(*fit_factor(analytic - rest, through.value, allowed), measured.numbers)
         yield _weigh(stage, by, Values(rest, spread, through.at), through)
-    yield from _drop_two(measured)
+    yield from _weigh_two(measured, comparison)
 
 
-def _drop_two(measured: MeasuredGradient) -> Iterator[Injected]:
+def _weigh_two(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """The gradient without what flows through two inner values, as a mean and a variance that are
-    taken for constants."""
+    taken for constants, or with a factor of both, as where they are divided by another count."""
     whole = np.abs(measured.value).ravel()
     branches = [
         (stage.name, through)
@@ -56,13 +56,24 @@ def _drop_two(measured: MeasuredGradient) -> Iterator[Injected]:
     for (name, one), (other_name, other) in pairs:
         if not np.array_equal(one.at, other.at):
             continue
+        both = one.value + other.value
         spread = one.uncertainty + other.uncertainty + measured.uncertainty.ravel()[one.at]
-        rest = measured.value.ravel()[one.at] - one.value - other.value
-        if np.any(np.abs(rest) > spread):
+        rest = measured.value.ravel()[one.at] - both
+        if not np.any(np.abs(rest) > spread):
+            continue
+        analytic = comparison.analytic.ravel()[one.at]
+        allowed = comparison.allowed.ravel()[one.at] + spread
+        by = name_factor(*fit_factor(analytic - rest, both, allowed), measured.numbers)
+        none = abs(by.value) <= NOTHING or not np.isfinite(by.precision)
+        if by.names or none:
             yield Injected(
-                Values(rest, spread, one.at),
-                f"it is the gradient without what flows through {name} and through {other_name}",
-                choices=float(len(pairs)),
+                Values(rest + (0.0 if none else by.value) * both, 2 * spread, one.at),
+                f"it is the gradient without what flows through {name} and through {other_name}"
+                if none
+                else f"what flows through {name} and through {other_name} is {by.text} times what "
+                "it should be",
+                parameters=0 if none else 1,
+                choices=len(pairs) * by.choices,
             )
 
 

@@ -125,6 +125,11 @@ _ALL: tuple[Fault, ...] = (
         example="db = delta.sum()    # for delta.sum(0)",
         remedy="an upstream gradient whose sums differ",
         inject=_chain(gradient_faults.sum_entries, upstream_faults.sum_upstream),
+        suspect=_without_comparison(
+            gradient_faults.sum_entries,
+            upstream_faults.sum_upstream,
+            gradient_faults.sum_another,
+        ),
         alone=True,
     ),
     Fault(
@@ -166,7 +171,8 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         Code.SLOPE_MISPLACED,
         "an activation's derivative at the wrong place",
-        cause="f′ is a formula in z and is given y = f(z), or one in y and is given z",
+        cause="f′ is a formula in z and is given y = f(z) or the upstream gradient, or one in y "
+        "and is given z",
         next_step="σ(z) (1 − σ(z)) takes z, y (1 − y) takes y: give each what it is made for",
         example="delta * sigmoid_prime(y)    # for sigmoid_prime(z)",
         remedy="inputs where f′(z) and f′(y) differ",
@@ -177,6 +183,7 @@ _ALL: tuple[Fault, ...] = (
         suspect=_without_comparison(
             activation_faults.use_mistake(mistaken_slopes.AT_OUTPUT),
             activation_faults.use_mistake(mistaken_slopes.BY_INPUT),
+            activation_faults.use_mistake(mistaken_slopes.AT_UPSTREAM),
             activation_faults.guess_mistake(mistaken_slopes.AT_OUTPUT),
             activation_faults.guess_mistake(mistaken_slopes.BY_INPUT),
             activation_faults.use_input_in_formula,

@@ -114,6 +114,31 @@ def sum_entries(measured: MeasuredGradient) -> Iterator[Injected]:
             )
 
 
+def sum_another(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The gradient of another input, summed over an axis."""
+    for name, x in measured.others.items() if measured.whole else ():
+        for axis, size in enumerate(x.shape):
+            kept = [
+                keep for keep in (True, False) if _sum_shape(x.shape, axis, keep) == measured.shape
+            ]
+            other = measured.measure(name) if kept and size > 1 else None
+            if other is not None and other.value.shape == x.shape:
+                value, uncertainty = (
+                    array.sum(axis, keepdims=kept[0]) for array in (other.value, other.uncertainty)
+                )
+                yield Injected(
+                    measured.whole_values(value, uncertainty),
+                    f"it is {measured.problem.label(name).gradient}, summed over axis {axis}",
+                    cause="it is multiplied by the wrong array: a bias is multiplied by 1, and not "
+                    "by the input of its layer, as weights are",
+                    next_step="write down what this input is multiplied by in the forward",
+                )
+
+
+def _sum_shape(shape: tuple[int, ...], axis: int, keep: bool) -> tuple[int, ...]:
+    return shape[:axis] + (1,) * keep + shape[axis + 1 :]
+
+
 def swap_gradients(measured: MeasuredGradient) -> Iterator[Injected]:
     """The gradients of other inputs."""
     for name, x in measured.others.items():

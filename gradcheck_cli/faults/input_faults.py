@@ -132,7 +132,7 @@ def _fit_rate(measured: MeasuredGradient, stage: Stage, name: str, step: Float) 
     It goes by two slopes, and their derivative at the start, which is near enough for the rates in
     use.
     """
-    x, claims = measured.problem.inputs[name], claim_slopes(measured)[0]
+    x, claims = measured.problem.inputs[name], claim_slopes(measured, stage)[0]
 
     def slopes_at(rate: float) -> Float | None:
         moved = (x - x.dtype.type(rate) * step).astype(x.dtype)

@@ -114,6 +114,9 @@ class MeasuredGradient:
             for name, number in self.problem.numbers.items()
             if LARGEST_NUMBER >= abs(number) >= 1 / LARGEST_NUMBER
         }
+        for name, array in self.problem.inputs.items():
+            if array.size == 1 and LARGEST_NUMBER >= abs(array.item()) >= 1 / LARGEST_NUMBER:
+                named[name] = float(array.item())
         known = set(named.values())
         for name, array in self.problem.inputs.items():
             for axis, size in enumerate(array.shape):
@@ -253,10 +256,24 @@ class MeasuredGradient:
     def _is_inner(self, stage: Stage) -> bool:
         return any(stage is one for one in self.inner)
 
+    def add_around(self, stage: Stage, values: Values) -> Values:
+        """Entries of what flows through an inner stage, with what flows around it."""
+        if not self._is_inner(stage):
+            return values
+        around = self.flow_around(stage)
+        both, here, there = np.intersect1d(values.at, around.at, return_indices=True)
+        return Values(
+            values.value[here] + around.value[there],
+            values.uncertainty[here] + around.uncertainty[there],
+            both,
+        )
+
     def subtract_around(self, stage: Stage, gradient: Float) -> Float:
         """A gradient without what flows around an inner stage."""
-        around, rest = self.flow_around(stage), gradient.ravel().copy()
-        rest[around.at] -= around.value
+        rest = gradient.ravel().copy()
+        if self._is_inner(stage):
+            around = self.flow_around(stage)
+            rest[around.at] -= around.value
         return rest
 
     def flow_through(self, stage: Stage, cotangent: Any) -> Values:

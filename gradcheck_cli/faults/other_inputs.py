@@ -56,6 +56,7 @@ def use_inputs(
             probe = measure_gradient_at(measured, stage, _grade(changed, 1.0)) if same else None
             if probe is None or not measured.differs_from(probe):
                 continue
+        values = measured.add_around(stage, values)
         discrete = measured.claimed is not None and _jumps(measured, stage, changed)
         yield Injected(values, observation, same=same, parameters=parameters, discrete=discrete)
 
@@ -133,13 +134,14 @@ def draw_directions(measured: MeasuredGradient) -> Float:
     return measured.once("directions", draw)
 
 
-def claim_slopes(measured: MeasuredGradient) -> Float:
-    """The slopes along the same directions by the wrong gradient, and by its transpose if it has
-    one: (1 or 2, directions)."""
+def claim_slopes(measured: MeasuredGradient, stage: Stage) -> Float:
+    """The slopes along the same directions by what of the wrong gradient flows through a stage, and
+    by its transpose if it has one: (1 or 2, directions)."""
     assert measured.claimed is not None
+    analytic = measured.subtract_around(stage, measured.claimed.analytic)
     claims = np.zeros(measured.x.size)
     at = slice(None) if measured.whole else measured.gradient.entries
-    claims[at] = np.where(measured.claimed.smooth, measured.claimed.analytic, 0.0).ravel()
+    claims[at] = np.where(measured.claimed.smooth.ravel(), analytic, 0.0)
     gradients = [claims]
     if measured.whole and measured.x.ndim == 2 and measured.shape[0] == measured.shape[1]:
         gradients.append(claims.reshape(measured.shape).T.ravel())
@@ -158,7 +160,7 @@ def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
     before, slopes = (take_slopes(measured, stage, inputs) for inputs in ({}, changed))
     if before is None or slopes is None or not has_changed(measured, slopes, before):
         return False
-    claims = claim_slopes(measured)
+    claims = claim_slopes(measured, stage)
     crossed = np.abs(slopes * claims[:, ::-1])
     gap = np.abs(slopes[0] * claims[:, 1] - slopes[1] * claims[:, 0])
     return bool(np.any(gap <= SAME_RATIO * _step(measured) * crossed.sum(axis=1)))

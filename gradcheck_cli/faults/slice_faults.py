@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import name_slices
+from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]
 
+LONGEST_SHIFT = 2  # of a padding that is cut off elsewhere
 MOST_SLICES = 128  # along an axis; every slice is compared with every other
 
 
@@ -41,6 +43,67 @@ def fit_slice_sources(measured: MeasuredGradient, comparison: Comparison) -> Ite
             sources = _find_sources(comparison, measured, axis)
             if sources is not None and not np.array_equal(sources, np.arange(size)):
                 yield _take_slices(measured, axis, sources)
+    yield from _shift_without_edges(measured, comparison)
+    yield from _reorder_entries(measured, comparison)
+
+
+def _shift_without_edges(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """The gradient shifted along its last axes, as of an image whose padding is cut off elsewhere.
+
+    What comes in at the edges is from outside, and is left open.
+    """
+    shape, places = measured.shape, np.arange(measured.value.size).reshape(measured.shape)
+    axes = [axis for axis in range(len(shape))[-2:] if shape[axis] > LONGEST_SHIFT]
+    for some in [*((axis,) for axis in axes), tuple(axes)][: 2 * len(axes) - 1]:
+        for by in (-1, 1, -2, 2):
+            to, source = (
+                tuple(
+                    slice(max(0, sign * by), size + min(0, sign * by))
+                    if axis in some
+                    else slice(None)
+                    for axis, size in enumerate(shape)
+                )
+                for sign in (1, -1)
+            )
+            along = " and ".join(f"axis {axis}" for axis in some) if len(shape) > 1 else ""
+            inside, value = comparison.analytic[to], measured.value[source]
+            gap = np.abs(inside - value)
+            if 2 * inside.size < measured.value.size or np.any(
+                gap > comparison.allowed[to] + measured.uncertainty[source]
+            ):
+                continue
+            yield Injected(
+                Values(
+                    value.ravel(),
+                    measured.uncertainty[source].ravel(),
+                    places[to].ravel(),
+                ),
+                f"it is shifted by {by}{along and ' along '}{along}, but for what comes in at the "
+                "edge".replace("-", "−"),
+                choices=12.0,
+                cause="a slice, as one that cuts off a padding, begins elsewhere than it should",
+                next_step="compare where the forward pads or shifts with where the backward cuts",
+            )
+
+
+def _reorder_entries(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """The entries of the gradient in another order, by which they are the analytic ones."""
+    analytic, value = comparison.analytic.ravel(), measured.value.ravel()
+    sources = np.empty(value.size, dtype=np.intp)
+    sources[np.argsort(analytic)] = np.argsort(value)
+    gap = np.abs(analytic - value[sources])
+    allowed = comparison.allowed.ravel() + measured.uncertainty.ravel()[sources]
+    if min(measured.shape, default=0) < 2 or not np.all(gap <= allowed):
+        return
+    uncertainty = measured.uncertainty.ravel()[sources]
+    yield Injected(
+        Values(value[sources], uncertainty, np.arange(value.size)),
+        "its entries are those of the numeric gradient in another order",
+        parameters=1,
+        choices=10.0 ** min(300.0, value.size * log10(value.size)),
+        cause="a reshape, a repeat or a tile counts along another axis than the forward does",
+        next_step="write down which entry of the input each output takes, and the shapes between",
+    )
 
 
 def _find_sources(

@@ -22,6 +22,8 @@ SUM_CAUSE = (
     "the sum runs over another axis, or what is summed lacks a factor, such as the input that the "
     "upstream gradient is multiplied by"
 )
+# Over the largest entry: a larger one is what saturated units hide, and nobody's upstream gradient.
+LARGEST_SOLVED = 1e4
 MOST_UNKNOWNS = 256  # entries of an upstream gradient that is solved for; fewer than measured ones
 
 
@@ -124,10 +126,11 @@ def solve_for_upstream(measured: MeasuredGradient, comparison: Comparison) -> It
             continue
         target = measured.subtract_around(stage, comparison.analytic)
         other = fit_weights(jacobian.value, comparison, jacobian.at, target)
-        if other is None:
+        largest = np.max(np.abs(delta))
+        if other is None or np.max(np.abs(other)) > LARGEST_SOLVED * largest:
             continue
         other = other.reshape(delta.shape)
-        differ = np.argwhere(np.abs(other - delta) > SMALLEST_MOVE * np.max(np.abs(delta)))
+        differ = np.argwhere(np.abs(other - delta) > SMALLEST_MOVE * largest)
         for first in differ[:1]:
             index = tuple(int(axis) for axis in first)
             yield Injected(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # The keys of `Stage.mistaken`; that of another activation's derivative ends with its name.
 MISSING, AT_OUTPUT, OPPOSITE = "f′ missing", "f′ at the output", "f′ at −z"
 FUNCTION, TWICE, BY_INPUT = "f for f′", "f′ twice", "f′ by y, at z"
+AT_UPSTREAM = "f′ at the upstream gradient"
 ANOTHER = "f′ of "
 DIAGONAL = "the diagonal of f′ alone"  # of a function in which each output depends on many inputs
 
@@ -26,6 +27,7 @@ def mistake_slope(activation: Activation, z: Array, y: Array, delta: Array) -> d
     mistaken = {
         MISSING: delta,
         AT_OUTPUT: delta * slope_at(y),
+        AT_UPSTREAM: delta * slope_at(delta),
         OPPOSITE: delta * slope_at(-z),
         FUNCTION: delta * y,
         TWICE: delta * slope_at(z) ** 2,

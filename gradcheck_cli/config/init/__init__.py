@@ -1,1 +1,0 @@
-"""`gradcheck init`: a config for code of yours, from the text of the code alone."""

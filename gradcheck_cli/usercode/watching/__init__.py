@@ -1,1 +1,0 @@
-"""What functions of the user compute on their way, seen line by line while they run."""

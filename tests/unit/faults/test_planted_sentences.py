@@ -1,0 +1,166 @@
+"""Mistakes as people write them, by the sentence that the report has for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcheck_cli import check, from_functions
+from gradcheck_cli.result import Diagnosis
+
+Array = Any  # functions of users have no types
+draw = np.random.default_rng(5).normal
+
+
+def diagnose(forward: Any, backward: Any, **inputs: Array) -> Diagnosis:
+    """What is said of the last gradient that is wrong."""
+    result = check(from_functions(forward, backward, inputs))
+    found = [one.diagnosis for one in result.gradients if one.verdict == "fail"]
+    assert found
+    assert found[-1] is not None
+    return found[-1]
+
+
+X, W, B, KERNEL = draw(size=(4, 3)), draw(size=(3, 5)), draw(size=5), draw(size=(2, 3, 3))
+
+
+def relu_net(x: Array, W: Array, b: Array) -> Array:
+    z = x @ W + b
+    h = np.maximum(z, 0)
+    return h @ KERNEL[0, :1].repeat(5, 0)
+
+
+def relu_net_masked_by_the_gradient(delta: Array, x: Array, W: Array, b: Array) -> Array:
+    dh = delta @ KERNEL[0, :1].repeat(5, 0).T
+    dz = dh * (dh > 0)
+    return dz @ W.T, x.T @ dz, dz.sum(0)
+
+
+def test_a_mask_of_the_upstream_gradient() -> None:
+    found = diagnose(relu_net, relu_net_masked_by_the_gradient, x=X, W=W, b=B)
+    assert found.code == "GC132"
+    assert "the slope or mask is that of the upstream gradient, at ∂L/∂z" in found.observation
+
+
+def test_a_bias_with_the_sum_of_the_gradient_of_the_weights() -> None:
+    found = diagnose(
+        lambda x, W, b: x @ W + b,
+        lambda delta, x, W, b: (delta @ W.T, x.T @ delta, (x.T @ delta).sum(0)),
+        x=X, W=W, b=B,
+    )  # fmt: skip
+    assert (found.code, found.observation) == ("GC142", "it is ∂L/∂W, summed over axis 0")
+
+
+def windows(x: Array, w: Array) -> Array:
+    """A convolution of images with a padding of one."""
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    return np.array(
+        [[[[np.sum(image[i : i + 3, j : j + 3] * kernel) for j in range(4)] for i in range(4)]
+          for kernel in w] for image in padded]
+    )  # fmt: skip
+
+
+def windows_backward(delta: Array, x: Array, w: Array, *, start: int, add: bool) -> Array:
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    dx, dw = np.zeros_like(padded), np.zeros_like(w)
+    for i in range(4):
+        for j in range(4):
+            term = np.tensordot(delta[:, :, i, j], padded[:, i : i + 3, j : j + 3], (0, 0))
+            dw = dw + term if add else term
+            dx[:, i : i + 3, j : j + 3] += np.tensordot(delta[:, :, i, j], w, 1)
+    return dx[:, start : start + 4, start : start + 4], dw
+
+
+IMAGES = draw(size=(2, 4, 4))
+
+
+def test_a_padding_that_is_cut_off_elsewhere() -> None:
+    found = diagnose(
+        windows,
+        lambda delta, x, w: windows_backward(delta, x, w, start=0, add=True),
+        x=IMAGES, w=KERNEL,
+    )  # fmt: skip
+    assert found.code == "GC110"
+    assert found.observation == (
+        "it is shifted by 1 along axis 1 and axis 2, but for what comes in at the edge"
+    )
+
+
+def test_the_last_window_alone() -> None:
+    found = diagnose(
+        windows,
+        lambda delta, x, w: windows_backward(delta, x, w, start=1, add=False),
+        x=IMAGES, w=KERNEL,
+    )  # fmt: skip
+    assert found.code == "GC139"
+    assert "every entry is the term of the last place of the output alone" in found.observation
+
+
+def test_windows_of_images_that_overwrite() -> None:
+    def overwrite(delta: Array, x: Array, w: Array) -> Array:
+        dx, right = np.zeros((2, 6, 6)), windows_backward(delta, x, w, start=1, add=True)[1]
+        for i in range(4):
+            for j in range(4):
+                dx[:, i : i + 3, j : j + 3] = np.tensordot(delta[:, :, i, j], w, 1)
+        return dx[:, 1:5, 1:5], right
+
+    found = diagnose(windows, overwrite, x=IMAGES, w=KERNEL)
+    assert found.code == "GC139"
+    assert "each entry is the term of the last place of the output" in found.observation
+
+
+def test_a_tile_for_a_repeat() -> None:
+    found = diagnose(
+        lambda x: x.reshape(2, 2, 3, 2).mean((1, 3)),
+        lambda delta, x: np.tile(delta, (2, 2)) / 4,
+        x=draw(size=(4, 6)),
+    )
+    assert found.code == "GC110"
+    assert found.observation == "its entries are those of the numeric gradient in another order"
+
+
+@pytest.mark.parametrize("count", [5, 20])
+def test_statistics_over_another_count(count: int) -> None:
+    def backward(delta: Array, x: Array) -> Array:
+        std = x.std(1, keepdims=True)
+        xhat = (x - x.mean(1, keepdims=True)) / std
+        back = delta.sum(1, keepdims=True) + xhat * (delta * xhat).sum(1, keepdims=True)
+        return (delta - back / count) / std
+
+    def forward(x: Array) -> Array:
+        mean = x.mean(1, keepdims=True)
+        std = x.std(1, keepdims=True)
+        return (x - mean) / std
+
+    x = draw(size=(4, 10))
+    found = diagnose(forward, backward, x=x)
+    assert found.code == "GC145"
+    assert found.observation.startswith("what flows through mean (")
+    assert " and through std (" in found.observation
+    assert f"is {'2' if count == 5 else '0.5 = 1/2'} " in found.observation
+
+
+def test_a_factor_that_is_an_input_of_one_number() -> None:
+    def forward(x: Array, temperature: Array) -> Array:
+        return temperature * np.tanh(x / temperature)
+
+    def backward(delta: Array, x: Array, temperature: Array) -> Array:
+        y = np.tanh(x / temperature)
+        by_temperature = np.sum(delta * (y - x / temperature * (1 - y * y)))
+        return delta * (1 - y * y) / temperature, by_temperature[None]
+
+    found = diagnose(forward, backward, x=X, temperature=np.array([1.7]))
+    assert found.code == "GC103"
+    assert "1/temperature" in found.observation
+
+
+def test_no_upstream_gradient_is_solved_for_that_nobody_has() -> None:
+    x = np.append(draw(size=7), 12.0)  # its tanh is flat: what is behind it could be anything
+
+    def forward(x: Array) -> Array:
+        return np.tanh(x)[:, None] * np.ones(3)
+
+    found = diagnose(forward, lambda delta, x: np.cos(np.arange(8.0)), x=x)
+    assert found.code != "GC128"
