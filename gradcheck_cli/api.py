@@ -12,9 +12,9 @@ from gradcheck_cli.errors import CodeError, GradientError
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import CheckResult, Verdict
+from gradcheck_cli.usercode.calling.signatures import name_of
 from gradcheck_cli.usercode.frameworks.problems import from_framework
 from gradcheck_cli.usercode.problems import from_functions
-from gradcheck_cli.usercode.signatures import name_of
 from gradcheck_cli.usercode.slices import NOT_CUT, Cuts
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
     from gradcheck_cli.result import CheckResult
 
 CONFIGS, ALLOW_CODE = "gradcheck_configs", "gradcheck_allow_code"  # keys of the ini file

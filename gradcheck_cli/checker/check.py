@@ -10,17 +10,10 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from gradcheck_cli.checker.gradients import Checker, default_rtol
+from gradcheck_cli.checker.gradients import Checker
 from gradcheck_cli.checker.join import join_results
-from gradcheck_cli.measure.compare import DEFAULT_RTOL
-from gradcheck_cli.measure.precision import (
-    EPS,
-    as_reference,
-    in_float64,
-    low_type,
-    widen,
-)
-from gradcheck_cli.numeric.gradient import NumericGradient, Progress
+from gradcheck_cli.measure.precision import widen
+from gradcheck_cli.numeric.gradient import Progress
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import CheckResult, Verdict
@@ -49,58 +42,15 @@ def check(
     """
     started = time.perf_counter()
     numeric, tolerance = numeric or Numeric(), tolerance or Tolerance()
-    rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
-    problem = widen(problem) if numeric.widen else problem
-    result: CheckResult | None = None
-    known: dict[str, NumericGradient] = {}
-    wide = None if problem.narrow is None else in_float64(problem, problem.narrow)
-    if problem.narrow is not None and wide is not None:
-        strict = tolerance.rtol if tolerance.rtol is not None else EPS[low_type(problem.narrow)]
-        result, known = check_strictly(wide, numeric, tolerance, strict, (progress, power, keep))
-    if result is None or result.verdict != Verdict.FAIL:
-        seen = None if result is None else result.mutants
-        alone = power and seen is None  # what is seen in float64 need not be seen again
-        checker = Checker(problem, numeric, replace(tolerance, rtol=rtol), progress, alone)
-        checker.measurements.take_over(known, 0 if result is None else result.evaluations)
-        result = checker.run(keep)
-        if known and problem.narrow is not None:
-            result = blame_rounding(result, low_type(problem.narrow))
-        result = replace(result, mutants=seen if seen is not None else result.mutants)
+    measured = widen(problem) if numeric.widen else problem
+    asked = (numeric, tolerance, progress, power)
+    if measured.narrow is None:
+        result = Checker(measured, *asked).run(keep)
+    else:
+        from gradcheck_cli.checker.low_precision import check_low_precision
+
+        result = check_low_precision(measured, measured.narrow, *asked, keep)
     return replace(result, seconds=time.perf_counter() - started)
-
-
-def check_strictly(
-    wide: Problem,
-    numeric: Numeric,
-    tolerance: Tolerance,
-    strict: float,
-    asked: tuple[Progress | None, bool, Callable[[CheckResult], None] | None],
-) -> tuple[CheckResult, dict[str, NumericGradient]]:
-    """The result of a backward of low precision that is handed float64, and its gradients if right.
-
-    strict: the rtol by which it is judged. What is wrong is diagnosed by all digits there are.
-    """
-    progress, power, keep = asked
-    first = Checker(wide, numeric, replace(tolerance, rtol=strict), progress, power)
-    result = first.run(None)
-    if result.verdict == Verdict.PASS:
-        return result, as_reference(wide, result.gradients) | first.measurements.gradients
-    if result.verdict == Verdict.FAIL:
-        sharp = tolerance.rtol if tolerance.rtol is not None else DEFAULT_RTOL["float64"]
-        checker = Checker(wide, numeric, replace(tolerance, rtol=sharp), progress, power)
-        checker.measurements.take_over(first.measurements.gradients, first.measurements.evaluations)
-        result = checker.run(keep)
-    return result, {}
-
-
-def blame_rounding(result: CheckResult, kind: str) -> CheckResult:
-    """The result in low precision of a backward that is right in float64."""
-    told = f"; in float64 it is right: this is lost in {kind}, by rounding or overflow"
-    gradients = [
-        replace(one, reason=one.reason + told) if one.verdict == Verdict.FAIL else one
-        for one in result.gradients
-    ]
-    return replace(result, gradients=tuple(gradients))
 
 
 def check_problems(

@@ -20,6 +20,7 @@ def join_results(parts: Sequence[CheckResult]) -> CheckResult:
         seconds=sum(part.seconds for part in parts),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         mutants=_mutants(parts),
+        exercise=tuple(one for part in parts for one in part.exercise),
     )
 
 

@@ -21,7 +21,7 @@ from gradcheck_cli.text import count_of, printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.cli.watch import Watch
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
     from gradcheck_cli.processes.executor import Executor
 
 EXIT_CODES = """\b

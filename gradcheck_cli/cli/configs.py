@@ -17,7 +17,7 @@ from gradcheck_cli.run import choose
 from gradcheck_cli.text import count_of, printable
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
 
 # What has a schema: the module and the function that render it, imported when asked for.
 SCHEMAS = {

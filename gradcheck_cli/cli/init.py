@@ -40,7 +40,7 @@ def init_command(
 
     For a form of the paper, or for code of your own, layers.py:affine, which is read and not run.
     """
-    from gradcheck_cli.config.template import of_code, of_form
+    from gradcheck_cli.config.init.template import of_code, of_form
 
     code, path = _split_words(words)
     codes: dict[str | None, str | None] = {

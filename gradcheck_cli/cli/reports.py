@@ -20,7 +20,7 @@ from gradcheck_cli.run import choose
 from gradcheck_cli.text import count_of
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
 
 
 class Reports:

@@ -17,7 +17,7 @@ from gradcheck_cli.result import CheckReport, ExitCode, Outcome
 from gradcheck_cli.text import count_of, name_some
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
 
 CODE, ARRAYS = (".py",), (".npy", ".csv")
 WATCHED = (*SUFFIXES, *CODE, *ARRAYS)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from gradcheck_cli.config.build_check import ConfigCheck, build
+from gradcheck_cli.config.builders.arrays import ValueReader
+from gradcheck_cli.config.builders.check import ConfigCheck, build
 from gradcheck_cli.config.expand import Item, expand
 from gradcheck_cli.config.findings import ConfigError, Finding
 from gradcheck_cli.config.overrides import NOTHING_SET, Overrides
-from gradcheck_cli.config.read_array import ValueReader
 from gradcheck_cli.config.schema import OWN_KEYS
 from gradcheck_cli.config.yaml_tree import MAX_BYTES, decode, parse
 from gradcheck_cli.errors import GradcheckError, UsageError

@@ -25,7 +25,7 @@ from gradcheck_cli.layers.mistaken_slopes import (
 from gradcheck_cli.measure.comparison import largest
 from gradcheck_cli.measure.measure import measure_roughly
 from gradcheck_cli.problem import Problem, Stage, no_stages
-from gradcheck_cli.usercode.inner_values import InnerValue, list_inner_values
+from gradcheck_cli.usercode.watching.inner_values import InnerValue, list_inner_values
 
 Float = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from gradcheck_cli.run.last_failed import Failed, key
 from gradcheck_cli.text import count_of, name_some, printable, suggest
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
 
 MOST_IDS = 10  # of checks, where a pattern is near none
 MOST_NAMES = 6  # of functions, in a list that is read on a screen

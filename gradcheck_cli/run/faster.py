@@ -9,7 +9,7 @@ from gradcheck_cli.options import DIRECTIONS
 from gradcheck_cli.text import join_words, printable
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
 
 
 def find_faster(checks: Sequence[ConfigCheck]) -> dict[str, str]:

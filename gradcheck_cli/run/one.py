@@ -29,7 +29,7 @@ from gradcheck_cli.run.sandbox_work import identify_code, load_code, work_on_wat
 from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.executor import Advance
     from gradcheck_cli.processes.warm import WarmProcesses

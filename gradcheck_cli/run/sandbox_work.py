@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from msgspec.structs import replace
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.executor import Advance
     from gradcheck_cli.processes.sandbox_child import Supervisor

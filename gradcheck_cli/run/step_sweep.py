@@ -15,7 +15,7 @@ from gradcheck_cli.run.one import describe_failure, keep_code_loaded, run_proble
 from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.warm import WarmProcesses
     from gradcheck_cli.run.sandbox_work import Keep

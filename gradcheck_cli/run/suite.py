@@ -28,7 +28,7 @@ from gradcheck_cli.result import (
 from gradcheck_cli.run.one import keep_code_loaded, report_failure, run_check
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.build_check import ConfigCheck
+    from gradcheck_cli.config.builders.check import ConfigCheck
 
 # Takes how many entries of all gradients are done, of how many; the check at work; how many checks
 # failed so far; how many of the entries are of checks that are not done.

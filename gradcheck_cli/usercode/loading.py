@@ -30,8 +30,8 @@ from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import suggest
+from gradcheck_cli.usercode.calling.signatures import bind, name_of, parameters
 from gradcheck_cli.usercode.frameworks import load_framework, loaded
-from gradcheck_cli.usercode.signatures import bind, name_of, parameters
 
 _REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
 

@@ -16,15 +16,15 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import prove
-from gradcheck_cli.usercode.calls import Calls
+from gradcheck_cli.usercode.calling.calls import Calls
+from gradcheck_cli.usercode.calling.objects import Place, find_places, methods, put
+from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source
+from gradcheck_cli.usercode.calling.signatures import bind, name_of, parameters
+from gradcheck_cli.usercode.calling.values import Array, as_array
 from gradcheck_cli.usercode.complex_numbers import TORCH
-from gradcheck_cli.usercode.objects import Place, find_places, methods, put
-from gradcheck_cli.usercode.pairs import Function, Pair, Source
-from gradcheck_cli.usercode.signatures import bind, name_of, parameters
 from gradcheck_cli.usercode.sizes import crop_sizes
 from gradcheck_cli.usercode.slices import NOT_CUT, Cuts, claim_slices
 from gradcheck_cli.usercode.trees import leaves
-from gradcheck_cli.usercode.values import Array, as_array
 
 
 def from_functions(

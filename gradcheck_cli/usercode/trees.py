@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.text import name_part
-from gradcheck_cli.usercode.gradients import gradient_of
+from gradcheck_cli.usercode.calling.gradients import gradient_of
 
 
 class Attributes(dict[str, Any]):

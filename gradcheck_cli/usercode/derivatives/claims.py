@@ -9,15 +9,15 @@ import numpy as np
 from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError
-from gradcheck_cli.usercode.calls import Calls
-from gradcheck_cli.usercode.conventions import BackwardCall
+from gradcheck_cli.usercode.calling.calls import Calls
+from gradcheck_cli.usercode.calling.conventions import BackwardCall
+from gradcheck_cli.usercode.calling.gradients import gradient_of
+from gradcheck_cli.usercode.calling.pairs import Function, Pair
+from gradcheck_cli.usercode.calling.signatures import Call, Parameters, bind, parameters
+from gradcheck_cli.usercode.calling.values import Array, as_array
 from gradcheck_cli.usercode.domains import Geometries
-from gradcheck_cli.usercode.gradients import gradient_of
-from gradcheck_cli.usercode.pairs import Function, Pair
 from gradcheck_cli.usercode.problems import name_inputs, pair_functions
-from gradcheck_cli.usercode.signatures import Call, Parameters, bind, parameters
 from gradcheck_cli.usercode.trees import gradient_leaves, rebuilt
-from gradcheck_cli.usercode.values import Array, as_array
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays

@@ -9,11 +9,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.complex_numbers import CONVENTIONS, MEANINGS, to_complex, to_parts
 from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, by_leaf
 from gradcheck_cli.usercode.derivatives.jacobians import read_blocks
 from gradcheck_cli.usercode.derivatives.tangents import read_outputs
-from gradcheck_cli.usercode.values import Array
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays

@@ -13,9 +13,9 @@ from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import count_of, format_shape
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, by_leaf
 from gradcheck_cli.usercode.domains import confine
-from gradcheck_cli.usercode.values import Array
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays

@@ -11,6 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.problem import Problem
+from gradcheck_cli.usercode.calling.pairs import Function
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.complex_numbers import TORCH
 from gradcheck_cli.usercode.derivatives.claims import Claim, ClaimCalls
 from gradcheck_cli.usercode.derivatives.complex_claims import in_parts
@@ -18,9 +20,7 @@ from gradcheck_cli.usercode.derivatives.jacobians import check_jacobian
 from gradcheck_cli.usercode.derivatives.second import check_hessian, check_hvp
 from gradcheck_cli.usercode.derivatives.tangents import check_along, check_transpose
 from gradcheck_cli.usercode.domains import Domains, find_geometries
-from gradcheck_cli.usercode.pairs import Function
 from gradcheck_cli.usercode.problems import from_functions
-from gradcheck_cli.usercode.values import Array
 
 
 class Derivative(Struct, frozen=True):

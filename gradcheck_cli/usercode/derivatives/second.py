@@ -14,6 +14,8 @@ from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.numeric.units import entry_scale
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape, join_words
+from gradcheck_cli.usercode.calling.gradients import gradient_of
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
 from gradcheck_cli.usercode.derivatives.jacobians import check_jacobian, read_blocks
 from gradcheck_cli.usercode.derivatives.tangents import (
@@ -24,8 +26,6 @@ from gradcheck_cli.usercode.derivatives.tangents import (
     read_outputs,
 )
 from gradcheck_cli.usercode.domains import moved_in, project
-from gradcheck_cli.usercode.gradients import gradient_of
-from gradcheck_cli.usercode.values import Array
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays

@@ -12,9 +12,9 @@ from autograd.tracer import isbox
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
+from gradcheck_cli.usercode.calling.signatures import Call
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
 from gradcheck_cli.usercode.low_precision import BFLOAT16
-from gradcheck_cli.usercode.signatures import Call
 
 Array = NDArray[Any]
 

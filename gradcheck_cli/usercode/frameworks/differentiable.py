@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.usercode.calling.signatures import Call, name_of, parameters
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
 from gradcheck_cli.usercode.low_precision import BFLOAT16
-from gradcheck_cli.usercode.signatures import Call, name_of, parameters
 from gradcheck_cli.usercode.trees import leaves
 
 Array = NDArray[Any]

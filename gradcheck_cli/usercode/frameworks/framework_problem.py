@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import CodeError, GradcheckError, UntakenError
 from gradcheck_cli.problem import Label, Problem, Stackable
-from gradcheck_cli.usercode.annotations import as_annotated
+from gradcheck_cli.usercode.calling.annotations import as_annotated
+from gradcheck_cli.usercode.calling.signatures import bind
+from gradcheck_cli.usercode.calling.values import NO_FLOATS, split_flat
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
 from gradcheck_cli.usercode.frameworks.stacks import Stacks
 from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
-from gradcheck_cli.usercode.signatures import bind
-from gradcheck_cli.usercode.tracing import find_lines
 from gradcheck_cli.usercode.trees import leaves, rebuilt
-from gradcheck_cli.usercode.values import NO_FLOATS, split_flat
+from gradcheck_cli.usercode.watching.tracing import find_lines
 
 Array = NDArray[Any]
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
+from gradcheck_cli.usercode.calling.signatures import Call
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
 from gradcheck_cli.usercode.low_precision import held
-from gradcheck_cli.usercode.signatures import Call
 
 Array = NDArray[Any]
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
+from gradcheck_cli.usercode.calling.signatures import name_of, parameters
 from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
 from gradcheck_cli.usercode.frameworks.differentiable import convert, floats_in
 from gradcheck_cli.usercode.frameworks.framework_problem import FrameworkProblem
 from gradcheck_cli.usercode.loading import Loader, Reference
 from gradcheck_cli.usercode.low_precision import held
-from gradcheck_cli.usercode.signatures import name_of, parameters
 from gradcheck_cli.usercode.slices import NOT_CUT, Cuts, claim_slices
 
 Array = NDArray[Any]

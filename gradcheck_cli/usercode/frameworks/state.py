@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.usercode.tracing import is_users
+from gradcheck_cli.usercode.watching.tracing import is_users
 
 # What keeps nothing: values that cannot change, and arrays, which are not written to.
 PLAIN = (int, float, complex, str, bytes, bool, type(None), np.ndarray, np.generic, ModuleType)

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
+from gradcheck_cli.usercode.calling.signatures import Call, Parameters, name_of, parameters
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
 from gradcheck_cli.usercode.frameworks.state import keeps_nothing, list_functions
 from gradcheck_cli.usercode.frameworks.torch_graph import find_passed, list_nodes
 from gradcheck_cli.usercode.low_precision import held
-from gradcheck_cli.usercode.signatures import Call, Parameters, name_of, parameters
 
 Array = NDArray[Any]
 ONCE = "Error"  # the type of the node of a graph that a once_differentiable backward leaves

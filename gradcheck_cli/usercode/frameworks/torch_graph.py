@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gradcheck_cli.text import format_path
-from gradcheck_cli.usercode.signatures import name_of
+from gradcheck_cli.usercode.calling.signatures import name_of
 
 
 def list_nodes(last: Any) -> Iterator[Any]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_cli.config.build_check import ConfigCheck
+from gradcheck_cli.config.builders.check import ConfigCheck
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.config.overrides import Overrides, read_overrides

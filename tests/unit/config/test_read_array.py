@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.arrays import Drawn, Given
-from gradcheck_cli.config.build_check import ConfigCheck
+from gradcheck_cli.config.builders.check import ConfigCheck
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.config.load import load, read_config
 from gradcheck_cli.config.overrides import read_overrides

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_cli.config.sizes import LARGEST_SIZE, SizeError, evaluate_size
+from gradcheck_cli.config.builders.sizes import LARGEST_SIZE, SizeError, evaluate_size
 
 SIZES = {"H": 2, "F": 3, "M": 4}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gradcheck_cli.config.build_check import ConfigCheck
+from gradcheck_cli.config.builders.check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.processes.pool import MOST_AT_ONCE, Pool, take_share
 from gradcheck_cli.result import CheckReport, Outcome

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from gradcheck_cli.config.build_check import ConfigCheck
+from gradcheck_cli.config.builders.check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.result import CheckReport, Outcome
 from gradcheck_cli.run import one

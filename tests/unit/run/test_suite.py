@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gradcheck_cli.config.build_check import ConfigCheck
+from gradcheck_cli.config.builders.check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import ForwardError, UsageError
 from gradcheck_cli.processes.warm import WarmProcesses

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.errors import CodeError
-from gradcheck_cli.usercode import conventions
-from gradcheck_cli.usercode.conventions import BACKWARD, Convention, bind_backward
-from gradcheck_cli.usercode.gradients import by_name
-from gradcheck_cli.usercode.signatures import FORWARD, Pass, bind, parameters
+from gradcheck_cli.usercode.calling import conventions
+from gradcheck_cli.usercode.calling.conventions import BACKWARD, Convention, bind_backward
+from gradcheck_cli.usercode.calling.gradients import by_name
+from gradcheck_cli.usercode.calling.signatures import FORWARD, Pass, bind, parameters
 
 Function = Callable[..., Any]
 XWB = ("x", "w", "b")

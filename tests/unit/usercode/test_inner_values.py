@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.usercode.inner_values import list_inner_values
+from gradcheck_cli.usercode.watching.inner_values import list_inner_values
 
 Array = Any  # functions of users have no types
 

@@ -13,7 +13,7 @@ import pytest
 
 from gradcheck_cli import check, from_functions, from_layer
 from gradcheck_cli.result import CheckResult
-from gradcheck_cli.usercode import tracing
+from gradcheck_cli.usercode.watching import tracing
 
 Array = Any  # functions of users have no types
 

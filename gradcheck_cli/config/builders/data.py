@@ -1,0 +1,272 @@
+"""The inputs and the constants of an own layer: arrays, lists and mappings of them, objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from math import prod
+from typing import Any
+
+from gradcheck_cli.arrays import ARRAY_FILES, ArraySpec, Drawn, Shape
+from gradcheck_cli.config.builders.arrays import read_array, read_shape, read_size
+from gradcheck_cli.config.builders.builder import Builder
+from gradcheck_cli.config.builders.domains import read_domains
+from gradcheck_cli.config.builders.slices import read_slices
+from gradcheck_cli.config.schema_parts import ArrayConfig
+from gradcheck_cli.config.yaml_tree import Node
+from gradcheck_cli.layers.own import CodeValue, Data, specs
+from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
+from gradcheck_cli.text import format_shape, name_part, suggest
+from gradcheck_cli.usercode.loading import Reference, reference
+
+# W, or where an object keeps it: layers[0].W.
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*|\[\d+\])*")
+EXAMPLE = "inputs: {x: [n, N], W: [N, M]}"
+EXPECTED_ARRAY = (
+    "a shape such as [n, 3], numbers, a .npy or .csv file, or a mapping such as "
+    "{shape: [n], scale: 10}"
+)
+
+
+class DataBuilder(Builder):
+    """Reads what the functions of an own layer are handed, and collects what does not fit."""
+
+    def read_data(self) -> Data:
+        """Sizes, inputs and constants; what is wrong with them is found."""
+        declared = self.read_shapes()
+        seed, inputs = 0, {}
+        for name, node in self.record.inputs.items():
+            if name == "seed":
+                seed = self.read_seed(node)
+            elif self.is_name(name, node):
+                spec = self.read_input(name, node, declared.pop(name, None))
+                if spec is not None:
+                    inputs[name] = spec
+        constants = {}
+        for name, node in self.record.constants.items():
+            if name in inputs:
+                self.find(node.mark, f"'{name}' is an input already; a constant has no gradient")
+            elif self.is_name(name, node):
+                constants[name] = self.read_constant(name, node, declared.pop(name, None))
+        inputs |= {name: ArraySpec(shape, Drawn()) for name, shape in declared.items()}
+        if not inputs and not self.findings and not self.is_code:  # a module has its parameters
+            self.find(self.node.mark, f"a layer needs an input with a gradient; write {EXAMPLE}")
+        shared = {name for key in ("inputs", "constants") for name in self.find_shared(key)}
+        shapes = {} if self.findings else {name: spec.shape for name, spec in specs(inputs)}
+        domains = read_domains(self.node, self.record, shapes, self.findings) if shapes else {}
+        slices = read_slices(self.node, shapes, self.findings) if shapes else {}
+        return Data(
+            inputs,
+            constants,
+            self.sizes,
+            seed,
+            self.record.dtype,
+            frozenset(shared),
+            domains,
+            slices,
+        )
+
+    def find_shared(self, key: str) -> Collection[str]:
+        """The inputs, or the constants, that stand above the checks of a file, for all of them."""
+        node = self.node.child(key)
+        if node is None or not isinstance(node.value, dict):
+            return ()
+        return node.value if key in self.node.shared else node.shared
+
+    def is_name(self, name: str, node: Node) -> bool:
+        """Whether an input can be called so."""
+        if _NAME.fullmatch(name):
+            return True
+        self.find(node.mark, f"'{name}' is not a name that a function could take")
+        return False
+
+    def read_shapes(self) -> dict[str, Shape]:
+        """Sizes by letter are learned; the shapes of arrays are returned."""
+        arrays = {}
+        for name, node in self.record.shapes.items():
+            if isinstance(node.value, list):
+                arrays[name] = node
+                continue
+            size = read_size(name, node, self.findings)
+            if size is not None:
+                self.sizes[name] = size
+        shapes = {name: self.read_shape(name, node) for name, node in arrays.items()}
+        return {name: shape for name, shape in shapes.items() if shape is not None}
+
+    def read_shape(self, name: str, node: Node) -> Shape | None:
+        """The shape that a list of sizes gives."""
+        return read_shape(name, node, self.sizes, self.findings)
+
+    @property
+    def is_code(self) -> bool:
+        """Whether the layer is Python code, and no formula."""
+        forward = self.record.forward
+        return forward is None or ":" in forward or self.record.derivative is not None
+
+    def read_input(self, name: str, node: Node, declared: Shape | None) -> Any:
+        """An input: an array, or a mapping of them, as a function takes it."""
+        if _holds_arrays(node):
+            if not self.is_code:
+                self.find(node.mark, f"'{name}' holds several arrays; a formula knows one by name")
+                return None
+            assert isinstance(node.value, dict)
+            return _as_list(
+                {
+                    key: self.read_input(name_part(name, key), part, None)
+                    for key, part in _by_key(node.value)
+                }
+            )
+        if self.is_code and _lists_shapes(node):
+            assert isinstance(node.value, list)
+            return [
+                self.read_input(name_part(name, place), part, None)
+                for place, part in enumerate(node.value)
+            ]
+        if _is_flat(node):
+            shape = self.read_shape(name, node)
+            spec = None if shape is None else ArraySpec(shape, Drawn())
+            return self.agree(name, node, spec, declared)
+        return self.read_array(name, node, declared)
+
+    def read_array(
+        self, name: str, node: Node, declared: Shape | None, *, booleans: bool = False
+    ) -> ArraySpec | None:
+        """An array by its values, a file, or a mapping that says what it is."""
+        sizes, findings = self.sizes, self.findings
+        array = read_array(
+            name, node, sizes, self.values, findings, EXPECTED_ARRAY, booleans=booleans
+        )
+        if array is None:
+            return None
+        source, shape = array
+        # A single number fills any shape.
+        shape = shape or declared or shape
+        if shape is None:
+            self.find(node.mark, f"'{name}' needs a shape, such as {{shape: [n, 3]}}")
+            return None
+        return self.agree(name, node, ArraySpec(shape, source), declared)
+
+    def agree(
+        self, name: str, node: Node, spec: ArraySpec | None, declared: Shape | None
+    ) -> ArraySpec | None:
+        """The array, if what `shapes` says of it, where it does, is so."""
+        if spec is None or declared is None or declared == spec.shape:
+            return spec
+        self.find(
+            node.mark,
+            f"'{name}' is {format_shape(spec.shape)} here, but {format_shape(declared)} by shapes",
+        )
+        return None
+
+    def read_constant(self, name: str, node: Node, declared: Shape | None) -> Any:
+        """A constant: an array where its mapping or its file says so; any other value as it is.
+
+        The name of a size stands for the size.
+        """
+        value = node.value
+        file = isinstance(value, str) and value.lower().endswith(ARRAY_FILES)
+        if _is_array(node) or file or declared is not None:
+            return self.read_array(name, node, declared, booleans=True)
+        if isinstance(value, dict) and "call" in value and self.is_code:
+            return self.read_object(name, value)
+        if isinstance(value, dict):
+            parts = _by_key(value)
+            return _as_list(
+                {key: self.read_constant(name_part(name, key), part, None) for key, part in parts}
+            )
+        if isinstance(value, list) and self.sizes and self.is_code:
+            items = enumerate(value)
+            return [self.read_constant(name_part(name, key), part, None) for key, part in items]
+        if not isinstance(value, str):
+            return self.values.read_plain(node)
+        code = reference(value, self.values.folder) if self.is_code else None
+        if code is not None and code.file is not None and code.file.is_file():
+            return CodeValue(code)
+        return self.sizes.get(value, value)
+
+    def read_object(self, name: str, value: Mapping[str, Node]) -> CodeValue | None:
+        """A constant that code makes: {call: FILE:NAME, ARGUMENT: VALUE, ...}."""
+        node = value["call"]
+        code = reference(node.value, self.values.folder) if isinstance(node.value, str) else None
+        code = self.find_code(node, code, "'call'")
+        arguments = {
+            key: self.read_constant(name_part(name, key), part, None)
+            for key, part in value.items()
+            if key != "call"
+        }
+        return CodeValue(code, arguments, called=True) if code is not None else None
+
+    def fits_memory(self, data: Data) -> bool:
+        """Whether a check of these arrays fits into memory; if not, that is found."""
+        shapes = {name: spec.shape for name, spec in specs({**data.inputs, **data.constants})}
+        entries = sum(self.numeric.entries(size) for _, size in data.gradients)
+        need = BYTES_OF_ARRAYS * sum(map(prod, shapes.values())) + BYTES_OF_ENTRIES * entries
+        listed = ", ".join(f"{name} of {format_shape(shape)}" for name, shape in shapes.items())
+        return self.fits(f"inputs {listed}", need, "checking them")
+
+    def find_code(self, node: Node, code: Reference | None, what: str) -> Reference | None:
+        """The code, if it is some and its file is there; if not, that is found."""
+        folder = self.values.folder
+        if code is None:
+            self.find(
+                node.mark,
+                f"{what} must be code, such as layers.py:name or package.module:name, "
+                f"got {node.describe()}",
+            )
+        elif code.file is not None and not code.file.is_file():
+            files = [path.name for path in folder.glob("*.py")] if folder.is_dir() else []
+            self.find(node.mark, f"no such file: '{code.file}'{suggest(code.where, files)}")
+            return None
+        return code
+
+
+def _by_key(mapping: Mapping[str, Node]) -> Iterator[tuple[str | int, Node]]:
+    """The values of a mapping that a function takes; keys that are whole numbers are numbers."""
+    yield from ((int(key) if key.isdecimal() else key, node) for key, node in mapping.items())
+
+
+def _as_list(mapping: dict[str | int, Any]) -> Any:
+    """A mapping from 0, 1, 2 … as a list; any other as it is."""
+    numbered = mapping and list(mapping) == list(range(len(mapping)))
+    return list(mapping.values()) if numbered else mapping
+
+
+def _is_array(node: Node) -> bool:
+    """Whether a mapping describes an array, and is not one that a function takes."""
+    described = {"distribution", "values", "shape"}
+    return isinstance(node.value, dict) and not described.isdisjoint(node.value)
+
+
+def _holds_arrays(node: Node) -> bool:
+    """Whether an input is a mapping from names to arrays, and not the description of one."""
+    if not isinstance(node.value, dict) or not node.value or _is_array(node):
+        return False
+    return not any(
+        key in ArrayConfig.__struct_fields__ and not isinstance(part.value, list | dict)
+        for key, part in node.value.items()
+    )
+
+
+def _lists_shapes(node: Node) -> bool:
+    """Whether an input is a list of arrays: of shapes, or of mappings that describe arrays.
+
+    Numbers that are no sizes make it one array, as [[0.5, 1], [2, -1]].
+    """
+    if not isinstance(node.value, list) or _is_flat(node):
+        return False
+    return all(_could_be_shape(part) for part in node.value)
+
+
+def _could_be_shape(node: Node) -> bool:
+    """Whether all that stands in lists here are sizes; a mapping describes an array."""
+    if isinstance(node.value, list):
+        return bool(node.value) and all(_could_be_shape(part) for part in node.value)
+    whole = isinstance(node.value, int) and not isinstance(node.value, bool) and node.value > 0
+    return whole or isinstance(node.value, str | dict)
+
+
+def _is_flat(node: Node) -> bool:
+    """Whether an input is a list without lists in it, which is a shape."""
+    return isinstance(node.value, list) and not any(
+        isinstance(item.value, list | dict) for item in node.value
+    )

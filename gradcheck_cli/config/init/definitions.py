@@ -1,0 +1,224 @@
+"""What a name in a Python file is: a forward, a layer or a loss; and the functions beside it.
+
+The file is read and not run.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from gradcheck_cli.config.init.inference.reader import find_method
+from gradcheck_cli.config.init.syntax import parameter_names, returned_gradients
+from gradcheck_cli.config.schema import KINDS
+from gradcheck_cli.errors import UsageError
+from gradcheck_cli.text import suggest
+from gradcheck_cli.usercode.calling.conventions import is_upstream
+from gradcheck_cli.usercode.calling.methods import METHODS
+
+# What the names of a backward end and start with, beside that of its forward.
+ENDS = (
+    *("_backward", "_gradient", "_grad", "_bwd", "_vjp"),
+    *("_prime", "_derivative", "_deriv", "_der", "prime"),
+)
+STARTS = ("backward_", "d_", "d", "grad_")
+# The same of other derivatives; a file with one function may call them by this alone.
+DERIVED = {
+    "jacobian": ("jacobian", "jac"),
+    "jvp": ("jvp", "pushforward"),
+    "hessian": ("hessian", "hess"),
+    "hvp": ("hvp", "hessp"),
+}
+FORWARD = re.compile(r"_?(forward|fwd|fprop)_?")
+DERIVATIVE = re.compile(r"_prime$|_deriv")
+LOSS_LIKE = re.compile(r"loss|cost|nll|^(J|L|E|value|energy)$", re.IGNORECASE)
+GRADIENT_LIKE = re.compile(r"^(g|d_?[A-Za-z]\w{0,6})$|grad|jac\b", re.IGNORECASE)
+LABEL_LIKE = re.compile(r"^(Y|y|t|labels?|targets?)$")
+FRAMEWORKS = ("torch", "jax", "autograd")
+
+Definition = ast.FunctionDef | ast.ClassDef
+
+
+def read_file(code: str) -> tuple[Path, str, ast.Module]:
+    """The file, the name in it and the syntax tree of `layers.py:affine_forward`."""
+    where, colon, name = code.rpartition(":")
+    if not colon or not where.endswith(".py"):
+        raise UsageError(f"'{code}' must be a Python file and a name in it: layers.py:affine")
+    path = Path(where)
+    try:
+        tree = ast.parse(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot read '{where}': {error.strerror or error}") from error
+    except (SyntaxError, ValueError) as error:
+        raise UsageError(f"'{where}' is not Python: {error}") from error
+    return path, name, tree
+
+
+def find_definition(tree: ast.Module, name: str) -> Definition:
+    """The function or class of a name."""
+    first = name.partition(".")[0]
+    known = {
+        node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    if first not in known:
+        raise UsageError(f"there is no '{first}' in the file{suggest(first, known, 'there are')}")
+    return known[first]
+
+
+def find_kind(tree: ast.Module, found: Definition, name: str) -> str:
+    """The key of a config that a function or class belongs under."""
+    if isinstance(found, ast.ClassDef):
+        method = find_method(found, name.partition(".")[2], classes_of(tree))
+        if method is not None and any(map(_is_value_with_gradients, ast.walk(method))):
+            return "value_and_grad"
+        return "forward" if method is not None or is_of_framework(tree, found, name) else "layer"
+    if find_backward(tree, name) is not None or is_of_framework(tree, found, name):
+        return "forward"
+    if any(map(_is_value_with_gradients, ast.walk(found))):
+        return "value_and_grad"
+    return "layer" if _makes_layer(tree, found) else "forward"
+
+
+def classes_of(tree: ast.Module) -> dict[str, ast.ClassDef]:
+    """The classes of a file, by name."""
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def find_methods(tree: ast.Module, made: ast.ClassDef) -> tuple[str, str] | None:
+    """The names of the forward and the backward of a class, as METHODS has them; else None."""
+    known = classes_of(tree)
+    pairs = (pair for pair in METHODS if all(find_method(made, name, known) for name in pair))
+    return next(pairs, None)
+
+
+def _makes_layer(tree: ast.Module, function: ast.FunctionDef) -> bool:
+    """Whether a function returns an object of a class of the file that has the two methods."""
+    known = classes_of(tree)
+    returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    called = [ast.unparse(one.func) for one in returns if isinstance(one, ast.Call)]
+    return any(name in known and find_methods(tree, known[name]) for name in called)
+
+
+def complete_name(found: Definition, name: str) -> str:
+    """The name, with its method of a class that has no forward, but a loss with its gradients."""
+    methods = [node for node in found.body if isinstance(node, ast.FunctionDef)]
+    if not isinstance(found, ast.ClassDef) or "." in name:
+        return name
+    if any(FORWARD.search(one.name) or one.name == "__call__" for one in methods):
+        return name
+    losses = [one.name for one in methods if any(map(_is_value_with_gradients, ast.walk(one)))]
+    return f"{name}.{losses[0]}" if len(losses) == 1 else name
+
+
+def _is_value_with_gradients(node: ast.AST) -> bool:
+    """Whether this returns several values, the first of which is called like a loss, or all others
+    like gradients; or the second is a loss, behind gradients."""
+    if not isinstance(node, ast.Return) or not isinstance(node.value, ast.Tuple):
+        return False
+    first, *others = map(ast.unparse, node.value.elts)
+    turned = "grad" in first and len(others) == 1 and LOSS_LIKE.search(others[0])
+    gradients = not GRADIENT_LIKE.search(first) and all(map(GRADIENT_LIKE.search, others))
+    return bool(LOSS_LIKE.search(first) or turned or gradients)
+
+
+def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
+    """Whether torch, jax or autograd differentiates this itself."""
+    if isinstance(found, ast.ClassDef):
+        bases = [ast.unparse(base).rpartition(".")[2] for base in found.bases]
+        return "." not in name and ("Module" in bases or "Function" in bases)
+    if _is_custom(found):
+        return True
+    if find_backward(tree, name) is not None:
+        return False
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    modules = {
+        module.partition(".")[0]
+        for node in imports
+        for module in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+        )
+    }
+    return not modules.isdisjoint(FRAMEWORKS)
+
+
+def _is_custom(function: ast.FunctionDef) -> bool:
+    """Whether a function is decorated as one that jax or autograd differentiates."""
+    decorated = map(ast.unparse, function.decorator_list)
+    return any(re.search(r"custom_[vj]|jit|primitive", one) for one in decorated)
+
+
+def find_backward(tree: ast.Module, name: str) -> str | None:
+    """The backward of a forward, or the derivative of a function, by its name."""
+    owner, dot, method = name.rpartition(".")
+    functions = tree.body if not dot else getattr(find_definition(tree, owner), "body", [])
+    known = [node.name for node in functions if isinstance(node, ast.FunctionDef)]
+    guesses = [
+        *(other for one, other in METHODS if dot and one == method),
+        method.replace("forward", "backward"),
+        method.replace("fwd", "bwd"),
+        method.replace("fprop", "bprop"),
+        *(f"{method}{end}" for end in ENDS),
+        *(f"{start}{method}" for start in STARTS),
+    ]
+    found = (guess for guess in guesses if guess != method and guess in known)
+    return next((f"{owner}{dot}{guess}" for guess in found), None)
+
+
+def find_derived(tree: ast.Module, name: str, kind: str) -> dict[str, str]:
+    """The functions of other derivatives of a function, by the key of a config that names them."""
+    definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    known = list(definitions)
+    if name in known and _is_custom(definitions[name]):  # its JVP is a part of itself
+        return {}
+    stem = FORWARD.sub("", name)
+    found = {}
+    for key, words in DERIVED.items():
+        if key not in KINDS[kind]:
+            continue
+        guesses = [f"{one}_{word}" for one in (name, stem) for word in words]
+        guesses += [f"{word}_{one}" for one in (name, stem) for word in words]
+        function = next((one for one in (*guesses, *words) if one in known and one != name), None)
+        if function is not None:
+            found[key] = function
+    return found
+
+
+def need_backward(tree: ast.Module, name: str, file: Path) -> str:
+    """The backward of a forward. Raises UsageError where its name does not tell it."""
+    found = find_backward(tree, name)
+    if found is None:
+        raise UsageError(
+            f"no backward of '{name}' is in '{file}': say which it is with --backward NAME"
+        )
+    return found
+
+
+def find_loss(tree: ast.Module, name: str, given: Mapping[str, str]) -> str | None:
+    """The loss that a backward is of that takes no upstream gradient, found by what it takes: the
+    output by the name that the forward returns, or that the backward has for it, too."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    backward = functions.get(given.get("backward", "").rpartition(":")[2])
+    if backward is None or name not in functions:
+        return None
+    takes = parameter_names(backward)
+    labels = [one for one in takes if LABEL_LIKE.match(one)]
+    if (
+        not labels
+        or any(map(is_upstream, takes))
+        or set(labels) & {*parameter_names(functions[name])}
+    ):
+        return None
+    returned = returned_gradients(functions[name])
+    for other, node in functions.items():
+        first, *more = [*parameter_names(node), ""]
+        if (
+            LOSS_LIKE.search(other)
+            and first.casefold() in (one.casefold() for one in (*returned[:1], *takes))
+            and {*more[:-1]} <= {*takes}
+        ):
+            return other
+    return None

@@ -1,0 +1,136 @@
+"""Calls and subscripts in code that is read: NumPy's functions, and those of the file."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+from gradcheck_cli.config.init.inference import modules
+from gradcheck_cli.config.init.inference.axes import unify_all
+from gradcheck_cli.config.init.inference.numpy_calls import of_numpy
+from gradcheck_cli.config.init.inference.values import (
+    FUNCTION,
+    ITEMS,
+    OBJECT,
+    RECORD,
+    Value,
+    array,
+)
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.init.inference.reader import Reader, Scope
+
+
+def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
+    """What a call returns."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+    if name == "apply" and node.args:  # of a torch.autograd.Function
+        return reader.value(node.args[0], scope)
+    if name == "scan" and len(node.args) > 2:
+        return _scan(reader, node, scope)
+    if name in ("dict", "OrderedDict", "defaultdict"):
+        return Value(RECORD)
+    owner = _owner(reader, node, scope)
+    if isinstance(node.func, ast.Name) or (owner is not None and owner.kind == OBJECT):
+        found = reader.value(node.func, scope)
+        if found.kind == FUNCTION:
+            return _follow(reader, found, node, scope)
+        if found.kind == OBJECT and found.text:
+            taken = [reader.value(one, scope) for one in node.args] or [Value()]
+            return modules.apply(found, taken[0], taken[1:], reader.allocate)
+        if found.kind == OBJECT:
+            return _call_method(reader, found, "__call__", node, scope)
+    if (owner is not None and owner.kind == RECORD) or (
+        owner and name in ("get", "pop", "keys", "items", "values")
+    ):
+        return _of_record(reader, owner, name, node, scope)
+    if name == "append" and owner is not None and owner.kind == ITEMS:
+        owner.fields[len(owner.fields)] = reader.value(node.args[0], scope)
+        return Value()
+    arguments = [reader.value(one, scope) for one in node.args if not isinstance(one, ast.Starred)]
+    keywords = {one.arg: one.value for one in node.keywords if one.arg}
+    if owner is None:
+        named = {key: reader.value(one, scope) for key, one in keywords.items()}
+        made = modules.make(name, arguments, named)
+        if made is not None:
+            return made
+        applied = modules.make(modules.FUNCTIONS.get(name, ""), arguments[1:], named)
+        if applied is not None:
+            return modules.apply(applied, arguments[0], (), reader.allocate)
+    return of_numpy(reader, name, owner, arguments, node, keywords, scope)
+
+
+def _owner(reader: Reader, node: ast.Call, scope: Scope) -> Value | None:
+    """What a method is called of; None for a function of a module."""
+    if not isinstance(node.func, ast.Attribute):
+        return None
+    first = node.func.value
+    while isinstance(first, ast.Attribute):
+        first = first.value
+    module = isinstance(first, ast.Name) and first.id not in scope and first.id not in reader.known
+    return None if module else reader.value(node.func.value, scope)
+
+
+def _of_record(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
+    """What a method of a dict returns: params.get("W")."""
+    if name in ("get", "pop") and node.args:
+        key = reader.key(node.args[0], scope)
+        if key is not None and owner.kind in (None, RECORD) and key in owner.fields:
+            return owner.fields[key]
+        return reader.value(node.args[1], scope) if len(node.args) > 1 else Value()
+    return Value()
+
+
+def _follow(reader: Reader, found: Value, node: ast.Call, scope: Scope) -> Value:
+    """Follow a function of the file, a method, or make an object of a class of it."""
+    target, owner = found.node
+    if isinstance(target, ast.ClassDef):
+        made = Value(OBJECT, node=target)
+        _call_method(reader, made, "__init__", node, scope)
+        return made
+    inner: Scope = dict(found.fields)
+    return reader.follow(target, _bind(reader, target, owner, node, scope, inner))
+
+
+def _scan(reader: Reader, node: ast.Call, scope: Scope) -> Value:
+    """lax.scan(step, init, xs): the step is followed with one of xs."""
+    step, state, over = (reader.value(one, scope) for one in node.args[:3])
+    if step.kind != FUNCTION:
+        return Value()
+    over.as_array(3)
+    target, _ = step.node
+    names = [one.arg for one in target.args.args]
+    first = array(over.axes[1:]) if over.axes else Value()
+    inner = {**step.fields, **dict(zip(names, (state, first), strict=False))}
+    found = reader.follow(target, inner)
+    if state.axes and found.kind == ITEMS and found.fields[0].axes:
+        unify_all(state.axes, found.fields[0].axes)
+    return found
+
+
+def _call_method(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
+    from gradcheck_cli.config.init.inference.reader import find_method
+
+    method = find_method(owner.node, name, reader.known)
+    if method is None and name == "__call__":  # of a module
+        method = find_method(owner.node, "forward", reader.known)
+    if method is None:
+        return Value()
+    return reader.follow(method, _bind(reader, method, owner, node, scope, {}))
+
+
+def _bind(
+    reader: Reader, target: Any, owner: Value | None, node: ast.Call, scope: Scope, inner: Scope
+) -> Scope:
+    """The parameters of a function with what a call gives them."""
+    names = [one.arg for one in (*target.args.posonlyargs, *target.args.args)]
+    values = [reader.value(one, scope) for one in node.args if not isinstance(one, ast.Starred)]
+    if owner is not None and names[:1] and names[0] in ("self", "cls"):
+        values.insert(0, owner)
+    inner = {**inner, **dict(zip(names, values, strict=False))}
+    inner |= {one.arg: reader.value(one.value, scope) for one in node.keywords if one.arg}
+    defaults = dict(zip(names[::-1], target.args.defaults[::-1], strict=False))
+    missing = {
+        name: reader.value(value, {}) for name, value in defaults.items() if name not in inner
+    }
+    return {**{name: Value() for name in names}, **missing, **inner}

@@ -1,0 +1,146 @@
+"""What a config gives for a parameter of code that was read, as YAML."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from gradcheck_cli.config.init.inference.sizes import Sizes
+from gradcheck_cli.config.init.inference.values import (
+    ARRAY,
+    ITEMS,
+    NUMBER,
+    OBJECT,
+    RECORD,
+    SIZE,
+    Value,
+)
+
+MASK = re.compile(r"mask|^R$")
+OFFSETS = re.compile(r"^offsets?$")  # where the bags of an array of indices start
+LENGTHS = re.compile(r"len(gth)?s?$", re.IGNORECASE)
+# Numbers that are settings, by the names that they have, and what to set them to.
+NUMBERS = {
+    "reg": "0.1", "lambd": "0.1", "lambda_": "0.1", "lam": "0.1", "l2": "0.1", "alpha": "0.5",
+    "eps": "1e-5", "epsilon": "1e-5", "momentum": "0.9", "p": "0.5", "keep_prob": "0.5",
+    "rate": "0.5", "drop": "0.5", "seed": "0", "stride": "1", "pad": "1", "padding": "1",
+    "delta": "1.0", "margin": "1.0", "temperature": "1.0", "pool_height": "2", "pool_width": "2",
+    "HH": "2", "WW": "2", "kernel_size": "2", "pool_size": "2", "scale": "2.0", "negative_slope":
+    "0.1", "G": "1", "groups": "1", "learning_rate": "0.1", "lr": "0.1",
+    "lo": "-0.5", "low": "-0.5", "min_val": "-0.5", "a_min": "-0.5", "hi": "0.5",
+    "high": "0.5", "max_val": "0.5", "a_max": "0.5",
+}  # fmt: skip
+SETTING = "0.5"  # a number of which nothing is known
+POSITIVE = "distribution: uniform, scale: 0.4, offset: 0.5"  # what a logarithm is taken of
+# By the name of an array, where the text says nothing of its shape.
+SHAPES = {
+    "w": ("N", "M"), "weight": ("N", "M"), "weights": ("N", "M"), "b": ("M",), "bias": ("M",),
+    "gamma": ("N",), "beta": ("N",), "wx": ("N", "H"), "wh": ("H", "H"), "prev_h": ("n", "H"),
+    "prev_c": ("n", "H"), "h0": ("n", "H"),
+}  # fmt: skip
+
+
+class Given(Struct, frozen=True):
+    """What a config gives for a parameter, as YAML. guess: its shape is guessed from its name."""
+
+    text: str
+    guess: bool = False
+
+
+class Giver:
+    """Writes what is known of a value as YAML. sizes: those that shapes name."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.sizes = sizes
+
+    def given(self, name: str, value: Value) -> Given | None:
+        """What a config gives for a value; None for a size that shapes name already."""
+        if value.kind == SIZE and value.axis is not None:
+            text = self.sizes.write(value.axis)
+            return None if text == name else Given(text)
+        if value.kind == NUMBER or is_setting(value):
+            return Given(NUMBERS.get(name, SETTING))
+        if value.kind == RECORD:
+            parts = ", ".join(f"{key}: {self.part(one)}" for key, one in value.fields.items())
+            return Given(
+                "{" + parts + "}", any(self.is_guess(one) for one in value.fields.values())
+            )
+        if value.kind == ITEMS:
+            parts = ", ".join(self.part(one) for one in value.fields.values())
+            return Given(
+                "[" + parts + "]", any(self.is_guess(one) for one in value.fields.values())
+            )
+        if value.kind == OBJECT or (value.kind is None and not value.is_parameter):
+            return None
+        if value.last is not None:
+            value.as_array(value.guessed_rank)
+        given = self.array(value if value.axes is not None else self.guessed(name))
+        if value.positive:
+            return Given(f"{{shape: {given.text}, {POSITIVE}}}", value.axes is None)
+        return Given(given.text, value.axes is None)
+
+    def part(self, value: Value) -> str:
+        """A part of a record or of items."""
+        number = NUMBERS.get(value.name, "")
+        whole = number.isdigit() and len(value.name) > 2  # stride, pad, kernel_size
+        if number and (whole or value.kind in (NUMBER, SIZE)):
+            return number
+        given = self.given(value.name, value)
+        return value.name if given is None else given.text
+
+    def is_guess(self, value: Value) -> bool:
+        """Whether nothing tells the shape of an array."""
+        return value.kind in (None, ARRAY) and value.axes is None
+
+    def array(self, value: Value) -> Given:
+        """The shape of an array as YAML."""
+        return Given(self.sizes.shape(value.axes or []))
+
+    def guessed(self, name: str) -> Value:
+        """An array of the shape that those of this name have."""
+        shape = SHAPES.get(name.casefold().rstrip("0123456789"), ("n", "N"))
+        return Value(ARRAY, axes=[self.sizes.named(one) for one in shape])
+
+    def fixed(self, name: str, value: Value) -> Given:
+        """Labels and indices as whole numbers, a mask of 0 and 1; else an array that is drawn."""
+        parts = value.fields.values()
+        if value.kind == ITEMS and parts and all(one.kind == ARRAY for one in parts):
+            return Given("[" + ", ".join(self.fixed(one.name, one).text for one in parts) + "]")
+        if value.kind in (SIZE, NUMBER, RECORD, ITEMS):
+            given = self.given(name, value)
+            return given or Given(SETTING)
+        if is_setting(value) or (value.kind is None and value.meets_numbers):
+            return Given(NUMBERS.get(name, SETTING))
+        if OFFSETS.match(name):
+            return Given("{values: [0, 2]}")
+        array = value if value.axes is not None else self.guessed(name)
+        shape = self.sizes.shape(array.axes or [])
+        if MASK.search(name):
+            return Given(f"{{distribution: mask, shape: {shape}}}", value.axes is None)
+        if value.classes is not None or LENGTHS.search(name):
+            high = self.sizes.write(value.classes) if value.classes is not None else "2"
+            low = 0 if value.classes is not None else 1
+            high = high if low == 0 else "3"
+            return Given(
+                f"{{distribution: integers, low: {low}, high: {high}, shape: {shape}}}",
+                value.axes is None,
+            )
+        return Given("{shape: " + shape + "}", value.axes is None)
+
+
+def is_setting(value: Value) -> bool:
+    """Whether all that is known of a parameter is that it is reckoned with a number."""
+    reckoned = value.meets_numbers and not value.is_data_like and not value.positive
+    return value.kind is None and reckoned
+
+
+def is_fixed(name: str, value: Value) -> bool:
+    """Whether a parameter has no gradient, for what it is: a number, sizes, labels, a mask."""
+    sizes = (
+        value.kind == ITEMS
+        and bool(value.fields)
+        and all(one.kind == SIZE for one in value.fields.values())
+    )
+    plain = value.kind in (SIZE, NUMBER) or value.classes is not None or is_setting(value)
+    return plain or sizes or any(one.search(name) for one in (MASK, LENGTHS, OFFSETS))

@@ -1,0 +1,90 @@
+"""Which parameters a function returns gradients of, told by the names in its return."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+
+from gradcheck_cli.config.init.inference.settings import WEIGHT
+from gradcheck_cli.config.init.inference.values import BIAS, ITEMS, RECORD, Value
+from gradcheck_cli.config.init.syntax import (
+    Function,
+    parameter_names,
+    returned_gradients,
+    returns_mapping,
+    returns_value,
+)
+
+GRADIENT = re.compile(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)
+PLAIN = re.compile(r"\w+(\[.*\])?$")
+LABELS = re.compile(r"^(labels?|targets?|y_true|idx|indices|t|y|Y)$")
+
+
+def names_without_gradient(
+    values: Mapping[str, Value], teller: Function | None, *, loss: bool
+) -> list[str]:
+    """The arrays that nothing returns a gradient of, as far as a last return tells.
+
+    values: those that could have one; teller: the function that returns the gradients, None where
+    there is none; loss: it returns a number first.
+    """
+    spelled = None if teller is None else returned_gradients(teller, value_first=loss)
+    if loss and any(map(GRADIENT.search, spelled or ())):  # without a state: loss, dW, hs[-1]
+        spelled = [one for one in spelled or () if GRADIENT.search(one) or not PLAIN.match(one)]
+    few = bool(spelled) and len(spelled or ()) < len(values)
+    keeps = teller is not None and not returns_value(teller)  # gradients on its object
+    labels = [name for name in values if (loss or few or keeps) and LABELS.match(name)]
+    left = [name for name in values if name not in labels] or list(values)
+    records = [name for name in left if values[name].kind in (RECORD, ITEMS)]
+    if loss and spelled and [len(values[one].fields) for one in records] == [len(spelled)]:
+        return [name for name in values if name not in records]  # (loss, (grad_W, grad_b))
+    by_name = teller is not None and returns_mapping(teller)
+    kept = _kept(left, spelled, values) if spelled else left
+    if loss and set(kept) & set(records) and len(kept) < len(left):  # loss, {"W": ..., "b": ...}
+        return [*labels, *(name for name in left if name not in kept)]
+    if not spelled or (len(spelled) >= len(left) and not by_name):
+        return labels if len(labels) < len(values) else []
+    return [*labels, *(name for name in left if name not in kept)]
+
+
+def undifferentiated(function: Function, teller: Function | None) -> list[str]:
+    """The parameters whose gradient is written None, or that jax is told to leave out."""
+    names = parameter_names(function)
+    told = " ".join(map(ast.unparse, function.decorator_list))
+    places = re.search(r"nondiff_argnums=\(?([\d, ]*)", told)
+    left = [int(one) for one in re.findall(r"\d+", places[1])] if places else []
+    spelled = returned_gradients(teller) if teller is not None else []
+    if len(spelled) == len(names):
+        left += [place for place, one in enumerate(spelled) if one == "None"]
+    return [names[place] for place in left if place < len(names)]
+
+
+def has_gradient(name: str, teller: Function | None) -> bool:
+    """Whether a bias that may be left out has a gradient in the text of a backward."""
+    text = "" if teller is None else ast.unparse(teller)
+    return bool(BIAS.search(name) and re.search(rf"\b(d|grad_){name}\b|\b{name}_grad\b", text))
+
+
+def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:
+    """Those of the parameters that gradients of these texts are of."""
+    folded = {one.casefold().replace("_", "") for one in spelled}
+
+    def is_named(name: str) -> bool:
+        parts = [str(key) for key in values[name].fields]
+        if any(part.casefold().replace("_", "") in folded for part in parts):
+            return True
+        return any(
+            f"{start}{one}{end}".casefold().replace("_", "") in folded
+            for one in (name, *parts)
+            for start, end in (("d", ""), ("grad", ""), ("", "grad"))
+        )
+
+    named = [name for name in names if is_named(name)]
+    records = [name for name in names if values[name].kind in (RECORD, ITEMS)]
+    if len(named) == len(spelled) or set(named) & set(records):
+        return named
+    vectors = [name for name in names if values[name].ends or WEIGHT.match(name)]
+    theta = [name for name in names if re.match(r"theta|params|weights", name, re.IGNORECASE)]
+    count = len(spelled)
+    return next(one[:count] for one in (records, vectors, theta, list(names)) if one)

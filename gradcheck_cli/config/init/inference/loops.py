@@ -1,0 +1,72 @@
+"""What loops go over in code that is read, and what they hand to their next turn."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from gradcheck_cli.config.init.inference.axes import unify_all
+from gradcheck_cli.config.init.inference.values import (
+    ARRAY,
+    ITEMS,
+    RECORD,
+    Value,
+    array,
+    number,
+    row,
+)
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.init.inference.reader import Reader, Scope
+
+
+def list_items(reader: Reader, over: ast.expr, scope: Scope) -> list[Value]:
+    """What a loop goes over, as far as it is known: the items of a list; else one."""
+    match over:
+        case ast.Call(func=ast.Name(id="range"), args=bounds):
+            values = [reader.value(bound, scope) for bound in bounds]
+            for value in values:
+                value.as_size()
+            first = values[0].number if len(values) > 1 else 0
+            last = values[-1 if len(values) < 3 else 1].number
+            if first is not None and last is not None and 0 < last - first < 5:
+                return [number(place) for place in range(int(first), int(last))]
+            counted = number(first)
+            counted.bound = values[0].axis if len(values) == 1 else None
+            return [counted]
+        case ast.Call(func=ast.Attribute(value=owner, attr="values" | "items" as which)):
+            record = reader.value(owner, scope)
+            if record.kind == RECORD:
+                pairs = record.fields.items()
+                texts = {key: reader.value(ast.Constant(key), scope) for key in record.fields}
+                keyed = which == "items"
+                return [row(texts[k], one) if keyed else one for k, one in pairs]
+        case ast.Call(func=ast.Name(id="reversed" | "list" | "sorted"), args=[inner]):
+            return list_items(reader, inner, scope)
+        case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]):
+            return [row(number(k), one) for k, one in enumerate(list_items(reader, inner, scope))]
+        case ast.Call(func=ast.Name(id="zip"), args=parts):
+            lists = [list_items(reader, part, scope) for part in parts]
+            return [row(*one) for one in zip(*lists, strict=False)]
+    return _items_of(reader.value(over, scope))
+
+
+def _items_of(value: Value) -> list[Value]:
+    """The items of a value; of a parameter that is gone through, two."""
+    if value.kind is None and value.is_parameter:
+        value.kind = ITEMS
+        for place in (0, 1):
+            value.field(place)
+    if value.kind == ITEMS:
+        return list(value.fields.values())
+    if value.kind == ARRAY and value.axes:
+        return [array(value.axes[1:])]
+    return [Value()]
+
+
+def carry(before: Scope, after: Scope) -> None:
+    """What a loop makes of an array for its next turn has the same shape."""
+    for name, one in before.items():
+        other = after[name]
+        if one is not other and one.axes and other.axes:
+            unify_all(one.axes, other.axes)

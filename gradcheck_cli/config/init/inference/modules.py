@@ -1,0 +1,124 @@
+"""Layers of torch.nn and the like: what they take, and what they make of it, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from gradcheck_cli.config.init.inference.axes import Axis, product, unify
+from gradcheck_cli.config.init.inference.operations import Allocate
+from gradcheck_cli.config.init.inference.values import ITEMS, OBJECT, Value, array
+from gradcheck_cli.config.init.inference.windows import ARGUMENTS, adapt, slide
+
+TAKES_ALL = 0  # axes: as many as there are
+
+
+class Module(Struct, frozen=True):
+    """A layer. rank: how many axes it takes; axis: that which its first argument is the size of.
+
+    out: which argument is the size of that axis in what it returns; None: it stays.
+    indexes: it takes whole numbers below its first argument, and adds an axis.
+    """
+
+    rank: int = TAKES_ALL
+    axis: int = -1
+    out: int | None = None
+    indexes: bool = False
+
+
+MODULES = {
+    "Linear": Module(out=1),
+    "Embedding": Module(rank=2, out=1, indexes=True),
+    "EmbeddingBag": Module(rank=1, out=1, indexes=True),
+    "LayerNorm": Module(),
+    "BatchNorm1d": Module(rank=2, axis=1),
+    "BatchNorm2d": Module(rank=4, axis=1),
+    "Conv1d": Module(rank=3, axis=1, out=1),
+    "Conv2d": Module(rank=4, axis=1, out=1),
+    "RNN": Module(rank=3, out=1),
+    "GRU": Module(rank=3, out=1),
+    "LSTM": Module(rank=3, out=1),
+    "MultiheadAttention": Module(rank=3),
+}
+KEEPING = frozenset(
+    ("ReLU", "GELU", "Tanh", "Sigmoid", "Dropout", "Softmax", "LeakyReLU", "SiLU", "Identity")
+)
+RECURRENT = frozenset(("RNN", "GRU", "LSTM"))
+SEVERAL = RECURRENT | {"MultiheadAttention"}  # they return a state, or weights, too
+MADE = frozenset((*MODULES, *KEEPING, *ARGUMENTS, "Sequential", "Flatten"))
+# Functions that do what a layer of this name does.
+FUNCTIONS = {
+    "max_pool1d": "MaxPool1d",
+    "max_pool2d": "MaxPool2d",
+    "avg_pool1d": "AvgPool1d",
+    "avg_pool2d": "AvgPool2d",
+    "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
+}
+
+
+def make(name: str, arguments: Sequence[Value], named: Mapping[str, Value]) -> Value | None:
+    """A layer of this name; None where it is none. named: arguments by keyword."""
+    if name not in MADE:
+        return None
+    for argument in arguments if name in MODULES else ():
+        if argument.kind is None and argument.is_parameter:
+            argument.as_size()
+    made = Value(OBJECT, fields={**dict(enumerate(arguments)), **named})
+    made.text = name
+    return made
+
+
+def apply(layer: Value, taken: Value, others: Sequence[Value], allocate: Allocate) -> Value:
+    """What a layer makes of an array. others: what it is handed besides."""
+    if layer.text == "Sequential":
+        for part in layer.fields.values():
+            taken = apply(part, taken, (), allocate)
+        return taken
+    if layer.text == "Flatten":
+        return flatten(taken, allocate)
+    if layer.text.startswith("Adaptive"):
+        return adapt(layer, taken)
+    module = MODULES.get(layer.text)
+    if module is None:
+        return slide(layer, taken, allocate) if layer.text in ARGUMENTS else taken
+    given = taken
+    taken.as_array(min(module.rank, taken.guessed_rank) if module.indexes else module.rank or 2)
+    if taken.axes is None:
+        return array(None)
+    first = layer.fields[0].as_size() if 0 in layer.fields else Axis()
+    last = layer.fields[module.out].as_size() if module.out in layer.fields else first
+    if module.indexes:
+        given.classes = first
+        bags = [Axis(value=2)] if layer.text == "EmbeddingBag" and others else taken.axes
+        return array([*bags, last])
+    if len(taken.axes) < (module.rank or 1):
+        return array(None)
+    unify(taken.axes[module.axis], first)
+    axes = list(taken.axes)
+    axes[module.axis] = last
+    found = array(axes)
+    if layer.text in ARGUMENTS:
+        found = slide(layer, found, allocate)
+    if layer.text in RECURRENT:
+        for state in others:
+            _match_state(layer, state, axes)
+    return Value(ITEMS, fields={0: found, 1: Value()}) if layer.text in SEVERAL else found
+
+
+def flatten(taken: Value, allocate: Allocate) -> Value:
+    """All axes but the first as one."""
+    if taken.axes is None or len(taken.axes) < 3:
+        return taken
+    return array([taken.axes[0], product(taken.axes[1:], allocate)])
+
+
+def _match_state(layer: Value, state: Value, axes: Sequence[Axis]) -> None:
+    """The first state of one layer: 1, the batch, the size of the output."""
+    parts = list(state.fields.values()) if state.kind == ITEMS else [state]
+    first = layer.fields.get("batch_first")
+    batch = axes[0 if first is not None and first.number else 1]
+    for part in parts:
+        part.as_array(3)
+        for one, other in zip(part.axes or (), (Axis(value=1), batch, axes[-1]), strict=False):
+            unify(one, other)

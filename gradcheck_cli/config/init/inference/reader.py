@@ -1,0 +1,340 @@
+"""Reads code without running it: what each statement tells of the shapes of parameters."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from gradcheck_cli.config.init.inference import calls
+from gradcheck_cli.config.init.inference.axes import Axis, unify_all
+from gradcheck_cli.config.init.inference.loops import carry, list_items
+from gradcheck_cli.config.init.inference.operations import (
+    Allocate,
+    broadcast,
+    calculate_sizes,
+    multiply_matrices,
+    transpose,
+)
+from gradcheck_cli.config.init.inference.subscripts import subscript
+from gradcheck_cli.config.init.inference.values import (
+    ARRAY,
+    ITEMS,
+    NUMBER,
+    OBJECT,
+    RECORD,
+    SIZE,
+    TEXT,
+    Value,
+    function,
+    number,
+    row,
+    size,
+)
+
+DEEPEST = 6  # functions in each other that are followed
+MOST_STEPS = 20_000  # statements that are read for one function
+Scope = dict[str, Value]
+OPERATIONS: dict[type[ast.operator], Any] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: lambda a, b: a // max(b, 1),
+    ast.Div: lambda a, b: a // max(b, 1),
+}
+
+
+class Reader:
+    """Follows the functions of a file. allocate: gives axes that are open their sizes."""
+
+    def __init__(self, tree: ast.Module, allocate: Allocate) -> None:
+        self.allocate = allocate
+        self.known = {
+            node.name: node
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }
+        self.depth = self.steps = 0
+        self.numbers: Scope = {}
+        for node in tree.body:  # vocab_size, hidden_size = 65, 100
+            if isinstance(node, ast.Assign):
+                self.numbers |= _numbers_in(node)
+
+    def follow(self, node: Any, scope: Scope) -> Value:
+        """What a function returns whose parameters are in this scope."""
+        if self.depth >= DEEPEST:
+            return Value()
+        self.depth += 1
+        returned: list[Value] = []
+        if isinstance(node, ast.Lambda):
+            returned.append(self.value(node.body, scope))
+        else:
+            self.run(node.body, scope, returned)
+        self.depth -= 1
+        return returned[0] if returned else Value()
+
+    def run(self, body: Sequence[ast.stmt], scope: Scope, returned: list[Value]) -> None:
+        """Follow statements, each branch and each loop once."""
+        for statement in body:
+            self.steps += 1
+            if self.steps > MOST_STEPS:
+                return
+            self.step(statement, scope, returned)
+
+    def step(self, node: ast.stmt, scope: Scope, returned: list[Value]) -> None:
+        """Follow one statement."""
+        match node:
+            case ast.Return(value=value) if value is not None:
+                returned.append(self.value(value, scope))
+            case ast.Assign(targets=targets, value=value):
+                found = self.value(value, scope)
+                for target in targets:
+                    self.assign(target, found, scope)
+            case ast.AnnAssign(target=target, value=value) if value is not None:
+                self.assign(target, self.value(value, scope), scope)
+            case ast.AugAssign(target=target, value=value):
+                self.add_to(target, self.value(value, scope), scope)
+            case ast.Expr(value=value):
+                self.value(value, scope)
+            case ast.For(target=target, iter=over, body=body):
+                before, items = dict(scope), list_items(self, over, scope)
+                for item in items:
+                    self.assign(target, item, scope)
+                    self.run(body, scope, returned)
+                if len(items) == 1:
+                    carry(before, scope)
+            case ast.If(test=test, body=body, orelse=other):
+                self.value(test, scope)
+                before = dict(scope)
+                self.run(body, scope, returned)
+                self.run(other, scope, returned)
+                if not other:  # what was there before is as likely
+                    scope.update((k, one) for k, one in before.items() if one.is_known)
+            case ast.While(body=body) | ast.With(body=body) | ast.Try(body=body):
+                self.run(body, scope, returned)
+            case ast.Assert(test=test):
+                self.value(test, scope)
+            case ast.FunctionDef():
+                scope[node.name] = inner = function(node)
+                inner.fields = dict(scope)
+
+    def assign(self, target: ast.expr, value: Value, scope: Scope) -> None:
+        """Give names, attributes and keys what is assigned to them."""
+        match target:
+            case ast.Name(id=name):
+                if value.kind == SIZE and value.axis is not None and not value.axis.root.name:
+                    value.axis.root.name = "" if name == "_" else name
+                scope[name] = value
+            case ast.Tuple(elts=parts) | ast.List(elts=parts):
+                for place, part in enumerate(parts):
+                    self.assign(part, self.unpack(value, place, part, len(parts)), scope)
+            case ast.Attribute(value=owner, attr=name):
+                self.value(owner, scope).fields[name] = value
+            case ast.Subscript(value=owner, slice=key):
+                holder, known = self.value(owner, scope), self.key(key, scope)
+                if known is not None and holder.kind in (RECORD, ITEMS, OBJECT):
+                    holder.fields[known] = value
+                elif holder.kind == ARRAY:
+                    set_part = subscript(self, target, scope)
+                    unify_all(set_part.axes or (), value.axes or ())
+
+    def unpack(self, value: Value, place: int, target: ast.expr, count: int) -> Value:
+        """A part of what is unpacked; a parameter that is, is items of these names."""
+        if value.node == "shape":  # of an array, whose axes are as many as the names
+            value.parts[0].as_array(count)
+            axes = value.parts[0].axes or []
+            return size(axes[place]) if len(axes) == count else size(Axis())
+        if value.kind is None and value.is_parameter:
+            value.kind = ITEMS
+        if value.kind != ITEMS:
+            return Value()
+        part = value.field(place)
+        if isinstance(target, ast.Name) and part.kind is None:
+            part.name = target.id
+        return part
+
+    def add_to(self, target: ast.expr, value: Value, scope: Scope) -> None:
+        """`a += b`: of lists, longer; of arrays, of the same shape."""
+        with suppress(ValueError):
+            old = self.value(target, scope)
+            if old.kind == ITEMS and value.kind == ITEMS:
+                for part in value.fields.values():
+                    old.fields[len(old.fields)] = part
+            elif isinstance(target, ast.Name):
+                scope[target.id] = broadcast(old, value)
+
+    def key(self, node: ast.expr, scope: Scope) -> Any:
+        """A key that is known: a text, "W" + str(1), a whole number; else None."""
+        match node:
+            case ast.Constant(value=value):
+                return value
+            case ast.JoinedStr(values=parts):
+                texts = [self.key(part, scope) for part in parts]
+                return None if None in texts else "".join(map(str, texts))
+            case ast.FormattedValue(value=value):
+                return self.key(value, scope)
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                one, other = self.key(left, scope), self.key(right, scope)
+                if isinstance(one, str) and isinstance(other, str | int):
+                    return f"{one}{other}"
+            case ast.Call(func=ast.Name(id="str"), args=[inner]):
+                found = self.key(inner, scope)
+                return None if found is None else str(found)
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
+                return -value
+        found = self.value(node, scope)
+        if found.kind == TEXT:
+            return found.text
+        return int(found.number) if found.kind == NUMBER and found.number is not None else None
+
+    def value(self, node: ast.expr, scope: Scope) -> Value:
+        """What an expression stands for."""
+        match node:
+            case ast.Name(id=name):
+                if name in scope:
+                    return scope[name]
+                if name in self.numbers:
+                    return self.numbers[name]
+                return function(self.known[name]) if name in self.known else Value()
+            case ast.Constant(value=bool() | int() | float() as value):
+                return number(float(value))
+            case ast.Constant(value=str(text)):
+                made = Value(TEXT)
+                made.text = text
+                return made
+            case ast.Lambda():
+                made = function(node)
+                made.fields = dict(scope)
+                return made
+            case ast.Attribute():
+                return self.attribute(node, scope)
+            case ast.Subscript():
+                return subscript(self, node, scope)
+            case ast.Call():
+                return calls.call(self, node, scope)
+            case ast.Tuple() | ast.List() | ast.Dict() | ast.ListComp() | ast.GeneratorExp():
+                return self.collection(node, scope)
+        return self.operation(node, scope)
+
+    def collection(self, node: ast.expr, scope: Scope) -> Value:
+        """What a tuple, a list or a dict that is written out holds."""
+        match node:
+            case ast.Dict(keys=keys, values=values):
+                named = zip(keys, values, strict=True)
+                plain = [(key.value, one) for key, one in named if isinstance(key, ast.Constant)]
+                return Value(RECORD, fields={key: self.value(one, scope) for key, one in plain})
+            case ast.Tuple(elts=parts) | ast.List(elts=parts):
+                return row(*(self.value(part, scope) for part in parts))
+            case (
+                ast.ListComp(elt=item, generators=[first, *_])
+                | ast.GeneratorExp(elt=item, generators=[first, *_])
+            ):
+                items = []
+                for one in list_items(self, first.iter, scope):
+                    inner = dict(scope)
+                    self.assign(first.target, one, inner)
+                    items.append(self.value(item, inner))
+                return row(*items)
+        return Value()
+
+    def operation(self, node: ast.expr, scope: Scope) -> Value:
+        """What an operation gives."""
+        match node:
+            case ast.BinOp(left=left, op=op, right=right):
+                return self.combine(op, self.value(left, scope), self.value(right, scope))
+            case ast.UnaryOp(operand=operand):
+                found = self.value(operand, scope)
+                negative = isinstance(node.op, ast.USub) and found.number is not None
+                return number(-(found.number or 0)) if negative else found
+            case ast.Compare(left=left, comparators=[right, *_]):
+                return self.compare(self.value(left, scope), self.value(right, scope))
+            case ast.BoolOp(values=values):
+                return [self.value(one, scope) for one in values][-1]
+            case ast.IfExp(body=body, orelse=other):
+                found, second = self.value(body, scope), self.value(other, scope)
+                return second if found.kind is None else found
+        return Value()
+
+    def compare(self, left: Value, right: Value) -> Value:
+        """left == right; of shapes, both are the same."""
+        for one, other in ((left, right), (right, left)):
+            if one.node == "shape" and other.kind == ITEMS and other.node != "shape":
+                axes = [value.as_size() for value in other.fields.values()]
+                unify_all(one.parts[0].as_array(len(axes)).axes or [], axes)
+                return Value()
+        return broadcast(left, right)
+
+    def combine(self, op: ast.operator, left: Value, right: Value) -> Value:
+        """left op right."""
+        if isinstance(op, ast.MatMult):
+            return multiply_matrices(left, right)
+        operate = OPERATIONS.get(type(op))
+        kinds = {left.kind, right.kind}
+        if operate is None or not kinds <= {None, SIZE, NUMBER}:
+            return broadcast(left, right)
+        if kinds == {NUMBER} and left.number is not None and right.number is not None:
+            return number(operate(left.number, right.number))
+        for one, other in ((left, right), (right, left)):
+            one.meets_numbers |= other.kind == NUMBER
+        unknown = any(one.kind is None and not one.is_parameter for one in (left, right))
+        if SIZE in kinds and not unknown:
+            return calculate_sizes(left, right, operate, self.allocate)
+        if kinds == {SIZE, NUMBER}:
+            return number()
+        data = left.is_data_like and right.is_data_like
+        if kinds == {None} and data and left.is_parameter and right.is_parameter:
+            return broadcast(left.as_array(left.guessed_rank), right)
+        both = Value(node=operate)
+        both.parts = (left, right)
+        return both
+
+    def attribute(self, node: ast.Attribute, scope: Scope) -> Value:
+        """An attribute: of an array its shape, its transpose; of an object what it was given."""
+        owner = self.value(node.value, scope)
+        name = node.attr
+        if owner.kind == OBJECT and not owner.text:
+            if name in owner.fields:
+                return owner.fields[name]
+            method = find_method(owner.node, name, self.known)
+            return function(method, owner) if method is not None else owner.field(name)
+        if owner.kind in (RECORD, ITEMS):
+            return owner.field(name) if owner.is_parameter else Value()
+        if name == "T":
+            return transpose(owner)
+        if name == "shape":
+            found = Value(ITEMS, node="shape")
+            found.parts = (owner,)
+            return found
+        if name in ("size", "ndim") and owner.kind in (None, ARRAY) and owner.is_parameter:
+            owner.as_array(owner.guessed_rank)
+            axes = owner.axes or []
+            return size(axes[0]) if name == "size" and len(axes) == 1 else number()
+        return Value()
+
+
+def find_method(made: Any, name: str, known: dict[str, Any]) -> ast.FunctionDef | None:
+    """A method of a class, or of one that it inherits from in the file."""
+    for node in made.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+    for base in made.bases:
+        inner = known.get(ast.unparse(base))
+        if isinstance(inner, ast.ClassDef) and inner is not made:
+            return find_method(inner, name, known)
+    return None
+
+
+def _numbers_in(node: ast.Assign) -> Scope:
+    """The names that a statement gives numbers."""
+    target = node.targets[0]
+    pairs = [(target, node.value)]
+    if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+        pairs = list(zip(target.elts, node.value.elts, strict=False))
+    return {
+        name.id: number(one.value)
+        for name, one in pairs
+        if isinstance(name, ast.Name) and isinstance(one, ast.Constant)
+        if isinstance(one.value, int | float) and not isinstance(one.value, bool)
+    }

@@ -1,0 +1,59 @@
+"""Parameters of code that was read which are settings: modes, numbers, dicts of such."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gradcheck_cli.config.init.inference.givens import NUMBERS, Given
+from gradcheck_cli.config.init.inference.values import ARRAY, ITEMS, NUMBER, RECORD, SIZE, Value
+from gradcheck_cli.config.init.syntax import Function, compared_text, parameter_defaults, read_keys
+
+WEIGHT = re.compile(r"^([Wbw]\w?\d*|weights?|bias(es)?|gamma|beta)$")
+
+
+def find_setting(function: Function, name: str, value: Value) -> Given | None:
+    """A parameter that is no array: a default, a mode, a number, a dict of such; else None."""
+    default = parameter_defaults(function).get(name)
+    if isinstance(default, ast.Constant):
+        if default.value == 0.0 and isinstance(default.value, float) and name in NUMBERS:
+            return Given(NUMBERS[name])  # a term that is off by default would go unchecked
+        plain = isinstance(default.value, int | float | str)
+        return Given(_yaml(default.value)) if plain else None
+    keys = read_keys(function, name)
+    if keys and not any(map(WEIGHT.match, keys)) and not _holds_arrays(value, keys):
+        parts = _settings(function, name, keys)
+        return Given("{" + ", ".join(f"{key}: {text}" for key, text in parts) + "}")
+    mode = compared_text(function, name)
+    if mode is not None:
+        return Given(_yaml(mode))
+    plain = value.kind in (None, NUMBER, SIZE) and not value.positive
+    return Given(NUMBERS[name]) if name in NUMBERS and plain else None
+
+
+def _holds_arrays(value: Value, keys: Mapping[str, bool]) -> bool:
+    """Whether a parameter is a dict of arrays."""
+    parts = value.fields
+    return any(
+        parts[key].kind in (ARRAY, RECORD, ITEMS)
+        for key, needed in keys.items()
+        if needed and key in parts
+    )
+
+
+def _settings(function: Function, name: str, keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+    """The keys of a dict of settings which the function needs, each with its value."""
+    for key, needed in keys.items():
+        mode = compared_text(function, f"{name}.{key}")
+        if mode is not None or key == "mode":
+            yield key, _yaml(mode or "train")
+        elif needed:
+            yield key, NUMBERS.get(key, "1")
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else repr(value)

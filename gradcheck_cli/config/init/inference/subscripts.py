@@ -1,0 +1,210 @@
+"""Subscripts in code that is read: items of dicts and lists, parts of arrays, of packed vectors."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
+from gradcheck_cli.config.init.inference.values import (
+    ARRAY,
+    ITEMS,
+    NUMBER,
+    RECORD,
+    SIZE,
+    Value,
+    array,
+    size,
+)
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.init.inference.reader import Reader, Scope
+
+
+def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:
+    """An item of a dict, list or object, or a part of an array."""
+    owner = reader.value(node.value, scope)
+    parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if owner.node == "shape":
+        return axis_of(owner.parts[0], reader.key(parts[0], scope))
+    if (
+        len(parts) == 1
+        and not isinstance(parts[0], ast.Slice)
+        and owner.kind in (None, RECORD, ITEMS)
+    ):
+        key = reader.key(parts[0], scope)
+        if isinstance(key, str) and owner.is_parameter and owner.kind in (None, RECORD):
+            owner.kind = RECORD
+            return owner.field(key)
+        if owner.kind in (RECORD, ITEMS):
+            places = list(owner.fields)
+            if isinstance(key, int) and key < 0 and owner.kind == ITEMS and places:
+                key = places[key]
+            return owner.fields.get(key, Value()) if not owner.is_parameter else owner.field(key)
+    if owner.kind == ITEMS:
+        return _slice_of_items(owner, parts[0])
+    cuts = owner.is_parameter and (owner.kind is None or bool(owner.ends))
+    if isinstance(parts[0], ast.Slice) and len(parts) == 1 and cuts:
+        found = _cut(reader, owner, parts[0], scope)
+        if found is not None:
+            return found
+    return _index(reader, owner, parts, scope)
+
+
+def axis_of(owner: Value, place: Any) -> Value:
+    """x.shape[k]."""
+    if not isinstance(place, int):
+        return size(Axis())
+    if owner.kind is None and owner.is_parameter and place == -1:
+        owner.last = owner.last or Axis()
+        return size(owner.last)
+    if owner.kind is None or owner.axes is None:
+        owner.as_array(max(owner.guessed_rank, place + 1) if place >= 0 else owner.guessed_rank)
+    if owner.axes is None or not -len(owner.axes) <= place < len(owner.axes):
+        return size(Axis())
+    return size(owner.axes[place])
+
+
+def _slice_of_items(owner: Value, part: ast.expr) -> Value:
+    """sizes[1:], sizes[:-1]."""
+    items = list(owner.fields.values())
+    if isinstance(part, ast.Slice):
+        lower = part.lower.value if isinstance(part.lower, ast.Constant) else 0
+        start = lower if isinstance(lower, int) else 0
+        negative = isinstance(part.upper, ast.UnaryOp)
+        items = items[start:-1] if negative else items[start:]
+        return Value(ITEMS, fields=dict(enumerate(items)))
+    return Value()
+
+
+def _cut(reader: Reader, owner: Value, part: ast.Slice, scope: Scope) -> Value | None:
+    """A part of a vector of all parameters; None where the bounds are plain numbers."""
+    bounds = [
+        reader.value(one, scope) if one is not None else None for one in (part.lower, part.upper)
+    ]
+    if all(one is None or one.kind == NUMBER for one in bounds):
+        if isinstance(part.upper, ast.UnaryOp):  # sizes[:-1]
+            owner.kind = ITEMS
+            for place in range(3):
+                owner.field(place).as_size()
+            return _slice_of_items(owner, part)
+        return None
+    lower, upper = bounds
+    made = array([Axis()])
+    made.cut_from = owner
+    if owner.axes is None:
+        owner.kind, ends = ARRAY, owner.ends
+        owner.axes = [Axis(calculate=lambda: max((end() for end in ends), default=4))]
+    start = _reckon(reader, lower) if lower is not None else (lambda: 0)
+    if upper is not None:
+        owner.ends.append(_reckon(reader, upper))
+    else:
+        owner.ends.append(lambda: start() + _entries(reader, made))
+    return made
+
+
+def _entries(reader: Reader, value: Value) -> int:
+    count = 1
+    for axis in value.axes or ():
+        count *= axis.size(reader.allocate)
+    return count
+
+
+def _reckon(reader: Reader, value: Value) -> Any:
+    """How a bound is reckoned, whose parts are sizes from here on."""
+    if value.parts and value.node is not None:
+        operate = value.node
+        one, other = (_reckon(reader, part) for part in value.parts)
+        return lambda: operate(one(), other())
+    axis = value.as_size()
+    return lambda: axis.size(reader.allocate)
+
+
+def _index(reader: Reader, owner: Value, parts: list[ast.expr], scope: Scope) -> Value:
+    """Part of an array: its slices, its rows by an array of whole numbers."""
+    plain = [one for one in parts if not _is_new_axis(one)]
+    written_out = len(plain) > 1 or len(parts) > len(plain)
+    if owner.kind is None and owner.is_parameter:
+        owner.as_array(len(plain) if written_out else max(owner.guessed_rank, len(plain)))
+    if owner.kind == ARRAY and owner.axes is None and len(plain) > 1:
+        owner.as_array(len(plain))
+    axes = list(owner.axes or [])
+    if any(isinstance(one, ast.Constant) and one.value is Ellipsis for one in parts) or not axes:
+        axes = [Axis() for _ in plain]
+    found: list[Axis] = []
+    first: Value | None = None
+    for one in parts:
+        if _is_new_axis(one):
+            found.append(Axis(value=1))
+            continue
+        axis = axes.pop(0) if axes else Axis()
+        if isinstance(one, ast.Slice):
+            found.append(_sliced(reader, one, axis, scope))
+            continue
+        index = _as_index(reader.value(one, scope), axis)
+        if index.kind == ARRAY and first is None:
+            first = index
+            found += index.axes or []
+        elif index.kind == ARRAY and first is not None and first.axes and index.axes:
+            unify_all(first.axes, index.axes)
+    result = array([*found, *axes]) if owner.axes is not None else array(None)
+    result.origin = owner
+    return result
+
+
+def _sliced(reader: Reader, part: ast.Slice, axis: Axis, scope: Scope) -> Axis:
+    """The axis that a slice leaves: all of it, or its first so many."""
+    if part.lower is None and part.upper is None:
+        return axis
+    window = part.upper  # x[i * stride : i * stride + K]
+    if part.lower is not None and isinstance(window, ast.BinOp) and isinstance(window.op, ast.Add):
+        long = reader.value(window.right, scope)
+        if ast.unparse(window.left) == ast.unparse(part.lower) and long.kind in (SIZE, NUMBER):
+            return long.as_size()
+    lower, upper = (
+        reader.value(one, scope) if one is not None else None for one in (part.lower, part.upper)
+    )
+    if upper is not None and upper.kind in (SIZE, None) and not upper.is_number_like:
+        end = upper.as_size()
+        if lower is not None and (lower.kind == SIZE or lower.number is not None):
+            axis.root.ends.append(lambda: end.size(reader.allocate))
+        start = lower.as_size() if lower is not None and lower.number != 0 else None
+        if lower is None or (lower.kind == NUMBER and not lower.number):
+            return end
+        if start is not None and lower.kind == SIZE:
+            needs = (start, end)
+            return Axis(calculate=lambda: _between(reader, *needs), needs=needs)
+    if upper is None and lower is not None and lower.kind == SIZE:
+        start, rest = lower.as_size(), Axis()
+        axis.root.ends.append(lambda: start.size(reader.allocate) + rest.size(reader.allocate))
+        return rest
+    return Axis()
+
+
+def _between(reader: Reader, start: Axis, end: Axis) -> int:
+    """How many entries a slice has."""
+    return max(1, end.size(reader.allocate) - start.size(reader.allocate))
+
+
+def _as_index(index: Value, axis: Axis) -> Value:
+    """What stands in the place of an index: whole numbers below the size of the axis."""
+    if index.kind is None and index.is_parameter and not index.is_number_like:
+        index.as_array(1)
+    if index.kind != ARRAY:
+        if index.bound is not None:  # of a loop over as many
+            unify(index.bound, axis)
+        return index
+    if index.counts and index.axes:
+        unify(index.axes[0], axis)
+        return index
+    origin: Value | None = index
+    while origin is not None:
+        origin.classes = origin.classes or axis
+        origin = origin.origin
+    return index
+
+
+def _is_new_axis(node: ast.expr) -> bool:
+    return (isinstance(node, ast.Constant) and node.value is None) or ast.unparse(node).endswith(
+        "newaxis"
+    )

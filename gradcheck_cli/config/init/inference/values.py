@@ -1,0 +1,182 @@
+"""What a name stands for in code that is read: an array, a size, a number, a dict, an object."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from typing import Any
+
+from gradcheck_cli.config.init.inference.axes import Axis, unify
+
+ARRAY, SIZE, NUMBER, RECORD, ITEMS, OBJECT, FUNCTION, TEXT = (
+    "array",
+    "size",
+    "number",
+    "record",
+    "items",
+    "object",
+    "function",
+    "text",
+)
+
+# Names of what has one axis, of weights, and of what is added to a product with them.
+VECTOR = re.compile(
+    r"^(b|bias|biases|gamma|beta|theta|y|t|labels?|targets?|idx|idxs|tokens?|sentence|words)(_?\w?\d*)$"
+)
+WEIGHT = re.compile(r"^(W|w|U|V|weights?|Theta|theta|c_)(_?\w{0,4}\d*)$|weight|kernel|_w$")
+BIAS = re.compile(r"^b($|_|\d|[a-z]?\d*$)|bias|gamma|beta|^g\d?$|shift|scale", re.IGNORECASE)
+KERNEL = re.compile(
+    r"^(f|k|HH|WW|FH|FW|[fkp]_?[hw]|[hw]f|kernel_size|ks|pool_?size|n(um)?_?heads?)$"
+)
+EVEN = re.compile(r"emb|model|dim|hidden|^d_")  # what is cut into heads, or halves
+SIZE_LIKE = re.compile(r"size|dim|num|count|^n_|_n$|len")
+TARGET = re.compile(r"^(Y|y|y_true|t|targets?|labels?)$")
+FILTER = re.compile(r"^(K|kernel|filters?)$")
+
+
+class Value:
+    """What an expression stands for, as far as it is known; parts of it are filled in by use.
+
+    kind: None while nothing tells. axes: of an array, None while their number is not known.
+    axis: of a size; number: of a number, if known. fields: of a record by key, of items by place,
+    of an object by attribute. column: an array whose samples are columns, as W @ X.
+    ends: of a vector that is cut into parts, how far each goes. classes: the axis that an array of
+    whole numbers indexes. positive: whether its logarithm is taken. meets_numbers: it is reckoned
+    with a number. counts: it is 0, 1, 2 … bound: the size that a number of a loop stays below.
+    origin: the array that this is another shape of. last: its last axis, where that alone is known.
+    """
+
+    def __init__(
+        self,
+        kind: str | None = None,
+        *,
+        name: str = "",
+        axes: list[Axis] | None = None,
+        axis: Axis | None = None,
+        number: float | None = None,
+        fields: dict[Any, Value] | None = None,
+        node: Any = None,
+        column: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.axes = axes
+        self.axis = axis
+        self.number = number
+        self.fields = {} if fields is None else fields
+        self.node = node
+        self.column = column
+        self.parts: tuple[Value, ...] = ()
+        self.ends: list[Callable[[], int]] = []
+        self.cut_from: Value | None = None
+        self.classes: Axis | None = None
+        self.positive = False
+        self.is_parameter = False
+        self.meets_numbers = False
+        self.counts = False
+        self.bound: Axis | None = None
+        self.origin: Value | None = None
+        self.last: Axis | None = None
+        self.text = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether something tells what this is, or it is what a function was handed."""
+        return self.kind is not None or self.is_parameter
+
+    @property
+    def rank(self) -> int | None:
+        """How many axes an array has; None where that is not known."""
+        return None if self.axes is None else len(self.axes)
+
+    def as_array(self, rank: int | None = None) -> Value:
+        """This value, now known to be an array; with that many axes, where nothing says other."""
+        if self.kind is None:
+            self.kind = ARRAY
+            for part in self.parts:
+                if part.kind is None and not part.is_number_like:
+                    part.as_array()
+        if self.kind == ARRAY and self.axes is None and rank is not None:
+            self.axes = [Axis() for _ in range(rank)]
+            self.tie_last()
+            for axis in self.axes if FILTER.match(self.name) else ():
+                axis.small = True
+        return self
+
+    def tie_last(self) -> None:
+        """Make the last axis, now that there are axes, the one that was asked for before."""
+        if self.last is not None and self.axes:
+            unify(self.axes[-1], self.last)
+
+    def as_size(self) -> Axis:
+        """The size that this value, used as a whole number, is."""
+        if self.kind is None:
+            self.kind, self.axis = SIZE, Axis(name=self.name)
+            note_name(self.axis, self.name)
+        if self.kind == NUMBER and self.number is not None:
+            return Axis(value=int(self.number))
+        return self.axis or Axis()
+
+    def field(self, key: Any) -> Value:
+        """A part of a record, of items or of an object, made when it is first asked for."""
+        if key not in self.fields:
+            name = key if isinstance(key, str) else ""
+            self.fields[key] = made = Value(name=name)
+            made.is_parameter = self.is_parameter
+        return self.fields[key]
+
+    @property
+    def guessed_rank(self) -> int:
+        """How many axes an array of this name mostly has."""
+        return 1 if VECTOR.match(self.name) else 2
+
+    @property
+    def is_number_like(self) -> bool:
+        """Whether this parameter is called like a setting, and not like data or a weight."""
+        long = len(self.name) > 2 and not WEIGHT.search(self.name) and not BIAS.search(self.name)
+        return self.is_parameter and long and not self.is_data_like
+
+    @property
+    def is_data_like(self) -> bool:
+        """Whether this is called like data, or what is made of it."""
+        if self.name in ("C", "G") or SIZE_LIKE.search(self.name):
+            return False
+        found = re.search(
+            r"^(x|y|z|a|h|c|t|d|g|v|q|k|s|u|in|i|o|f)\d?$|data|mask|target|label|logits|scores|input|image|pred|hat|prev|"
+            r"true|delta|hidden|state|query|key|val|emb|act|prob|idx|ind|tok|ids|params|wt|wp",
+            self.name,
+            re.IGNORECASE,
+        )
+        return found is not None
+
+
+def note_name(axis: Axis, name: str) -> None:
+    """Note what the name of a size tells of it."""
+    axis.small |= bool(KERNEL.match(name))
+    axis.even |= bool(EVEN.search(name))
+
+
+def number(value: float | None = None) -> Value:
+    """A number, known or not."""
+    return Value(NUMBER, number=value)
+
+
+def size(axis: Axis) -> Value:
+    """A whole number that is the size of an axis."""
+    return Value(SIZE, axis=axis)
+
+
+def array(axes: list[Axis] | None, *, column: bool = False) -> Value:
+    """An array of these axes."""
+    return Value(ARRAY, axes=axes, column=column)
+
+
+def function(node: ast.AST, owner: Value | None = None) -> Value:
+    """A function of the file, or a method with its object."""
+    return Value(FUNCTION, node=(node, owner))
+
+
+def row(*parts: Value) -> Value:
+    """A tuple or a list of these."""
+    return Value(ITEMS, fields=dict(enumerate(parts)))

@@ -1,0 +1,131 @@
+"""What the text of a function or class says of its parameters: shapes, settings, labels, defaults.
+
+The code is read and not run. What it does not say is guessed from names, and marked as a guess.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+
+from gradcheck_cli.config.init.inference.givens import (
+    Given,
+)
+from gradcheck_cli.config.init.inference.reader import find_method
+from gradcheck_cli.config.init.inference.values import (
+    ARRAY,
+    BIAS,
+    ITEMS,
+    OBJECT,
+    RECORD,
+    WEIGHT,
+    Value,
+)
+from gradcheck_cli.config.init.reading import Described, Reading
+from gradcheck_cli.config.init.syntax import (
+    Function,
+)
+
+
+def describe_function(
+    tree: ast.Module,
+    function: Function,
+    *,
+    loss: bool = False,
+    others: Sequence[Function] = (),
+) -> Described:
+    """The inputs and constants that a function of a file takes, from its text.
+
+    loss: it returns a number with its gradients. others: functions that are called with it, a loss
+    and the backward, the last of them, which say what else there is, and what has a gradient.
+    """
+    reading = Reading(tree, function, loss)
+    reading.follow_alone()
+    return reading.describe(others)
+
+
+def describe_class(
+    tree: ast.Module,
+    made: ast.ClassDef,
+    method: str,
+    backward: str = "backward",
+    *,
+    own_gradients: bool = True,
+    loss: bool = False,
+) -> Described:
+    """The inputs of a method of an object, the parameters that its constructor makes, and what the
+    constructor takes.
+
+    own_gradients: the object has gradients of its parameters, which are inputs, then.
+    """
+    known = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    taken = find_method(made, method, known)
+    constructor = find_method(made, "__init__", known)
+    empty = ast.parse(f"def {method}(self): pass").body[0]
+    assert isinstance(empty, ast.FunctionDef)
+    reading = Reading(tree, taken or empty, loss)
+    owner = Value(OBJECT, node=made)
+    settings = reading.make(owner, constructor) if constructor is not None else {}
+    before = _copied(owner).fields  # without what the forward keeps
+    reading.follow(owner)
+    kept = Value(OBJECT, fields=before)
+    kept.fields |= {k: owner.fields[k] for k in before if owner.fields[k].kind == RECORD}
+    other = find_method(made, backward, known)
+    described = reading.describe([other] if other is not None else [])
+    weights = dict(_weights_of(kept, ast.unparse(made), own_gradients))
+    if loss:  # the gradients are those of the object's own
+        left = {
+            name: Given(f"{{shape: {one.text}}}", one.guess)
+            for name, one in described.inputs.items()
+        }
+        described = Described({}, {**left, **described.constants}, described.sizes)
+    inputs = {
+        **described.inputs,
+        **{path: reading.giver.array(one) for path, one in weights.items()},
+    }
+    others = {name: one for name, one in settings.items() if name not in inputs}
+    constants = dict(reading.constants_of(others)) | dict(described.constants)
+    return Described(inputs, constants, dict(reading.sizes.values))
+
+
+def _copied(value: Value) -> Value:
+    """An object with the objects in it, and lists of them, as they are now."""
+    if value.kind not in (OBJECT, ITEMS) or value.text:
+        return value
+    made = Value(value.kind, name=value.name, node=value.node)
+    made.fields = {key: _copied(part) for key, part in value.fields.items()}
+    return made
+
+
+def _weights_of(
+    owner: Value, text: str, own_gradients: bool, path: str = ""
+) -> Iterator[tuple[str, Value]]:
+    """The arrays that an object makes, and its text has gradients of, by where they are kept."""
+    if not own_gradients:
+        return
+    for key, part in owner.fields.items():
+        name = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".removeprefix(".")
+        if part.kind == ARRAY and part.axes and isinstance(key, str):
+            spelled = (
+                rf"\b(d_?{key}|grad_{key}|{key}_grad|nabla_{key})\b"
+                rf"|grads\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
+            )
+            if re.search(spelled, text) or (path and (WEIGHT.search(key) or BIAS.search(key))):
+                yield name, part
+        elif part.kind == OBJECT and any(one in part.fields for one in ("data", "value")):
+            held = part.fields.get("data", part.fields.get("value"))
+            if held is not None and held.kind == ARRAY and held.axes:
+                yield name, held
+        elif part.kind == RECORD and key in ("params", "parameters", "weights"):
+            yield from ((str(one), held) for one, held in part.fields.items() if held.kind == ARRAY)
+        elif part.kind == OBJECT and part.node is not None:
+            yield from _weights_of(part, ast.unparse(part.node), own_gradients, name)
+        elif part.kind == ITEMS:
+            lists = key in ("params", "parameters", "weights")
+            for place, one in part.fields.items():
+                if lists and one.kind == ARRAY and one.axes:
+                    yield f"{name}[{place}]", one
+                if one.kind == OBJECT and one.node is not None:
+                    inner = f"{name}[{place}]"
+                    yield from _weights_of(one, ast.unparse(one.node), own_gradients, inner)

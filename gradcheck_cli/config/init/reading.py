@@ -1,0 +1,273 @@
+"""One function that is read: what its parameters are, and what a config gives for them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from gradcheck_cli.config.init.inference.axes import Axis, unify
+from gradcheck_cli.config.init.inference.givens import (
+    NUMBERS,
+    SETTING,
+    Given,
+    Giver,
+    is_fixed,
+    is_setting,
+)
+from gradcheck_cli.config.init.inference.gradients import (
+    LABELS,
+    has_gradient,
+    names_without_gradient,
+    undifferentiated,
+)
+from gradcheck_cli.config.init.inference.modules import apply
+from gradcheck_cli.config.init.inference.reader import Reader
+from gradcheck_cli.config.init.inference.settings import find_setting
+from gradcheck_cli.config.init.inference.sizes import Sizes
+from gradcheck_cli.config.init.inference.values import (
+    ARRAY,
+    FILTER,
+    ITEMS,
+    NUMBER,
+    OBJECT,
+    RECORD,
+    SIZE,
+    SIZE_LIKE,
+    Value,
+)
+from gradcheck_cli.config.init.syntax import (
+    Function,
+    documented_shape,
+    is_vector,
+    parameter_defaults,
+    parameter_names,
+    read_keys,
+    unpacked_shape,
+)
+from gradcheck_cli.usercode.calling.conventions import is_cache
+
+
+class Described(Struct, frozen=True):
+    """The inputs and constants of a function, and the sizes that their shapes name."""
+
+    inputs: Mapping[str, Given]
+    constants: Mapping[str, Given]
+    sizes: Mapping[str, int]
+
+
+class Reading:
+    """Reads one function: what its parameters are, and what a config gives for them."""
+
+    def __init__(self, tree: ast.Module, function: Function, loss: bool) -> None:
+        self.function = function
+        self.loss = loss
+        self.doc = ast.get_docstring(function) or ""
+        self.defaults = parameter_defaults(function)
+        self.sizes = Sizes(parameter_names(function))
+        self.giver = Giver(self.sizes)
+        self.reader = Reader(tree, self.sizes.allocate)
+        self.values = {name: self.parameter(name) for name in parameter_names(function)}
+        self.output = self.cache = Value()
+
+    def parameter(self, name: str) -> Value:
+        """A parameter before the text is followed: what its default and the docstring tell."""
+        default = self.defaults.get(name)
+        if isinstance(default, ast.Constant) and default.value is not None:
+            return self.reader.value(default, {})
+        made = _parameter(name)
+        if name == "V" and {"Q", "K"} <= {*parameter_names(self.function)}:
+            made.name = "values"  # of an attention, and no weight
+        fields = self.annotated_fields(name)
+        if fields:
+            made.kind, made.fields = RECORD, {key: _parameter(key) for key in fields}
+            return made
+        if is_vector(self.function, name):
+            made.kind, made.axes = ARRAY, [Axis()]
+        keys = read_keys(self.function, name)
+        documented = () if keys else documented_shape(self.doc, name)
+        shape = documented or unpacked_shape(self.function, name)
+        if shape:
+            made.kind, made.axes = ARRAY, [self.axis(one) for one in shape]
+            self.sizes.small |= len(shape) == 4
+            for axis in made.axes if FILTER.match(name) else ():
+                axis.small = True
+        return made
+
+    def annotated_fields(self, name: str) -> list[str]:
+        """The fields of the class of the file that a parameter is annotated with."""
+        arguments = self.function.args
+        annotations = {
+            one.arg: ast.unparse(one.annotation)
+            for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+            if one.annotation is not None
+        }
+        record = self.reader.known.get(annotations.get(name, ""))
+        body = record.body if isinstance(record, ast.ClassDef) else []
+        fields = (node.target for node in body if isinstance(node, ast.AnnAssign))
+        return [field.id for field in fields if isinstance(field, ast.Name)]
+
+    def axis(self, text: str) -> Axis:
+        """An axis as a docstring has it: N, 3, 4H, 2 * N."""
+        times = re.fullmatch(r"(\d+)\s*\*?\s*([A-Za-z_]\w*)", text)
+        if times is None:
+            return self.sizes.named(text)
+        count, of = int(times[1]), self.sizes.named(times[2])
+        return Axis(calculate=lambda: count * of.size(self.sizes.allocate))
+
+    def document_fields(self, value: Value) -> None:
+        """Give the parts of a record the shapes that the docstring has for their keys."""
+        for key, needed in read_keys(self.function, value.name).items():
+            shape = documented_shape(self.doc, key)
+            if shape and needed:
+                part = value.field(key)
+                part.kind, part.axes = ARRAY, [self.axis(one) for one in shape]
+
+    def follow_alone(self) -> None:
+        """Follow the text of a function."""
+        self.follow(None)
+
+    def follow(self, owner: Value | None) -> None:
+        """Follow the text, of a method with its object."""
+        for value in self.values.values():
+            self.document_fields(value)
+        scope = dict(self.values)
+        if owner is not None:
+            scope["self"] = owner
+        returned = self.reader.follow(self.function, scope)
+        several = returned.kind == ITEMS
+        self.output = returned.fields.get(0, Value()) if several else returned
+        last = max(returned.fields, default=0)
+        self.cache = returned.fields[last] if several and last else Value()
+        if self.loss:
+            self.match_gradients(scope, Value())
+
+    def make(self, owner: Value, constructor: Function) -> dict[str, Value]:
+        """Follow a constructor; what it takes, by name."""
+        taken = {name: _parameter(name) for name in parameter_names(constructor)}
+        defaults = parameter_defaults(constructor)
+        for name, value in taken.items():
+            default = defaults.get(name)
+            plain = isinstance(default, ast.Constant) and not _is_count(default)
+            if plain or (name in NUMBERS and name in defaults):
+                taken[name] = self.reader.value(default, {}) if default is not None else value
+        self.reader.follow(constructor, {**taken, "self": owner})
+        return {
+            name: value
+            for name, value in taken.items()
+            if value.kind in (SIZE, ITEMS) or name not in defaults
+        }
+
+    def constants_of(self, settings: Mapping[str, Value]) -> Iterator[tuple[str, Given]]:
+        """What a constructor takes besides sizes that shapes name."""
+        for name, value in settings.items():
+            if value.kind is None and SIZE_LIKE.search(name):
+                value.as_size()
+            if value.kind is None and not is_setting(value):
+                continue
+            fixed = value.kind == ARRAY and value.axes is not None
+            given = self.giver.fixed(name, value) if fixed else self.giver.given(name, value)
+            if given is not None:
+                yield name, given
+
+    def describe(self, others: Sequence[Function]) -> Described:
+        """The inputs and the constants, in the order of the parameters."""
+        inputs: dict[str, Given] = {}
+        constants: dict[str, Given] = {}
+        extra = self.follow_others(others)
+        self.sizes.small |= any(len(value.axes or ()) > 3 for value in self.values.values())
+        settings = {
+            name: find_setting(self.function, name, value) for name, value in self.values.items()
+        }
+        arrays = {
+            name: value
+            for name, value in self.values.items()
+            if settings[name] is None and not is_fixed(name, value) and name not in self.defaults
+        }
+        teller = self.function if self.loss else others[-1] if others else None
+        without = names_without_gradient(arrays, teller, loss=self.loss)
+        without += undifferentiated(self.function, teller)
+        for name, value in self.values.items():
+            setting = settings[name]
+            if setting is not None:
+                constants[name] = setting
+                continue
+            if name in self.defaults and not self.is_label(name) and not has_gradient(name, teller):
+                continue
+            given = self.giver.given(name, value)
+            if given is None:
+                continue
+            if name in without or given.text == SETTING or is_fixed(name, value):
+                constants[name] = self.giver.fixed(name, value)
+            else:
+                inputs[name] = given
+        constants |= {name: self.giver.fixed(name, value) for name, value in extra.items()}
+        if self.output.kind == OBJECT and self.output.text:  # a function that makes a module
+            taken = _parameter("x")
+            apply(self.output, taken, (), self.sizes.allocate)
+            inputs["x"] = self.giver.array(taken if taken.axes else self.giver.guessed("x"))
+        return Described(inputs, constants, dict(self.sizes.values))
+
+    def is_label(self, name: str) -> bool:
+        """Whether labels, without which no loss is returned, are left out by default."""
+        default = self.defaults.get(name)
+        none = isinstance(default, ast.Constant) and default.value is None
+        return self.loss and none and bool(LABELS.match(name))
+
+    def follow_others(self, others: Sequence[Function]) -> dict[str, Value]:
+        """Follow functions that are called with this one, a loss of its output and its backward;
+        what they take by names that nothing here has: labels."""
+        extra: dict[str, Value] = {}
+        outputs: dict[str, Value] = {}
+        has = any(map(LABELS.match, self.values))
+        for other in others:
+            names = parameter_names(other)
+            for name in names:
+                if name not in {**self.values, **outputs} and not has and LABELS.match(name):
+                    extra.setdefault(name, _parameter(name))
+            known = {**self.values, **extra, **outputs}
+            free = [name for name in names if name not in known]
+            if other is not others[-1] and free:
+                outputs[free[0]] = known[free[0]] = self.output
+            if other is others[-1]:
+                caches = [name for name in free if is_cache(name)]
+                known |= dict.fromkeys(caches[:1], self.cache)
+            scope = {**{name: Value() for name in names}, **known}
+            self.match_gradients(scope, self.reader.follow(other, scope))
+        return extra
+
+    def match_gradients(self, scope: Mapping[str, Value], returned: Value) -> None:
+        """Parameters whose gradient is a number are numbers, as of db = np.sum(dZ); of two shapes
+        that differ in one axis, that axis is the same.
+
+        scope: what a function knows at its end; returned: what it returns.
+        """
+        arrays = {name: value for name, value in self.values.items() if value.kind == ARRAY}
+        gradients = {name: scope.get(f"d{name}") for name in arrays}
+        if returned.kind == ITEMS and len(returned.fields) == len(arrays):
+            gradients = dict(zip(arrays, returned.fields.values(), strict=True))
+        for name, value in arrays.items():
+            gradient = gradients[name]
+            if gradient is not None and gradient.kind in (NUMBER, SIZE):
+                value.axes = []
+            elif gradient is not None and value.axes and gradient.axes:
+                differ = [
+                    (one, other)
+                    for one, other in zip(value.axes, gradient.axes, strict=False)
+                    if one.root is not other.root
+                ]
+                if len(differ) == 1 and len(value.axes) == len(gradient.axes):
+                    unify(*differ[0])
+
+
+def _parameter(name: str) -> Value:
+    made = Value(name=name)
+    made.is_parameter = True
+    return made
+
+
+def _is_count(node: ast.expr | None) -> bool:
+    """Whether a default is a whole number that could be a size."""
+    return isinstance(node, ast.Constant) and type(node.value) is int and node.value > 1

@@ -1,0 +1,181 @@
+"""`gradcheck init`: a commented config for a form of the paper, or for a function of your own."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import msgspec
+
+from gradcheck_cli.config.init.definitions import (
+    DERIVATIVE,
+    Definition,
+    complete_name,
+    find_backward,
+    find_definition,
+    find_derived,
+    find_kind,
+    find_loss,
+    find_methods,
+    is_of_framework,
+    need_backward,
+    read_file,
+)
+from gradcheck_cli.config.init.inference.givens import Given
+from gradcheck_cli.config.init.read_code import describe_class, describe_function
+from gradcheck_cli.config.init.reading import Described
+from gradcheck_cli.config.schema import KINDS, CheckConfig, documentation
+from gradcheck_cli.layers.forms import FORMS
+from gradcheck_cli.text import join_words
+
+SIZES = {"n": 8, "N": 5, "M": 3}  # all different, so that what is transposed does not fit
+COMMENT, WIDTH = 34, 100  # the column of comments, and how far they go
+# Keys whose default says nothing: what stands there instead.
+EXAMPLES = {
+    "name": "my-check",
+    "backward": "{}",
+    "inputs": "{seed: 0}",
+    "constants": "{}",
+    "numeric": "{step: auto}",
+    "tolerance": "{atol: 0}",
+    "gradient_reduction": "sum",
+    "constraint": "{}",
+    "bounds": "{}",
+    "slices": "{}",
+    "framework": "torch",
+    "device": "cpu",
+}
+GUESS = "Shapes that are guesses from names, not in the text of the code: of {names}."
+
+
+def of_form(name: str) -> str:
+    """The config of a form: what it needs, and every other key with its default behind a #."""
+    form = FORMS[name]
+    sizes = ", ".join(f"{size}: {SIZES[size]}" for size in form.sizes)
+    rules = ", ".join(f"{rule.of}: {rule.formula}" for rule in form.rules)
+    given = {
+        "form": name,
+        "shapes": f"{{{sizes}}}",
+        "backward": f"{{{rules}}}",
+        "reduction": "mean" if "n" in form.sizes else "sum",
+    }
+    about = f"# The gradients of {form.equation}: gradcheck run checks them."
+    return _text(about, "form", given)
+
+
+def of_code(kind: str | None, code: str, folder: Path, backward: str | None = None) -> str:
+    """The config of a function, class or loss in a Python file, which is read and not run.
+
+    kind: `forward`, `layer` or `value_and_grad`; None: found out.
+    code: `layers.py:affine_forward`, relative to the working directory; folder: of the config;
+    backward: of a forward, found by its name if None.
+
+    Raises UsageError where the file or the function is not there.
+    """
+    file, name, tree = read_file(code)
+    relative = _relative(file, folder)
+    found = find_definition(tree, name)
+    name = complete_name(found, name) if kind in (None, "value_and_grad") else name
+    kind = kind or ("forward" if backward else find_kind(tree, found, name))
+    given = {kind: f"{relative}:{name}"}
+    derived = find_derived(tree, name, kind)
+    needed = not derived or find_backward(tree, name) is not None
+    if kind == "forward" and (backward or (needed and not is_of_framework(tree, found, name))):
+        named = backward.rpartition(":") if backward else ("", "", need_backward(tree, name, file))
+        other = _relative(read_file(backward)[0], folder) if backward and named[1] else relative
+        key = "derivative" if DERIVATIVE.search(named[2]) else "backward"
+        given[key] = f"{other}:{named[2]}"
+    given |= {key: f"{relative}:{function}" for key, function in derived.items()}
+    loss = find_loss(tree, name, given)
+    if loss is not None:
+        given = {kind: given[kind], "loss": f"{relative}:{loss}", **given}
+    backward_name = given.get("backward", given.get("derivative", "")).rpartition(":")[2]
+    described = _describe(tree, found, name, kind, [loss or "", backward_name])
+    nothing = not described.inputs and not described.constants
+    inputs = {"x": Given("[n, N]", guess=True)} if nothing else described.inputs
+    given["inputs"] = _mapping(inputs)
+    if described.constants:
+        given["constants"] = _mapping(described.constants)
+    sizes = described.sizes or {"n": 4, "N": 5}
+    given["shapes"] = "{" + ", ".join(f"{size}: {value}" for size, value in sizes.items()) + "}"
+    about = f"# The gradients of {name}: gradcheck run --allow-code checks them."
+    guessed = [key for key, one in {**inputs, **described.constants}.items() if one.guess]
+    return _text(about, kind, given, guessed)
+
+
+def _mapping(values: Mapping[str, Given]) -> str:
+    parts = (
+        f'"{name}": {given.text}' if "[" in name else f"{name}: {given.text}"
+        for name, given in values.items()
+    )
+    return "{" + ", ".join(parts) + "}"
+
+
+def _describe(
+    tree: ast.Module, found: Definition, name: str, kind: str, beside: Sequence[str]
+) -> Described:
+    """What the function takes that is the forward; of a class, and of what it is made with."""
+    loss = kind == "value_and_grad"
+    if isinstance(found, ast.FunctionDef):
+        functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        others = [functions[one] for one in beside if one in functions]
+        return describe_function(tree, found, loss=loss, others=others)
+    method = name.partition(".")[2]
+    pair = find_methods(tree, found) or ("forward", "backward")
+    backward = beside[-1].rpartition(".")[2] or pair[1]
+    own = kind != "forward" or bool(method)
+    return describe_class(tree, found, method or pair[0], backward, own_gradients=own, loss=loss)
+
+
+def _text(about: str, kind: str, given: dict[str, str], guessed: Sequence[str] = ()) -> str:
+    lines = [
+        about,
+        "# A line behind a # is a key that may be set, with its default or an example.",
+        "",
+    ]
+    lines += _lines(kind, given, guessed)
+    return "\n".join(lines) + "\n"
+
+
+def _lines(kind: str, given: dict[str, str], guessed: Sequence[str]) -> Iterator[str]:
+    """The keys that go with a kind of check; those that are not needed, behind a #.
+
+    guessed: the inputs and constants whose shapes are guesses.
+    """
+    foreign = {key for keys in KINDS.values() for key in keys} - set(KINDS[kind])
+    needed = {key: value for key, value in given.items() if key != "backward" or kind != "form"}
+    for key, value in needed.items():
+        if key == "inputs" and guessed:
+            yield f"# {GUESS.format(names=join_words(guessed))}"
+        yield _line(f"{key}: {value}", documentation(key))
+    yield ""
+    defaults = msgspec.to_builtins(CheckConfig())
+    for key in CheckConfig.__struct_fields__:
+        if key in needed or key in foreign or key in KINDS or key in ("version", "shapes"):
+            continue
+        value = given.get(key) or EXAMPLES.get(key) or _scalar(defaults[key])
+        if defaults[key] is None and key not in EXAMPLES:
+            value = f"{given[kind]}_{key}"
+        yield _line(f"# {key}: {value}", documentation(key))
+
+
+def _line(text: str, comment: str) -> str:
+    """A key, and what it says beside it, or above where the key is long."""
+    if len(text) >= COMMENT:
+        return "\n".join([*(f"# {line}" for line in wrap(comment, WIDTH - 2)), text])
+    first, *others = wrap(comment, WIDTH - COMMENT - 2)
+    more = [f"{'':{COMMENT}}# {line}" for line in others]
+    return "\n".join([f"{text:{COMMENT}}# {first}", *more])
+
+
+def _scalar(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _relative(file: Path, folder: Path) -> str:
+    """The path of the code as the config writes it."""
+    return Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()

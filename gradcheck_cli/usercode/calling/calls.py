@@ -1,0 +1,332 @@
+"""How a forward and a backward of the user are called, found out by one call of the forward.
+
+Where the forward raises at a displaced point only, as outside of its domain, that point has no
+value, and a note says how often.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gradcheck_cli.arrays import draw
+from gradcheck_cli.errors import CodeError, ForwardError, UntakenError
+from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.text import format_shape, suggest
+from gradcheck_cli.usercode.calling.annotations import as_annotated
+from gradcheck_cli.usercode.calling.context import CONTEXT, Context, find_context
+from gradcheck_cli.usercode.calling.conventions import (
+    CACHE,
+    KEPT,
+    OUTPUT,
+    UPSTREAM,
+    BackwardCall,
+    bind_backward,
+)
+from gradcheck_cli.usercode.calling.gradient_reader import GradientReader
+from gradcheck_cli.usercode.calling.independence import Independence
+from gradcheck_cli.usercode.calling.losses import as_loss, of_owner
+from gradcheck_cli.usercode.calling.notes import describe_calls, describe_guesses
+from gradcheck_cli.usercode.calling.objects import find_output
+from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source, call_function, find_place
+from gradcheck_cli.usercode.calling.settle import (
+    settle_output_of_loss,
+    settle_upstream_of_loss,
+    settle_without_upstream,
+)
+from gradcheck_cli.usercode.calling.signatures import Call, bind, name_of, parameters
+from gradcheck_cli.usercode.calling.values import (
+    NO_FLOATS,
+    Array,
+    as_array,
+    as_inputs,
+    as_number,
+    is_output,
+    items_of,
+    split_flat,
+)
+from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
+from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, in_bfloat16
+from gradcheck_cli.usercode.randomness import Randomness
+from gradcheck_cli.usercode.trees import (
+    gradient_leaves,
+    leaves,
+    rebuilt,
+    with_attributes,
+)
+from gradcheck_cli.usercode.watching.tracing import find_lines
+
+# Values of a loss that stands between a forward and its backward.
+LOSS, LOSS_GRADIENT = "the loss", "the gradient of the loss"
+
+
+class Calls:
+    """How a pair is called, found out by one call of it, and the problem that follows."""
+
+    def __init__(
+        self,
+        source: Source,
+        inputs: Mapping[str, Any],
+        constants: Mapping[str, Any] | None,
+        optional: Mapping[str, Any] | None,
+        batched: bool = False,
+        derivative: bool = False,
+        loss: Function | None = None,
+    ) -> None:
+        self.source = source
+        self.low = holds_bfloat16(inputs)
+        self.inputs = inputs = as_inputs(held(inputs) if self.low else inputs)
+        self.asked = list(constants or {})
+        self.optional = optional or {}
+        constants = {name: with_attributes(value) for name, value in (constants or {}).items()}
+        self.constants = {**self.optional, **constants}
+        self.arrays = {
+            leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
+        }
+        self.batched = batched
+        if not self.arrays:
+            raise CodeError(NO_FLOATS)
+        self.convention = TORCH
+        self.raised: list[CodeError] = []
+        self.random = Randomness()
+        self.replaced: dict[str, None] = {}
+        self.independence = Independence(self.forward, self.arrays)
+        self.changes_cache = False
+        self.keeps = ""  # the attribute with the output of a forward that returns nothing
+        self.loss = None if loss is None else as_loss(loss)
+        self.bind_both(derivative)
+
+    def bind_both(self, derivative: bool) -> None:
+        """Find out how the forward and the backward are called, by a call of the forward."""
+        source, known, loss = self.source, list(self.optional), self.loss
+        arguments = [name for name in self.inputs if name not in source.held]
+        pair = source.make(self.values(self.arrays))
+        self.place = find_place(pair)
+        takes = parameters(pair.forward)
+        context = find_context(takes, [*arguments, *self.asked])
+        self.call = bind(takes, arguments, self.asked, known, context)
+        self.inputs = as_annotated(self.inputs, self.call, pair.forward)
+        self.constants = as_annotated(self.constants, self.call, pair.forward)
+        self.reader = GradientReader(source, self.inputs, self.arrays)
+        if loss is not None:
+            self.loss_call = bind(parameters(loss), [OUTPUT], [*arguments, *self.asked], known)
+        # A copy: what this call changes in place must not be what later calls are compared with.
+        copies = {name: array.copy() for name, array in self.arrays.items()}
+        _, values, returned = self.run(copies)
+        self.back = self.bound(pair, arguments, returned, derivative)
+        if loss is not None and self.back.upstream and LOSS_GRADIENT not in values:
+            raise CodeError(
+                f"{source.backward} takes an upstream gradient, and {name_of(loss)} gives none: it "
+                "must return its value and its gradient"
+            )
+        self.outputs = self.outputs_of(values, returned)
+        self.elementwise = derivative or (not self.back.upstream and self.outputs[0].size != 1)
+        self.notes = describe_guesses(self, parameters(pair.backward), arguments)
+        self.notes += self.settle(pair, derivative)
+
+    def settle(self, pair: Pair, derivative: bool) -> list[str]:
+        """Find out what a backward is of where its parameters do not tell; what a reader should
+        know of that. Raises CodeError where nothing fits."""
+        if self.elementwise:
+            return settle_without_upstream(self, pair, derivative)
+        if self.loss is None and not derivative:
+            return settle_output_of_loss(self, pair) or settle_upstream_of_loss(self, pair)
+        return []
+
+    def bound(
+        self, pair: Pair, arguments: list[str], returned: Sequence[Any], derivative: bool
+    ) -> BackwardCall:
+        """How the backward is called. Raises CodeError where a parameter gets no value."""
+        takes, known = parameters(pair.backward), list(self.optional)
+        if derivative:
+            return BackwardCall(bind(takes, arguments, self.asked, optional=known), 0)
+        return bind_backward(
+            takes,
+            arguments,
+            self.asked,
+            [is_output(item) for item in returned],
+            known,
+            self.handed(pair),
+            stateless=pair.owner is None,
+        )
+
+    def handed(self, pair: Pair) -> dict[str, str]:
+        """What the parameters of the forward, and of a loss, were handed."""
+        forward = self.call.by_parameter(parameters(pair.forward))
+        loss = {} if self.loss is None else self.loss_call.by_parameter(parameters(self.loss))
+        return {**loss, **forward}
+
+    @property
+    def count(self) -> int:
+        """How many of what the forward returns are outputs."""
+        return max(1, self.back.upstream)
+
+    def refuse_unused(self) -> None:
+        """Raises CodeError for constants that no function takes."""
+        loss = self.loss_call.used if self.loss is not None else ()
+        used = (*self.call.used, *loss, *self.back.call.used, *self.source.held)
+        for name in self.asked:
+            if name not in used:
+                miss = suggest(name, self.call.used)
+                raise UntakenError(name, f"no function takes the constant '{name}'{miss}")
+
+    def values(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """What the functions are handed: inputs with these arrays, and copies of the constants."""
+        inputs = {name: rebuilt(value, name, arrays) for name, value in self.inputs.items()}
+        return {**copy.deepcopy(self.constants), CONTEXT: Context(), **inputs}
+
+    def run(self, arrays: Mapping[str, Any]) -> tuple[Pair, dict[str, Any], Sequence[Any]]:
+        """A call of the forward: the pair, the values it was handed, what it returned."""
+        values = self.values(arrays)
+        pair = self.source.make(values)
+        returned = self.called(pair.forward, self.source.forward, self.call, values)
+        replaced = self.source.changed(pair.owner, values) if self.source.held else ()
+        self.replaced |= dict.fromkeys(name for name in replaced if name in self.arrays)
+        kept = find_output(pair.owner)
+        values |= {KEPT: getattr(pair.owner, kept)} if kept else {}
+        if returned is None:
+            if not kept:
+                raise CodeError(f"{self.source.forward} returns nothing: it must return its output")
+            self.keeps, returned = kept, values[KEPT]
+        items = items_of(returned)
+        values |= {CACHE: items[-1], OUTPUT: items[0]}
+        if self.loss is not None:
+            who, loss = name_of(self.loss), of_owner(self.loss, pair.owner)
+            value, *gradient = items_of(self.called(loss, who, self.loss_call, values))
+            values[LOSS] = value
+            values |= {LOSS_GRADIENT: gradient[0]} if gradient else {}
+        return pair, values, items
+
+    def called(self, function: Function, who: str, call: Call, values: Mapping[str, Any]) -> Any:
+        """What the user's function returns; generators have the same state before every call."""
+        __tracebackhide__ = True
+        return self.random.call(who, function, lambda: call_function(function, who, call, values))
+
+    def outputs_of(self, values: Mapping[str, Any], returned: Sequence[Any]) -> list[Array]:
+        """What is differentiated: the outputs of the forward, or the value of the loss."""
+        if self.loss is None:
+            return [as_array(item, self.source.forward) for item in returned[: self.count]]
+        return [as_number(values[LOSS], name_of(self.loss))]
+
+    def forward(self, arrays: Mapping[str, Any]) -> Any:
+        """The outputs, several as one; not a number where the forward raises."""
+        try:
+            _, values, returned = self.run(arrays)
+        except CodeError as error:
+            if all(np.array_equal(arrays[name], x) for name, x in self.arrays.items()):
+                raise
+            self.raised.append(error)
+            return self.joined([np.full(output.shape, np.nan) for output in self.outputs])
+        return self.joined(self.outputs_of(values, returned))
+
+    def output_of_slices(self, arrays: Mapping[str, Any]) -> Array:
+        """The output where some slices of inputs are there alone, or several times."""
+        _, values, returned = self.run(arrays)
+        return self.outputs_of(values, returned)[0]
+
+    def settle_batched(self, batched: bool) -> None:
+        """Whether the forward takes many points at once is known; what it raised then is forgot."""
+        self.batched = batched
+        self.raised.clear()
+
+    def joined(self, outputs: Sequence[Array]) -> Array:
+        """The outputs as one array, flat if there are several."""
+        for output, first in zip(outputs, self.outputs, strict=True):
+            if self.batched and self.count == 1 and output.shape[1:] == first.shape:
+                continue
+            if output.shape != first.shape:
+                raise ForwardError(
+                    f"{self.source.forward} gives {format_shape(first.shape)} at the inputs, but "
+                    f"{format_shape(output.shape)} near them"
+                )
+        return outputs[0] if len(outputs) == 1 else np.concatenate([out.ravel() for out in outputs])
+
+    def backward(self, arrays: Mapping[str, Any], cotangent: Any) -> dict[str, Any]:
+        """The gradients of the arrays that the backward claims, after a call of the forward."""
+        claimed = self.independence.fill(self.claimed(arrays, cotangent))
+        if not self.elementwise:
+            return claimed
+        return {
+            name: gradient if gradient is None else cotangent * self.adjoint(gradient, name)
+            for name, gradient in claimed.items()
+        }
+
+    def adjoint(self, slope: Any, name: str) -> Array:
+        """What multiplies an upstream gradient, of a derivative entry by entry."""
+        array = as_array(slope, name)
+        return np.conj(array) if np.iscomplexobj(array) and self.convention == TORCH else array
+
+    def claimed(self, arrays: Mapping[str, Any], cotangent: Any) -> dict[str, Any]:
+        """What the backward gives for every array, after a call of the forward.
+
+        cotangent: None where the backward takes no upstream gradient.
+        """
+        pair, values, _ = self.run(arrays)
+        if self.loss is not None and LOSS_GRADIENT in values:
+            cotangent = cotangent * values[LOSS_GRADIENT]
+        values |= {UPSTREAM.format(place): part for place, part in enumerate(self.split(cotangent))}
+        kept = values[CACHE] if CACHE in self.back.call.used else None
+        before = [(array, array.copy()) for _, array in leaves(kept, CACHE)]
+        claimed = self.called(pair.backward, self.source.backward, self.back.call, values)
+        handed = [id(array) for array in arrays.values()]
+        self.changes_cache = any(
+            id(array) not in handed and not np.array_equal(array, copied, equal_nan=True)
+            for array, copied in before
+        )
+        found = self.reader.read(claimed, pair.owner, self.call.used)
+        return {
+            leaf: gradient
+            for name, value in self.inputs.items()
+            for leaf, gradient in gradient_leaves(found.get(name), value, name)
+        }
+
+    def split(self, cotangent: Any) -> list[Any]:
+        """The upstream gradient of each output: views, so that a change in place is seen."""
+        if self.count == 1:
+            return [cotangent]
+        return split_flat(cotangent, [output.shape for output in self.outputs])
+
+    def problem(self, delta: Array | None, seed: int, convention: str = TORCH) -> Problem:
+        """The problem; its cotangent is delta, or drawn, or 1 where the backward takes none.
+
+        convention: of complex gradients, see `as_real`.
+        Raises CodeError for constants that no function takes.
+        """
+        self.refuse_unused()
+        shape = self.joined(self.outputs).shape
+        defaults = delta is None and self.back.default and self.outputs[0].size == 1
+        if self.loss is not None or defaults or not (self.back.upstream or self.elementwise):
+            delta = np.ones(shape)
+        elif delta is None:
+            kind = np.result_type(*self.outputs)
+            delta = draw("delta", shape, seed, kind if kind.kind in "fc" else np.float64)
+        self.convention = convention
+        made = Problem(
+            inputs=self.arrays,
+            forward=self.forward,
+            backward=self.backward,
+            cotangent=np.asarray(delta),
+            labels={leaf: Label(f"∂L/∂{leaf}", source=self.place) for leaf in self.arrays},
+            notes=tuple(self.notes),
+            observed=self.observed,
+            parts=tuple(output.size for output in self.outputs) if self.count > 1 else (),
+            changed=lambda: [CACHE] if self.changes_cache else [],
+            origins=partial(self.find_origins, np.asarray(delta)),
+        )
+        return in_bfloat16(made) if self.low else as_real(made, convention)
+
+    def find_origins(self, delta: Array) -> dict[str, str]:
+        """After which lines of the user's the gradients are there, in an extra call."""
+
+        def call() -> dict[str, Any]:
+            return self.claimed({leaf: x.copy() for leaf, x in self.arrays.items()}, delta.copy())
+
+        return find_lines(call, call())
+
+    def observed(self) -> tuple[str, ...]:
+        """What a reader should know of the calls after the check."""
+        return describe_calls(self)

@@ -1,0 +1,35 @@
+"""The `ctx` that static methods forward(ctx, x) and backward(ctx, delta) share, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from gradcheck_cli.usercode.calling.signatures import Parameters
+
+CONTEXT = "the context"  # a value that functions may take; no parameter has such a name
+CONTEXT_NAMES = ("ctx", "context")
+
+
+class Context:
+    """Keeps what a forward saves for its backward; attributes of any name, too."""
+
+    def __init__(self) -> None:
+        self.saved_tensors: tuple[Any, ...] = ()
+
+    def save_for_backward(self, *values: Any) -> None:
+        """Keep values as `saved_tensors`, as torch calls what tensors are of."""
+        self.saved_tensors = values
+
+    def mark_non_differentiable(self, *outputs: Any) -> None:
+        """Do nothing: an output that is no array of floats is none that is checked."""
+
+
+def find_context(takes: Parameters, given: Collection[str]) -> Mapping[str, str]:
+    """The parameter of a function that gets the context, if it has one that nothing else is for.
+
+    given: the names of inputs and constants.
+    """
+    lacking = len(takes.required) > len(given)
+    wanted = CONTEXT_NAMES[: 2 if lacking else 1]  # a context may be what is attended to
+    return {name: CONTEXT for name in takes.positional[:1] if name in wanted and name not in given}

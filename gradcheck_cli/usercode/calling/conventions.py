@@ -1,0 +1,248 @@
+"""How people write backward passes: what each parameter is handed, as a table that is data.
+
+Nothing here computes. `BACKWARD` lists the conventions in the order in which they are tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from gradcheck_cli.usercode.calling.signatures import FORWARD, Call, Draft, Parameters
+
+# What parameters are called that take what forward kept for backward, or forward's output.
+CACHE_NAMES = frozenset({"ctx", "context", "saved", "memory", "tape", "state", "tmp"})
+OUTPUT_NAMES = frozenset({"out", "output", "y", "Y", "a", "A"})
+LABEL_NAMES = frozenset(
+    {"y", "Y", "t", "y_true", "label", "labels", "target", "targets", "true", "y_labels"}
+)
+# Like an upstream gradient: dout, dA, delta, grad_output, upstream, y_grad.
+UPSTREAM_NAMES = frozenset({"cotangent", "error", "err", "g", "gy", "v", "δ", "Δ"})
+UPSTREAM_STARTS = ("d", "grad", "g_", "upstream")
+UPSTREAM_ENDS = ("grad", "_bar")
+# What people call an input; such a parameter is not handed the upstream gradient by its place.
+INPUT_NAMES = frozenset({"x", "X", "z", "Z", "input", "inputs", "input_", "input_data", "in_val"})
+
+# Values that a backward may take besides inputs and constants; no parameter has such a name.
+CACHE, OUTPUT, UPSTREAM = "the cache", "the output", "upstream gradient {}"
+KEPT = "the output that the object keeps"
+
+
+def is_upstream(name: str) -> bool:
+    """Whether a parameter is called like an upstream gradient."""
+    starts, ends = name.startswith(UPSTREAM_STARTS), name.endswith(UPSTREAM_ENDS)
+    return name in UPSTREAM_NAMES or starts or ends
+
+
+def is_cache(name: str) -> bool:
+    """Whether a parameter is called like what a forward keeps for its backward."""
+    return name in CACHE_NAMES or "cache" in name.lower()
+
+
+class BackwardDraft(Draft):
+    """A call of a backward that is being worked out.
+
+    inputs: the names of the inputs; returned: of each value that the forward returned, whether it
+    is an array of floats; forward: what the parameters of the forward were handed;
+    stateless: the backward can know of the forward's call by its parameters alone.
+    """
+
+    inputs: Sequence[str]
+    returned: Sequence[bool]
+    forward: Mapping[str, str]
+    stateless: bool
+
+    @property
+    def free(self) -> list[str]:
+        """The parameters without a value that may take what the forward or the check gives."""
+        needed = self.takes.required - set(self.optional)
+        names = [name for name in self.takes.positional if name not in self.where]
+        return [name for name in names if is_upstream(name) or name in needed]
+
+    @property
+    def upstream(self) -> list[str]:
+        """The parameters that could take an upstream gradient: by name, else the first.
+
+        The only parameter of a function that is handed nothing else is an input, as in f′(t).
+        """
+        others = [name for name in self.free if not is_cache(name)]
+        named = [name for name in others if is_upstream(name)]
+        if self.stateless and len(self.returned) == len(self.takes.required) == 1:
+            return named
+        return named or [name for name in others if name not in INPUT_NAMES][:1]
+
+    @property
+    def keeps_cache(self) -> bool:
+        """Whether the last of what the forward returned is kept for the backward.
+
+        It is not where every value has an upstream gradient, and no parameter is left for it.
+        """
+        if len(self.returned) == 1 or CACHE in self.where.values():
+            return len(self.returned) > 1
+        likely = len(self.upstream)
+        return likely < max(len(self.returned), len(self.free)) or not all(self.returned)
+
+    @property
+    def outputs(self) -> int:
+        """How many of the values that the forward returned can have an upstream gradient."""
+        values = self.returned[:-1] if self.keeps_cache else self.returned
+        leading = next((place for place, fits in enumerate(values) if not fits), len(values))
+        return max(1, leading)
+
+    @property
+    def unnamed(self) -> list[str]:
+        """The inputs that no parameter has the name of, or was handed."""
+        taken = (*self.takes.all, *self.where.values())
+        return [name for name in self.inputs if name not in taken]
+
+    def arguments(self) -> list[str]:
+        """What *arguments is handed: the upstream gradients and the cache, unless a parameter is;
+        the inputs, where there is no cache."""
+        upstream = [UPSTREAM.format(place) for place in range(self.outputs)]
+        passed = self.where.values()
+        first = [] if upstream[0] in passed else [*upstream, *[CACHE] * self.keeps_cache]
+        return first if CACHE in (*first, *passed) else [*first, *self.unnamed]
+
+
+def _give_by_name(draft: BackwardDraft) -> dict[str, str]:
+    return {name: name for name in draft.takes.all if name in draft.named}
+
+
+def _give_as_in_forward(draft: BackwardDraft) -> dict[str, str]:
+    return {name: draft.forward[name] for name in draft.free if name in draft.forward}
+
+
+def _give_output(draft: BackwardDraft) -> dict[str, str]:
+    return {name: OUTPUT for name in draft.free if name in OUTPUT_NAMES}
+
+
+def _give_cache(draft: BackwardDraft) -> dict[str, str]:
+    upstream = draft.upstream[: draft.outputs]
+    others = [name for name in draft.free if name not in upstream]
+    if not upstream:
+        others = [name for name in others if name not in INPUT_NAMES]
+    if not draft.keeps_cache or not others:
+        return {}
+    return {next(filter(is_cache, others), others[-1]): CACHE}
+
+
+def _give_upstream(draft: BackwardDraft) -> dict[str, str]:
+    upstream = draft.upstream[: draft.outputs]
+    return {name: UPSTREAM.format(place) for place, name in enumerate(upstream)}
+
+
+def _give_labels(draft: BackwardDraft) -> dict[str, str]:
+    taken = (*draft.takes.all, *draft.where.values(), *draft.inputs)
+    named = [name for name in draft.forward.values() if name in draft.named and name not in taken]
+    labels = [name for name in named if name in LABEL_NAMES]
+    return dict(zip([name for name in draft.free if name in LABEL_NAMES], labels, strict=False))
+
+
+def _give_in_order(draft: BackwardDraft) -> dict[str, str]:
+    return {} if draft.takes.rest else dict(zip(draft.free, draft.unnamed, strict=False))
+
+
+class Convention(Struct, frozen=True):
+    """What a parameter of a backward is handed.
+
+    says: in one sentence; give: values by parameter; parameters that have one already keep it.
+    example: of the inputs x, w, b, the constant stride, the size n and a forward(first, second,
+    third): a signature, what the forward returned ("out, cache"), and what the parameters get.
+    """
+
+    says: str
+    give: Callable[[BackwardDraft], dict[str, str]]
+    example: tuple[str, str, str]
+
+
+# In the order in which they are tried.
+BACKWARD = (
+    Convention(
+        "A parameter gets the input or the constant of its name",
+        _give_by_name,
+        ("x, stride, dout, w", "out", "x, stride, upstream gradient 0, w"),
+    ),
+    Convention(
+        "A parameter that the forward has, too, gets what the forward got",
+        _give_as_in_forward,
+        ("dout, second", "out", "upstream gradient 0, w"),
+    ),
+    Convention(
+        "A parameter that is called out, y or a gets the output",
+        _give_output,
+        ("dA, A", "out", "upstream gradient 0, the output"),
+    ),
+    Convention(
+        "A parameter that is called like labels gets the constant of the forward that is",
+        _give_labels,
+        ("dout, y_true", "out", "upstream gradient 0, labels"),
+    ),
+    Convention(
+        "Where the forward returned more than its outputs, that is the cache: for a parameter that "
+        "is called so, else for the last one left",
+        _give_cache,
+        ("dZ, what_was_kept", "out, cache", "upstream gradient 0, the cache"),
+    ),
+    Convention(
+        "Parameters that are called like a gradient, else the first one left, get the upstream "
+        "gradients of the outputs, in order",
+        _give_upstream,
+        ("dh, dc, cache", "out, out, cache", "upstream gradient 0, upstream gradient 1, the cache"),
+    ),
+    Convention(
+        "The inputs that no parameter has the name of go to the parameters that are left, in order",
+        _give_in_order,
+        ("delta, X, weights", "out", "upstream gradient 0, x, w"),
+    ),
+    Convention(
+        "A parameter that is left gets the size of its name",
+        FORWARD[-1].give,
+        ("dout, n", "out", "upstream gradient 0, n"),
+    ),
+)
+
+
+class BackwardCall(Struct, frozen=True):
+    """How a backward is called, and how many of the forward's values have an upstream gradient.
+
+    upstream: how many it takes; 0: it is the gradient of a function with one number as output.
+    default: it has a default for them, which for a loss is 1.
+    """
+
+    call: Call
+    upstream: int
+    default: bool = False
+
+
+def bind_backward(
+    takes: Parameters,
+    inputs: Sequence[str],
+    constants: Sequence[str],
+    returned: Sequence[bool],
+    optional: Sequence[str] = (),
+    forward: Mapping[str, str] | None = None,
+    *,
+    stateless: bool = True,
+) -> BackwardCall:
+    """Which parameter of a backward takes an upstream gradient, the cache, an input, a constant.
+
+    returned: of each value the forward returned, whether it is an array of floats: the last of
+    several is the cache, unless every one of them has an upstream gradient.
+    forward: what the parameters of the forward were handed; stateless: it is no method of an object
+    that could remember its input.
+    Raises CodeError where a parameter gets no value.
+    """
+    named = [*inputs, *constants]
+    handed = forward or {}
+    draft = BackwardDraft(takes, (), named, optional, {}, inputs, returned, handed, stateless)
+    for convention in BACKWARD:
+        draft.where = {**convention.give(draft), **draft.where}
+    if takes.rest:
+        draft.ordered = draft.arguments()
+    draft.refuse_incomplete()
+    call = draft.call()
+    values = [UPSTREAM.format(place) for place in range(len(returned))]
+    upstream = {name for name, value in draft.where.items() if value in values}
+    default = takes.required.isdisjoint(upstream) and values[0] not in draft.ordered
+    return BackwardCall(call, sum(value in values for value in call.used), default)

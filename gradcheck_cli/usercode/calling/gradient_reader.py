@@ -1,0 +1,130 @@
+"""The gradients of a pair's inputs: returned by its backward, or kept by its object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck_cli.text import join_words
+from gradcheck_cli.usercode.calling.gradients import by_name, gradient_of, unmatched_keys
+from gradcheck_cli.usercode.calling.objects import (
+    also_held,
+    gradient_attributes,
+    held_gradient,
+    held_input_gradient,
+)
+from gradcheck_cli.usercode.calling.pairs import Source
+from gradcheck_cli.usercode.calling.values import Array, also_claimed, is_of_parts
+from gradcheck_cli.usercode.trees import as_mapping, leaves, rebuilt
+
+
+class GradientReader:
+    """Reads what the backwards of a source claim, and notes what it claims of no input.
+
+    inputs: as the functions take them; arrays: the arrays of floats in them, by leaf.
+    """
+
+    def __init__(
+        self, source: Source, inputs: Mapping[str, Any], arrays: Mapping[str, Array]
+    ) -> None:
+        self.source = source
+        self.inputs = inputs
+        self.arrays = arrays
+        self.unchecked: dict[str, None] = {}
+        self.unused_keys: dict[str, None] = {}
+        self.missing: dict[str, list[str]] = {}
+        self.states = 0
+
+    def read(self, claimed: Any, owner: Any, used: Sequence[str]) -> dict[str, Any]:
+        """The gradient of every input, from what a backward returned or its object keeps.
+
+        used: the names of the values that the backward was handed, in order.
+        """
+        who, claimed = self.source.backward, as_mapping(claimed)
+        held = [name for name in self.source.held if name in self.inputs]
+        names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
+        order = [*used, *held]
+        self.unchecked |= dict.fromkeys(also_claimed(claimed, order, set(self.inputs) - set(names)))
+        if owner is not None:
+            self.unchecked |= dict.fromkeys(also_held(owner, [*self.inputs, *self.arrays]))
+        if isinstance(claimed, Mapping):
+            keys = [leaf.rpartition(".")[2] for leaf in self.arrays]
+            known = [*order, *self.inputs, *self.arrays, *keys]
+            self.unused_keys |= dict.fromkeys(unmatched_keys(claimed, known))
+        if len(names) == 1 and is_of_parts(claimed, names[0], self.inputs[names[0]]):
+            return {names[0]: claimed}
+        if held and not isinstance(claimed, Mapping):
+            whole = isinstance(claimed, tuple | list) and len(claimed) == len(names)
+            names = names if whole else [name for name in names if name not in held]
+        nested = [name for name in names if name not in self.arrays]
+        if isinstance(claimed, tuple) and not nested:
+            claimed = self.leave_state(claimed, names, order)
+        by_leaf = isinstance(claimed, Mapping) and not _names_any(claimed, names)
+        by_leaf = by_leaf and _names_any(claimed, [leaf.rpartition(".")[2] for leaf in self.arrays])
+        told = bool(names) and claimed is not None and not by_leaf
+        found = by_name(claimed, names, order, who, nested) if told else {}
+        for name in nested if isinstance(claimed, Mapping) else ():
+            if found.get(name) is None:  # the gradients of its arrays stand beside those of others
+                found[name] = claimed
+        lacking = [name for name in self.inputs if found.get(name) is None and owner is not None]
+        found |= {name: self.held_gradient(owner, name) for name in lacking}
+        arguments = [name for name in names if name not in held]
+        if len(arguments) == 1 and arguments[0] in lacking and found[arguments[0]] is None:
+            found[arguments[0]] = held_input_gradient(owner)
+        for name in (name for name in held if found.get(name) is None):
+            self.missing[name] = gradient_attributes(owner)
+        return found
+
+    def leave_state(
+        self, claimed: tuple[Any, ...], names: Sequence[str], order: Sequence[str]
+    ) -> tuple[Any, ...]:
+        """The gradients without what is returned behind them, such as the last state of an RNN:
+        where the first have the shapes of the inputs, and it returns more than one for every input
+        and constant."""
+        more = len(claimed) - len(names)
+        fits = (
+            np.shape(gradient) == self.arrays[name].shape
+            for gradient, name in zip(claimed, names, strict=False)
+        )
+        if not names or more <= 0 or len(claimed) == len(order) or not all(fits):
+            return claimed
+        self.states = more
+        return claimed[: len(names)]
+
+    def held_gradient(self, owner: Any, name: str) -> Any:
+        """The gradient that an object keeps for an input, or for every array of it."""
+        gradient = held_gradient(owner, name)
+        if gradient is not None or name in self.arrays:
+            return gradient
+        leaf_gradients = {
+            leaf: held_gradient(owner, leaf) for leaf, _ in leaves(self.inputs[name], name)
+        }
+        return rebuilt(self.inputs[name], name, leaf_gradients)
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of gradients that were not checked, or not found."""
+        notes = tuple(
+            f"∂L/∂{name} is not checked: {name} is no array of floats among the inputs"
+            for name in self.unchecked
+        )
+        notes += tuple(
+            f"{self.source.backward} returned {key}, which is the gradient of no input: it is not "
+            "checked"
+            for key in self.unused_keys
+        )
+        if self.states:
+            last = "the last value" if self.states == 1 else f"the last {self.states} values"
+            notes += (f"{self.source.backward} returns more than gradients: {last} left out",)
+        return notes + tuple(
+            f"{self.source.backward} leaves no ∂L/∂{name} as d{name}, grads['{name}'] or "
+            f"{name}.grad; like a gradient, the object has {join_words(attributes)}"
+            for name, attributes in self.missing.items()
+            if attributes
+        )
+
+
+def _names_any(gradients: Mapping[Any, Any], names: Sequence[str]) -> bool:
+    """Whether a mapping has a gradient of any of these."""
+    return any(gradient_of(name, gradients) is not None for name in names)

@@ -1,0 +1,47 @@
+"""What a reader should know of how functions of the user were called, and of what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from gradcheck_cli.text import join_words
+from gradcheck_cli.usercode.calling.signatures import Parameters
+
+if TYPE_CHECKING:
+    from gradcheck_cli.usercode.calling.calls import Calls
+
+
+def describe_guesses(calls: Calls, takes: Parameters, arguments: Collection[str]) -> list[str]:
+    """Which parameters of the backward were handed an input of another name."""
+    return [
+        f"{calls.source.backward} has no parameter '{value}': its '{parameter}' was given it"
+        for parameter, value in zip(takes.positional, calls.back.call.positional, strict=False)
+        if value in arguments and value.casefold() != parameter.casefold()
+    ]
+
+
+def describe_calls(calls: Calls) -> tuple[str, ...]:
+    """What was seen while a check went on: gradients of no input, changed inputs, random numbers,
+    points without a value."""
+    notes = calls.reader.notes()
+    notes += tuple(
+        f"{calls.source.forward} changes {name}: it is not what was set before the call"
+        for name in calls.replaced
+    )
+    notes += tuple(
+        f"{calls.source.backward} gives no ∂L/∂{name}, and no output that is checked depends on "
+        f"{name}: it counts as zero"
+        for name, ignored in calls.independence.ignored.items()
+        if ignored
+    )
+    if calls.keeps:
+        notes += (f"{calls.source.forward} returns nothing: its output is self.{calls.keeps}",)
+    if calls.random.drawn:
+        streams = join_words(list(calls.random.drawn))
+        notes += (f"the code draws from {streams}, which had the same state before every call",)
+    if not calls.raised:
+        return notes
+    points = f"{len(calls.raised)} displaced point{'s' * (len(calls.raised) != 1)}"
+    what = str(calls.raised[0]).splitlines()[0]
+    return (*notes, f"the forward could not be evaluated at {points}: {what}")

@@ -1,0 +1,62 @@
+"""A backward of one parameter, read as f′ of its input or as given the upstream gradient.
+
+`backward(self, x)` with `return x * self.mask` is written like `grad(self, x)`; one directional
+difference of the forward tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.usercode.calling.conventions import UPSTREAM, BackwardCall
+from gradcheck_cli.usercode.calling.signatures import Call
+
+Array = NDArray[Any]
+Gradients = Callable[[Mapping[str, Array], Array], Mapping[str, Any]]
+
+STEP = 1e-5  # of the size of the inputs: the difference is right to about 1e-9, unless at a kink
+AGREEMENT = 1e-3  # of the difference: what a right reading keeps, and a wrong one misses by far
+
+
+def read_as_upstream(back: BackwardCall, inputs: Collection[str]) -> BackwardCall | None:
+    """The call with the upstream gradient in place of the only input it is handed; else None."""
+    if len(back.call.used) != 1 or back.call.used[0] not in inputs:
+        return None
+    upstream = UPSTREAM.format(0)
+    keyword = dict.fromkeys(back.call.keyword, upstream)
+    return BackwardCall(Call((upstream,) * len(back.call.positional), keyword), 1)
+
+
+def hand_instead(back: BackwardCall, value: str) -> BackwardCall:
+    """The call with another value in place of the upstream gradient of the first output."""
+    upstream, call = UPSTREAM.format(0), back.call
+    positional = tuple(value if name == upstream else name for name in call.positional)
+    keyword = {key: value if name == upstream else name for key, name in call.keyword.items()}
+    return BackwardCall(Call(positional, keyword), 0)
+
+
+def fits_forward(
+    forward: Callable[[Mapping[str, Array]], Array],
+    backward: Gradients,
+    arrays: Mapping[str, Array],
+    cotangent: Array,
+) -> bool:
+    """Whether gradients agree with a central difference of cotangent · forward in one direction."""
+    rng = np.random.default_rng(0)
+    direction = {name: rng.standard_normal(array.shape) for name, array in arrays.items()}
+    step = STEP * max(1.0, *(float(np.max(np.abs(x), initial=0.0)) for x in arrays.values()))
+    ends = [
+        forward({name: x + sign * step * direction[name] for name, x in arrays.items()})
+        for sign in (1, -1)
+    ]
+    difference = float(np.sum(cotangent * (ends[0] - ends[1]))) / (2 * step)
+    gradients = backward({name: x.copy() for name, x in arrays.items()}, cotangent.copy())
+    try:
+        claimed = sum(float(np.sum(gradients[name] * direction[name])) for name in arrays)
+    except (TypeError, ValueError, KeyError):  # no array of the input's shape
+        return False
+    return abs(claimed - difference) <= AGREEMENT * abs(difference)

@@ -1,0 +1,167 @@
+"""What a backward is of that takes no upstream gradient: f′ entry by entry, or a loss beside it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.text import format_shape, join_words
+from gradcheck_cli.usercode.calling.conventions import KEPT, UPSTREAM, is_upstream
+from gradcheck_cli.usercode.calling.losses import losses_beside
+from gradcheck_cli.usercode.calling.pairs import Pair
+from gradcheck_cli.usercode.calling.readings import fits_forward, hand_instead, read_as_upstream
+from gradcheck_cli.usercode.calling.signatures import name_of, parameters
+
+if TYPE_CHECKING:
+    from gradcheck_cli.usercode.calling.calls import Calls
+
+
+def settle_without_upstream(calls: Calls, pair: Pair, derivative: bool) -> list[str]:
+    """Find out what a backward without an upstream gradient is of; what a reader should know.
+
+    Raises CodeError where nothing fits.
+    """
+    refusal = _refuse_other_shape(calls)
+    if refusal is None:
+        return [] if derivative else [_choose_reading(calls, pair)]
+    if derivative:
+        raise refusal
+    return [_take_loss_beside(calls, pair, refusal)]
+
+
+def settle_output_of_loss(calls: Calls, pair: Pair) -> list[str]:
+    """What a reader should know where a parameter that could be handed the upstream gradient is
+    the output, as it is called in a loss of the file: backward(AL, Y, caches)."""
+    handed = calls.back.call.by_parameter(parameters(pair.backward)).items()
+    names = [name for name, value in handed if value == UPSTREAM.format(0)]
+    losses = losses_beside(pair.backward, pair.owner)
+    taken = {name for loss in losses for name in parameters(loss).all}
+    if not names or is_upstream(names[0]) or names[0] not in taken:
+        return []
+    before = (calls.back, calls.outputs, calls.elementwise, calls.notes)
+    with suppress(CodeError):
+        return [_take_loss_beside(calls, pair, CodeError(""))]
+    calls.loss = None
+    calls.back, calls.outputs, calls.elementwise, calls.notes = before
+    return []
+
+
+def settle_upstream_of_loss(calls: Calls, pair: Pair) -> list[str]:
+    """What a reader should know where the backward of a loss cannot be called with an upstream
+    gradient, and can with the output that its object keeps, or with the first input."""
+    upstream = UPSTREAM.format(0)
+    if calls.outputs[0].size != 1 or upstream not in calls.back.call.used:
+        return []
+    ones = np.ones(calls.outputs[0].shape)
+    if _has_shapes(calls, ones):
+        return []
+    as_upstream, fits = calls.back, {}
+    for value in (KEPT, *[name for name in calls.call.used if name in calls.inputs][:1]):
+        calls.back = hand_instead(as_upstream, value)
+        if _has_shapes(calls, None):
+            fits[value] = fits_forward(calls.forward, calls.backward, calls.arrays, ones)
+    if not fits:
+        calls.back = as_upstream
+        return []
+    meant = max(fits, key=lambda value: fits[value])
+    calls.back = hand_instead(as_upstream, meant)
+    handed = as_upstream.call.by_parameter(parameters(pair.backward))
+    name = next((one for one, value in handed.items() if value == upstream), "first")
+    what = "the output that the object keeps" if meant == KEPT else f"the input '{meant}'"
+    return [f"{calls.source.backward} was handed {what} as its '{name}': it takes no number"]
+
+
+def _has_shapes(calls: Calls, cotangent: Any) -> bool:
+    """Whether the backward can be called, and gives gradients of the shapes of the inputs."""
+    try:
+        claimed = calls.claimed({name: x.copy() for name, x in calls.arrays.items()}, cotangent)
+    except (CodeError, KeyError):  # a KeyError: the object keeps no output
+        return False
+    return all(np.shape(claimed[name]) == x.shape for name, x in calls.arrays.items())
+
+
+def _refuse_other_shape(calls: Calls) -> CodeError | None:
+    """Why a backward without an upstream gradient is no derivative, entry by entry, of a
+    forward that gives more than one number; None where it may be one."""
+    who, output = calls.source.backward, calls.outputs[0].shape
+    try:
+        claimed = calls.claimed({name: array.copy() for name, array in calls.arrays.items()}, None)
+    except CodeError as error:
+        return error
+    fits = [np.shape(gradient) == output for gradient in claimed.values()]
+    if fits and all(fits):
+        return None
+    jacobians = [
+        np.shape(gradient) == (*output, *calls.arrays[name].shape)
+        for name, gradient in claimed.items()
+    ]
+    if jacobians and all(jacobians):
+        return CodeError(f"{who} gives a Jacobian, outputs × input; give it under jacobian")
+    shapes = [format_shape(np.shape(gradient)) for gradient in claimed.values()]
+    return CodeError(
+        f"{who} takes no upstream gradient, so {calls.source.forward} must give a single "
+        f"number, or {who} an array of the output's shape, f′ entry by entry; the output "
+        f"is {format_shape(output)}, and {who} gives {', '.join(shapes) or 'nothing'}; a "
+        "function that returns a loss with its gradients belongs under value_and_grad, and "
+        "a loss that the backward is of under loss"
+    )
+
+
+def _take_loss_beside(calls: Calls, pair: Pair, refusal: CodeError) -> str:
+    """Take the loss that stands beside the backward for what it is the gradient of.
+
+    Returns what a reader should know of that. Of several, the one that fits one directional
+    difference is meant. Raises the refusal where that is none or more.
+    """
+    fits: dict[str, bool] = {}
+    losses = {name_of(loss): loss for loss in losses_beside(pair.backward, pair.owner)}
+    for name, calls.loss in losses.items():
+        with suppress(CodeError):  # it takes something else
+            calls.bind_both(derivative=False)
+            ones = np.ones(calls.outputs[0].shape)
+            fits[name] = fits_forward(calls.forward, calls.backward, calls.arrays, ones)
+    meant = [name for name, fit in fits.items() if fit or len(fits) == 1]
+    if len(meant) != 1:
+        among = f"; in its file are {join_words(list(fits))}" if fits else ""
+        raise CodeError(f"{refusal}{among}")
+    calls.loss = losses[meant[0]]
+    calls.bind_both(derivative=False)
+    return (
+        f"{calls.source.backward} takes no upstream gradient: it was checked as that of "
+        f"{meant[0]}, a loss in its file; 'loss' says that this is so"
+    )
+
+
+def _choose_reading(calls: Calls, pair: Pair) -> str:
+    """How a backward was called that takes no upstream gradient by its name.
+
+    It is handed that all the same where it could remember its input, and the forward says so.
+    """
+    other = None if pair.owner is None else read_as_upstream(calls.back, calls.inputs)
+    if other is not None:
+        shape = calls.outputs[0].shape
+        at = (calls.arrays, np.random.default_rng(1).standard_normal(shape))
+        as_derivative = calls.back
+        if not fits_forward(calls.forward, calls.backward, *at):
+            calls.back, calls.elementwise = other, False
+            if fits_forward(calls.forward, calls.backward, *at):
+                (name,) = other.call.by_parameter(parameters(pair.backward))
+                return (
+                    f"{calls.source.backward} was handed the upstream gradient as its '{name}', "
+                    "which fits the forward; read as f′ it does not"
+                )
+            calls.back, calls.elementwise = as_derivative, True
+    return _describe_elementwise(calls)
+
+
+def _describe_elementwise(calls: Calls) -> str:
+    """How a backward was called that is taken for an elementwise derivative."""
+    call = ", ".join(calls.back.call.used)
+    return (
+        f"{calls.source.backward} takes no upstream gradient: it was called with {call}, and "
+        "what it gave was multiplied by the upstream gradient, entry by entry; "
+        "'derivative' instead of 'backward' says that this is so"
+    )

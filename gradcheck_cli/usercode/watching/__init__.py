@@ -1,0 +1,1 @@
+"""What functions of the user compute on their way, seen line by line while they run."""

@@ -1,0 +1,126 @@
+"""Arrays that a forward of the user's computes on its way, by the names that its code gives them.
+
+Each can be read, at any inputs, and moved: what the forward goes on to return is then a function of
+it. So the upstream gradient of a hidden layer is measured, though the forward keeps it to itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gradcheck_cli.usercode.watching.inline_values import Inline
+from gradcheck_cli.usercode.watching.watchers import (
+    MOST_LINES,
+    Collector,
+    Visitor,
+    Watcher,
+    same_numbers,
+    watch,
+)
+
+Array = NDArray[Any]
+Forward = Callable[[Mapping[str, Any]], Any]
+
+MOST_KEPT = 500  # inputs, of which all inner values are kept
+
+
+class Reader:
+    """Reads all inner values of a forward in one call of it, and keeps those of the last inputs.
+
+    Their Jacobians are measured at the same points: what one of them asks for is there for all.
+    """
+
+    def __init__(self, forward: Forward) -> None:
+        self.forward = forward
+        self.values: list[InnerValue] = []
+        self.kept: dict[bytes, dict[tuple[int, str], Array]] = {}
+
+    def read(self, inputs: Mapping[str, Any]) -> dict[tuple[int, str], Array]:
+        """The values at some inputs, by event and name, as far as the forward gets to them."""
+        key = b"".join(np.asarray(x).tobytes() for x in inputs.values())
+        if key not in self.kept:
+            collector = Collector(self.values)
+            watch(lambda: self.forward(inputs), collector.enter)
+            if len(self.kept) == MOST_KEPT:
+                del self.kept[next(iter(self.kept))]
+            self.kept[key] = collector.found
+        return self.kept[key]
+
+
+class InnerValue(Struct, frozen=True):
+    """An array that a forward computes on its way.
+
+    name: in the user's code, `z1` or `(x @ W)`; source: the line after which it is there,
+    `net.py:12`, in a loop `net.py:12, time 2`.
+    value: at the inputs; reader: calls the forward; event, frame: when and where it is there,
+    counted in lines and calls of the user's functions. inline: of what has no name but its text.
+    """
+
+    name: str
+    source: str
+    value: Array
+    reader: Reader
+    event: int
+    frame: int
+    inline: Inline | None = None
+
+    def read(self, inputs: Mapping[str, Any]) -> Array:
+        """The value at some inputs; not a number where the forward takes another way there."""
+        found = self.reader.read(inputs).get((self.event, self.name))
+        same = found is not None and found.shape == self.value.shape
+        return found if found is not None and same else np.full(self.value.shape, np.nan)
+
+    def move(self, inputs: Mapping[str, Any], by: Array) -> Any:
+        """What the forward returns where this value is another by so much."""
+
+        kept: list[tuple[Array, Array]] = []
+
+        def add(array: Array) -> None:
+            kept.append((array, array.copy()))
+            array += by.astype(array.dtype)
+
+        try:
+            return self._visit(inputs, add)
+        finally:
+            for array, before in kept:  # it may outlive the call, as data that a closure holds
+                array[...] = before
+
+    def _visit(self, inputs: Mapping[str, Any], act: Callable[[Array], None]) -> Any:
+        visitor = Visitor(self, act)
+        return watch(lambda: self.reader.forward(inputs), visitor.enter)
+
+
+def list_inner_values(forward: Forward, inputs: Mapping[str, Any]) -> list[InnerValue]:
+    """The arrays of floats that a forward computes, in the order in which they are complete.
+
+    inputs: at which it is called. What is an input or the outputs, or has the same numbers as an
+    array before, is left out. None are found where another tracer, as a debugger, is at work.
+    """
+    if sys.gettrace() is not None:
+        return []
+    watcher = Watcher()
+    outputs = watch(lambda: forward(inputs), watcher.enter)
+    if watcher.lines > MOST_LINES:
+        return []
+    seen = [*(np.asarray(x) for x in inputs.values()), np.asarray(outputs)]
+    reader = Reader(forward)
+    values = reader.values
+    times: dict[tuple[str, str], int] = {}
+    for one in sorted(watcher.found.values(), key=lambda found: found.event):
+        if one.old or any(same_numbers(one.value, other) for other in seen):
+            continue
+        seen.append(one.value)
+        place = (one.source, one.name)
+        times[place] = times.get(place, 0) + 1
+        again = f", time {times[place]}" if times[place] > 1 else ""
+        source = f"{one.source}{again}"
+        values.append(
+            InnerValue(one.name, source, one.value, reader, one.event, one.frame, one.inline)
+        )
+    return values

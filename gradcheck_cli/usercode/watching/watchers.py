@@ -1,0 +1,256 @@
+"""Tracers that look at the arrays of the user's functions while these run, line by line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gradcheck_cli.text import format_path
+from gradcheck_cli.usercode.watching.inline_values import Inline, find_inline
+from gradcheck_cli.usercode.watching.tracing import is_users, view_as_array
+
+if TYPE_CHECKING:
+    from gradcheck_cli.usercode.watching.inner_values import InnerValue
+
+Array = NDArray[Any]
+
+MOST_LINES = 2_000  # of a forward that is watched: about a second; longer ones are left alone
+RETURNED = "(…)"  # ends the name of what a function returned, until a variable holds it
+MOST_PARTS = 30  # of a list, a dict or an object that are looked at
+MOST_NUMBERS = 400  # of an array that is kept; larger ones would take too many forwards
+
+
+def watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any]) -> Any:
+    """What a call returns while a tracer is told of the functions that are entered."""
+    sys.settrace(enter)
+    try:
+        return call()
+    finally:
+        sys.settrace(None)
+
+
+def _watch_no_other(*_: Any) -> None:
+    """Of functions that are entered, none is watched; one that is goes on to be."""
+
+
+class Found(Struct):
+    """An array as it was when it changed last.
+
+    array: itself, so that its memory is no other's; old: whether an object or a container held it
+    before the function that it was seen in began, as one does from an earlier call.
+    """
+
+    array: Array
+    name: str
+    source: str
+    value: Array
+    event: int
+    frame: int
+    inline: Inline | None = None
+    old: bool = False
+
+
+class Watcher:
+    """Looks, before each line of the user's functions, at the arrays that they hold."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[int, tuple[int, ...]], Found] = {}
+        self.lines = self.frames = 0
+
+    def enter(self, frame: FrameType, event: str, _: Any) -> Any:
+        """A function is entered."""
+        if not is_users(frame.f_code.co_filename):
+            return None
+        number, last, new = self.frames, frame.f_lineno, True
+        path = format_path(frame.f_code.co_filename)
+        self.frames += 1
+
+        def step(frame: FrameType, event: str, value: Any) -> Any:
+            nonlocal last, new
+            if event in ("line", "return"):
+                self.lines += 1
+                if self.lines > MOST_LINES:
+                    sys.settrace(None)
+                    return None
+                for name, array in list_held(frame, event, value):
+                    old = new and not name.isidentifier()
+                    self.see(array, name, f"{path}:{last}", number, old=old)
+                last, new = frame.f_lineno, False
+            if event == "line":
+                for one, array in find_inline(frame):
+                    self.see(array, f"({one.text})", f"{path}:{last}", number, one)
+            return step
+
+        return step
+
+    def see(
+        self,
+        array: Array,
+        name: str,
+        source: str,
+        frame: int,
+        inline: Inline | None = None,
+        *,
+        old: bool = False,
+    ) -> None:
+        """An array is there, with these numbers."""
+        place = array.__array_interface__["data"][0], array.shape
+        known = self.found.get(place)
+        if known is None and can_be_kept(array):
+            found = Found(array, name, source, array.copy(), self.lines, frame, inline, old)
+            self.found[place] = found
+        elif known is None or inline is not None:
+            return
+        elif not same_numbers(known.value, array) or (
+            known.name.endswith(RETURNED) and not name.endswith(RETURNED)
+        ):
+            known.value, known.event = array.copy(), self.lines
+            known.name, known.source, known.frame, known.old = name, source, frame, False
+
+
+class _LineTracer:
+    """Counts the lines and the calls of the user's functions, and looks before each line."""
+
+    def __init__(self) -> None:
+        self.lines = self.frames = 0
+
+    def enter(self, frame: FrameType, event: str, _: Any) -> Any:
+        """A function is entered."""
+        if not is_users(frame.f_code.co_filename):
+            return None
+        number = self.frames
+        self.frames += 1
+
+        def step(frame: FrameType, event: str, value: Any) -> Any:
+            if event not in ("line", "return"):
+                return step
+            self.lines += 1
+            return self.look(frame, number, event, value, step)
+
+        return step
+
+    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+        """What traces this call on, `step` for the same; number: of the call; value: returned."""
+        raise NotImplementedError
+
+
+class Collector(_LineTracer):
+    """Copies inner values when they are there, and watches no longer than the last."""
+
+    def __init__(self, values: Sequence[InnerValue]) -> None:
+        super().__init__()
+        self.wanted: dict[int, list[InnerValue]] = {}
+        for one in values:
+            self.wanted.setdefault(one.event, []).append(one)
+        self.last = max(self.wanted, default=0)
+        self.found: dict[tuple[int, str], Array] = {}
+
+    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+        """Copy what is wanted here."""
+        wanted = [one for one in self.wanted.get(self.lines, ()) if one.frame == number]
+        held = dict(list_held(frame, event, value)) if wanted else {}
+        for one in wanted:
+            inline = one.inline if event == "line" else None
+            array = inline.evaluate(frame) if inline else held.get(one.name)
+            if array is not None:
+                self.found[one.event, one.name] = array.copy()
+        if self.lines < self.last:
+            return step
+        sys.settrace(None)
+        return None
+
+
+class Visitor(_LineTracer):
+    """Does something with an inner value when it is there, and watches no longer."""
+
+    def __init__(self, wanted: InnerValue, act: Callable[[Array], None]) -> None:
+        super().__init__()
+        self.wanted, self.act = wanted, act
+
+    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+        """Act on what is wanted, if it is here."""
+        if self.lines != self.wanted.event:
+            return step
+        if self.wanted.inline is not None:
+            return self.replace(frame, self.wanted.inline)
+        sys.settrace(None)
+        array = dict(list_held(frame, event, value)).get(self.wanted.name)
+        if number == self.wanted.frame and array is not None:
+            self.act_on(array)
+        return None
+
+    def replace(self, frame: FrameType, inline: Inline) -> Any:
+        """Act on an expression inside the line that this function is about to run.
+
+        Returns what watches for the end of the line, which gives another result then.
+        """
+        value = inline.evaluate(frame)
+        first, asked = frame.f_lineno, value.copy()
+        self.act_on(asked)
+        if np.array_equal(asked, value):
+            sys.settrace(None)
+            return None
+        result = inline.replace(frame, asked)
+        sys.settrace(_watch_no_other)
+
+        def step(frame: FrameType, event: str, returned: Any) -> Any:
+            inside = event == "line" and first <= frame.f_lineno <= inline.last
+            if event == "exception" or inside:
+                return step
+            sys.settrace(None)
+            array = inline.result(frame, returned)
+            if isinstance(array, np.ndarray) and array.shape == np.shape(result):
+                array[...] = result
+            return None
+
+        return step
+
+    def act_on(self, array: Array) -> None:
+        """The array is there, in a shape that it may have by another way."""
+        if array.shape == self.wanted.value.shape:
+            self.act(array)
+
+
+def list_held(frame: FrameType, event: str, returned: Any) -> Iterator[tuple[str, Array]]:
+    """The arrays of floats that a function holds or returns, with names: `z`, `self.z`, `relu(…)`.
+
+    Variables come first, and what lists, dicts and objects in them hold.
+    """
+    for name, value in frame.f_locals.items():
+        yield from _list_parts(name, value, 2)
+    if event == "return":
+        yield from _list_parts(f"{frame.f_code.co_name}{RETURNED}", returned, 0)
+
+
+def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]]:
+    array = None if isinstance(value, np.generic) else view_as_array(value)
+    if array is not None:
+        if can_be_kept(array):
+            yield name, array
+    elif not depth or isinstance(value, type) or callable(value):
+        return
+    elif isinstance(value, dict):
+        for key, part in list(value.items())[:MOST_PARTS]:
+            yield from _list_parts(f"{name}[{key!r}]", part, depth - 1)
+    elif isinstance(value, list | tuple):
+        for place, part in enumerate(value[:MOST_PARTS]):
+            yield from _list_parts(f"{name}[{place}]", part, depth - 1)
+    elif hasattr(value, "__dict__"):
+        for key, part in list(vars(value).items())[:MOST_PARTS]:
+            yield from _list_parts(f"{name}.{key}", part, depth - 1)
+
+
+def can_be_kept(array: Array) -> bool:
+    """Whether this is an array of floats that can be moved, and is not too large."""
+    return array.dtype.kind == "f" and 1 <= array.size <= MOST_NUMBERS and array.flags.writeable
+
+
+def same_numbers(array: Array, other: Array) -> bool:
+    """Whether two arrays hold the same numbers, in the same shape."""
+    return array.shape == other.shape and np.array_equal(array, other, equal_nan=True)
