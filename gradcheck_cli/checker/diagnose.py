@@ -5,36 +5,31 @@ It needs the catalogue of faults, which a check that passes does not import.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli.faults.factors import Factor
+from gradcheck_cli.faults.diagnosis import limit_calls, match_fault
 from gradcheck_cli.faults.hidden_stages import find_hidden_stages
-from gradcheck_cli.faults.matching import (
-    describe_reduction,
-    find_reduction,
-    limit_calls,
-    match_fault,
-)
 from gradcheck_cli.faults.measured_gradient import Measure, MeasuredGradient
 from gradcheck_cli.faults.mutation import mutate
 from gradcheck_cli.faults.regions import describe_location, map_errors
 from gradcheck_cli.faults.shape_faults import match_shape_fault
 from gradcheck_cli.faults.shared_explanations import (
-    explain_as,
-    match_factors_of,
-    match_upstream_of,
+    Wrong,
+    describe_reduction,
+    explain_by_others,
+    find_reduction,
 )
 from gradcheck_cli.faults.values import Effort
-from gradcheck_cli.measure.comparison import Comparison, compare_entries
+from gradcheck_cli.measure.comparison import compare_entries
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage
-from gradcheck_cli.result import Code, Diagnosis, Exercise, GradientResult, Mutant, Verdict
+from gradcheck_cli.result import Code, Exercise, GradientResult, Mutant, Verdict
 
 MOST_INSIDE = 10_000  # calls of the forward to measure the gradients of what it computes on its way
 
@@ -66,8 +61,7 @@ class Diagnoser:
         self.calls = 0.0
         self.notes: list[str] = []
         self.hidden: list[Stage] | None = None
-        self.upstream: dict[str, tuple[Stage, Any]] = {}
-        self.compared: dict[str, tuple[MeasuredGradient, Comparison]] = {}
+        self.wrong: dict[str, Wrong] = {}
 
     def diagnose(
         self, results: list[GradientResult], claimed: Mapping[str, Any], evaluations: int
@@ -77,22 +71,17 @@ class Diagnoser:
         claimed: the analytic gradients by input; evaluations: how often the numeric gradients
         called the forward, which bounds how often the diagnoses may.
         """
-        calls = self.calls = limit_calls(evaluations)
+        self.calls = limit_calls(evaluations)
         failed = [result.name for result in results if result.verdict == Verdict.FAIL]
-        diagnosed: list[GradientResult] = []
-        factors: list[Factor | None] = []
-        for result in results:
-            factor = None
-            if result.name in failed:
-                share = (failed.index(result.name) + 1) / len(failed)
-                result, factor = self._try(result, claimed.get(result.name), share * calls)
-            diagnosed.append(result)
-            factors.append(factor)
-        diagnosed = [self._match_with_others(one, diagnosed) for one in diagnosed]
-        if not any(factors):
-            return diagnosed
-        one = next(result for result, factor in zip(diagnosed, factors, strict=True) if factor)
-        reduction = find_reduction(factors, self._describe(one.name))
+        shares = {name: (place + 1) / len(failed) for place, name in enumerate(failed)}
+        diagnosed = [
+            self._try(result, claimed.get(result.name), shares[result.name] * self.calls)
+            if result.name in shares
+            else result
+            for result in results
+        ]
+        diagnosed = [self._explain_by_others(result) for result in diagnosed]
+        reduction = find_reduction([self.wrong.get(result.name) for result in results])
         if not reduction:
             return diagnosed
         return [
@@ -100,37 +89,14 @@ class Diagnoser:
             for result in diagnosed
         ]
 
-    def _match_with_others(
-        self, result: GradientResult, others: Sequence[GradientResult]
-    ) -> GradientResult:
-        """A gradient that no fault explains, with the factors that another one has, if it has."""
-        if result.diagnosis is None or result.diagnosis.code != Code.NO_KNOWN_FAULT:
+    def _explain_by_others(self, result: GradientResult) -> GradientResult:
+        """A gradient that no fault explains alone, with what another one is wrong by, if it is."""
+        one = self.wrong.get(result.name)
+        if one is None:
             return result
         with np.errstate(all="ignore"):
-            found = self._match_factors(result, others) or self._match_upstream(result, others)
+            found = explain_by_others(one, self.wrong.values())
         return result if found is None else replace(result, diagnosis=found)
-
-    def _match_factors(
-        self, result: GradientResult, others: Sequence[GradientResult]
-    ) -> Diagnosis | None:
-        """The diagnosis of a vector with the factors that another gradient's slices have."""
-        for other in others:
-            if other.diagnosis is not None and other.diagnosis.code == Code.SLICES_SCALED:
-                found = match_factors_of(*self.compared[result.name], *self.compared[other.name])
-                if found is not None:
-                    return found
-        return None
-
-    def _match_upstream(
-        self, result: GradientResult, others: Sequence[GradientResult]
-    ) -> Diagnosis | None:
-        """The diagnosis of a gradient for the upstream gradient that another one is for."""
-        for other in others:
-            if other.name in self.upstream and other.diagnosis is not None:
-                fits = match_upstream_of(*self.compared[result.name], *self.upstream[other.name])
-                if fits is not None:
-                    return explain_as(other.diagnosis, *fits)
-        return None
 
     def mutate(self) -> tuple[list[Mutant], list[Exercise]]:
         """The faults that apply to the gradients, and whether this check would see them; and how
@@ -144,12 +110,10 @@ class Diagnoser:
         with np.errstate(all="ignore"):
             return mutate(self.problem, measure, self.rtol, self.atol)
 
-    def _try(
-        self, result: GradientResult, claimed: Any, calls: float
-    ) -> tuple[GradientResult, Factor | None]:
+    def _try(self, result: GradientResult, claimed: Any, calls: float) -> GradientResult:
         """The diagnosis of a gradient, or a note; whatever goes wrong, the verdict stands."""
         if result.name in self.known:
-            return result, None
+            return result
         try:
             with np.errstate(all="ignore"):
                 return self._diagnose_gradient(result, claimed, calls)
@@ -158,32 +122,29 @@ class Diagnoser:
                 f"the diagnosis of {result.gradient} failed: {type(error).__name__}: {error}; "
                 "please report it"
             )
-            return result, None
+            return result
 
     def _diagnose_gradient(
         self, result: GradientResult, claimed: Any, calls: float
-    ) -> tuple[GradientResult, Factor | None]:
-        """A wrong gradient with its diagnosis, and the factor that is all that is wrong with it."""
+    ) -> GradientResult:
+        """A wrong gradient with its diagnosis."""
         if result.diagnosis is not None and result.diagnosis.code != Code.OTHER_SHAPE:
-            return result, None
+            return result
         measured = self._describe(result.name)
         if result.diagnosis is not None:
             diagnosis = match_shape_fault(measured, claimed, self.rtol, self.atol)
-            return replace(result, diagnosis=diagnosis), None
+            return replace(result, diagnosis=diagnosis)
         comparison = compare_entries(claimed, measured.gradient, self.rtol, self.atol)
         if not comparison.wrong.any():  # of the entries that were measured after directions
-            return result, None
-        self.compared[result.name] = measured, comparison
+            return result
         found = match_fault(measured, comparison, calls, self._look_inside)
-        if found.upstream is not None:
-            self.upstream[result.name] = found.upstream
-        result = replace(
+        self.wrong[result.name] = Wrong(measured, comparison, found)
+        return replace(
             result,
             diagnosis=found.diagnosis,
             where=describe_location(comparison, measured.whole),
             map=map_errors(comparison, measured.whole),
         )
-        return result, found.factor
 
     def _look_inside(self) -> list[Stage]:
         """The stages inside the forward, found once for all gradients.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
+from functools import lru_cache
 from itertools import combinations
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from gradcheck_cli.text import join_words
 
@@ -100,10 +103,11 @@ def name_factor(
     if precision > NAMED_PRECISION:
         numbers = {}
     close = max(precision, 1e-12) * abs(value)
+    names, values = _tabulate_names(tuple(numbers.items()))
     named: dict[Kind, list[str]] = {}
-    for kind, name, number in _list_names(numbers):
-        if abs(number - value) <= close:
-            named.setdefault(kind, []).append(name)
+    for place in np.flatnonzero(np.abs(values - value) <= close):
+        kind, name = names[place]
+        named.setdefault(kind, []).append(name)
     if not named:
         return Factor(value, (), precision)
     kinds = sorted(named)
@@ -114,6 +118,15 @@ def name_factor(
     if kinds[0] == Kind.PLAIN and value != -1.0:
         also = [name for kind in kinds[1:] if kind < Kind.COMBINED for name in named[kind]]
     return Factor(value, tuple(best), precision, tuple(also[:MOST_NAMES]))
+
+
+@lru_cache(maxsize=8)  # of the sizes and constants of a check, and where some of them are others
+def _tabulate_names(
+    numbers: tuple[tuple[str, float], ...],
+) -> tuple[list[tuple[Kind, str]], NDArray[np.float64]]:
+    """Names of factors, each with its kind, and their values."""
+    every = list(_list_names(dict(numbers)))
+    return [(kind, name) for kind, name, _ in every], np.array([value for *_, value in every])
 
 
 def _list_names(numbers: Mapping[str, float]) -> Iterator[tuple[Kind, str, float]]:

@@ -15,11 +15,11 @@ from gradcheck_cli.faults.fitting import fit_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.other_inputs import (
     claim_slopes,
-    has_changed,
     measure_gradient_at,
     take_slopes,
     use_inputs,
 )
+from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.measure.purity import ELSEWHERE
 from gradcheck_cli.problem import Stage
@@ -134,24 +134,28 @@ def _fit_rate(measured: MeasuredGradient, stage: Stage, name: str, step: Float) 
     """
     x, claims = measured.problem.inputs[name], claim_slopes(measured, stage)[0]
 
-    def slopes_at(rate: float) -> Float | None:
+    def slopes_at(rate: float) -> Values | None:
         moved = (x - x.dtype.type(rate) * step).astype(x.dtype)
         return take_slopes(measured, stage, {name: moved})
 
-    here, near = slopes_at(0.0), slopes_at(PROBING_RATE)
-    if here is None or near is None or not has_changed(measured, near, here):
+    start, near = slopes_at(0.0), slopes_at(PROBING_RATE)
+    if start is None or near is None or not near.differs_from(start):
         return None
-    change, rate = (near - here) / PROBING_RATE, 0.0
+    change, here, rate = (near.value - start.value) / PROBING_RATE, start.value, 0.0
     for _ in range(MOST_ITERATIONS):
         more = float((claims - here) @ change / (change @ change))
         rate += more
         after = slopes_at(rate) if np.isfinite(rate) and rate > 0 else None
-        if after is None or np.sum(np.abs(claims - after)) > np.sum(np.abs(claims - here)):
+        if after is None or _distance(claims, after.value) > _distance(claims, here):
             return None
-        here = after
+        here = after.value
         if abs(more) < RATE_PRECISION * rate:
             break
     return rate
+
+
+def _distance(one: Float, other: Float) -> float:
+    return float(np.sum(np.abs(one - other)))
 
 
 def _step_input(measured: MeasuredGradient, name: str, rate: Factor) -> Iterator[Injected]:
@@ -189,18 +193,23 @@ def solve_for_input(measured: MeasuredGradient, comparison: Comparison) -> Itera
                 if len(parts)
                 else None
             )
-            if change is None:
-                continue
-            other = (x + change.reshape(x.shape)).astype(x.dtype)
-            differ = np.argwhere(np.abs(other - x) > SMALLEST_MOVE * np.max(np.abs(x)))
-            for first in differ[:1]:
-                index = tuple(int(axis) for axis in first)
-                observation = (
-                    f"it is the gradient for another {name}: for {other[index]:.6g} at "
-                    f"{list(index)} in the place of {x[index]:.6g}, {len(differ)} of {x.size} "
-                    "entries differ"
-                )
-                yield from use_inputs(measured, {name: other}, observation, "", parameters=x.size)
+            if change is not None:
+                yield from _use_solution(measured, name, x, change.reshape(x.shape))
+
+
+def _use_solution(
+    measured: MeasuredGradient, name: str, x: NDArray[Any], change: Float
+) -> Iterator[Injected]:
+    """The gradient for an input that was solved for."""
+    other = (x + change).astype(x.dtype)
+    differ = np.argwhere(np.abs(other - x) > SMALLEST_MOVE * np.max(np.abs(x)))
+    for first in differ[:1]:
+        index = tuple(int(axis) for axis in first)
+        observation = (
+            f"it is the gradient for another {name}: for {other[index]:.6g} at {list(index)} in "
+            f"the place of {x[index]:.6g}, {len(differ)} of {x.size} entries differ"
+        )
+        yield from use_inputs(measured, {name: other}, observation, "", parameters=x.size)
 
 
 def _is_affine(measured: MeasuredGradient, stage: Stage, name: str, x: NDArray[Any]) -> bool:
@@ -210,15 +219,16 @@ def _is_affine(measured: MeasuredGradient, stage: Stage, name: str, x: NDArray[A
         take_slopes(measured, stage, {name: (x + by * move).astype(x.dtype)}) for by in (0, 1, 2)
     ]
     here, near, far = slopes
-    if here is None or near is None or far is None or not has_changed(measured, near, here):
+    if here is None or near is None or far is None or not near.differs_from(here):
         return False
-    return not has_changed(measured, far + here, 2 * near)
+    middle = Values((here.value + far.value) / 2, (here.uncertainty + far.uncertainty) / 2, near.at)
+    return not near.differs_from(middle)
 
 
 def _measure_response(
     measured: MeasuredGradient, stage: Stage, name: str, x: NDArray[Any]
 ) -> Float:
-    """∂gradient/∂(another input), entries × entries; empty where it cannot be measured."""
+    """∂gradient/∂(another input), entries × entries; empty where it is unknown."""
     parts: list[Float] = []
     for index in range(x.size):
         moved = x.copy()

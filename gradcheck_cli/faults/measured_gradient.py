@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.invertible_activations import list_inner_stages
-from gradcheck_cli.faults.values import Effort, Values
+from gradcheck_cli.faults.values import Effort, Values, spread_evenly
 from gradcheck_cli.measure.comparison import Comparison, largest
 from gradcheck_cli.measure.measure import measure_roughly
 from gradcheck_cli.numeric.gradient import NumericGradient
@@ -176,28 +176,18 @@ class MeasuredGradient:
         """The other inputs, on which the Jacobian may depend."""
         return {name: x for name, x in self.problem.inputs.items() if name != self.name}
 
-    def choose_positions(self, cells: int) -> NDArray[np.intp]:
-        """Positions spread evenly over the entries, at most MOST_CELLS over `cells` of them."""
-        return self._spread(min(MOST_ENTRIES, MOST_CELLS // max(1, cells)))
-
-    def _spread(self, most: float) -> NDArray[np.intp]:
-        """At most so many positions, spread evenly over the entries; one at least."""
-        size = self.value.size
-        return np.unique(np.linspace(0, size - 1, max(1, int(min(size, most)))).astype(np.intp))
-
     def choose_columns(self, stage: Stage) -> NDArray[np.intp]:
         """The positions of the entries of a Jacobian, as many as calls are left for."""
-        most = min(MOST_ENTRIES, MOST_CELLS // max(1, stage.cotangent.size))
-        if stage.batched:
-            return self._spread(most)
-        room = JACOBIAN_SHARE * (self.effort.most - self.effort.calls) / CALLS_AN_ENTRY
-        return self._spread(min(most, max(MOST_ELSEWHERE, room)))
+        most: float = min(MOST_ENTRIES, MOST_CELLS // max(1, stage.cotangent.size))
+        if not stage.batched:
+            room = JACOBIAN_SHARE * (self.effort.most - self.effort.calls) / CALLS_AN_ENTRY
+            most = min(most, max(MOST_ELSEWHERE, room))
+        return spread_evenly(self.value.size, most)
 
     @cached_property
     def few(self) -> NDArray[np.intp]:
         """The positions of the entries that are measured at other inputs."""
-        at = self.choose_positions(1)
-        return at[np.unique(np.linspace(0, len(at) - 1, MOST_ELSEWHERE).astype(np.intp))]
+        return spread_evenly(self.value.size, MOST_ELSEWHERE)
 
     def whole_values(self, value: Float, uncertainty: Float | float = 0.0) -> Values:
         """A gradient of all measured entries."""

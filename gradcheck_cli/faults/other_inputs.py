@@ -26,8 +26,7 @@ DIRECTIONS = 2  # one slope fits any gradient but for a factor
 # In units of a slope's step, over the slope: within so many the ratios of slopes to claims are the
 # same. Truncation is less, and a kink that is crossed by chance moves few of many terms.
 SAME_RATIO = 64.0
-# In units of its rounding, eps over the step: by less a slope has not changed.
-UNCHANGED = 16.0
+ROUNDINGS = 2.0  # of all outputs, which a sum of them and what they are made of may be off by
 NUDGED = 1e-4  # of an input: how far it is moved to see whether the gradient moves, too
 
 
@@ -62,9 +61,9 @@ def use_inputs(
 
 
 def measure_gradient_at(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Values | None:
-    """Some entries of the gradient with the same upstream gradient at other inputs.
+    """A few entries of the gradient with the same upstream gradient at other inputs.
 
-    None where the forward does not take them.
+    None where the forward does not take these inputs.
     """
     return _measure_at(measured, stage, stage.cotangent, changed, measured.few)
 
@@ -88,47 +87,50 @@ def _measure_at(
                 return measured.measure_at(stage, cotangent, inputs, at)
         return None
 
-    return measured.once(("gradient", id(stage), cotangent is None, *_key(changed)), measure)
+    key = "gradient", id(stage), cotangent is None, *_key(changed)
+    return measured.once(key, measure)
 
 
-def take_slopes(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Float | None:
+def take_slopes(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Values | None:
     """The slopes of L along two random directions at other inputs, by two forwards each.
 
     None where the forward does not take them, or no calls are left.
     """
 
-    def measure() -> Float | None:
+    def measure() -> Values | None:
         inputs = {**measured.problem.inputs, **changed}
         x, delta = inputs[measured.name], np.asarray(stage.cotangent, dtype=np.float64)
         step, forward = _step(measured), measured.effort.count(stage.forward)
         if not measured.effort.is_left:
             return None
         with suppress(Exception):  # what code of the user raises at other inputs
-            slopes = []
-            for along in draw_directions(measured):
-                ends = [
-                    np.asarray(forward({**inputs, measured.name: (x + by * along).astype(x.dtype)}))
-                    for by in (step, -step)
-                ]
-                slopes.append(float(np.sum(delta * (ends[0] - ends[1]))) / (2 * step))
-            return np.array(slopes) if np.isfinite(slopes).all() else None
+            points = [x + by * along for along in draw_directions(measured) for by in (step, -step)]
+            terms = [
+                delta * np.asarray(forward({**inputs, measured.name: point.astype(x.dtype)}))
+                for point in points
+            ]
+            ends = np.array([np.sum(one) for one in terms]).reshape(DIRECTIONS, 2)
+            rounding = ROUNDINGS * np.finfo(x.dtype).eps * np.sum(np.abs(terms[0])) / step
+            if np.isfinite(ends).all():
+                slopes = (ends[:, 0] - ends[:, 1]) / (2 * step)
+                return Values(slopes, np.full(DIRECTIONS, rounding), np.arange(DIRECTIONS))
         return None
 
     return measured.once(("slopes", id(stage), *_key(changed)), measure)
 
 
 def draw_directions(measured: MeasuredGradient) -> Float:
-    """Random moves of all entries that are known and smooth, each as far as its scale."""
+    """Random moves of all entries that are known and smooth, each no further than its scale."""
 
     def draw() -> Float:
         x = measured.x
-        signs = np.random.default_rng(x.size).choice([-1.0, 1.0], (DIRECTIONS, *x.shape))
+        moves = np.random.default_rng(x.size).uniform(-1.0, 1.0, (DIRECTIONS, *x.shape))
         known = np.zeros(x.size, dtype=bool)
         at = slice(None) if measured.whole else measured.gradient.entries
         smooth = measured.claimed.smooth if measured.claimed is not None else True
         known[at] = np.ravel(smooth)
         return np.asarray(
-            signs * scale_of(measured.problem, measured.name) * known.reshape(x.shape)
+            moves * scale_of(measured.problem, measured.name) * known.reshape(x.shape)
         )
 
     return measured.once("directions", draw)
@@ -148,22 +150,16 @@ def claim_slopes(measured: MeasuredGradient, stage: Stage) -> Float:
     return np.stack(gradients) @ draw_directions(measured).reshape(DIRECTIONS, -1).T
 
 
-def has_changed(measured: MeasuredGradient, slopes: Float, before: Float) -> bool:
-    """Whether slopes differ by more than rounding."""
-    rounding = np.finfo(measured.x.dtype).eps / _step(measured)
-    least = UNCHANGED * rounding * np.maximum(np.abs(slopes), np.abs(before))
-    return bool(np.any(np.abs(slopes - before) > least))
-
-
 def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
     """Whether the gradient changes with these inputs, and may be the wrong one but for a factor."""
     before, slopes = (take_slopes(measured, stage, inputs) for inputs in ({}, changed))
-    if before is None or slopes is None or not has_changed(measured, slopes, before):
+    if before is None or slopes is None or not slopes.differs_from(before):
         return False
-    claims = claim_slopes(measured, stage)
-    crossed = np.abs(slopes * claims[:, ::-1])
-    gap = np.abs(slopes[0] * claims[:, 1] - slopes[1] * claims[:, 0])
-    return bool(np.any(gap <= SAME_RATIO * _step(measured) * crossed.sum(axis=1)))
+    found, claims = slopes.value, claim_slopes(measured, stage)
+    crossed = np.abs(found * claims[:, ::-1]).sum(axis=1)
+    gap = np.abs(found[0] * claims[:, 1] - found[1] * claims[:, 0])
+    unsure = np.abs(claims).sum(axis=1) * slopes.uncertainty[0]
+    return bool(np.any(gap <= SAME_RATIO * _step(measured) * crossed + unsure))
 
 
 def _jumps(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
@@ -173,9 +169,7 @@ def _jumps(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
         return False
     slopes = take_slopes(measured, stage, changed)
     beside = take_slopes(measured, stage, {**changed, **_grade(others, NUDGED)})
-    if slopes is None or beside is None:
-        return False
-    return not has_changed(measured, slopes, beside)
+    return slopes is not None and beside is not None and not slopes.differs_from(beside)
 
 
 def _grade(inputs: Inputs, by: float) -> dict[str, NDArray[Any]]:

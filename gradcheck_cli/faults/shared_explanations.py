@@ -6,89 +6,117 @@ upstream gradient; that the weights have the same is evidence.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
-from gradcheck_cli.faults.catalogue import FAULTS, describe_fault
+from gradcheck_cli.faults.catalogue import describe_fault
+from gradcheck_cli.faults.diagnosis import Finding
+from gradcheck_cli.faults.evidence import Fit, measure_fit
+from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor
-from gradcheck_cli.faults.matching import LEAST_EVIDENCE
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.regions import name_slices
+from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison, largest
-from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code, Diagnosis
-
-Float = NDArray[np.float64]
 
 # Of the largest entry: how far off is what follows from an upstream gradient that was solved for.
 SOLVED = 1e-7
 
 
-def match_factors_of(
-    measured: MeasuredGradient,
-    comparison: Comparison,
-    other: MeasuredGradient,
-    of_other: Comparison,
-) -> Diagnosis | None:
-    """The diagnosis of a vector whose entries have the factors of another gradient's slices."""
-    size = measured.value.size
-    if not (measured.whole and other.whole) or size < 2 or max(measured.shape, default=0) != size:
+class Wrong(Struct, frozen=True):
+    """A wrong gradient, as it was measured, and what is said of it alone."""
+
+    measured: MeasuredGradient
+    comparison: Comparison
+    finding: Finding
+
+
+def explain_by_others(one: Wrong, others: Iterable[Wrong]) -> Diagnosis | None:
+    """What is said of a gradient that no fault explains alone, if it is what another has."""
+    if one.finding.diagnosis.code != Code.NO_KNOWN_FAULT:
         return None
-    for axis, length in enumerate(other.shape):
-        if length != size or other.value.size == size:
-            continue
-        fitted = [
-            fit_factor(np.take(of_other.analytic, k, axis), np.take(other.value, k, axis),
-                       np.take(of_other.allowed, k, axis))
-            for k in range(size)
-        ]  # fmt: skip
-        factors, precisions = np.array(fitted).T
-        value = measured.value.ravel()
-        explained = factors * value
-        analytic = comparison.analytic.ravel()
-        allowed = comparison.allowed.ravel() + np.abs(factors) * (
-            measured.uncertainty.ravel() + precisions * np.abs(value)
-        )
-        fits = _measure_fit(analytic, value, explained, allowed)
-        if fits is None:
-            continue
-        rows = "rows" if axis == 0 else "columns" if axis == 1 else f"slices along axis {axis}"
-        told = f"its entries have the factors that the {rows} of {other.label.gradient} have"
-        diagnosis = describe_fault(Code.SLICES_SCALED, told, fits, size)
-        return replace(diagnosis, cause=FAULTS[Code.SLICES_SCALED].cause)
+    others = list(others)
+    scaled = (_take_factors(one, other) for other in others)
+    upstream = (_take_upstream(one, other) for other in others)
+    return next((found for found in (*scaled, *upstream) if found is not None), None)
+
+
+def _take_factors(one: Wrong, other: Wrong) -> Diagnosis | None:
+    """The diagnosis of a vector whose entries have the factors of another gradient's slices."""
+    measured, size = one.measured, one.measured.value.size
+    if other.finding.diagnosis.code != Code.SLICES_SCALED or not (measured.whole and size > 1):
+        return None
+    if not other.measured.whole or max(measured.shape) != size or other.measured.value.size == size:
+        return None
+    for axis, length in enumerate(other.measured.shape):
+        if length == size:
+            factors, precisions = _fit_slices(other, axis)
+            value, uncertainty = measured.value.ravel(), measured.uncertainty.ravel()
+            off = np.abs(factors) * (uncertainty + precisions * np.abs(value))
+            fit = _fit_surely(Values(factors * value, off, np.arange(size)), one.comparison)
+            if fit is not None:
+                slices = f"the {name_slices(axis, other.measured.shape)} of"
+                told = f"its entries have the factors that {slices} {_name(other)} have"
+                return describe_fault(Code.SLICES_SCALED, told, fit.misfit, size)
     return None
 
 
-def match_upstream_of(
-    measured: MeasuredGradient, comparison: Comparison, stage: Stage, cotangent: Float
-) -> tuple[float, int] | None:
-    """How well the upstream gradient that another gradient is for explains this one.
+def _fit_slices(wrong: Wrong, axis: int) -> np.ndarray:
+    """The factor of every slice along an axis, and its precision: (2, slices)."""
+    analytic, value, allowed = (
+        np.moveaxis(array, axis, 0)
+        for array in (wrong.comparison.analytic, wrong.measured.value, wrong.comparison.allowed)
+    )
+    return np.array([fit_factor(*of) for of in zip(analytic, value, allowed, strict=True)]).T
 
-    stage: where. Returns the largest error over the largest entry, and of how many entries; None
-    where it does not explain them.
+
+def _take_upstream(one: Wrong, other: Wrong) -> Diagnosis | None:
+    """The diagnosis of a gradient for the upstream gradient that another one is for."""
+    if other.finding.upstream is None:
+        return None
+    explained = one.measured.contract(*other.finding.upstream)
+    off = explained.uncertainty + SOLVED * largest(np.abs(explained.value))
+    fit = _fit_surely(replace(explained, uncertainty=off), one.comparison)
+    if fit is None:
+        return None
+    told, entries = other.finding.diagnosis, len(explained.at)
+    of_this = describe_fault(Code(told.code), told.observation, fit.misfit, entries)
+    return replace(of_this, cause=told.cause, next_step=told.next_step)
+
+
+def _fit_surely(values: Values, comparison: Comparison) -> Fit | None:
+    fit = measure_fit(Injected(values, ""), comparison, 1)
+    return fit if fit is not None and fit.sure else None
+
+
+def _name(wrong: Wrong) -> str:
+    return wrong.measured.label.gradient
+
+
+def find_reduction(wrong: Sequence[Wrong | None]) -> str:
+    """Which reduction gradients are of, if all of a check have the factor n, or all 1/n.
+
+    None stands for a gradient that is right, or has no diagnosis.
     """
-    explained = measured.contract(stage, cotangent)
-    at = explained.at
-    allowed = comparison.allowed.ravel()[at] + explained.uncertainty
-    allowed += SOLVED * largest(np.abs(explained.value))
-    analytic, value = comparison.analytic.ravel()[at], measured.value.ravel()[at]
-    fits = _measure_fit(analytic, value, explained.value, allowed)
-    return None if fits is None else (fits, len(at))
+    factors = [None if one is None else one.finding.factor for one in wrong]
+    known = next((one for one in wrong if one is not None), None)
+    n = "" if known is None else known.measured.samples
+    if not n or len(factors) < 2:
+        return ""
+    for name, which in (
+        (n, "the sum over the samples, and the loss is their mean"),
+        (f"1/{n}", "the mean over the samples, and the loss is their sum"),
+    ):
+        if all(by is not None and by.is_called(name) for by in factors):
+            return f"every gradient is {name} times the numeric one: they are those of {which}"
+    return ""
 
 
-def explain_as(diagnosis: Diagnosis, fits: float, entries: int) -> Diagnosis:
-    """The diagnosis of another gradient, with the evidence of this one."""
-    of_this = describe_fault(Code(diagnosis.code), diagnosis.observation, fits, entries)
-    return replace(of_this, cause=diagnosis.cause, next_step=diagnosis.next_step)
-
-
-def _measure_fit(analytic: Float, value: Float, explained: Float, allowed: Float) -> float | None:
-    """The largest error of an explanation over the largest entry; None where it is none."""
-    error, gap = np.abs(analytic - explained), np.abs(analytic - value)
-    if not np.all(error <= allowed):
-        return None
-    digits = np.log10(gap / np.maximum(allowed, np.finfo(float).tiny))
-    if np.sum(np.where(digits > 0, digits, 0.0)) < LEAST_EVIDENCE:
-        return None
-    peak = largest(np.abs(analytic))
-    return largest(error) / peak if peak > 0 else 0.0
+def describe_reduction(one: Diagnosis | None, observation: str) -> Diagnosis:
+    """The diagnosis of each gradient where all of them are those of another reduction."""
+    diagnosis = describe_fault(Code.OTHER_REDUCTION, observation)
+    return replace(diagnosis, evidence=one.evidence, fits=one.fits) if one else diagnosis

@@ -66,3 +66,8 @@ def spread_uncertainty(weights: Float, uncertainty: Float) -> Float:
     lost = np.isinf(uncertainty)
     known = np.abs(weights) @ np.where(lost, 0.0, uncertainty)
     return np.where((weights != 0) @ lost, np.inf, known)
+
+
+def spread_evenly(size: int, most: float) -> NDArray[np.intp]:
+    """At most so many positions, spread evenly over so many; one at least."""
+    return np.unique(np.linspace(0, size - 1, max(1, int(min(size, most)))).astype(np.intp))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli import Problem, check
 from gradcheck_cli.checker.gradients import default_rtol
-from gradcheck_cli.faults.matching import match_fault
+from gradcheck_cli.faults.diagnosis import match_fault
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import compare_entries
 from gradcheck_cli.measure.measure import differences

@@ -1,0 +1,151 @@
+"""What is said of a wrong gradient: the fault that gives it, with names that are no coincidence.
+
+Where no fault fits from outside, it is looked for inside the forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.catalogue import FAULTS, describe_fault
+from gradcheck_cli.faults.confirm import confirm
+from gradcheck_cli.faults.factors import Factor
+from gradcheck_cli.faults.gradient_faults import scale
+from gradcheck_cli.faults.matching import Match, find_match, vary
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.pattern_faults import describe_contradiction
+from gradcheck_cli.measure.comparison import Comparison, compare_entries
+from gradcheck_cli.problem import Stage
+from gradcheck_cli.result import Code, Diagnosis
+
+Float = NDArray[np.float64]
+
+# What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
+# the check, and as many as most faults need, if that is more. To look inside the forward may cost
+# as much again.
+CALLS_PER_EVALUATION, LEAST_CALLS = 1, 2_000
+
+
+class Finding(Struct, frozen=True):
+    """What is said of a wrong gradient.
+
+    factor: the one that is all that is wrong with it; upstream: the stage and the upstream gradient
+    there that it is the gradient for.
+    """
+
+    diagnosis: Diagnosis
+    factor: Factor | None = None
+    upstream: tuple[Stage, Float] | None = None
+
+
+def limit_calls(evaluations: int) -> float:
+    """How often the diagnoses of a check of so many evaluations may call the forward."""
+    return max(CALLS_PER_EVALUATION * evaluations, LEAST_CALLS)
+
+
+def match_fault(
+    measured: MeasuredGradient,
+    comparison: Comparison,
+    calls: float,
+    look_inside: Callable[[], Sequence[Stage]] = tuple,
+) -> Finding:
+    """What is said of a wrong gradient.
+
+    look_inside: gives the stages inside the forward, which are looked at where nothing else fits.
+    """
+    if measured.problem.identity is not None:
+        observation = describe_contradiction(measured, comparison)
+        return Finding(describe_fault(Code.CONTRADICTION, observation))
+    match = find_match(measured, comparison, calls)
+    if match is None or not match.plain:
+        inside = _find_inside(measured, comparison, calls, look_inside())
+        found = [one for one in (match, inside) if one is not None]
+        match = min(found, key=lambda one: one.rank[:3], default=None)
+    if match is not None:
+        match = confirm_names(match, measured, comparison)
+        return Finding(_describe(match), match.by, match.upstream)
+    for fault in FAULTS.values():
+        observation = fault.describe(measured, comparison) if fault.describe is not None else ""
+        if observation:
+            return Finding(describe_fault(fault.code, observation))
+    return Finding(describe_fault(Code.NO_KNOWN_FAULT))
+
+
+def _find_inside(
+    measured: MeasuredGradient, comparison: Comparison, calls: float, stages: Sequence[Stage]
+) -> Match | None:
+    """The fault at a stage inside the forward that explains a wrong gradient, or None."""
+    if not stages:
+        return None
+    inside = MeasuredGradient(
+        measured.problem,
+        measured.name,
+        measured.measure,
+        measured.effort,
+        guess=measured.guess,
+        inner=[stage for stage in stages if _depends(measured, stage)],
+    )
+    return find_match(inside, comparison, calls) if inside.inner else None
+
+
+def _depends(measured: MeasuredGradient, stage: Stage) -> bool:
+    """Whether a stage changes with the input."""
+    with suppress(Exception):  # of code that takes no other input
+        moved = {measured.name: measured.x + (np.max(np.abs(measured.x), initial=0.0) or 1.0)}
+        inputs = measured.problem.inputs
+        return not np.array_equal(stage.forward({**inputs, **moved}), stage.forward(inputs))
+    return False
+
+
+def confirm_names(match: Match, measured: MeasuredGradient, comparison: Comparison) -> Match:
+    """The match with the names of its factors that hold where sizes and constants are others."""
+
+    def find(other: MeasuredGradient) -> Sequence[Factor] | None:
+        claimed = other.problem.backward(
+            {name: x.copy() for name, x in other.problem.inputs.items()},
+            None if other.problem.cotangent is None else other.problem.cotangent.copy(),
+        )
+        there = compare_entries(
+            np.asarray(claimed[other.name]), other.gradient, comparison.rtol, comparison.atol
+        )
+        matches = [
+            found
+            for injected in match.fault.list_suspects(other, there)
+            for found in vary(match.fault, injected, other, there, 0)
+            if len(found.named) == len(match.named)
+        ]
+        return min(matches, key=lambda found: found.rank).named if matches else None
+
+    if not match.named or not any((*one.names, *one.also) for one in match.named):
+        return match
+    with suppress(Exception):  # what code of the user raises there leaves the names as they are
+        confirmed = confirm(measured, match.named, find)
+        observation = match.observation
+        for before, after in zip(match.named, confirmed, strict=True):
+            observation = observation.replace(before.text, after.text, 1)
+        if match.by is None:
+            return replace(match, observation=observation, named=tuple(confirmed))
+        told = scale(measured, confirmed[0])
+        return replace(
+            match,
+            observation=observation,
+            by=confirmed[0],
+            cause=told.cause or match.fault.cause,
+            next_step=told.next_step or match.fault.next_step,
+        )
+    return match
+
+
+def _describe(match: Match) -> Diagnosis:
+    observation = match.observation
+    if not match.fit.sure:
+        observation += "; that may be chance, as so few entries tell little"
+    diagnosis = describe_fault(match.fault.code, observation, match.fit.misfit, match.entries)
+    factor = match.by.text if match.by is not None else ""
+    return replace(diagnosis, cause=match.cause, next_step=match.next_step, factor=factor)

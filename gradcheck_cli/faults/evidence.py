@@ -1,0 +1,122 @@
+"""How well a fault gives a wrong gradient: every entry, and by no coincidence.
+
+An entry gives the digits between its error and what the fault leaves of it. Fitted parameters cost
+an entry each, other faults that could have been tried the digits of their number.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.values import Values
+from gradcheck_cli.measure.comparison import Comparison, allowed_error, largest
+
+Float = NDArray[np.float64]
+
+# The decimal digits of evidence that a fault needs: one chance in a million that it fits by chance.
+# With it tests/benchmarks/diagnosis.py counts one wrong name among 5,000 random gradients.
+LEAST_EVIDENCE = 6.0
+# A plain fault on less evidence, one chance in thirty, is told as one that may be: an entry in
+# float32 has no more.
+SOME_EVIDENCE = 1.5
+LEAST_DIGITS = 0.3  # a factor of two: an entry that gives fewer digits is no evidence of its own
+LARGEST_MISFIT = 0.01  # of the largest entry: a fault that leaves more explains nothing
+
+
+class Fit(Struct, frozen=True):
+    """How well a fault gives the analytic gradient.
+
+    misfit: the largest error over the largest entry; sure: whether it cannot be chance.
+    """
+
+    misfit: float
+    sure: bool
+
+
+def may_give(values: Values, comparison: Comparison) -> bool:
+    """Whether three entries allow that a gradient is the analytic one, but for a factor.
+
+    Most faults are refuted by them, in a tenth of the time that all entries take.
+    """
+    count = len(values.at)
+    places = (count // 4, count // 2, count - 1)
+    entries = [values.at[place] for place in places]
+    if any(comparison.numeric.kink.flat[at] for at in entries):
+        return True
+    wanted = [comparison.analytic.flat[at] for at in entries]
+    found = [values.value[place] for place in places]
+    largest_found = max(map(abs, found))
+    by = max(1.0, max(map(abs, wanted)) / largest_found) if largest_found else 1.0
+    off = [
+        comparison.allowed.flat[at] + by * values.uncertainty[place]
+        for at, place in zip(entries, places, strict=True)
+    ]
+    # Where nothing is known, both sides are infinite or not a number, and nothing is refuted.
+    return not any(
+        abs(wanted[0] * found[k] - wanted[k] * found[0])
+        > off[0] * abs(found[k]) + off[k] * abs(found[0])
+        for k in (1, 2)
+    )
+
+
+def gives(values: Values, comparison: Comparison, by: float = 1.0) -> bool:
+    """Whether a gradient, times a factor, is the analytic one at all smooth entries."""
+    analytic = comparison.analytic.ravel()[values.at]
+    with np.errstate(all="ignore"):
+        value = values.value if by == 1.0 else by * values.value
+        allowed = allowed_error(
+            analytic, value, abs(by) * values.uncertainty, comparison.rtol, comparison.atol
+        )
+        right = np.abs(analytic - value) <= allowed
+    return bool(np.all(right | ~_known(values, comparison)))
+
+
+def measure_fit(injected: Injected, comparison: Comparison, count: int) -> Fit | None:
+    """How well a fault gives the analytic gradient; None where it does not, or tells too little.
+
+    count: of changes. Each of them and each parameter needs an entry of its own.
+    """
+    values, parameters = injected.values, count + injected.parameters
+    if not gives(values, comparison):
+        return None
+    analytic, known = comparison.analytic.ravel()[values.at], _known(values, comparison)
+    with np.errstate(all="ignore"):
+        error = np.abs(analytic - values.value)
+        digits = count_digits(values, comparison)
+        if injected.grain:
+            digits = np.minimum(digits, np.log10(1 + np.abs(values.value) / injected.grain))
+    digits = np.sort(np.where(comparison.wrong.ravel()[values.at] & known, digits, 0.0))
+    evidence = float(np.sum(digits[: max(0, len(digits) - injected.parameters)]))
+    evidence -= float(np.log10(injected.choices))
+    needed = SOME_EVIDENCE if parameters == 1 else LEAST_EVIDENCE
+    if np.sum(digits > LEAST_DIGITS) < parameters or evidence < needed:
+        return None
+    peak, misfit = largest(np.abs(analytic[known])), largest(error[known])
+    if misfit > LARGEST_MISFIT * peak:
+        return None
+    sure = evidence >= LEAST_EVIDENCE and not injected.discrete
+    return Fit(misfit / peak if peak > 0 else 0.0, sure)
+
+
+def count_digits(values: Values, comparison: Comparison) -> Float:
+    """The digits of every entry between its error and what a gradient leaves of it, 0 at least."""
+    analytic = comparison.analytic.ravel()[values.at]
+    with np.errstate(all="ignore"):
+        gap = np.abs(analytic - comparison.numeric.value.ravel()[values.at])
+        left = np.maximum(
+            np.abs(analytic - values.value),
+            allowed_error(
+                analytic, values.value, values.uncertainty, comparison.rtol, comparison.atol
+            ),
+        )
+        digits = np.log10(gap / np.maximum(left, np.finfo(float).tiny))
+    return np.where(digits > 0, digits, 0.0)
+
+
+def _known(values: Values, comparison: Comparison) -> NDArray[np.bool_]:
+    """Which entries have no kink, and are numbers."""
+    numeric = comparison.numeric.value.ravel()[values.at]
+    return np.asarray(comparison.smooth.ravel()[values.at] & np.isfinite(numeric))
