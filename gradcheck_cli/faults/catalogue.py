@@ -20,6 +20,7 @@ from gradcheck_cli.faults import (
     overwriting,
     part_faults,
     pattern_faults,
+    product_faults,
     share_faults,
     slice_faults,
     term_faults,
@@ -30,6 +31,8 @@ from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.layers import mistaken_slopes
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.result import Code, Diagnosis
+
+Suspect = Callable[[MeasuredGradient, Comparison], Iterable[Injected]]
 
 
 def _chain(
@@ -42,6 +45,12 @@ def _without_comparison(
     *functions: Callable[[MeasuredGradient], Iterable[Injected]],
 ) -> Callable[[MeasuredGradient, Comparison], list[Injected]]:
     return lambda measured, _: _chain(*functions)(measured)
+
+
+def _either(*functions: Suspect) -> Suspect:
+    return lambda measured, comparison: chain.from_iterable(
+        function(measured, comparison) for function in functions
+    )
 
 
 _ALL: tuple[Fault, ...] = (
@@ -480,7 +489,7 @@ _ALL: tuple[Fault, ...] = (
         "way around: logits for probabilities, z for y",
         next_step="look at which of the two the formula is for",
         example="dz = (z - t) / n    # for (softmax(z) - t) / n",
-        suspect=exchange_faults.fit_exchange,
+        suspect=_either(product_faults.fit_product, exchange_faults.fit_exchange),
         alone=True,
     ),
     Fault(

@@ -65,7 +65,7 @@ def match_fault(
     match = find_match(measured, comparison, calls)
     if match is None or not match.plain:
         inside = _find_inside(measured, comparison, calls, look_inside())
-        found = [one for one in (match, inside) if one is not None]
+        found = [one for one in (inside, match) if one is not None]
         match = min(found, key=lambda one: one.rank[:3], default=None)
     if match is not None:
         match = confirm_names(match, measured, comparison)
@@ -90,6 +90,7 @@ def _find_inside(
         measured.effort,
         guess=measured.guess,
         inner=[stage for stage in stages if _depends(measured, stage)],
+        watched=stages,
     )
     return find_match(inside, comparison, calls) if inside.inner else None
 

@@ -75,7 +75,7 @@ def _list_arrays(measured: MeasuredGradient) -> dict[str, Float]:
     """What may stand in another's place: inputs, inner values and the outputs."""
     problem = measured.problem
     arrays: dict[str, Any] = dict(problem.inputs)
-    for stage in measured.inner:
+    for stage in measured.watched:
         arrays[stage.name] = stage.forward(problem.inputs)
     arrays["the output"] = problem.forward(problem.inputs)
     return {name: np.asarray(array, dtype=np.float64) for name, array in arrays.items()}

@@ -32,6 +32,9 @@ Float = NDArray[np.float64]
 # Inner values whose gradients are measured, the first that matter: of those with a name of their
 # own, and of those without.
 MOST_STAGES = 8
+# Small ones take few forwards: of those with a name, as many more as have so many entries together,
+# so that all steps of a small loop are among them.
+MOST_SMALL = 96
 MOVED = 2.0**-10  # of its typical entry: by how much a value is moved to see whether it matters
 RECOGNIZED = 1e-6  # how near the outputs of an activation are to a value that is one's
 # An upstream gradient that is known worse tells no fault from another.
@@ -67,7 +70,9 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
     for nameless in (False, True):  # what has a name says more
         most = len(measured) + MOST_STAGES
         for place, one in enumerate(inner):
-            if len(measured) == most or effort.calls > effort.most:
+            entries = sum(known.value.size for known in measured.values())
+            small = not nameless and entries + one.value.size <= MOST_SMALL
+            if (len(measured) >= most and not small) or effort.calls > effort.most:
                 break
             if (one.inline is not None) == nameless and _matters(problem, one, outputs):
                 hidden = _measure(problem, one)

@@ -57,8 +57,9 @@ class MeasuredGradient:
 
     measure: gives the numeric gradient of an input; effort: counts what else is measured.
     guess: whether the outputs may be taken for those of an activation; inner: the stages that are
-    looked at in place of those that the forward is known to have. claimed: the wrong gradient that
-    is looked at, so that what does not fit it is given up early.
+    looked at in place of those that the forward is known to have; watched: these, and those that do
+    not depend on the input. claimed: the wrong gradient that is looked at, so that what does not
+    fit it is given up early.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class MeasuredGradient:
         *,
         guess: bool = False,
         inner: Sequence[Stage] = (),
+        watched: Sequence[Stage] = (),
     ) -> None:
         self.problem = problem
         self.name = name
@@ -81,6 +83,7 @@ class MeasuredGradient:
         self.effort = effort or Effort()
         self.guess = guess
         self.inner = inner
+        self.watched = watched or inner
         self.claimed: Comparison | None = None
         self._known: dict[Any, Any] = {}
 

@@ -164,3 +164,59 @@ def test_no_upstream_gradient_is_solved_for_that_nobody_has() -> None:
 
     found = diagnose(forward, lambda delta, x: np.cos(np.arange(8.0)), x=x)
     assert found.code != "GC128"
+
+
+def rnn(x: Array, W: Array, U: Array, b: Array) -> Array:
+    """The sum of the states of a net over time; x is T×n×N."""
+    h, total = np.zeros((x.shape[1], len(b))), 0.0
+    for step in x:
+        h = np.tanh(step @ W + h @ U + b)
+        total = total + h
+    return total
+
+
+def rnn_backward(delta: Array, x: Array, W: Array, U: Array, b: Array, *, late: bool) -> Array:
+    hs = [np.zeros((x.shape[1], len(b)))]
+    for step in x:
+        hs.append(np.tanh(step @ W + hs[-1] @ U + b))
+    dx, dW, dU, db = np.zeros_like(x), np.zeros_like(W), np.zeros_like(U), np.zeros_like(b)
+    carry = 0.0
+    for t in reversed(range(len(x))):
+        dz = (delta + carry) * (1 - hs[t + 1] ** 2)
+        dx[t], carry = dz @ W.T, dz @ U.T
+        dW, db = dW + x[t].T @ dz, db + dz.sum(0)
+        dU = dU + hs[t + 1 if late else t].T @ dz
+    return dx, dW, dU, db
+
+
+STEPS, RECURRENT = draw(size=(3, 2, 3)), draw(size=(5, 5))
+
+
+def test_the_state_after_a_step_for_the_state_before() -> None:
+    found = diagnose(
+        rnn,
+        lambda delta, x, W, U, b: rnn_backward(delta, x, W, U, b, late=True),
+        x=STEPS, W=W, U=RECURRENT, b=B,
+    )  # fmt: skip
+    assert found.code == "GC146"
+    assert found.observation.startswith("it is the product of ∂L/∂h (")
+    assert found.observation.endswith(") in the place of h of the step before")
+
+
+def test_the_input_of_an_activation_in_a_product() -> None:
+    def net(x: Array, W: Array, V: Array) -> Array:
+        z = x @ W
+        h = np.tanh(z)
+        s = h @ V
+        return np.sum(np.log1p(np.exp(s)), 0)
+
+    def backward(delta: Array, x: Array, W: Array, V: Array) -> Array:
+        z = x @ W
+        ds = delta / (1 + np.exp(-np.tanh(z) @ V))
+        return (ds @ V.T / np.cosh(z) ** 2) @ W.T, x.T @ (ds @ V.T / np.cosh(z) ** 2), z.T @ ds
+
+    found = diagnose(net, backward, x=X, W=W, V=draw(size=(5, 2)))
+    assert found.code == "GC146"
+    assert "it is the product of ∂L/∂s (" in found.observation
+    assert " with z (" in found.observation
+    assert found.observation.endswith("in the place of h")

@@ -1,0 +1,164 @@
+"""Faults of a product: that of an array and ∂L/∂z, where weights multiply another array.
+
+Weights that multiply an array a have the gradient aᵀ ∂L/∂z, summed over the times that a loop uses
+them. The product with another array in the place of a may be the wrong one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.problem import Stage
+
+Float = NDArray[np.float64]
+Series = Sequence[Float]  # an array that a forward computes, once or at each step of a loop
+
+SHIFTS = (-1, 0, 1)  # in time: a loop takes an array of this step, of the one before or after
+# Of the largest entry: a product so near to the right gradient is it; ∂L/∂z was measured, too.
+SAME = 1e-7
+# f′(z) by y = f(z), of a z that the code has no name for.
+SLOPES = {
+    "": lambda y: np.ones_like(y),
+    " below a tanh": lambda y: 1 - y * y,
+    " below a sigmoid": lambda y: y * (1 - y),
+    " below a relu": lambda y: (y > 0).astype(np.float64),
+}
+
+
+def fit_product(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """The product of ∂L/∂z with another array than the one that gives the right gradient."""
+    if not measured.inner or not measured.whole or measured.value.ndim != 2:
+        return
+    arrays = _list_arrays(measured)
+    for stages in _list_times(measured):
+        for below, slope in SLOPES.items():
+            gradients = [_pull_back(measured, stage, slope) for stage in stages]
+            spread = max(stage.precision for stage in stages)
+            products = [
+                (name, product)
+                for name, values in arrays.items()
+                for columns in (False, True)
+                for product in _multiply(values, gradients, columns, measured.shape)
+            ]
+            name = stages[0].name if len(stages) == 1 else strip_time(stages[0].name)
+            of_what = f"∂L/∂{name}{below}"
+            yield from _exchange(measured, stages, products, spread, of_what)
+
+
+def _exchange(
+    measured: MeasuredGradient,
+    stages: Sequence[Stage],
+    products: Sequence[tuple[str, Float]],
+    spread: float,
+    of_what: str,
+) -> Iterator[Injected]:
+    """The products that are not the right gradient, with what they stand in the place of."""
+    around, rights = np.zeros(measured.shape), list[str]()
+    for name, product in products:
+        rest = _find_around(measured, stages, product)
+        if rest is not None:
+            around, rights = rest, [*rights, name]
+    for name, product in products:
+        if name not in rights:
+            right = re.sub(r" \(\S+:\d+[^)]*\)", "", rights[0]) if rights else ""
+            instead = f" in the place of {right}" if right else ""
+            yield Injected(
+                measured.whole_values(around + product, spread * np.max(np.abs(product))),
+                f"it is the product of {of_what} with {name}{instead}",
+                choices=float(len(products) * len(SLOPES)),
+                cause="weights have the gradient aᵀ ∂L/∂z, where a is what they multiply in the "
+                "forward, and another array is taken for it",
+                next_step=f"look at the product that makes {measured.label.gradient}: it takes "
+                "what the weights multiply",
+            )
+
+
+def _list_times(measured: MeasuredGradient) -> Iterator[list[Stage]]:
+    """Each inner stage, and those together that a loop comes to again and again."""
+    groups: dict[str, list[Stage]] = {}
+    for stage in measured.watched:
+        yield [stage]
+        groups.setdefault(strip_time(stage.name), []).append(stage)
+    yield from (stages for stages in groups.values() if len(stages) > 1)
+
+
+def _pull_back(measured: MeasuredGradient, stage: Stage, slope: Callable[[Float], Float]) -> Float:
+    """∂L/∂z of a stage, or of what is below it."""
+    y = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
+    return np.asarray(stage.cotangent, dtype=np.float64) * slope(y)
+
+
+def _list_arrays(measured: MeasuredGradient) -> dict[str, Series]:
+    """Inputs and inner values; of a loop those of all its steps, and of the steps beside them."""
+    inputs = measured.problem.inputs
+    found: dict[str, Series] = {
+        name: [np.asarray(x, dtype=np.float64)] for name, x in inputs.items()
+    }
+    for stages in _list_times(measured):
+        values = [np.asarray(one.forward(inputs), dtype=np.float64) for one in stages]
+        name = stages[0].name if len(stages) == 1 else strip_time(stages[0].name)
+        for shift in SHIFTS if len(stages) > 1 else (0,):
+            when = {-1: " of the step before", 0: "", 1: " of the step after"}[shift]
+            found[name + when] = _shift(values, shift)
+    return found
+
+
+def _shift(values: list[Float], by: int) -> Series:
+    """The values of the step before or after; zeros where there is none."""
+    nothing = np.zeros_like(values[0])
+    if by < 0:
+        return [nothing, *values[:-1]]
+    return [*values[1:], nothing] if by else values
+
+
+def strip_time(name: str) -> str:
+    """What an inner value is called at all times: `hs (a.py:9)` for `hs[2] (a.py:9, time 3)`."""
+    return re.sub(r"\[[^\]]*\] \(", " (", re.sub(r", time \d+\)$", ")", name))
+
+
+def _multiply(
+    values: Series, gradients: Series, columns: bool, shape: tuple[int, ...]
+) -> Iterator[Float]:
+    """Σ aᵀ δ over time and Σ δᵀ a, as far as they have the shape of the weights.
+
+    columns: are samples, not rows.
+    """
+    pairs = list(zip(values, gradients, strict=False))
+    if len(values) != len(gradients) or not all(_fit(a, d, columns, shape) for a, d in pairs):
+        return
+    product = np.sum([_as_matrix(a, columns).T @ _as_matrix(d, columns) for a, d in pairs], axis=0)
+    yield from (one for one in (product, product.T) if one.shape == shape)
+
+
+def _fit(a: Float, delta: Float, columns: bool, shape: tuple[int, ...]) -> bool:
+    """Whether the product of an array and a gradient has the shape of the weights."""
+    if a.ndim == 0 or a.ndim != delta.ndim or (columns and a.ndim != 2):
+        return False
+    left, right = _as_matrix(a, columns), _as_matrix(delta, columns)
+    made = left.shape[1], right.shape[1]
+    return len(left) == len(right) and shape in (made, made[::-1])
+
+
+def _as_matrix(array: Float, columns: bool) -> Float:
+    """Samples × features."""
+    return array.T if columns else array.reshape(-1, array.shape[-1])
+
+
+def _find_around(measured: MeasuredGradient, of: Sequence[Stage], product: Float) -> Float | None:
+    """What of the right gradient is not this product; None where the product is no part of it."""
+    rest = measured.value - product
+    peak = float(np.max(np.abs(measured.value), initial=0.0))
+    if np.max(np.abs(rest)) <= SAME * peak:
+        return np.zeros_like(rest)
+    if len(of) > 1:
+        return None
+    through = measured.flow_through(of[0], of[0].cotangent)
+    off = np.abs(through.value - product.ravel()[through.at])
+    return rest if np.max(off) <= SAME * np.max(np.abs(product)) else None
