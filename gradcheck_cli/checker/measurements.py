@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.measure.budget import Budget
 from gradcheck_cli.measure.edges import doubt_edges
+from gradcheck_cli.measure.joint_noise import JointNoise
 from gradcheck_cli.measure.measure import differences, of_entries
 from gradcheck_cli.measure.precision import round_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
+from gradcheck_cli.numeric.noise import Noise
 from gradcheck_cli.numeric.sampling import sample_entries
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
@@ -43,6 +45,11 @@ class Measurements:
         """The forwards that are left; timed when it is first asked for, after the first forward."""
         return Budget(self.problem, self.numeric)
 
+    @cached_property
+    def noise(self) -> JointNoise:
+        """That of the outputs, which inputs share where it is the same for all."""
+        return JointNoise(self.problem)
+
     def measure(self, name: str) -> NumericGradient:
         """The numeric gradient of an input, measured when it is first asked for.
 
@@ -53,12 +60,21 @@ class Measurements:
                 found = differences(self.problem, name, self.numeric)
             else:
                 entries = self._choose_entries(name)
-                found = of_entries(self.problem, name, self.numeric, entries, self.progress)
+                found = of_entries(
+                    self.problem, name, self.numeric, entries, self.progress, self._noise_of
+                )
                 found = doubt_edges(self.problem, name, found)
                 found = round_gradient(found, self.problem.precision)
             self.gradients[name] = found
             self.count(found.evaluations)
         return self.gradients[name]
+
+    def _noise_of(self, name: str) -> Noise | None:
+        """That of the outputs as an input is moved; None: it is to be measured."""
+        before = self.noise.evaluations
+        found = self.noise.of(name)
+        self.count(self.noise.evaluations - before)
+        return found
 
     def _choose_entries(self, name: str) -> NDArray[np.intp] | None:
         """The flat indices of the entries to be measured; None: all of them."""

@@ -21,7 +21,7 @@ from gradcheck_cli.numeric.gradient import (
     measure_entries,
     one_by_one,
 )
-from gradcheck_cli.numeric.noise import Evaluate, Float
+from gradcheck_cli.numeric.noise import Evaluate, Float, Noise
 from gradcheck_cli.numeric.quotients import WholeForwards
 from gradcheck_cli.numeric.sampling import sample_entries
 from gradcheck_cli.numeric.stencils import STENCILS
@@ -132,13 +132,18 @@ def of_entries(
     numeric: Numeric,
     entries: NDArray[np.intp] | None,
     progress: Progress | None = None,
+    noise_of: Callable[[str], Noise | None] = lambda name: None,
 ) -> NumericGradient:
-    """The numeric gradient at these flat indices of an input; None: at all of them."""
+    """The numeric gradient at these flat indices of an input; None: at all of them.
+
+    noise_of: gives that of the outputs as an input is moved, where whole forwards need it; None: it
+        is not known.
+    """
     every = sum(x.size for x in problem.inputs.values())
     quick = problem.cotangent is not None and every > ALL_DIGITS
     count = problem.inputs[name].size if entries is None else len(entries)
     taken = _by_slices(problem, name, numeric, count)
-    taken = taken or _by_whole_forwards(problem, name, numeric, count)
+    taken = taken or _by_whole_forwards(problem, name, numeric, count, noise_of(name))
     each = one_by_one if numeric.jobs < 2 else partial(_in_processes, numeric.jobs)
     return measure_entries(taken, numeric.step, entries, progress, each, quick=quick)
 
@@ -175,7 +180,9 @@ def _by_slices(problem: Problem, name: str, numeric: Numeric, count: int) -> Dif
     return measure_by_slices(problem, name, numeric)
 
 
-def _by_whole_forwards(problem: Problem, name: str, numeric: Numeric, count: int) -> Differences:
+def _by_whole_forwards(
+    problem: Problem, name: str, numeric: Numeric, count: int, noise: Noise | None
+) -> Differences:
     x, cotangent = problem.inputs[name], problem.cotangent
     with np.errstate(all="ignore"):
         stack = stack_of(problem, name, TYPICAL * count)
@@ -185,6 +192,7 @@ def _by_whole_forwards(problem: Problem, name: str, numeric: Numeric, count: int
             scale_of(problem, name),
             None if cotangent is None else np.asarray(cotangent, dtype=np.float64),
             STENCILS[numeric.order or 2],
+            noise,
             alone=not problem.batched,
             scatter=0.0 if stack is None else stack.scatter,
             together=1 if stack is None else stack.size,

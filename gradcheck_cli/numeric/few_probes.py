@@ -34,6 +34,7 @@ from gradcheck_cli.numeric.noise import (
 )
 
 POINTS = 7  # on a line: of the differences below 4, 3 and 2 samples
+PROBES = 3 * POINTS - 1  # on three lines, of which two share their middle
 ORDERS = (3, 4, 5)  # of differences: over the fine spacing no smooth part is left of them
 # Spacings of the points, in units of the scale of x and, of the finer one, at least so many eps.
 FINE, FINE_EPS, COARSE = 1e-6, 2.0**10, 1e-3
@@ -70,8 +71,17 @@ def measure_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
     scale: the scale of every entry of x, of x's shape; sets the spacing of the probes.
     """
+    found = noise_of_few(evaluate, x, scale)
+    if found is not None:
+        return found
+    many = function_noise(evaluate, x, scale)
+    return replace(many, evaluations=many.evaluations + PROBES)
+
+
+def noise_of_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise | None:
+    """The same from PROBES values; None where they do not show smooth outputs that round."""
     eps = float(np.finfo(x.dtype).eps)
-    points = _points(x, scale, min(max(FINE, FINE_EPS * eps), COARSE))
+    points = _points(x, scale)
     outputs = np.asarray(evaluate(points), dtype=np.float64)
     lines = _lines(outputs.reshape(len(points), -1))
     fine, coarse, away = (_variance(line) for line in (lines.fine, lines.coarse, lines.away))
@@ -79,20 +89,28 @@ def measure_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     near = _pooled(_joined(fine, coarse), lines.unit, _moves(lines.fine) | _moves(lines.coarse))
     away = _pooled(away, lines.unit, _moves(lines.away))
     if doubtful or not (np.isfinite(near).all() and np.isfinite(away).all()):
-        found = function_noise(evaluate, x, scale)
-        return replace(found, evaluations=found.evaluations + len(points))
+        return None
     return _estimate(lines, near, away, eps).reshape(*outputs.shape[1:])
 
 
-def _points(x: NDArray[Any], scale: Float, fine: float) -> NDArray[Any]:
+def fine_spacing(dtype: Any) -> float:
+    """The spacing of the points of the fine line, in units of the scale of x."""
+    return min(max(FINE, FINE_EPS * float(np.finfo(dtype).eps)), COARSE)
+
+
+def draw_direction(random: np.random.Generator, scale: Float) -> Float:
+    """A direction along which every entry moves by about its scale, up or down."""
+    return random.uniform(0.5, 1.5, scale.shape) * draw_signs(random, scale.shape) * scale
+
+
+def _points(x: NDArray[Any], scale: Float) -> NDArray[Any]:
     """Those of the fine line, of the coarse one without its middle, and of the line away."""
-    random = np.random.default_rng(0)
+    random, fine = np.random.default_rng(0), fine_spacing(x.dtype)
     offsets = np.arange(POINTS) - POINTS // 2
     others = offsets[offsets != 0]
 
     def line(center: NDArray[Any], steps: NDArray[Any]) -> Float:
-        direction = random.uniform(0.5, 1.5, x.shape) * draw_signs(random, x.shape) * scale
-        return np.asarray(center + np.multiply.outer(steps, direction))
+        return np.asarray(center + np.multiply.outer(steps, draw_direction(random, scale)))
 
     away = x + AWAY * draw_signs(random, x.shape) * scale
     parts = [line(x, fine * offsets), line(x, COARSE * others), line(away, fine * offsets)]
@@ -193,6 +211,6 @@ def _estimate(lines: Lines, near: Float, away: Float, eps: float) -> Noise:
         away=lines.unit * np.maximum(there, grid),
         growth=np.sqrt(lines.unit) * growth,
         reach=1.0,
-        evaluations=3 * POINTS - 1,
+        evaluations=PROBES,
         steps=np.zeros(len(here)),
     )

@@ -57,6 +57,7 @@ class Noise(Struct, frozen=True):
     root of how far the outputs have moved. reach: how far, in units of the scale of x, all outputs
     are smooth curves; 1 where nothing speaks against it. evaluations: of the function, in all.
     steps: the height of those in which outputs move; 0 of outputs that move smoothly.
+    pace: seconds that an evaluation took, about; 0 where it was not timed.
     """
 
     near: Float
@@ -66,18 +67,12 @@ class Noise(Struct, frozen=True):
     reach: float
     evaluations: int
     steps: Float
+    pace: float = 0.0
 
     def reshape(self, *shape: int) -> Noise:
         """The same with outputs of this shape."""
-        return Noise(
-            self.near.reshape(shape),
-            self.center.reshape(shape),
-            self.away.reshape(shape),
-            self.growth.reshape(shape),
-            self.reach,
-            self.evaluations,
-            self.steps.reshape(shape),
-        )
+        of_outputs = ("near", "center", "away", "growth", "steps")
+        return replace(self, **{name: getattr(self, name).reshape(shape) for name in of_outputs})
 
     def at_least(self, deviation: Float | float) -> Noise:
         """The same where outputs scatter by so much for another reason."""

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.differences import WHOLE, Differences
@@ -79,12 +80,12 @@ class WholeForwards(Differences):
         started = time.perf_counter()
         scale, self.evaluations = shrink_scales(evaluate, x, scale, self.weight)
         super().__init__(x, scale, stencil)
-        self.in_time = LEAST_CHUNK
         if noise is None:
             noise = (measure_noise if alone else function_noise)(evaluate, x, scale)
             self.evaluations += noise.evaluations
-            pace = (time.perf_counter() - started) / self.evaluations
-            self.in_time = max(together, int(TOLD_EVERY / (TYPICAL_EVALUATIONS * pace)))
+            noise = replace(noise, pace=(time.perf_counter() - started) / self.evaluations)
+        told = TYPICAL_EVALUATIONS * noise.pace
+        self.in_time = max(together, int(TOLD_EVERY / told)) if told else LEAST_CHUNK
         self.outputs = noise.center.shape if cotangent is None else ()
         self.scatter, self.together = scatter, together
         self.noise = noise.at_least(scatter).reshape(-1)

@@ -19,11 +19,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli.arrays import Given
+from gradcheck_cli.checker.measurements import Measurements
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import Layer
 from gradcheck_cli.measure import measure as measuring
-from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from tests.support.exact import exact_gradients
@@ -138,9 +138,10 @@ def measure(kind: Class, seed: int, alone: bool) -> Measured:
     checked = replace(checked, batched=checked.batched and not alone)
     if kind.offset:
         checked = offset(checked, kind.offset)
-    errors, uncertainties, missed, evaluations = [], [], 0, 0
+    errors, uncertainties, missed = [], [], 0
+    measurements = Measurements(checked, Numeric(locality=not alone), None)
     for name, truth in zip(checked.inputs, exact, strict=True):
-        found = differences(checked, name, Numeric())
+        found = measurements.measure(name)
         error = np.abs(found.value - truth)
         # At a kink any subgradient is right; the interval between the slopes must hold the truth.
         inside = np.where(
@@ -150,9 +151,12 @@ def measure(kind: Class, seed: int, alone: bool) -> Measured:
         scale = np.max(np.abs(truth)) or found.steepest or 1.0
         errors.append((error / scale).ravel())
         uncertainties.append((found.uncertainty / scale).ravel())
-        evaluations += found.evaluations
     return Measured(
-        kind.name, np.concatenate(errors), np.concatenate(uncertainties), missed, evaluations
+        kind.name,
+        np.concatenate(errors),
+        np.concatenate(uncertainties),
+        missed,
+        measurements.evaluations,
     )
 
 
