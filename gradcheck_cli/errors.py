@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gradcheck_cli.text import format_path
+from gradcheck_cli.text import format_path, join_words
 
 
 class GradcheckError(Exception):
@@ -150,10 +150,31 @@ REMEDIES = (
 
 def _remedy(error: BaseException) -> list[str]:
     """What to change in the config, where a Python error is one of it."""
-    if not isinstance(error, AttributeError | TypeError | IndexError):
+    of_types = isinstance(error, AttributeError | TypeError | IndexError)
+    if not of_types and not isinstance(error, ValueError):
         return []
-    told = (remedy for pattern, remedy in REMEDIES if re.search(pattern, _text(error)))
-    return [f"  {remedy}" for remedy in told][:1]
+    told = [remedy for pattern, remedy in REMEDIES if of_types and re.search(pattern, _text(error))]
+    return [f"  {remedy}" for remedy in [*_unmade(error), *told]][:1]
+
+
+def _unmade(error: BaseException) -> list[str]:
+    """What to give in the config where a line needs attributes of an object that are None."""
+    import traceback
+
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not frames:
+        return []
+    owner = frames[-1][0].f_locals.get("self")
+    line = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    used = dict.fromkeys(re.findall(r"\bself\.(\w+)", line))
+    names = [f"self.{name}" for name in used if getattr(owner, name, 0) is None]
+    if not names:
+        return []
+    return [
+        f"{join_words(names)} {'is' if len(names) == 1 else 'are'} None: what another method would "
+        f"make is given by its name, as {names[0].removeprefix('self.')}: under inputs where the "
+        "backward has its gradient, else under constants"
+    ]
 
 
 def _text(error: BaseException) -> str:

@@ -293,6 +293,42 @@ def recurrent_loss(x, h, W):
     return np.sum(h_next**2), dW, h_next
 
 
+def affine_closure(x, W, b):
+    y = x @ W + b
+
+    def backward(dy):
+        return dy @ W.T, x.T @ dy, dy.sum(axis=0)
+
+    return y, backward
+
+
+class Perceptron:
+    def __init__(self, sizes):
+        self.biases = [np.zeros((size, 1)) for size in sizes[1:]]
+        self.weights = [np.ones((one, other)) for other, one in zip(sizes[:-1], sizes[1:])]
+
+    def feedforward(self, a):
+        self.activations = [a]
+        for b, w in zip(self.biases, self.weights):
+            self.activations.append(np.tanh(w @ self.activations[-1] + b))
+        return self.activations[-1]
+
+    def backprop(self, x, y):
+        delta = self.feedforward(x) - y
+        nabla_b, nabla_w = [], []
+        for w, a, before in zip(
+            self.weights[::-1], self.activations[:0:-1], self.activations[-2::-1]
+        ):
+            delta = delta * (1 - a**2)
+            nabla_b.insert(0, delta)
+            nabla_w.insert(0, delta @ before.T)
+            delta = w.T @ delta
+        return nabla_b, nabla_w
+
+    def cost(self, output, y):
+        return 0.5 * np.sum((output - y) ** 2)
+
+
 # -- constants
 
 

@@ -44,6 +44,19 @@ CODE = {
         "Regression",
         "attention",
     ),
+    "styles.py": (
+        "DeepNet",
+        "Perceptrons",
+        "LazyDense",
+        "Inherited",
+        "Short",
+        "WeightsAlone",
+        "Cell",
+        "Mul",
+        "QNetwork",
+        "affine",
+        "triplet_loss",
+    ),
     "frameworks_torch.py": ("Net", "Fixed", "Cube", "swish"),
     "frameworks_jax.py": ("predict", "cross_entropy"),
 }
@@ -88,6 +101,34 @@ def test_code_gets_a_config_that_runs_as_it_was_written(
     assert configs[name].outcome == "ok"
     has_loss = "\nloss: networks.py:compute_cost" in configs[name].text
     assert has_loss == (name == "model_forward")
+
+
+# A mistake in each style: what stands in the place of what. None may be left out of the config.
+MISTAKES = {
+    "DeepNet": ('grads["b%d" % i] = dout.sum', 'grads["b%d" % i] = dout.mean'),
+    "Perceptrons": ("nabla_b[-k] = delta", "nabla_b[-k] = 2 * delta"),
+    "LazyDense": ("self.dW = self.x.T @ dout", "self.dW = self.x.T @ dout * 2"),
+    "Inherited": ("np.sum(grad, axis=0)", "np.mean(grad, axis=0)"),
+    "Short": ("self.dLdb = g.sum(0)", "self.dLdb = g.mean(0)"),
+    "WeightsAlone": ('"b1": dZ.sum(axis=0)', '"b1": dA.sum(axis=0)'),
+    "Cell": ("np.outer(da, self.kept)", "np.outer(delta, self.kept)"),
+    "Mul": ("return b * d_output, a * d_output", "return a * d_output, b * d_output"),
+    "QNetwork": ("= 2 * (q[rows", "= (q[rows"),
+    "affine": ("dy.sum(axis=0)", "dy.mean(axis=0)"),
+    "triplet_loss": ("(positive - anchor) * active", "(anchor - positive) * active"),
+}
+
+
+def test_a_mistake_is_found_by_the_config_that_is_written(tmp_path: Path) -> None:
+    text = (DATA / "styles.py").read_text()
+    for name, (right, wrong) in MISTAKES.items():
+        assert right in text
+        (tmp_path / f"{name}.py").write_text(text.replace(right, wrong))
+        done = run_here("init", f"{name}.py:{name}", f"{name}.yaml", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    done = run_here("run", "-q", "--allow-code", ".", "--format", "json", cwd=tmp_path)
+    outcomes = {check["id"]: check["outcome"] for check in json.loads(done.stdout)["checks"]}
+    assert outcomes == dict.fromkeys(MISTAKES, "wrong")
 
 
 def test_shapes_settings_and_labels_are_those_of_the_text(configs: dict[str, Written]) -> None:

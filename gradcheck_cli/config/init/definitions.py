@@ -101,15 +101,14 @@ def _makes_layer(tree: ast.Module, function: ast.FunctionDef) -> bool:
     return any(name in known and find_methods(tree, known[name]) for name in called)
 
 
-def complete_name(found: Definition, name: str) -> str:
-    """The name, with its method of a class that has no forward, but a loss with its gradients."""
+def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
+    """The name, with its method of a class that has no backward, but a loss with its gradients."""
     methods = [node for node in found.body if isinstance(node, ast.FunctionDef)]
     if not isinstance(found, ast.ClassDef) or "." in name:
         return name
-    if any(FORWARD.search(one.name) or one.name == "__call__" for one in methods):
-        return name
     losses = [one.name for one in methods if any(map(_is_value_with_gradients, ast.walk(one)))]
-    return f"{name}.{losses[0]}" if len(losses) == 1 else name
+    paired = find_methods(tree, found) or is_of_framework(tree, found, name)
+    return f"{name}.{losses[0]}" if len(losses) == 1 and not paired else name
 
 
 def _is_value_with_gradients(node: ast.AST) -> bool:
@@ -119,15 +118,23 @@ def _is_value_with_gradients(node: ast.AST) -> bool:
         return False
     first, *others = map(ast.unparse, node.value.elts)
     turned = "grad" in first and len(others) == 1 and LOSS_LIKE.search(others[0])
-    gradients = not GRADIENT_LIKE.search(first) and all(map(GRADIENT_LIKE.search, others))
+    gradients = not GRADIENT_LIKE.search(first) and all(map(_is_gradient, node.value.elts[1:]))
     return bool(LOSS_LIKE.search(first) or turned or gradients)
+
+
+def _is_gradient(node: ast.expr) -> bool:
+    """Whether this is called like a gradient, or is a dict of such."""
+    parts = node.values if isinstance(node, ast.Dict) else [node]
+    return bool(parts) and all(GRADIENT_LIKE.search(ast.unparse(one)) for one in parts)
 
 
 def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
     """Whether torch, jax or autograd differentiates this itself."""
     if isinstance(found, ast.ClassDef):
-        bases = [ast.unparse(base).rpartition(".")[2] for base in found.bases]
-        return "." not in name and ("Module" in bases or "Function" in bases)
+        own = classes_of(tree)
+        bases = [ast.unparse(base) for base in found.bases if ast.unparse(base) not in own]
+        named = {base.rpartition(".")[2] for base in bases}
+        return "." not in name and not named.isdisjoint(("Module", "Function"))
     if _is_custom(found):
         return True
     if find_backward(tree, name) is not None:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from gradcheck_cli.config.init.inference.givens import (
-    Given,
-)
+from gradcheck_cli.config.init.inference.givens import Given
+from gradcheck_cli.config.init.inference.gradients import gives_own_alone
 from gradcheck_cli.config.init.inference.reader import find_method
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
@@ -23,9 +22,8 @@ from gradcheck_cli.config.init.inference.values import (
     Value,
 )
 from gradcheck_cli.config.init.reading import Described, Reading
-from gradcheck_cli.config.init.syntax import (
-    Function,
-)
+from gradcheck_cli.config.init.syntax import Function
+from gradcheck_cli.usercode.calling.gradients import gradient_names
 
 
 def describe_function(
@@ -40,7 +38,8 @@ def describe_function(
     loss: it returns a number with its gradients. others: functions that are called with it, a loss
     and the backward, the last of them, which say what else there is, and what has a gradient.
     """
-    reading = Reading(tree, function, loss)
+    teller = function if loss else others[-1] if others else None
+    reading = Reading(tree, function, loss, teller)
     reading.follow_alone()
     return reading.describe(others)
 
@@ -64,17 +63,19 @@ def describe_class(
     constructor = find_method(made, "__init__", known)
     empty = ast.parse(f"def {method}(self): pass").body[0]
     assert isinstance(empty, ast.FunctionDef)
-    reading = Reading(tree, taken or empty, loss)
+    reading = Reading(tree, taken or empty, loss, text=made)
     owner = Value(OBJECT, node=made)
     settings = reading.make(owner, constructor) if constructor is not None else {}
     before = _copied(owner).fields  # without what the forward keeps
+    reading.initialize(owner, made)
     reading.follow(owner)
     kept = Value(OBJECT, fields=before)
-    kept.fields |= {k: owner.fields[k] for k in before if owner.fields[k].kind == RECORD}
+    late = [k for k in before if owner.fields[k].kind == RECORD or _is_made_late(k, owner, before)]
+    kept.fields |= {key: owner.fields[key] for key in late}
     other = find_method(made, backward, known)
     described = reading.describe([other] if other is not None else [])
     weights = dict(_weights_of(kept, ast.unparse(made), own_gradients))
-    if loss:  # the gradients are those of the object's own
+    if loss or (other is not None and gives_own_alone(other, weights)):
         left = {
             name: Given(f"{{shape: {one.text}}}", one.guess)
             for name, one in described.inputs.items()
@@ -87,6 +88,12 @@ def describe_class(
     others = {name: one for name, one in settings.items() if name not in inputs}
     constants = dict(reading.constants_of(others)) | dict(described.constants)
     return Described(inputs, constants, dict(reading.sizes.values))
+
+
+def _is_made_late(key: str, owner: Value, before: Mapping[str, Value]) -> bool:
+    """Whether an attribute that is None at first is a weight when the forward has run."""
+    called = WEIGHT.search(key) or BIAS.search(key)
+    return bool(called) and before[key].kind is None and owner.fields[key].kind == ARRAY
 
 
 def _copied(value: Value) -> Value:
@@ -107,10 +114,8 @@ def _weights_of(
     for key, part in owner.fields.items():
         name = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".removeprefix(".")
         if part.kind == ARRAY and part.axes and isinstance(key, str):
-            spelled = (
-                rf"\b(d_?{key}|grad_{key}|{key}_grad|nabla_{key})\b"
-                rf"|grads\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
-            )
+            names = "|".join(gradient_names(key))
+            spelled = rf"\b({names})\b|grads\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
             if re.search(spelled, text) or (path and (WEIGHT.search(key) or BIAS.search(key))):
                 yield name, part
         elif part.kind == OBJECT and any(one in part.fields for one in ("data", "value")):
@@ -122,7 +127,7 @@ def _weights_of(
         elif part.kind == OBJECT and part.node is not None:
             yield from _weights_of(part, ast.unparse(part.node), own_gradients, name)
         elif part.kind == ITEMS:
-            lists = key in ("params", "parameters", "weights")
+            lists = key == "params" or WEIGHT.search(str(key)) or BIAS.search(str(key))
             for place, one in part.fields.items():
                 if lists and one.kind == ARRAY and one.axes:
                     yield f"{name}[{place}]", one

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from gradcheck_cli.config.init.inference.axes import Axis, unify
+from gradcheck_cli.config.init.inference.axes import Axis
 from gradcheck_cli.config.init.inference.givens import (
     NUMBERS,
     SETTING,
@@ -23,6 +23,7 @@ from gradcheck_cli.config.init.inference.gradients import (
     names_without_gradient,
     undifferentiated,
 )
+from gradcheck_cli.config.init.inference.matching import match_gradients
 from gradcheck_cli.config.init.inference.modules import apply
 from gradcheck_cli.config.init.inference.reader import Reader
 from gradcheck_cli.config.init.inference.settings import find_setting
@@ -31,23 +32,32 @@ from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     FILTER,
     ITEMS,
-    NUMBER,
     OBJECT,
     RECORD,
     SIZE,
     SIZE_LIKE,
+    SIZES_LIKE,
     Value,
 )
 from gradcheck_cli.config.init.syntax import (
     Function,
     documented_shape,
+    is_list,
     is_vector,
     parameter_defaults,
     parameter_names,
     read_keys,
+    returned_gradients,
     unpacked_shape,
 )
-from gradcheck_cli.usercode.calling.conventions import is_cache
+from gradcheck_cli.usercode.calling.conventions import is_cache, is_upstream
+from gradcheck_cli.usercode.calling.gradients import gradient_names
+
+LAYERS = 3  # sizes of the layers of a network that is told them in a list, its input among them
+
+
+TEXT_LIKE = re.compile(r"(layer_)?(name|label|title|id)$")
+INITIALIZER = re.compile(r"_?(init|initiali[sz]e|build|reset)(_|$)")
 
 
 class Described(Struct, frozen=True):
@@ -61,8 +71,16 @@ class Described(Struct, frozen=True):
 class Reading:
     """Reads one function: what its parameters are, and what a config gives for them."""
 
-    def __init__(self, tree: ast.Module, function: Function, loss: bool) -> None:
+    def __init__(
+        self,
+        tree: ast.Module,
+        function: Function,
+        loss: bool,
+        teller: Function | None = None,
+        text: ast.AST | None = None,
+    ) -> None:
         self.function = function
+        self.text = text or function
         self.loss = loss
         self.doc = ast.get_docstring(function) or ""
         self.defaults = parameter_defaults(function)
@@ -70,7 +88,9 @@ class Reading:
         self.giver = Giver(self.sizes)
         self.reader = Reader(tree, self.sizes.allocate)
         self.values = {name: self.parameter(name) for name in parameter_names(function)}
+        self.expect_arrays(teller)
         self.output = self.cache = Value()
+        self.owner: Value | None = None
 
     def parameter(self, name: str) -> Value:
         """A parameter before the text is followed: what its default and the docstring tell."""
@@ -78,13 +98,15 @@ class Reading:
         if isinstance(default, ast.Constant) and default.value is not None:
             return self.reader.value(default, {})
         made = _parameter(name)
+        if {*parameter_names(self.function)} == {"a", "b"}:
+            made.name = "a"  # of two of a kind, and no bias
         if name == "V" and {"Q", "K"} <= {*parameter_names(self.function)}:
             made.name = "values"  # of an attention, and no weight
         fields = self.annotated_fields(name)
         if fields:
             made.kind, made.fields = RECORD, {key: _parameter(key) for key in fields}
             return made
-        if is_vector(self.function, name):
+        if is_vector(self.function, name, self.text):
             made.kind, made.axes = ARRAY, [Axis()]
         keys = read_keys(self.function, name)
         documented = () if keys else documented_shape(self.doc, name)
@@ -95,6 +117,19 @@ class Reading:
             for axis in made.axes if FILTER.match(name) else ():
                 axis.small = True
         return made
+
+    def expect_arrays(self, teller: Function | None) -> None:
+        """Note which parameters are arrays, since they have a gradient: those that a gradient has
+        the name of, and every one that is needed, where as many have a gradient.
+
+        teller: the function that returns the gradients.
+        """
+        spelled = [] if teller is None else returned_gradients(teller, value_first=self.loss)
+        needed = [name for name in self.values if name not in self.defaults]
+        every = len(needed) == len(spelled) > 1 and "None" not in spelled
+        for name in needed:
+            named = not {name, *gradient_names(name)}.isdisjoint(spelled)
+            self.values[name].has_gradient = every or named
 
     def annotated_fields(self, name: str) -> list[str]:
         """The fields of the class of the file that a parameter is annotated with."""
@@ -135,14 +170,14 @@ class Reading:
             self.document_fields(value)
         scope = dict(self.values)
         if owner is not None:
-            scope["self"] = owner
+            scope["self"] = self.owner = owner
         returned = self.reader.follow(self.function, scope)
         several = returned.kind == ITEMS
         self.output = returned.fields.get(0, Value()) if several else returned
         last = max(returned.fields, default=0)
         self.cache = returned.fields[last] if several and last else Value()
         if self.loss:
-            self.match_gradients(scope, Value())
+            match_gradients(self.values, self.owner, scope, Value())
 
     def make(self, owner: Value, constructor: Function) -> dict[str, Value]:
         """Follow a constructor; what it takes, by name."""
@@ -153,6 +188,10 @@ class Reading:
             plain = isinstance(default, ast.Constant) and not _is_count(default)
             if plain or (name in NUMBERS and name in defaults):
                 taken[name] = self.reader.value(default, {}) if default is not None else value
+            elif SIZES_LIKE.search(name) and is_list(constructor, name):
+                value.kind = ITEMS
+                for place in range(LAYERS - 1 if name.startswith("hid") else LAYERS):
+                    value.field(place).as_size()
         self.reader.follow(constructor, {**taken, "self": owner})
         return {
             name: value
@@ -160,11 +199,20 @@ class Reading:
             if value.kind in (SIZE, ITEMS) or name not in defaults
         }
 
+    def initialize(self, owner: Value, made: ast.ClassDef) -> None:
+        """Follow the methods that make what the constructor left at None, such as `initialize`."""
+        for node in made.body:
+            if isinstance(node, ast.FunctionDef) and INITIALIZER.match(node.name):
+                taken = {name: _parameter(name) for name in parameter_names(node)}
+                self.reader.follow(node, {**taken, "self": owner})
+
     def constants_of(self, settings: Mapping[str, Value]) -> Iterator[tuple[str, Given]]:
         """What a constructor takes besides sizes that shapes name."""
         for name, value in settings.items():
             if value.kind is None and SIZE_LIKE.search(name):
                 value.as_size()
+            if value.kind is None and TEXT_LIKE.match(name):
+                yield name, Given(name)
             if value.kind is None and not is_setting(value):
                 continue
             fixed = value.kind == ARRAY and value.axes is not None
@@ -176,6 +224,7 @@ class Reading:
         """The inputs and the constants, in the order of the parameters."""
         inputs: dict[str, Given] = {}
         constants: dict[str, Given] = {}
+        self.sizes.taken |= {name for other in others for name in parameter_names(other)}
         extra = self.follow_others(others)
         self.sizes.small |= any(len(value.axes or ()) > 3 for value in self.values.values())
         settings = {
@@ -234,32 +283,14 @@ class Reading:
             if other is others[-1]:
                 caches = [name for name in free if is_cache(name)]
                 known |= dict.fromkeys(caches[:1], self.cache)
+                if set(names) & set(extra) and free and not is_upstream(free[0]) and not caches:
+                    known[free[0]] = next(iter(self.values.values()), Value())  # backprop(x, y)
             scope = {**{name: Value() for name in names}, **known}
-            self.match_gradients(scope, self.reader.follow(other, scope))
+            if self.owner is not None:
+                scope["self"] = self.owner
+            found = self.reader.follow(other, scope)
+            match_gradients(self.values, self.owner, scope, found)
         return extra
-
-    def match_gradients(self, scope: Mapping[str, Value], returned: Value) -> None:
-        """Parameters whose gradient is a number are numbers, as of db = np.sum(dZ); of two shapes
-        that differ in one axis, that axis is the same.
-
-        scope: what a function knows at its end; returned: what it returns.
-        """
-        arrays = {name: value for name, value in self.values.items() if value.kind == ARRAY}
-        gradients = {name: scope.get(f"d{name}") for name in arrays}
-        if returned.kind == ITEMS and len(returned.fields) == len(arrays):
-            gradients = dict(zip(arrays, returned.fields.values(), strict=True))
-        for name, value in arrays.items():
-            gradient = gradients[name]
-            if gradient is not None and gradient.kind in (NUMBER, SIZE):
-                value.axes = []
-            elif gradient is not None and value.axes and gradient.axes:
-                differ = [
-                    (one, other)
-                    for one, other in zip(value.axes, gradient.axes, strict=False)
-                    if one.root is not other.root
-                ]
-                if len(differ) == 1 and len(value.axes) == len(gradient.axes):
-                    unify(*differ[0])
 
 
 def _parameter(name: str) -> Value:

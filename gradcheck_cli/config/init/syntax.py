@@ -48,10 +48,39 @@ def documented_shape(doc: str, name: str) -> tuple[str, ...]:
     return ()
 
 
-def is_vector(function: Function, name: str) -> bool:
-    """Whether a parameter is multiplied by itself, which gives a number only of a vector."""
+def is_vector(function: Function, name: str, text: ast.AST) -> bool:
+    """Whether a parameter is multiplied by itself, which gives a number only of a vector, is one
+    of several indices, holds what is made a number, or is a factor of an outer product.
+
+    text: of its class, where the attribute that keeps the parameter may be such a factor.
+    """
     one = re.escape(name)
-    spelled = rf"\bdot\({one}, {one}\)|\b{one} @ {one}\b|\b{one}\.dot\({one}\)"
+    spelled = (
+        rf"\bdot\({one}, {one}\)|\b{one} @ {one}\b|\b{one}\.dot\({one}\)"
+        rf"|float\((\w+)\) for \1 in {one}\b"
+    )
+    indices = (
+        map(ast.unparse, node.slice.elts)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple)
+    )
+    kept = re.findall(rf"self\.\w+ = {one}\b(?!\S)", ast.unparse(function))
+    factors = {name, *(assigned.partition(" ")[0] for assigned in kept)}
+    outer = (
+        node
+        for node in ast.walk(text)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("outer")
+    )
+    if any(not factors.isdisjoint(map(ast.unparse, node.args)) for node in outer):
+        return True
+    beside = (parts for parts in map(list, indices) if name in parts and ":" not in parts)
+    return any(beside) or re.search(spelled, ast.unparse(function)) is not None
+
+
+def is_list(function: Function, name: str) -> bool:
+    """Whether a function takes the items of a parameter, its length, or more behind it."""
+    one = rf"(self\.)?{re.escape(name)}"
+    spelled = rf"(\blen\(|\bin |\*|zip\(|enumerate\(|\] \+ ){one}\b|\b{one}(\[| \+ \[)"
     return re.search(spelled, ast.unparse(function)) is not None
 
 
@@ -114,6 +143,14 @@ def returned_gradients(function: Function, *, value_first: bool = False) -> list
     return [ast.unparse(last)] if last is not None and (plain or called) else []
 
 
+def returned_function(function: Function) -> Function | None:
+    """The function in it that it returns behind its output, `return y, backward`; else None."""
+    last = _last_return(function)
+    name = ast.unparse(last.elts[-1]) if isinstance(last, ast.Tuple) and last.elts else ""
+    inner = (node for node in function.body if isinstance(node, ast.FunctionDef))
+    return next((node for node in inner if node.name == name), None)
+
+
 def returns_mapping(function: Function) -> bool:
     """Whether the last return of a function is a dict that is written out."""
     return isinstance(_last_return(function), ast.Dict)
@@ -126,7 +163,17 @@ def returns_value(function: Function) -> bool:
 
 def _last_return(function: Function) -> ast.expr | None:
     """What the last return of a function gives; a dict that it makes before as it is written."""
-    returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    nested = {
+        inner
+        for node in ast.walk(function)
+        if isinstance(node, ast.FunctionDef) and node is not function
+        for inner in ast.walk(node)
+    }
+    returns = [
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Return) and node not in nested
+    ]
     return None if not returns or returns[-1] is None else _written_out(function, returns[-1])
 
 

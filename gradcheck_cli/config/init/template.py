@@ -28,6 +28,7 @@ from gradcheck_cli.config.init.definitions import (
 from gradcheck_cli.config.init.inference.givens import Given
 from gradcheck_cli.config.init.read_code import describe_class, describe_function
 from gradcheck_cli.config.init.reading import Described
+from gradcheck_cli.config.init.syntax import returned_function
 from gradcheck_cli.config.schema import KINDS, CheckConfig, documentation
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.text import join_words
@@ -79,11 +80,12 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
     file, name, tree = read_file(code)
     relative = _relative(file, folder)
     found = find_definition(tree, name)
-    name = complete_name(found, name) if kind in (None, "value_and_grad") else name
+    name = complete_name(tree, found, name) if kind in (None, "value_and_grad") else name
     kind = kind or ("forward" if backward else find_kind(tree, found, name))
     given = {kind: f"{relative}:{name}"}
     derived = find_derived(tree, name, kind)
-    needed = not derived or find_backward(tree, name) is not None
+    inner = returned_function(found) if isinstance(found, ast.FunctionDef) else None
+    needed = find_backward(tree, name) is not None or not (derived or inner)
     if kind == "forward" and (backward or (needed and not is_of_framework(tree, found, name))):
         named = backward.rpartition(":") if backward else ("", "", need_backward(tree, name, file))
         other = _relative(read_file(backward)[0], folder) if backward and named[1] else relative
@@ -122,7 +124,9 @@ def _describe(
     loss = kind == "value_and_grad"
     if isinstance(found, ast.FunctionDef):
         functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        inner = returned_function(found)
         others = [functions[one] for one in beside if one in functions]
+        others = others if others or inner is None else [inner]
         return describe_function(tree, found, loss=loss, others=others)
     method = name.partition(".")[2]
     pair = find_methods(tree, found) or ("forward", "backward")

@@ -29,7 +29,7 @@ from gradcheck_cli.usercode.calling.conventions import (
 )
 from gradcheck_cli.usercode.calling.gradient_reader import GradientReader
 from gradcheck_cli.usercode.calling.independence import Independence
-from gradcheck_cli.usercode.calling.losses import as_loss, of_owner
+from gradcheck_cli.usercode.calling.losses import as_loss, bind_loss, of_owner
 from gradcheck_cli.usercode.calling.notes import describe_calls, describe_guesses
 from gradcheck_cli.usercode.calling.objects import find_output
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source, call_function, find_place
@@ -113,7 +113,7 @@ class Calls:
         self.constants = as_annotated(self.constants, self.call, pair.forward)
         self.reader = GradientReader(source, self.inputs, self.arrays)
         if loss is not None:
-            self.loss_call = bind(parameters(loss), [OUTPUT], [*arguments, *self.asked], known)
+            self.loss_call = bind_loss(parameters(loss), [*arguments, *self.asked], known)
         # A copy: what this call changes in place must not be what later calls are compared with.
         copies = {name: array.copy() for name, array in self.arrays.items()}
         _, values, returned = self.run(copies)

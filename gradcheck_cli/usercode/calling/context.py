@@ -21,6 +21,12 @@ class Context:
         """Keep values as `saved_tensors`, as torch calls what tensors are of."""
         self.saved_tensors = values
 
+    def __getattr__(self, name: str) -> Any:
+        """What was saved, as files that have a context of their own call it: saved_values."""
+        if name.startswith("saved"):
+            return self.saved_tensors
+        raise AttributeError(f"the context holds no '{name}'")
+
     def mark_non_differentiable(self, *outputs: Any) -> None:
         """Do nothing: an output that is no array of floats is none that is checked."""
 

@@ -139,6 +139,13 @@ def _give_labels(draft: BackwardDraft) -> dict[str, str]:
     return dict(zip([name for name in draft.free if name in LABEL_NAMES], labels, strict=False))
 
 
+def _give_data(draft: BackwardDraft) -> dict[str, str]:
+    taken = (*draft.takes.all, *draft.where.values(), *draft.inputs)
+    data = [name for name in draft.forward.values() if name in draft.named and name not in taken]
+    data = [name for name in data if name not in LABEL_NAMES]
+    return dict(zip([name for name in draft.free if name in INPUT_NAMES], data, strict=False))
+
+
 def _give_in_order(draft: BackwardDraft) -> dict[str, str]:
     return {} if draft.takes.rest else dict(zip(draft.free, draft.unnamed, strict=False))
 
@@ -194,6 +201,11 @@ BACKWARD = (
         "The inputs that no parameter has the name of go to the parameters that are left, in order",
         _give_in_order,
         ("delta, X, weights", "out", "upstream gradient 0, x, w"),
+    ),
+    Convention(
+        "A parameter that is called like an input gets the constant of the forward that is left",
+        _give_data,
+        ("dout, x, w, b, z", "out", "upstream gradient 0, x, w, b, data"),
     ),
     Convention(
         "A parameter that is left gets the size of its name",

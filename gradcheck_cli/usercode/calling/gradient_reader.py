@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from gradcheck_cli.text import join_words
-from gradcheck_cli.usercode.calling.gradients import by_name, gradient_of, unmatched_keys
+from gradcheck_cli.usercode.calling.gradients import (
+    by_name,
+    gradient_of,
+    name_lists,
+    shape_of,
+    unmatched_keys,
+)
 from gradcheck_cli.usercode.calling.objects import (
     also_held,
     gradient_attributes,
@@ -55,6 +59,8 @@ class GradientReader:
             self.unused_keys |= dict.fromkeys(unmatched_keys(claimed, known))
         if len(names) == 1 and is_of_parts(claimed, names[0], self.inputs[names[0]]):
             return {names[0]: claimed}
+        shapes = {name: self.arrays[name].shape for name in held if name in self.arrays}
+        claimed = name_lists(claimed, shapes) or claimed
         if held and not isinstance(claimed, Mapping):
             whole = isinstance(claimed, tuple | list) and len(claimed) == len(names)
             names = names if whole else [name for name in names if name not in held]
@@ -85,7 +91,7 @@ class GradientReader:
         and constant."""
         more = len(claimed) - len(names)
         fits = (
-            np.shape(gradient) == self.arrays[name].shape
+            shape_of(gradient) == self.arrays[name].shape
             for gradient, name in zip(claimed, names, strict=False)
         )
         if not names or more <= 0 or len(claimed) == len(order) or not all(fits):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import permutations
 from typing import Any
+
+import numpy as np
 
 from gradcheck_cli.errors import CodeError
 
 # How a gradient is called after its input: as the key of a mapping, and as an attribute.
-GRADIENT_NAMES = ("d{}", "grad_{}", "{}_grad", "d_{}")
+GRADIENT_NAMES = ("d{}", "grad_{}", "{}_grad", "d_{}", "grad{}", "dLd{}", "nabla_{}", "g{}")
 
 
 def gradient_names(name: str) -> Iterator[str]:
-    """What the gradient of an input may be called: dW, grad_W, W_grad, d_W."""
+    """What the gradient of an input may be called: dW, grad_W, W_grad, d_W, dLdW, gW."""
     return (pattern.format(name) for pattern in GRADIENT_NAMES)
 
 
@@ -48,6 +51,38 @@ def _in_order(
     for expected in (inputs, order):  # a list of the rows of an array
         if len(returned) == len(expected):
             yield dict(zip(expected, returned, strict=True))
+
+
+def shape_of(item: Any) -> tuple[int, ...] | None:
+    """The shape of an array, a number or nested lists; None of lists that make no array."""
+    try:
+        return tuple(np.shape(item))
+    except ValueError:
+        return None
+
+
+def name_lists(returned: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
+    """Lists of gradients by the names of the arrays that they have the shapes of, as
+    `return nabla_b, nabla_w` for "biases[0]", …, "weights[0]", …; None where that is not told.
+
+    shapes: of the arrays that an object keeps, by their paths.
+    """
+    lists: dict[str, list[str]] = {}
+    for name in shapes:
+        lists.setdefault(name.rpartition("[")[0], []).append(name)
+    whole = isinstance(returned, tuple | list) and len(returned) == len(lists)
+    if not whole or "" in lists or not all(isinstance(item, list) for item in returned):
+        return None
+    for order in permutations(lists.values()):
+        pairs = list(zip(order, returned, strict=True))
+        if all(
+            [shape_of(gradient) for gradient in item] == [shapes[name] for name in names]
+            for names, item in pairs
+        ):
+            return {
+                name: one for names, item in pairs for name, one in zip(names, item, strict=True)
+            }
+    return None
 
 
 def _holds_arrays(item: Any) -> bool:

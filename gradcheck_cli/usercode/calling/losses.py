@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from gradcheck_cli.errors import UntakenError
+from gradcheck_cli.usercode.calling.conventions import OUTPUT
 from gradcheck_cli.usercode.calling.methods import METHODS
-from gradcheck_cli.usercode.calling.signatures import parameters
+from gradcheck_cli.usercode.calling.signatures import Call, Parameters, bind, parameters
 
 Function = Callable[..., Any]
 
@@ -45,6 +47,20 @@ def losses_beside(backward: Function, owner: Any) -> Iterator[Function]:
         plain = inspect.isfunction(found) or inspect.ismethod(found)
         if plain and LOSS_LIKE.search(name) and not DERIVED.search(name):
             yield found
+
+
+def bind_loss(takes: Parameters, named: Sequence[str], optional: Sequence[str]) -> Call:
+    """How a loss is called: with the output, and what it asks for by name.
+
+    named: inputs and constants; the output takes the place of one with the name of the loss's first
+    parameter where no other is left, as in cost(a, y) beside feedforward(a).
+    Raises CodeError where a parameter gets no value.
+    """
+    try:
+        return bind(takes, [OUTPUT], named, optional)
+    except UntakenError:
+        others = [name for name in named if name not in takes.positional[:1]]
+        return bind(takes, [OUTPUT], others, optional)
 
 
 def of_owner(function: Function, owner: Any) -> Function:

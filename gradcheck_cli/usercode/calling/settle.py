@@ -10,6 +10,7 @@ import numpy as np
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape, join_words
 from gradcheck_cli.usercode.calling.conventions import KEPT, UPSTREAM, is_upstream
+from gradcheck_cli.usercode.calling.gradients import shape_of
 from gradcheck_cli.usercode.calling.losses import losses_beside
 from gradcheck_cli.usercode.calling.pairs import Pair
 from gradcheck_cli.usercode.calling.readings import fits_forward, hand_instead, read_as_upstream
@@ -80,7 +81,7 @@ def _has_shapes(calls: Calls, cotangent: Any) -> bool:
         claimed = calls.claimed({name: x.copy() for name, x in calls.arrays.items()}, cotangent)
     except (CodeError, KeyError):  # a KeyError: the object keeps no output
         return False
-    return all(np.shape(claimed[name]) == x.shape for name, x in calls.arrays.items())
+    return all(shape_of(claimed[name]) == x.shape for name, x in calls.arrays.items())
 
 
 def _refuse_other_shape(calls: Calls) -> CodeError | None:
@@ -91,16 +92,19 @@ def _refuse_other_shape(calls: Calls) -> CodeError | None:
         claimed = calls.claimed({name: array.copy() for name, array in calls.arrays.items()}, None)
     except CodeError as error:
         return error
-    fits = [np.shape(gradient) == output for gradient in claimed.values()]
+    fits = [shape_of(gradient) == output for gradient in claimed.values()]
     if fits and all(fits):
         return None
     jacobians = [
-        np.shape(gradient) == (*output, *calls.arrays[name].shape)
+        shape_of(gradient) == (*output, *calls.arrays[name].shape)
         for name, gradient in claimed.items()
     ]
     if jacobians and all(jacobians):
         return CodeError(f"{who} gives a Jacobian, outputs × input; give it under jacobian")
-    shapes = [format_shape(np.shape(gradient)) for gradient in claimed.values()]
+    shapes = [
+        "a list" if (shape := shape_of(gradient)) is None else format_shape(shape)
+        for gradient in claimed.values()
+    ]
     return CodeError(
         f"{who} takes no upstream gradient, so {calls.source.forward} must give a single "
         f"number, or {who} an array of the output's shape, f′ entry by entry; the output "

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.usercode.calling.signatures import name_of, parameters
+from gradcheck_cli.usercode.closures import from_closure
 from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
 from gradcheck_cli.usercode.frameworks.differentiable import convert, floats_in
 from gradcheck_cli.usercode.frameworks.framework_problem import FrameworkProblem
@@ -139,10 +140,14 @@ def from_framework(
     """
     adapter = recognize(target, framework)
     if adapter is None:
-        raise CodeError(
+        refusal = CodeError(
             f"{name_of(target)} belongs to none of torch, jax and autograd, so it needs a "
             "backward; if it is a function of tensors, say so with framework: torch"
         )
+        if not inspect.isroutine(target):
+            raise refusal
+        known = {"optional": optional, "delta": delta, "seed": seed, "slices": slices}
+        return from_closure(target, inputs, constants, refusal, **known)
     constants = dict(to_arrays(constants or {}))
     if "training" in constants and hasattr(target, "train"):
         target.train(bool(constants.pop("training")))

@@ -119,7 +119,7 @@ class Embedding:
 class Network:
     def __init__(self, sizes):
         self.layers = []
-        for n_in, n_out in zip(sizes[:-1], sizes[1:]):  # noqa: RUF007
+        for n_in, n_out in zip(sizes[:-1], sizes[1:]):
             self.layers.append(Affine(n_in, n_out))
 
     def forward(self, x):

@@ -85,8 +85,8 @@ def test_every_convention_of_a_backward_does_what_its_example_says(one: Conventi
     signature, returned, called = one.example
     outputs = [value == "out" for value in returned.split(", ")]
     takes, forward = parameters(written(signature)), dict(zip(FORWARD_NAMES, XWB, strict=True))
-    forward["fourth"] = "labels"
-    found = bind_backward(takes, XWB, ("stride", "labels"), outputs, ("n",), forward)
+    forward |= {"fourth": "labels", "fifth": "data"}
+    found = bind_backward(takes, XWB, ("stride", "labels", "data"), outputs, ("n",), forward)
     assert ", ".join(found.call.used) == called
 
 

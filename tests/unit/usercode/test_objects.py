@@ -274,3 +274,67 @@ def test_a_class_without_a_constructor_is_handed_no_sizes(tmp_path: Path) -> Non
     code = reference("act.py:Act", tmp_path)
     assert code is not None
     assert type(Loader({"n": 3}).load(code)).__name__ == "Act"
+
+
+def test_a_forward_may_return_its_backward() -> None:
+    def scale(x: Array, factor: float) -> Any:
+        return np.tanh(factor * x), lambda delta: factor * delta / np.cosh(factor * x) ** 2
+
+    def wrong(x: Array) -> Any:
+        return np.tanh(x), lambda delta: delta / np.cosh(x)
+
+    x = np.linspace(-1.0, 1.0, 5)
+    assert check(scale, inputs={"x": x, "factor": 3}).verdict == Verdict.PASS
+    assert check(wrong, inputs=x).verdict == Verdict.FAIL
+    with pytest.raises(CodeError, match="needs a backward"):
+        check(lambda x: (np.tanh(x), x), inputs=x)
+
+
+class Stack:
+    """Keeps lists of arrays, and returns lists of their gradients, in another order."""
+
+    def __init__(self) -> None:
+        self.scales = [np.ones((3, 1)), np.ones((3, 1))]
+        self.weights = [np.eye(3), np.eye(3)]
+
+    def forward(self, x: Array) -> Array:
+        self.kept = [x]
+        for scale, weight in zip(self.scales, self.weights, strict=True):
+            self.kept.append(scale * (weight @ self.kept[-1]))
+        return self.kept[-1]
+
+    def backward(self, delta: Array) -> Any:
+        of_weights, of_scales = [], []
+        for scale, weight, before in zip(
+            self.scales[::-1], self.weights[::-1], self.kept[-2::-1], strict=True
+        ):
+            of_scales.append((delta * (weight @ before)).sum(axis=1, keepdims=True))
+            of_weights.append((delta * scale) @ before.T)
+            delta = weight.T @ (delta * scale)
+        return of_weights[::-1], of_scales[::-1]
+
+
+def test_lists_of_gradients_are_those_of_the_lists_of_their_shapes() -> None:
+    rng = np.random.default_rng(0)
+    arrays = {f"scales[{k}]": rng.normal(size=(3, 1)) for k in range(2)}
+    arrays |= {f"weights[{k}]": rng.normal(size=(3, 3)) for k in range(2)}
+    problem = from_layer(Stack(), arrays, {"x": rng.normal(size=(3, 4))})
+    assert set(verdicts(problem).values()) == {"pass"}
+
+
+class Unmade:
+    """Needs a method to be called that nothing here calls."""
+
+    def __init__(self) -> None:
+        self.W: Array = None
+
+    def forward(self, x: Array) -> Array:
+        return x @ self.W
+
+    def backward(self, delta: Array) -> Array:
+        return delta @ self.W.T
+
+
+def test_an_attribute_that_nothing_made_is_told_with_what_to_give() -> None:
+    with pytest.raises(CodeError, match=r"self\.W is None: .* given by its name, as W"):
+        from_layer(Unmade(), {"x": X})

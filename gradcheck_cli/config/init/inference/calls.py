@@ -30,6 +30,8 @@ def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
         return _scan(reader, node, scope)
     if name in ("dict", "OrderedDict", "defaultdict"):
         return Value(RECORD)
+    if ast.unparse(node.func).startswith("super(") and "self" in scope:
+        return _call_inherited(reader, scope["self"], name, node, scope)
     owner = _owner(reader, node, scope)
     if isinstance(node.func, ast.Name) or (owner is not None and owner.kind == OBJECT):
         found = reader.value(node.func, scope)
@@ -47,7 +49,7 @@ def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
     if name == "append" and owner is not None and owner.kind == ITEMS:
         owner.fields[len(owner.fields)] = reader.value(node.args[0], scope)
         return Value()
-    arguments = [reader.value(one, scope) for one in node.args if not isinstance(one, ast.Starred)]
+    arguments = list(reader.parts(node.args, scope))
     keywords = {one.arg: one.value for one in node.keywords if one.arg}
     if owner is None:
         named = {key: reader.value(one, scope) for key, one in keywords.items()}
@@ -119,12 +121,24 @@ def _call_method(reader: Reader, owner: Value, name: str, node: ast.Call, scope:
     return reader.follow(method, _bind(reader, method, owner, node, scope, {}))
 
 
+def _call_inherited(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
+    """super().__init__(…): the method of the first class of the file that the object's has."""
+    from gradcheck_cli.config.init.inference.reader import find_method
+
+    bases = [reader.known.get(ast.unparse(base)) for base in getattr(owner.node, "bases", ())]
+    for base in bases:
+        method = find_method(base, name, reader.known) if isinstance(base, ast.ClassDef) else None
+        if method is not None:
+            return reader.follow(method, _bind(reader, method, owner, node, scope, {}))
+    return Value()
+
+
 def _bind(
     reader: Reader, target: Any, owner: Value | None, node: ast.Call, scope: Scope, inner: Scope
 ) -> Scope:
     """The parameters of a function with what a call gives them."""
     names = [one.arg for one in (*target.args.posonlyargs, *target.args.args)]
-    values = [reader.value(one, scope) for one in node.args if not isinstance(one, ast.Starred)]
+    values = list(reader.parts(node.args, scope))
     if owner is not None and names[:1] and names[0] in ("self", "cls"):
         values.insert(0, owner)
     inner = {**inner, **dict(zip(names, values, strict=False))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gradcheck_cli.config.init.inference.settings import WEIGHT
 from gradcheck_cli.config.init.inference.values import BIAS, ITEMS, RECORD, Value
@@ -17,6 +17,7 @@ from gradcheck_cli.config.init.syntax import (
 )
 
 GRADIENT = re.compile(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)
+AFFIX = re.compile(r"^(self\.)?(d_?|grads?_|nabla_|delta_|g_)|_grads?$|^self\.", re.IGNORECASE)
 PLAIN = re.compile(r"\w+(\[.*\])?$")
 LABELS = re.compile(r"^(labels?|targets?|y_true|idx|indices|t|y|Y)$")
 
@@ -60,6 +61,16 @@ def undifferentiated(function: Function, teller: Function | None) -> list[str]:
     return [names[place] for place in left if place < len(names)]
 
 
+def gives_own_alone(backward: Function, weights: Iterable[str]) -> bool:
+    """Whether all gradients that a method returns are those of weights of its object, by their
+    names: `return nabla_b, nabla_w` of self.biases and self.weights."""
+    kept = [re.split(r"[\[.]", name)[0].casefold() for name in weights]
+    stems = [AFFIX.sub("", one).casefold() for one in returned_gradients(backward)]
+    return bool(stems) and all(
+        bool(stem) and any(one.startswith(stem) for one in kept) for stem in stems
+    )
+
+
 def has_gradient(name: str, teller: Function | None) -> bool:
     """Whether a bias that may be left out has a gradient in the text of a backward."""
     text = "" if teller is None else ast.unparse(teller)
@@ -87,4 +98,4 @@ def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Val
     vectors = [name for name in names if values[name].ends or WEIGHT.match(name)]
     theta = [name for name in names if re.match(r"theta|params|weights", name, re.IGNORECASE)]
     count = len(spelled)
-    return next(one[:count] for one in (records, vectors, theta, list(names)) if one)
+    return next((one[:count] for one in (records, vectors, theta, list(names)) if one), [])

@@ -29,9 +29,13 @@ def list_items(reader: Reader, over: ast.expr, scope: Scope) -> list[Value]:
                 value.as_size()
             first = values[0].number if len(values) > 1 else 0
             last = values[-1 if len(values) < 3 else 1].number
-            if first is not None and last is not None and 0 < last - first < 5:
-                return [number(place) for place in range(int(first), int(last))]
+            step = values[2].number if len(values) > 2 else 1
+            if first is not None and last is not None and step:
+                places = range(int(first), int(last), int(step))
+                if 0 < len(places) < 5:
+                    return [number(place) for place in places]
             counted = number(first)
+            counted.counts = True
             counted.bound = values[0].axis if len(values) == 1 else None
             return [counted]
         case ast.Call(func=ast.Attribute(value=owner, attr="values" | "items" as which)):

@@ -87,7 +87,9 @@ def _settle(value: Value, other: Value) -> None:
         else:
             value.axes = [axes[0], Axis(value=1)] if other.column and len(axes) == 2 else [axes[-1]]
     else:
-        value.axes = list(other.axes)
+        first = other.axes[:1]
+        stretched = [Axis()] if len(other.axes) > 1 and first[0].root.value == 1 else first
+        value.axes = [*stretched, *other.axes[1:]]  # against a row, rows
         value.tie_last()
 
 

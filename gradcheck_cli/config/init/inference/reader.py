@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from gradcheck_cli.config.init.inference import calls
 from gradcheck_cli.config.init.inference.axes import Axis, unify_all
+from gradcheck_cli.config.init.inference.keys import read_key
 from gradcheck_cli.config.init.inference.loops import carry, list_items
 from gradcheck_cli.config.init.inference.operations import (
     Allocate,
@@ -103,7 +104,7 @@ class Reader:
                 for item in items:
                     self.assign(target, item, scope)
                     self.run(body, scope, returned)
-                if len(items) == 1:
+                if len(items) == 1 and (items[0].kind != NUMBER or items[0].counts):
                     carry(before, scope)
             case ast.If(test=test, body=body, orelse=other):
                 self.value(test, scope)
@@ -134,6 +135,8 @@ class Reader:
                 self.value(owner, scope).fields[name] = value
             case ast.Subscript(value=owner, slice=key):
                 holder, known = self.value(owner, scope), self.key(key, scope)
+                if holder.kind == ITEMS and isinstance(known, int) and known < 0:
+                    known += len(holder.fields)  # nabla_b[-1] = delta
                 if known is not None and holder.kind in (RECORD, ITEMS, OBJECT):
                     holder.fields[known] = value
                 elif holder.kind == ARRAY:
@@ -167,27 +170,7 @@ class Reader:
 
     def key(self, node: ast.expr, scope: Scope) -> Any:
         """A key that is known: a text, "W" + str(1), a whole number; else None."""
-        match node:
-            case ast.Constant(value=value):
-                return value
-            case ast.JoinedStr(values=parts):
-                texts = [self.key(part, scope) for part in parts]
-                return None if None in texts else "".join(map(str, texts))
-            case ast.FormattedValue(value=value):
-                return self.key(value, scope)
-            case ast.BinOp(left=left, op=ast.Add(), right=right):
-                one, other = self.key(left, scope), self.key(right, scope)
-                if isinstance(one, str) and isinstance(other, str | int):
-                    return f"{one}{other}"
-            case ast.Call(func=ast.Name(id="str"), args=[inner]):
-                found = self.key(inner, scope)
-                return None if found is None else str(found)
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
-                return -value
-        found = self.value(node, scope)
-        if found.kind == TEXT:
-            return found.text
-        return int(found.number) if found.kind == NUMBER and found.number is not None else None
+        return read_key(self, node, scope)
 
     def value(self, node: ast.expr, scope: Scope) -> Value:
         """What an expression stands for."""
@@ -226,7 +209,7 @@ class Reader:
                 plain = [(key.value, one) for key, one in named if isinstance(key, ast.Constant)]
                 return Value(RECORD, fields={key: self.value(one, scope) for key, one in plain})
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
-                return row(*(self.value(part, scope) for part in parts))
+                return row(*self.parts(parts, scope))
             case (
                 ast.ListComp(elt=item, generators=[first, *_])
                 | ast.GeneratorExp(elt=item, generators=[first, *_])
@@ -238,6 +221,14 @@ class Reader:
                     items.append(self.value(item, inner))
                 return row(*items)
         return Value()
+
+    def parts(self, parts: Sequence[ast.expr], scope: Scope) -> Iterator[Value]:
+        """What stands in a list that is written out, `[n_in, *hidden]`."""
+        for part in parts:
+            if isinstance(part, ast.Starred):
+                yield from list_items(self, part.value, scope)
+            else:
+                yield self.value(part, scope)
 
     def operation(self, node: ast.expr, scope: Scope) -> Value:
         """What an operation gives."""
@@ -270,6 +261,8 @@ class Reader:
         """left op right."""
         if isinstance(op, ast.MatMult):
             return multiply_matrices(left, right)
+        if isinstance(op, ast.Add) and left.kind == right.kind == ITEMS:
+            return row(*left.fields.values(), *right.fields.values())
         operate = OPERATIONS.get(type(op))
         kinds = {left.kind, right.kind}
         if operate is None or not kinds <= {None, SIZE, NUMBER}:

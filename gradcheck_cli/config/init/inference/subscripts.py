@@ -12,6 +12,7 @@ from gradcheck_cli.config.init.inference.values import (
     NUMBER,
     RECORD,
     SIZE,
+    SIZES_LIKE,
     Value,
     array,
     size,
@@ -38,7 +39,7 @@ def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:
             return owner.field(key)
         if owner.kind in (RECORD, ITEMS):
             places = list(owner.fields)
-            if isinstance(key, int) and key < 0 and owner.kind == ITEMS and places:
+            if isinstance(key, int) and owner.kind == ITEMS and -len(places) <= key < 0:
                 key = places[key]
             return owner.fields.get(key, Value()) if not owner.is_parameter else owner.field(key)
     if owner.kind == ITEMS:
@@ -83,7 +84,7 @@ def _cut(reader: Reader, owner: Value, part: ast.Slice, scope: Scope) -> Value |
         reader.value(one, scope) if one is not None else None for one in (part.lower, part.upper)
     ]
     if all(one is None or one.kind == NUMBER for one in bounds):
-        if isinstance(part.upper, ast.UnaryOp):  # sizes[:-1]
+        if isinstance(part.upper, ast.UnaryOp) and SIZES_LIKE.search(owner.name):  # sizes[:-1]
             owner.kind = ITEMS
             for place in range(3):
                 owner.field(place).as_size()

@@ -31,6 +31,7 @@ KERNEL = re.compile(
 )
 EVEN = re.compile(r"emb|model|dim|hidden|^d_")  # what is cut into heads, or halves
 SIZE_LIKE = re.compile(r"size|dim|num|count|^n_|_n$|len")
+SIZES_LIKE = re.compile(r"(dims|sizes|layers|units|widths|channels|nodes|neurons)$|^arch")
 TARGET = re.compile(r"^(Y|y|y_true|t|targets?|labels?)$")
 FILTER = re.compile(r"^(K|kernel|filters?)$")
 
@@ -44,7 +45,8 @@ class Value:
     ends: of a vector that is cut into parts, how far each goes. classes: the axis that an array of
     whole numbers indexes. positive: whether its logarithm is taken. meets_numbers: it is reckoned
     with a number. counts: it is 0, 1, 2 … bound: the size that a number of a loop stays below.
-    origin: the array that this is another shape of. last: its last axis, where that alone is known.
+    origin: the array that this is another shape of. has_gradient: it is an array, since it has one.
+    last: its last axis, where that alone is known.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Value:
         self.cut_from: Value | None = None
         self.classes: Axis | None = None
         self.positive = False
-        self.is_parameter = False
+        self.is_parameter = self.has_gradient = False
         self.meets_numbers = False
         self.counts = False
         self.bound: Axis | None = None
@@ -140,6 +142,8 @@ class Value:
     @property
     def is_data_like(self) -> bool:
         """Whether this is called like data, or what is made of it."""
+        if self.has_gradient:
+            return True
         if self.name in ("C", "G") or SIZE_LIKE.search(self.name):
             return False
         found = re.search(

@@ -1,0 +1,53 @@
+"""Keys of dicts and places in lists, in code that is read: the texts and numbers that are known."""
+
+from __future__ import annotations
+
+import ast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from gradcheck_cli.config.init.inference.values import NUMBER, TEXT
+
+if TYPE_CHECKING:
+    from gradcheck_cli.config.init.inference.reader import Reader, Scope
+
+
+def read_key(reader: Reader, node: ast.expr, scope: Scope) -> Any:
+    """A key that is known: a text, "W" + str(1), "W%d" % 1, a whole number; else None."""
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.JoinedStr(values=parts):
+            texts = [read_key(reader, part, scope) for part in parts]
+            return None if None in texts else "".join(map(str, texts))
+        case ast.FormattedValue(value=value):
+            return read_key(reader, value, scope)
+        case ast.BinOp(left=ast.Constant(value=str(text)), op=ast.Mod(), right=right):
+            return _fill(reader, text, right, scope)
+        case ast.Call(func=ast.Attribute(value=ast.Constant(value=str(text)), attr="format")):
+            places = [read_key(reader, one, scope) for one in node.args]
+            with suppress(ValueError, IndexError, KeyError):
+                return None if None in places else text.format(*places)
+            return None
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            one, other = read_key(reader, left, scope), read_key(reader, right, scope)
+            if isinstance(one, str) and isinstance(other, str | int):
+                return f"{one}{other}"
+        case ast.Call(func=ast.Name(id="str"), args=[inner]):
+            found = read_key(reader, inner, scope)
+            return None if found is None else str(found)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
+            return -value
+    found = reader.value(node, scope)
+    if found.kind == TEXT:
+        return found.text
+    return int(found.number) if found.kind == NUMBER and found.number is not None else None
+
+
+def _fill(reader: Reader, text: str, right: ast.expr, scope: Scope) -> str | None:
+    """A text with its %d and %s filled in; None where what goes there is not known."""
+    parts = right.elts if isinstance(right, ast.Tuple) else [right]
+    values = tuple(read_key(reader, part, scope) for part in parts)
+    with suppress(TypeError, ValueError):
+        return None if None in values else text % values
+    return None

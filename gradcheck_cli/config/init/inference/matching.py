@@ -1,0 +1,53 @@
+"""What the shapes of gradients tell of those of the parameters that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gradcheck_cli.config.init.inference.axes import unify
+from gradcheck_cli.config.init.inference.values import ARRAY, ITEMS, NUMBER, SIZE, Value
+
+
+def match_gradients(
+    values: Mapping[str, Value], owner: Value | None, scope: Mapping[str, Value], returned: Value
+) -> None:
+    """Parameters whose gradient is a number are numbers, as of db = np.sum(dZ); of two shapes
+    that differ in one axis, that axis is the same.
+
+    values: the parameters; owner: the object that keeps others, or None.
+    scope: what a function knows at its end; returned: what it returns.
+    """
+    arrays = {name: value for name, value in values.items() if value.kind == ARRAY}
+    # W has a column an output; a sum over all of them would be right of a number alone.
+    several = any(name[0] == "W" and (one.rank or 0) > 1 for name, one in arrays.items())
+    gradients = {name: scope.get(f"d{name}") for name in arrays}
+    if returned.kind == ITEMS and len(returned.fields) == len(arrays):
+        gradients = dict(zip(arrays, returned.fields.values(), strict=True))
+    for name, value in arrays.items():
+        gradient = gradients[name]
+        if gradient is not None and gradient.kind in (NUMBER, SIZE):
+            value.axes = value.axes if several else []
+        elif gradient is not None:
+            _match_shapes(value, gradient)
+    kept = [] if owner is None else list(owner.fields.values())
+    lists = [one for one in kept if one.kind == ITEMS and _are_arrays(one)]
+    pairs = zip(lists, returned.fields.values() if returned.kind == ITEMS else (), strict=False)
+    for weights, gradients_of_them in pairs:  # return nabla_b, nabla_w
+        both = zip(weights.fields.values(), gradients_of_them.fields.values(), strict=False)
+        for value, gradient in both:
+            _match_shapes(value, gradient)
+
+
+def _match_shapes(value: Value, gradient: Value) -> None:
+    """Make one axis the same in which alone the shapes of an array and its gradient differ."""
+    if not value.axes or not gradient.axes or len(value.axes) != len(gradient.axes):
+        return
+    pairs = zip(value.axes, gradient.axes, strict=True)
+    differ = [(one, other) for one, other in pairs if one.root is not other.root]
+    if len(differ) == 1:
+        unify(*differ[0])
+
+
+def _are_arrays(value: Value) -> bool:
+    """Whether a list holds arrays alone."""
+    return bool(value.fields) and all(one.kind == ARRAY for one in value.fields.values())

@@ -1,0 +1,242 @@
+"""Classes and functions in the manners of public files, as `gradcheck init` meets them."""
+
+import numpy as np
+
+
+class DeepNet:
+    """Sizes in a list, parameters by numbered keys, a loss with its gradients."""
+
+    def __init__(self, input_dim, hidden_dims, num_classes, reg=0.0):
+        self.reg = reg
+        self.num_layers = 1 + len(hidden_dims)
+        self.params = {}
+        dims = [input_dim, *hidden_dims, num_classes]
+        for i in range(self.num_layers):
+            self.params["W%d" % (i + 1)] = np.random.randn(dims[i], dims[i + 1])
+            self.params["b%d" % (i + 1)] = np.zeros(dims[i + 1])
+
+    def loss(self, X, y):
+        kept, out = [], X
+        for i in range(1, self.num_layers + 1):
+            kept.append(out)
+            out = out @ self.params["W%d" % i] + self.params["b%d" % i]
+            out = np.tanh(out) if i < self.num_layers else out
+        p = np.exp(out - out.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        rows = np.arange(len(X))
+        loss = -np.log(p[rows, y]).mean()
+        dout = p.copy()
+        dout[rows, y] -= 1
+        dout /= len(X)
+        grads = {}
+        for i in range(self.num_layers, 0, -1):
+            grads["W%d" % i] = kept[i - 1].T @ dout
+            grads["b%d" % i] = dout.sum(axis=0)
+            dout = dout @ self.params["W%d" % i].T * (1 - kept[i - 1] ** 2)
+        return loss, grads
+
+
+class Perceptrons:
+    """Lists of weights and of biases, one column at a time, and a cost beside."""
+
+    def __init__(self, sizes):
+        self.num_layers = len(sizes)
+        self.biases = [np.random.randn(y, 1) for y in sizes[1:]]
+        self.weights = [np.random.randn(y, x) for x, y in zip(sizes[:-1], sizes[1:])]
+
+    def feedforward(self, a):
+        for b, w in zip(self.biases, self.weights):
+            a = np.tanh(np.dot(w, a) + b)
+        return a
+
+    def backprop(self, x, y):
+        nabla_b = [np.zeros(b.shape) for b in self.biases]
+        nabla_w = [np.zeros(w.shape) for w in self.weights]
+        activations = [x]
+        for b, w in zip(self.biases, self.weights):
+            activations.append(np.tanh(np.dot(w, activations[-1]) + b))
+        delta = self.cost_derivative(activations[-1], y) * (1 - activations[-1] ** 2)
+        nabla_b[-1] = delta
+        nabla_w[-1] = np.dot(delta, activations[-2].transpose())
+        for k in range(2, self.num_layers):
+            delta = np.dot(self.weights[-k + 1].transpose(), delta) * (1 - activations[-k] ** 2)
+            nabla_b[-k] = delta
+            nabla_w[-k] = np.dot(delta, activations[-k - 1].transpose())
+        return (nabla_b, nabla_w)
+
+    def cost(self, output_activations, y):
+        return 0.5 * np.sum((output_activations - y) ** 2)
+
+    def cost_derivative(self, output_activations, y):
+        return output_activations - y
+
+
+class LazyDense:
+    """Weights that another method makes, when the first batch is there."""
+
+    def __init__(self, name, units):
+        self.name = name
+        self.units = units
+        self.W = None
+        self.b = None
+
+    def initialize(self, input_dim):
+        self.W = np.random.randn(input_dim, self.units)
+        self.b = np.zeros(self.units)
+
+    def forward(self, x):
+        if self.W is None:
+            self.initialize(x.shape[1])
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+        self.db = dout.sum(axis=0)
+        return dout @ self.W.T
+
+
+class Layer:
+    def __init__(self):
+        self.params: dict[str, np.ndarray] = {}
+        self.grads: dict[str, np.ndarray] = {}
+
+
+class Inherited(Layer):
+    """Dicts that the constructor of the class above makes."""
+
+    def __init__(self, input_size, output_size):
+        super().__init__()
+        self.params["w"] = np.random.randn(input_size, output_size)
+        self.params["b"] = np.random.randn(output_size)
+
+    def forward(self, inputs):
+        self.inputs = inputs
+        return inputs @ self.params["w"] + self.params["b"]
+
+    def backward(self, grad):
+        self.grads["b"] = np.sum(grad, axis=0)
+        self.grads["w"] = self.inputs.T @ grad
+        return grad @ self.params["w"].T
+
+
+class Short:
+    """Gradients called gw and dLdb."""
+
+    def __init__(self, n_in, n_out):
+        self.w = np.random.randn(n_in, n_out)
+        self.b = np.zeros(n_out)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.w + self.b
+
+    def backward(self, g):
+        self.gw = self.x.T @ g
+        self.dLdb = g.sum(0)
+        return g @ self.w.T
+
+
+class WeightsAlone:
+    """A backward that gives the gradients of its own weights, and none of its input."""
+
+    def __init__(self, n_in, n_out):
+        self.W1 = np.random.randn(n_in, n_out)
+        self.b1 = np.zeros(n_out)
+
+    def forward(self, X):
+        self.X = X
+        return np.tanh(X @ self.W1 + self.b1)
+
+    def backward(self, dA):
+        dZ = dA * (1 - np.tanh(self.X @ self.W1 + self.b1) ** 2)
+        return {"W1": self.X.T @ dZ, "b1": dZ.sum(axis=0)}
+
+
+class Cell:
+    """One sample at a time: outer products."""
+
+    def __init__(self, d, h):
+        self.Wx = np.random.randn(h, d)
+        self.dWx = np.zeros((h, d))
+
+    def forward(self, x):
+        self.kept = x
+        self.out = np.tanh(self.Wx @ x)
+        return self.out
+
+    def backward(self, delta):
+        da = delta * (1 - self.out**2)
+        self.dWx += np.outer(da, self.kept)
+        return da @ self.Wx
+
+
+class Context:
+    def save_for_backward(self, *values):
+        self.saved_values = values
+
+
+class Function:
+    @classmethod
+    def apply(cls, *values):
+        return cls.forward(Context(), *values)
+
+
+class Mul(Function):
+    """A Function that is not torch's, with a context of its own."""
+
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.save_for_backward(a, b)
+        return a * b
+
+    @staticmethod
+    def backward(ctx, d_output):
+        a, b = ctx.saved_values
+        return b * d_output, a * d_output
+
+
+class QNetwork:
+    """A forward, and a loss that gives the gradients."""
+
+    def __init__(self, state_dim, action_dim):
+        self.w = np.random.randn(state_dim, action_dim)
+
+    def forward(self, states):
+        return states @ self.w
+
+    def loss(self, states, actions, targets):
+        q = self.forward(states)
+        rows = np.arange(len(actions))
+        dq = np.zeros_like(q)
+        dq[rows, actions] = 2 * (q[rows, actions] - targets)
+        grads = {"w": states.T @ dq}
+        return ((q[rows, actions] - targets) ** 2).sum(), grads
+
+
+def affine(x, w, b):
+    """The backward is a function that the forward returns."""
+    y = x @ w + b
+
+    def backward(dy):
+        return dy @ w.T, x.T @ dy, dy.sum(axis=0)
+
+    return y, backward
+
+
+def triplet_loss(anchor, positive, negative, margin=0.5):
+    """As many gradients as parameters, none of which is called like an array."""
+    near = np.sum((anchor - positive) ** 2, axis=1)
+    far = np.sum((anchor - negative) ** 2, axis=1)
+    return np.sum(np.maximum(near - far + margin, 0))
+
+
+def triplet_loss_backward(anchor, positive, negative, margin=0.5):
+    near = np.sum((anchor - positive) ** 2, axis=1)
+    far = np.sum((anchor - negative) ** 2, axis=1)
+    active = 2.0 * (near - far + margin > 0)[:, None]
+    return (
+        (negative - positive) * active,
+        (positive - anchor) * active,
+        (anchor - negative) * active,
+    )
