@@ -6,12 +6,13 @@ It needs the catalogue of faults, which a check that passes does not import.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from functools import partial
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli.faults.diagnosis import limit_calls, match_fault
+from gradcheck_cli.faults.diagnosis import look_at, match_fault
 from gradcheck_cli.faults.hidden_stages import find_hidden_stages
 from gradcheck_cli.faults.measured_gradient import Measure, MeasuredGradient
 from gradcheck_cli.faults.mutation import mutate
@@ -31,7 +32,13 @@ from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage
 from gradcheck_cli.result import Code, Exercise, GradientResult, Mutant, Verdict
 
-MOST_INSIDE = 10_000  # calls of the forward to measure the gradients of what it computes on its way
+# What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
+# the check, and as many as most faults need, if that is more. To look inside may cost as much
+# again.
+CALLS_PER_EVALUATION, LEAST_CALLS = 1, 1_000
+# Of the calls to look inside, the share that may go into finding what there is to look at; and how
+# many of them that may be.
+SEARCH_SHARE, MOST_SEARCHED = 0.5, 10_000
 
 
 class Diagnoser:
@@ -57,10 +64,11 @@ class Diagnoser:
         self.rtol = rtol
         self.atol = atol
         self.known = known
-        self.effort = Effort()
         self.calls = 0.0
+        self.outside, self.inside = Effort(), Effort()
         self.notes: list[str] = []
         self.hidden: list[Stage] | None = None
+        self.searched = 0
         self.wrong: dict[str, Wrong] = {}
 
     def diagnose(
@@ -71,11 +79,11 @@ class Diagnoser:
         claimed: the analytic gradients by input; evaluations: how often the numeric gradients
         called the forward, which bounds how often the diagnoses may.
         """
-        self.calls = limit_calls(evaluations)
+        self.calls = max(CALLS_PER_EVALUATION * evaluations, LEAST_CALLS)
         failed = [result.name for result in results if result.verdict == Verdict.FAIL]
         shares = {name: (place + 1) / len(failed) for place, name in enumerate(failed)}
         diagnosed = [
-            self._try(result, claimed.get(result.name), shares[result.name] * self.calls)
+            self._try(result, claimed.get(result.name), shares[result.name])
             if result.name in shares
             else result
             for result in results
@@ -110,13 +118,16 @@ class Diagnoser:
         with np.errstate(all="ignore"):
             return mutate(self.problem, measure, self.rtol, self.atol)
 
-    def _try(self, result: GradientResult, claimed: Any, calls: float) -> GradientResult:
-        """The diagnosis of a gradient, or a note; whatever goes wrong, the verdict stands."""
+    def _try(self, result: GradientResult, claimed: Any, share: float) -> GradientResult:
+        """The diagnosis of a gradient, or a note; whatever goes wrong, the verdict stands.
+
+        share: of all calls, that may have been made after it.
+        """
         if result.name in self.known:
             return result
         try:
             with np.errstate(all="ignore"):
-                return self._diagnose_gradient(result, claimed, calls)
+                return self._diagnose_gradient(result, claimed, share)
         except Exception as error:
             self.notes.append(
                 f"the diagnosis of {result.gradient} failed: {type(error).__name__}: {error}; "
@@ -125,7 +136,7 @@ class Diagnoser:
             return result
 
     def _diagnose_gradient(
-        self, result: GradientResult, claimed: Any, calls: float
+        self, result: GradientResult, claimed: Any, share: float
     ) -> GradientResult:
         """A wrong gradient with its diagnosis."""
         if result.diagnosis is not None and result.diagnosis.code != Code.OTHER_SHAPE:
@@ -137,7 +148,8 @@ class Diagnoser:
         comparison = compare_entries(claimed, measured.gradient, self.rtol, self.atol)
         if not comparison.wrong.any():  # of the entries that were measured after directions
             return result
-        found = match_fault(measured, comparison, calls, self._look_inside)
+        self.outside.most = share * self.calls
+        found = match_fault(measured, comparison, partial(self._look_inside, measured, share))
         self.wrong[result.name] = Wrong(measured, comparison, found)
         return replace(
             result,
@@ -146,17 +158,16 @@ class Diagnoser:
             map=map_errors(comparison, measured.whole),
         )
 
-    def _look_inside(self) -> list[Stage]:
-        """The stages inside the forward, found once for all gradients.
-
-        The calls that it takes are counted apart from those of the faults, and are as many at most.
-        """
+    def _look_inside(self, measured: MeasuredGradient, share: float) -> MeasuredGradient | None:
+        """A gradient by the stages inside the forward, which are found once for all gradients."""
         if self.hidden is None:
             self.hidden = []  # whatever goes wrong, it is not tried again
-            most = min(MOST_INSIDE, self.calls)
-            self.hidden = find_hidden_stages(self.problem, Effort(most=most))
-        return self.hidden
+            self.inside.most = min(SEARCH_SHARE * self.calls, MOST_SEARCHED)
+            self.hidden = find_hidden_stages(self.problem, self.inside)
+            self.searched = self.inside.calls
+        self.inside.most = self.searched + share * max(0.0, self.calls - self.searched)
+        return look_at(measured, self.hidden, self.inside)
 
     def _describe(self, name: str) -> MeasuredGradient:
         """What is known of the right gradient of an input."""
-        return MeasuredGradient(self.problem, name, self.measure, self.effort, guess=True)
+        return MeasuredGradient(self.problem, name, self.measure, self.outside, guess=True)

@@ -20,16 +20,12 @@ from gradcheck_cli.faults.gradient_faults import scale
 from gradcheck_cli.faults.matching import Match, find_match, vary
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.pattern_faults import describe_contradiction
+from gradcheck_cli.faults.values import Effort
 from gradcheck_cli.measure.comparison import Comparison, compare_entries
 from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code, Diagnosis
 
 Float = NDArray[np.float64]
-
-# What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
-# the check, and as many as most faults need, if that is more. To look inside the forward may cost
-# as much again.
-CALLS_PER_EVALUATION, LEAST_CALLS = 1, 2_000
 
 
 class Finding(Struct, frozen=True):
@@ -44,28 +40,27 @@ class Finding(Struct, frozen=True):
     upstream: tuple[Stage, Float] | None = None
 
 
-def limit_calls(evaluations: int) -> float:
-    """How often the diagnoses of a check of so many evaluations may call the forward."""
-    return max(CALLS_PER_EVALUATION * evaluations, LEAST_CALLS)
+def _look_nowhere() -> None:
+    """Nothing is known of what is inside the forward."""
 
 
 def match_fault(
     measured: MeasuredGradient,
     comparison: Comparison,
-    calls: float,
-    look_inside: Callable[[], Sequence[Stage]] = tuple,
+    look_inside: Callable[[], MeasuredGradient | None] = _look_nowhere,
 ) -> Finding:
     """What is said of a wrong gradient.
 
-    look_inside: gives the stages inside the forward, which are looked at where nothing else fits.
+    look_inside: gives it by the stages inside the forward, which are looked at where nothing else
+    fits.
     """
     if measured.problem.identity is not None:
         observation = describe_contradiction(measured, comparison)
         return Finding(describe_fault(Code.CONTRADICTION, observation))
-    match = find_match(measured, comparison, calls)
-    if match is None or not match.plain:
-        inside = _find_inside(measured, comparison, calls, look_inside())
-        found = [one for one in (inside, match) if one is not None]
+    match = find_match(measured, comparison)
+    inside = look_inside() if match is None or not match.plain else None
+    if inside is not None:
+        found = [one for one in (find_match(inside, comparison), match) if one is not None]
         match = min(found, key=lambda one: one.rank[:3], default=None)
     if match is not None:
         match = confirm_names(match, measured, comparison)
@@ -77,22 +72,25 @@ def match_fault(
     return Finding(describe_fault(Code.NO_KNOWN_FAULT))
 
 
-def _find_inside(
-    measured: MeasuredGradient, comparison: Comparison, calls: float, stages: Sequence[Stage]
-) -> Match | None:
-    """The fault at a stage inside the forward that explains a wrong gradient, or None."""
-    if not stages:
+def look_at(
+    measured: MeasuredGradient, stages: Sequence[Stage], effort: Effort
+) -> MeasuredGradient | None:
+    """A gradient by those of some stages inside the forward that change with its input, if any do.
+
+    effort: counts the calls of the forward that these stages make.
+    """
+    inner = [stage for stage in stages if _depends(measured, stage)]
+    if not inner:
         return None
-    inside = MeasuredGradient(
+    return MeasuredGradient(
         measured.problem,
         measured.name,
         measured.measure,
-        measured.effort,
+        effort,
         guess=measured.guess,
-        inner=[stage for stage in stages if _depends(measured, stage)],
+        inner=inner,
         watched=stages,
     )
-    return find_match(inside, comparison, calls) if inside.inner else None
 
 
 def _depends(measured: MeasuredGradient, stage: Stage) -> bool:

@@ -72,7 +72,7 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
         for place, one in enumerate(inner):
             entries = sum(known.value.size for known in measured.values())
             small = not nameless and entries + one.value.size <= MOST_SMALL
-            if (len(measured) >= most and not small) or effort.calls > effort.most:
+            if (len(measured) >= most and not small) or not effort.is_left:
                 break
             if (one.inline is not None) == nameless and _matters(problem, one, outputs):
                 hidden = _measure(problem, one)

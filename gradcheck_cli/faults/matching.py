@@ -57,15 +57,15 @@ class Match(Struct, frozen=True):
         return self.rank[:2] == (0, 1)
 
 
-def find_match(measured: MeasuredGradient, comparison: Comparison, calls: float) -> Match | None:
+def find_match(measured: MeasuredGradient, comparison: Comparison) -> Match | None:
     """The simplest fault that explains a wrong gradient, or None.
 
-    calls: of the forward; after so many, faults that need gradients elsewhere are left out.
+    Where no calls of the forward are left, faults that need gradients elsewhere are left out.
     """
     best: Match | None = None
-    measured.effort.most, measured.claimed = calls, comparison
+    measured.claimed = comparison
     for order, fault in enumerate(FAULTS.values()):
-        if fault.costly and measured.effort.calls > calls:
+        if fault.costly and not measured.effort.is_left:
             continue
         # Code of the user that ran in the check may still fail where the diagnosis looks.
         with suppress(GradcheckError):

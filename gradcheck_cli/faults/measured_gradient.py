@@ -246,6 +246,11 @@ class MeasuredGradient:
             value = spread = np.zeros(len(own.at))
         return Values(value, spread, own.at)
 
+    def count(self, stage: Stage) -> Callable[[Any], Any]:
+        """The forward of a stage, with every call counted; of an inner one it is where it is read,
+        as all of them are in one call."""
+        return stage.forward if self._is_inner(stage) else self.effort.count(stage.forward)
+
     def _is_inner(self, stage: Stage) -> bool:
         return any(stage is one for one in self.inner)
 
@@ -284,7 +289,7 @@ class MeasuredGradient:
         problem = replace(
             self.problem,
             inputs=dict(inputs),
-            forward=self.effort.count(stage.forward),
+            forward=self.count(stage),
             cotangent=cotangent,
             batched=stage.batched,
         )

@@ -70,7 +70,7 @@ def measure_gradient_at(measured: MeasuredGradient, stage: Stage, changed: Input
 
 def measure_jacobian_at(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Values | None:
     """The Jacobian where some inputs are others; None where the forward does not take them."""
-    return _measure_at(measured, stage, None, changed, measured.choose_columns(stage))
+    return _measure_at(measured, stage, None, changed, measured.measure_jacobian(stage).at)
 
 
 def _measure_at(
@@ -100,7 +100,7 @@ def take_slopes(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Va
     def measure() -> Values | None:
         inputs = {**measured.problem.inputs, **changed}
         x, delta = inputs[measured.name], np.asarray(stage.cotangent, dtype=np.float64)
-        step, forward = _step(measured), measured.effort.count(stage.forward)
+        step, forward = _step(measured), measured.count(stage)
         if not measured.effort.is_left:
             return None
         with suppress(Exception):  # what code of the user raises at other inputs
@@ -139,15 +139,19 @@ def draw_directions(measured: MeasuredGradient) -> Float:
 def claim_slopes(measured: MeasuredGradient, stage: Stage) -> Float:
     """The slopes along the same directions by what of the wrong gradient flows through a stage, and
     by its transpose if it has one: (1 or 2, directions)."""
-    assert measured.claimed is not None
-    analytic = measured.subtract_around(stage, measured.claimed.analytic)
-    claims = np.zeros(measured.x.size)
-    at = slice(None) if measured.whole else measured.gradient.entries
-    claims[at] = np.where(measured.claimed.smooth.ravel(), analytic, 0.0)
-    gradients = [claims]
-    if measured.whole and measured.x.ndim == 2 and measured.shape[0] == measured.shape[1]:
-        gradients.append(claims.reshape(measured.shape).T.ravel())
-    return np.stack(gradients) @ draw_directions(measured).reshape(DIRECTIONS, -1).T
+
+    def claim() -> Float:
+        assert measured.claimed is not None
+        analytic = measured.subtract_around(stage, measured.claimed.analytic)
+        claims = np.zeros(measured.x.size)
+        at = slice(None) if measured.whole else measured.gradient.entries
+        claims[at] = np.where(measured.claimed.smooth.ravel(), analytic, 0.0)
+        gradients = [claims]
+        if measured.whole and measured.x.ndim == 2 and measured.shape[0] == measured.shape[1]:
+            gradients.append(claims.reshape(measured.shape).T.ravel())
+        return np.stack(gradients) @ draw_directions(measured).reshape(DIRECTIONS, -1).T
+
+    return measured.once(("claims", id(stage)), claim)
 
 
 def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:

@@ -37,7 +37,7 @@ def diagnosis(right: MeasuredGradient, analytic: Any) -> Diagnosis:
     rtol = default_rtol(right.problem)
     with np.errstate(all="ignore"):
         comparison = compare_entries(analytic, right.gradient, rtol, 0.0)
-        return match_fault(right, comparison, np.inf).diagnosis
+        return match_fault(right, comparison).diagnosis
 
 
 def told(problem: Problem, change: Callable[[dict[str, Any]], Any]) -> dict[str, str]:
