@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from types import CodeType, ModuleType
 from typing import Any
+
+from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
 
@@ -51,6 +54,20 @@ def load_framework(name: str) -> ModuleType:
 def loaded() -> list[str]:
     """The frameworks that are imported already: no other can be what an object belongs to."""
     return [name for name in FRAMEWORKS if name in sys.modules]
+
+
+def run_eagerly() -> AbstractContextManager[None]:
+    """While no framework that is imported compiles what it runs: only jax does, unasked."""
+    return load_framework("jax").run_eagerly() if "jax" in loaded() else nullcontext()
+
+
+def as_value_like(value: Any, array: NDArray[Any]) -> Any:
+    """An array as what a value is: an array, or a tensor of some framework."""
+    for name in loaded():
+        framework = load_framework(name)
+        if framework.is_tensor(value):
+            return framework.from_array(array)
+    return array
 
 
 def to_arrays(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -36,6 +37,17 @@ def is_tensor(value: Any) -> bool:
 def to_array(tensor: Any) -> Array:
     """A jax array as a NumPy array; bfloat16, which NumPy lacks, as float32."""
     return np.asarray(held(np.asarray(tensor)))
+
+
+def from_array(array: Array) -> Any:
+    """A NumPy array as a jax array of its type, where that is enabled."""
+    return jax.numpy.asarray(array)
+
+
+def run_eagerly() -> AbstractContextManager[None]:
+    """Compiles nothing: functions run line by line, on arrays that have numbers."""
+    eager: AbstractContextManager[None] = jax.disable_jit()
+    return eager
 
 
 def seed(number: int) -> None:

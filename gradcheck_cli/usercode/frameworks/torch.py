@@ -51,6 +51,11 @@ def to_array(tensor: Any) -> Array:
     return np.asarray((plain.float() if plain.dtype == torch.bfloat16 else plain).numpy())
 
 
+def from_array(array: Array) -> Any:
+    """An array as a tensor of its type."""
+    return torch.from_numpy(array)
+
+
 def seed(number: int) -> None:
     """Make what is drawn from here on the same in every run."""
     torch.manual_seed(number)

@@ -18,6 +18,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gradcheck_cli.usercode.watching.tracing import view_as_array
+
 MOST = 6  # expressions of one line that are looked at
 PLACEHOLDER = "_gradcheck_inline"  # the name, in the line, of what the expression gives
 # What an expression may be made of: nothing that binds a name, waits, or runs a block.
@@ -32,7 +34,8 @@ class Inline(Struct, frozen=True):
     """An expression inside a line that assigns or returns one value.
 
     text: as it stands in the code; inner: gives its value; whole: what the line assigns or returns,
-    with PLACEHOLDER for the expression; target: what is assigned to, None of a `return`.
+    with PLACEHOLDER for the expression; target: what is assigned to, None of a `return`; name: of
+    a variable that it is, or empty.
     last: the last line of the statement.
     """
 
@@ -40,6 +43,7 @@ class Inline(Struct, frozen=True):
     inner: CodeType
     whole: CodeType
     target: CodeType | None
+    name: str
     last: int
 
     def evaluate(self, frame: FrameType) -> Any:
@@ -65,8 +69,9 @@ def find_inline(frame: FrameType) -> list[tuple[Inline, NDArray[Any]]]:
             value = one.evaluate(frame)
         except Exception:
             continue  # the line will say so itself
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            found.append((one, value))
+        array = None if isinstance(value, np.generic) else view_as_array(value)
+        if array is not None and array.dtype.kind == "f" and (array.flags.writeable or one.name):
+            found.append((one, array))
     return found
 
 
@@ -95,10 +100,11 @@ def _of_statement(node: Any) -> Iterator[Inline]:
     if not isinstance(targets[0], ast.Name | ast.Attribute | None):
         return
     target = None if targets[0] is None else _compile(_loaded(targets[0]))
+    name = targets[0].id if isinstance(targets[0], ast.Name) else ""
     for part in list(_list_parts(node.value))[:MOST]:
         whole = _compile(_Replaced(part).visit(copy.deepcopy(node.value)))
         last = node.end_lineno or node.lineno
-        yield Inline(ast.unparse(part), _compile(part), whole, target, last)
+        yield Inline(ast.unparse(part), _compile(part), whole, target, name, last)
 
 
 def _list_parts(whole: ast.expr) -> Iterator[ast.expr]:

@@ -101,9 +101,11 @@ def view_as_array(value: Any) -> NDArray[Any] | None:
     """An array or a tensor as an array of the same memory; None for all else."""
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
-    if hasattr(value, "detach") and hasattr(value, "numpy"):
-        with suppress(Exception):  # one that has no numbers, or lives elsewhere
+    with suppress(Exception):  # of one that has no numbers, or lives elsewhere
+        if hasattr(value, "detach") and hasattr(value, "numpy"):
             return np.asarray(value.detach().cpu().numpy())
+        if type(value).__module__.partition(".")[0] in ("jax", "jaxlib"):
+            return np.asarray(value)  # read only
     return None
 
 

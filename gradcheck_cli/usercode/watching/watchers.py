@@ -12,6 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.text import format_path
+from gradcheck_cli.usercode.frameworks import as_value_like, run_eagerly
 from gradcheck_cli.usercode.watching.inline_values import Inline, find_inline
 from gradcheck_cli.usercode.watching.tracing import is_users, view_as_array
 
@@ -28,11 +29,12 @@ MOST_NUMBERS = 400  # of an array that is kept; larger ones would take too many 
 
 def watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any]) -> Any:
     """What a call returns while a tracer is told of the functions that are entered."""
-    sys.settrace(enter)
-    try:
-        return call()
-    finally:
-        sys.settrace(None)
+    with run_eagerly():
+        sys.settrace(enter)
+        try:
+            return call()
+        finally:
+            sys.settrace(None)
 
 
 def _watch_no_other(*_: Any) -> None:
@@ -157,7 +159,7 @@ class Collector(_LineTracer):
         held = dict(list_held(frame, event, value)) if wanted else {}
         for one in wanted:
             inline = one.inline if event == "line" else None
-            array = inline.evaluate(frame) if inline else held.get(one.name)
+            array = view_as_array(inline.evaluate(frame)) if inline else held.get(one.name)
             if array is not None:
                 self.found[one.event, one.name] = array.copy()
         if self.lines < self.last:
@@ -182,7 +184,9 @@ class Visitor(_LineTracer):
         sys.settrace(None)
         array = dict(list_held(frame, event, value)).get(self.wanted.name)
         if number == self.wanted.frame and array is not None:
-            self.act_on(array)
+            moved = self.act_on(array)
+            if moved is not array:
+                rebind(frame, self.wanted.name, moved)
         return None
 
     def replace(self, frame: FrameType, inline: Inline) -> Any:
@@ -190,13 +194,13 @@ class Visitor(_LineTracer):
 
         Returns what watches for the end of the line, which gives another result then.
         """
-        value = inline.evaluate(frame)
-        first, asked = frame.f_lineno, value.copy()
-        self.act_on(asked)
-        if np.array_equal(asked, value):
+        value, first = inline.evaluate(frame), frame.f_lineno
+        before = view_as_array(value)
+        asked = before if before is None else self.act_on(before.copy())
+        if before is None or asked is None or np.array_equal(asked, before):
             sys.settrace(None)
             return None
-        result = inline.replace(frame, asked)
+        result = inline.replace(frame, as_value_like(value, asked))
         sys.settrace(_watch_no_other)
 
         def step(frame: FrameType, event: str, returned: Any) -> Any:
@@ -204,17 +208,32 @@ class Visitor(_LineTracer):
             if event == "exception" or inside:
                 return step
             sys.settrace(None)
-            array = inline.result(frame, returned)
-            if isinstance(array, np.ndarray) and array.shape == np.shape(result):
-                array[...] = result
+            array = view_as_array(inline.result(frame, returned))
+            if array is not None and array.shape == np.shape(result):
+                if array.flags.writeable:
+                    array[...] = result
+                elif inline.name:
+                    frame.f_locals[inline.name] = result
             return None
 
         return step
 
-    def act_on(self, array: Array) -> None:
-        """The array is there, in a shape that it may have by another way."""
-        if array.shape == self.wanted.value.shape:
-            self.act(array)
+    def act_on(self, array: Array) -> Array:
+        """Act on the array, in a shape that it may have by another way; on a copy, if it must be.
+
+        Returns what was acted on.
+        """
+        if array.shape != self.wanted.value.shape:
+            return array
+        changed = array if array.flags.writeable else array.copy()
+        self.act(changed)
+        return changed
+
+
+def rebind(frame: FrameType, name: str, array: Array) -> None:
+    """Make a variable of a function that is traced hold another array of its kind."""
+    held = frame.f_locals  # each time it is read anew, it is what it was
+    held[name] = as_value_like(held[name], array)
 
 
 def list_held(frame: FrameType, event: str, returned: Any) -> Iterator[tuple[str, Array]]:
@@ -231,7 +250,8 @@ def list_held(frame: FrameType, event: str, returned: Any) -> Iterator[tuple[str
 def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]]:
     array = None if isinstance(value, np.generic) else view_as_array(value)
     if array is not None:
-        if can_be_kept(array):
+        # What is read only is moved by the variable that holds it.
+        if can_be_kept(array) and (array.flags.writeable or name.isidentifier()):
             yield name, array
     elif not depth or isinstance(value, type) or callable(value):
         return
@@ -247,8 +267,8 @@ def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]
 
 
 def can_be_kept(array: Array) -> bool:
-    """Whether this is an array of floats that can be moved, and is not too large."""
-    return array.dtype.kind == "f" and 1 <= array.size <= MOST_NUMBERS and array.flags.writeable
+    """Whether this is an array of floats that is not too large."""
+    return array.dtype.kind == "f" and 1 <= array.size <= MOST_NUMBERS
 
 
 def same_numbers(array: Array, other: Array) -> bool:

@@ -216,10 +216,15 @@ def test_a_function_of_torch_inside_a_module() -> None:
         z = x @ W
         return ((Relu.apply(z) + 1) ** 2).sum()
 
+    def in_one_line(x: Any, W: Any) -> Any:
+        h = Relu.apply(x @ W)
+        return ((h + 1) ** 2).sum()
+
     inputs = {"x": torch.tensor(X), "W": torch.tensor(INPUTS["W1"])}
-    found = [one.diagnosis for one in check(from_torch(net, inputs)).gradients]
-    assert {one.code for one in found if one is not None} == {"GC131"}
-    assert all("∂L/∂z (" in one.observation for one in found if one is not None)
+    for forward, place in ((net, "∂L/∂z (tests/"), (in_one_line, "∂L/∂(x @ W) (tests/")):
+        found = [one.diagnosis for one in check(from_torch(forward, inputs)).gradients]
+        assert {one.code for one in found if one is not None} == {"GC131"}
+        assert all(place in one.observation for one in found if one is not None)
 
 
 def attention(Q: Array, K: Array, V: Array) -> Array:

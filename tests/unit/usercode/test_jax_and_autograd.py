@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +119,26 @@ result = check(many, numeric=Numeric(mode="entries"))
 assert result.verdict == Verdict.PASS
 stacked = "many points of x were evaluated at once, by jax.vmap"
 assert [note for note in result.notes if "points" in note] == [stacked]
+
+
+@jax.custom_vjp
+def relu(z):
+    return jnp.maximum(z, 0)
+
+
+relu.defvjp(lambda z: (relu(z), z), lambda z, g: (g,))
+data = draw(size=(3, 4))
+
+
+@jax.jit
+def compiled(W):
+    h = relu(data @ W) + 1
+    return (h * h).sum()
+
+
+(result,) = check(from_jax(compiled, {"W": draw(size=(4, 3))})).gradients
+assert result.diagnosis.code == "GC131", result.diagnosis
+assert "without f′(z), at ∂L/∂(data @ W) (" in result.diagnosis.observation, result.diagnosis
 """
 
 AUTOGRAD = """
@@ -152,11 +173,15 @@ assert check(double_backward(both)).verdict == Verdict.PASS
 
 
 @pytest.mark.parametrize(("framework", "script"), [("jax", JAX), ("autograd", AUTOGRAD)])
-def test_the_reverse_mode_of_a_framework_is_checked(framework: str, script: str) -> None:
+def test_the_reverse_mode_of_a_framework_is_checked(
+    framework: str, script: str, tmp_path: Path
+) -> None:
     if find_spec(framework) is None:
         pytest.skip(f"no {framework} here")
+    path = tmp_path / "script.py"
+    path.write_text(script, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, path],
         cwd=ROOT,
         env=environment(OPENBLAS_NUM_THREADS="1"),
         capture_output=True,
