@@ -50,7 +50,7 @@ def compare(
     shares = _shares(found)
     verdict, reason = _decide(found, name, shares.resolution)
     zero = found.zero if verdict == Verdict.PASS else None
-    seen = zero != Zero.UNSEEN
+    seen, middle = zero != Zero.UNSEEN, numeric.step.size // 2
     return GradientResult(
         name=name,
         gradient=label.gradient,
@@ -72,7 +72,7 @@ def compare(
         bound=shares.bound if seen else None,
         zero=zero,
         # Not np.median, which imports numpy.ma.
-        step=float(np.sort(numeric.step, axis=None)[numeric.step.size // 2]),
+        step=float(np.partition(numeric.step, middle, axis=None)[middle]),
         worst=_worst_entry(found),
         notes=_notes(found, name, verdict, shares.bound),
         method=numeric.method,

@@ -255,7 +255,7 @@ def _gradient(
     gap = np.abs(right - left)
     kink = KINK_KNOWN * gap > u_right + u_left
     settles = by_ladder & ~best.proven[:, None]
-    sides = _unsettled(best.value, best.uncertainty, best.noise)[1:TABLES]
+    sides = _unsettled(*(part[1:TABLES] for part in (best.value, best.uncertainty, best.noise)))
     kink &= ~(settles & (np.any(sides, axis=0) | best.grows))
     # Neither a kink that is known nor none: any value of both sides may be right.
     apart = [np.abs(value - side) for side in (right, left)]

@@ -93,13 +93,13 @@ class LocalQuotients(Differences):
     def _sides(
         self, part: np.intp, place: NDArray[np.intp], step: Float
     ) -> tuple[NDArray[Any], NDArray[Any], Float]:
-        """The outputs above and below (K, outputs), and how far the two sides are (2, K)."""
+        """The outputs above and below (K, outputs), and how far off they are, (K,) or (2, K)."""
         if self.responses is None:
             above, below, widths = self._evaluated(part, place, step)
         else:
             change = self.responses.select(place) * step.astype(self.z.dtype)[:, None, None]
             above, below = self.parts[part] + change, self.parts[part] - change
-            widths = np.broadcast_to(step, (2, len(step)))
+            widths = step
         if self.slices.splits:
             outer, at = self.slices.outer, int(part)
             return outer(above, at), outer(below, at), widths
