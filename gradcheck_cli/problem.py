@@ -74,6 +74,8 @@ class Stage(Struct, frozen=True):
     symbol: what reports call the upstream gradient; sample_axis: its axis that counts samples.
     mistaken: what people take for it, by what they got wrong.
     precision: how far it may be off, over its largest entry, where it was measured.
+    respond: of a stage inside the forward, how the outputs of a later one change with its own:
+        outputs of that × its own, both flat; not a number where that is not known.
     """
 
     forward: Callable[[Arrays], Any]
@@ -83,6 +85,7 @@ class Stage(Struct, frozen=True):
     sample_axis: int | None = None
     mistaken: Mapping[str, Array] = field(default_factory=dict)
     precision: float = 0.0
+    respond: Callable[[Stage], Any] | None = None
 
     @property
     def name(self) -> str:

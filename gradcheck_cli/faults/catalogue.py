@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import chain
 
+import numpy as np
+
 from gradcheck_cli.faults import (
     activation_faults,
     branch_faults,
     complex_faults,
+    edge_faults,
     entry_faults,
     entrywise_faults,
     exchange_faults,
@@ -123,7 +126,7 @@ _ALL: tuple[Fault, ...] = (
         "connection, a mean or a variance that depends on the input, too, a part that is detached",
         next_step="look at every place that uses this value: the backward adds one term for each",
         example="dh = dz[t] @ U.T    # for dh = dout[t] + dz[t + 1] @ U.T",
-        suspect=branch_faults.fit_branches,
+        suspect=_either(branch_faults.fit_branches, edge_faults.drop_edges),
         alone=True,
     ),
     Fault(
@@ -153,11 +156,15 @@ _ALL: tuple[Fault, ...] = (
             activation_faults.pass_upstream,
             activation_faults.remove_mask,
         ),
-        suspect=_without_comparison(
-            activation_faults.use_mistake(mistaken_slopes.MISSING),
-            activation_faults.pass_upstream,
-            activation_faults.guess_mistake(mistaken_slopes.MISSING),
-            activation_faults.remove_mask,
+        suspect=_either(
+            _without_comparison(
+                activation_faults.use_mistake(mistaken_slopes.MISSING),
+                activation_faults.pass_upstream,
+                activation_faults.guess_mistake(mistaken_slopes.MISSING),
+                activation_faults.remove_mask,
+            ),
+            edge_faults.skip_slopes,
+            edge_faults.mistake_slopes("1", lambda y, slope: np.ones_like(y)),
         ),
     ),
     Fault(
@@ -171,10 +178,13 @@ _ALL: tuple[Fault, ...] = (
             activation_faults.use_mistake(mistaken_slopes.FUNCTION),
             activation_faults.use_function_for_slope,
         ),
-        suspect=_without_comparison(
-            activation_faults.use_mistake(mistaken_slopes.FUNCTION),
-            activation_faults.use_function_for_slope,
-            activation_faults.guess_mistake(mistaken_slopes.FUNCTION),
+        suspect=_either(
+            _without_comparison(
+                activation_faults.use_mistake(mistaken_slopes.FUNCTION),
+                activation_faults.use_function_for_slope,
+                activation_faults.guess_mistake(mistaken_slopes.FUNCTION),
+            ),
+            edge_faults.mistake_slopes("y", lambda y, slope: y),
         ),
     ),
     Fault(
@@ -207,9 +217,12 @@ _ALL: tuple[Fault, ...] = (
         example="X.T @ (delta * y * (1 - y))    # where delta is ∂L/∂z already",
         remedy="inputs where f′(z) is neither 0 nor 1",
         inject=activation_faults.use_mistake(mistaken_slopes.TWICE),
-        suspect=_without_comparison(
-            activation_faults.use_mistake(mistaken_slopes.TWICE),
-            activation_faults.guess_mistake(mistaken_slopes.TWICE),
+        suspect=_either(
+            _without_comparison(
+                activation_faults.use_mistake(mistaken_slopes.TWICE),
+                activation_faults.guess_mistake(mistaken_slopes.TWICE),
+            ),
+            edge_faults.mistake_slopes("f′(z)²", lambda y, slope: slope**2),
         ),
     ),
     Fault(
@@ -446,8 +459,7 @@ _ALL: tuple[Fault, ...] = (
         example="delta @ W    # for delta @ W.T, with N = M",
         remedy="inputs that are not symmetric; sizes that differ make it an error of shapes",
         inject=input_faults.transpose_input,
-        suspect=input_faults.transpose_or_reverse_input,
-        costly=True,
+        suspect=_either(edge_faults.transpose_edges, input_faults.transpose_or_reverse_input),
     ),
     Fault(
         Code.INPUT_LEFT_OUT,
@@ -489,7 +501,11 @@ _ALL: tuple[Fault, ...] = (
         "way around: logits for probabilities, z for y",
         next_step="look at which of the two the formula is for",
         example="dz = (z - t) / n    # for (softmax(z) - t) / n",
-        suspect=_either(product_faults.fit_product, exchange_faults.fit_exchange),
+        suspect=_either(
+            product_faults.fit_product,
+            exchange_faults.fit_exchange,
+            edge_faults.exchange_factors,
+        ),
         alone=True,
     ),
     Fault(

@@ -6,7 +6,9 @@ user's code runs, so that the upstream gradient there is measured as any gradien
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,11 +36,12 @@ Float = NDArray[np.float64]
 MOST_STAGES = 8
 # Small ones take few forwards: of those with a name, as many more as have so many entries together,
 # so that all steps of a small loop are among them.
-MOST_SMALL = 96
+MOST_SMALL = 144
 MOVED = 2.0**-10  # of its typical entry: by how much a value is moved to see whether it matters
 RECOGNIZED = 1e-6  # how near the outputs of an activation are to a value that is one's
 # An upstream gradient that is known worse tells no fault from another.
 LARGEST_UNCERTAINTY = 1e-5
+OUTPUT = "the upstream gradient"  # what reports call ∂L/∂outputs
 
 
 class Hidden(Struct, frozen=True):
@@ -52,6 +55,7 @@ class Hidden(Struct, frozen=True):
     precision: float
     symbol: str
     read: Callable[[Mapping[str, Any]], Any]
+    respond: Callable[[Stage], Any] | None = None
 
 
 def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
@@ -66,10 +70,11 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
     forward = effort.count(problem.forward)
     outputs = np.asarray(problem.forward(problem.inputs))
     inner = list_inner_values(forward, problem.inputs)
+    frames = Counter(one.frame for one in inner)  # a helper such as a sigmoid says less
     measured: dict[int, Hidden] = {}
     for nameless in (False, True):  # what has a name says more
         most = len(measured) + MOST_STAGES
-        for place, one in enumerate(inner):
+        for place, one in sorted(enumerate(inner), key=lambda pair: -frames[pair[1].frame]):
             entries = sum(known.value.size for known in measured.values())
             small = not nameless and entries + one.value.size <= MOST_SMALL
             if (len(measured) >= most and not small) or not effort.is_left:
@@ -80,7 +85,7 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
     places = sorted(measured)
     found = [measured[place] for place in places]
     cotangent = np.asarray(problem.cotangent, dtype=np.float64)
-    last = Hidden(outputs, cotangent, 0.0, "the upstream gradient", problem.forward)
+    last = Hidden(outputs, cotangent, 0.0, OUTPUT, problem.forward)
     every, axis = [*found, last], _find_sample_axis(problem, [*found, last])
     stages = {
         place: _make_stage(one, every[order + 1 :], axis)
@@ -122,8 +127,51 @@ def _measure(problem: Problem, inner: InnerValue) -> Hidden | None:
     peak, off = largest(np.abs(value)), largest(uncertainty)
     if not 0 < peak < np.inf or not off <= LARGEST_UNCERTAINTY * peak:
         return None
-    symbol = f"∂L/∂{inner.name} ({inner.source})"
-    return Hidden(inner.value, value.reshape(inner.value.shape), off / peak, symbol, inner.read)
+    symbol = _symbol(inner.name, inner.source)
+    gradient = value.reshape(inner.value.shape)
+    respond = None if inner.inline is not None else Responses(problem, inner).of
+    return Hidden(inner.value, gradient, off / peak, symbol, inner.read, respond)
+
+
+class Responses:
+    """How inner values change with an earlier one, measured in one for all of them."""
+
+    def __init__(self, problem: Problem, inner: InnerValue) -> None:
+        self.problem, self.inner = problem, inner
+
+    def of(self, later: Stage) -> Float:
+        """d(a later value)/d(this one), both flat; zeros of one of the same line."""
+        nothing = np.zeros((np.size(later.cotangent), self.inner.value.size))
+        return self._by_symbol.get(later.symbol, nothing)
+
+    @cached_property
+    def _by_symbol(self) -> dict[str, Float]:
+        """The responses of the values that come after and, last, of the outputs."""
+        jacobian = self._measure()
+        ends = np.cumsum([one.value.size for one in self._after])
+        symbols = [*(_symbol(one.name, one.source) for one in self._after), OUTPUT]
+        return dict(zip(symbols, np.split(jacobian, ends), strict=True))
+
+    @cached_property
+    def _after(self) -> list[InnerValue]:
+        return [one for one in self.inner.reader.values if one.event > self.inner.event]
+
+    def _measure(self) -> Float:
+        """All values that come after × the entries of this one; not a number if not known."""
+        inner = self.inner
+
+        def forward(moved: Mapping[str, Any]) -> Any:
+            found, outputs = inner.follow(self.problem.inputs, moved[inner.name] - inner.value)
+            values = [found.get((one.event, one.name), one.value * np.nan) for one in self._after]
+            return np.concatenate([np.ravel(value) for value in (*values, outputs)])
+
+        of_value = Problem({inner.name: inner.value}, forward, _claim_nothing)
+        return measure_roughly(of_value, inner.name, np.arange(inner.value.size))[0]
+
+
+def _symbol(name: str, source: str) -> str:
+    """What reports call the gradient of an inner value."""
+    return f"∂L/∂{name} ({source})"
 
 
 def _claim_nothing(*_: Any) -> dict[str, Any]:
@@ -153,6 +201,7 @@ def _make_stage(one: Hidden, later: Sequence[Hidden], axis: int | None) -> Stage
         sample_axis=axis if one.value.ndim > 1 else None,
         mistaken=mistaken,
         precision=one.precision,
+        respond=one.respond,
     )
 
 

@@ -24,8 +24,8 @@ SHIFTS = (-1, 0, 1)  # in time: a loop takes an array of this step, of the one b
 # Of the largest entry: a product so near to the right gradient is it; ∂L/∂z was measured, too.
 SAME = 1e-7
 # f′(z) by y = f(z), of a z that the code has no name for.
-SLOPES = {
-    "": lambda y: np.ones_like(y),
+SLOPES: dict[str, Callable[[Float], Float]] = {
+    "": np.ones_like,
     " below a tanh": lambda y: 1 - y * y,
     " below a sigmoid": lambda y: y * (1 - y),
     " below a relu": lambda y: (y > 0).astype(np.float64),
@@ -106,11 +106,11 @@ def _list_arrays(measured: MeasuredGradient) -> dict[str, Series]:
         name = stages[0].name if len(stages) == 1 else strip_time(stages[0].name)
         for shift in SHIFTS if len(stages) > 1 else (0,):
             when = {-1: " of the step before", 0: "", 1: " of the step after"}[shift]
-            found[name + when] = _shift(values, shift)
+            found[name + when] = shift_in_time(values, shift)
     return found
 
 
-def _shift(values: list[Float], by: int) -> Series:
+def shift_in_time(values: list[Float], by: int) -> Series:
     """The values of the step before or after; zeros where there is none."""
     nothing = np.zeros_like(values[0])
     if by < 0:

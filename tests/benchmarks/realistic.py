@@ -64,7 +64,8 @@ NAMES = {
     "wrong axis": "GC119 GC128 GC130 GC142",
     "wrong constant": "GC103 GC128 GC136 GC145",
     "wrong function": "GC110 GC119 GC128 GC135 GC136",
-    "wrong variable": "GC101 GC106 GC119 GC120 GC128 GC131 GC132 GC135 GC142 GC145 GC146",
+    # A norm or a count of each row that is another array's is a factor of each row, GC130.
+    "wrong variable": "GC101 GC106 GC119 GC120 GC128 GC130 GC131 GC132 GC135 GC142 GC145 GC146",
     "zeros": "GC102",
 }
 

@@ -18,6 +18,7 @@ from gradcheck_cli.usercode.watching.inline_values import Inline
 from gradcheck_cli.usercode.watching.watchers import (
     MOST_LINES,
     Collector,
+    Follower,
     Visitor,
     Watcher,
     same_numbers,
@@ -90,6 +91,19 @@ class InnerValue(Struct, frozen=True):
         finally:
             for array, before in kept:  # it may outlive the call, as data that a closure holds
                 array[...] = before
+
+    def follow(
+        self, inputs: Mapping[str, Any], by: Array
+    ) -> tuple[dict[tuple[int, str], Array], Any]:
+        """What the inner values are where this one, which has a name, is another by so much; and
+        what the forward returns."""
+        follower = Follower(self.reader.values, self, by)
+        try:
+            outputs = watch(lambda: self.reader.forward(inputs), follower.enter)
+        finally:
+            for array, before in follower.kept:
+                array[...] = before
+        return follower.found, outputs
 
     def _visit(self, inputs: Mapping[str, Any], act: Callable[[Array], None]) -> Any:
         visitor = Visitor(self, act)

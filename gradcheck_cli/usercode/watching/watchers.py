@@ -168,6 +168,27 @@ class Collector(_LineTracer):
         return None
 
 
+class Follower(Collector):
+    """Moves an inner value that has a name when it is there, and copies those that come after."""
+
+    def __init__(self, values: Sequence[InnerValue], moved: InnerValue, by: Array) -> None:
+        super().__init__(values)
+        self.moved, self.by = moved, by
+        self.kept: list[tuple[Array, Array]] = []
+
+    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+        """Move the value if it is here, then copy what is wanted here."""
+        if self.lines == self.moved.event and number == self.moved.frame:
+            array = dict(list_held(frame, event, value)).get(self.moved.name)
+            if array is not None and array.shape == self.by.shape:
+                self.kept += [(array, array.copy())] if array.flags.writeable else []
+                moved = array if array.flags.writeable else array.copy()
+                moved += self.by.astype(array.dtype)
+                if moved is not array:
+                    rebind(frame, self.moved.name, moved)
+        return super().look(frame, number, event, value, step)
+
+
 class Visitor(_LineTracer):
     """Does something with an inner value when it is there, and watches no longer."""
 

@@ -175,17 +175,23 @@ def rnn(x: Array, W: Array, U: Array, b: Array) -> Array:
     return total
 
 
-def rnn_backward(delta: Array, x: Array, W: Array, U: Array, b: Array, *, late: bool) -> Array:
+def rnn_backward(
+    delta: Array, x: Array, W: Array, U: Array, b: Array, *, slip: str = "none"
+) -> Array:
     hs = [np.zeros((x.shape[1], len(b)))]
     for step in x:
         hs.append(np.tanh(step @ W + hs[-1] @ U + b))
     dx, dW, dU, db = np.zeros_like(x), np.zeros_like(W), np.zeros_like(U), np.zeros_like(b)
     carry = 0.0
     for t in reversed(range(len(x))):
-        dz = (delta + carry) * (1 - hs[t + 1] ** 2)
-        dx[t], carry = dz @ W.T, dz @ U.T
+        slope = hs[t + 1] if slip == "function" else 1 - hs[t + 1] ** 2
+        dz = (delta + carry) * slope
+        dx[t] = dz @ W.T
+        carry = {"none": dz @ U.T, "no carry": 0.0, "sign": -dz @ U.T, "transpose": dz @ U}.get(
+            slip, (delta + carry) @ U.T if slip == "no slope" else dz @ U.T
+        )
         dW, db = dW + x[t].T @ dz, db + dz.sum(0)
-        dU = dU + hs[t + 1 if late else t].T @ dz
+        dU = dU + hs[t + 1 if slip == "late" else t].T @ dz
     return dx, dW, dU, db
 
 
@@ -195,12 +201,64 @@ STEPS, RECURRENT = draw(size=(3, 2, 3)), draw(size=(5, 5))
 def test_the_state_after_a_step_for_the_state_before() -> None:
     found = diagnose(
         rnn,
-        lambda delta, x, W, U, b: rnn_backward(delta, x, W, U, b, late=True),
+        lambda delta, x, W, U, b: rnn_backward(delta, x, W, U, b, slip="late"),
         x=STEPS, W=W, U=RECURRENT, b=B,
     )  # fmt: skip
     assert found.code == "GC146"
     assert found.observation.startswith("it is the product of ∂L/∂h (")
     assert found.observation.endswith(") in the place of h of the step before")
+
+
+BACK = "in what goes back from h ("
+
+
+@pytest.mark.parametrize(
+    ("slip", "code", "said"),
+    [
+        ("no carry", "GC145", "without what goes back from h ("),
+        ("sign", "GC145", "with −1 times what goes back from h ("),
+        ("transpose", "GC106", f"with a matrix in the place of its transpose {BACK}"),
+        ("no slope", "GC131", f"without f′(z) below a tanh {BACK}"),
+        ("function", "GC135", "with y for f′ below h ("),
+    ],
+)
+def test_what_goes_back_from_step_to_step(slip: str, code: str, said: str) -> None:
+    result = check(
+        from_functions(
+            rnn,
+            lambda delta, x, W, U, b: rnn_backward(delta, x, W, U, b, slip=slip),
+            {"x": STEPS, "W": W, "U": RECURRENT, "b": B},
+        )
+    )
+    found = [one.diagnosis for one in result.gradients if one.verdict == "fail"]
+    assert len(found) == 4
+    for diagnosis in found:
+        assert diagnosis is not None
+        assert diagnosis.code == code
+        assert f"it is the gradient {said}" in diagnosis.observation
+    steps = "to that of the step before" if slip != "function" else "if that is a tanh"
+    assert all(one is not None and steps in one.observation for one in found)
+
+
+def test_the_right_backward_of_steps_passes() -> None:
+    inputs = {"x": STEPS, "W": W, "U": RECURRENT, "b": B}
+    assert check(from_functions(rnn, rnn_backward, inputs)).verdict == "pass"
+
+
+def test_another_gate_for_the_factor_of_a_gate() -> None:
+    def gated(x: Array, W: Array, U: Array) -> Array:
+        t = 1 / (1 + np.exp(-x @ U))
+        h = np.tanh(x @ W)
+        return t * h + (1 - t) * x
+
+    def backward(delta: Array, x: Array, W: Array, U: Array) -> Array:
+        h, t = np.tanh(x @ W), 1 / (1 + np.exp(-x @ U))
+        dh, dt = delta * t * (1 - h * h), delta * h * t * (1 - t)  # h for h − x
+        return dh @ W.T + dt @ U.T + delta * (1 - t), x.T @ dh, x.T @ dt
+
+    found = diagnose(gated, backward, x=X, W=draw(size=(3, 3)), U=draw(size=(3, 3)))
+    assert found.code == "GC146"
+    assert "as the factor of what goes back from the output to t (" in found.observation
 
 
 def test_the_input_of_an_activation_in_a_product() -> None:

@@ -1,0 +1,188 @@
+"""Faults of what goes back from one inner value to an earlier one, as from step to step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.inner_graph import NOTHING, Change, Edge, Graph, find_graph
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.product_faults import SHIFTS, SLOPES, shift_in_time
+from gradcheck_cli.faults.values import Values
+from gradcheck_cli.measure.comparison import Comparison, largest
+from gradcheck_cli.text import join_words
+
+Float = NDArray[np.float64]
+Suspect = Callable[[MeasuredGradient, Comparison], Iterator[Injected]]
+
+# Of the largest entry: how far a gradient may be off that is put together of measured parts; and in
+# units of how far the least known ∂L/∂value may be.
+PRECISION, SHARE = 1e-9, 10.0
+FACTORS = {0.0: "without", -1.0: "with −1 times", 2.0: "with twice"}  # of what goes back
+BACK = "in what goes back from"  # in observations
+WAYS = 10.0  # in which each edge is tried, about
+# Of activations, above what their outputs are, and the key of f′.
+OWN_SLOPES = {"tanh": (-1.0, " below a tanh"), "sigmoid": (0.0, " below a sigmoid")}
+
+
+def drop_edges(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """Without what goes back along edges, with twice of it, or with the other sign."""
+    graph = find_graph(measured)
+    if graph is None:
+        return
+    places = graph.group_values()
+    for factor, how in FACTORS.items():
+        for what, edges in graph.group_edges().items():
+            changed = graph.hand_back(dict.fromkeys(edges, _times(factor)))
+            yield _inject(graph, changed, f"{how} what goes back from {what}")
+        for name, where in places.items():
+            changed = graph.hand_back(directly=dict.fromkeys(where, factor))
+            yield _inject(graph, changed, f"{how} what {name} takes from {measured.name} itself")
+        if largest(np.abs(graph.around)) > NOTHING * largest(np.abs(measured.value)):
+            changed = graph.hand_back() + (factor - 1) * graph.around
+            names = join_words([*places], "or")
+            said = f"{how} what comes to {measured.name} not by way of {names}"
+            yield _inject(graph, changed, said)
+
+
+def transpose_edges(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """What goes back by a square matrix, as that of recurrent weights, for its transpose."""
+    for graph, what, edges, below, slopes in _list_sloped_edges(measured):
+        if all(len(set(graph.edges[edge].shape)) == 1 for edge in edges):
+            changes = {edge: _transposed(slope) for edge, slope in zip(edges, slopes, strict=True)}
+            said = f"with a matrix in the place of its transpose {BACK} {what}{below}"
+            yield _inject(graph, graph.hand_back(changes), said)
+
+
+def skip_slopes(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """What goes back along edges, without the derivative of an activation."""
+    for graph, what, edges, below, slopes in _list_sloped_edges(measured):
+        if below:
+            changes = {edge: _without(slope) for edge, slope in zip(edges, slopes, strict=True)}
+            said = f"without f′(z){below} {BACK} {what}"
+            yield _inject(graph, graph.hand_back(changes), said)
+
+
+def mistake_slopes(said: str, mistake: Callable[[Float, Float], Float]) -> Suspect:
+    """Another factor for f′(z) below all values of a name, that may be those of an activation.
+
+    mistake: of y and f′ what stands for f′.
+    """
+
+    def suspect(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+        graph = find_graph(measured)
+        if graph is None:
+            return
+        for name, places in graph.group_values().items():
+            for activation, (low, below) in OWN_SLOPES.items():
+                known = {place: graph.values[place] for place in places}
+                if all(np.all((low < y) & (y < 1)) for y in known.values()):
+                    by = {place: mistake(y, SLOPES[below](y)) for place, y in known.items()}
+                    slopes = {place: by[place] / SLOPES[below](y) for place, y in known.items()}
+                    where = f"with {said} for f′ below {name}, if that is a {activation}"
+                    yield _inject(graph, graph.hand_back(slopes=slopes), where)
+
+    return suspect
+
+
+def exchange_factors(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """Another array for the one by which one value multiplies another, entry by entry."""
+    graph = find_graph(measured)
+    if graph is None:
+        return
+    series = _list_series(graph)
+    for what, edges in graph.group_edges().items():
+        pairs = _complete(graph, edges)
+        for name, values in series.items():
+            if len(values) == len(pairs) and all(
+                len(value) == len(graph.values[later]) == len(graph.values[earlier])
+                for value, (earlier, later) in zip(values, pairs, strict=True)
+            ):
+                changes = {edge: _multiply(a) for edge, a in zip(pairs, values, strict=True)}
+                said = f"with {name} as the factor of what goes back from {what}"
+                if not _is_same(graph, pairs, values):
+                    yield _inject(graph, graph.hand_back(changes), said, float(len(series)))
+
+
+def _list_series(graph: Graph) -> dict[str, Sequence[Float]]:
+    """The values of each name in time, and of the steps beside."""
+    found: dict[str, Sequence[Float]] = {}
+    for name, places in graph.group_values().items():
+        values = [graph.values[place] for place in places]
+        alike = len({len(value) for value in values}) == 1
+        for shift in SHIFTS if len(values) > 1 and alike else (0,):
+            when = {-1: " of the step before", 0: "", 1: " of the step after"}[shift]
+            found[name + when] = shift_in_time(values, shift)
+    return found
+
+
+def _complete(graph: Graph, edges: Sequence[Edge]) -> list[Edge]:
+    """The edges of two names at all times, those that carry nothing, too."""
+    groups = graph.group_values()
+    first, last = (graph.names[place] for place in edges[0])
+    earlier, later = groups.get(first, []), groups.get(last, [len(graph.names) - 1])
+    lag = later.index(edges[-1][1]) - earlier.index(edges[-1][0]) if len(later) > 1 else 0
+    if len(earlier) != len(later) or lag:
+        return list(edges)
+    return list(zip(earlier, later, strict=True))
+
+
+def _is_same(graph: Graph, pairs: Sequence[Edge], values: Sequence[Float]) -> bool:
+    """Whether these are the factors that the edges have."""
+    return all(
+        edge in graph.edges and np.allclose(graph.edges[edge], np.diag(value), atol=NOTHING)
+        for edge, value in zip(pairs, values, strict=True)
+    )
+
+
+def _list_sloped_edges(
+    measured: MeasuredGradient,
+) -> Iterator[tuple[Graph, str, list[Edge], str, list[Float]]]:
+    """The edges of each two names, with f′(z) below the later value by each activation."""
+    graph = find_graph(measured)
+    if graph is None:
+        return
+    for what, edges in graph.group_edges().items():
+        for below, slope in SLOPES.items():
+            yield graph, what, edges, below, [slope(graph.values[later]) for _, later in edges]
+
+
+def _times(factor: float) -> Change:
+    return lambda edge, gradient: factor * (edge.T @ gradient)
+
+
+def _multiply(factor: Float) -> Change:
+    return lambda _, gradient: factor * gradient
+
+
+def _transposed(slope: Float) -> Change:
+    """Of diag(f′) W: W f′ δ for Wᵀ f′ δ."""
+
+    def change(edge: Float, gradient: Float) -> Float:
+        with np.errstate(all="ignore"):
+            weights = np.where(slope[:, None] != 0, edge / slope[:, None], 0.0)
+        return np.asarray(weights @ (slope * gradient))
+
+    return change
+
+
+def _without(slope: Float) -> Change:
+    """Of diag(f′) W: Wᵀ δ for Wᵀ f′ δ."""
+
+    def change(edge: Float, gradient: Float) -> Float:
+        with np.errstate(all="ignore"):
+            return np.asarray(edge.T @ np.where(slope != 0, gradient / slope, 0.0))
+
+    return change
+
+
+def _inject(graph: Graph, gradient: Float, said: str, choices: float = 1.0) -> Injected:
+    spread = np.full(
+        len(graph.at), max(PRECISION, SHARE * graph.precision) * largest(np.abs(gradient))
+    )
+    values = Values(gradient, spread, graph.at)
+    choices *= WAYS * len(graph.edges)
+    return Injected(values, f"it is the gradient {said}", choices=choices)

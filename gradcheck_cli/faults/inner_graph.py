@@ -1,0 +1,165 @@
+"""What the values that a forward computes on its way take from each other, without its code.
+
+Of each it is measured how it changes with those before it. What is left of that when all ways by
+others are taken off is an edge: what the one takes from the other itself. ∂L/∂value goes back along
+the edges, and a backward pass can be wrong at each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.hidden_stages import OUTPUT
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.product_faults import strip_time
+from gradcheck_cli.measure.comparison import largest
+from gradcheck_cli.problem import Stage
+
+Float = NDArray[np.float64]
+Edge = tuple[int, int]  # from the place of an earlier value to that of a later one
+# Of an edge, outputs of the later × outputs of the earlier, and ∂L/∂(the later) to what goes back.
+Change = Callable[[Float, Float], Float]
+
+NOTHING = 1e-7  # of the largest entry of a response: an edge that carries less is none
+MOST_ENTRIES = 200  # of all values together, each moved by itself
+
+
+class Graph(Struct, frozen=True):
+    """Inner values in the order in which they are computed, the outputs last, and their edges.
+
+    values, gradients: flat, of each. names: at all times alike. edges: outputs of the later ×
+    outputs of the earlier. direct: the part of ∂L/∂value that comes from no other value.
+    inputs: what each takes from the input itself, outputs × entries at the positions `at`; around:
+    what of the gradient comes from the outputs by no inner value. precision: how far ∂L/∂value may
+    be off, over its largest entry.
+    """
+
+    names: Sequence[str]
+    values: Sequence[Float]
+    edges: Mapping[Edge, Float]
+    direct: Sequence[Float]
+    inputs: Sequence[Float]
+    around: Float
+    at: NDArray[np.intp]
+    precision: float
+
+    def hand_back(
+        self,
+        changes: Mapping[Edge, Change] | None = None,
+        directly: Mapping[int, float] | None = None,
+        slopes: Mapping[int, Float] | None = None,
+    ) -> Float:
+        """The gradient where some edges hand back something else.
+
+        directly: factors of what values take from the input itself; slopes: of ∂L/∂value, entry by
+        entry, on its way to what the value is computed from.
+        """
+        gradients: list[Float] = [np.zeros(0)] * len(self.values)
+        total, every = self.around.copy(), {**self.edges, **(changes or {})}
+        for place in reversed(range(len(self.values))):
+            gradient = self.direct[place].copy()
+            for earlier, later in every:
+                if earlier == place:
+                    gradient += self._take_back((earlier, later), gradients[later], changes or {})
+            gradients[place] = gradient * (slopes or {}).get(place, 1.0)
+            taken = gradients[place] @ self.inputs[place]
+            total += (directly or {}).get(place, 1.0) * taken
+        return total
+
+    def _take_back(self, edge: Edge, gradient: Float, changes: Mapping[Edge, Change]) -> Float:
+        """What goes back along an edge."""
+        nothing = np.zeros((len(self.values[edge[1]]), len(self.values[edge[0]])))
+        taken = self.edges.get(edge, nothing)
+        return changes[edge](taken, gradient) if edge in changes else taken.T @ gradient
+
+    def group_values(self) -> dict[str, list[int]]:
+        """The places of the values of each name, at all times; without the outputs."""
+        groups: dict[str, list[int]] = {}
+        for place, name in enumerate(self.names[:-1]):
+            groups.setdefault(name, []).append(place)
+        return groups
+
+    def group_edges(self) -> dict[str, list[Edge]]:
+        """The edges between values of the same two names, by what they are called."""
+        groups: dict[str, list[Edge]] = {}
+        for earlier, later in self.edges:
+            one, other = self.names[earlier], self.names[later]
+            before = "that of the step before" if one == other else one
+            groups.setdefault(f"{other} to {before}", []).append((earlier, later))
+        return groups
+
+
+def find_graph(measured: MeasuredGradient) -> Graph | None:
+    """The graph of inner values, measured once; None where it is not known."""
+    return measured.once("graph", lambda: _measure_graph(measured))
+
+
+def _measure_graph(measured: MeasuredGradient) -> Graph | None:
+    problem = measured.problem
+    inner = [stage for stage in measured.watched if stage.respond is not None]
+    if problem.cotangent is None or sum(np.size(one.cotangent) for one in inner) > MOST_ENTRIES:
+        return None
+    outputs = Stage(problem.forward, problem.cotangent, symbol=OUTPUT)
+    stages = [stage for stage in inner if _is_known(stage, [*inner, outputs])]
+    known = {
+        place: measured.measure_jacobian(stage)
+        for place, stage in enumerate(stages)
+        if any(stage is one for one in measured.inner)
+    }
+    if not known:
+        return None
+    stages.append(outputs)
+    edges = _take_off_ways(stages)
+    total = [np.ravel(np.asarray(stage.cotangent, dtype=np.float64)) for stage in stages]
+    direct = list(total)
+    at = next(iter(known.values())).at
+    jacobians = [
+        known[place].value if place in known else np.zeros((len(own), len(at)))
+        for place, own in enumerate(total)
+    ]
+    inputs = [jacobian.copy() for jacobian in jacobians]
+    for (earlier, later), edge in edges.items():
+        direct[earlier] = direct[earlier] - edge.T @ total[later]
+        if stages[later] is not outputs:
+            inputs[later] -= edge @ jacobians[earlier]
+    through = np.sum([own @ taken for own, taken in zip(total, inputs, strict=True)], axis=0)
+    return Graph(
+        [strip_time(stage.name) for stage in stages[:-1]] + ["the output"],
+        [np.ravel(np.asarray(one.forward(problem.inputs), dtype=np.float64)) for one in stages],
+        edges,
+        direct,
+        inputs,
+        measured.value.ravel()[at] - through,
+        at,
+        max(stage.precision for stage in stages),
+    )
+
+
+def _is_known(stage: Stage, stages: Sequence[Stage]) -> bool:
+    """Whether the responses of all later values are known."""
+    after = stages[stages.index(stage) + 1 :]
+    return all(np.isfinite(_respond(stage, later)).all() for later in after)
+
+
+def _respond(earlier: Stage, later: Stage) -> Float:
+    assert earlier.respond is not None
+    return np.asarray(earlier.respond(later))
+
+
+def _take_off_ways(stages: Sequence[Stage]) -> dict[Edge, Float]:
+    """What each value takes from each before it: its response, less that by way of others."""
+    edges: dict[Edge, Float] = {}
+    for later in range(len(stages)):
+        for earlier in reversed(range(later)):
+            response = _respond(stages[earlier], stages[later])
+            edge = response.copy()
+            for between in range(earlier + 1, later):
+                if (between, later) in edges:
+                    edge -= edges[between, later] @ _respond(stages[earlier], stages[between])
+            if largest(np.abs(edge)) > NOTHING * largest(np.abs(response)):
+                edges[earlier, later] = edge
+    return edges
