@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.ladder import TABLES
 from gradcheck_cli.numeric.noise import Float
 
-HELD = 2  # of the tables, right and left: cells that are kept until one contradicts them for sure
 NOISE_SHARE = 0.3  # noise below this share of an uncertainty does not explain it
 KINK_NOISE_RATIO = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
 # Uncertainties that a slope exceeds which is seen far from x alone: less may be what the ends of a
@@ -25,8 +24,8 @@ class Best(Struct, eq=False):
 
     All arrays have an axis of the entries, and after it, but for `unused` and `proven`, one of the
     cotangents.
-    cells: value, uncertainty, the noise in it, step, (4, TABLES + HELD, entries, cotangents); after
-        the tables, those held. floor, slope, first_noise: of the first rung.
+    cells: value, uncertainty, the noise in it, step, (4, TABLES, entries, cotangents).
+    floor, slope, first_noise: of the first rung.
     place: what roundings of numbers on the way to the outputs may come to, unseen in these.
     done: which entries and cotangents a smaller step would not improve.
     grows: where quotients were last seen to grow without end.
@@ -54,7 +53,7 @@ class Best(Struct, eq=False):
         """What the first rung tells, before any cell."""
         nothing = np.zeros(slope.shape, dtype=bool)
         return cls(
-            cells=np.full((4, TABLES + HELD, *slope.shape), np.inf),
+            cells=np.full((4, TABLES, *slope.shape), np.inf),
             floor=np.where(np.isfinite(floor), floor, 0.0),
             slope=slope,
             first_noise=first_noise,
@@ -154,19 +153,17 @@ class Best(Struct, eq=False):
 
         Quotients that agree at large steps can agree by chance. A value that lies outside the
         uncertainty of the one of larger steps refutes it; and only noise can make a smaller step
-        worse than a larger one, so where noise is small, its uncertainty is the true one. Those
-        that are held are refuted by what is certain only. Nothing is refuted by a step at which the
-        two differ by no more than the last place of what outputs are made of: below it, as in the
-        tail of 1 + erf(x), a factor stands still that moves at larger steps.
+        worse than a larger one, so where noise is small, its uncertainty is the true one. Nothing
+        is refuted by a step at which the two differ by no more than the last place of what outputs
+        are made of: below it, as in the tail of 1 + erf(x), a factor stands still that moves at
+        larger steps.
         """
         # A view where it is of all entries: of millions, a copy takes as long as what is done here.
         every = len(rows) == len(self.proven)
         mine = self.cells if every else self.cells[:, :, rows]
-        cells = np.concatenate([cells, cells[:, TABLES - HELD :]], axis=1)
         apart = np.abs(cells[0] - mine[0])
         contradict = apart > mine[1]
         frozen = contradict & (apart * cells[3] <= self.place[rows])
-        contradict[TABLES:] &= apart[TABLES:] > mine[1, TABLES:] + cells[1, TABLES:]
         quiet = cells[2] < NOISE_SHARE * mine[1]
         better = ((cells[1] < mine[1]) | contradict | quiet) & ~(self.done[rows] | frozen)
         np.copyto(mine, cells, where=better)
@@ -239,7 +236,6 @@ class Best(Struct, eq=False):
         # Without noise nothing moved, as between two saturated ends: that tells no slope.
         settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
         better = agree & settled & (other.uncertainty < mine[1]) & usable
-        better[TABLES:] = False  # these are for kinks nearer than a larger step
         self.grows[rows] &= ~better[0]
         self.cells[:, :, rows] = np.where(better, other.cells, mine)
 

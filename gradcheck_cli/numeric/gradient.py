@@ -15,12 +15,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.best import CLEAR_SLOPE, NOISE_SHARE, Best
+from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.climb import FIRST_STEP, MAX_LEVELS, climb, measure_at
 from gradcheck_cli.numeric.differences import WHOLE, Differences
 from gradcheck_cli.numeric.doubts import doubt_faint, doubt_small, doubt_zeros
 from gradcheck_cli.numeric.invariance import settle_invariant
-from gradcheck_cli.numeric.ladder import TABLES
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.other_steps import (
     UNRESOLVED,
@@ -33,9 +32,6 @@ from gradcheck_cli.numeric.quotients import WholeForwards
 
 # Of the uncertainty of a cell: its noise where its quotients have settled to that.
 SETTLED = 0.1
-# Of the uncertainty of all three quotients: that of one side, from which it counts alone. One that
-# is hardly better is so by chance.
-ALONE = 0.1
 # Of the gap between the slopes of a kink: as well as both must be known for it to be one.
 KINK_KNOWN = 0.1
 
@@ -204,26 +200,14 @@ def _measure_chunk(differences: Differences, entries: NDArray[np.intp], step: fl
 
 
 def _smooth(best: Best) -> Float:
-    """The cell of every entry and cotangent where there is no kink: the central one, or a side's.
-
-    Where the curvature jumps, sides converge and the centre hardly. Where there is a kink near by,
-    one side does not meet it: it counts alone where smaller steps refute the other, and noise hides
-    the rest, of which a few quotients show too little. (One that shows no slope may lead to a
-    saturated end, where quotients vanish as the step grows.)
+    """The cell of every entry and cotangent where there is no kink: the central one, or the mean of
+    both sides, which converge where the curvature jumps and the centre hardly does.
     """
-    central, right, left, *held = np.moveaxis(best.cells, 1, 0)
+    central, right, left = np.moveaxis(best.cells, 1, 0)
     mean = (right + left) / 2
     mean[1] += np.abs(right[0] - left[0]) / 2
     mean[3] = right[3]
-    chosen = np.where(mean[1] < central[1], mean, central)
-    agree = np.abs(held[0][0] - held[1][0]) <= held[0][1] + held[1][1]
-    noisy = chosen[2] > NOISE_SHARE * chosen[1]
-    around = np.where(noisy, CLEAR_SLOPE, 1.0) * chosen[1]
-    for side in held:
-        usable = agree & (np.abs(side[0] - chosen[0]) <= around + side[1])
-        usable &= (np.abs(side[0]) > side[1]) & (side[1] < ALONE * chosen[1])
-        chosen = np.where(usable, side, chosen)
-    return np.asarray(chosen)
+    return np.where(mean[1] < central[1], mean, central)
 
 
 def _unsettled(value: Float, uncertainty: Float, noise: Float) -> NDArray[np.bool_]:
@@ -250,12 +234,12 @@ def _gradient(
     by_ladder: whether there was one, for entries to settle on; else steps are fixed.
     """
     value, uncertainty, noise, step = _smooth(best)
-    _, right, left, *_ = best.value
-    _, u_right, u_left, *_ = best.uncertainty
+    _, right, left = best.value
+    _, u_right, u_left = best.uncertainty
     gap = np.abs(right - left)
     kink = KINK_KNOWN * gap > u_right + u_left
     settles = by_ladder & ~best.proven[:, None]
-    sides = _unsettled(*(part[1:TABLES] for part in (best.value, best.uncertainty, best.noise)))
+    sides = _unsettled(*(part[1:] for part in (best.value, best.uncertainty, best.noise)))
     kink &= ~(settles & (np.any(sides, axis=0) | best.grows))
     # Neither a kink that is known nor none: any value of both sides may be right.
     apart = [np.abs(value - side) for side in (right, left)]

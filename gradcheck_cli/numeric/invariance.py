@@ -118,6 +118,9 @@ def _look(differences: WholeForwards, entry: int, limits: Limits) -> Invariance 
     move, total = _totals(differences, changes)
     if not _is_rounding(move, total, shares, limits):
         return None
+    # What moves, but never clearly, is a bounded function that noise hides.
+    if move.any() and not np.any(total > CLEAR * limits.unseen):
+        return None
     if np.any(total > limits.unseen) and (
         _is_bounded(total, shares, limits.unseen) or _is_slope(differences, entry, shares, changes)
     ):

@@ -10,10 +10,13 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.local.claims import Responses, Slices
-from gradcheck_cli.numeric.noise import LINES, Float, function_noise
+from gradcheck_cli.numeric.noise import LINES, ROUNDING, Float, draw_signs, function_noise
 
 # Numbers of z that are probed at once, at a hundred points each: their values fit a cache.
 PROBED = 2**13
+# Moves of z at which outputs are seen to bend, from its scale down to the root of so many eps: the
+# larger ones may lead past a corner, or from one saturated end to the other.
+BENT, BENT_EPS = 4, 2.0**10
 SAMPLES = 10  # of the noise of a slice: lines of probes times its outputs, but 2 to 5 lines
 
 
@@ -119,13 +122,21 @@ def _bend(
     """Bound how the slope changes within the rounding of z, by second differences of the outputs.
 
     z is a sum that another order of summing rounds otherwise, by δ; so ∂L/∂x, of the response R, is
-    not known to better than Σ |c·f″·R·δ| ≤ √(Σ |c·f″|·R²)·√(Σ |c·f″|·δ²). The second factor squared
-    is what is returned; the first one is at most √(2·Σ |c|·move) over the step.
+    not known to better than Σ |c·f″·R·δ| ≤ √(Σ |c·f″|·R²)·√(Σ |c·f″|·δ²). The first factor is at
+    most √(2·Σ |c|·move) over the step, and δ is the same on both sides of a quotient: four times
+    the second factor squared is returned, as what noise of its own on each side would be.
     """
-    rounded = np.abs(responses.zero + responses.add_up(x) - z) + np.finfo(z.dtype).eps * np.abs(z)
-    larger = np.max(far) / np.max(rounded) if np.any(rounded) else 1.0
-    moved = (larger * rounded).astype(z.dtype)
-    above, below = slices.terms(np.stack([z + moved, z - moved]), range(len(z)))
-    second = np.abs(above + below - 2 * center)
-    bend: Float = np.sum(weight * second, axis=1) / larger**2
+    eps = np.finfo(z.dtype).eps
+    terms = _spread(responses, np.abs(x)) if np.any(x) else 0.0
+    other = np.abs(responses.zero + responses.add_up(x) - z)
+    rounded = np.maximum(other, ROUNDING * eps * (terms + np.abs(z)))
+    bend: Float = np.zeros(len(center))
+    random = np.random.default_rng(0)
+    for share in np.geomspace(1.0, np.sqrt(BENT_EPS * eps), BENT) if np.any(rounded) else ():
+        larger = share * np.max(far) / np.max(rounded)
+        # By chance up or down: where all outputs move alike, a softmax stays.
+        moved = (larger * rounded * draw_signs(random, z.shape)).astype(z.dtype)
+        above, below = slices.terms(np.stack([z + moved, z - moved]), range(len(z)))
+        second = np.abs(above + below - 2 * center)
+        bend = np.maximum(bend, 4 * np.sum(weight * second, axis=1) / larger**2)
     return bend

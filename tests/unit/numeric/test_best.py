@@ -9,11 +9,10 @@ import pytest
 from msgspec.structs import fields
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.best import ENTRY_AXES, HELD, Best
+from gradcheck_cli.numeric.best import ENTRY_AXES, Best
 from gradcheck_cli.numeric.ladder import TABLES
 
 NAMES = [field.name for field in fields(Best)]
-ALL = TABLES + HELD
 
 
 def some(count: int, seed: int, cotangents: int = 2) -> Best:
