@@ -43,8 +43,9 @@ FINE, FINE_EPS, COARSE = 1e-6, 2.0**10, 1e-3
 ALIKE = 16.0
 # Over the variance that rounding makes: the fine line may have a corner.
 CORNER_VARIANCE_RATIO = 1e6
-# The variance from so many outputs with a line each is made surer by a factor of two.
-FEW_SAMPLES = 5.0
+# The variance from so many outputs, the middle one of three lines each, is made surer by a factor
+# of two: then that of one output is hardly ever too small by four.
+FEW_SAMPLES = 3.0
 LIKE_SIZE = 2  # powers of two: outputs within them round alike
 
 
@@ -86,7 +87,9 @@ def noise_of_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise | N
     lines = _lines(outputs.reshape(len(points), -1))
     fine, coarse, away = (_variance(line) for line in (lines.fine, lines.coarse, lines.away))
     doubtful = _is_doubtful(lines, fine, coarse) or _has_corner(fine, coarse, eps)
-    near = _pooled(_joined(fine, coarse), lines.unit, _moves(lines.fine) | _moves(lines.coarse))
+    near = _pooled(
+        _joined(fine, coarse, away), lines.unit, _moves(lines.fine) | _moves(lines.coarse)
+    )
     away = _pooled(away, lines.unit, _moves(lines.away))
     if doubtful or not (np.isfinite(near).all() and np.isfinite(away).all()):
         return None
@@ -173,10 +176,16 @@ def _has_corner(fine: Float, coarse: Float, eps: float) -> bool:
     return bool(np.any(corner & np.isfinite(fine)))
 
 
-def _joined(fine: Float, coarse: Float) -> Float:
-    """The variance from both lines: the larger one, unless curvature or a corner is in it."""
-    both = (coarse <= ALIKE * fine) & (fine <= ALIKE * coarse)
-    return np.where(both, np.maximum(fine, coarse), np.minimum(fine, coarse))
+def _joined(fine: Float, coarse: Float, away: Float) -> Float:
+    """The variance at x: the larger one of both lines there, unless one has something else in it.
+
+    The fine line may lie on a tooth of rounding, the coarse one may have curvature or a corner in
+    it: the line away tells, so that the one in the middle is taken.
+    """
+    alike = (coarse <= ALIKE * fine) & (fine <= ALIKE * coarse)
+    less, more = np.minimum(fine, coarse), np.maximum(fine, coarse)
+    apart = np.where(np.isfinite(more), np.clip(away, less, more), less)
+    return np.where(alike, more, apart)
 
 
 def _pooled(variance: Float, unit: Float, moves: NDArray[np.bool_]) -> Float:

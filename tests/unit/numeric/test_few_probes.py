@@ -79,3 +79,24 @@ def test_noise_of_single_precision_inside_a_forward_is_seen() -> None:
 
     x = np.random.default_rng(0).standard_normal(12)
     assert np.median(measure_noise(single, x, np.ones(12)).near) > 1e-9
+
+
+LOSSES: dict[str, Function] = {
+    "x (1 + tanh x)": lambda p: np.sum(p * (1 + np.tanh(p)), axis=-1),
+    "log Σ exp(x)²": lambda p: np.log(np.sum(np.exp(p) ** 2, axis=-1)),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_one_output_whose_fine_line_lies_on_a_tooth_of_its_rounding_is_not_told_to_be_quiet(
+    name: str,
+) -> None:
+    function, ratios = LOSSES[name], []
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        x = random.normal(size=3)
+        around = x + 1e-4 * random.normal(size=(200, 3))
+        true = float(np.std(function(around) - function(around.astype(np.longdouble))))
+        ratios.append(float(measure_noise(function, x, np.ones(3)).near) / true)
+    assert min(ratios) > 1 / 3
+    assert np.median(ratios) < 3
