@@ -207,7 +207,7 @@ def _smooth(best: Best) -> Float:
     mean = (right + left) / 2
     mean[1] += np.abs(right[0] - left[0]) / 2
     mean[3] = right[3]
-    return np.where(mean[1] < central[1], mean, central)
+    return np.asarray(np.where(mean[1] < central[1], mean, central))
 
 
 def _unsettled(value: Float, uncertainty: Float, noise: Float) -> NDArray[np.bool_]:
