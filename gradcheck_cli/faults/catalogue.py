@@ -66,6 +66,7 @@ _ALL: tuple[Fault, ...] = (
         example="np.add.at(dx.flatten(), index, delta)    # flatten makes a copy",
         remedy="inputs where the gradient is not zero",
         inject=gradient_faults.zero_all,
+        inside=False,
     ),
     Fault(
         Code.CONJUGATE,
@@ -77,6 +78,7 @@ _ALL: tuple[Fault, ...] = (
         remedy="complex inputs with imaginary parts",
         inject=complex_faults.conjugate,
         alone=True,
+        inside=False,
     ),
     Fault(
         Code.FACTOR,
@@ -88,6 +90,7 @@ _ALL: tuple[Fault, ...] = (
         inject=gradient_faults.scale_by_usual_factors,
         suspect=gradient_faults.fit_scale,
         alone=True,
+        inside=False,
     ),
     Fault(
         Code.TRANSPOSED,
@@ -98,6 +101,7 @@ _ALL: tuple[Fault, ...] = (
         remedy="sizes that differ, and inputs that are not symmetric",
         inject=gradient_faults.transpose,
         suspect=gradient_faults.permute_axes,
+        inside=False,
     ),
     Fault(
         Code.GRADIENT_OF_ANOTHER,
@@ -107,6 +111,7 @@ _ALL: tuple[Fault, ...] = (
         example="return grad_W, grad_X    # for grad_X, grad_W",
         remedy="inputs whose gradients differ",
         inject=gradient_faults.swap_gradients,
+        inside=False,
     ),
     Fault(
         Code.INDEX_SWAPPED,
@@ -117,6 +122,7 @@ _ALL: tuple[Fault, ...] = (
         example="np.repeat((delta * x).T, M, axis=1)    # δ_i x_i for x_i δ_j",
         remedy="sizes N = M, so that the wrong index exists, and values that differ",
         inject=gradient_faults.swap_index,
+        inside=False,
     ),
     Fault(
         Code.BRANCH,
@@ -143,6 +149,7 @@ _ALL: tuple[Fault, ...] = (
             gradient_faults.sum_another,
         ),
         alone=True,
+        inside=False,
     ),
     Fault(
         Code.SLOPE_MISSING,
@@ -257,6 +264,7 @@ _ALL: tuple[Fault, ...] = (
         inject=gradient_faults.keep_triangle,
         suspect=gradient_faults.fit_triangle,
         alone=True,
+        inside=False,
     ),
     Fault(
         Code.FLATTENED,
@@ -269,6 +277,7 @@ _ALL: tuple[Fault, ...] = (
         remedy="inputs and outputs with two axes of different lengths",
         inject=pattern_faults.flatten_by_columns,
         alone=True,
+        inside=False,
     ),
     Fault(
         Code.OTHER_PATTERN,
@@ -281,6 +290,7 @@ _ALL: tuple[Fault, ...] = (
         inject=pattern_faults.drop_nonzero,
         suspect=pattern_faults.fit_pattern,
         describe=pattern_faults.describe_pattern,
+        inside=False,
     ),
     Fault(
         Code.PART_SCALED,
@@ -292,6 +302,7 @@ _ALL: tuple[Fault, ...] = (
         inject=part_faults.zero_parts,
         suspect=part_faults.fit_part_scale,
         describe=part_faults.describe_zero_slices,
+        inside=False,
     ),
     Fault(
         Code.SLICES_MOVED,
@@ -303,6 +314,7 @@ _ALL: tuple[Fault, ...] = (
         remedy="inputs whose rows differ",
         inject=slice_faults.shift_slices,
         suspect=slice_faults.fit_slice_sources,
+        inside=False,
     ),
     Fault(
         Code.OTHER_PARAMETER,
@@ -315,6 +327,7 @@ _ALL: tuple[Fault, ...] = (
         remedy="an input that is not zero everywhere, and a gradient that is not",
         inject=entrywise_faults.multiply_by_exponential,
         suspect=entrywise_faults.change_parameter,
+        inside=False,
     ),
     Fault(
         Code.TERM_ADDED,
@@ -325,6 +338,7 @@ _ALL: tuple[Fault, ...] = (
         remedy="an input that is not zero",
         inject=term_faults.add_penalty,
         suspect=term_faults.fit_term,
+        inside=False,
     ),
     Fault(
         Code.CLIPPED,
@@ -336,6 +350,7 @@ _ALL: tuple[Fault, ...] = (
         inject=entry_faults.clip,
         suspect=entry_faults.fit_clip,
         alone=True,
+        inside=False,
     ),
     Fault(
         Code.ROUNDED,
@@ -347,6 +362,7 @@ _ALL: tuple[Fault, ...] = (
         inject=entry_faults.round_entries,
         suspect=entry_faults.fit_decimals,
         alone=True,
+        inside=False,
     ),
     Fault(
         Code.ELEMENTWISE_PRODUCT,
@@ -541,6 +557,7 @@ _ALL: tuple[Fault, ...] = (
         inject=part_faults.scale_slices,
         suspect=part_faults.fit_slice_factors,
         alone=True,
+        inside=False,
     ),
     Fault(
         Code.CONTRADICTION,

@@ -57,6 +57,8 @@ class Fault(Struct, frozen=True):
     suspect: those that may be in a wrong gradient; None: the same.
     describe: what is said of a wrong gradient where no fault gives every entry.
     costly: whether gradients are measured at other inputs for it.
+    inside: whether it may be at a stage inside the forward; one of the result alone is not looked
+    for there again.
     alone: whether it is never combined with a factor, with which it would explain too much.
     """
 
@@ -70,6 +72,7 @@ class Fault(Struct, frozen=True):
     suspect: Callable[[MeasuredGradient, Comparison], Iterable[Injected]] | None = None
     describe: Callable[[MeasuredGradient, Comparison], str] | None = None
     costly: bool = False
+    inside: bool = True
     alone: bool = False
 
     def list_suspects(

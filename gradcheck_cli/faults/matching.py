@@ -65,7 +65,8 @@ def find_match(measured: MeasuredGradient, comparison: Comparison) -> Match | No
     best: Match | None = None
     measured.claimed = comparison
     for order, fault in enumerate(FAULTS.values()):
-        if fault.costly and not measured.effort.is_left:
+        again = measured.inner and not fault.inside
+        if again or (fault.costly and not measured.effort.is_left):
             continue
         # Code of the user that ran in the check may still fail where the diagnosis looks.
         with suppress(GradcheckError):

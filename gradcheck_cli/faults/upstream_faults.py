@@ -150,7 +150,7 @@ def _round_off(entry: float, solved: Float) -> float:
 
 def sum_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
     """The sum of the upstream gradient over another axis than that of samples."""
-    if measured.whole and measured.value.size > 1 and not measured.inner:
+    if measured.whole and measured.value.size > 1:
         for stage in list_stages(measured):
             for axis, total in _sum_over_axes(stage, measured.shape):
                 if axis != stage.sample_axis:
