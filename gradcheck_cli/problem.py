@@ -29,6 +29,7 @@ CONSTRAINTS = (
     "positive",
 )
 INFINITE = float("inf")
+TURNS = 3  # other values of a size or a constant that a problem may be had for
 
 
 class Domain(Struct, frozen=True):
@@ -47,9 +48,6 @@ class Domain(Struct, frozen=True):
         if self.low > -INFINITE and self.high < INFINITE:
             return f"between {self.low:g} and {self.high:g}"
         return f"at least {self.low:g}" if self.low > -INFINITE else f"at most {self.high:g}"
-
-
-TURNS = 3  # other values of a size or a constant that a problem may be had for
 
 
 class Label(Struct, frozen=True):
@@ -159,48 +157,60 @@ def no_stages(inputs: Arrays) -> Sequence[Stage]:
 class Problem(Struct, frozen=True):
     """A differentiable function at a point, and the backward pass that is to be checked.
 
+    The function and what is claimed of it:
     inputs: named float arrays of any shape; all of them are differentiated.
     forward: maps such inputs to one float array, the outputs. It must not change them. It may be
         `Stackable`.
+    backward: maps (inputs, cotangent) to the gradient of L for every input, by name.
     cotangent: of the outputs' shape; L = Σ cotangent · outputs. None stands for every basis
         vector in turn: then the gradients are Jacobians, of shape outputs × input.
-    backward: maps (inputs, cotangent) to the gradient of L for every input, by name.
+
+    What a reader of the result should know:
+    labels: how each gradient is called in a report; `∂L/∂name` where one is missing.
+    notes: of the problem; observed: is asked for more of them when the check is done.
+
+    How the functions may behave:
+    in_place: whether the backward may change what it is handed; changed: what else than its inputs
+        its last call changed, by name.
     batched: forward also accepts one of its inputs with a leading axis of K points, and then
         returns K outputs along a leading axis.
-    notes: what a reader of the result should know of the problem; observed: is asked for more of
-        them when the check is done.
-    labels: how each gradient is called in a report; `∂L/∂name` where one is missing.
+    locality: what the numeric side may use to evaluate less, once it has probed it.
+
+    What a diagnosis may ask:
     stages: where the upstream gradient that the rules work with is not the cotangent, as in a layer
         below a loss: the parts of the forward that the diagnosis looks at, at some inputs.
     numbers: what a factor may be called by: sizes, constants.
-    locality: what the numeric side may use to evaluate less, once it has probed it.
-    in_place: whether the backward may change what it is handed; changed: what else than its inputs
-        its last call changed, by name.
-    parts: the sizes of several outputs that the forward gives as one.
-    complex_inputs, complex_outputs: the inputs that are real and imaginary parts of complex numbers
-        along their last axis, and whether the outputs are.
-    precision: how far the backward may be off by the rounding of the type that it works in, over
-        the largest entry of a gradient; 0: that type is the inputs' own. narrow: where it is not,
-        the same problem with all of it in that type.
-    low: the type that the functions work in where NumPy has none of that name, bfloat16: inputs are
-        then in float32, rounded to it, and the functions are handed that type of these alone.
-    lost: the line of the forward that makes low precision of float64, as a clause.
-    identity: the other side of an identity that the one gradient is a side of, and how far rounding
-        may have moved it: then nothing is differenced.
-    otherwise: what is checked instead where the first problem of a check, whose gradients this one
-        differences, did not pass.
-    domains: of the inputs that have one: their points near the inputs lead into it; room: how far
-        their entries can be moved before they come near its end; edges: which way is in for those
-        at a bound, 1 or −1, and 0 for others.
-    twice: makes the problem of the derivative of its gradients, where a framework has one.
     change: the same problem where a size, or a constant that is a number, is another than it is:
         of its name and value, which may be that of an axis; turn: which of TURNS others; None where
         that cannot be.
+    parts: the sizes of several outputs that the forward gives as one.
     origins: is asked, where gradients are wrong, after which lines of the user's they are there, by
         name: `f, a.py:12`.
     passed: is asked, where gradients are wrong, which backward passes of the user's own are between
         the outputs and each input, by name: `Square, a.py:12`, each place in the graph by itself.
+
+    Complex numbers, and low precision:
+    complex_inputs, complex_outputs: the inputs that are real and imaginary parts of complex numbers
+        along their last axis, and whether the outputs are.
+    narrow: where the backward works in another type than the inputs', the same problem with all of
+        it in that type; precision: how far the backward may be off by the rounding of that type,
+        over the largest entry of a gradient; else 0.
+    low: the type that the functions work in where NumPy has none of that name, bfloat16: inputs are
+        then in float32, rounded to it, and the functions are handed that type of these alone.
+    lost: the line of the forward that makes low precision of float64, as a clause.
+
+    Domains of the inputs:
+    domains: of the inputs that have one: their points near the inputs lead into it; room: how far
+        their entries can be moved before they come near its end; edges: which way is in for those
+        at a bound, 1 or −1, and 0 for others.
     inside: makes the same problem with some inputs in domains, where its inputs stand for others.
+
+    Problems beside this one:
+    identity: the other side of an identity that the one gradient is a side of, and how far rounding
+        may have moved it: then nothing is differenced.
+    otherwise: what is checked instead where the first problem of a check, whose gradients this one
+        differences, did not pass.
+    twice: makes the problem of the derivative of its gradients, where a framework has one.
 
     Source: the cotangent is the paper's δ = ∂L/∂y (8), of a batch its Δ = ∂L/∂Y (39).
     """
@@ -209,32 +219,38 @@ class Problem(Struct, frozen=True):
     forward: Callable[[Arrays], Any]
     backward: Callable[[Arrays, Any], Mapping[str, Any]]
     cotangent: Array | None = None
-    batched: bool = False
+
     labels: Mapping[str, Label] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     observed: Callable[[], tuple[str, ...]] = tuple
-    stages: Callable[[Arrays], Sequence[Stage]] = no_stages
-    numbers: Mapping[str, float] = field(default_factory=dict)
-    parts: tuple[int, ...] = ()
+
     in_place: bool = False
     changed: Callable[[], Sequence[str]] = tuple
-    change: Callable[[str, float, int], Problem | None] | None = None
+    batched: bool = False
     locality: Locality | None = None
+
+    stages: Callable[[Arrays], Sequence[Stage]] = no_stages
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    change: Callable[[str, float, int], Problem | None] | None = None
+    parts: tuple[int, ...] = ()
+    origins: Callable[[], Mapping[str, str]] = dict
+    passed: Callable[[], Mapping[str, Mapping[int, str]]] = dict
+
     complex_inputs: frozenset[str] = frozenset()
     complex_outputs: bool = False
-    precision: float = 0.0
     narrow: Problem | None = None
+    precision: float = 0.0
     low: str = ""
     lost: str = ""
-    identity: Callable[[], tuple[Array, Array]] | None = None
-    otherwise: Problem | None = None
+
     domains: Mapping[str, Domain] = field(default_factory=dict)
     room: Mapping[str, Array] = field(default_factory=dict)
     edges: Mapping[str, Array] = field(default_factory=dict)
-    twice: Callable[[], Problem] | None = None
-    origins: Callable[[], Mapping[str, str]] = dict
-    passed: Callable[[], Mapping[str, Mapping[int, str]]] = dict
     inside: Callable[[Mapping[str, Domain]], Problem] | None = None
+
+    identity: Callable[[], tuple[Array, Array]] | None = None
+    otherwise: Problem | None = None
+    twice: Callable[[], Problem] | None = None
 
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""
