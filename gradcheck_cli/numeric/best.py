@@ -30,6 +30,7 @@ class Best(Struct, eq=False):
     done: which entries and cotangents a smaller step would not improve.
     grows: where quotients were last seen to grow without end.
     last: the slope, and Σ |c|·move, of the smallest step at which anything moved, (2, entries, …).
+    most: the largest Σ |c|·move of all steps so far.
     possible: of entries that are zero by invariance, what they could be; else 0. unused: which of
         these move nothing at all. proven: which have proven their value by two steps; see `Pilots`.
     """
@@ -42,6 +43,7 @@ class Best(Struct, eq=False):
     done: NDArray[np.bool_]
     grows: NDArray[np.bool_]
     last: Float
+    most: Float
     possible: Float
     unused: NDArray[np.bool_]
     proven: NDArray[np.bool_]
@@ -61,6 +63,7 @@ class Best(Struct, eq=False):
             done=nothing.copy(),
             grows=nothing.copy(),
             last=np.zeros((2, *slope.shape)),
+            most=np.zeros(slope.shape),
             possible=np.zeros(slope.shape),
             unused=np.zeros(len(slope), dtype=bool),
             proven=np.zeros(len(slope), dtype=bool),
@@ -172,7 +175,9 @@ class Best(Struct, eq=False):
 
     def note_moves(self, rows: NDArray[np.intp], slope: Float, step: Float) -> None:
         """Keep the slopes of these rows where anything moved, and the moves over the step."""
-        moves = np.stack([slope, slope * step[:, None]])
+        move = slope * step[:, None]
+        self.most[rows] = np.fmax(self.most[rows], move)
+        moves = np.stack([slope, move])
         self.last[:, rows] = np.where(slope > 0, moves, self.last[:, rows])
 
     def note_growth(

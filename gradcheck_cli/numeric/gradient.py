@@ -194,7 +194,7 @@ def _measure_chunk(differences: Differences, entries: NDArray[np.intp], step: fl
     scale = differences.reach * differences.scale[entries]
     best = climb(differences, entries, FIRST_STEP * scale, MAX_LEVELS)
     if isinstance(differences, WholeForwards):
-        settle_invariant(differences, entries, best, FIRST_STEP * scale)
+        settle_invariant(differences, entries, best)
     leap_until_moved(differences, entries, best)
     return best
 

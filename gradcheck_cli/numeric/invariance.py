@@ -90,16 +90,15 @@ class Limits(Struct, frozen=True):
         )
 
 
-def settle_invariant(
-    differences: WholeForwards, entries: NDArray[np.intp], best: Best, first: Float
-) -> None:
+def settle_invariant(differences: WholeForwards, entries: NDArray[np.intp], best: Best) -> None:
     """Set to zero ± rounding what `best` knows of entries that move no output by more than that.
 
-    first: the step of the first rung, of every entry. An entry that moved anything there is not
-    looked at, so that this costs nothing where there is no invariance.
+    An entry that moved anything at a step of its ladder is not looked at, so that this costs
+    nothing where there is no invariance; nor is one taken for it that the ladder saw between two
+    saturated ends.
     """
     limits, found = Limits.of(differences), None
-    still = np.all(best.slope * first[:, None] <= limits.within, axis=1)
+    still = np.all(best.most <= limits.within, axis=1)
     still &= ~differences.confined[entries] & ~best.sloping_beyond(CLEAR)
     for row in map(int, np.flatnonzero(still)):
         entry = int(entries[row])
@@ -160,7 +159,7 @@ def _totals(differences: WholeForwards, changes: Float) -> tuple[Float, Float]:
 
 def _is_rounding(move: Float, total: Float, shares: Float, limits: Limits) -> bool:
     """Whether moves by these shares are no more than roundings of the entry that is moved."""
-    far = shares[:, None]
+    far = np.maximum(shares, 1.0)[:, None]
     return bool(np.all(total <= limits.within * far) and not np.any(move > limits.each * far))
 
 
@@ -230,10 +229,13 @@ def _weighed(differences: WholeForwards, sizes: Float) -> Float:
 def _move_until_seen(differences: WholeForwards, entry: int, clear: Float) -> tuple[Float, Float]:
     """How far an entry was moved, in units of its scale, and how the outputs changed.
 
-    It is moved further until Σ |c|·change exceeds `clear`. Returns the shares and the changes at
-    each, (2, shares, outputs), up and down.
+    It is moved further until Σ |c|·change exceeds `clear`; and by less where outputs are smooth
+    curves within a part of the scale alone. Returns the shares and the changes at each, (2, shares,
+    outputs), up and down.
     """
-    shares, changes = SHARES, _changes(differences, entry, SHARES)
+    nearer = np.exp2(np.arange(np.floor(np.log2(differences.reach)), 0.0))
+    shares = np.concatenate([nearer, SHARES])
+    changes = _changes(differences, entry, shares)
     for factor in FURTHER:
         last = np.max(np.abs(changes[:, -1:]), axis=0)
         if not np.all(_weighed(differences, last) <= clear):

@@ -161,6 +161,23 @@ def test_units_that_are_saturated_have_no_power() -> None:
     assert (result.gradients[0].bound, result.gradients[0].resolution) == (None, None)
 
 
+@given(offset=st.floats(17.0, 20.0))
+def test_a_bump_between_two_ends_that_are_alike_is_no_invariance(offset: float) -> None:
+    """All but a few steps lead from one saturated end to the other."""
+    rate = 100.0
+
+    def forward(inputs: Inputs) -> Any:
+        return 3.0 + np.tanh(rate * (inputs["x"] - 1.0) + offset) ** 2
+
+    def backward(inputs: Inputs, delta: Any) -> Any:
+        z = rate * (inputs["x"] - 1.0) + offset
+        return {"x": delta * 2.0 * rate * np.tanh(z) / np.cosh(z) ** 2}
+
+    result = judge(Problem({"x": np.ones(1)}, forward, backward, np.ones(1)))
+    assert result.verdict != Verdict.FAIL
+    assert result.gradients[0].zero != Zero.INVARIANT
+
+
 def test_an_input_that_is_not_used_is_named() -> None:
     inputs = {"x": np.array([0.7, -1.2]), "W1": np.array([0.4, 0.9])}
 
