@@ -2,94 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
 
-from gradcheck_cli.faults.factors import Factor, name_factor
+from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison, largest
-from gradcheck_cli.problem import Stage
+from gradcheck_cli.text import join_words
 
 NOTHING = 1e-9  # of the largest entry: a branch through which less flows is none
+TOGETHER = (1, 2)  # branches that are left out at once: a mean and a variance are two
+
+Branch = tuple[str, Values]  # the name of an inner value, and what flows through it
 
 
 def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The gradient with a factor of what flows through an inner value, with that alone, and without
-    what flows through two."""
+    """The gradient of one branch alone, and that without one or two, or with a factor of them."""
+    branches = list(_list_branches(measured))
+    for count in TOGETHER:
+        groups = list(combinations(branches, count))
+        for some in groups:
+            through = _add(some)
+            if through is None:
+                continue
+            rest = _subtract(measured, through)
+            if np.all(np.abs(rest.value) <= rest.uncertainty):
+                continue  # all of it flows through these
+            names = join_words([f"through {name}" for name, _ in some])
+            if count == 1:
+                observation = f"it is the part of the gradient that flows {names} alone"
+                yield Injected(through, observation, choices=float(len(groups)))
+            yield from _weigh(measured, comparison, through, rest, names, len(groups))
+
+
+def _list_branches(measured: MeasuredGradient) -> Iterator[Branch]:
+    """The inner values through which something flows."""
     for stage in measured.inner:
         through = measured.flow_through(stage, stage.cotangent)
-        whole = measured.value.ravel()[through.at]
-        rest = whole - through.value
-        least = NOTHING * largest(np.abs(whole))
-        if largest(np.abs(rest)) <= least or largest(np.abs(through.value)) <= least:
-            continue  # all of it flows through this value, or none
-        spread = through.uncertainty + measured.uncertainty.ravel()[through.at]
-        where = stage.name
-        yield Injected(
-            through,
-            f"it is the part of the gradient that flows through {where} alone",
-            choices=float(len(measured.inner)),
-        )
-        analytic = comparison.analytic.ravel()[through.at]
-        allowed = comparison.allowed.ravel()[through.at] + spread
-        by = name_factor(*fit_factor(analytic - rest, through.value, allowed), measured.numbers)
-        yield _weigh(stage, by, Values(rest, spread, through.at), through)
-    yield from _weigh_two(measured, comparison)
+        whole = np.abs(measured.value.ravel()[through.at])
+        if largest(np.abs(through.value)) > NOTHING * largest(whole):
+            yield stage.name, through
 
 
-def _weigh_two(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The gradient without what flows through two inner values, as a mean and a variance that are
-    taken for constants, or with a factor of both, as where they are divided by another count."""
-    whole = np.abs(measured.value).ravel()
-    branches = [
-        (stage.name, through)
-        for stage in measured.inner
-        for through in [measured.flow_through(stage, stage.cotangent)]
-        if largest(np.abs(through.value)) > NOTHING * largest(whole[through.at])
-    ]
-    pairs = list(combinations(branches, 2))
-    for (name, one), (other_name, other) in pairs:
-        if not np.array_equal(one.at, other.at):
-            continue
-        both = one.value + other.value
-        spread = one.uncertainty + other.uncertainty + measured.uncertainty.ravel()[one.at]
-        rest = measured.value.ravel()[one.at] - both
-        if not np.any(np.abs(rest) > spread):
-            continue
-        analytic = comparison.analytic.ravel()[one.at]
-        allowed = comparison.allowed.ravel()[one.at] + spread
-        by = name_factor(*fit_factor(analytic - rest, both, allowed), measured.numbers)
-        none = abs(by.value) <= NOTHING or not np.isfinite(by.precision)
-        if by.names or none:
-            yield Injected(
-                Values(rest + (0.0 if none else by.value) * both, 2 * spread, one.at),
-                f"it is the gradient without what flows through {name} and through {other_name}"
-                if none
-                else f"what flows through {name} and through {other_name} is {by.text} times what "
-                "it should be",
-                parameters=0 if none else 1,
-                choices=len(pairs) * by.choices,
-            )
+def _add(some: Sequence[Branch]) -> Values | None:
+    """What flows through several values together; None where other entries of each are known."""
+    first, *others = [through for _, through in some]
+    if not all(np.array_equal(first.at, other.at) for other in others):
+        return None
+    value = sum((other.value for other in others), first.value)
+    uncertainty = sum((other.uncertainty for other in others), first.uncertainty)
+    return Values(value, uncertainty, first.at)
 
 
-def _weigh(stage: Stage, by: Factor, rest: Values, through: Values) -> Injected:
-    """The gradient with a factor of what flows through one value."""
+def _subtract(measured: MeasuredGradient, through: Values) -> Values:
+    """The gradient without what flows through some values."""
+    return Values(
+        measured.value.ravel()[through.at] - through.value,
+        measured.uncertainty.ravel()[through.at] + through.uncertainty,
+        through.at,
+    )
+
+
+def _weigh(
+    measured: MeasuredGradient,
+    comparison: Comparison,
+    through: Values,
+    rest: Values,
+    names: str,
+    tried: int,
+) -> Iterator[Injected]:
+    """The gradient with a factor of what flows through some values, which may be 0.
+
+    names: of these values; tried: of how many that could have been chosen.
+    """
+    analytic = comparison.analytic.ravel()[through.at]
+    allowed = comparison.allowed.ravel()[through.at] + rest.uncertainty
+    by = name_factor(*fit_factor(analytic - rest.value, through.value, allowed), measured.numbers)
     none = abs(by.value) <= NOTHING or not np.isfinite(by.precision)
     weight = 0.0 if none else by.value
-    where = stage.name
-    said = f"what flows through {where} is {by.text} times what it should be"
-    return Injected(
+    yield Injected(
         Values(
-            rest.value + weight * through.value,
-            rest.uncertainty * (1 + abs(weight)),
-            through.at,
+            rest.value + weight * through.value, rest.uncertainty * (1 + abs(weight)), through.at
         ),
-        f"it is the gradient without what flows through {where}" if none else said,
+        f"it is the gradient without what flows {names}"
+        if none
+        else f"what flows {names} is {by.text} times what it should be",
         parameters=0 if none else by.parameters,
-        choices=1.0 if none else by.choices,
+        choices=tried * (1.0 if none else by.choices),
     )
