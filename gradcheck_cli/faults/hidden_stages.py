@@ -77,8 +77,10 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
         for place, one in sorted(enumerate(inner), key=lambda pair: -frames[pair[1].frame]):
             entries = sum(known.value.size for known in measured.values())
             small = not nameless and entries + one.value.size <= MOST_SMALL
-            if (len(measured) >= most and not small) or not effort.is_left:
+            if len(measured) >= most and not small:
                 break
+            if not effort.affords(one.value.size):
+                continue
             if (one.inline is not None) == nameless and _matters(problem, one, outputs):
                 hidden = _measure(problem, one)
                 measured |= {} if hidden is None else {place: hidden}

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.invertible_activations import list_inner_stages
-from gradcheck_cli.faults.values import Effort, Values, spread_evenly
+from gradcheck_cli.faults.values import CALLS_AN_ENTRY, Effort, Values, spread_evenly
 from gradcheck_cli.measure.comparison import Comparison, largest
 from gradcheck_cli.measure.measure import measure_roughly
 from gradcheck_cli.numeric.gradient import NumericGradient
@@ -27,8 +27,7 @@ Made = TypeVar("Made")
 # What is measured of a large gradient: so many outputs × entries of a Jacobian (2 MB), so many
 # entries of a gradient: more than a fault needs as evidence, so that slices show, too.
 MOST_CELLS, MOST_ENTRIES = 2**18, 400
-# Of the calls that are left, the share that a Jacobian may take; about so many are made an entry.
-JACOBIAN_SHARE, CALLS_AN_ENTRY = 0.25, 4.5
+JACOBIAN_SHARE = 0.25  # of the calls that are left: what a Jacobian may take
 # Entries of a gradient at other inputs, each known to eight digits: evidence enough for a fault.
 # Each costs four forwards.
 MOST_ELSEWHERE = 16
@@ -183,7 +182,7 @@ class MeasuredGradient:
         """The positions of the entries of a Jacobian, as many as calls are left for."""
         most: float = min(MOST_ENTRIES, MOST_CELLS // max(1, stage.cotangent.size))
         if not stage.batched:
-            room = JACOBIAN_SHARE * (self.effort.most - self.effort.calls) / CALLS_AN_ENTRY
+            room = JACOBIAN_SHARE * self.effort.left / CALLS_AN_ENTRY
             most = min(most, max(MOST_ELSEWHERE, room))
         return spread_evenly(self.value.size, most)
 

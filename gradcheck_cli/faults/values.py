@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
 
+CALLS_AN_ENTRY = 4.0  # of a slope by five points, where the first two steps are near enough
+
 
 class Effort(Struct):
     """Counts the calls of the forward that diagnoses make.
@@ -22,9 +24,18 @@ class Effort(Struct):
     most: float = float("inf")
 
     @property
+    def left(self) -> float:
+        """The calls that may still be made."""
+        return self.most - self.calls
+
+    @property
     def is_left(self) -> bool:
         """Whether more may be measured at other inputs."""
-        return self.calls <= self.most
+        return self.left >= 0
+
+    def affords(self, entries: int) -> bool:
+        """Whether the slopes of so many entries may still be measured."""
+        return CALLS_AN_ENTRY * entries <= self.left
 
     def count(self, forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """The forward, with every call counted."""
