@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.measured_gradient import rows_are_samples
-from gradcheck_cli.faults.values import Effort
+from gradcheck_cli.faults.measured_gradient import MOST_CELLS, rows_are_samples
+from gradcheck_cli.faults.values import Effort, Values
 from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
 from gradcheck_cli.layers.mistaken_slopes import (
     MISSING,
@@ -120,55 +119,63 @@ def _grade(array: NDArray[Any]) -> Float:
 
 def _measure(problem: Problem, inner: InnerValue) -> Hidden | None:
     """∂L/∂value by differences; None where it is zero, or is not known well."""
+    after = [one for one in inner.reader.values if one.event > inner.event]
+    cells = inner.value.size * sum(one.value.size for one in after)
+    alone = inner.inline is not None or cells > MOST_CELLS
+    responses = None if alone else Responses(problem, inner, after)
+    measured = _move(problem, inner) if responses is None else responses.of_outputs
+    cotangent = np.ravel(np.asarray(problem.cotangent, dtype=np.float64))
+    gradient = measured.contract(cotangent)
+    peak, off = largest(np.abs(gradient.value)), largest(gradient.uncertainty)
+    if not 0 < peak < np.inf or not off <= LARGEST_UNCERTAINTY * peak:
+        return None
+    return Hidden(
+        inner.value,
+        gradient.value.reshape(inner.value.shape),
+        off / peak,
+        _symbol(inner.name, inner.source),
+        inner.read,
+        None if responses is None else responses.of,
+    )
+
+
+def _move(problem: Problem, inner: InnerValue) -> Values:
+    """d(outputs)/d(an inner value), flat."""
 
     def forward(moved: Mapping[str, Any]) -> Any:
         return inner.move(problem.inputs, moved[inner.name] - inner.value)
 
-    of_value = Problem({inner.name: inner.value}, forward, _claim_nothing, problem.cotangent)
-    value, uncertainty = measure_roughly(of_value, inner.name, np.arange(inner.value.size))
-    peak, off = largest(np.abs(value)), largest(uncertainty)
-    if not 0 < peak < np.inf or not off <= LARGEST_UNCERTAINTY * peak:
-        return None
-    symbol = _symbol(inner.name, inner.source)
-    gradient = value.reshape(inner.value.shape)
-    respond = None if inner.inline is not None else Responses(problem, inner).of
-    return Hidden(inner.value, gradient, off / peak, symbol, inner.read, respond)
+    return _differentiate(inner, forward)
+
+
+def _differentiate(inner: InnerValue, forward: Callable[[Mapping[str, Any]], Any]) -> Values:
+    of_value = Problem({inner.name: inner.value}, forward, _claim_nothing)
+    entries = np.arange(inner.value.size)
+    return Values(*measure_roughly(of_value, inner.name, entries), entries)
 
 
 class Responses:
-    """How inner values change with an earlier one, measured in one for all of them."""
+    """How the outputs and later inner values change with one, measured in one for all of them."""
 
-    def __init__(self, problem: Problem, inner: InnerValue) -> None:
-        self.problem, self.inner = problem, inner
+    def __init__(self, problem: Problem, inner: InnerValue, after: Sequence[InnerValue]) -> None:
+        def forward(moved: Mapping[str, Any]) -> Any:
+            found, outputs = inner.follow(problem.inputs, moved[inner.name] - inner.value)
+            values = [found.get((one.event, one.name), one.value * np.nan) for one in after]
+            return np.concatenate([np.ravel(value) for value in (*values, outputs)])
+
+        every = _differentiate(inner, forward)
+        ends = np.cumsum([one.value.size for one in after])
+        parts = zip(np.split(every.value, ends), np.split(every.uncertainty, ends), strict=True)
+        *later, self.of_outputs = [Values(*part, every.at) for part in parts]
+        symbols = [_symbol(one.name, one.source) for one in after]
+        self.by_symbol = dict(zip([*symbols, OUTPUT], [*later, self.of_outputs], strict=True))
 
     def of(self, later: Stage) -> Float:
         """d(a later value)/d(this one), both flat; zeros of one of the same line."""
-        nothing = np.zeros((np.size(later.cotangent), self.inner.value.size))
-        return self._by_symbol.get(later.symbol, nothing)
-
-    @cached_property
-    def _by_symbol(self) -> dict[str, Float]:
-        """The responses of the values that come after and, last, of the outputs."""
-        jacobian = self._measure()
-        ends = np.cumsum([one.value.size for one in self._after])
-        symbols = [*(_symbol(one.name, one.source) for one in self._after), OUTPUT]
-        return dict(zip(symbols, np.split(jacobian, ends), strict=True))
-
-    @cached_property
-    def _after(self) -> list[InnerValue]:
-        return [one for one in self.inner.reader.values if one.event > self.inner.event]
-
-    def _measure(self) -> Float:
-        """All values that come after × the entries of this one; not a number if not known."""
-        inner = self.inner
-
-        def forward(moved: Mapping[str, Any]) -> Any:
-            found, outputs = inner.follow(self.problem.inputs, moved[inner.name] - inner.value)
-            values = [found.get((one.event, one.name), one.value * np.nan) for one in self._after]
-            return np.concatenate([np.ravel(value) for value in (*values, outputs)])
-
-        of_value = Problem({inner.name: inner.value}, forward, _claim_nothing)
-        return measure_roughly(of_value, inner.name, np.arange(inner.value.size))[0]
+        found = self.by_symbol.get(later.symbol)
+        if found is None:
+            return np.zeros((np.size(later.cotangent), self.of_outputs.value.shape[1]))
+        return np.where(np.isfinite(found.uncertainty), found.value, np.nan)
 
 
 def _symbol(name: str, source: str) -> str:

@@ -101,9 +101,7 @@ def find_graph(measured: MeasuredGradient) -> Graph | None:
 def _measure_graph(measured: MeasuredGradient) -> Graph | None:
     problem = measured.problem
     inner = [stage for stage in measured.watched if stage.respond is not None]
-    entries = sum(np.size(one.cotangent) for one in inner)
-    affordable = entries <= MOST_ENTRIES and measured.effort.affords(entries)
-    if problem.cotangent is None or not affordable:
+    if problem.cotangent is None or sum(np.size(one.cotangent) for one in inner) > MOST_ENTRIES:
         return None
     outputs = Stage(problem.forward, problem.cotangent, symbol=OUTPUT)
     stages = [stage for stage in inner if _is_known(stage, [*inner, outputs])]

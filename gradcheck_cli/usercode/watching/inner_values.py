@@ -19,7 +19,8 @@ from gradcheck_cli.usercode.watching.watchers import (
     MOST_LINES,
     Collector,
     Follower,
-    Visitor,
+    Move,
+    Mover,
     Watcher,
     same_numbers,
     watch,
@@ -79,35 +80,24 @@ class InnerValue(Struct, frozen=True):
 
     def move(self, inputs: Mapping[str, Any], by: Array) -> Any:
         """What the forward returns where this value is another by so much."""
-
-        kept: list[tuple[Array, Array]] = []
-
-        def add(array: Array) -> None:
-            kept.append((array, array.copy()))
-            array += by.astype(array.dtype)
-
+        move = Move(self, by)
         try:
-            return self._visit(inputs, add)
+            return watch(lambda: self.reader.forward(inputs), Mover(move).enter)
         finally:
-            for array, before in kept:  # it may outlive the call, as data that a closure holds
-                array[...] = before
+            move.undo()
 
     def follow(
         self, inputs: Mapping[str, Any], by: Array
     ) -> tuple[dict[tuple[int, str], Array], Any]:
         """What the inner values are where this one, which has a name, is another by so much; and
         what the forward returns."""
-        follower = Follower(self.reader.values, self, by)
+        move = Move(self, by)
+        follower = Follower(self.reader.values, move)
         try:
             outputs = watch(lambda: self.reader.forward(inputs), follower.enter)
         finally:
-            for array, before in follower.kept:
-                array[...] = before
+            move.undo()
         return follower.found, outputs
-
-    def _visit(self, inputs: Mapping[str, Any], act: Callable[[Array], None]) -> Any:
-        visitor = Visitor(self, act)
-        return watch(lambda: self.reader.forward(inputs), visitor.enter)
 
 
 def list_inner_values(forward: Forward, inputs: Mapping[str, Any]) -> list[InnerValue]:

@@ -58,37 +58,58 @@ class Found(Struct):
     old: bool = False
 
 
-class Watcher:
-    """Looks, before each line of the user's functions, at the arrays that they hold."""
+class _LineTracer:
+    """Counts the lines and the calls of the user's functions, and looks before each line."""
 
     def __init__(self) -> None:
-        self.found: dict[tuple[int, tuple[int, ...]], Found] = {}
         self.lines = self.frames = 0
 
     def enter(self, frame: FrameType, event: str, _: Any) -> Any:
         """A function is entered."""
         if not is_users(frame.f_code.co_filename):
             return None
-        number, last, new = self.frames, frame.f_lineno, True
-        path = format_path(frame.f_code.co_filename)
+        number = self.frames
         self.frames += 1
 
         def step(frame: FrameType, event: str, value: Any) -> Any:
-            nonlocal last, new
-            if event in ("line", "return"):
-                self.lines += 1
-                if self.lines > MOST_LINES:
-                    sys.settrace(None)
-                    return None
-                for name, array in list_held(frame, event, value):
-                    old = new and not name.isidentifier()
-                    self.see(array, name, f"{path}:{last}", number, old=old)
-                last, new = frame.f_lineno, False
-            if event == "line":
-                for one, array in find_inline(frame):
-                    self.see(array, f"({one.text})", f"{path}:{last}", number, one)
-            return step
+            if event not in ("line", "return"):
+                return step
+            self.lines += 1
+            return self.look(frame, number, event, value, step)
 
+        return step
+
+    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+        """What traces this call on, `step` for the same; number: of the call; value: returned."""
+        raise NotImplementedError
+
+
+class Watcher(_LineTracer):
+    """Notes the arrays that functions hold, as they are when they change last.
+
+    places: the line of each call that was run last, as text.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[tuple[int, tuple[int, ...]], Found] = {}
+        self.places: dict[int, str] = {}
+        self.paths: dict[str, str] = {}
+
+    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+        """Note what is held now, after the line before, and what this line hands on."""
+        if self.lines > MOST_LINES:
+            sys.settrace(None)
+            return None
+        code, new = frame.f_code, number not in self.places
+        path = self.paths.setdefault(code.co_filename, format_path(code.co_filename))
+        source = self.places.get(number, f"{path}:{code.co_firstlineno}")
+        for name, array in list_held(frame, event, value):
+            self.see(array, name, source, number, old=new and not name.isidentifier())
+        self.places[number] = source = f"{path}:{frame.f_lineno}"
+        if event == "line":
+            for one, array in find_inline(frame):
+                self.see(array, f"({one.text})", source, number, one)
         return step
 
     def see(
@@ -114,32 +135,6 @@ class Watcher:
         ):
             known.value, known.event = array.copy(), self.lines
             known.name, known.source, known.frame, known.old = name, source, frame, False
-
-
-class _LineTracer:
-    """Counts the lines and the calls of the user's functions, and looks before each line."""
-
-    def __init__(self) -> None:
-        self.lines = self.frames = 0
-
-    def enter(self, frame: FrameType, event: str, _: Any) -> Any:
-        """A function is entered."""
-        if not is_users(frame.f_code.co_filename):
-            return None
-        number = self.frames
-        self.frames += 1
-
-        def step(frame: FrameType, event: str, value: Any) -> Any:
-            if event not in ("line", "return"):
-                return step
-            self.lines += 1
-            return self.look(frame, number, event, value, step)
-
-        return step
-
-    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
-        """What traces this call on, `step` for the same; number: of the call; value: returned."""
-        raise NotImplementedError
 
 
 class Collector(_LineTracer):
@@ -171,56 +166,46 @@ class Collector(_LineTracer):
 class Follower(Collector):
     """Moves an inner value that has a name when it is there, and copies those that come after."""
 
-    def __init__(self, values: Sequence[InnerValue], moved: InnerValue, by: Array) -> None:
+    def __init__(self, values: Sequence[InnerValue], move: Move) -> None:
         super().__init__(values)
-        self.moved, self.by = moved, by
-        self.kept: list[tuple[Array, Array]] = []
+        self.move = move
 
     def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
         """Move the value if it is here, then copy what is wanted here."""
-        if self.lines == self.moved.event and number == self.moved.frame:
-            array = dict(list_held(frame, event, value)).get(self.moved.name)
-            if array is not None and array.shape == self.by.shape:
-                self.kept += [(array, array.copy())] if array.flags.writeable else []
-                moved = array if array.flags.writeable else array.copy()
-                moved += self.by.astype(array.dtype)
-                if moved is not array:
-                    rebind(frame, self.moved.name, moved)
+        if self.lines == self.move.of.event and number == self.move.of.frame:
+            self.move.make(frame, event, value)
         return super().look(frame, number, event, value, step)
 
 
-class Visitor(_LineTracer):
-    """Does something with an inner value when it is there, and watches no longer."""
+class Mover(_LineTracer):
+    """Moves an inner value when it is there, and watches no longer."""
 
-    def __init__(self, wanted: InnerValue, act: Callable[[Array], None]) -> None:
+    def __init__(self, move: Move) -> None:
         super().__init__()
-        self.wanted, self.act = wanted, act
+        self.move = move
 
     def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
-        """Act on what is wanted, if it is here."""
-        if self.lines != self.wanted.event:
+        """Move what is to be moved, if it is here."""
+        if self.lines != self.move.of.event:
             return step
-        if self.wanted.inline is not None:
-            return self.replace(frame, self.wanted.inline)
+        if self.move.of.inline is not None:
+            return self.replace(frame, self.move.of.inline)
         sys.settrace(None)
-        array = dict(list_held(frame, event, value)).get(self.wanted.name)
-        if number == self.wanted.frame and array is not None:
-            moved = self.act_on(array)
-            if moved is not array:
-                rebind(frame, self.wanted.name, moved)
+        if number == self.move.of.frame:
+            self.move.make(frame, event, value)
         return None
 
     def replace(self, frame: FrameType, inline: Inline) -> Any:
-        """Act on an expression inside the line that this function is about to run.
+        """Move what an expression gives inside the line that this function is about to run.
 
         Returns what watches for the end of the line, which gives another result then.
         """
         value, first = inline.evaluate(frame), frame.f_lineno
-        before = view_as_array(value)
-        asked = before if before is None else self.act_on(before.copy())
-        if before is None or asked is None or np.array_equal(asked, before):
+        asked = view_as_array(value)
+        if asked is None or not self.move.fits(asked) or not np.any(self.move.by):
             sys.settrace(None)
             return None
+        asked = asked + self.move.by.astype(asked.dtype)
         result = inline.replace(frame, as_value_like(value, asked))
         sys.settrace(_watch_no_other)
 
@@ -239,22 +224,35 @@ class Visitor(_LineTracer):
 
         return step
 
-    def act_on(self, array: Array) -> Array:
-        """Act on the array, in a shape that it may have by another way; on a copy, if it must be.
 
-        Returns what was acted on.
-        """
-        if array.shape != self.wanted.value.shape:
-            return array
-        changed = array if array.flags.writeable else array.copy()
-        self.act(changed)
-        return changed
+class Move:
+    """An inner value that is moved by so much where it is, in one call of the forward."""
 
+    def __init__(self, of: InnerValue, by: Array) -> None:
+        self.of, self.by = of, by
+        self.before: list[tuple[Array, Array]] = []
 
-def rebind(frame: FrameType, name: str, array: Array) -> None:
-    """Make a variable of a function that is traced hold another array of its kind."""
-    held = frame.f_locals  # each time it is read anew, it is what it was
-    held[name] = as_value_like(held[name], array)
+    def fits(self, array: Array) -> bool:
+        """Whether it has the shape of the value, which it may not have by another way."""
+        return array.shape == self.by.shape
+
+    def make(self, frame: FrameType, event: str, returned: Any) -> None:
+        """Move the array; where it is read only, the variable holds another one then."""
+        array = dict(list_held(frame, event, returned)).get(self.of.name)
+        if array is None or not self.fits(array):
+            return
+        by = self.by.astype(array.dtype)
+        if array.flags.writeable:
+            self.before.append((array, array.copy()))
+            array += by
+        else:
+            held = frame.f_locals  # each time it is read anew, it is what it was
+            held[self.of.name] = as_value_like(held[self.of.name], array + by)
+
+    def undo(self) -> None:
+        """An array may outlive the call, as data that a closure holds: it is what it was."""
+        for array, before in self.before:
+            array[...] = before
 
 
 def list_held(frame: FrameType, event: str, returned: Any) -> Iterator[tuple[str, Array]]:
