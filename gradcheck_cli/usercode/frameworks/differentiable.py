@@ -94,6 +94,13 @@ class Differentiable(ABC):
         """Whether nothing that `map_over` hands the function is seen by a later call."""
         return True
 
+    def compiled(self, function: Any, tensors: Tensors) -> Any | None:
+        """The function of tensors by name, compiled; None where that would gain nothing.
+
+        Raises whatever the framework raises that cannot compile it.
+        """
+        return None
+
     def map_over(self, function: Any, name: str) -> Any:
         """The function of tensors by name, mapped over a leading axis of one of them.
 

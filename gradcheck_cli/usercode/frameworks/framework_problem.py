@@ -17,7 +17,7 @@ from gradcheck_cli.usercode.calling.annotations import as_annotated
 from gradcheck_cli.usercode.calling.signatures import bind
 from gradcheck_cli.usercode.calling.values import NO_FLOATS, split_flat
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
-from gradcheck_cli.usercode.frameworks.stacks import Stacks
+from gradcheck_cli.usercode.frameworks.stacks import Stacks, agree, probes
 from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
 from gradcheck_cli.usercode.trees import leaves, rebuilt
 from gradcheck_cli.usercode.watching.tracing import find_lines
@@ -54,10 +54,12 @@ class FrameworkProblem:
         if not self.arrays:
             raise CodeError(NO_FLOATS)
         self.unused: dict[str, None] = {}
+        self.fast: Callable[[Tensors], list[Any]] = self.run
         first = self._evaluate(self.arrays)
         if not first:
             raise CodeError(f"{function.name} returns no tensor of floats, so there is no gradient")
         self.shapes = [output.shape for output in first]
+        self.fast = self._compile() or self.run
         sizes = function.sizes if function.keeps_nothing() else None
         self.stacks = None if sizes is None else Stacks(self.forward, self._map_over, sizes)
         self.dtype = np.result_type(*first)
@@ -97,7 +99,24 @@ class FrameworkProblem:
         return {name: self.function.tensor(array) for name, array in arrays.items()}
 
     def _evaluate(self, arrays: Mapping[str, Array]) -> list[Array]:
-        return [self.function.array(output) for output in self.run(self._tensors(arrays))]
+        return [self.function.array(output) for output in self.fast(self._tensors(arrays))]
+
+    def _compile(self) -> Callable[[Tensors], list[Any]] | None:
+        """The function compiled, where that gives what it gives by itself, call after call."""
+        try:
+            compiled = self.function.compiled(self.run, self._tensors(self.arrays))
+            if compiled is None:
+                return None
+            pairs = {name: probes(array) for name, array in self.arrays.items()}
+            points = [{name: pair[at] for name, pair in pairs.items()} for at in (0, 1, 0)]
+            alone = [self.forward(point) for point in points]
+            self.fast = compiled
+            found = [self.forward(point) for point in points]
+        except Exception:  # of what cannot be compiled, such as a branch on a value
+            return None
+        finally:
+            self.fast = self.run
+        return compiled if all(map(agree, found, alone)) else None
 
     def forward(self, arrays: Mapping[str, Array]) -> Array:
         """The outputs, several as one flat array."""

@@ -18,6 +18,8 @@ from gradcheck_cli.usercode.low_precision import held
 
 Array = NDArray[Any]
 
+LOOPS, JITTED = ("scan", "while", "cond"), ("jit", "pjit")  # operations, by jax's names
+
 
 def recognizes(target: Any) -> bool:
     """Whether this is a function that jax has wrapped."""
@@ -121,6 +123,19 @@ class JaxFunction(Differentiable):
         """An array of zeros."""
         return jax.numpy.zeros_like(tensor)
 
+    def compiled(self, function: Any, tensors: Tensors) -> Any | None:
+        """By jax.jit, of a function with a loop of jax's: that is compiled in every call of it."""
+        with jax.enable_x64(True):
+            if not any(map(_compiles, jax.make_jaxpr(function)(dict(tensors)).eqns)):
+                return None
+        jitted = jax.jit(function)
+
+        def call(tensors: Tensors) -> Any:
+            with jax.enable_x64(True):
+                return jitted(dict(tensors))
+
+        return call
+
     def map_over(self, function: Any, name: str) -> Any:
         """By jax.vmap, compiled."""
 
@@ -135,3 +150,11 @@ class JaxFunction(Differentiable):
                 return mapped(tensors[name], others)
 
         return call
+
+
+def _compiles(equation: Any) -> bool:
+    """Whether an operation is compiled anew in every call; one of a jitted function is kept."""
+    if equation.primitive.name in LOOPS:
+        return True
+    inner = [] if equation.primitive.name in JITTED else jax.core.jaxprs_in_params(equation.params)
+    return any(_compiles(one) for part in inner for one in part.eqns)

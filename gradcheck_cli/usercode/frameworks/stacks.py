@@ -85,7 +85,7 @@ class Stacks:
         def each(points: Array) -> Array:
             return np.stack([one(point) for point in points])
 
-        pair = _probes(x)
+        pair = probes(x)
         alone = each(pair)
         numbers = sum(array.size for array in inputs.values()) + alone[0].size
         sizes = self.sizes.fit(MOST_BYTES // (8 * numbers))
@@ -115,6 +115,14 @@ class Stacks:
         return Stack(evaluate, scatter, sizes[0])
 
 
+def agree(one: Array, other: Array) -> bool:
+    """Whether outputs differ by no more than sums that are taken in another order."""
+    if one.shape != other.shape:
+        return False
+    largest = float(np.max(np.abs(other), initial=0.0))
+    return bool(np.all(np.abs(one - other) <= SLACK * np.finfo(other.dtype).eps * largest))
+
+
 def _same(one: Arrays, other: Arrays) -> bool:
     """Whether these are the same inputs, in the same types."""
     return all(
@@ -122,7 +130,7 @@ def _same(one: Arrays, other: Arrays) -> bool:
     )
 
 
-def _probes(x: Array) -> Array:
+def probes(x: Array) -> Array:
     """An input and a point near it, as (2, *input)."""
     peak = float(np.max(np.abs(x), initial=0.0)) or 1.0
     away = np.random.default_rng(0).uniform(0.5, 1.0, x.shape) * NEAR * peak

@@ -139,6 +139,31 @@ def compiled(W):
 (result,) = check(from_jax(compiled, {"W": draw(size=(4, 3))})).gradients
 assert result.diagnosis.code == "GC131", result.diagnosis
 assert "without f′(z), at ∂L/∂(data @ W) (" in result.diagnosis.observation, result.diagnosis
+
+
+calls = []
+
+
+def over_time(x, W):
+    calls.append(len(calls))
+
+    def step(h, part):
+        return tanh(part + h @ W), None
+
+    return jax.lax.scan(step, jnp.zeros(3), x)[0]
+
+
+def drawn_over_time(x):
+    drawn = np.random.default_rng().normal()
+    return jax.lax.fori_loop(0, 3, lambda _, h: h * x * drawn, x)
+
+
+series = {"x": draw(size=(5, 3)), "W": draw(size=(3, 3))}
+tanh.defvjp(forward, right)
+result = check(from_jax(jax.checkpoint(over_time), series))
+assert result.verdict == Verdict.PASS, result
+assert len(calls) < 20 < result.evaluations, len(calls)  # a loop is compiled once, not in each
+assert "draws at random" in check(from_jax(drawn_over_time, x)).gradients[0].reason
 """
 
 AUTOGRAD = """
