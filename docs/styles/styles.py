@@ -325,8 +325,8 @@ class Perceptron:
             delta = w.T @ delta
         return nabla_b, nabla_w
 
-    def cost(self, output, y):
-        return 0.5 * np.sum((output - y) ** 2)
+    def cost(self, a, y):
+        return 0.5 * np.sum((a - y) ** 2)
 
 
 # -- constants

@@ -28,6 +28,7 @@ from gradcheck_cli.numeric.other_steps import (
     widen_steps,
 )
 from gradcheck_cli.numeric.pilots import Pilots
+from gradcheck_cli.numeric.plateaus import doubt_small_steps
 from gradcheck_cli.numeric.quotients import WholeForwards
 
 # Of the uncertainty of a cell: its noise where its quotients have settled to that.
@@ -159,6 +160,8 @@ def measure_entries(
             doubt_zeros(differences, best, every)
             doubt_small(differences, best, every, np.arange(len(every)))
             doubt_faint(best)
+            if isinstance(differences, WholeForwards):
+                doubt_small_steps(differences, best, every)
         inner = differences.shape if entries is None else every.shape
         outputs = (*differences.outputs, *inner)
         found = _gradient(best, order, outputs, differences.evaluations, by_ladder=step is None)

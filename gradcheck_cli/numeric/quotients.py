@@ -130,6 +130,16 @@ class WholeForwards(Differences):
         place = LAST_PLACES * self.rounding * largest * self._weighed(moved & faint)
         return np.where(self._weighed(moved & ~faint) > 0, 0.0, place)
 
+    def along(self, entry: int, moves: Float) -> Float:
+        """Σ c·output, less what it is at x, where an entry is moved: a value for every move."""
+        points = np.stack([self.x] * len(moves))
+        points.reshape(len(moves), -1)[:, entry] += moves.astype(self.x.dtype)
+        outputs = np.asarray(self.evaluate(points), dtype=np.float64).reshape(len(moves), -1)
+        self.evaluations += len(moves)
+        moved: Float = outputs - self.center
+        weighed: Float = np.sum(moved if self.cotangent is None else self.cotangent * moved, axis=1)
+        return weighed
+
     def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """These entries in parts that climb the ladder together."""
         cotangents = self.center.size if self.cotangent is None else 1
