@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
 
 from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.fitting import fit_factor
+from gradcheck_cli.faults.fitting import fit_part
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison, largest
@@ -27,11 +27,12 @@ def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator
     for count in TOGETHER:
         groups = list(combinations(branches, count))
         for some in groups:
-            through = _add(some)
-            if through is None:
-                continue
-            rest = _subtract(measured, through)
-            if np.all(np.abs(rest.value) <= rest.uncertainty):
+            if len({through.at.tobytes() for _, through in some}) > 1:
+                continue  # of each other entries are known
+            first, *others = [through for _, through in some]
+            through = sum(others, first)
+            rest = measured.right.take(through.at) - through
+            if rest.is_zero:
                 continue  # all of it flows through these
             names = join_words([f"through {name}" for name, _ in some])
             if count == 1:
@@ -44,28 +45,9 @@ def _list_branches(measured: MeasuredGradient) -> Iterator[Branch]:
     """The inner values through which something flows."""
     for stage in measured.inner:
         through = measured.flow_through(stage, stage.cotangent)
-        whole = np.abs(measured.value.ravel()[through.at])
-        if largest(np.abs(through.value)) > NOTHING * largest(whole):
+        whole = measured.right.take(through.at)
+        if largest(np.abs(through.value)) > NOTHING * largest(np.abs(whole.value)):
             yield stage.name, through
-
-
-def _add(some: Sequence[Branch]) -> Values | None:
-    """What flows through several values together; None where other entries of each are known."""
-    first, *others = [through for _, through in some]
-    if not all(np.array_equal(first.at, other.at) for other in others):
-        return None
-    value = sum((other.value for other in others), first.value)
-    uncertainty = sum((other.uncertainty for other in others), first.uncertainty)
-    return Values(value, uncertainty, first.at)
-
-
-def _subtract(measured: MeasuredGradient, through: Values) -> Values:
-    """The gradient without what flows through some values."""
-    return Values(
-        measured.value.ravel()[through.at] - through.value,
-        measured.uncertainty.ravel()[through.at] + through.uncertainty,
-        through.at,
-    )
 
 
 def _weigh(
@@ -80,15 +62,10 @@ def _weigh(
 
     names: of these values; tried: of how many that could have been chosen.
     """
-    analytic = comparison.analytic.ravel()[through.at]
-    allowed = comparison.allowed.ravel()[through.at] + rest.uncertainty
-    by = name_factor(*fit_factor(analytic - rest.value, through.value, allowed), measured.numbers)
+    by = name_factor(*fit_part(comparison, through, rest), measured.numbers)
     none = abs(by.value) <= NOTHING or not np.isfinite(by.precision)
-    weight = 0.0 if none else by.value
     yield Injected(
-        Values(
-            rest.value + weight * through.value, rest.uncertainty * (1 + abs(weight)), through.at
-        ),
+        rest if none else rest + through * by.value,
         f"it is the gradient without what flows {names}"
         if none
         else f"what flows {names} is {by.text} times what it should be",

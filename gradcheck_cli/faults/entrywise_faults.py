@@ -65,7 +65,7 @@ def _multiply(measured: MeasuredGradient, by: Float, name: str) -> Iterator[Inje
     """The gradient times an array of its shape, entry by entry, where that is finite."""
     if np.isfinite(by).all():
         yield Injected(
-            measured.whole_values(by * measured.value, np.abs(by) * measured.uncertainty),
+            measured.right * by.ravel(),
             f"it is the numeric gradient times {name}, entry by entry",
             same=f"{name} is 1 everywhere" if np.all(by == 1) else "",
         )

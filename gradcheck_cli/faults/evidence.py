@@ -62,15 +62,14 @@ def may_give(values: Values, comparison: Comparison) -> bool:
     )
 
 
-def gives(values: Values, comparison: Comparison, by: float = 1.0) -> bool:
-    """Whether a gradient, times a factor, is the analytic one at all smooth entries."""
+def gives(values: Values, comparison: Comparison) -> bool:
+    """Whether a gradient is the analytic one at all smooth entries."""
     analytic = comparison.analytic.ravel()[values.at]
     with np.errstate(all="ignore"):
-        value = values.value if by == 1.0 else by * values.value
         allowed = allowed_error(
-            analytic, value, abs(by) * values.uncertainty, comparison.rtol, comparison.atol
+            analytic, values.value, values.uncertainty, comparison.rtol, comparison.atol
         )
-        right = np.abs(analytic - value) <= allowed
+        right = np.abs(analytic - values.value) <= allowed
     return bool(np.all(right | ~_known(values, comparison)))
 
 

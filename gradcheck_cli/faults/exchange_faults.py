@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.fitting import fit_factor
+from gradcheck_cli.faults.fitting import fit_part
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
@@ -53,18 +53,13 @@ def _add_multiple(
     measured: MeasuredGradient, comparison: Comparison, term: Values, said: str, choices: float
 ) -> Iterator[Injected]:
     """The gradient plus a multiple of what a difference of two arrays brings to it."""
-    gap = (comparison.analytic - measured.value).ravel()[term.at]
-    allowed = comparison.allowed.ravel()[term.at] + term.uncertainty
-    weight, precision = fit_factor(gap, term.value, allowed)
+    right = measured.right.take(term.at)
+    weight, precision = fit_part(comparison, term, right)
     if weight == 0.0:
         return
     by = name_factor(weight, precision, measured.numbers)
     yield Injected(
-        Values(
-            measured.value.ravel()[term.at] + by.value * term.value,
-            measured.uncertainty.ravel()[term.at] + abs(by.value) * term.uncertainty,
-            term.at,
-        ),
+        right + term * by.value,
         said,
         parameters=1,
         choices=choices,

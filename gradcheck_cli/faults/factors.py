@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import join_words
 
 # Relative; a factor has a name only if it is known better: the names of small sizes lie dense.
@@ -27,6 +28,7 @@ PLAIN = {
     "3/2": 3 / 2,
 }
 EXPONENTS = (2.0, -2.0, 0.5, -0.5)  # of a size or a constant, that factors are named by
+LARGEST_NUMBER = 1e50  # a factor is named after; its powers up to 3 and their products are finite
 MOST_NAMES = 3  # of a factor, and of what it may be besides
 
 
@@ -87,6 +89,28 @@ class Factor(Struct, frozen=True):
     def is_called(self, name: str) -> bool:
         """Whether the factor may be called by this name."""
         return name in self.names or name in self.also
+
+
+def list_numbers(problem: Problem, norms: Mapping[str, float]) -> dict[str, float]:
+    """What a factor may be called by: sizes and constants, inputs of one number, lengths of axes
+    that have no other name, and norms."""
+    scalars = {name: x.item() for name, x in problem.inputs.items() if x.size == 1}
+    named = _keep_usable({**problem.numbers, **scalars})
+    known = set(named.values())
+    for name, array in problem.inputs.items():
+        for axis, size in enumerate(array.shape):
+            if float(size) not in known:
+                known.add(float(size))
+                named[f"{name}.shape[{axis}]"] = float(size)
+    return named | _keep_usable(norms)
+
+
+def _keep_usable(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {
+        name: float(number)
+        for name, number in numbers.items()
+        if LARGEST_NUMBER >= abs(number) >= 1 / LARGEST_NUMBER
+    }
 
 
 def name_factor(

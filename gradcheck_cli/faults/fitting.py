@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 
 Float = NDArray[np.float64]
@@ -33,6 +34,17 @@ def fit_factor(analytic: Float, explained: Float, allowed: Float) -> tuple[float
     unit = part / peak
     c = float(unit @ (target / peak) / (unit @ unit))
     return c, float(1.0 / peak) / max(abs(c), np.finfo(float).tiny)
+
+
+def fit_part(
+    comparison: Comparison, part: Values, rest: Values | None = None
+) -> tuple[float, float]:
+    """The c with which c · part, and a rest, give the analytic gradient best; and its precision."""
+    target = comparison.analytic.ravel()[part.at]
+    allowed = comparison.allowed.ravel()[part.at] + part.uncertainty
+    if rest is not None:
+        target, allowed = target - rest.value, allowed + rest.uncertainty
+    return fit_factor(target, part.value, allowed)
 
 
 def fit_weights(

@@ -42,7 +42,7 @@ def scale(measured: MeasuredGradient, by: Factor) -> Injected:
     """The gradient times a factor."""
     n, c = measured.samples, by.value
     return Injected(
-        measured.whole_values(c * measured.value, abs(c) * measured.uncertainty),
+        measured.right * c,
         f"it is {by.text} times the numeric gradient",
         same=f"{n} = 1, so {n} and 1/{n} are 1" if c == 1.0 else "",
         parameters=by.parameters,

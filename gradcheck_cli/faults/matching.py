@@ -19,7 +19,7 @@ from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.evidence import Fit, gives, may_give, measure_fit
 from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Fault, Injected
-from gradcheck_cli.faults.fitting import fit_factor
+from gradcheck_cli.faults.fitting import fit_part
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
@@ -140,20 +140,15 @@ def _scale(
 ) -> Injected | None:
     """The gradient with a fault in it, times the factor that makes it the analytic one."""
     values = injected.values
-    unknown = np.where(np.isfinite(values.uncertainty), values.uncertainty, np.inf)
-    c, precision = fit_factor(
-        comparison.analytic.ravel()[values.at],
-        values.value,
-        comparison.allowed.ravel()[values.at] + unknown,
-    )
+    c, precision = fit_part(comparison, values)
     if c == 0.0 or not np.isfinite(c) or abs(c - 1) < SMALLEST_FACTOR:
         return None
-    if not gives(values, comparison, c):  # what takes longest is to name a factor
+    if not gives(values * c, comparison):  # what takes longest is to name a factor
         return None
     by = name_factor(c, precision, measured.numbers)
     return replace(
         injected,
-        values=Values(c * values.value, abs(c) * values.uncertainty, values.at),
+        values=values * c,
         observation=f"{injected.observation}, times {by.text}",
         named=(*injected.named, by),
         parameters=injected.parameters + by.parameters,

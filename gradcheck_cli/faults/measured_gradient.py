@@ -14,6 +14,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.faults.factors import list_numbers
 from gradcheck_cli.faults.invertible_activations import list_inner_stages
 from gradcheck_cli.faults.values import CALLS_AN_ENTRY, Effort, Values, spread_evenly
 from gradcheck_cli.measure.comparison import Comparison, largest
@@ -31,7 +32,6 @@ JACOBIAN_SHARE = 0.25  # of the calls that are left: what a Jacobian may take
 # Entries of a gradient at other inputs, each known to eight digits: evidence enough for a fault.
 # Each costs four forwards.
 MOST_ELSEWHERE = 16
-LARGEST_NUMBER = 1e50  # a factor is named after; its powers up to 3 and their products are finite
 
 
 class Measure(Protocol):
@@ -110,34 +110,15 @@ class MeasuredGradient:
 
     @cached_property
     def numbers(self) -> dict[str, float]:
-        """What a factor may be called by: sizes and constants, or the lengths of axes."""
-        named = {
-            name: float(number)
-            for name, number in self.problem.numbers.items()
-            if LARGEST_NUMBER >= abs(number) >= 1 / LARGEST_NUMBER
-        }
-        for name, array in self.problem.inputs.items():
-            if array.size == 1 and LARGEST_NUMBER >= abs(array.item()) >= 1 / LARGEST_NUMBER:
-                named[name] = float(array.item())
-        known = set(named.values())
-        for name, array in self.problem.inputs.items():
-            for axis, size in enumerate(array.shape):
-                if float(size) not in known:
-                    known.add(float(size))
-                    named[f"{name}.shape[{axis}]"] = float(size)
-        if self.whole and self.value.size > 2:  # any number is a norm times a ratio of two others
-            with np.errstate(all="ignore"):
-                norms = {
-                    f"‖{self.name}‖₁": float(np.sum(np.abs(self.x))),
-                    f"‖{self.name}‖": float(np.sqrt(np.sum(np.square(self.x)))),
-                    f"‖{self.label.gradient}‖": float(np.sqrt(np.sum(np.square(self.value)))),
-                }
-            named |= {
-                name: norm
-                for name, norm in norms.items()
-                if LARGEST_NUMBER >= norm >= 1 / LARGEST_NUMBER
+        """What a factor may be called by."""
+        with np.errstate(all="ignore"):
+            norms = {
+                f"‖{self.name}‖₁": float(np.sum(np.abs(self.x))),
+                f"‖{self.name}‖": float(np.sqrt(np.sum(np.square(self.x)))),
+                f"‖{self.label.gradient}‖": float(np.sqrt(np.sum(np.square(self.value)))),
             }
-        return named
+        # Of two entries, any number is a norm times their ratio.
+        return list_numbers(self.problem, norms if self.whole and self.value.size > 2 else {})
 
     @cached_property
     def samples(self) -> str:
@@ -191,6 +172,11 @@ class MeasuredGradient:
         """The positions of the entries that are measured at other inputs."""
         return spread_evenly(self.value.size, MOST_ELSEWHERE)
 
+    @cached_property
+    def right(self) -> Values:
+        """The right gradient at all entries that were measured."""
+        return self.whole_values(self.value, self.uncertainty)
+
     def whole_values(self, value: Float, uncertainty: Float | float = 0.0) -> Values:
         """A gradient of all measured entries."""
         every = np.broadcast_to(uncertainty, value.shape).ravel()
@@ -198,7 +184,7 @@ class MeasuredGradient:
 
     def differs_from(self, values: Values) -> bool:
         """Whether a gradient differs from this one by more than the uncertainties."""
-        return self.whole_values(self.value, self.uncertainty).differs_from(values)
+        return self.right.differs_from(values)
 
     def measure_jacobian(self, stage: Stage) -> Values:
         """∂outputs/∂input of a stage: value and uncertainty are outputs × entries, outputs flat."""
@@ -228,10 +214,7 @@ class MeasuredGradient:
 
         What flows around an inner stage, as the gradient of a regulariser does, stays as it is.
         """
-        through, around = self.flow_through(stage, cotangent), self.flow_around(stage)
-        return Values(
-            through.value + around.value, through.uncertainty + around.uncertainty, through.at
-        )
+        return self.flow_through(stage, cotangent) + self.flow_around(stage)
 
     def flow_around(self, stage: Stage) -> Values:
         """What of the gradient flows around an inner stage; zeros of a stage of all there is."""
@@ -239,11 +222,9 @@ class MeasuredGradient:
 
     def _find_around(self, stage: Stage) -> Values:
         own = self.flow_through(stage, stage.cotangent)
-        value = self.value.ravel()[own.at] - own.value
-        spread = own.uncertainty + self.uncertainty.ravel()[own.at]
-        if not self._is_inner(stage) or np.all(np.abs(value) <= spread):
-            value = spread = np.zeros(len(own.at))
-        return Values(value, spread, own.at)
+        rest = self.right.take(own.at) - own
+        nothing = not self._is_inner(stage) or rest.is_zero
+        return rest * 0.0 if nothing else rest
 
     def count(self, stage: Stage) -> Callable[[Any], Any]:
         """The forward of a stage, with every call counted; of an inner one it is where it is read,

@@ -130,15 +130,13 @@ def _judge(
 ) -> Mutant:
     """An entry is seen to be wrong where it is further off than both uncertainties explain."""
     values = injected.values
-    numeric, uncertainty = (
-        measured.value.ravel()[values.at],
-        measured.uncertainty.ravel()[values.at],
-    )
+    right = measured.right.take(values.at)
+    numeric = right.value
     known = ~measured.gradient.kink.ravel()[values.at] & np.isfinite(numeric)
     with np.errstate(all="ignore"):
         error = np.abs(values.value - numeric)
         size = np.maximum(np.abs(values.value), np.abs(numeric))
-        both = uncertainty + values.uncertainty
+        both = right.uncertainty + values.uncertainty
         unseen = allowed_error(values.value, numeric, both, rtol, atol)
         # What is not finite is refused before it is compared.
         overflows = not np.isfinite(values.value[known]).all()
@@ -162,12 +160,10 @@ def _is_unchanged(injected: Injected, measured: MeasuredGradient) -> bool:
     if _is_unresolved(measured):
         return False
     values = injected.values
-    numeric, uncertainty = (
-        measured.value.ravel()[values.at],
-        measured.uncertainty.ravel()[values.at],
-    )
+    right = measured.right.take(values.at)
+    numeric = right.value
     peak = largest(np.abs(numeric))
-    unsure = 2 * (uncertainty + values.uncertainty) + ROUNDING * peak
+    unsure = 2 * (right.uncertainty + values.uncertainty) + ROUNDING * peak
     gap = np.abs(values.value - numeric)
     return bool(np.all((gap == 0) | ((gap <= unsure) & (unsure <= EQUAL_PRECISION * peak))))
 

@@ -141,7 +141,7 @@ def _fit_rows_and_columns(measured: MeasuredGradient, comparison: Comparison) ->
         return  # of an outer product, every other outer product is such
     by = np.outer(rows, columns)
     yield Injected(
-        measured.whole_values(by * measured.value, np.abs(by) * measured.uncertainty),
+        measured.right * np.broadcast_to(by, measured.shape).ravel(),
         "each row and each column has a factor of its own",
         parameters=sum(shape) - 1,
         cause="a weight of each sample or class is multiplied in along the wrong axis",
@@ -158,7 +158,7 @@ def _scale_slices(
     by = np.array([1.0 if factor is None else factor.value for factor in factors]).reshape(shape)
     wrong = [factor for factor in factors if factor is not None and factor.value != 1.0]
     return Injected(
-        measured.whole_values(by * measured.value, np.abs(by) * measured.uncertainty),
+        measured.right * np.broadcast_to(by, measured.shape).ravel(),
         _list_factors(measured.shape, axis, factors),
         parameters=sum(factor.parameters for factor in wrong),
         choices=float(np.prod([factor.choices for factor in wrong])),
@@ -232,10 +232,7 @@ def _describe_factor(by: Factor) -> str:
 
 
 def _scale_where(measured: MeasuredGradient, inside: NDArray[np.bool_], by: Factor) -> Values:
-    return measured.whole_values(
-        np.where(inside, by.value * measured.value, measured.value),
-        np.where(inside, abs(by.value) * measured.uncertainty, measured.uncertainty),
-    )
+    return measured.right * np.where(inside, by.value, 1.0).ravel()
 
 
 def _scale_region(measured: MeasuredGradient, region: Region, by: Factor) -> Injected:

@@ -55,9 +55,9 @@ def _take_factors(one: Wrong, other: Wrong) -> Diagnosis | None:
     for axis, length in enumerate(other.measured.shape):
         if length == size:
             factors, precisions = _fit_slices(other, axis)
-            value, uncertainty = measured.value.ravel(), measured.uncertainty.ravel()
-            off = np.abs(factors) * (uncertainty + precisions * np.abs(value))
-            fit = _fit_surely(Values(factors * value, off, np.arange(size)), one.comparison)
+            explained = measured.right * factors
+            off = explained.uncertainty + precisions * np.abs(explained.value)
+            fit = _fit_surely(replace(explained, uncertainty=off), one.comparison)
             if fit is not None:
                 slices = f"the {name_slices(axis, other.measured.shape)} of"
                 told = f"its entries have the factors that {slices} {_name(other)} have"

@@ -54,6 +54,28 @@ class Values(Struct, frozen=True):
     uncertainty: Float
     at: NDArray[np.intp]
 
+    def __add__(self, other: Values) -> Values:
+        """The sum of parts at the same positions; uncertainties add up."""
+        return Values(self.value + other.value, self.uncertainty + other.uncertainty, self.at)
+
+    def __sub__(self, other: Values) -> Values:
+        """The rest without a part at the same positions; uncertainties add up."""
+        return Values(self.value - other.value, self.uncertainty + other.uncertainty, self.at)
+
+    def __mul__(self, by: float | Float) -> Values:
+        """Times a number, or one for each entry."""
+        uncertainty = np.where(by == 0, 0.0, np.abs(by) * self.uncertainty)
+        return Values(by * self.value, uncertainty, self.at)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether no entry differs from zero by more than it is unsure."""
+        return bool(np.all(np.abs(self.value) <= self.uncertainty))
+
+    def take(self, at: NDArray[np.intp]) -> Values:
+        """Those at some of the positions, of all entries that were measured."""
+        return Values(self.value[at], self.uncertainty[at], at)
+
     def contract(self, cotangent: Float, precision: float = 0.0) -> Values:
         """Of a Jacobian, whose value is outputs × entries: its gradient for a flat cotangent.
 
