@@ -22,6 +22,7 @@ from gradcheck_cli.faults.shared_explanations import (
     Wrong,
     describe_reduction,
     explain_by_others,
+    explain_together,
     find_reduction,
 )
 from gradcheck_cli.faults.values import Effort
@@ -70,6 +71,7 @@ class Diagnoser:
         self.hidden: list[Stage] | None = None
         self.searched = 0
         self.wrong: dict[str, Wrong] = {}
+        self.looked: dict[str, MeasuredGradient] = {}
 
     def diagnose(
         self, results: list[GradientResult], claimed: Mapping[str, Any], evaluations: int
@@ -89,6 +91,12 @@ class Diagnoser:
             for result in results
         ]
         diagnosed = [self._explain_by_others(result) for result in diagnosed]
+        with np.errstate(all="ignore"):
+            together = explain_together(self.wrong) if len(self.wrong) > 1 else {}
+        diagnosed = [
+            replace(result, diagnosis=together.get(result.name, result.diagnosis))
+            for result in diagnosed
+        ]
         reduction = find_reduction([self.wrong.get(result.name) for result in results])
         if not reduction:
             return diagnosed
@@ -150,7 +158,8 @@ class Diagnoser:
             return result
         self.outside.most = share * self.calls
         found = match_fault(measured, comparison, partial(self._look_inside, measured, share))
-        self.wrong[result.name] = Wrong(measured, comparison, found)
+        inside = self.looked.get(result.name)
+        self.wrong[result.name] = Wrong(measured, comparison, found, inside)
         return replace(
             result,
             diagnosis=found.diagnosis,
@@ -166,7 +175,10 @@ class Diagnoser:
             self.hidden = find_hidden_stages(self.problem, self.inside)
             self.searched = self.inside.calls
         self.inside.most = self.searched + share * max(0.0, self.calls - self.searched)
-        return look_at(measured, self.hidden, self.inside)
+        looked = look_at(measured, self.hidden, self.inside)
+        if looked is not None:
+            self.looked[measured.name] = looked
+        return looked
 
     def _describe(self, name: str) -> MeasuredGradient:
         """What is known of the right gradient of an input."""

@@ -527,9 +527,10 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         Code.OTHER_UPSTREAM,
         "the gradient for another upstream gradient",
-        cause="the rule is right, but what it multiplies by is not ∂L/∂y: often the derivative of "
-        "the loss, or of the last function",
-        next_step="look at what computes the upstream gradient, not at the product",
+        cause="what the rule multiplies by is not ∂L/∂y: often the derivative of the loss, or of "
+        "the last function, is another; a square matrix on the way back that is not transposed "
+        "looks the same",
+        next_step="look at what computes the upstream gradient there",
         example="X.T @ (logits - onehot)    # for softmax(logits) - onehot",
         suspect=upstream_faults.solve_for_upstream,
     ),

@@ -28,8 +28,6 @@ def fit_exchange(measured: MeasuredGradient, comparison: Comparison) -> Iterator
     Where an upstream gradient is a difference, as p − t of a softmax with its loss, z for p adds a
     multiple of z − p to it; where it is a product, it is multiplied by z/p.
     """
-    if not measured.inner:
-        return
     arrays = _list_arrays(measured)
     for delta, symbol, pull_back, add in _list_places(measured):
         of_shape = {name: one for name, one in arrays.items() if one.shape == delta.shape}
@@ -46,7 +44,8 @@ def fit_exchange(measured: MeasuredGradient, comparison: Comparison) -> Iterator
             with np.errstate(all="ignore"):
                 product = delta * of_shape[one] / of_shape[other]
             if np.isfinite(product).all():
-                yield Injected(pull_back(product), said, choices=choices)
+                # What multiplies rows or columns says more than one array for another.
+                yield Injected(pull_back(product), said, parameters=1, choices=choices)
 
 
 def _add_multiple(

@@ -55,9 +55,14 @@ def fit_weights(
     parts: parts × entries, of the entries at the flat positions `at`; target: of all measured
     entries. Each entry counts in units of the error it is allowed.
     """
+    return solve_weights(parts, comparison.allowed.ravel()[at], target.ravel()[at])
+
+
+def solve_weights(parts: Float, allowed: Float, target: Float) -> Float | None:
+    """The weights with which parts, parts × entries, add up to a target; None if left open."""
     with np.errstate(all="ignore"):
-        weight = 1.0 / comparison.allowed.ravel()[at]
-        matrix, wanted = (parts * weight).T, target.ravel()[at] * weight
+        weight = 1.0 / allowed
+        matrix, wanted = (parts * weight).T, target * weight
     known = np.isfinite(matrix).all(axis=1) & np.isfinite(wanted)
     matrix, wanted = matrix[known], wanted[known]
     scale = np.max(np.abs(matrix), initial=0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,7 @@ def scale_slices(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def fit_slice_factors(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """A factor for every wrong slice along an axis, where they have more than one."""
+    yield from _multiply_by_arrays(measured)
     for axis, size in enumerate(measured.shape if measured.whole else ()):
         if not 1 < size <= MOST_SLICES or measured.value.size == size:
             continue
@@ -120,6 +122,40 @@ def fit_slice_factors(measured: MeasuredGradient, comparison: Comparison) -> Ite
         if len({factor.text for factor in factors if factor is not None}) > 1:
             yield _scale_slices(measured, axis, factors)
     yield from _fit_rows_and_columns(measured, comparison)
+
+
+def _multiply_by_arrays(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The gradient times an array that has a number for each row or column, or over it."""
+    arrays = dict(_list_arrays(measured)) if measured.whole else {}
+    for name, a in arrays.items():
+        if not (1 < a.size < measured.value.size and _fits(a.shape, measured.shape)):
+            continue
+        for by, what in ((a, name), (1 / a, f"1/{name}")) if np.all(a) else ((a, name),):
+            yield Injected(
+                measured.whole_values(by * measured.value, np.abs(by) * measured.uncertainty),
+                f"it is the numeric gradient times {what}, each of its slices by a number",
+                choices=2.0 * len(arrays),
+            )
+
+
+def _list_arrays(measured: MeasuredGradient) -> Iterator[tuple[str, Float]]:
+    """Inputs, the norms of their rows and columns, and inner values."""
+    problem = measured.problem
+    for name, array in problem.inputs.items():
+        x = np.asarray(array, dtype=np.float64)
+        yield name, x
+        for axis in (0, 1) if x.ndim == 2 else ():
+            of = "column" if axis == 0 else "row"
+            yield f"‖{name}‖ of each {of}", np.linalg.norm(x, axis=axis, keepdims=True)
+    for stage in measured.watched:
+        yield stage.name, np.asarray(stage.forward(problem.inputs), dtype=np.float64)
+
+
+def _fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether an array of this shape is repeated where it is multiplied by one of the other."""
+    with suppress(ValueError):
+        return np.broadcast_shapes(shape, whole) == whole
+    return False
 
 
 def _fit_rows_and_columns(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:

@@ -6,7 +6,7 @@ upstream gradient; that the weights have the same is evidence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -16,23 +16,31 @@ from gradcheck_cli.faults.catalogue import describe_fault
 from gradcheck_cli.faults.diagnosis import Finding
 from gradcheck_cli.faults.evidence import Fit, measure_fit
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.fitting import fit_factor
+from gradcheck_cli.faults.fitting import fit_factor, solve_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import name_slices
+from gradcheck_cli.faults.upstream_faults import MOST_UNKNOWNS, describe_solution
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison, largest
+from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code, Diagnosis
+from gradcheck_cli.text import join_words
 
 # Of the largest entry: how far off is what follows from an upstream gradient that was solved for.
 SOLVED = 1e-7
+LEAST_SPARE = 2  # entries more than are solved for, each known to seven digits
 
 
 class Wrong(Struct, frozen=True):
-    """A wrong gradient, as it was measured, and what is said of it alone."""
+    """A wrong gradient, as it was measured, and what is said of it alone.
+
+    inside: the same by the stages inside the forward, if these were looked at.
+    """
 
     measured: MeasuredGradient
     comparison: Comparison
     finding: Finding
+    inside: MeasuredGradient | None = None
 
 
 def explain_by_others(one: Wrong, others: Iterable[Wrong]) -> Diagnosis | None:
@@ -86,6 +94,77 @@ def _take_upstream(one: Wrong, other: Wrong) -> Diagnosis | None:
     told, entries = other.finding.diagnosis, len(explained.at)
     of_this = describe_fault(Code(told.code), told.observation, fit.misfit, entries)
     return replace(of_this, cause=told.cause, next_step=told.next_step)
+
+
+def explain_together(wrong: Mapping[str, Wrong]) -> dict[str, Diagnosis]:
+    """The diagnoses of gradients that no fault explains alone, and one upstream gradient does.
+
+    Of a hidden layer it has more entries than each of them, but not than all of them.
+    """
+    unknown = {
+        name: one
+        for name, one in wrong.items()
+        if one.finding.diagnosis.code == Code.NO_KNOWN_FAULT and one.inside is not None
+    }
+    stages = [list(one.inside.inner) for one in unknown.values() if one.inside is not None]
+    if len(unknown) < 2:
+        return {}
+    common = [stage for stage in stages[0] if all(_holds(of, stage) for of in stages)]
+    found = [_solve_together(list(unknown.values()), stage) for stage in common]
+    # A stage with a name says most, and one where few entries differ.
+    best = min(
+        (
+            (stage.respond is None, one.differ, one)
+            for stage, one in zip(common, found, strict=True)
+            if one
+        ),
+        key=lambda ranked: ranked[:2],
+        default=None,
+    )
+    return {} if best is None else dict(zip(unknown, best[2].diagnoses, strict=True))
+
+
+def _holds(stages: Sequence[Stage], stage: Stage) -> bool:
+    return any(stage is one for one in stages)
+
+
+class Together(Struct, frozen=True):
+    """The diagnoses of gradients by one upstream gradient, of which so many entries differ."""
+
+    diagnoses: Sequence[Diagnosis]
+    differ: int
+
+
+def _solve_together(wrong: Sequence[Wrong], stage: Stage) -> Together | None:
+    """The diagnoses by one upstream gradient at a stage, if the entries are enough to solve it."""
+    size = np.size(stage.cotangent)
+    parts, allowed, targets = [], [], []
+    for one in wrong:
+        assert one.inside is not None
+        jacobian = one.inside.measure_jacobian(stage)
+        parts.append(jacobian.value)
+        allowed.append(one.comparison.allowed.ravel()[jacobian.at])
+        targets.append(one.inside.subtract_around(stage, one.comparison.analytic)[jacobian.at])
+    columns = np.concatenate(parts, axis=1)
+    if not 1 < size <= min(MOST_UNKNOWNS, columns.shape[1] - LEAST_SPARE):
+        return None
+    other = solve_weights(columns, np.concatenate(allowed), np.concatenate(targets))
+    if other is None:
+        return None
+    delta = np.asarray(stage.cotangent, dtype=np.float64)
+    told, differ = describe_solution(stage, delta, other.reshape(delta.shape))
+    names = join_words([_name(one) for one in wrong])
+    diagnoses = []
+    for one in wrong:
+        assert one.inside is not None
+        explained = one.inside.contract(stage, other)
+        off = explained.uncertainty + SOLVED * largest(np.abs(explained.value))
+        fit = _fit_surely(replace(explained, uncertainty=off), one.comparison)
+        if fit is None or not differ:
+            return None
+        observation, entries = f"{names} are all the gradient {told}", len(explained.at)
+        diagnoses.append(describe_fault(Code.OTHER_UPSTREAM, observation, fit.misfit, entries))
+    return Together(diagnoses, differ)
 
 
 def _fit_surely(values: Values, comparison: Comparison) -> Fit | None:

@@ -13,6 +13,7 @@ from gradcheck_cli.faults.fitting import fit_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage, no_stages
+from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]
 Change = Callable[[Float], Float]
@@ -24,6 +25,7 @@ SUM_CAUSE = (
 )
 # Over the largest entry: a larger one is what saturated units hide, and nobody's upstream gradient.
 LARGEST_SOLVED = 1e4
+MOST_PLACES = 8  # entries that differ, that are listed
 MOST_UNKNOWNS = 256  # entries of an upstream gradient that is solved for; fewer than measured ones
 
 
@@ -130,17 +132,30 @@ def solve_for_upstream(measured: MeasuredGradient, comparison: Comparison) -> It
         if other is None or np.max(np.abs(other)) > LARGEST_SOLVED * largest:
             continue
         other = other.reshape(delta.shape)
-        differ = np.argwhere(np.abs(other - delta) > SMALLEST_MOVE * largest)
-        for first in differ[:1]:
-            index = tuple(int(axis) for axis in first)
+        told, differ = describe_solution(stage, delta, other)
+        if differ:
             yield Injected(
                 measured.contract(stage, other),
-                f"it is the gradient for another upstream gradient than {stage.symbol}: for "
-                f"{_round_off(other[index], other):.6g} at {list(index)} in the place of "
-                f"{delta[index]:.6g}, {len(differ)} of {delta.size} entries differ",
+                f"it is the gradient {told}",
                 parameters=delta.size,
                 upstream=(stage, other),
             )
+
+
+def describe_solution(stage: Stage, delta: Float, other: Float) -> tuple[str, int]:
+    """What an upstream gradient that was solved for stands for, and how many entries differ."""
+    differ = np.argwhere(np.abs(other - delta) > SMALLEST_MOVE * np.max(np.abs(delta)))
+    if not len(differ):
+        return "", 0
+    places = [list(map(int, place)) for place in differ]
+    index = tuple(places[0])
+    few = len(places) <= min(MOST_PLACES, delta.size // 2)
+    where = f": {join_words([str(place) for place in places])}" if few and len(places) > 1 else ""
+    return (
+        f"for another upstream gradient than {stage.symbol}: for "
+        f"{_round_off(other[index], other):.6g} at {places[0]} in the place of {delta[index]:.6g}, "
+        f"{len(differ)} of {delta.size} entries differ{where}"
+    ), len(differ)
 
 
 def _round_off(entry: float, solved: Float) -> float:

@@ -96,7 +96,11 @@ def _extrapolate(
         rounding = np.array([np.sqrt(np.sum((weights * rounding) ** 2))])
     terms = Terms.of(far, close, RATIO)
     value = close[0] + (close[0] - far[0]) / (RATIO**2 - 1)
-    uncertainty = SPREAD_FACTOR * (terms.fourth + terms.fifth)
+    # Where the slope is small beside the bend, as at a minimum, the terms shrink as those after it.
+    shrinks = np.maximum(terms.third, terms.fourth) / np.maximum(terms.second, np.finfo(float).tiny)
+    bent = terms.second * shrinks**3
+    fifth = np.where(terms.first < terms.second, np.fmin(terms.fifth, bent), terms.fifth)
+    uncertainty = SPREAD_FACTOR * (terms.fourth + fifth)
     uncertainty = uncertainty + DEVIATIONS * rounding / step[:, None]
     known = np.isfinite(value) & np.isfinite(uncertainty)
     return np.where(known, value, 0.0), np.where(known, uncertainty, np.inf)

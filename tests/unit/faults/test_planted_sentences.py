@@ -278,3 +278,76 @@ def test_the_input_of_an_activation_in_a_product() -> None:
     assert "it is the product of ∂L/∂s (" in found.observation
     assert " with z (" in found.observation
     assert found.observation.endswith("in the place of h")
+
+
+def test_gradients_that_one_upstream_gradient_gives_together() -> None:
+    labels = np.array([0, 2, 1, 2])
+
+    def loss(x: Array, W: Array, b: Array) -> Array:
+        scores = np.tanh(x) @ W + b
+        e = np.exp(scores)
+        p = e / e.sum(1, keepdims=True)
+        return -np.log(p[np.arange(4), labels]).mean()
+
+    def backward(x: Array, W: Array, b: Array) -> Array:
+        e = np.exp(np.tanh(x) @ W + b)
+        d = e / e.sum(1, keepdims=True) / 4
+        d[np.arange(4), labels] -= 1  # before the division it would be right
+        return d @ W.T * (1 - np.tanh(x) ** 2), np.tanh(x).T @ d, d.sum(0)
+
+    # ∂L/∂scores has 12 entries, no less than each gradient has, and less than all of them.
+    inputs = {"x": X, "W": draw(size=(3, 3)), "b": draw(size=3)}
+    for one in check(from_functions(loss, backward, inputs)).gradients:
+        assert one.diagnosis is not None
+        assert one.diagnosis.code == "GC128"
+        assert one.diagnosis.observation.startswith(
+            "∂L/∂x, ∂L/∂W and ∂L/∂b are all the gradient for another upstream gradient than "
+            "∂L/∂scores ("
+        )
+        assert one.diagnosis.observation.endswith(
+            "4 of 12 entries differ: [0, 0], [1, 2], [2, 1] and [3, 2]"
+        )
+
+
+def test_a_row_that_should_be_zero_does_not_come_from_elsewhere() -> None:
+    words, known = np.array([[0, 3], [1, 2]]), np.array([[1.0, 0.0], [1.0, 1.0]])
+
+    def backward(delta: Array, table: Array) -> Array:
+        found = np.zeros_like(table)
+        np.add.at(found, words, np.repeat(delta[:, None], 2, 1))  # without the mask
+        return found
+
+    found = diagnose(
+        lambda table: (table[words] * known[:, :, None]).sum(1), backward, table=draw(size=(4, 3))
+    )
+    assert found.code != "GC110"
+
+
+def test_rows_divided_by_their_norm_once_more() -> None:
+    def backward(delta: Array, x: Array) -> Array:
+        norm = np.linalg.norm(x, axis=1, keepdims=True)
+        y = x / norm
+        return (delta - y * (delta * y).sum(1, keepdims=True)) / norm**2
+
+    found = diagnose(lambda x: x / np.linalg.norm(x, axis=1, keepdims=True), backward, x=X)
+    assert found.code == "GC130"
+    assert "it is the numeric gradient times 1/‖x‖ of each row" in found.observation
+
+
+def test_weights_after_an_update_beside_a_mask() -> None:
+    known = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+
+    def loss(P: Array, Q: Array) -> Array:
+        E = known * (P @ Q.T - 1)
+        return 0.5 * np.sum(E**2) + 0.1 * np.sum(Q**2)
+
+    def backward(P: Array, Q: Array) -> Array:
+        E = known * (P @ Q.T - 1)
+        dP = E @ Q
+        return dP, E.T @ (P - 0.05 * dP) + 0.2 * Q
+
+    found = diagnose(loss, backward, P=draw(size=(4, 2)), Q=draw(size=(3, 2)))
+    assert (found.code, found.observation) == (
+        "GC118",
+        "it is the gradient for P − 0.05 · ∂L/∂P",
+    )
