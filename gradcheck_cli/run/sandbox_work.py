@@ -38,9 +38,12 @@ def identify_code(check: ConfigCheck) -> tuple[Reference, ...]:
 def load_code(code: Sequence[Reference]) -> None:
     """Import files and modules, and the adapters of the frameworks that they import.
 
+    What every check of code imports besides is imported once, too: each is a process of its own.
     Raises CodeError where importing one raises.
     """
-    from gradcheck_cli.usercode.frameworks import load_framework, loaded
+    import numpy.random  # noqa: F401
+
+    from gradcheck_cli.usercode.frameworks import load_framework, loaded, problems  # noqa: F401
     from gradcheck_cli.usercode.loading import Loader
 
     loader = Loader({})

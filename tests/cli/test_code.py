@@ -234,6 +234,38 @@ def test_a_forward_that_never_returns_is_ended(
     assert re.search(rf'layers.py", line \d+, in {forward}\n +{where}', done.stdout)
 
 
+IMPORTS = """
+import sys
+
+loaded = set(sys.modules)
+
+
+def square(x):
+    new = sorted(set(sys.modules) - loaded)
+    assert not new, f"imported by each check: {new}"
+    return x * x
+
+
+def square_backward(delta, x):
+    return 2 * x * delta
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_checks_of_code_import_nothing_that_could_be_shared(
+    gradcheck: Gradcheck, tmp_path: Path
+) -> None:
+    (tmp_path / "imports.py").write_text(IMPORTS, encoding="utf-8")
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "forward: imports.py:square\nbackward: imports.py:square_backward\n"
+        "inputs: {x: {shape: [3]}}\nchecks: [{name: a}, {name: b, inputs: {seed: 1}}]\n",
+        encoding="utf-8",
+    )
+    done = gradcheck("run", "--allow-code", config)
+    assert done.returncode == 0, done.stdout
+
+
 def test_what_a_backward_raises_is_shown(gradcheck: Gradcheck, folder: Path) -> None:
     text = CONFIG.replace("square_backward", "fails_later") % "square"
     (folder / "c.yaml").write_text(text, encoding="utf-8")

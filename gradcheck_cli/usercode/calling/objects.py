@@ -104,7 +104,9 @@ def put(owner: Any, name: str, places: tuple[Place, ...], value: Any) -> None:
 
 
 def find_output(owner: Any) -> str:
-    """The attribute in which an object keeps its output; empty without."""
+    """The attribute in which an object keeps its output; empty without, and of no object."""
+    if owner is None:  # of a function, which is called thousands of times
+        return ""
     kept = (name for name in OUTPUTS if isinstance(getattr(owner, name, None), np.ndarray | float))
     return next(kept, "")
 
