@@ -1,6 +1,8 @@
 """The catalogue of faults: each is found in a wrong gradient, and put into a right one.
 
-The order is that in which they are tried: those that need no more measuring come first.
+A fault is a row here, and a function from the right gradient to the wrong one: `inject`. Where
+numbers in it are solved for, another is shown the wrong gradient, too: `suspect`. The order is that
+in which they are tried: those that need no more measuring come first. CONTRIBUTING.md adds one.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def match_fault(
         match = min(found, key=lambda one: one.rank[:3], default=None)
     if match is not None:
         match = confirm_names(match, measured, comparison)
-        return Finding(_describe(match), match.by, match.upstream)
+        return Finding(_describe(match), match.injected.by, match.injected.upstream)
     for fault in FAULTS.values():
         observation = fault.describe(measured, comparison) if fault.describe is not None else ""
         if observation:
@@ -104,6 +104,7 @@ def _depends(measured: MeasuredGradient, stage: Stage) -> bool:
 
 def confirm_names(match: Match, measured: MeasuredGradient, comparison: Comparison) -> Match:
     """The match with the names of its factors that hold where sizes and constants are others."""
+    told = match.injected
 
     def find(other: MeasuredGradient) -> Sequence[Factor] | None:
         claimed = other.problem.backward(
@@ -117,34 +118,36 @@ def confirm_names(match: Match, measured: MeasuredGradient, comparison: Comparis
             found
             for injected in match.fault.list_suspects(other, there)
             for found in vary(match.fault, injected, other, there, 0)
-            if len(found.named) == len(match.named)
+            if len(found.injected.named) == len(told.named)
         ]
-        return min(matches, key=lambda found: found.rank).named if matches else None
+        best = min(matches, key=lambda found: found.rank, default=None)
+        return None if best is None else best.injected.named
 
-    if not match.named or not any((*one.names, *one.also) for one in match.named):
+    if not any((*one.names, *one.also) for one in told.named):
         return match
     with suppress(Exception):  # what code of the user raises there leaves the names as they are
-        confirmed = confirm(measured, match.named, find)
-        observation = match.observation
-        for before, after in zip(match.named, confirmed, strict=True):
+        confirmed = confirm(measured, told.named, find)
+        observation = told.observation
+        for before, after in zip(told.named, confirmed, strict=True):
             observation = observation.replace(before.text, after.text, 1)
-        if match.by is None:
-            return replace(match, observation=observation, named=tuple(confirmed))
-        told = scale(measured, confirmed[0])
-        return replace(
-            match,
-            observation=observation,
-            by=confirmed[0],
-            cause=told.cause or match.fault.cause,
-            next_step=told.next_step or match.fault.next_step,
-        )
+        named = replace(told, observation=observation, named=tuple(confirmed))
+        if told.by is None:
+            return replace(match, injected=named)
+        said = scale(measured, confirmed[0])
+        cause, next_step = said.cause, said.next_step
+        named = replace(named, by=confirmed[0], cause=cause, next_step=next_step)
+        return replace(match, injected=named)
     return match
 
 
 def _describe(match: Match) -> Diagnosis:
-    observation = match.observation
+    fault, injected, observation = match.fault, match.injected, match.injected.observation
     if not match.fit.sure:
         observation += "; that may be chance, as so few entries tell little"
-    diagnosis = describe_fault(match.fault.code, observation, match.fit.misfit, match.entries)
-    factor = match.by.text if match.by is not None else ""
-    return replace(diagnosis, cause=match.cause, next_step=match.next_step, factor=factor)
+    entries = len(injected.values.at)
+    return replace(
+        describe_fault(fault.code, observation, match.fit.misfit, entries),
+        cause=injected.cause or fault.cause,
+        next_step=injected.next_step or fault.next_step,
+        factor="" if injected.by is None else injected.by.text,
+    )

@@ -12,21 +12,17 @@ from contextlib import suppress
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.evidence import Fit, gives, may_give, measure_fit
-from gradcheck_cli.faults.factors import Factor, name_factor
+from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.fitting import fit_part
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
-from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code
-
-Float = NDArray[np.float64]
 
 SMALLEST_FACTOR = 1e-6  # how far from 1 a factor must be to be told from rounding and truncation
 
@@ -34,22 +30,13 @@ SMALLEST_FACTOR = 1e-6  # how far from 1 a factor must be to be told from roundi
 class Match(Struct, frozen=True):
     """A fault that turns the numeric gradient into the analytic one.
 
-    observation, cause, next_step: as in a Diagnosis.
-    fit: how well; entries: of how many.
-    rank: sorts matches, the simplest first; by: the factor, of a fault that is one; named: the
-    factors that the observation has the text of.
+    injected: the gradient with it; fit: how well; rank: sorts matches, the simplest first.
     """
 
     fault: Fault
-    observation: str
-    cause: str
-    next_step: str
+    injected: Injected
     fit: Fit
-    entries: int
     rank: tuple[int, ...]
-    by: Factor | None = None
-    named: tuple[Factor, ...] = ()
-    upstream: tuple[Stage, Float] | None = None
 
     @property
     def plain(self) -> bool:
@@ -99,22 +86,8 @@ def vary(
             found, count = _scale(version, measured, comparison), count + 1
             fit = None if found is None else measure_fit(found, comparison, count)
         if found is not None and fit is not None:
-            yield _match(fault, found, fit, count, order)
-
-
-def _match(fault: Fault, injected: Injected, fit: Fit, count: int, order: int) -> Match:
-    return Match(
-        fault,
-        injected.observation,
-        injected.cause or fault.cause,
-        injected.next_step or fault.next_step,
-        fit,
-        len(injected.values.at),
-        (int(injected.parameters > 1) if fit.sure else 2, count, injected.parameters, order),
-        injected.by,
-        injected.named,
-        injected.upstream,
-    )
+            kind = int(found.parameters > 1) if fit.sure else 2
+            yield Match(fault, found, fit, (kind, count, found.parameters, order))
 
 
 def _transpose(injected: Injected, measured: MeasuredGradient) -> Injected | None:
