@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.fitting import fit_weights
+from gradcheck_cli.faults.fitting import describe_solution, fit_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.other_inputs import (
     claim_slopes,
@@ -28,7 +28,6 @@ Float = NDArray[np.float64]
 
 TYPICAL_RATE = 0.01  # the learning rate in mutants
 MOST_UNKNOWNS = 32  # entries of an input that is solved for; the gradient is measured for each
-SMALLEST_MOVE = 1e-6  # relative to the largest entry: by how much an entry of another input differs
 RATE_PRECISION, MOST_ITERATIONS = 1e-6, 6  # of Newton's method for the rate of an update
 PROBING_RATE = 1e-4  # at which the effect of an update is measured; small beside the rates in use
 
@@ -193,23 +192,13 @@ def solve_for_input(measured: MeasuredGradient, comparison: Comparison) -> Itera
                 if len(parts)
                 else None
             )
-            if change is not None:
-                yield from _use_solution(measured, name, x, change.reshape(x.shape))
-
-
-def _use_solution(
-    measured: MeasuredGradient, name: str, x: NDArray[Any], change: Float
-) -> Iterator[Injected]:
-    """The gradient for an input that was solved for."""
-    other = (x + change).astype(x.dtype)
-    differ = np.argwhere(np.abs(other - x) > SMALLEST_MOVE * np.max(np.abs(x)))
-    for first in differ[:1]:
-        index = tuple(int(axis) for axis in first)
-        observation = (
-            f"it is the gradient for another {name}: for {other[index]:.6g} at {list(index)} in "
-            f"the place of {x[index]:.6g}, {len(differ)} of {x.size} entries differ"
-        )
-        yield from use_inputs(measured, {name: other}, observation, "", parameters=x.size)
+            if change is None:
+                continue
+            other = (x + change.reshape(x.shape)).astype(x.dtype)
+            solution, differ = describe_solution(other, x)
+            if differ:
+                observation = f"it is the gradient for another {name}: {solution}"
+                yield from use_inputs(measured, {name: other}, observation, "", parameters=x.size)
 
 
 def _is_affine(measured: MeasuredGradient, stage: Stage, name: str, x: NDArray[Any]) -> bool:

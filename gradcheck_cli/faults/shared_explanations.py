@@ -19,7 +19,7 @@ from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor, solve_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import name_slices
-from gradcheck_cli.faults.upstream_faults import MOST_UNKNOWNS, describe_solution
+from gradcheck_cli.faults.upstream_faults import MOST_UNKNOWNS, describe_upstream
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison, largest
 from gradcheck_cli.problem import Stage
@@ -152,7 +152,7 @@ def _solve_together(wrong: Sequence[Wrong], stage: Stage) -> Together | None:
     if other is None:
         return None
     delta = np.asarray(stage.cotangent, dtype=np.float64)
-    told, differ = describe_solution(stage, delta, other.reshape(delta.shape))
+    told, differ = describe_upstream(stage, delta, other.reshape(delta.shape))
     names = join_words([_name(one) for one in wrong])
     diagnoses = []
     for one in wrong:

@@ -9,23 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.fitting import fit_weights
+from gradcheck_cli.faults.fitting import describe_solution, fit_weights
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage, no_stages
-from gradcheck_cli.text import join_words
 
 Float = NDArray[np.float64]
 Change = Callable[[Float], Float]
 
-SMALLEST_MOVE = 1e-6  # relative to the largest entry: by how much an entry of another δ differs
 SUM_CAUSE = (
     "the sum runs over another axis, or what is summed lacks a factor, such as the input that the "
     "upstream gradient is multiplied by"
 )
 # Over the largest entry: a larger one is what saturated units hide, and nobody's upstream gradient.
 LARGEST_SOLVED = 1e4
-MOST_PLACES = 8  # entries that differ, that are listed
 MOST_UNKNOWNS = 256  # entries of an upstream gradient that is solved for; fewer than measured ones
 
 
@@ -128,11 +125,10 @@ def solve_for_upstream(measured: MeasuredGradient, comparison: Comparison) -> It
             continue
         target = measured.subtract_around(stage, comparison.analytic)
         other = fit_weights(jacobian.value, comparison, jacobian.at, target)
-        largest = np.max(np.abs(delta))
-        if other is None or np.max(np.abs(other)) > LARGEST_SOLVED * largest:
+        if other is None or np.max(np.abs(other)) > LARGEST_SOLVED * np.max(np.abs(delta)):
             continue
         other = other.reshape(delta.shape)
-        told, differ = describe_solution(stage, delta, other)
+        told, differ = describe_upstream(stage, delta, other)
         if differ:
             yield Injected(
                 measured.contract(stage, other),
@@ -142,25 +138,10 @@ def solve_for_upstream(measured: MeasuredGradient, comparison: Comparison) -> It
             )
 
 
-def describe_solution(stage: Stage, delta: Float, other: Float) -> tuple[str, int]:
+def describe_upstream(stage: Stage, delta: Float, other: Float) -> tuple[str, int]:
     """What an upstream gradient that was solved for stands for, and how many entries differ."""
-    differ = np.argwhere(np.abs(other - delta) > SMALLEST_MOVE * np.max(np.abs(delta)))
-    if not len(differ):
-        return "", 0
-    places = [list(map(int, place)) for place in differ]
-    index = tuple(places[0])
-    few = len(places) <= min(MOST_PLACES, delta.size // 2)
-    where = f": {join_words([str(place) for place in places])}" if few and len(places) > 1 else ""
-    return (
-        f"for another upstream gradient than {stage.symbol}: for "
-        f"{_round_off(other[index], other):.6g} at {places[0]} in the place of {delta[index]:.6g}, "
-        f"{len(differ)} of {delta.size} entries differ{where}"
-    ), len(differ)
-
-
-def _round_off(entry: float, solved: Float) -> float:
-    """An entry of what was solved for; 0 where it is rounding."""
-    return float(entry) if abs(entry) > SMALLEST_MOVE * np.max(np.abs(solved)) else 0.0
+    solution, differ = describe_solution(other, delta)
+    return f"for another upstream gradient than {stage.symbol}: {solution}", differ
 
 
 def sum_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
