@@ -56,10 +56,17 @@ CODE = {
         "QNetwork",
         "affine",
         "triplet_loss",
+        "two_layers",
+        "cost_function",
+        "Quadratic",
     ),
     "frameworks_torch.py": ("Net", "Fixed", "Cube", "swish"),
     "frameworks_jax.py": ("predict", "cross_entropy"),
 }
+
+
+# Those whose backward is that of a loss beside them.
+WITH_LOSS = ("model_forward", "two_layers")
 
 
 class Written(NamedTuple):
@@ -99,8 +106,7 @@ def test_code_gets_a_config_that_runs_as_it_was_written(
             pytest.skip(f"{file} needs its library")
         assert "\nbackward:" not in configs[name].text
     assert configs[name].outcome == "ok"
-    has_loss = "\nloss: networks.py:compute_cost" in configs[name].text
-    assert has_loss == (name == "model_forward")
+    assert ("\nloss: " in configs[name].text) == (name in WITH_LOSS)
 
 
 # A mistake in each style: what stands in the place of what. None may be left out of the config.
@@ -115,6 +121,9 @@ MISTAKES = {
     "Mul": ("return b * d_output, a * d_output", "return a * d_output, b * d_output"),
     "QNetwork": ("= 2 * (q[rows", "= (q[rows"),
     "affine": ("dy.sum(axis=0)", "dy.mean(axis=0)"),
+    "two_layers": ("dZ1.sum(axis=0), np", "dZ1.mean(axis=0), np"),
+    "cost_function": ("X.T.dot(h - y) / len(y)", "X.T.dot(h - y)"),
+    "Quadratic": ("delta = activations[-1] - y", "delta = y - activations[-1]"),
     "triplet_loss": ("(positive - anchor) * active", "(anchor - positive) * active"),
 }
 

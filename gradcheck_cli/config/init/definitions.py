@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gradcheck_cli.config.init.inference.reader import find_method
@@ -33,8 +33,11 @@ DERIVED = {
 }
 FORWARD = re.compile(r"_?(forward|fwd|fprop)_?")
 DERIVATIVE = re.compile(r"_prime$|_deriv")
-LOSS_LIKE = re.compile(r"loss|cost|nll|^(J|L|E|value|energy)$", re.IGNORECASE)
+LOSS_LIKE = re.compile(
+    r"loss|cost|nll|xent|entropy|mse|objective|criterion|^(J|L|E|value|energy)$", re.IGNORECASE
+)
 GRADIENT_LIKE = re.compile(r"^(g|d_?[A-Za-z]\w{0,6})$|grad|jac\b", re.IGNORECASE)
+GRADIENT_CALLED = re.compile(r"grad(ient)?s?|back(prop|ward)|bprop", re.IGNORECASE)
 LABEL_LIKE = re.compile(r"^(Y|y|t|labels?|targets?)$")
 FRAMEWORKS = ("torch", "jax", "autograd")
 
@@ -102,13 +105,24 @@ def _makes_layer(tree: ast.Module, function: ast.FunctionDef) -> bool:
 
 
 def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
-    """The name, with its method of a class that has no backward, but a loss with its gradients."""
+    """The name, with its method of a class that has no backward, but a loss with its gradients; or
+    whose backward is that of a loss beside the forward, and takes what that loss takes."""
     methods = [node for node in found.body if isinstance(node, ast.FunctionDef)]
     if not isinstance(found, ast.ClassDef) or "." in name:
         return name
-    losses = [one.name for one in methods if any(map(_is_value_with_gradients, ast.walk(one)))]
-    paired = find_methods(tree, found) or is_of_framework(tree, found, name)
-    return f"{name}.{losses[0]}" if len(losses) == 1 and not paired else name
+    paired = find_methods(tree, found)
+    if paired is None and not is_of_framework(tree, found, name):
+        losses = [one.name for one in methods if any(map(_is_value_with_gradients, ast.walk(one)))]
+    else:
+        takes = {one.name: parameter_names(one) for one in methods}
+        backward = takes.get(paired[1], []) if paired else []
+        labelled = any(map(LABEL_LIKE.match, backward)) and not any(map(is_upstream, backward))
+        losses = [
+            one
+            for one, names in takes.items()
+            if labelled and LOSS_LIKE.search(one) and names == backward
+        ]
+    return f"{name}.{losses[0]}" if len(losses) == 1 else name
 
 
 def _is_value_with_gradients(node: ast.AST) -> bool:
@@ -171,8 +185,23 @@ def find_backward(tree: ast.Module, name: str) -> str | None:
         *(f"{method}{end}" for end in ENDS),
         *(f"{start}{method}" for start in STARTS),
     ]
-    found = (guess for guess in guesses if guess != method and guess in known)
-    return next((f"{owner}{dot}{guess}" for guess in found), None)
+    named = [guess for guess in guesses if guess != method and guess in known]
+    found = (named or _find_alike(functions, method))[:1]
+    return f"{owner}{dot}{found[0]}" if found else None
+
+
+def _find_alike(functions: Sequence[ast.stmt], name: str) -> list[str]:
+    """The one function that is called a gradient and takes what the function of this name takes."""
+    definitions = {node.name: node for node in functions if isinstance(node, ast.FunctionDef)}
+    taken = parameter_names(definitions[name]) if name in definitions else []
+    found = [
+        other
+        for other, node in definitions.items()
+        if GRADIENT_CALLED.search(other)
+        and GRADIENT_CALLED.sub("", other).strip("_") not in definitions  # whose gradient it is
+        and parameter_names(node) == taken
+    ]
+    return found if taken and len(found) == 1 else []
 
 
 def find_derived(tree: ast.Module, name: str, kind: str) -> dict[str, str]:

@@ -41,11 +41,14 @@ from gradcheck_cli.config.init.inference.values import (
 )
 from gradcheck_cli.config.init.syntax import (
     Function,
+    annotations_of,
     documented_shape,
+    field_names,
     is_list,
     is_vector,
     parameter_defaults,
     parameter_names,
+    read_attributes,
     read_keys,
     returned_gradients,
     unpacked_shape,
@@ -57,6 +60,7 @@ LAYERS = 3  # sizes of the layers of a network that is told them in a list, its 
 
 
 TEXT_LIKE = re.compile(r"(layer_)?(name|label|title|id)$")
+WINDOW_LIKE = re.compile(r"kernel|pool|window|filter_size|stride", re.IGNORECASE)
 INITIALIZER = re.compile(r"_?(init|initiali[sz]e|build|reset)(_|$)")
 
 
@@ -102,7 +106,7 @@ class Reading:
             made.name = "a"  # of two of a kind, and no bias
         if name == "V" and {"Q", "K"} <= {*parameter_names(self.function)}:
             made.name = "values"  # of an attention, and no weight
-        fields = self.annotated_fields(name)
+        fields = self.record_fields(name)
         if fields:
             made.kind, made.fields = RECORD, {key: _parameter(key) for key in fields}
             return made
@@ -131,18 +135,20 @@ class Reading:
             named = not {name, *gradient_names(name)}.isdisjoint(spelled)
             self.values[name].has_gradient = every or named
 
-    def annotated_fields(self, name: str) -> list[str]:
-        """The fields of the class of the file that a parameter is annotated with."""
-        arguments = self.function.args
-        annotations = {
-            one.arg: ast.unparse(one.annotation)
-            for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
-            if one.annotation is not None
+    def record_fields(self, name: str) -> Sequence[str]:
+        """The fields of the class of the file that a parameter is annotated with; or of the one
+        that has all attributes which are read of it."""
+        records = {
+            key: field_names(made)
+            for key, made in self.reader.known.items()
+            if isinstance(made, ast.ClassDef)
         }
-        record = self.reader.known.get(annotations.get(name, ""))
-        body = record.body if isinstance(record, ast.ClassDef) else []
-        fields = (node.target for node in body if isinstance(node, ast.AnnAssign))
-        return [field.id for field in fields if isinstance(field, ast.Name)]
+        annotated = annotations_of(self.function).get(name)
+        if annotated in records:
+            return records[annotated]
+        read = read_attributes(self.function, name)
+        fitting = (fields for fields in records.values() if read and read <= {*fields})
+        return next(fitting, [])
 
     def axis(self, text: str) -> Axis:
         """An axis as a docstring has it: N, 3, 4H, 2 * N."""
@@ -193,6 +199,9 @@ class Reading:
                 for place in range(LAYERS - 1 if name.startswith("hid") else LAYERS):
                     value.field(place).as_size()
         self.reader.follow(constructor, {**taken, "self": owner})
+        for name, value in taken.items():
+            if value.kind == SIZE and WINDOW_LIKE.search(name):
+                value.as_size().root.small = True
         return {
             name: value
             for name, value in taken.items()

@@ -95,6 +95,28 @@ def unpacked_shape(function: Function, name: str) -> tuple[str, ...]:
     return ()
 
 
+def annotations_of(function: Function) -> dict[str, str]:
+    """What the parameters are annotated with, as it is written."""
+    arguments = function.args
+    every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+    return {one.arg: ast.unparse(one.annotation) for one in every if one.annotation is not None}
+
+
+def field_names(made: ast.ClassDef) -> list[str]:
+    """The fields of a record: a dataclass or a named tuple."""
+    fields = (node.target for node in made.body if isinstance(node, ast.AnnAssign))
+    return [field.id for field in fields if isinstance(field, ast.Name)]
+
+
+def read_attributes(function: Function, name: str) -> set[str]:
+    """The attributes that a function reads of what has this name."""
+    return {
+        node.attr
+        for node in ast.walk(function)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == name
+    }
+
+
 def read_keys(function: Function, name: str) -> dict[str, bool]:
     """The keys of a dict that a function reads; whether it must be there."""
     found: dict[str, bool] = {}
@@ -119,7 +141,7 @@ def read_keys(function: Function, name: str) -> dict[str, bool]:
 
 def returned_gradients(function: Function, *, value_first: bool = False) -> list[str]:
     """The gradients that the last return of a function lists, as they are written; those of a dict
-    by key. Empty where it does not list them, as what another function gave.
+    or a record by key. Empty where it does not list them, as what another function gave.
 
     value_first: a value is returned before its gradients, or behind a dict of them.
     """
@@ -138,6 +160,8 @@ def returned_gradients(function: Function, *, value_first: bool = False) -> list
         return [str(one.value) for one in last.keys if isinstance(one, ast.Constant)]
     if isinstance(last, ast.Tuple):
         return [ast.unparse(one) for one in last.elts]
+    if isinstance(last, ast.Call) and _makes_record(last):
+        return [ast.unparse(one) for one in last.args] + [str(one.arg) for one in last.keywords]
     plain = isinstance(last, ast.BinOp | ast.UnaryOp | ast.Name | ast.Subscript)
     called = isinstance(last, ast.Call) and isinstance(last.func, ast.Attribute)
     return [ast.unparse(last)] if last is not None and (plain or called) else []
@@ -152,8 +176,15 @@ def returned_function(function: Function) -> Function | None:
 
 
 def returns_mapping(function: Function) -> bool:
-    """Whether the last return of a function is a dict that is written out."""
-    return isinstance(_last_return(function), ast.Dict)
+    """Whether the last return of a function is a dict or a record that is written out."""
+    last = _last_return(function)
+    return isinstance(last, ast.Dict) or (isinstance(last, ast.Call) and _makes_record(last))
+
+
+def _makes_record(call: ast.Call) -> bool:
+    """Whether this makes an object of several values, of a class by its name: Params(dW, db)."""
+    name = ast.unparse(call.func)
+    return name[:1].isupper() and len(call.args) + len(call.keywords) > 1
 
 
 def returns_value(function: Function) -> bool:

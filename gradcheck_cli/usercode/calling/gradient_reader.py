@@ -50,12 +50,14 @@ class GradientReader:
         held = [name for name in self.source.held if name in self.inputs]
         names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
         order = [*used, *held]
+        parts = [leaf.rpartition(".")[2] for leaf in self.arrays]
+        if hasattr(claimed, "_asdict") and _names_any(claimed._asdict(), [*self.inputs, *parts]):
+            claimed = claimed._asdict()
         self.unchecked |= dict.fromkeys(also_claimed(claimed, order, set(self.inputs) - set(names)))
         if owner is not None:
             self.unchecked |= dict.fromkeys(also_held(owner, [*self.inputs, *self.arrays]))
         if isinstance(claimed, Mapping):
-            keys = [leaf.rpartition(".")[2] for leaf in self.arrays]
-            known = [*order, *self.inputs, *self.arrays, *keys]
+            known = [*order, *self.inputs, *self.arrays, *parts]
             self.unused_keys |= dict.fromkeys(unmatched_keys(claimed, known))
         if len(names) == 1 and is_of_parts(claimed, names[0], self.inputs[names[0]]):
             return {names[0]: claimed}
@@ -68,7 +70,7 @@ class GradientReader:
         if isinstance(claimed, tuple) and not nested:
             claimed = self.leave_state(claimed, names, order)
         by_leaf = isinstance(claimed, Mapping) and not _names_any(claimed, names)
-        by_leaf = by_leaf and _names_any(claimed, [leaf.rpartition(".")[2] for leaf in self.arrays])
+        by_leaf = by_leaf and _names_any(claimed, parts)
         told = bool(names) and claimed is not None and not by_leaf
         found = by_name(claimed, names, order, who, nested) if told else {}
         for name in nested if isinstance(claimed, Mapping) else ():

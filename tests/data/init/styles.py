@@ -1,5 +1,7 @@
 """Classes and functions in the manners of public files, as `gradcheck init` meets them."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 
@@ -240,3 +242,71 @@ def triplet_loss_backward(anchor, positive, negative, margin=0.5):
         (positive - anchor) * active,
         (anchor - negative) * active,
     )
+
+
+class Parameters(NamedTuple):
+    """Of a network of two layers, and their gradients."""
+
+    W1: np.ndarray
+    b1: np.ndarray
+    W2: np.ndarray
+    b2: np.ndarray
+
+
+def two_layers(parameters, X):
+    Z1 = X @ parameters.W1 + parameters.b1
+    return np.tanh(Z1) @ parameters.W2 + parameters.b2, Z1
+
+
+def softmax_xent(logits, y):
+    logits = logits - logits.max(axis=1, keepdims=True)
+    return np.log(np.exp(logits).sum(axis=1)).mean() - logits[np.arange(len(y)), y].mean()
+
+
+def two_layers_backward(parameters, X, y, logits, cache):
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    p[np.arange(len(y)), y] -= 1
+    p /= len(y)
+    dZ1 = p @ parameters.W2.T * (1 - np.tanh(cache) ** 2)
+    return Parameters(X.T @ dZ1, dZ1.sum(axis=0), np.tanh(cache).T @ p, p.sum(axis=0))
+
+
+def cost_function(theta, X, y):
+    h = 1 / (1 + np.exp(-X.dot(theta)))
+    return -(y.dot(np.log(h)) + (1 - y).dot(np.log(1 - h))) / len(y)
+
+
+def gradient(theta, X, y):
+    h = 1 / (1 + np.exp(-X.dot(theta)))
+    return X.T.dot(h - y) / len(y)
+
+
+class Quadratic:
+    """A network of sigmoids whose backward is that of a cost beside its forward."""
+
+    def __init__(self, sizes):
+        self.biases = [np.random.randn(m, 1) for m in sizes[1:]]
+        self.weights = [np.random.randn(m, n) for n, m in zip(sizes[:-1], sizes[1:])]
+
+    def feedforward(self, a):
+        for b, w in zip(self.biases, self.weights):
+            a = 1 / (1 + np.exp(-(np.dot(w, a) + b)))
+        return a
+
+    def cost(self, x, y):
+        return 0.5 * np.sum((self.feedforward(x) - y) ** 2)
+
+    def backprop(self, x, y):
+        nabla_b = [np.zeros(b.shape) for b in self.biases]
+        nabla_w = [np.zeros(w.shape) for w in self.weights]
+        activations = [x]
+        for b, w in zip(self.biases, self.weights):
+            activations.append(1 / (1 + np.exp(-(np.dot(w, activations[-1]) + b))))
+        delta = activations[-1] - y
+        for k in range(1, len(self.weights) + 1):
+            delta = delta * activations[-k] * (1 - activations[-k])
+            nabla_b[-k] = delta
+            nabla_w[-k] = np.dot(delta, activations[-k - 1].T)
+            delta = np.dot(self.weights[-k].T, delta)
+        return nabla_b, nabla_w

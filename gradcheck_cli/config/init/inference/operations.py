@@ -28,6 +28,7 @@ def multiply_matrices(left: Value, right: Value) -> Value:
         side.as_array(1 if left is right else None)
         if side.axes is None:
             vector = side.guessed_rank == 1 and (other.rank or 2) > 1
+            vector |= other.rank == 1 and side.name.islower() and bool(TARGET.match(side.name))
             batch = 2 if WEIGHT.search(side.name) else max(2, other.rank or 0)
             side.as_array(1 if vector else batch)
     if not left.axes or not right.axes:
