@@ -59,6 +59,8 @@ CODE = {
         "two_layers",
         "cost_function",
         "Quadratic",
+        "Stepping",
+        "mse",
     ),
     "frameworks_torch.py": ("Net", "Fixed", "Cube", "swish"),
     "frameworks_jax.py": ("predict", "cross_entropy"),
@@ -124,6 +126,8 @@ MISTAKES = {
     "two_layers": ("dZ1.sum(axis=0), np", "dZ1.mean(axis=0), np"),
     "cost_function": ("X.T.dot(h - y) / len(y)", "X.T.dot(h - y)"),
     "Quadratic": ("delta = activations[-1] - y", "delta = y - activations[-1]"),
+    "Stepping": ("learning_rate * output_error", "learning_rate * 2 * output_error"),
+    "mse": ("2 * (y_pred - y_true) / y_true.size", "(y_pred - y_true) / y_true.size"),
     "triplet_loss": ("(positive - anchor) * active", "(anchor - positive) * active"),
 }
 

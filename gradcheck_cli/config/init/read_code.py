@@ -24,6 +24,7 @@ from gradcheck_cli.config.init.inference.values import (
 from gradcheck_cli.config.init.reading import Described, Reading
 from gradcheck_cli.config.init.syntax import Function
 from gradcheck_cli.usercode.calling.gradients import gradient_names
+from gradcheck_cli.usercode.calling.updates import RATES
 
 
 def describe_function(
@@ -116,7 +117,10 @@ def _weights_of(
         if part.kind == ARRAY and part.axes and isinstance(key, str):
             names = "|".join(gradient_names(key))
             spelled = rf"\b({names})\b|grads\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
-            if re.search(spelled, text) or (path and (WEIGHT.search(key) or BIAS.search(key))):
+            spelled += rf"|self\.{key} -= [^/\n]*\b({'|'.join(RATES)})\b[^/\n]*$"
+            if re.search(spelled, text, re.M) or (
+                path and (WEIGHT.search(key) or BIAS.search(key))
+            ):
                 yield name, part
         elif part.kind == OBJECT and any(one in part.fields for one in ("data", "value")):
             held = part.fields.get("data", part.fields.get("value"))

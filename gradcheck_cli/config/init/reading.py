@@ -38,6 +38,7 @@ from gradcheck_cli.config.init.inference.values import (
     SIZE_LIKE,
     SIZES_LIKE,
     Value,
+    number,
 )
 from gradcheck_cli.config.init.syntax import (
     Function,
@@ -283,8 +284,11 @@ class Reading:
         for other in others:
             names = parameter_names(other)
             for name in names:
-                if name not in {**self.values, **outputs} and not has and LABELS.match(name):
-                    extra.setdefault(name, _parameter(name))
+                told = name in {**self.values, **outputs}
+                setting = name in NUMBERS and not is_upstream(name)
+                setting = setting and name not in parameter_defaults(other)
+                if not told and (setting or (not has and LABELS.match(name))):
+                    extra.setdefault(name, number() if setting else _parameter(name))
             known = {**self.values, **extra, **outputs}
             free = [name for name in names if name not in known]
             if other is not others[-1] and free:
@@ -292,7 +296,8 @@ class Reading:
             if other is others[-1]:
                 caches = [name for name in free if is_cache(name)]
                 known |= dict.fromkeys(caches[:1], self.cache)
-                if set(names) & set(extra) and free and not is_upstream(free[0]) and not caches:
+                labelled = any(name in extra for name in names if name not in NUMBERS)
+                if labelled and free and not is_upstream(free[0]) and not caches:
                     known[free[0]] = next(iter(self.values.values()), Value())  # backprop(x, y)
             scope = {**{name: Value() for name in names}, **known}
             if self.owner is not None:

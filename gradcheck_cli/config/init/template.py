@@ -13,6 +13,7 @@ import msgspec
 
 from gradcheck_cli.config.init.definitions import (
     DERIVATIVE,
+    LOSS_LIKE,
     Definition,
     complete_name,
     find_backward,
@@ -89,7 +90,8 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
     if kind == "forward" and (backward or (needed and not is_of_framework(tree, found, name))):
         named = backward.rpartition(":") if backward else ("", "", need_backward(tree, name, file))
         other = _relative(read_file(backward)[0], folder) if backward and named[1] else relative
-        key = "derivative" if DERIVATIVE.search(named[2]) else "backward"
+        entrywise = DERIVATIVE.search(named[2]) and not LOSS_LIKE.search(name)
+        key = "derivative" if entrywise else "backward"
         given[key] = f"{other}:{named[2]}"
     given |= {key: f"{relative}:{function}" for key, function in derived.items()}
     loss = find_loss(tree, name, given)

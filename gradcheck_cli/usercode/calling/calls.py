@@ -39,6 +39,7 @@ from gradcheck_cli.usercode.calling.settle import (
     settle_without_upstream,
 )
 from gradcheck_cli.usercode.calling.signatures import Call, bind, name_of, parameters
+from gradcheck_cli.usercode.calling.updates import Update
 from gradcheck_cli.usercode.calling.values import (
     NO_FLOATS,
     Array,
@@ -271,13 +272,16 @@ class Calls:
         values |= {UPSTREAM.format(place): part for place, part in enumerate(self.split(cotangent))}
         kept = values[CACHE] if CACHE in self.back.call.used else None
         before = [(array, array.copy()) for _, array in leaves(kept, CACHE)]
+        handed = {name: values[name] for name in self.back.call.used if name in values}
+        update = Update(pair.owner, handed)
         claimed = self.called(pair.backward, self.source.backward, self.back.call, values)
-        handed = [id(array) for array in arrays.values()]
+        inputs = [id(array) for array in arrays.values()]
         self.changes_cache = any(
-            id(array) not in handed and not np.array_equal(array, copied, equal_nan=True)
+            id(array) not in inputs and not np.array_equal(array, copied, equal_nan=True)
             for array, copied in before
         )
-        found = self.reader.read(claimed, pair.owner, self.call.used)
+        updated = update.gradients(pair.owner)
+        found = self.reader.read(claimed, pair.owner, self.call.used, updated)
         return {
             leaf: gradient
             for name, value in self.inputs.items()

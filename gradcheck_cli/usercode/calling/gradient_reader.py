@@ -40,11 +40,15 @@ class GradientReader:
         self.unused_keys: dict[str, None] = {}
         self.missing: dict[str, list[str]] = {}
         self.states = 0
+        self.updated: dict[str, None] = {}
 
-    def read(self, claimed: Any, owner: Any, used: Sequence[str]) -> dict[str, Any]:
+    def read(
+        self, claimed: Any, owner: Any, used: Sequence[str], updated: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """The gradient of every input, from what a backward returned or its object keeps.
 
-        used: the names of the values that the backward was handed, in order.
+        used: the names of the values that the backward was handed, in order. updated: the gradients
+        of parameters that it updated.
         """
         who, claimed = self.source.backward, as_mapping(claimed)
         held = [name for name in self.source.held if name in self.inputs]
@@ -81,6 +85,10 @@ class GradientReader:
         arguments = [name for name in names if name not in held]
         if len(arguments) == 1 and arguments[0] in lacking and found[arguments[0]] is None:
             found[arguments[0]] = held_input_gradient(owner)
+        self.unchecked |= dict.fromkeys(name for name in updated if name not in self.inputs)
+        for name in (name for name in lacking if name in updated and found.get(name) is None):
+            found[name] = updated[name]
+            self.updated[name] = None
         for name in (name for name in held if found.get(name) is None):
             self.missing[name] = gradient_attributes(owner)
         return found
@@ -122,6 +130,11 @@ class GradientReader:
             "checked"
             for key in self.unused_keys
         )
+        if self.updated:
+            notes += (
+                f"{self.source.backward} updates {join_words(list(self.updated))}: the gradient is "
+                "what it takes away, over the learning rate",
+            )
         if self.states:
             last = "the last value" if self.states == 1 else f"the last {self.states} values"
             notes += (f"{self.source.backward} returns more than gradients: {last} left out",)

@@ -169,6 +169,11 @@ def also_held(owner: Any, inputs: Collection[str]) -> list[str]:
     return list(found)
 
 
+def held_arrays(owner: Any) -> dict[str, Any]:
+    """The arrays in an object, by what they are called as its parameters."""
+    return {_written(_parameter_steps(path)): array for path, array in _walk(owner)}
+
+
 def _parameter_steps(path: tuple[Any, ...]) -> tuple[Any, ...]:
     """The steps to a parameter as it is called: params["W"] is W, and so is W.data."""
     steps = path[:-1] if path[-1] in WRAPPED and len(path) > 1 else path

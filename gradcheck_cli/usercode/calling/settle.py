@@ -99,6 +99,8 @@ def _refuse_other_shape(calls: Calls) -> CodeError | None:
         shape_of(gradient) == (*output, *calls.arrays[name].shape)
         for name, gradient in claimed.items()
     ]
+    if jacobians and all(jacobians) and not output:
+        return CodeError(f"{who} gives the gradient of a number; give it under gradient")
     if jacobians and all(jacobians):
         return CodeError(f"{who} gives a Jacobian, outputs × input; give it under jacobian")
     shapes = [

@@ -167,6 +167,8 @@ class Reader:
                     old.fields[len(old.fields)] = part
             elif isinstance(target, ast.Name):
                 scope[target.id] = broadcast(old, value)
+            elif old.axes is not None and value.axes is not None:
+                unify_all(old.axes, value.axes)
 
     def key(self, node: ast.expr, scope: Scope) -> Any:
         """A key that is known: a text, "W" + str(1), a whole number; else None."""

@@ -1,0 +1,44 @@
+"""Layers that update their parameters in the backward: the gradient is what an update takes away.
+
+`self.weights -= learning_rate * weights_error` keeps no gradient, but the step that it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradcheck_cli.usercode.calling.objects import held_arrays
+
+# What the factor of a gradient in an update is called.
+RATES = ("learning_rate", "learningRate", "learn_rate", "lr", "eta", "step_size")
+
+
+class Update:
+    """The arrays of an object before its backward, which may update them.
+
+    handed: what the backward is handed, by name; without a learning rate nothing is looked at.
+    """
+
+    def __init__(self, owner: Any, handed: Mapping[str, Any]) -> None:
+        rates = (handed[name] for name in RATES if name in handed)
+        self.rate = next((rate for rate in rates if np.ndim(rate) == 0 and rate), None)
+        arrays = {} if self.rate is None or owner is None else held_arrays(owner)
+        self.before = {name: (array, array.copy()) for name, array in arrays.items()}
+
+    def gradients(self, owner: Any) -> dict[str, Any]:
+        """Of every array that was updated: what was taken away, over the learning rate.
+
+        What was updated in place is set back: that is how such a layer gives its gradient.
+        """
+        found = {}
+        after = held_arrays(owner) if self.before else {}
+        for name, (array, before) in self.before.items():
+            now = after.get(name)
+            changed = now is not None and now.shape == before.shape and not np.all(now == before)
+            if changed and before.dtype.kind in "fc":
+                found[name] = (before - now) / self.rate
+                array[...] = before
+        return found
