@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.factors import name_factor
+from gradcheck_cli.faults.evidence import may_give
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_part
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
@@ -32,15 +32,16 @@ def fit_exchange(measured: MeasuredGradient, comparison: Comparison) -> Iterator
     for delta, symbol, pull_back, add in _list_places(measured):
         of_shape = {name: one for name, one in arrays.items() if one.shape == delta.shape}
         names = list(of_shape)[:MOST_ARRAYS]
+        terms = {name: add(of_shape[name]) for name in names}
         for one, other in permutations(names, 2):
             said = (
                 f"it is the gradient with {one} in the place of {other}, or the other way around, "
                 f"in {symbol}"
             )
             choices = float(len(names) ** 2)
-            difference = of_shape[one] - of_shape[other]
             if one < other:  # the other way around, it has the other sign, no more
-                yield from _add_multiple(measured, comparison, add(difference), said, choices)
+                difference = terms[one] - terms[other]
+                yield from _add_multiple(measured, comparison, difference, said, choices)
             with np.errstate(all="ignore"):
                 product = delta * of_shape[one] / of_shape[other]
             if np.isfinite(product).all():
@@ -53,16 +54,9 @@ def _add_multiple(
 ) -> Iterator[Injected]:
     """The gradient plus a multiple of what a difference of two arrays brings to it."""
     right = measured.right.take(term.at)
-    weight, precision = fit_part(comparison, term, right)
-    if weight == 0.0:
-        return
-    by = name_factor(weight, precision, measured.numbers)
-    yield Injected(
-        right + term * by.value,
-        said,
-        parameters=1,
-        choices=choices,
-    )
+    if may_give(term, comparison, right):
+        weight, _ = fit_part(comparison, term, right)
+        yield Injected(right + term * weight, said, parameters=1, choices=choices)
 
 
 def _list_arrays(measured: MeasuredGradient) -> dict[str, Float]:

@@ -1,0 +1,87 @@
+"""What refutes a fault early: three entries, or two slopes, and never one that fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradcheck_cli import Problem
+from gradcheck_cli.faults.evidence import gives, may_give
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.other_inputs import use_inputs
+from gradcheck_cli.faults.values import Values
+from gradcheck_cli.measure.comparison import Comparison, compare_entries
+from gradcheck_cli.measure.measure import given_gradient
+from gradcheck_cli.numeric.gradient import NumericGradient
+from tests.support.faults import rights
+
+draw = np.random.default_rng(0).standard_normal
+INPUTS = {"x": draw((5, 4)), "w": draw((4, 3)), "b": draw(3)}
+COTANGENT = draw((5, 3))
+
+
+def forward(inputs: Any) -> Any:
+    return np.tanh(inputs["x"] @ inputs["w"] + inputs["b"])
+
+
+def measured_and_claimed(factor: float = 1.5) -> tuple[MeasuredGradient, Comparison]:
+    """∂L/∂x of a layer, and a claim that it is the gradient for 2·w, times a factor."""
+    problem = Problem(INPUTS, forward, lambda *_: {}, COTANGENT)
+    right = next(iter(rights(problem)))
+    y = forward(INPUTS | {"w": 2 * INPUTS["w"]})
+    claimed = factor * (COTANGENT * (1 - y * y)) @ (2 * INPUTS["w"]).T
+    comparison = compare_entries(claimed, right.gradient, 1e-9, 0.0)
+    right.claimed = comparison
+    return right, comparison
+
+
+def values_of(gradient: NumericGradient) -> Values:
+    return Values(gradient.value, gradient.uncertainty, np.arange(gradient.value.size))
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    factor=st.floats(-1e6, 1e6).filter(lambda c: abs(c) > 1e-6),
+    size=st.integers(1, 12),
+)
+def test_what_fits_is_never_refuted(seed: int, factor: float, size: int) -> None:
+    random = np.random.default_rng(seed)
+    right = given_gradient(random.standard_normal(size), 1e-12)
+    part = values_of(right) * random.standard_normal(size)
+    wrong = factor * part.value * (1 + 1e-10 * random.uniform(-1, 1, size))
+    comparison = compare_entries(wrong, right, 1e-9, 0.0)
+    assert gives(part * factor, comparison)
+    assert may_give(part, comparison)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_what_three_entries_contradict_is_refuted(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    right = given_gradient(random.uniform(1, 2, 9), 1e-12)
+    comparison = compare_entries(np.arange(1.0, 10.0), right, 1e-9, 0.0)
+    assert not may_give(values_of(right), comparison)
+
+
+def test_an_input_that_does_not_fit_takes_four_forwards_a_stage() -> None:
+    right, _ = measured_and_claimed()
+    assert not list(use_inputs(right, {"w": -INPUTS["w"]}, "", ""))
+    before = right.effort.calls
+    assert not list(use_inputs(right, {"w": 0.5 * INPUTS["w"]}, "", ""))
+    assert right.effort.calls == before + 4 * len(right.stages)
+
+
+def test_an_input_that_fits_but_for_a_factor_is_measured() -> None:
+    right, comparison = measured_and_claimed()
+    (found,) = use_inputs(right, {"w": 2 * INPUTS["w"]}, "it is that for 2·w", "")
+    assert gives(found.values * 1.5, comparison)
+
+
+def test_an_input_that_the_gradient_does_not_depend_on_is_not_measured() -> None:
+    problem = Problem(INPUTS, lambda v: v["x"] @ v["w"] + v["b"], lambda *_: {}, COTANGENT)
+    right = next(iter(rights(problem)))
+    right.claimed = compare_entries(draw((5, 4)), right.gradient, 1e-9, 0.0)
+    assert not list(use_inputs(right, {"b": 2 * INPUTS["b"]}, "", ""))
+    assert right.effort.calls == 8
