@@ -144,6 +144,37 @@ def test_a_mistake_is_found_by_the_config_that_is_written(tmp_path: Path) -> Non
     assert outcomes == dict.fromkeys(MISTAKES, "wrong")
 
 
+OTHER_NAMES = """
+import numpy as np
+
+
+class Scale:
+    def __init__(self, m):
+        self.w = np.ones(m)
+
+    def run(self, x):
+        self.x = x.astype(np.float32)
+        return self.x * self.w
+
+    def unrun(self, g):
+        self.dw = (g * self.x).sum(0)
+        return g * self.w
+"""
+
+
+def test_methods_of_other_names_are_asked_for_and_taken(tmp_path: Path) -> None:
+    (tmp_path / "s.py").write_text(OTHER_NAMES)
+    done = run_here("init", "s.py:Scale", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "it has run and unrun" in done.stderr
+    named = ("--forward", "s.py:Scale.run", "--backward", "unrun")
+    assert run_here("init", *named, cwd=tmp_path).returncode == 0
+    text = (tmp_path / "gradcheck.yaml").read_text()
+    assert "backward: s.py:Scale.unrun" in text
+    assert "\ndtype: float32" in text
+    assert run_here("run", "--allow-code", "gradcheck.yaml", cwd=tmp_path).returncode == 0
+
+
 def test_shapes_settings_and_labels_are_those_of_the_text(configs: dict[str, Written]) -> None:
     text = configs["batchnorm_forward"].text
     assert "inputs: {x: [N, D], gamma: [D], beta: [D]}" in text

@@ -14,7 +14,7 @@ from gradcheck_cli.config.init.inference.reader import find_method
 from gradcheck_cli.config.init.syntax import parameter_names, returned_gradients
 from gradcheck_cli.config.schema import KINDS
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.text import suggest
+from gradcheck_cli.text import join_words, suggest
 from gradcheck_cli.usercode.calling.conventions import is_upstream
 from gradcheck_cli.usercode.calling.methods import METHODS
 
@@ -96,6 +96,24 @@ def find_methods(tree: ast.Module, made: ast.ClassDef) -> tuple[str, str] | None
     return next(pairs, None)
 
 
+def need_methods(tree: ast.Module, made: ast.ClassDef, code: str) -> None:
+    """Raises UsageError where a class, all of which is in the file, has no pair of methods that is
+    called like a forward and its backward."""
+    known = classes_of(tree)
+    bases = {ast.unparse(base) for one in [made, *known.values()] for base in one.bases}
+    foreign = bases - {*known} - {"object", "ABC", "abc.ABC"}
+    if foreign or find_methods(tree, made) is not None:
+        return
+    methods = [one.name for one in made.body if isinstance(one, ast.FunctionDef)]
+    plain = [name for name in methods if not name.startswith("_")]
+    raise UsageError(
+        f"'{made.name}' has no two methods that are called like a forward and its backward; it has "
+        f"{join_words(plain) or 'none'}. Of two by other names: --forward {code}.NAME --backward "
+        "OTHER. Of objects that carry a number and its gradient, check a function that makes them "
+        "of arrays, and returns the value and the gradients: --value-and-grad FILE:NAME"
+    )
+
+
 def _makes_layer(tree: ast.Module, function: ast.FunctionDef) -> bool:
     """Whether a function returns an object of a class of the file that has the two methods."""
     known = classes_of(tree)
@@ -128,11 +146,12 @@ def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
 def _is_value_with_gradients(node: ast.AST) -> bool:
     """Whether this returns several values, the first of which is called like a loss, or all others
     like gradients; or the second is a loss, behind gradients."""
-    if not isinstance(node, ast.Return) or not isinstance(node.value, ast.Tuple):
+    value = node.value if isinstance(node, ast.Return) else None
+    if not isinstance(value, ast.Tuple) or not value.elts:
         return False
-    first, *others = map(ast.unparse, node.value.elts)
+    first, *others = map(ast.unparse, value.elts)
     turned = "grad" in first and len(others) == 1 and LOSS_LIKE.search(others[0])
-    gradients = not GRADIENT_LIKE.search(first) and all(map(_is_gradient, node.value.elts[1:]))
+    gradients = not GRADIENT_LIKE.search(first) and all(map(_is_gradient, value.elts[1:]))
     return bool(LOSS_LIKE.search(first) or turned or gradients)
 
 

@@ -37,6 +37,7 @@ from gradcheck_cli.config.init.inference.values import (
     SIZE,
     SIZE_LIKE,
     SIZES_LIKE,
+    TARGET,
     Value,
     number,
 )
@@ -203,6 +204,9 @@ class Reading:
         for name, value in taken.items():
             if value.kind == SIZE and WINDOW_LIKE.search(name):
                 value.as_size().root.small = True
+        # A size of the name of another parameter would be handed to it, as n to n=3.
+        others = (name for name, one in taken.items() if name in defaults and one.kind != SIZE)
+        self.sizes.taken |= {*others}
         return {
             name: value
             for name, value in taken.items()
@@ -259,15 +263,25 @@ class Reading:
             if given is None:
                 continue
             if name in without or given.text == SETTING or is_fixed(name, value):
-                constants[name] = self.giver.fixed(name, value)
+                constants[name] = self.fixed(name, value)
             else:
                 inputs[name] = given
-        constants |= {name: self.giver.fixed(name, value) for name, value in extra.items()}
+        constants |= {name: self.fixed(name, value) for name, value in extra.items()}
         if self.output.kind == OBJECT and self.output.text:  # a function that makes a module
             taken = _parameter("x")
             apply(self.output, taken, (), self.sizes.allocate)
             inputs["x"] = self.giver.array(taken if taken.axes else self.giver.guessed("x"))
         return Described(inputs, constants, dict(self.sizes.values))
+
+    def fixed(self, name: str, value: Value) -> Given:
+        """What has no gradient; labels of a softmax by columns are one-hot, as their sum is 1."""
+        given = self.giver.fixed(name, value)
+        columns = TARGET.match(name) and value.rank == 2 and value.classes is None
+        text = ast.unparse(self.text)
+        if columns and re.search(r"softmax|exp\(.*\bsum\(", text, re.DOTALL | re.IGNORECASE):
+            shape = self.giver.array(value).text
+            return Given(f"{{distribution: one-hot, shape: {shape}}}", given.guess)
+        return given
 
     def is_label(self, name: str) -> bool:
         """Whether labels, without which no loss is returned, are left out by default."""

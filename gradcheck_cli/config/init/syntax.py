@@ -57,7 +57,7 @@ def is_vector(function: Function, name: str, text: ast.AST) -> bool:
     one = re.escape(name)
     spelled = (
         rf"\bdot\({one}, {one}\)|\b{one} @ {one}\b|\b{one}\.dot\({one}\)"
-        rf"|float\((\w+)\) for \1 in {one}\b"
+        rf"|float\((\w+)\)\S* for \1 in {one}\b"
     )
     indices = (
         map(ast.unparse, node.slice.elts)

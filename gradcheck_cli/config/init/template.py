@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
@@ -24,6 +25,7 @@ from gradcheck_cli.config.init.definitions import (
     find_methods,
     is_of_framework,
     need_backward,
+    need_methods,
     read_file,
 )
 from gradcheck_cli.config.init.inference.givens import Given
@@ -51,6 +53,8 @@ EXAMPLES = {
     "framework": "torch",
     "device": "cpu",
 }
+# What makes float32 of its input, whatever that is.
+FLOAT32 = re.compile(r"astype\([\w.]*float32\)|astype\('f(loat32|4)?'\)|np\.float32\(")
 GUESS = "Shapes that are guesses from names, not in the text of the code: of {names}."
 
 
@@ -83,6 +87,8 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
     found = find_definition(tree, name)
     name = complete_name(tree, found, name) if kind in (None, "value_and_grad") else name
     kind = kind or ("forward" if backward else find_kind(tree, found, name))
+    if kind == "layer" and isinstance(found, ast.ClassDef):
+        need_methods(tree, found, code)
     given = {kind: f"{relative}:{name}"}
     derived = find_derived(tree, name, kind)
     inner = returned_function(found) if isinstance(found, ast.FunctionDef) else None
@@ -92,7 +98,9 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
         other = _relative(read_file(backward)[0], folder) if backward and named[1] else relative
         entrywise = DERIVATIVE.search(named[2]) and not LOSS_LIKE.search(name)
         key = "derivative" if entrywise else "backward"
-        given[key] = f"{other}:{named[2]}"
+        own, dot, _ = name.rpartition(".")
+        beside = "" if named[1] or "." in named[2] else own + dot  # a method of the same class
+        given[key] = f"{other}:{beside}{named[2]}"
     given |= {key: f"{relative}:{function}" for key, function in derived.items()}
     loss = find_loss(tree, name, given)
     if loss is not None:
@@ -102,6 +110,8 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
     nothing = not described.inputs and not described.constants
     inputs = {"x": Given("[n, N]", guess=True)} if nothing else described.inputs
     given["inputs"] = _mapping(inputs)
+    if FLOAT32.search(ast.unparse(found)):
+        given["dtype"] = "float32"
     if described.constants:
         given["constants"] = _mapping(described.constants)
     sizes = described.sizes or {"n": 4, "N": 5}

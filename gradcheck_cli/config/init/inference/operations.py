@@ -10,6 +10,7 @@ from gradcheck_cli.config.init.inference.values import (
     BIAS,
     ITEMS,
     NUMBER,
+    SAMPLES,
     SIZE,
     TARGET,
     WEIGHT,
@@ -91,6 +92,8 @@ def _settle(value: Value, other: Value) -> None:
         first = other.axes[:1]
         stretched = [Axis()] if len(other.axes) > 1 and first[0].root.value == 1 else first
         value.axes = [*stretched, *other.axes[1:]]  # against a row, rows
+        if len(value.axes) == 1 and SAMPLES.match(value.name) and not other.is_parameter:
+            value.axes.insert(0, Axis())  # against weights of an object, a batch
         value.tie_last()
 
 
@@ -151,7 +154,7 @@ def reshape(value: Value, sizes: Sequence[Value], allocate: Allocate) -> Value:
     if value.is_parameter and value.kind is None and known == [False, True]:  # x.view(-1, 784)
         value.kind, value.axes = ARRAY, axes
     if value.axes is not None and len(value.axes) > 2 == len(axes):
-        _flatten(value.axes, axes, known, allocate)
+        _flatten(value, axes, known, allocate)
     itself = value.axes is not None and len(value.axes) == len(axes) == 2 and not known[1]
     if itself and value.axes is not None and value.axes[0].root is axes[0].root:
         return value
@@ -162,15 +165,23 @@ def reshape(value: Value, sizes: Sequence[Value], allocate: Allocate) -> Value:
     return array(axes)
 
 
-def _flatten(
-    axes: Sequence[Axis], flat: list[Axis], known: Sequence[bool], allocate: Allocate
-) -> None:
+def _flatten(value: Value, flat: list[Axis], known: Sequence[bool], allocate: Allocate) -> None:
     """Into two axes: what is left open is the last one, all but the first, or the first one."""
-    if known == [False, True] and flat[1].root is not axes[-1].root:
+    axes = value.axes or []
+    if known == [False, True] and axes[-1].root.open and not value.is_parameter:
+        unify(axes[-1], flat[1])  # dout.transpose(0, 2, 3, 1).reshape(-1, FN)
+    elif known == [False, True] and flat[1].root is not axes[-1].root:
         unify(product(axes[1:], allocate), flat[1])
         flat[0] = axes[0]
     elif known == [True, False]:
-        flat[1] = product(axes[1:], allocate) if flat[0].root is axes[0].root else axes[-1]
+        first, every = flat[0], product(axes, allocate)
+        if first.root is axes[0].root:
+            flat[1] = product(axes[1:], allocate)
+        else:  # of columns: as many as are left
+            flat[1] = Axis(
+                calculate=lambda: every.size(allocate) // max(1, first.size(allocate)),
+                needs=(*axes, first),
+            )
 
 
 def transpose(value: Value, order: Sequence[int] = ()) -> Value:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from gradcheck_cli.config.init.inference import calls
-from gradcheck_cli.config.init.inference.axes import Axis, unify_all
+from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
 from gradcheck_cli.config.init.inference.keys import read_key
 from gradcheck_cli.config.init.inference.loops import carry, list_items
 from gradcheck_cli.config.init.inference.operations import (
@@ -30,6 +30,7 @@ from gradcheck_cli.config.init.inference.values import (
     TEXT,
     Value,
     function,
+    note_name,
     number,
     row,
     size,
@@ -125,8 +126,8 @@ class Reader:
         """Give names, attributes and keys what is assigned to them."""
         match target:
             case ast.Name(id=name):
-                if value.kind == SIZE and value.axis is not None and not value.axis.root.name:
-                    value.axis.root.name = "" if name == "_" else name
+                if value.kind == SIZE and value.axis is not None:
+                    name_size(value.axis, name, scope.get(name))
                 scope[name] = value
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
                 for place, part in enumerate(parts):
@@ -307,6 +308,16 @@ class Reader:
             axes = owner.axes or []
             return size(axes[0]) if name == "size" and len(axes) == 1 else number()
         return Value()
+
+
+def name_size(axis: Axis, name: str, before: Value | None) -> None:
+    """Call a size what the code calls it; what another was called is as long, if both are open."""
+    if name != "_" and not axis.root.name:
+        axis.root.name = name
+        note_name(axis.root, name)
+    other = None if before is None or before.kind != SIZE else before.axis
+    if other is not None and name != "_" and other.root.open and axis.root.open:
+        unify(axis, other)
 
 
 def find_method(made: Any, name: str, known: dict[str, Any]) -> ast.FunctionDef | None:

@@ -33,6 +33,7 @@ EVEN = re.compile(r"emb|model|dim|hidden|^d_")  # what is cut into heads, or hal
 SIZE_LIKE = re.compile(r"size|dim|num|count|^n_|_n$|len")
 SIZES_LIKE = re.compile(r"(dims|sizes|layers|units|widths|channels|nodes|neurons)$|^arch")
 TARGET = re.compile(r"^(Y|y|y_true|t|targets?|labels?)$")
+SAMPLES = re.compile(r"^(x|X|inputs?|input_|data)$")
 FILTER = re.compile(r"^(K|kernel|filters?)$")
 
 

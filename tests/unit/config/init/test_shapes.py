@@ -6,6 +6,7 @@ import ast
 
 import pytest
 
+from gradcheck_cli.config.init.definitions import find_kind
 from gradcheck_cli.config.init.read_code import describe_class, describe_function
 from gradcheck_cli.config.init.reading import Described
 
@@ -158,6 +159,15 @@ def test_what_the_backward_gives_no_gradient_of_is_a_constant() -> None:
     assert list(described.constants) == ["t"]
 
 
+def test_odd_returns_and_places_in_lists_are_no_trouble() -> None:
+    text = (
+        "def f(x, w):\n a = [x]\n a[-3] = w\n y = a[-2], a[5]\n if x is None: return ()\n"
+        " return x @ w, 'W%d' % y, '%s' % (1, 2), '{}'.format()\n"
+    )
+    assert given(describe(text, loss=True)) == "x: [n, N], w: [N, M]"
+    assert find_kind(ast.parse(text), ast.parse(text).body[0], "f") == "forward"  # type: ignore[arg-type]
+
+
 def test_code_that_is_not_understood_is_guessed() -> None:
     text = "def f(x, w):\n return some.library(x, *w)[..., ::2](lambda: (yield))\n"
     assert given(describe(text)) == "x: [n, N]?, w: [N, M]?"
@@ -183,6 +193,52 @@ def test_arrays_that_a_constructor_is_handed_are_inputs() -> None:
         " def backward(self, d):\n  self.dW, self.db = self.x.T @ d, d.sum(0)\n"
     )
     assert given(describe(text)) == "x: [n, N], W: [N, M], b: [M]"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (  # a size of the name of a default would be handed to it
+            "class Power:\n def __init__(self, n=3):\n  self.n = n\n"
+            " def forward(self, x): return x ** self.n\n",
+            "x: [N, M]?",
+        ),
+        (  # a name that is given twice is one size; a filter is smaller than an image
+            "class Conv:\n def __init__(self, W):\n  self.W = W\n"
+            " def forward(self, x):\n"
+            "  F, C, FH, FW = self.W.shape\n  N, C, H, W = x.shape\n"
+            "  return x[:, :, 0, 0] @ self.W[:, :, 0, 0].T\n"
+            " def backward(self, d):\n  self.dW = d.transpose(0, 2, 3, 1).reshape(-1, 5)\n",
+            "x: [N, C, H, W], W: [F, C, FH, FW]",
+        ),
+        (
+            "class Loss:\n def forward(self, A, Y):\n"
+            "  p = np.exp(A) / np.sum(np.exp(A), axis=1, keepdims=True)\n"
+            "  return -np.sum(Y * np.log(p))\n"
+            " def backward(self): return self.p - self.Y\n",
+            "A: [n, N], Y: {distribution: one-hot, shape: [n, N]}",
+        ),
+        (
+            "class Scale:\n def __init__(self, m):\n  self.w = np.ones(m)\n"
+            " def forward(self, x): return x * self.w\n"
+            " def backward(self, g):\n  self.dw = (g * self.x).sum(0)\n",
+            "x: [n, m], w: [m]",
+        ),
+        (
+            "class Two:\n def __init__(self, name, sizes):\n  self.name = name\n"
+            "  self.W = [np.ones(p) for p in zip(sizes[:-1], sizes[1:])]\n"
+            " def forward(self, x): return x\n",
+            "x: [n, N]?, W[0]: [M, P], W[1]: [P, Q], name: name, sizes: [M, P, Q]",
+        ),
+    ],
+)
+def test_what_classes_say_of_their_inputs(text: str, expected: str) -> None:
+    assert given(describe(text)) == expected
+
+
+def test_a_bias_beside_a_matrix_is_no_number_where_its_gradient_is_summed_up() -> None:
+    back = "def back(dy, x, W, b):\n db = np.sum(dy)\n return dy @ W.T, x.T @ dy, db\n"
+    assert given(describe(back + "def f(x, W, b): return x @ W + b")).endswith("b: [M]")
 
 
 def test_a_gradient_that_is_a_number_is_that_of_a_number() -> None:
