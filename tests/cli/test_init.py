@@ -61,6 +61,9 @@ CODE = {
         "Quadratic",
         "Stepping",
         "mse",
+        "Activation",
+        "Heads",
+        "MaxPool1d",
     ),
     "frameworks_torch.py": ("Net", "Fixed", "Cube", "swish"),
     "frameworks_jax.py": ("predict", "cross_entropy"),
@@ -128,6 +131,12 @@ MISTAKES = {
     "Quadratic": ("delta = activations[-1] - y", "delta = y - activations[-1]"),
     "Stepping": ("learning_rate * output_error", "learning_rate * 2 * output_error"),
     "mse": ("2 * (y_pred - y_true) / y_true.size", "(y_pred - y_true) / y_true.size"),
+    "Activation": (
+        "return self.activation_prime(self.x) * grad",
+        "return self.activation(self.x) * grad",
+    ),
+    "Heads": ("self.dWv = flat.T @ dv", "self.dWv = flat.T @ dq"),
+    "MaxPool1d": ("first = window.argmax", "first = window.argmin"),
     "triplet_loss": ("(positive - anchor) * active", "(anchor - positive) * active"),
 }
 

@@ -70,6 +70,7 @@ def describe_class(
     before = _copied(owner).fields  # without what the forward keeps
     reading.initialize(owner, made)
     reading.follow(owner)
+    reading.shorten_windows(settings)
     kept = Value(OBJECT, fields=before)
     late = [k for k in before if owner.fields[k].kind == RECORD or _is_made_late(k, owner, before)]
     kept.fields |= {key: owner.fields[key] for key in late}

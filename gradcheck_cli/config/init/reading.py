@@ -116,13 +116,26 @@ class Reading:
             made.kind, made.axes = ARRAY, [Axis()]
         keys = read_keys(self.function, name)
         documented = () if keys else documented_shape(self.doc, name)
-        shape = documented or unpacked_shape(self.function, name)
+        shape = documented or unpacked_shape(self.function, name) or self.helper_shape(name)
         if shape:
             made.kind, made.axes = ARRAY, [self.axis(one) for one in shape]
             self.sizes.small |= len(shape) == 4
             for axis in made.axes if FILTER.match(name) else ():
                 axis.small = True
         return made
+
+    def helper_shape(self, name: str) -> Sequence[str]:
+        """The axes that a method which is handed x, or x @ W, unpacks: B, T, D = x.shape."""
+        methods = {one.name: one for one in ast.walk(self.text) if isinstance(one, ast.FunctionDef)}
+        for node in ast.walk(self.function):
+            if not isinstance(node, ast.Call) or len(node.args) != 1:
+                continue
+            helper = methods.get(ast.unparse(node.func).removeprefix("self."))
+            handed = node.args[0]
+            first = handed.left if isinstance(handed, ast.BinOp) else handed
+            if helper is not None and parameter_names(helper) and ast.unparse(first) == name:
+                return unpacked_shape(helper, parameter_names(helper)[0])
+        return ()
 
     def expect_arrays(self, teller: Function | None) -> None:
         """Note which parameters are arrays, since they have a gradient: those that a gradient has
@@ -201,9 +214,6 @@ class Reading:
                 for place in range(LAYERS - 1 if name.startswith("hid") else LAYERS):
                     value.field(place).as_size()
         self.reader.follow(constructor, {**taken, "self": owner})
-        for name, value in taken.items():
-            if value.kind == SIZE and WINDOW_LIKE.search(name):
-                value.as_size().root.small = True
         # A size of the name of another parameter would be handed to it, as n to n=3.
         others = (name for name, one in taken.items() if name in defaults and one.kind != SIZE)
         self.sizes.taken |= {*others}
@@ -219,6 +229,12 @@ class Reading:
             if isinstance(node, ast.FunctionDef) and INITIALIZER.match(node.name):
                 taken = {name: _parameter(name) for name in parameter_names(node)}
                 self.reader.follow(node, {**taken, "self": owner})
+
+    def shorten_windows(self, settings: Mapping[str, Value]) -> None:
+        """Note which sizes are those of windows, shorter than what they slide over."""
+        for name, value in settings.items():
+            if value.kind == SIZE and WINDOW_LIKE.search(name):
+                value.as_size().root.small = True
 
     def constants_of(self, settings: Mapping[str, Value]) -> Iterator[tuple[str, Given]]:
         """What a constructor takes besides sizes that shapes name."""

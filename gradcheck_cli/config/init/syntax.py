@@ -50,7 +50,8 @@ def documented_shape(doc: str, name: str) -> tuple[str, ...]:
 
 def is_vector(function: Function, name: str, text: ast.AST) -> bool:
     """Whether a parameter is multiplied by itself, which gives a number only of a vector, is one
-    of several indices, holds what is made a number, or is a factor of an outer product.
+    of several indices, holds what is made a number, is a factor of an outer product, or is joined
+    to another, along no axis that is named, where there are outer products.
 
     text: of its class, where the attribute that keeps the parameter may be such a factor.
     """
@@ -71,7 +72,11 @@ def is_vector(function: Function, name: str, text: ast.AST) -> bool:
         for node in ast.walk(text)
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("outer")
     )
-    if any(not factors.isdisjoint(map(ast.unparse, node.args)) for node in outer):
+    outer_products = list(outer)
+    if any(not factors.isdisjoint(map(ast.unparse, node.args)) for node in outer_products):
+        return True
+    joined = rf"concatenate\(\(?\[?[^\])]*\b{one}\b[^\])]*[\])]+\)?(?!, axis)$"
+    if outer_products and re.search(joined, ast.unparse(function), re.MULTILINE):
         return True
     beside = (parts for parts in map(list, indices) if name in parts and ":" not in parts)
     return any(beside) or re.search(spelled, ast.unparse(function)) is not None

@@ -11,9 +11,11 @@ from textwrap import wrap
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gradcheck_cli.config.init.definitions import (
     DERIVATIVE,
+    ENDS,
     LOSS_LIKE,
     Definition,
     complete_name,
@@ -29,9 +31,10 @@ from gradcheck_cli.config.init.definitions import (
     read_file,
 )
 from gradcheck_cli.config.init.inference.givens import Given
+from gradcheck_cli.config.init.inference.reader import find_method
 from gradcheck_cli.config.init.read_code import describe_class, describe_function
 from gradcheck_cli.config.init.reading import Described
-from gradcheck_cli.config.init.syntax import returned_function
+from gradcheck_cli.config.init.syntax import parameter_names, returned_function
 from gradcheck_cli.config.schema import KINDS, CheckConfig, documentation
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.text import join_words
@@ -107,6 +110,9 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
         given = {kind: given[kind], "loss": f"{relative}:{loss}", **given}
     backward_name = given.get("backward", given.get("derivative", "")).rpartition(":")[2]
     described = _describe(tree, found, name, kind, [loss or "", backward_name])
+    described = replace(
+        described, constants=_with_functions(tree, found, described.constants, relative)
+    )
     nothing = not described.inputs and not described.constants
     inputs = {"x": Given("[n, N]", guess=True)} if nothing else described.inputs
     given["inputs"] = _mapping(inputs)
@@ -119,6 +125,21 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
     about = f"# The gradients of {name}: gradcheck run --allow-code checks them."
     guessed = [key for key, one in {**inputs, **described.constants}.items() if one.guess]
     return _text(about, kind, given, guessed)
+
+
+def _with_functions(
+    tree: ast.Module, found: Definition, constants: Mapping[str, Given], relative: str
+) -> dict[str, Given]:
+    """The constants, and the functions of the file for what a constructor takes in pairs, as
+    `activation` and `activation_prime`."""
+    made = find_method(found, "__init__", {}) if isinstance(found, ast.ClassDef) else None
+    takes = [] if made is None else parameter_names(made)
+    every = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    functions = [node.name for node in every if len(parameter_names(node)) == 1]
+    pairs = [(name, name + end) for end in ENDS for name in takes if name + end in takes]
+    known = ((one, one + end) for end in ENDS for one in functions if one + end in functions)
+    named = dict(zip(pairs[0], next(known, ()), strict=False)) if pairs else {}
+    return {**{name: Given(f"{relative}:{one}") for name, one in named.items()}, **constants}
 
 
 def _mapping(values: Mapping[str, Given]) -> str:

@@ -164,7 +164,8 @@ def also_held(owner: Any, inputs: Collection[str]) -> list[str]:
         known = id(array) in checked or name in inputs
         if name and not known and not set(path) & set(GRADIENT_HOLDERS):
             gradient = held_gradient(owner, name)
-            if gradient is not None and gradient is not array:
+            number = isinstance(gradient, int | float) and array.ndim > 0  # dk, a size
+            if gradient is not None and gradient is not array and not number:
                 found[name] = None
     return list(found)
 

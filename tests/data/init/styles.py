@@ -337,3 +337,76 @@ def mse(y_true, y_pred):
 
 def mse_prime(y_true, y_pred):
     return 2 * (y_pred - y_true) / y_true.size
+
+
+def bent(x):
+    return np.tanh(x)
+
+
+def bent_prime(x):
+    return 1 - np.tanh(x) ** 2
+
+
+class Activation:
+    """It is made with a function and its derivative."""
+
+    def __init__(self, activation, activation_prime):
+        self.activation = activation
+        self.activation_prime = activation_prime
+
+    def forward(self, x):
+        self.x = x
+        return self.activation(x)
+
+    def backward(self, grad):
+        return self.activation_prime(self.x) * grad
+
+
+class Heads:
+    """Attention over some heads, which a method of its own divides a batch into."""
+
+    def __init__(self, d_model, heads):
+        self.heads, self.dk = heads, d_model // heads
+        self.Wq, self.Wv = (np.random.randn(d_model, d_model) for _ in range(2))
+
+    def divide(self, x):
+        B, T, D = x.shape
+        return x.reshape(B, T, self.heads, self.dk).transpose(0, 2, 1, 3)
+
+    def join(self, x):
+        B, h, T, k = x.shape
+        return x.transpose(0, 2, 1, 3).reshape(B, T, h * k)
+
+    def forward(self, x):
+        self.x, self.q, self.v = x, self.divide(x @ self.Wq), self.divide(x @ self.Wv)
+        return self.join(self.q * self.v)
+
+    def backward(self, dy):
+        flat = self.x.reshape(-1, self.x.shape[-1])
+        dq, dv = self.join(self.divide(dy) * self.v), self.join(self.divide(dy) * self.q)
+        self.dWq = flat.T @ dq.reshape(len(flat), -1)
+        self.dWv = flat.T @ dv.reshape(len(flat), -1)
+        return dq @ self.Wq.T + dv @ self.Wv.T
+
+
+class MaxPool1d:
+    def __init__(self, kernel_size, stride=None):
+        self.kernel_size = kernel_size
+        self.stride = stride or kernel_size
+
+    def forward(self, x):
+        n, c, length = x.shape
+        k, s = self.kernel_size, self.stride
+        self.x, self.places = x, (length - k) // s + 1
+        out = np.zeros((n, c, self.places))
+        for i in range(self.places):
+            out[:, :, i] = x[:, :, i * s : i * s + k].max(axis=2)
+        return out
+
+    def backward(self, grad):
+        dx, s, k = np.zeros_like(self.x), self.stride, self.kernel_size
+        for i in range(self.places):
+            window = self.x[:, :, i * s : i * s + k]
+            first = window.argmax(axis=2)[..., None] == np.arange(window.shape[2])
+            dx[:, :, i * s : i * s + k] += first * grad[:, :, i, None]
+        return dx

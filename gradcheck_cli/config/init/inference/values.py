@@ -27,7 +27,7 @@ VECTOR = re.compile(
 WEIGHT = re.compile(r"^(W|w|U|V|weights?|Theta|theta|c_)(_?\w{0,4}\d*)$|weight|kernel|_w$")
 BIAS = re.compile(r"^b($|_|\d|[a-z]?\d*$)|bias|gamma|beta|^g\d?$|shift|scale", re.IGNORECASE)
 KERNEL = re.compile(
-    r"^(f|k|HH|WW|FH|FW|[fkp]_?[hw]|[hw]f|kernel_size|ks|pool_?size|n(um)?_?heads?)$"
+    r"^(f|k|HH|WW|FH|FW|[fkp]_?[hw]|[hw]f|kernel_size|ks|pool_?size|(n(um)?_?)?heads?)$"
 )
 EVEN = re.compile(r"emb|model|dim|hidden|^d_")  # what is cut into heads, or halves
 SIZE_LIKE = re.compile(r"size|dim|num|count|^n_|_n$|len")
