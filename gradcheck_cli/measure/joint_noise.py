@@ -62,9 +62,12 @@ class JointNoise:
             return np.asarray(self.problem.forward(moved))
 
         started = time.perf_counter()
-        with np.errstate(all="ignore"):
-            found = noise_of_few(lambda points: np.stack([*map(outputs, points)]), flat, scale)
         self.evaluations += PROBES
+        try:
+            with np.errstate(all="ignore"):
+                found = noise_of_few(lambda points: np.stack([*map(outputs, points)]), flat, scale)
+        except Exception:  # of a forward that cannot have all its inputs so far away
+            return None
         if found is None or not _is_rounding(found, flat.dtype):
             return None
         return replace(found, pace=(time.perf_counter() - started) / PROBES)

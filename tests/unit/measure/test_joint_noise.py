@@ -64,6 +64,19 @@ def test_steps_of_one_input_are_not_hidden_by_how_others_move(digits: int) -> No
     assert result.gradients[2].verdict != Verdict.FAIL
 
 
+def test_inputs_that_cannot_be_moved_together_have_noise_of_their_own() -> None:
+    problem = net(0)
+
+    def forward(given: Inputs) -> Float:
+        moved = [name for name, x in problem.inputs.items() if np.any(given[name] != x)]
+        if len(moved) > 1:
+            raise ValueError(moved)
+        return np.asarray(problem.forward(given))
+
+    result = check(replace(problem, forward=forward))
+    assert result.verdict == Verdict.PASS
+
+
 def test_a_check_of_some_inputs_takes_fewer_forwards_than_one_of_each() -> None:
     problem = net(0)
     together, alone = check(problem), [check(only(problem, name)) for name in problem.inputs]
