@@ -23,6 +23,8 @@ from gradcheck_cli.problem import Problem
 # Of the largest output, in eps: noise that is no more is that of any input. That of the problems of
 # tests/benchmarks/zoo which are smooth is 6 at most; of those that round on the way 1e3 and more.
 MOST_ROUNDINGS = 16.0
+# Numbers of all inputs: of more, twenty points of them all would take more than 42 MB.
+MOST_NUMBERS = 2**18
 # How far an input is moved by itself, beside the finest spacing of probes; quotients of smooth
 # outputs hardly differ between the first and that, but of some that step or bend by more than this.
 COARSE, SMOOTH = 1e-3, 0.5
@@ -40,7 +42,8 @@ class JointNoise:
 
     def of(self, name: str) -> Noise | None:
         """That near the inputs as one of them is moved; None where it is to be measured."""
-        shared = not self.problem.batched and len(self.problem.inputs) > 1
+        sizes = [x.size for x in self.problem.inputs.values()]
+        shared = not self.problem.batched and len(sizes) > 1 and sum(sizes) <= MOST_NUMBERS
         if shared and self._of_all is not None and self._moves_smoothly(name, self._of_all):
             return self._of_all
         return None

@@ -77,6 +77,13 @@ def test_inputs_that_cannot_be_moved_together_have_noise_of_their_own() -> None:
     assert result.verdict == Verdict.PASS
 
 
+def test_inputs_that_are_large_together_are_not_moved_together() -> None:
+    inputs = {"W": np.ones((600, 600)), "b": np.ones(3)}
+    shared = JointNoise(replace(net(0), inputs=inputs))
+    assert shared.of("b") is None
+    assert shared.evaluations == 0
+
+
 def test_a_check_of_some_inputs_takes_fewer_forwards_than_one_of_each() -> None:
     problem = net(0)
     together, alone = check(problem), [check(only(problem, name)) for name in problem.inputs]
