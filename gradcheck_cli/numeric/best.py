@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.ladder import TABLES
+from gradcheck_cli.numeric.ladder import GOES_ON, TABLES
 from gradcheck_cli.numeric.noise import Float
 
 NOISE_SHARE = 0.3  # noise below this share of an uncertainty does not explain it
@@ -16,7 +16,7 @@ KINK_NOISE_RATIO = 0.1  # of the gap of a kink: noise below this can still tell 
 # bounded unit differ by.
 CLEAR_SLOPE = 4.0
 # The axis of the entries in arrays that have others before it; in all others it is the first.
-ENTRY_AXES = {"cells": 2, "last": 1}
+ENTRY_AXES = {"cells": 2, "last": 1, "drift": 1}
 
 
 class Best(Struct, eq=False):
@@ -28,7 +28,8 @@ class Best(Struct, eq=False):
     floor, slope, first_noise: of the first rung.
     place: what roundings of numbers on the way to the outputs may come to, unseen in these.
     done: which entries and cotangents a smaller step would not improve.
-    grows: where quotients were last seen to grow without end.
+    drift: by what the quotients of each side go on to change from a step to the next, as it was
+        last seen, (sides, entries, cotangents); 0 where they settle.
     last: the slope, and Σ |c|·move, of the smallest step at which anything moved, (2, entries, …).
     most: the largest Σ |c|·move of all steps so far.
     possible: of entries that are zero by invariance, what they could be; else 0. unused: which of
@@ -41,7 +42,7 @@ class Best(Struct, eq=False):
     first_noise: Float
     place: Float
     done: NDArray[np.bool_]
-    grows: NDArray[np.bool_]
+    drift: Float
     last: Float
     most: Float
     possible: Float
@@ -61,7 +62,7 @@ class Best(Struct, eq=False):
             first_noise=first_noise,
             place=np.zeros(slope.shape) if place is None else place,
             done=nothing.copy(),
-            grows=nothing.copy(),
+            drift=np.zeros((2, *slope.shape)),
             last=np.zeros((2, *slope.shape)),
             most=np.zeros(slope.shape),
             possible=np.zeros(slope.shape),
@@ -140,10 +141,16 @@ class Best(Struct, eq=False):
         known: NDArray[np.bool_] = np.all(self.possible > 0, axis=1)
         return known
 
+    @property
+    def unsettled(self) -> NDArray[np.bool_]:
+        """Which entries and cotangents have a side whose quotients go on to change."""
+        found: NDArray[np.bool_] = np.any(self.drift > 0, axis=0)
+        return found
+
     def settle_at_zero(self, row: int, possible: Float, uncertainty: Float, unused: bool) -> None:
         """An entry is zero by invariance: all there is to know of it."""
         self.value[:, row], self.noise[:, row] = 0.0, uncertainty
-        self.grows[row] = False
+        self.drift[:, row] = 0.0
         self.uncertainty[:, row] = uncertainty
         self.possible[row], self.unused[row] = possible, unused
 
@@ -180,19 +187,22 @@ class Best(Struct, eq=False):
         moves = np.stack([slope, move])
         self.last[:, rows] = np.where(slope > 0, moves, self.last[:, rows])
 
-    def note_growth(
-        self, rows: NDArray[np.intp], grows: NDArray[np.bool_], hidden: NDArray[np.bool_]
+    def note_drift(
+        self, rows: NDArray[np.intp], change: Float, goes_on: NDArray[np.bool_], noise: Float
     ) -> None:
-        """Keep whether the quotients of these rows grow; as it was where noise hides that."""
-        self.grows[rows] = np.where(hidden, self.grows[rows], grows)
+        """Keep what the quotients of these rows go on to change by, as it was where noise hides
+        that they settle."""
+        drift = self.drift[:, rows]
+        drift[change + noise < GOES_ON * drift] = 0.0
+        self.drift[:, rows] = np.where(goes_on, change, drift)
 
     def finish(
         self, rows: NDArray[np.intp], noise: Float, jumps: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
         """Which of these rows a step of this noise could still improve, for any cotangent.
 
-        An entry is done when its central table is; but where the sides differ, or span a jump,
-        smaller steps must confirm it, as long as noise lets them. Other cotangents may keep its row
+        An entry is done when its central table is; but where the sides differ, drift or span a
+        jump, smaller steps must confirm it, as long as noise lets them. Other cotangents may keep its row
         on the ladder, where noise would make it worse.
         """
         # Outside of a domain noise is not a number; a smaller step may lead back into it.
@@ -200,7 +210,8 @@ class Best(Struct, eq=False):
         gap = np.abs(self.value[1, rows] - self.value[2, rows])
         kinked = (gap > self.uncertainty[1, rows] + self.uncertainty[2, rows]) & np.isfinite(gap)
         doubtful = kinked & (noise[1] < KINK_NOISE_RATIO * gap)
-        self.done[rows] |= ~(central | doubtful | jumps)
+        drifting = np.any(self.drift[:, rows] > noise[1:], axis=0)
+        self.done[rows] |= ~(central | doubtful | jumps | drifting)
         going: NDArray[np.bool_] = np.any(~self.done[rows], axis=1)
         return going
 
@@ -220,12 +231,12 @@ class Best(Struct, eq=False):
         """The entries that are not known to this share of the largest, or do not settle."""
         uncertainty = self.uncertainty[0]
         size = np.where(np.isfinite(uncertainty), np.abs(self.value[0]), 0.0)
-        known = (uncertainty <= share * np.max(size, initial=0.0)) & ~self.grows
+        known = (uncertainty <= share * np.max(size, initial=0.0)) & ~self.unsettled
         return np.flatnonzero(~np.all(known, axis=1) & ~(self.invariant | self.proven))
 
     def better_than(self, uncertainty: Float) -> NDArray[np.bool_]:
         """Which entries are less uncertain, settled and have a slope, for every cotangent."""
-        known = (self.uncertainty[0] < uncertainty) & ~self.grows
+        known = (self.uncertainty[0] < uncertainty) & ~self.unsettled
         return np.asarray(np.all(known, axis=1) & self.sloping)
 
     def refine(
@@ -241,7 +252,7 @@ class Best(Struct, eq=False):
         # Without noise nothing moved, as between two saturated ends: that tells no slope.
         settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
         better = agree & settled & (other.uncertainty < mine[1]) & usable
-        self.grows[rows] &= ~better[0]
+        self.drift[:, rows] = np.where(better[0], 0.0, self.drift[:, rows])
         self.cells[:, :, rows] = np.where(better, other.cells, mine)
 
 

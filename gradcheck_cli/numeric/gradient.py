@@ -243,13 +243,13 @@ def _gradient(
     kink = KINK_KNOWN * gap > u_right + u_left
     settles = by_ladder & ~best.proven[:, None]
     sides = _unsettled(*(part[1:] for part in (best.value, best.uncertainty, best.noise)))
-    kink &= ~(settles & (np.any(sides, axis=0) | best.grows))
+    kink &= ~(settles & (np.any(sides, axis=0) | best.unsettled))
     # Neither a kink that is known nor none: any value of both sides may be right.
     apart = [np.abs(value - side) for side in (right, left)]
     unclear = (gap > u_right + u_left) | (apart[0] > uncertainty + u_right)
     unclear = (unclear | (apart[1] > uncertainty + u_left)) & ~kink
     both = np.maximum(apart[0] + u_right, apart[1] + u_left)
-    unsettled = ~kink & ~unclear & _unsettled(value, uncertainty, noise) | best.grows
+    unsettled = ~kink & ~unclear & _unsettled(value, uncertainty, noise) | best.unsettled
     unsettled &= settles
     uncertainty = np.where(unclear, np.maximum(uncertainty, both), uncertainty)
     low = np.minimum(right - u_right, left - u_left)
