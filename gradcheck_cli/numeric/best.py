@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.ladder import GOES_ON, TABLES
+from gradcheck_cli.numeric.ladder import DRIFTS, TABLES
 from gradcheck_cli.numeric.noise import Float
 
 NOISE_SHARE = 0.3  # noise below this share of an uncertainty does not explain it
@@ -28,8 +28,9 @@ class Best(Struct, eq=False):
     floor, slope, first_noise: of the first rung.
     place: what roundings of numbers on the way to the outputs may come to, unseen in these.
     done: which entries and cotangents a smaller step would not improve.
-    drift: by what the quotients of each side go on to change from a step to the next, as it was
-        last seen, (sides, entries, cotangents); 0 where they settle.
+    grows: where quotients were last seen to grow without end.
+    drift: by what those of each side were last seen to go on to change from a step to the next,
+        (sides, entries, cotangents); 0 where they settle.
     last: the slope, and Σ |c|·move, of the smallest step at which anything moved, (2, entries, …).
     most: the largest Σ |c|·move of all steps so far.
     possible: of entries that are zero by invariance, what they could be; else 0. unused: which of
@@ -42,6 +43,7 @@ class Best(Struct, eq=False):
     first_noise: Float
     place: Float
     done: NDArray[np.bool_]
+    grows: NDArray[np.bool_]
     drift: Float
     last: Float
     most: Float
@@ -62,6 +64,7 @@ class Best(Struct, eq=False):
             first_noise=first_noise,
             place=np.zeros(slope.shape) if place is None else place,
             done=nothing.copy(),
+            grows=nothing.copy(),
             drift=np.zeros((2, *slope.shape)),
             last=np.zeros((2, *slope.shape)),
             most=np.zeros(slope.shape),
@@ -143,14 +146,13 @@ class Best(Struct, eq=False):
 
     @property
     def unsettled(self) -> NDArray[np.bool_]:
-        """Which entries and cotangents have a side whose quotients go on to change."""
-        found: NDArray[np.bool_] = np.any(self.drift > 0, axis=0)
-        return found
+        """Which entries and cotangents have quotients that grow, or drift on a side."""
+        return np.asarray(self.grows | np.any(self.drift > 0, axis=0))
 
     def settle_at_zero(self, row: int, possible: Float, uncertainty: Float, unused: bool) -> None:
         """An entry is zero by invariance: all there is to know of it."""
         self.value[:, row], self.noise[:, row] = 0.0, uncertainty
-        self.drift[:, row] = 0.0
+        self.grows[row], self.drift[:, row] = False, 0.0
         self.uncertainty[:, row] = uncertainty
         self.possible[row], self.unused[row] = possible, unused
 
@@ -187,14 +189,19 @@ class Best(Struct, eq=False):
         moves = np.stack([slope, move])
         self.last[:, rows] = np.where(slope > 0, moves, self.last[:, rows])
 
-    def note_drift(
-        self, rows: NDArray[np.intp], change: Float, goes_on: NDArray[np.bool_], noise: Float
+    def note_growth(
+        self, rows: NDArray[np.intp], grows: NDArray[np.bool_], hidden: NDArray[np.bool_]
     ) -> None:
-        """Keep what the quotients of these rows go on to change by, as it was where noise hides
-        that they settle."""
+        """Keep whether the quotients of these rows grow; as it was where noise hides that."""
+        self.grows[rows] = np.where(hidden, self.grows[rows], grows)
+
+    def note_drift(
+        self, rows: NDArray[np.intp], change: Float, drifts: NDArray[np.bool_], noise: Float
+    ) -> None:
+        """Keep by what the quotients of these rows drift; as it was where noise hides that."""
         drift = self.drift[:, rows]
-        drift[change + noise < GOES_ON * drift] = 0.0
-        self.drift[:, rows] = np.where(goes_on, change, drift)
+        settled = change + noise < DRIFTS * drift
+        self.drift[:, rows] = np.where(drifts, change, np.where(settled, 0.0, drift))
 
     def finish(
         self, rows: NDArray[np.intp], noise: Float, jumps: NDArray[np.bool_]
@@ -202,8 +209,8 @@ class Best(Struct, eq=False):
         """Which of these rows a step of this noise could still improve, for any cotangent.
 
         An entry is done when its central table is; but where the sides differ, drift or span a
-        jump, smaller steps must confirm it, as long as noise lets them. Other cotangents may keep its row
-        on the ladder, where noise would make it worse.
+        jump, smaller steps must confirm it, as long as noise lets them. Other cotangents may keep
+        its row on the ladder, where noise would make it worse.
         """
         # Outside of a domain noise is not a number; a smaller step may lead back into it.
         central = ~(noise[0] >= self.uncertainty[0, rows])
@@ -252,7 +259,8 @@ class Best(Struct, eq=False):
         # Without noise nothing moved, as between two saturated ends: that tells no slope.
         settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
         better = agree & settled & (other.uncertainty < mine[1]) & usable
-        self.drift[:, rows] = np.where(better[0], 0.0, self.drift[:, rows])
+        self.grows[rows] &= ~better[0]
+        self.drift[:, rows] *= ~better[0]
         self.cells[:, :, rows] = np.where(better, other.cells, mine)
 
 

@@ -49,6 +49,8 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
         best.note_moves(rows, rung.slope, step)
         rungs.climb(rung.value, noise)
         going = step > 0
+        if rungs.levels > 1:
+            best.note_growth(rows, *rungs.growth(noise))
         if rungs.ready:
             best.note_drift(rows, *rungs.drift(noise))
             best.offer(rows, rungs.best_cells(step))
@@ -56,6 +58,7 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
         elif rungs.levels == PARABOLA:
             fits, cells = rungs.quadratic(step)
             best.offer(rows[fits], cells[:, :, fits])
+            best.grows[rows[fits]] = False
             going &= ~fits
         rows, entries = rows[going], entries[going]
         if not len(rows):

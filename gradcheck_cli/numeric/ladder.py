@@ -7,6 +7,7 @@ quotients of the right and the left side, whose errors have all powers. Source: 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -22,12 +23,13 @@ COLUMNS = 6  # of Neville's tables; later columns gain nothing over the noise
 # Of a spread: the best of many cells has a small one partly by chance.
 SPREAD_FACTOR = 4.0
 JUMP_GROWTH = 1.3  # of a quotient from a step to the next; a jump makes it RATIO
-# The same of quotients that go to infinity, or seem to: those of |x|^p grow by RATIO^(1 − p).
-GROWTH = 1.2
+# The same of quotients that go to infinity, or seem to: those of |x|^p grow by RATIO^(1 − p). Where
+# noise is more than that share of them, it does not show whether they stopped growing.
+GROWTH, GROWTH_NOISE = 1.2, 0.1
 # Of what the quotients of a side change by from a step to the next, once extrapolated, that of the
-# step before: at that many steps in a row they do not settle. Those of x·log x change by the same,
-# those that go to infinity by more, of |x|^1.1 by 0.95 and of |x|^1.5 by 0.76 times as much.
-GOES_ON, IN_A_ROW = 0.8, 4
+# step before: at that many steps in a row they drift. Those of x·log x change by the same, of
+# |x|^1.1 by 0.95 and of |x|^1.5, which settle, by 0.76 times as much.
+DRIFTS, IN_A_ROW = 0.8, 4
 FEW_QUOTIENTS_FACTOR = 2.0  # times the noise: two quotients show less of it than three or more do
 PARABOLA_NOISE = 1e-6  # of a quotient: with noise below this share, what agrees does not by chance
 TABLES = 3  # central, right, left
@@ -110,7 +112,7 @@ class Rungs:
         self.factors, self.amplification = _tables(order)
         self.rows: list[Float] = []
         self.noise: Float | None = None
-        self.in_a_row: NDArray[np.intp] | int = 0  # steps at which quotients went on to change
+        self.in_a_row: NDArray[Any] = np.zeros((1, 1, 1))  # steps at which quotients drifted
 
     @property
     def levels(self) -> int:
@@ -161,21 +163,23 @@ class Rungs:
         cancelling: NDArray[np.bool_] = grown & (2 * new[0] < np.min(new[1:], axis=0))
         return cancelling
 
+    def growth(self, noise: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where the quotients of both sides grow as steps shrink, and where noise hides that."""
+        new, last = np.abs(self.rows[-1][0, 1:]), np.abs(self.rows[-2][0, 1:])
+        grows: NDArray[np.bool_] = np.all(new > GROWTH * last + noise[1:], axis=0)
+        hidden: NDArray[np.bool_] = np.any(noise[1:] > GROWTH_NOISE * new, axis=0)
+        return grows, hidden
+
     def drift(self, noise: Float) -> tuple[Float, NDArray[np.bool_], Float]:
         """By what the quotients of each side, extrapolated once, changed from the step before;
-        whether they go on to, which it takes some steps to tell unless those of both sides grow; and
-        how far noise may move them.
-
-        All are (sides, entries, cotangents).
+        whether they drift; and how far noise may move them. All are (sides, entries, cotangents).
         """
         hidden = self.amplification[1, 1:, None, None] * noise[1:]
         newest, last, before = (row[min(1, len(row) - 1), 1:] for row in self.rows[::-1])
         change = np.abs(newest - last)
-        goes_on = change - hidden > GOES_ON * np.abs(last - before)
-        self.in_a_row = np.where(goes_on, self.in_a_row + 1, 0)
-        new, old = np.abs(self.rows[-1][0, 1:]), np.abs(self.rows[-2][0, 1:])
-        grows = np.all(new > GROWTH * old + noise[1:], axis=0)
-        return change, grows | (self.in_a_row >= IN_A_ROW), hidden
+        drifts = change - hidden > DRIFTS * np.abs(last - before)
+        self.in_a_row = (self.in_a_row + 1) * drifts
+        return change, self.in_a_row >= IN_A_ROW, hidden
 
     def keep(self, going: NDArray[np.bool_]) -> None:
         """Drop the entries that left the ladder."""
