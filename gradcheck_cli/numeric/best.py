@@ -15,6 +15,8 @@ KINK_NOISE_RATIO = 0.1  # of the gap of a kink: noise below this can still tell 
 # Uncertainties that a slope exceeds which is seen far from x alone: less may be what the ends of a
 # bounded unit differ by.
 CLEAR_SLOPE = 4.0
+# Of the largest entry: what is known to that has settled well enough.
+UNRESOLVED = 1e-9
 # The axis of the entries in arrays that have others before it; in all others it is the first.
 ENTRY_AXES = {"cells": 2, "last": 1, "drift": 1}
 
@@ -146,8 +148,11 @@ class Best(Struct, eq=False):
 
     @property
     def unsettled(self) -> NDArray[np.bool_]:
-        """Which entries and cotangents have quotients that grow, or drift on a side."""
-        return np.asarray(self.grows | np.any(self.drift > 0, axis=0))
+        """Which entries and cotangents have quotients that grow, or on a side drift by what counts
+        beside the largest entry."""
+        size = np.where(np.isfinite(self.uncertainty[0]), np.abs(self.value[0]), 0.0)
+        counts = UNRESOLVED * np.max(size, axis=0, initial=0.0)
+        return np.asarray(self.grows | np.any(self.drift > counts, axis=0))
 
     def settle_at_zero(self, row: int, possible: Float, uncertainty: Float, unused: bool) -> None:
         """An entry is zero by invariance: all there is to know of it."""

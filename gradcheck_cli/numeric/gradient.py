@@ -15,14 +15,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.best import Best
+from gradcheck_cli.numeric.best import UNRESOLVED, Best
 from gradcheck_cli.numeric.climb import FIRST_STEP, MAX_LEVELS, climb, measure_at
 from gradcheck_cli.numeric.differences import WHOLE, Differences
 from gradcheck_cli.numeric.doubts import doubt_faint, doubt_small, doubt_zeros
 from gradcheck_cli.numeric.invariance import settle_invariant
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.other_steps import (
-    UNRESOLVED,
     leap_until_moved,
     retry_nearer,
     widen_steps,

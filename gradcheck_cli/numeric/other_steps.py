@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.best import CLEAR_SLOPE, NOISE_SHARE, Best
+from gradcheck_cli.numeric.best import CLEAR_SLOPE, NOISE_SHARE, UNRESOLVED, Best
 from gradcheck_cli.numeric.climb import (
     FIRST_STEP,
     LARGEST_STEP,
@@ -19,9 +19,8 @@ from gradcheck_cli.numeric.doubts import doubt_small
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.units import OWN_UNITS
 
-# Entries whose noise exceeds this share of the largest are tried again from a step so much larger,
-# for as many levels as lead down to the first step: a polynomial does not mind, and noise shrinks.
-UNRESOLVED = 1e-9
+# Entries whose noise leaves them unresolved are tried again from a step so much larger, for as many
+# levels as lead down to the first step: a polynomial does not mind, and noise shrinks.
 WIDER, WIDER_LEVELS = 32.0, 7  # √3⁷ = 47: down past the step before
 # Of the largest; entries that noise lets be known no better are tried from larger steps yet, while
 # their uncertainty falls by so much: by WIDER, where it is noise alone.
