@@ -151,10 +151,11 @@ def _redirect_streams() -> Iterator[None]:
 
 
 class _LimitedOutput(io.TextIOBase):
-    """Passes on the first of what is printed, and counts the rest."""
+    """Passes on the first of what is printed, and counts the rest; also of bytes, by `buffer`."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.buffer = _BytesOfText(self)
         self.lines = 0
         self.characters = 0
 
@@ -176,7 +177,32 @@ class _LimitedOutput(io.TextIOBase):
             more = self.characters - PRINTED_CHARACTERS
             self._pass_on(f"\n… and {more:,} more characters that the code printed\n")
 
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """That of the stream that text is passed on to."""
+        return self.stream.encoding
+
+    def fileno(self) -> int:
+        """That of the stream that text is passed on to, for code which writes to it itself."""
+        return self.stream.fileno()
+
     def _pass_on(self, text: str) -> None:
         with suppress(OSError, ValueError):
             self.stream.write(text)
             self.stream.flush()
+
+
+class _BytesOfText(io.RawIOBase):
+    """Passes bytes on as text."""
+
+    def __init__(self, text: io.TextIOBase) -> None:
+        self.text = text
+
+    def writable(self) -> bool:
+        """Whether bytes can be written: they can."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Pass bytes on as text; what is none is shown by its number."""
+        self.text.write(bytes(data).decode("utf-8", "backslashreplace"))
+        return len(data)

@@ -34,7 +34,10 @@ def render_json(report: StepsReport) -> str:
 
 
 def _layout_check(check: CheckSteps, width: int) -> Iterator[Line]:
-    if check.error:
+    if check.not_run:
+        head = Text("\nNOT RUN", style="yellow").append(f"  {check.id}", style="bold")
+        yield head.append(f"  {check.path}", style="dim")
+    elif check.error:
         yield Text("\nERROR", style="bold red").append(f"  {check.id}", style="bold")
         yield from (indent(line) for line in check.error.splitlines())
     for gradient in check.gradients:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli import __version__
+from gradcheck_cli.errors import LeaveError
 from gradcheck_cli.result import ExitCode, make_printable
 from gradcheck_cli.run.one import describe_failure, keep_code_loaded, run_problems
 from gradcheck_cli.text import printable
@@ -63,7 +64,10 @@ class GradientSteps(Struct, frozen=True):
 
 
 class CheckSteps(Struct, frozen=True):
-    """A check and the curves of its gradients; error: why there are none."""
+    """A check and the curves of its gradients; error: why there are none.
+
+    not_run: it names Python code, which needs leave to run.
+    """
 
     id: str
     path: str
@@ -72,6 +76,7 @@ class CheckSteps(Struct, frozen=True):
     seed: int
     gradients: tuple[GradientSteps, ...] = ()
     error: str = ""
+    not_run: bool = False
 
 
 class StepsReport(Struct, frozen=True):
@@ -120,6 +125,8 @@ def _sweep(
         gradients = run_problems(
             check, _measure_check, lambda entries: None, timeout, allow_code, warm
         )
+    except LeaveError as error:
+        return replace(report, error=str(error), not_run=True)
     except Exception as error:
         return replace(report, error=describe_failure(check, error))
     return replace(report, gradients=gradients)

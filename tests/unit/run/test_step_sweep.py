@@ -174,6 +174,8 @@ def test_what_cannot_be_saved_is_told_before_anything_is_measured(
 def test_the_command_draws_code_and_says_what_cannot_be_run(gradcheck: Gradcheck) -> None:
     done = gradcheck("steps", "docs/examples/affine.yaml", "-k", "affine")
     assert (done.returncode, "--allow-code" in done.stderr) == (2, True)
+    assert "NOT RUN  affine" in done.stdout
+    assert "ERROR" not in done.stdout
     done = gradcheck("steps", "--allow-code", "docs/examples/affine.yaml", "-k", "affine")
     assert (done.returncode, done.stderr) == (0, "")
     assert "affine  ∂L/∂w" in done.stdout
