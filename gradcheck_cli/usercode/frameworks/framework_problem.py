@@ -54,6 +54,7 @@ class FrameworkProblem:
         if not self.arrays:
             raise CodeError(NO_FLOATS)
         self.unused: dict[str, None] = {}
+        # What gives the outputs in the calls of a check: `run`, or the same compiled.
         self.fast: Callable[[Tensors], list[Any]] = self.run
         first = self._evaluate(self.arrays)
         if not first:
@@ -135,9 +136,15 @@ class FrameworkProblem:
 
         return forward
 
-    def backward(self, arrays: Mapping[str, Array], cotangent: Array) -> dict[str, Array]:
-        """The gradients that the framework's reverse mode gives; zero for what is not used."""
-        found = self.pulled_back(self.run, arrays, self.split(cotangent))
+    def backward(
+        self, arrays: Mapping[str, Array], cotangent: Array, *, fast: bool = False
+    ) -> dict[str, Array]:
+        """The gradients that the framework's reverse mode gives; zero for what is not used.
+
+        fast: of the function compiled, where it is.
+        """
+        function = self.fast if fast else self.run
+        found = self.pulled_back(function, arrays, self.split(cotangent))
         self.unused |= dict.fromkeys(name for name in arrays if found.get(name) is None)
         return {
             name: np.zeros_like(array) if (gradient := found.get(name)) is None else gradient

@@ -163,6 +163,10 @@ tanh.defvjp(forward, right)
 result = check(from_jax(jax.checkpoint(over_time), series))
 assert result.verdict == Verdict.PASS, result
 assert len(calls) < 20 < result.evaluations, len(calls)  # a loop is compiled once, not in each
+calls.clear()
+result = check(double_backward(from_jax(over_time, series)))
+assert result.verdict == Verdict.PASS, result
+assert len(calls) < 60 < result.evaluations, len(calls)
 assert "draws at random" in check(from_jax(drawn_over_time, x)).gradients[0].reason
 """
 
