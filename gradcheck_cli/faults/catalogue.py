@@ -396,6 +396,16 @@ _ALL: tuple[Fault, ...] = (
         suspect=upstream_faults.distort_upstream,
     ),
     Fault(
+        Code.SAMPLES_LEFT_OUT,
+        "samples left out",
+        cause="a loop over the samples ends early, or overwrites what it should add to (= for +=)",
+        next_step="look at the loop over the samples",
+        example="np.outer(X[0], delta[0])    # for X.T @ delta",
+        remedy="a batch of n = 2 or more",
+        inject=share_faults.leave_out_samples,
+        suspect=share_faults.fit_samples,
+    ),
+    Fault(
         Code.OVERWRITTEN,
         "terms overwritten",
         cause="windows overlap, an index is repeated, or an entry is copied to several places, and "
@@ -406,16 +416,6 @@ _ALL: tuple[Fault, ...] = (
         remedy="a stride below the size of the window, or an index with repeats",
         inject=overwriting.overwrite_terms,
         alone=True,
-    ),
-    Fault(
-        Code.SAMPLES_LEFT_OUT,
-        "samples left out",
-        cause="a loop over the samples ends early, or overwrites what it should add to (= for +=)",
-        next_step="look at the loop over the samples",
-        example="np.outer(X[0], delta[0])    # for X.T @ delta",
-        remedy="a batch of n = 2 or more",
-        inject=share_faults.leave_out_samples,
-        suspect=share_faults.fit_samples,
     ),
     Fault(
         Code.SAMPLES_REORDERED,
