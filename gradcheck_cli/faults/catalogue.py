@@ -521,6 +521,7 @@ _ALL: tuple[Fault, ...] = (
         next_step="look at which of the two the formula is for",
         example="dz = (z - t) / n    # for (softmax(z) - t) / n",
         suspect=_either(
+            exchange_faults.pass_on,
             product_faults.fit_product,
             exchange_faults.fit_exchange,
             edge_faults.exchange_factors,

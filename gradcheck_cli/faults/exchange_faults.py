@@ -15,11 +15,28 @@ from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_part
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
+from gradcheck_cli.layers.mistaken_slopes import LATER
 from gradcheck_cli.measure.comparison import Comparison
 
 Float = NDArray[np.float64]
 
 MOST_ARRAYS = 6  # of one shape, of which every pair is tried
+
+
+def pass_on(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """The gradient of a later value in the place of that of an inner one of the same shape."""
+    for stage in measured.inner:
+        for key, gradient in stage.mistaken.items():
+            if key.startswith(LATER):
+                later = key.removeprefix(LATER)
+                yield Injected(
+                    measured.contract(stage, np.asarray(gradient, dtype=np.float64)),
+                    f"it is the gradient with {later} in the place of {stage.symbol}",
+                    choices=float(len(stage.mistaken)),
+                    cause="what lies between the two, a factor or a derivative, is not multiplied "
+                    "by on the way back",
+                    next_step="look at the lines between the two, and at what each multiplies by",
+                )
 
 
 def fit_exchange(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:

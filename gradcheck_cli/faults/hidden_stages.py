@@ -18,7 +18,7 @@ from gradcheck_cli.faults.measured_gradient import MOST_CELLS, rows_are_samples
 from gradcheck_cli.faults.values import Effort, Values
 from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
 from gradcheck_cli.layers.mistaken_slopes import (
-    MISSING,
+    LATER,
     evaluate_at,
     mistake_slope,
     mistake_softmax,
@@ -231,7 +231,7 @@ def _list_mistakes(one: Hidden, later: Sequence[Hidden]) -> dict[str, Any]:
             around = np.where(none, 0.0, around)
             wrong = mistake_slope(activation, z, y, delta)
             return {key: value + around for key, value in wrong.items()}
-    return {MISSING: later[0].gradient} if later else {}
+    return {f"{LATER}{other.symbol}": other.gradient for other in later}
 
 
 def _is_softmax(z: Float, y: Float) -> bool:

@@ -21,6 +21,8 @@ Float = NDArray[np.float64]
 Series = Sequence[Float]  # an array that a forward computes, once or at each step of a loop
 
 SHIFTS = (-1, 0, 1)  # in time: a loop takes an array of this step, of the one before or after
+# Whether the columns of a, and those of δ, are samples; else their rows are.
+LAYOUTS = ((False, False), (True, True), (False, True), (True, False))
 # Of the largest entry: a product so near to the right gradient is it; ∂L/∂z was measured, too.
 SAME = 1e-7
 # f′(z) by y = f(z), of a z that the code has no name for.
@@ -44,7 +46,7 @@ def fit_product(measured: MeasuredGradient, comparison: Comparison) -> Iterator[
             products = [
                 (name, product)
                 for name, values in arrays.items()
-                for columns in (False, True)
+                for columns in LAYOUTS
                 for product in _multiply(values, gradients, columns, measured.shape)
             ]
             name = stages[0].name if len(stages) == 1 else strip_time(stages[0].name)
@@ -124,24 +126,25 @@ def strip_time(name: str) -> str:
 
 
 def _multiply(
-    values: Series, gradients: Series, columns: bool, shape: tuple[int, ...]
+    values: Series, gradients: Series, columns: tuple[bool, bool], shape: tuple[int, ...]
 ) -> Iterator[Float]:
     """Σ aᵀ δ over time and Σ δᵀ a, as far as they have the shape of the weights.
 
-    columns: are samples, not rows.
+    columns: whether samples are those of a and of δ, not rows.
     """
     pairs = list(zip(values, gradients, strict=False))
     if len(values) != len(gradients) or not all(_fit(a, d, columns, shape) for a, d in pairs):
         return
-    product = np.sum([_as_matrix(a, columns).T @ _as_matrix(d, columns) for a, d in pairs], axis=0)
+    terms = [_as_matrix(a, columns[0]).T @ _as_matrix(d, columns[1]) for a, d in pairs]
+    product = np.sum(terms, axis=0)
     yield from (one for one in (product, product.T) if one.shape == shape)
 
 
-def _fit(a: Float, delta: Float, columns: bool, shape: tuple[int, ...]) -> bool:
+def _fit(a: Float, delta: Float, columns: tuple[bool, bool], shape: tuple[int, ...]) -> bool:
     """Whether the product of an array and a gradient has the shape of the weights."""
-    if a.ndim == 0 or a.ndim != delta.ndim or (columns and a.ndim != 2):
+    if a.ndim == 0 or a.ndim != delta.ndim or (any(columns) and a.ndim != 2):
         return False
-    left, right = _as_matrix(a, columns), _as_matrix(delta, columns)
+    left, right = _as_matrix(a, columns[0]), _as_matrix(delta, columns[1])
     made = left.shape[1], right.shape[1]
     return len(left) == len(right) and shape in (made, made[::-1])
 

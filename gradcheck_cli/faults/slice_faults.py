@@ -36,14 +36,13 @@ def shift_slices(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def fit_slice_sources(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """Slices of the numeric gradient, along an axis, in another order or more than once."""
-    if not measured.whole:
+    # Where all that is wrong should be zero, a mask is missing, and nothing comes from elsewhere.
+    if not measured.whole or not measured.value[comparison.wrong].any():
         return
     for axis, size in enumerate(measured.shape):
         if 1 < size <= MOST_SLICES:
             sources = _find_sources(comparison, measured, axis)
-            moved = sources is not None and np.flatnonzero(sources != np.arange(size))
-            # A row that should be zero is no row that comes from elsewhere.
-            if sources is not None and np.any(np.take(measured.value, moved, axis)):
+            if sources is not None and not np.array_equal(sources, np.arange(size)):
                 yield _take_slices(measured, axis, sources)
     yield from _shift_without_edges(measured, comparison)
     yield from _reorder_entries(measured, comparison)

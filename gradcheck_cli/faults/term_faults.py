@@ -123,7 +123,15 @@ def _add_term(
         choices=size.choices,
         named=(size,),
         cause=_find_cause(term, extra),
+        next_step="count the ways from the input to the outputs: the backward adds a term for each"
+        if _is_upstream(term)
+        else "",
     )
+
+
+def _is_upstream(term: str) -> bool:
+    """Whether what is added is the upstream gradient."""
+    return term.strip(" ·") in ("δ", "Δ", "the upstream gradient")
 
 
 def _find_cause(term: str, extra: bool) -> str:
@@ -132,7 +140,7 @@ def _find_cause(term: str, extra: bool) -> str:
             "a constant is added to every entry: an epsilon, or a mean that is subtracted is "
             "missing or another"
         )
-    if term.strip(" ·") in ("δ", "Δ", "the upstream gradient"):
+    if _is_upstream(term):
         return (
             "a path of the input around the layer, such as a skip connection, is missing or twice"
         )

@@ -15,6 +15,7 @@ MISSING, AT_OUTPUT, OPPOSITE = "f′ missing", "f′ at the output", "f′ at �
 FUNCTION, TWICE, BY_INPUT = "f for f′", "f′ twice", "f′ by y, at z"
 AT_UPSTREAM = "f′ at the upstream gradient"
 ANOTHER = "f′ of "
+LATER = "in its place "  # a later gradient; the key ends with what reports call that
 DIAGONAL = "the diagonal of f′ alone"  # of a function in which each output depends on many inputs
 
 

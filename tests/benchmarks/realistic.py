@@ -45,7 +45,7 @@ NAMES = {
     "factor": "GC103 GC104",
     "factors swapped": "GC105 GC106 GC119 GC128",
     "inverted factor": "GC103 GC109 GC116 GC119 GC128 GC130 GC145",
-    "mask reversed": "GC102 GC109 GC128 GC134",
+    "mask reversed": "GC102 GC109 GC119 GC128 GC134",  # a mask of the input with the other sign
     "mean for sum": "GC103 GC104 GC116 GC119 GC128 GC130 GC145",
     "missing factor": "GC101 GC102 GC103 GC109 GC116 GC119 GC120 GC121 GC128 GC130 GC131 GC135 "
     "GC136 GC137 GC142 GC145 GC146",
@@ -57,8 +57,8 @@ NAMES = {
     "GC145 GC146",
     "overwritten": "GC102 GC109 GC123 GC126 GC128 GC139 GC145",
     "regulariser": "GC116",
-    "sign": "GC102 GC103 GC109 GC116 GC119 GC128 GC136 GC145",
-    "sign of a term": "GC103 GC109 GC116 GC119 GC126 GC128 GC136 GC145",
+    "sign": "GC102 GC103 GC109 GC116 GC119 GC128 GC134 GC136 GC145",  # GC134: one inside f′
+    "sign of a term": "GC103 GC109 GC116 GC119 GC126 GC128 GC134 GC136 GC145",
     "sum for mean": "GC103 GC104 GC116 GC119 GC128 GC130 GC145",
     "transpose missing": "GC105 GC106 GC119 GC128",
     "wrong axis": "GC119 GC128 GC130 GC142",

@@ -351,3 +351,22 @@ def test_weights_after_an_update_beside_a_mask() -> None:
         "GC118",
         "it is the gradient for P − 0.05 · ∂L/∂P",
     )
+
+
+def test_a_factor_that_is_left_out_on_the_way_back() -> None:
+    def gated(x: Array, W: Array, U: Array) -> Array:
+        t = 1 / (1 + np.exp(-x @ U))
+        h = np.sin(x @ W)
+        return t * h + x
+
+    def backward(delta: Array, x: Array, W: Array, U: Array) -> Array:
+        h, t = np.sin(x @ W), 1 / (1 + np.exp(-x @ U))
+        dh, dt = delta * np.cos(x @ W), delta * h * t * (1 - t)  # δ for δ t
+        return dh @ W.T + dt @ U.T + delta, x.T @ dh, x.T @ dt
+
+    found = diagnose(gated, backward, x=X, W=draw(size=(3, 3)), U=draw(size=(3, 3)))
+    assert found.code == "GC146"
+    assert found.observation.startswith(
+        "it is the gradient with the upstream gradient in the place of ∂L/∂h ("
+    )
+    assert found.cause.startswith("what lies between the two, a factor or a derivative")
