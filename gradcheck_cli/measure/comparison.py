@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from gradcheck_cli.result import Zero
 Float = NDArray[np.float64]
 
 
-class Comparison(Struct, frozen=True):
+class Comparison(Struct, frozen=True, dict=True):
     """Both sides of a gradient, entry by entry, and what follows for every entry.
 
     At a kink every value between the slopes is a subgradient: there the analytic value is
@@ -37,12 +38,12 @@ class Comparison(Struct, frozen=True):
         # np.argmax takes the first nan for the largest, which is what should be shown.
         return int(np.argmax(self.over_allowed))
 
-    @property
+    @cached_property
     def smooth(self) -> NDArray[np.bool_]:
         """Where there is no kink."""
         return ~self.numeric.kink
 
-    @property
+    @cached_property
     def zero(self) -> Zero | None:
         """Why neither gradient differs from zero by more than the uncertainty; None where one does.
 

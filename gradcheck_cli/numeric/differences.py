@@ -87,9 +87,9 @@ class Differences(ABC):
         """What roundings on the way to the outputs may come to, unseen in these; None: nothing."""
         return None
 
-    def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp]:
-        """A permutation of these entries: the order in which they are best measured."""
-        return np.arange(len(entries))
+    def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+        """The order in which these entries are best measured: a permutation, or as they are."""
+        return slice(None)
 
     def _stencil(
         self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None

@@ -224,7 +224,7 @@ def _unsettled(value: Float, uncertainty: Float, noise: Float) -> NDArray[np.boo
 
 def _gradient(
     best: Best,
-    order: Entries,
+    order: Entries | slice,
     shape: tuple[int, ...],
     evaluations: int,
     *,

@@ -99,7 +99,9 @@ def settle_invariant(differences: WholeForwards, entries: NDArray[np.intp], best
     """
     limits, found = Limits.of(differences), None
     still = np.all(best.most <= limits.within, axis=1)
-    still &= ~differences.confined[entries] & ~best.sloping_beyond(CLEAR)
+    still &= ~best.sloping_beyond(CLEAR)
+    if still.any():
+        still &= ~differences.confined[entries]
     for row in map(int, np.flatnonzero(still)):
         entry = int(entries[row])
         alike = _alike(differences, entry, limits, found) if differences.alone and found else None

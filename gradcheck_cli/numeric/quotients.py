@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ class WholeForwards(Differences):
         together: int = 1,
     ) -> None:
         self.method = WHOLE
-        self.confined = (scale < LEAST_ROOM * entry_scale(x)).ravel()
+        self.asked = scale
         self.evaluate = evaluate
         self.cotangent = None if cotangent is None else cotangent.ravel()
         self.weight = None if self.cotangent is None else np.abs(self.cotangent)
@@ -104,6 +105,11 @@ class WholeForwards(Differences):
         point_bytes = 8 * (x.size + self.center.size)
         pairs = max(1, together // 2)
         self.block = max(pairs, BLOCK_BYTES // (2 * point_bytes) // pairs * pairs)
+
+    @cached_property
+    def confined(self) -> NDArray[np.bool_]:
+        """The entries that cannot be moved as far as the scale of their surroundings."""
+        return np.asarray(self.asked < LEAST_ROOM * entry_scale(self.x)).ravel()
 
     def rescaled(self, scale: Float) -> Differences:
         """The same differences on another scale, with the noise there."""

@@ -58,8 +58,10 @@ class LocalQuotients(Differences):
         row, column = np.divmod(entries, self.x.shape[1])
         return (column, row) if self.slices.axis else (row, column)
 
-    def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Slice by slice."""
+    def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+        """Slice by slice, as those of rows are anyway."""
+        if self.slices.axis == 0:
+            return slice(None)
         return np.argsort(self._place(entries)[0], kind="stable")
 
     def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
