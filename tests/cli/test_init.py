@@ -64,6 +64,9 @@ CODE = {
         "Activation",
         "Heads",
         "MaxPool1d",
+        "Gates",
+        "conv_along",
+        "probability",
     ),
     "frameworks_torch.py": ("Net", "Fixed", "Cube", "swish"),
     "frameworks_jax.py": ("predict", "cross_entropy"),
@@ -71,7 +74,7 @@ CODE = {
 
 
 # Those whose backward is that of a loss beside them.
-WITH_LOSS = ("model_forward", "two_layers")
+WITH_LOSS = ("model_forward", "two_layers", "probability")
 
 
 class Written(NamedTuple):
@@ -137,6 +140,9 @@ MISTAKES = {
     ),
     "Heads": ("self.dWv = flat.T @ dv", "self.dWv = flat.T @ dq"),
     "MaxPool1d": ("first = window.argmax", "first = window.argmin"),
+    "Gates": ("(1 - self.f**2)", "(1 - self.f)"),
+    "conv_along": ("dA, dW, db\n\n\ndef prob", "dA, 2 * dW, db\n\n\ndef prob"),
+    "probability": ("(A - Y) / Y.shape[1]", "A - Y"),
     "triplet_loss": ("(positive - anchor) * active", "(anchor - positive) * active"),
 }
 

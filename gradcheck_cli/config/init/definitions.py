@@ -216,7 +216,8 @@ def _find_alike(functions: Sequence[ast.stmt], name: str) -> list[str]:
     found = [
         other
         for other, node in definitions.items()
-        if GRADIENT_CALLED.search(other)
+        if other != name
+        and GRADIENT_CALLED.search(other)
         and GRADIENT_CALLED.sub("", other).strip("_") not in definitions  # whose gradient it is
         and parameter_names(node) == taken
     ]

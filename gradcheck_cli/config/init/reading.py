@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from gradcheck_cli.config.init.inference.axes import Axis
+from gradcheck_cli.config.init.inference.axes import Axis, settle_sums, unify_all
 from gradcheck_cli.config.init.inference.givens import (
     NUMBERS,
     SETTING,
@@ -63,6 +63,7 @@ LAYERS = 3  # sizes of the layers of a network that is told them in a list, its 
 
 TEXT_LIKE = re.compile(r"(layer_)?(name|label|title|id)$")
 WINDOW_LIKE = re.compile(r"kernel|pool|window|filter_size|stride", re.IGNORECASE)
+STATE_BEFORE = re.compile(r"(^|_)prev(_|$)")
 INITIALIZER = re.compile(r"_?(init|initiali[sz]e|build|reset)(_|$)")
 
 
@@ -195,10 +196,21 @@ class Reading:
         returned = self.reader.follow(self.function, scope)
         several = returned.kind == ITEMS
         self.output = returned.fields.get(0, Value()) if several else returned
+        self.tie_states()
         last = max(returned.fields, default=0)
         self.cache = returned.fields[last] if several and last else Value()
         if self.loss:
             match_gradients(self.values, self.owner, scope, Value())
+
+    def tie_states(self) -> None:
+        """Give the states before a step, h_prev and c_prev, the shape of the first after it."""
+        states = [value for name, value in self.values.items() if STATE_BEFORE.search(name)]
+        for value in states:
+            unify_all(value.axes or (), self.output.axes or ())
+            unify_all(value.axes or (), states[0].axes or ())
+        for value in self.values.values() if states else ():
+            for axis in value.axes or ():
+                settle_sums(axis)
 
     def make(self, owner: Value, constructor: Function) -> dict[str, Value]:
         """Follow a constructor; what it takes, by name."""
@@ -333,6 +345,9 @@ class Reading:
             if self.owner is not None:
                 scope["self"] = self.owner
             found = self.reader.follow(other, scope)
+            for axis in (found.axes or ()) if other is not others[-1] else ():
+                if axis.root.open:
+                    axis.root.value = 1  # a loss is one number
             match_gradients(self.values, self.owner, scope, found)
         return extra
 

@@ -75,8 +75,8 @@ def is_vector(function: Function, name: str, text: ast.AST) -> bool:
     outer_products = list(outer)
     if any(not factors.isdisjoint(map(ast.unparse, node.args)) for node in outer_products):
         return True
-    joined = rf"concatenate\(\(?\[?[^\])]*\b{one}\b[^\])]*[\])]+\)?(?!, axis)$"
-    if outer_products and re.search(joined, ast.unparse(function), re.MULTILINE):
+    joined = rf"concatenate\(\(?\[?[^\])]*\b{one}\b[^\])]*[\])](?!\)?, axis)"
+    if outer_products and re.search(joined, ast.unparse(function)):
         return True
     beside = (parts for parts in map(list, indices) if name in parts and ":" not in parts)
     return any(beside) or re.search(spelled, ast.unparse(function)) is not None

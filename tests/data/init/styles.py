@@ -410,3 +410,61 @@ class MaxPool1d:
             first = window.argmax(axis=2)[..., None] == np.arange(window.shape[2])
             dx[:, :, i * s : i * s + k] += first * grad[:, :, i, None]
         return dx
+
+
+class Gates:
+    """A recurrent cell of one sample, whose weights meet the state and the input together."""
+
+    def __init__(self, input_dim, hidden_dim):
+        self.Wf = np.random.randn(hidden_dim, input_dim + hidden_dim)
+        self.bf = np.zeros(hidden_dim)
+
+    def forward(self, x, h_prev, c_prev):
+        self.z, self.c_prev = np.concatenate([h_prev, x]), c_prev
+        self.f = np.tanh(self.Wf @ self.z + self.bf)
+        return self.f * c_prev
+
+    def backward(self, dh):
+        self.dbf = dh * self.c_prev * (1 - self.f**2)
+        self.dWf = np.outer(self.dbf, self.z)
+        dz = self.Wf.T @ self.dbf
+        return dz[len(dh) :], dz[: len(dh)], dh * self.f
+
+
+def conv_along(A_prev, W, b, hparameters):
+    (m, H, C) = A_prev.shape
+    (f, C, n_C) = W.shape
+    places = (H - f) // hparameters["stride"] + 1
+    Z = np.zeros((m, places, n_C))
+    for h in range(places):
+        start = h * hparameters["stride"]
+        for c in range(n_C):
+            part = A_prev[:, start : start + f, :]
+            Z[:, h, c] = np.sum(part * W[:, :, c], axis=(1, 2)) + b[0, 0, c]
+    return Z, (A_prev, W, b, hparameters)
+
+
+def conv_along_backward(dZ, cache):
+    (A_prev, W, b, hparameters) = cache
+    dA, dW, db = np.zeros_like(A_prev), np.zeros_like(W), dZ.sum(axis=(0, 1), keepdims=True)
+    f = W.shape[0]
+    for h in range(dZ.shape[1]):
+        start = h * hparameters["stride"]
+        dA[:, start : start + f] += np.einsum("nc,fkc->nfk", dZ[:, h], W)
+        dW += np.einsum("nc,nfk->fkc", dZ[:, h], A_prev[:, start : start + f])
+    return dA, dW, db
+
+
+def probability(X, parameters):
+    Z = np.dot(parameters["W1"], X) + parameters["b1"]
+    return 1 / (1 + np.exp(-Z)), X
+
+
+def binary_cost(A, Y):
+    m = Y.shape[1]
+    return np.squeeze(-(np.dot(Y, np.log(A).T) + np.dot(1 - Y, np.log(1 - A).T)) / m)
+
+
+def probability_backward(A, Y, cache):
+    dZ = (A - Y) / Y.shape[1]
+    return {"dW1": np.dot(dZ, cache.T), "db1": np.sum(dZ, axis=1, keepdims=True)}

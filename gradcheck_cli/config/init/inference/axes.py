@@ -12,8 +12,9 @@ LARGEST = 256  # of the images that are tried
 class Axis:
     """The size of an axis: a number, a name, another axis and some more, a product, or open.
 
-    calculate: gives its size from those of others, `needs`; base, offset: it is that many more than
-    another. ends: how far slices of it go, where nothing else tells its size.
+    calculate: gives its size from those of others, `needs`; is_sum: it is their sum. base, offset:
+    it is that many more than another. equal: pairs of sums of the same size, one of which it is in.
+    ends: how far slices of it go, where nothing else tells its size.
     small, even: what its names tell, such as those of filters and of what is cut into heads.
     """
 
@@ -25,6 +26,7 @@ class Axis:
         base: Axis | None = None,
         offset: int = 0,
         needs: Sequence[Axis] = (),
+        is_sum: bool = False,
     ) -> None:
         self.value = value
         self.name = name
@@ -32,6 +34,8 @@ class Axis:
         self.base = base
         self.offset = offset
         self.needs = needs
+        self.is_sum = is_sum
+        self.equal: list[tuple[Axis, Axis]] = []
         self.ends: list[Callable[[], int]] = []
         self.same: Axis | None = None
         self.small = self.even = False
@@ -77,6 +81,9 @@ def unify(left: Axis, right: Axis) -> None:
         return
     if one.base is not None and other.base is not None and one.offset == other.offset:
         unify(one.base, other.base)
+    if one.is_sum and other.is_sum:
+        for term in (*one.open_needs, *other.open_needs):
+            term.equal.append((one, other))
     for fixed, reckoned in ((one, other), (other, one)):
         if fixed.value is not None and reckoned.value is None and not reckoned.open:
             _solve(reckoned, fixed.value)
@@ -86,6 +93,7 @@ def unify(left: Axis, right: Axis) -> None:
         kept.small = kept.small or joined.small
         kept.even = kept.even or joined.even
         kept.ends += joined.ends
+        kept.equal += joined.equal
         joined.same = kept
 
 
@@ -104,6 +112,16 @@ def _solve(reckoned: Axis, wanted: int) -> None:
                 return
     for axis in needs:
         axis.value = None
+
+
+def settle_sums(axis: Axis) -> None:
+    """Make one of the terms that are left of two equal sums without those that both have."""
+    for one, other in axis.root.equal:
+        left, right = ([term.root for term in sides.needs] for sides in (one, other))
+        common = [term for term in left if term in right]
+        rests = [[term for term in terms if term not in common] for terms in (left, right)]
+        if len(rests[0]) == len(rests[1]) == 1:
+            unify(rests[0][0], rests[1][0])
 
 
 def unify_all(left: Sequence[Axis], right: Sequence[Axis]) -> None:

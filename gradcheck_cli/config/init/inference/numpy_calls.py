@@ -18,6 +18,7 @@ from gradcheck_cli.config.init.inference.numpy_names import (
 )
 from gradcheck_cli.config.init.inference.operations import (
     broadcast,
+    calculate_sizes,
     concatenate,
     contract,
     multiply_matrices,
@@ -66,6 +67,8 @@ def of_numpy(
         if len(order) == 1 and order[0].kind == ITEMS:
             order = list(order[0].fields.values())
         return transpose(values[0], [int(one.number or 0) for one in order])
+    if name == "squeeze" and len(values) == 1 and values[0].axes is not None:
+        return array([axis for axis in values[0].axes if axis.root.value != 1])
     if name == "expand_as" and len(values) > 1:
         return broadcast(*values[:2])
     if name == "unsqueeze" and values[0].is_parameter:
@@ -158,8 +161,16 @@ def _make(
         shape = list(shape[0].fields.values())
     if not shape or shape[0].kind in (ARRAY, ITEMS):
         return Value()
-    axes = [one.as_size() for one in shape]
+    axes = [_reckoned(reader, one).as_size() for one in shape]
     return array(axes * 2 if name == "eye" and len(axes) == 1 else axes)
+
+
+def _reckoned(reader: Reader, value: Value) -> Value:
+    """A value that is reckoned from two others, which are sizes from here on; else itself."""
+    if value.kind is None and len(value.parts) == 2 and callable(value.node):
+        left, right = value.parts
+        return calculate_sizes(left, right, value.node, reader.allocate)
+    return value
 
 
 def _mark_positive(value: Value | None) -> None:

@@ -126,7 +126,9 @@ def calculate_sizes(
         return size(more(other, one.root.value))
     return size(
         Axis(
-            calculate=lambda: operate(one.size(allocate), other.size(allocate)), needs=(one, other)
+            calculate=lambda: operate(one.size(allocate), other.size(allocate)),
+            needs=(one, other),
+            is_sum=operate(5, 3) == 8,
         )
     )
 
@@ -222,7 +224,7 @@ def concatenate(values: Sequence[Value], axis: int, allocate: Allocate) -> Value
         joined[place] = more(open_ones[0], fixed)
     else:
         joined[place] = Axis(
-            calculate=lambda: sum(axis.size(allocate) for axis in along), needs=along
+            calculate=lambda: sum(axis.size(allocate) for axis in along), needs=along, is_sum=True
         )
     return array(joined)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
+    BIAS,
     ITEMS,
     NUMBER,
     RECORD,
@@ -142,6 +143,9 @@ def _index(reader: Reader, owner: Value, parts: list[ast.expr], scope: Scope) ->
         if isinstance(one, ast.Slice):
             found.append(_sliced(reader, one, axis, scope))
             continue
+        first_alone = isinstance(one, ast.Constant) and one.value == 0 and len(plain) > 2
+        if first_alone and owner.is_parameter and BIAS.search(owner.name) and axis.root.open:
+            axis.root.value = 1  # b[0, 0, 0, c]
         index = _as_index(reader.value(one, scope), axis)
         if index.kind == ARRAY and first is None:
             first = index
