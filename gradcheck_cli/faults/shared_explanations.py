@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from gradcheck_cli.faults.catalogue import describe_fault
 from gradcheck_cli.faults.diagnosis import Finding
@@ -86,14 +87,27 @@ def _take_upstream(one: Wrong, other: Wrong) -> Diagnosis | None:
     """The diagnosis of a gradient for the upstream gradient that another one is for."""
     if other.finding.upstream is None:
         return None
-    explained = one.measured.contract(*other.finding.upstream)
+    told = other.finding.diagnosis
+    of_this = _explain_by_upstream(
+        one, one.measured, *other.finding.upstream, Code(told.code), told.observation
+    )
+    return of_this and replace(of_this, cause=told.cause, next_step=told.next_step)
+
+
+def _explain_by_upstream(
+    one: Wrong,
+    measured: MeasuredGradient,
+    stage: Stage,
+    delta: NDArray[np.float64],
+    code: Code,
+    observation: str,
+) -> Diagnosis | None:
+    """What is said of a gradient, if an upstream gradient at a stage surely explains it."""
+    explained = measured.contract(stage, delta)
     off = explained.uncertainty + SOLVED * largest(np.abs(explained.value))
     fit = _fit_surely(replace(explained, uncertainty=off), one.comparison)
-    if fit is None:
-        return None
-    told, entries = other.finding.diagnosis, len(explained.at)
-    of_this = describe_fault(Code(told.code), told.observation, fit.misfit, entries)
-    return replace(of_this, cause=told.cause, next_step=told.next_step)
+    entries = len(explained.at)
+    return None if fit is None else describe_fault(code, observation, fit.misfit, entries)
 
 
 def explain_together(wrong: Mapping[str, Wrong]) -> dict[str, Diagnosis]:
@@ -157,13 +171,13 @@ def _solve_together(wrong: Sequence[Wrong], stage: Stage) -> Together | None:
     diagnoses = []
     for one in wrong:
         assert one.inside is not None
-        explained = one.inside.contract(stage, other)
-        off = explained.uncertainty + SOLVED * largest(np.abs(explained.value))
-        fit = _fit_surely(replace(explained, uncertainty=off), one.comparison)
-        if fit is None or not differ:
+        found = _explain_by_upstream(
+            one, one.inside, stage, other, Code.OTHER_UPSTREAM,
+            f"{names} are all the gradient {told}",
+        )  # fmt: skip
+        if found is None or not differ:
             return None
-        observation, entries = f"{names} are all the gradient {told}", len(explained.at)
-        diagnoses.append(describe_fault(Code.OTHER_UPSTREAM, observation, fit.misfit, entries))
+        diagnoses.append(found)
     return Together(diagnoses, differ)
 
 
