@@ -41,8 +41,9 @@ def drop_edges(measured: MeasuredGradient, comparison: Comparison) -> Iterator[I
         for name, where in places.items():
             changed = graph.hand_back(directly=dict.fromkeys(where, factor))
             yield _inject(graph, changed, f"{how} what {name} takes from {measured.name} itself")
-        if largest(np.abs(graph.around)) > NOTHING * largest(np.abs(measured.value)):
-            changed = graph.hand_back() + (factor - 1) * graph.around
+        last, whole = len(graph.names) - 1, graph.hand_back()
+        changed = graph.hand_back(directly={last: factor}) + (factor - 1) * graph.around
+        if largest(np.abs(changed - whole)) > NOTHING * largest(np.abs(whole)):
             names = join_words([*places], "or")
             said = f"{how} what comes to {measured.name} not by way of {names}"
             yield _inject(graph, changed, said)
@@ -76,7 +77,7 @@ def mistake_slopes(said: str, mistake: Callable[[Float, Float], Float]) -> Suspe
         graph = find_graph(measured)
         if graph is None:
             return
-        for name, places in graph.group_values().items():
+        for name, places in graph.group_steps().items():
             for activation, (low, below) in OWN_SLOPES.items():
                 known = {place: graph.values[place] for place in places}
                 if all(np.all((low < y) & (y < 1)) for y in known.values()):
@@ -122,12 +123,10 @@ def _list_series(graph: Graph) -> dict[str, Sequence[Float]]:
 def _complete(graph: Graph, edges: Sequence[Edge]) -> list[Edge]:
     """The edges of two names at all times, those that carry nothing, too."""
     groups = graph.group_values()
-    first, last = (graph.names[place] for place in edges[0])
-    earlier, later = groups.get(first, []), groups.get(last, [len(graph.names) - 1])
-    lag = later.index(edges[-1][1]) - earlier.index(edges[-1][0]) if len(later) > 1 else 0
-    if len(earlier) != len(later) or lag:
-        return list(edges)
-    return list(zip(earlier, later, strict=True))
+    earlier, later = (groups.get(graph.names[place], []) for place in edges[0])
+    alike = len(earlier) == len(later) and graph.names[edges[0][0]] != graph.names[edges[0][1]]
+    pairs = list(zip(earlier, later, strict=True)) if alike else []
+    return pairs if set(edges) <= set(pairs) else list(edges)
 
 
 def _is_same(graph: Graph, pairs: Sequence[Edge], values: Sequence[Float]) -> bool:

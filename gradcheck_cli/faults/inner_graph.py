@@ -83,6 +83,16 @@ class Graph(Struct, frozen=True):
             groups.setdefault(name, []).append(place)
         return groups
 
+    def group_steps(self) -> dict[str, list[int]]:
+        """The same; where the outputs may be the last of a loop's values, with them, too."""
+        groups, last = self.group_values(), len(self.names) - 1
+        more = {
+            f"{name} and the output": [*places, last]
+            for name, places in groups.items()
+            if len(self.values[places[-1]]) == len(self.values[last])
+        }
+        return {**groups, **more}
+
     def group_edges(self) -> dict[str, list[Edge]]:
         """The edges between values of the same two names, by what they are called."""
         groups: dict[str, list[Edge]] = {}
@@ -90,6 +100,11 @@ class Graph(Struct, frozen=True):
             one, other = self.names[earlier], self.names[later]
             before = "that of the step before" if one == other else one
             groups.setdefault(f"{other} to {before}", []).append((earlier, later))
+        last = len(self.names) - 1
+        for name, places in self.group_values().items():
+            steps, end = groups.get(f"{name} to that of the step before", []), (places[-1], last)
+            if steps and end in self.edges and len({len(self.values[at]) for at in end}) == 1:
+                groups[f"{name} and the output to that of the step before"] = [*steps, end]
         return groups
 
 
@@ -121,10 +136,13 @@ def _measure_graph(measured: MeasuredGradient) -> Graph | None:
         known[place].value if place in known else np.zeros((len(own), len(at)))
         for place, own in enumerate(total)
     ]
+    if outputs.cotangent.size > 1:  # of a single number it is the gradient
+        whole = measured.measure_jacobian(outputs)
+        jacobians[-1] = whole.value if np.array_equal(whole.at, at) else jacobians[-1]
     inputs = [jacobian.copy() for jacobian in jacobians]
     for (earlier, later), edge in edges.items():
         direct[earlier] = direct[earlier] - edge.T @ total[later]
-        if stages[later] is not outputs:
+        if jacobians[later].any():
             inputs[later] -= edge @ jacobians[earlier]
     through = np.sum([own @ taken for own, taken in zip(total, inputs, strict=True)], axis=0)
     return Graph(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.hidden_stages import OUTPUT
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage
@@ -49,7 +50,7 @@ def fit_product(measured: MeasuredGradient, comparison: Comparison) -> Iterator[
                 for columns in LAYOUTS
                 for product in _multiply(values, gradients, columns, measured.shape)
             ]
-            name = stages[0].name if len(stages) == 1 else strip_time(stages[0].name)
+            name = _name_times(stages)
             of_what = f"∂L/∂{name}{below}"
             yield from _exchange(measured, stages, products, spread, of_what)
 
@@ -88,7 +89,20 @@ def _list_times(measured: MeasuredGradient) -> Iterator[list[Stage]]:
     for stage in measured.watched:
         yield [stage]
         groups.setdefault(strip_time(stage.name), []).append(stage)
-    yield from (stages for stages in groups.values() if len(stages) > 1)
+    problem = measured.problem
+    outputs = Stage(problem.forward, np.asarray(problem.cotangent), symbol=OUTPUT)
+    for stages in groups.values():
+        if len(stages) > 1:
+            yield stages
+            if stages[-1].cotangent.shape == outputs.cotangent.shape:
+                yield [*stages, outputs]  # a loop may return the last of its values
+
+
+def _name_times(stages: Sequence[Stage]) -> str:
+    """What reports call values: one by its own name, those of a loop without their time."""
+    if len(stages) == 1:
+        return stages[0].name
+    return strip_time(stages[0].name) + " and the output" * (stages[-1].symbol == OUTPUT)
 
 
 def _pull_back(measured: MeasuredGradient, stage: Stage, slope: Callable[[Float], Float]) -> Float:
@@ -105,7 +119,7 @@ def _list_arrays(measured: MeasuredGradient) -> dict[str, Series]:
     }
     for stages in _list_times(measured):
         values = [np.asarray(one.forward(inputs), dtype=np.float64) for one in stages]
-        name = stages[0].name if len(stages) == 1 else strip_time(stages[0].name)
+        name = _name_times(stages)
         for shift in SHIFTS if len(stages) > 1 else (0,):
             when = {-1: " of the step before", 0: "", 1: " of the step after"}[shift]
             found[name + when] = shift_in_time(values, shift)

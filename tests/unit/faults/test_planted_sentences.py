@@ -176,8 +176,9 @@ def rnn(x: Array, W: Array, U: Array, b: Array) -> Array:
 
 
 def rnn_backward(
-    delta: Array, x: Array, W: Array, U: Array, b: Array, *, slip: str = "none"
+    delta: Array, x: Array, W: Array, U: Array, b: Array, *, slip: str = "none", last: bool = False
 ) -> Array:
+    """last: whether the last state alone is what the forward gives, not their sum."""
     hs = [np.zeros((x.shape[1], len(b)))]
     for step in x:
         hs.append(np.tanh(step @ W + hs[-1] @ U + b))
@@ -185,7 +186,7 @@ def rnn_backward(
     carry = 0.0
     for t in reversed(range(len(x))):
         slope = hs[t + 1] if slip == "function" else 1 - hs[t + 1] ** 2
-        dz = (delta + carry) * slope
+        dz = (delta * (not last or t == len(x) - 1) + carry) * slope
         dx[t] = dz @ W.T
         carry = {"none": dz @ U.T, "no carry": 0.0, "sign": -dz @ U.T, "transpose": dz @ U}.get(
             slip, (delta + carry) @ U.T if slip == "no slope" else dz @ U.T
@@ -370,3 +371,26 @@ def test_a_factor_that_is_left_out_on_the_way_back() -> None:
         "it is the gradient with the upstream gradient in the place of ∂L/∂h ("
     )
     assert found.cause.startswith("what lies between the two, a factor or a derivative")
+
+
+@pytest.mark.parametrize(
+    ("slip", "code", "said"),
+    [
+        ("sign", "GC145", "and the output to that of the step before"),
+        ("transpose", "GC106", "and the output to that of the step before"),
+        ("function", "GC135", "and the output, if that is a tanh"),
+        ("late", "GC146", "in the place of h and the output of the step before"),
+    ],
+)
+def test_steps_of_which_the_last_is_the_output(slip: str, code: str, said: str) -> None:
+    def last(x: Array, W: Array, U: Array, b: Array) -> Array:
+        h = np.zeros((x.shape[1], len(b)))
+        for step in x:
+            h = np.tanh(step @ W + h @ U + b)
+        return h
+
+    def backward(delta: Array, x: Array, W: Array, U: Array, b: Array) -> Array:
+        return rnn_backward(delta, x, W, U, b, slip=slip, last=True)
+
+    found = diagnose(last, backward, x=STEPS, W=W, U=RECURRENT, b=B)
+    assert (found.code, said in found.observation) == (code, True)
