@@ -1,7 +1,8 @@
 """A failure that random directions saw, looked at entry by entry before it is told.
 
-Directions know neither what is zero by invariance nor jumps of a forward between smooth pieces: a
-right gradient differs along them by its own rounding, or by what a solver is inexact by.
+Directions know neither what is zero by invariance, nor jumps of a forward between smooth pieces,
+nor plateaus of numbers that cancel: a right gradient differs along them by its own rounding, by
+what a solver is inexact by, or by a slope that is none.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ def look_again(
                 "what random directions see is no more than jumps of the forward by about "
                 f"{found.break_height:.0e} explain: an iteration or a solver that stops at a "
                 "tolerance; let it go on until nothing changes"
+            )
+        elif agrees(claimed, found, rtol, atol):
+            reason = (
+                "along random directions it looks wrong, but entries that look so are not, where "
+                f"each is moved by itself ({len(some)} of them were); mode: entries judges all"
             )
     if not reason:
         return failed, found.evaluations

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import Verdict, check
+from gradcheck_cli import Numeric, Verdict, check
 
 Array = NDArray[np.float64]
 SEEDS = 6
@@ -51,3 +51,20 @@ def test_a_curve_that_asks_for_tiny_steps_is_none() -> None:
     x = np.random.default_rng(0).normal(size=6)
     steep = check(lambda x: np.sin(1e6 * x), lambda d, x: d * 1e6 * np.cos(1e6 * x), {"x": x})
     assert steep.verdict == Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("function", "derivative", "scale"),
+    [(lambda x: np.exp(x) - x - 1, np.expm1, 1e-8), (np.sinh, np.cosh, 30.0)],
+    ids=["exp x - x - 1", "sinh"],
+)
+def test_no_right_gradient_fails_along_directions(
+    function: Callable[[Array], Array], derivative: Callable[[Array], Array], scale: float
+) -> None:
+    for seed in range(SEEDS):
+        x = scale * np.random.default_rng(seed).normal(size=(3, 4))
+        numeric = Numeric(mode="directions")
+        result = check(
+            function, lambda delta, x: delta * derivative(x), {"x": x}, seed=seed, numeric=numeric
+        )
+        assert result.verdict != Verdict.FAIL
