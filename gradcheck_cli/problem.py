@@ -74,6 +74,8 @@ class Stage(Struct, frozen=True):
     precision: how far it may be off, over its largest entry, where it was measured.
     respond: of a stage inside the forward, how the outputs of a later one change with its own:
         outputs of that × its own, both flat; not a number where that is not known.
+    move: of such a stage, the outputs of all of the forward at some inputs, where its own are
+        others by so much.
     """
 
     forward: Callable[[Arrays], Any]
@@ -84,6 +86,7 @@ class Stage(Struct, frozen=True):
     mistaken: Mapping[str, Array] = field(default_factory=dict)
     precision: float = 0.0
     respond: Callable[[Stage], Any] | None = None
+    move: Callable[[Arrays, Any], Any] | None = None
 
     @property
     def name(self) -> str:

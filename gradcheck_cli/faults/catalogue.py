@@ -29,6 +29,7 @@ from gradcheck_cli.faults import (
     share_faults,
     slice_factors,
     slice_faults,
+    statistic_faults,
     term_faults,
     upstream_faults,
 )
@@ -525,6 +526,7 @@ _ALL: tuple[Fault, ...] = (
             product_faults.fit_product,
             exchange_faults.fit_exchange,
             edge_faults.exchange_factors,
+            statistic_faults.change_statistics,
         ),
         alone=True,
     ),

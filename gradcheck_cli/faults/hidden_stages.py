@@ -55,6 +55,7 @@ class Hidden(Struct, frozen=True):
     symbol: str
     read: Callable[[Mapping[str, Any]], Any]
     respond: Callable[[Stage], Any] | None = None
+    move: Callable[[Mapping[str, Any], Any], Any] | None = None
 
 
 def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
@@ -136,6 +137,7 @@ def _measure(problem: Problem, inner: InnerValue) -> Hidden | None:
         _symbol(inner.name, inner.source),
         inner.read,
         None if responses is None else responses.of,
+        inner.move,
     )
 
 
@@ -211,6 +213,7 @@ def _make_stage(one: Hidden, later: Sequence[Hidden], axis: int | None) -> Stage
         mistaken=mistaken,
         precision=one.precision,
         respond=one.respond,
+        move=one.move,
     )
 
 

@@ -159,6 +159,11 @@ def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
     before, slopes = (take_slopes(measured, stage, inputs) for inputs in ({}, changed))
     if before is None or slopes is None or not slopes.differs_from(before):
         return False
+    return agree(measured, stage, slopes)
+
+
+def agree(measured: MeasuredGradient, stage: Stage, slopes: Values) -> bool:
+    """Whether slopes may be the wrong gradient's, but for a factor."""
     found, claims = slopes.value, claim_slopes(measured, stage)
     crossed = np.abs(found * claims[:, ::-1]).sum(axis=1)
     gap = np.abs(found[0] * claims[:, 1] - found[1] * claims[:, 0])

@@ -394,3 +394,27 @@ def test_steps_of_which_the_last_is_the_output(slip: str, code: str, said: str) 
 
     found = diagnose(last, backward, x=STEPS, W=W, U=RECURRENT, b=B)
     assert (found.code, said in found.observation) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "n·var, a sum for a mean, in the place of var ("), (3, "var by n − 1 for n in the place")],
+)
+def test_a_variance_that_is_computed_anew(count: int, said: str) -> None:
+    def norm(x: Array, g: Array) -> Array:
+        mu = x.mean(1, keepdims=True)
+        var = x.var(1, keepdims=True)
+        return g * (x - mu) / np.sqrt(var + 1e-5)
+
+    def backward(delta: Array, x: Array, g: Array) -> Array:
+        centred = x - x.mean(1, keepdims=True)
+        scale = 1 / np.sqrt((centred**2).sum(1, keepdims=True) / count + 1e-5)
+        xhat, d = centred * scale, delta * g
+        back = d.mean(1, keepdims=True) + xhat * (d * xhat).mean(1, keepdims=True)
+        return scale * (d - back), (delta * xhat).sum(0)
+
+    inputs = {"x": draw(size=(5, 4)), "g": draw(size=4)}
+    for one in check(from_functions(norm, backward, inputs)).gradients:
+        assert one.diagnosis is not None
+        assert one.diagnosis.code == "GC146"
+        assert f"it is the gradient with {said}" in one.diagnosis.observation

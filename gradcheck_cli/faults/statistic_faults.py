@@ -1,0 +1,83 @@
+"""Faults of a statistic that the backward computes anew, and otherwise than the forward did.
+
+A mean or a variance of the forward is moved to what such a backward has in its place: the gradient
+there is the one that it gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.measured_gradient import MeasuredGradient
+from gradcheck_cli.faults.other_inputs import agree, measure_gradient_at, take_slopes
+from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.problem import Stage
+
+Float = NDArray[np.float64]
+
+LARGEST_SHARE = 0.5  # of the entries of an input: a statistic of it has no more
+# What stands in the place of a statistic v of n numbers.
+OTHERS: dict[str, Callable[[Float, float], Float]] = {
+    "n·{}, a sum for a mean,": lambda v, n: n * v,
+    "{}/n, a mean for a sum,": lambda v, n: v / n,
+    "{} by n − 1 for n": lambda v, n: v * n / max(n - 1, 1),
+    "{} by n for n − 1": lambda v, n: v * (n - 1) / n,
+    "1": lambda v, n: np.ones_like(v),
+    "the square of {}": lambda v, n: v**2,
+    "the root of {}": lambda v, n: np.sqrt(np.abs(v)),
+}
+
+
+def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
+    """The gradient where a mean, a variance or a norm is what a slip makes of it."""
+    for stage in measured.watched:
+        size = np.size(stage.cotangent)
+        if stage.move is None or not 0 < size <= LARGEST_SHARE * _largest_input(measured):
+            continue
+        value = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
+        for what, change in OTHERS.items():
+            moved = _move(measured, stage, what, change(value, _largest_input(measured) / size))
+            slopes = take_slopes(measured, moved, {})
+            if slopes is None or not agree(measured, moved, slopes):
+                continue
+            values = measure_gradient_at(measured, moved, {})
+            if values is not None and measured.differs_from(values):
+                name = stage.name.split(" (", 1)[0] if "(" not in stage.name[:1] else "it"
+                yield Injected(
+                    values,
+                    f"it is the gradient with {what.format(name)} in the place of {stage.name}",
+                    choices=float(len(OTHERS) * len(measured.watched)),
+                    upstream=(
+                        moved,
+                        np.asarray(moved.cotangent, dtype=np.float64),
+                    ),  # by which other gradients are looked at
+                    cause="the backward computes this anew, and in another way than the forward: a "
+                    "sum for a mean, another count, or one of its terms or powers is missing",
+                    next_step="compare this line with what the backward has in its place, or keep "
+                    "the value that the forward computed",
+                )
+
+
+def _largest_input(measured: MeasuredGradient) -> float:
+    """The entries of the largest input, of which a statistic is."""
+    return float(max(x.size for x in measured.problem.inputs.values()))
+
+
+def _move(measured: MeasuredGradient, stage: Stage, what: str, value: Float) -> Stage:
+    """The whole forward, with the outputs of an inner stage moved to a value."""
+    problem, move = measured.problem, stage.move
+    assert move is not None
+
+    def make() -> Stage:
+        by = value - np.asarray(stage.forward(problem.inputs), dtype=np.float64)
+
+        def forward(inputs: Mapping[str, NDArray[np.floating]]) -> object:
+            return move(inputs, by)
+
+        return Stage(forward, np.asarray(problem.cotangent, dtype=np.float64))
+
+    return measured.once(("moved", id(stage), what), make)
