@@ -67,6 +67,7 @@ CODE = {
         "Gates",
         "conv_along",
         "probability",
+        "scaled",
     ),
     "frameworks_torch.py": ("Net", "Fixed", "Cube", "swish"),
     "frameworks_jax.py": ("predict", "cross_entropy"),
@@ -142,6 +143,7 @@ MISTAKES = {
     "MaxPool1d": ("first = window.argmax", "first = window.argmin"),
     "Gates": ("(1 - self.f**2)", "(1 - self.f)"),
     "conv_along": ("dA, dW, db\n\n\ndef prob", "dA, 2 * dW, db\n\n\ndef prob"),
+    "scaled": ("2 * x * weight * delta", "x * weight * delta"),
     "probability": ("(A - Y) / Y.shape[1]", "A - Y"),
     "triplet_loss": ("(positive - anchor) * active", "(anchor - positive) * active"),
 }

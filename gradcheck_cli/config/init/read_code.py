@@ -65,6 +65,9 @@ def describe_class(
     empty = ast.parse(f"def {method}(self): pass").body[0]
     assert isinstance(empty, ast.FunctionDef)
     reading = Reading(tree, taken or empty, loss, text=made)
+    other = find_method(made, backward, known)
+    if other is not None:
+        reading.expect_sums(other)
     owner = Value(OBJECT, node=made)
     settings = reading.make(owner, constructor) if constructor is not None else {}
     before = _copied(owner).fields  # without what the forward keeps
@@ -74,7 +77,6 @@ def describe_class(
     kept = Value(OBJECT, fields=before)
     late = [k for k in before if owner.fields[k].kind == RECORD or _is_made_late(k, owner, before)]
     kept.fields |= {key: owner.fields[key] for key in late}
-    other = find_method(made, backward, known)
     described = reading.describe([other] if other is not None else [])
     weights = dict(_weights_of(kept, ast.unparse(made), own_gradients))
     if loss or (other is not None and gives_own_alone(other, weights)):

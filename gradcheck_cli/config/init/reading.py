@@ -63,6 +63,7 @@ LAYERS = 3  # sizes of the layers of a network that is told them in a list, its 
 
 TEXT_LIKE = re.compile(r"(layer_)?(name|label|title|id)$")
 WINDOW_LIKE = re.compile(r"kernel|pool|window|filter_size|stride", re.IGNORECASE)
+SUMMED = re.compile(r"sum\((.*, )?(axis=|dim=)?\(?0,?\)?\)$")
 STATE_BEFORE = re.compile(r"(^|_)prev(_|$)")
 INITIALIZER = re.compile(r"_?(init|initiali[sz]e|build|reset)(_|$)")
 
@@ -96,6 +97,8 @@ class Reading:
         self.reader = Reader(tree, self.sizes.allocate)
         self.values = {name: self.parameter(name) for name in parameter_names(function)}
         self.expect_arrays(teller)
+        if teller is not None:
+            self.expect_sums(teller)
         self.output = self.cache = Value()
         self.owner: Value | None = None
 
@@ -150,6 +153,13 @@ class Reading:
         for name in needed:
             named = not {name, *gradient_names(name)}.isdisjoint(spelled)
             self.values[name].has_gradient = every or named
+
+    def expect_sums(self, teller: Function) -> None:
+        """Note the parameters whose gradient is written as a sum over the first axis."""
+        spelled = returned_gradients(teller)
+        if len(spelled) == len(self.values):
+            for value, text in zip(self.values.values(), spelled, strict=True):
+                value.summed = SUMMED.search(text) is not None
 
     def record_fields(self, name: str) -> Sequence[str]:
         """The fields of the class of the file that a parameter is annotated with; or of the one

@@ -82,7 +82,7 @@ def _settle(value: Value, other: Value) -> None:
     if not value.is_parameter or other.axes is None:
         return
     value.kind = ARRAY
-    if BIAS.search(value.name) and other.axes:
+    if (value.summed or BIAS.search(value.name)) and other.axes:
         axes = other.axes
         if len(axes) == 4:  # of images: a number a channel
             value.axes = [Axis(value=1), axes[1], Axis(value=1), Axis(value=1)]
