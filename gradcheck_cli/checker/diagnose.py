@@ -5,13 +5,14 @@ It needs the catalogue of faults, which a check that passes does not import.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
+from gradcheck_cli.faults.common_fault import explain_as_one
 from gradcheck_cli.faults.diagnosis import look_at, match_fault
 from gradcheck_cli.faults.hidden_stages import find_hidden_stages
 from gradcheck_cli.faults.measured_gradient import Measure, MeasuredGradient
@@ -31,7 +32,7 @@ from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage
-from gradcheck_cli.result import Code, Exercise, GradientResult, Mutant, Verdict
+from gradcheck_cli.result import Code, Diagnosis, Exercise, GradientResult, Mutant, Verdict
 
 # What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
 # the check, and as many as most faults need, if that is more. To look inside may cost as much
@@ -90,29 +91,30 @@ class Diagnoser:
             else result
             for result in results
         ]
-        diagnosed = [self._explain_by_others(result) for result in diagnosed]
-        with np.errstate(all="ignore"):
-            together = explain_together(self.wrong) if len(self.wrong) > 1 else {}
-        diagnosed = [
-            replace(result, diagnosis=together.get(result.name, result.diagnosis))
-            for result in diagnosed
-        ]
-        reduction = find_reduction([self.wrong.get(result.name) for result in results])
-        if not reduction:
+        try:
+            with np.errstate(all="ignore"):
+                explained = self._explain_together(diagnosed)
+        except Exception as error:
+            self._note("what gradients have in common", error)
             return diagnosed
         return [
-            replace(result, diagnosis=describe_reduction(result.diagnosis, reduction))
+            replace(result, diagnosis=explained.get(result.name, result.diagnosis))
             for result in diagnosed
         ]
 
-    def _explain_by_others(self, result: GradientResult) -> GradientResult:
-        """A gradient that no fault explains alone, with what another one is wrong by, if it is."""
-        one = self.wrong.get(result.name)
-        if one is None:
-            return result
-        with np.errstate(all="ignore"):
-            found = explain_by_others(one, self.wrong.values())
-        return result if found is None else replace(result, diagnosis=found)
+    def _explain_together(self, results: Sequence[GradientResult]) -> dict[str, Diagnosis | None]:
+        """The diagnoses of gradients that say more together than each alone."""
+        wrong = self.wrong
+        reduction = find_reduction([wrong.get(result.name) for result in results])
+        if reduction:
+            return {
+                result.name: describe_reduction(result.diagnosis, reduction) for result in results
+            }
+        by_others = {name: explain_by_others(one, wrong.values()) for name, one in wrong.items()}
+        together = explain_together(wrong) if len(wrong) > 1 else {}
+        as_one = explain_as_one(wrong, lambda one: self._look_inside(one.measured, 1.0))
+        found = {name: one for name, one in by_others.items() if one is not None}
+        return {**found, **together, **as_one}
 
     def mutate(self) -> tuple[list[Mutant], list[Exercise]]:
         """The faults that apply to the gradients, and whether this check would see them; and how
@@ -137,11 +139,13 @@ class Diagnoser:
             with np.errstate(all="ignore"):
                 return self._diagnose_gradient(result, claimed, share)
         except Exception as error:
-            self.notes.append(
-                f"the diagnosis of {result.gradient} failed: {type(error).__name__}: {error}; "
-                "please report it"
-            )
+            self._note(f"the diagnosis of {result.gradient}", error)
             return result
+
+    def _note(self, what: str, error: Exception) -> None:
+        """Note that something failed that the verdict does not need."""
+        failed = f"{type(error).__name__}: {error}"
+        self.notes.append(f"{what} failed: {failed}; please report it")
 
     def _diagnose_gradient(
         self, result: GradientResult, claimed: Any, share: float

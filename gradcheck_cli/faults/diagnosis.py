@@ -29,15 +29,20 @@ Float = NDArray[np.float64]
 
 
 class Finding(Struct, frozen=True):
-    """What is said of a wrong gradient.
-
-    factor: the one that is all that is wrong with it; upstream: the stage and the upstream gradient
-    there that it is the gradient for.
-    """
+    """What is said of a wrong gradient; match: the fault that it has, if one was found."""
 
     diagnosis: Diagnosis
-    factor: Factor | None = None
-    upstream: tuple[Stage, Float] | None = None
+    match: Match | None = None
+
+    @property
+    def factor(self) -> Factor | None:
+        """The one that is all that is wrong with it."""
+        return None if self.match is None else self.match.injected.by
+
+    @property
+    def upstream(self) -> tuple[Stage, Float] | None:
+        """The stage and the upstream gradient there that it is the gradient for."""
+        return None if self.match is None else self.match.injected.upstream
 
 
 def _look_nowhere() -> None:
@@ -64,7 +69,7 @@ def match_fault(
         match = min(found, key=lambda one: one.rank[:3], default=None)
     if match is not None:
         match = confirm_names(match, measured, comparison)
-        return Finding(_describe(match), match.injected.by, match.injected.upstream)
+        return Finding(describe_match(match), match)
     for fault in FAULTS.values():
         observation = fault.describe(measured, comparison) if fault.describe is not None else ""
         if observation:
@@ -140,7 +145,8 @@ def confirm_names(match: Match, measured: MeasuredGradient, comparison: Comparis
     return match
 
 
-def _describe(match: Match) -> Diagnosis:
+def describe_match(match: Match) -> Diagnosis:
+    """What is said of a fault that was found."""
     fault, injected, observation = match.fault, match.injected, match.injected.observation
     if not match.fit.sure:
         observation += "; that may be chance, as so few entries tell little"
