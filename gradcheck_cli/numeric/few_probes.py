@@ -93,7 +93,9 @@ def noise_of_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise | N
     away = _pooled(away, lines.unit, _moves(lines.away))
     if doubtful or not (np.isfinite(near).all() and np.isfinite(away).all()):
         return None
-    return _estimate(lines, near, away, eps).reshape(*outputs.shape[1:])
+    found = _estimate(lines, near, away, eps)
+    # What would be given up may be a narrow bend, which finer lines show.
+    return found.reshape(*outputs.shape[1:]) if np.isfinite(found.near).all() else None
 
 
 def fine_spacing(dtype: Any) -> float:
@@ -193,12 +195,15 @@ def _pooled(variance: Float, unit: Float, moves: NDArray[np.bool_]) -> Float:
 
     It is 0 of outputs that do not move, and inf where no line tells it.
     """
-    _, group = np.unique(np.frexp(unit)[1] // LIKE_SIZE, return_inverse=True)
+    sizes, group = np.unique(np.frexp(unit)[1] // LIKE_SIZE, return_inverse=True)
     known = np.isfinite(variance) & moves
     own = np.where(known, variance, 0.0)
-    count = np.bincount(group, known)[group]
-    mean = np.bincount(group, own)[group] / np.maximum(count, 1.0)
-    surer = np.maximum(own, mean) * (1 + FEW_SAMPLES / np.maximum(count, 1.0))
+    count, typical = np.zeros(len(sizes)), np.zeros(len(sizes))
+    for one in np.unique(group[known]):  # their median, since one of them may have a corner
+        alike = own[known & (group == one)]
+        count[one], typical[one] = len(alike), np.median(alike)
+    count = count[group]
+    surer = np.maximum(own, typical[group]) * (1 + FEW_SAMPLES / np.maximum(count, 1.0))
     return np.where(moves, np.where(count > 0, surer, np.inf), 0.0)
 
 

@@ -98,6 +98,10 @@ SOME_AT_ZERO: dict[str, tuple[Function, Function]] = {
     "|x|^1.5": of_sizes(1.5, 0),
     "x² log |x|": of_sizes(2.0, 1),
     "tanh(1e6 x)": (lambda x: np.tanh(1e6 * x), lambda x: 1e6 * (1 - np.tanh(1e6 * x) ** 2)),
+    "x + tanh(1e8 x)": (
+        lambda x: x + np.tanh(1e8 * x),
+        lambda x: 1 + 1e8 * (1 - np.tanh(1e8 * x) ** 2),
+    ),
     "√(x² + 1e-12)": (lambda x: np.hypot(x, 1e-6), lambda x: x / np.hypot(x, 1e-6)),
     "softplus(1e6 x)": (
         lambda x: 1e-6 * np.logaddexp(0.0, 1e6 * x),
