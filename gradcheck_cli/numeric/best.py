@@ -18,7 +18,7 @@ CLEAR_SLOPE = 4.0
 # Of the largest entry: what is known to that has settled well enough.
 UNRESOLVED = 1e-9
 # The axis of the entries in arrays that have others before it; in all others it is the first.
-ENTRY_AXES = {"cells": 2, "last": 1, "drift": 1}
+ENTRY_AXES = {"cells": 2, "between": 2, "last": 1, "drift": 1}
 
 
 class Best(Struct, eq=False):
@@ -27,7 +27,8 @@ class Best(Struct, eq=False):
     All arrays have an axis of the entries, and after it, but for `unused` and `proven`, one of the
     cotangents.
     cells: value, uncertainty, the noise in it, step, (4, TABLES, entries, cotangents).
-    floor, slope, first_noise: of the first rung.
+    between: the narrowest interval that quotients and their first extrapolations were seen in, low
+        and high, (2, TABLES, entries, cotangents). floor, slope, first_noise: of the first rung.
     place: what roundings of numbers on the way to the outputs may come to, unseen in these.
     done: which entries and cotangents a smaller step would not improve.
     grows: where quotients were last seen to grow without end.
@@ -40,6 +41,7 @@ class Best(Struct, eq=False):
     """
 
     cells: Float
+    between: Float
     floor: Float
     slope: Float
     first_noise: Float
@@ -61,6 +63,7 @@ class Best(Struct, eq=False):
         nothing = np.zeros(slope.shape, dtype=bool)
         return cls(
             cells=np.full((4, TABLES, *slope.shape), np.inf),
+            between=np.multiply.outer([-np.inf, np.inf], np.ones((TABLES, *slope.shape))),
             floor=np.where(np.isfinite(floor), floor, 0.0),
             slope=slope,
             first_noise=first_noise,
@@ -194,6 +197,12 @@ class Best(Struct, eq=False):
         moves = np.stack([slope, move])
         self.last[:, rows] = np.where(slope > 0, moves, self.last[:, rows])
 
+    def note_between(self, rows: NDArray[np.intp], between: Float) -> None:
+        """Keep the interval of these rows where it is narrower."""
+        mine = self.between[:, :, rows]
+        narrower = between[1] - between[0] < mine[1] - mine[0]
+        self.between[:, :, rows] = np.where(narrower, between, mine)
+
     def note_growth(
         self, rows: NDArray[np.intp], grows: NDArray[np.bool_], hidden: NDArray[np.bool_]
     ) -> None:
@@ -261,6 +270,11 @@ class Best(Struct, eq=False):
         """
         mine = self.cells[:, :, rows]
         agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
+        # Quotients may agree at larger steps by chance, far from those of these.
+        low, high = self.between[:, :, rows]
+        agree &= (other.value + other.uncertainty >= low) & (
+            other.value - other.uncertainty <= high
+        )
         # Without noise nothing moved, as between two saturated ends: that tells no slope.
         settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
         better = agree & settled & (other.uncertainty < mine[1]) & usable

@@ -53,6 +53,7 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
             best.note_growth(rows, *rungs.growth(noise))
         if rungs.ready:
             best.note_drift(rows, *rungs.drift(noise))
+            best.note_between(rows, rungs.between())
             best.offer(rows, rungs.best_cells(step))
             going &= best.finish(rows, WORTH * RATIO * noise, rungs.jumps(noise))
         elif rungs.levels == PARABOLA:

@@ -181,6 +181,13 @@ class Rungs:
         self.in_a_row = (self.in_a_row + 1) * drifts
         return change, self.in_a_row >= IN_A_ROW, hidden
 
+    def between(self) -> Float:
+        """Where the newest quotients and their first extrapolations lie, low and high, as far as
+        noise goes: (2, TABLES, entries, cotangents)."""
+        assert self.noise is not None
+        value, noise = self.rows[-1][:2], self.amplification[:2, :, None, None] * self.noise
+        return np.stack([np.min(value - noise, axis=0), np.max(value + noise, axis=0)])
+
     def keep(self, going: NDArray[np.bool_]) -> None:
         """Drop the entries that left the ladder."""
         self.rows = [row[:, :, going] for row in self.rows]
