@@ -70,7 +70,7 @@ CODE = {
         "scaled",
     ),
     "frameworks_torch.py": ("Net", "Fixed", "Cube", "swish"),
-    "frameworks_jax.py": ("predict", "cross_entropy"),
+    "frameworks_jax.py": ("predict", "cross_entropy", "classify"),
 }
 
 

@@ -67,6 +67,10 @@ def of_numpy(
         if len(order) == 1 and order[0].kind == ITEMS:
             order = list(order[0].fields.values())
         return transpose(values[0], [int(one.number or 0) for one in order])
+    if name == "one_hot" and len(values) > 1:
+        labels, classes = values[0].as_array(1), values[1].as_size()
+        labels.classes = labels.classes or classes
+        return array([*(labels.axes or []), classes])
     if name == "squeeze" and len(values) == 1 and values[0].axes is not None:
         return array([axis for axis in values[0].axes if axis.root.value != 1])
     if name == "expand_as" and len(values) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
@@ -18,6 +19,9 @@ from gradcheck_cli.config.init.inference.values import (
     array,
     size,
 )
+
+# What a list of the parameters of every layer is called.
+LAYERS_LIKE = re.compile(r"^(params|parameters|layers|weights)$")
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.init.inference.reader import Reader, Scope
@@ -89,6 +93,11 @@ def _cut(reader: Reader, owner: Value, part: ast.Slice, scope: Scope) -> Value |
             owner.kind = ITEMS
             for place in range(3):
                 owner.field(place).as_size()
+            return _slice_of_items(owner, part)
+        if isinstance(part.upper, ast.UnaryOp) and LAYERS_LIKE.search(owner.name):  # params[:-1]
+            owner.kind = ITEMS
+            for place in range(2):
+                owner.field(place)
             return _slice_of_items(owner, part)
         return None
     lower, upper = bounds

@@ -25,7 +25,7 @@ VECTOR = re.compile(
     r"^(b|bias|biases|gamma|beta|theta|y|t|labels?|targets?|idx|idxs|tokens?|sentence|words)(_?\w?\d*)$"
 )
 WEIGHT = re.compile(r"^(W|w|U|V|weights?|Theta|theta|c_)(_?\w{0,4}\d*)$|weight|kernel|_w$")
-BIAS = re.compile(r"^b($|_|\d|[a-z]?\d*$)|bias|gamma|beta|^g\d?$|shift|scale", re.IGNORECASE)
+BIAS = re.compile(r"^b($|_|\d|[a-z]?\d*$)|_b$|bias|gamma|beta|^g\d?$|shift|scale", re.IGNORECASE)
 KERNEL = re.compile(
     r"^(f|k|HH|WW|FH|FW|[fkp]_?[hw]|[hw]f|kernel_size|ks|pool_?size|(n(um)?_?)?heads?)$"
 )
