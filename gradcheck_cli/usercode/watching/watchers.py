@@ -171,10 +171,14 @@ class Follower(Collector):
         self.move = move
 
     def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
-        """Move the value if it is here, then copy what is wanted here."""
+        """Copy what is wanted here, then move the value if it is here.
+
+        In this order: variables that are read again are what they were.
+        """
+        going = super().look(frame, number, event, value, step)
         if self.lines == self.move.of.event and number == self.move.of.frame:
             self.move.make(frame, event, value)
-        return super().look(frame, number, event, value, step)
+        return going
 
 
 class Mover(_LineTracer):

@@ -136,9 +136,17 @@ def compiled(W):
     return (h * h).sum()
 
 
-(result,) = check(from_jax(compiled, {"W": draw(size=(4, 3))})).gradients
-assert result.diagnosis.code == "GC131", result.diagnosis
-assert "without f′(z), at ∂L/∂(data @ W) (" in result.diagnosis.observation, result.diagnosis
+@jax.jit
+def named(W):
+    z = data @ W
+    h = relu(z) + 1
+    return (h * h).sum()
+
+
+for function, place in ((compiled, "∂L/∂(data @ W)"), (named, "∂L/∂z")):
+    (result,) = check(from_jax(function, {"W": draw(size=(4, 3))})).gradients
+    assert result.diagnosis.code == "GC131", result.diagnosis
+    assert f"without f′(z), at {place} (" in result.diagnosis.observation, result.diagnosis
 
 
 calls = []
