@@ -23,8 +23,8 @@ from gradcheck_cli.config.init.inference.values import (
 )
 from gradcheck_cli.config.init.reading import Described, Reading
 from gradcheck_cli.config.init.syntax import Function
+from gradcheck_cli.usercode.calling.conventions import RATES
 from gradcheck_cli.usercode.calling.gradients import gradient_names
-from gradcheck_cli.usercode.calling.updates import RATES
 
 
 def describe_function(

@@ -23,6 +23,8 @@ UPSTREAM_STARTS = ("d", "grad", "g_", "upstream")
 UPSTREAM_ENDS = ("grad", "_bar")
 # What people call an input; such a parameter is not handed the upstream gradient by its place.
 INPUT_NAMES = frozenset({"x", "X", "z", "Z", "input", "inputs", "input_", "input_data", "in_val"})
+# What the factor of a gradient in an update is called.
+RATES = ("learning_rate", "learningRate", "learn_rate", "lr", "eta", "step_size")
 
 # Values that a backward may take besides inputs and constants; no parameter has such a name.
 CACHE, OUTPUT, UPSTREAM = "the cache", "the output", "upstream gradient {}"

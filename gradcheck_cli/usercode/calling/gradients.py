@@ -6,8 +6,6 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
-import numpy as np
-
 from gradcheck_cli.errors import CodeError
 
 # How a gradient is called after its input: as the key of a mapping, and as an attribute.
@@ -55,6 +53,8 @@ def _in_order(
 
 def shape_of(item: Any) -> tuple[int, ...] | None:
     """The shape of an array, a number or nested lists; None of lists that make no array."""
+    import numpy as np  # `init` reads names here, and needs no arrays
+
     try:
         return tuple(np.shape(item))
     except ValueError:

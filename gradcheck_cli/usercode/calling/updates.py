@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck_cli.usercode.calling.conventions import RATES
 from gradcheck_cli.usercode.calling.objects import held_arrays
-
-# What the factor of a gradient in an update is called.
-RATES = ("learning_rate", "learningRate", "learn_rate", "lr", "eta", "step_size")
 
 
 class Update:

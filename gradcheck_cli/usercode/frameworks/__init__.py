@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from types import CodeType, ModuleType
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.errors import CodeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # In the order in which they are asked; each is the name of the library and of the file here.
 FRAMEWORKS = ("torch", "jax", "autograd")
