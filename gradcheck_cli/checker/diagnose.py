@@ -179,6 +179,8 @@ class Diagnoser:
             self.hidden = find_hidden_stages(self.problem, self.inside)
             self.searched = self.inside.calls
         self.inside.most = self.searched + share * max(0.0, self.calls - self.searched)
+        if measured.name in self.looked:
+            return self.looked[measured.name]
         looked = look_at(measured, self.hidden, self.inside)
         if looked is not None:
             self.looked[measured.name] = looked
