@@ -20,10 +20,11 @@ from gradcheck_cli.config.overrides import NOTHING_SET, Overrides
 from gradcheck_cli.config.schema import OWN_KEYS
 from gradcheck_cli.config.yaml_tree import MAX_BYTES, decode, parse
 from gradcheck_cli.errors import GradcheckError, UsageError
-from gradcheck_cli.text import count_of, printable
+from gradcheck_cli.text import count_of, name_some, printable
 
 SUFFIXES = (".yaml", ".yml")
 STDIN = "-"
+MOST_NAMES = 9  # of what a file of code holds, in a sentence
 
 Note = Callable[[str], None]
 
@@ -204,8 +205,13 @@ def advise_init(path: str) -> str:
     """How a file of code, or `layers.py:affine` in it, gets a config."""
     if ".ipynb" in path:
         return "in a notebook, call gradcheck_cli.check (docs/python.md)"
-    name, what = (":NAME", "a function or class in it") if path.endswith(".py") else ("", "it")
-    return f"`gradcheck init {path}{name}` writes one for {what}"
+    if not path.endswith(".py"):
+        return f"`gradcheck init {path}` writes one for it"
+    from gradcheck_cli.config.init.checkable import list_checkable
+
+    names = list_checkable(path)
+    listed = f": {name_some(names, MOST_NAMES)}" if names else ""
+    return f"`gradcheck init {path}:NAME` writes one for a function or class in it{listed}"
 
 
 def _read_text(path: str) -> str:

@@ -74,12 +74,12 @@ def find_kind(tree: ast.Module, found: Definition, name: str) -> str:
     """The key of a config that a function or class belongs under."""
     if isinstance(found, ast.ClassDef):
         method = find_method(found, name.partition(".")[2], classes_of(tree))
-        if method is not None and any(map(_is_value_with_gradients, ast.walk(method))):
+        if method is not None and any(map(gives_gradients, ast.walk(method))):
             return "value_and_grad"
         return "forward" if method is not None or is_of_framework(tree, found, name) else "layer"
     if find_backward(tree, name) is not None or is_of_framework(tree, found, name):
         return "forward"
-    if any(map(_is_value_with_gradients, ast.walk(found))):
+    if any(map(gives_gradients, ast.walk(found))):
         return "value_and_grad"
     return "layer" if _makes_layer(tree, found) else "forward"
 
@@ -130,7 +130,7 @@ def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
         return name
     paired = find_methods(tree, found)
     if paired is None and not is_of_framework(tree, found, name):
-        losses = [one.name for one in methods if any(map(_is_value_with_gradients, ast.walk(one)))]
+        losses = [one.name for one in methods if any(map(gives_gradients, ast.walk(one)))]
     else:
         takes = {one.name: parameter_names(one) for one in methods}
         backward = takes.get(paired[1], []) if paired else []
@@ -143,7 +143,7 @@ def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
     return f"{name}.{losses[0]}" if len(losses) == 1 else name
 
 
-def _is_value_with_gradients(node: ast.AST) -> bool:
+def gives_gradients(node: ast.AST) -> bool:
     """Whether this returns several values, the first of which is called like a loss, or all others
     like gradients; or the second is a loss, behind gradients."""
     value = node.value if isinstance(node, ast.Return) else None

@@ -34,6 +34,7 @@ from gradcheck_cli.config.init.inference.values import (
     ITEMS,
     OBJECT,
     RECORD,
+    SAMPLES,
     SIZE,
     SIZE_LIKE,
     SIZES_LIKE,
@@ -65,6 +66,7 @@ TEXT_LIKE = re.compile(r"(layer_)?(name|label|title|id)$")
 WINDOW_LIKE = re.compile(r"kernel|pool|window|filter_size|stride", re.IGNORECASE)
 SUMMED = re.compile(r"sum\((.*, )?(axis=|dim=)?\(?0,?\)?\)$")
 STATE_BEFORE = re.compile(r"(^|_)prev(_|$)")
+BATCHES = re.compile(r"transpose\(0, 2, 1\)|swapaxes\(-[12], -[12]\)")  # of matrices
 INITIALIZER = re.compile(r"_?(init|initiali[sz]e|build|reset)(_|$)")
 
 
@@ -118,6 +120,8 @@ class Reading:
             return made
         if is_vector(self.function, name, self.text):
             made.kind, made.axes = ARRAY, [Axis()]
+        elif SAMPLES.match(name) and BATCHES.search(ast.unparse(self.text)):
+            made.kind, made.axes = ARRAY, [Axis(), Axis(), Axis()]
         keys = read_keys(self.function, name)
         documented = () if keys else documented_shape(self.doc, name)
         shape = documented or unpacked_shape(self.function, name) or self.helper_shape(name)

@@ -57,7 +57,7 @@ EXAMPLES = {
     "device": "cpu",
 }
 # What makes float32 of its input, whatever that is.
-FLOAT32 = re.compile(r"astype\([\w.]*float32\)|astype\('f(loat32|4)?'\)|np\.float32\(")
+FLOAT32 = re.compile(r"astype\([\w.]*float32\)|astype\('f(loat32|4)?'\)|np\.float32\(|\.float\(\)")
 GUESS = "Shapes that are guesses from names, not in the text of the code: of {names}."
 
 

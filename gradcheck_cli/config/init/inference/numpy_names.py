@@ -40,7 +40,17 @@ SAME = frozenset(
         "logical_not",
         "float",
         "erf",
-        *("pow", "rsqrt", "clamp", "requires_grad_", "contiguous", "clone", "detach", "to"),
+        *(
+            "pow",
+            "rsqrt",
+            "clamp",
+            "requires_grad_",
+            "contiguous",
+            "clone",
+            "detach",
+            "to",
+            "type_as",
+        ),
         *("double", "Parameter", "ModuleList", "log_softmax", "softplus", "elu", "gelu", "silu"),
         *("leaky_relu", "normalize", "dropout", "stop_gradient"),
     ]

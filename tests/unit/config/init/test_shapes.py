@@ -70,6 +70,10 @@ def given(described: Described) -> str:
         ),
         ("def f(x): return np.tanh(x)", "x: [n, N]?"),
         (
+            "def f(x, w):\n q = x @ w\n return q @ q.transpose(0, 2, 1)",
+            "x: [n, N, M], w: [M, P]",
+        ),
+        (
             "def f(x, h, W, U):\n N, M, P = x.shape\n"
             " for t in range(M):\n  h = np.tanh(x[:, t, :] @ W + h @ U)\n"
             " return h",
