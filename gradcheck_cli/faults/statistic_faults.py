@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.faults.other_inputs import agree, measure_gradient_at, take_slopes
+from gradcheck_cli.faults.other_inputs import (
+    NUDGED,
+    agree,
+    measure_gradient_at,
+    take_slopes,
+)
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage
 
@@ -40,9 +45,15 @@ def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Ite
             continue
         value = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
         for what, change in OTHERS.items():
-            moved = _move(measured, stage, what, change(value, _largest_input(measured) / size))
+            other = change(value, _largest_input(measured) / size)
+            moved = _move(measured, stage, what, other)
             slopes = take_slopes(measured, moved, {})
             if slopes is None or not agree(measured, moved, slopes):
+                continue
+            # Where a value near it does the same, it decides no more than a mask.
+            nudged = _move(measured, stage, f"near {what}", other * (1 + NUDGED))
+            beside = take_slopes(measured, nudged, {})
+            if beside is None or not slopes.differs_from(beside):
                 continue
             values = measure_gradient_at(measured, moved, {})
             if values is not None and measured.differs_from(values):
