@@ -24,7 +24,7 @@ from gradcheck_cli.config.init.inference.values import (
 from gradcheck_cli.config.init.reading import Described, Reading
 from gradcheck_cli.config.init.syntax import Function
 from gradcheck_cli.usercode.calling.conventions import RATES
-from gradcheck_cli.usercode.calling.gradients import gradient_names
+from gradcheck_cli.usercode.calling.gradients import gradient_names, names_gradient
 
 
 def describe_function(
@@ -121,9 +121,11 @@ def _weights_of(
             names = "|".join(gradient_names(key))
             spelled = rf"\b({names})\b|grads\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
             spelled += rf"|self\.{key} -= [^/\n]*\b({'|'.join(RATES)})\b[^/\n]*$"
-            if re.search(spelled, text, re.M) or (
-                path and (WEIGHT.search(key) or BIAS.search(key))
-            ):
+            kept = re.findall(r"self\.(\w+)\b *[^=\n]{0,2}=(?!=)", text)
+            gradient = re.search(spelled, text, re.M) or any(
+                one != key and names_gradient(one, key) for one in kept
+            )
+            if gradient or (path and (WEIGHT.search(key) or BIAS.search(key))):
                 yield name, part
         elif part.kind == OBJECT and any(one in part.fields for one in ("data", "value")):
             held = part.fields.get("data", part.fields.get("value"))

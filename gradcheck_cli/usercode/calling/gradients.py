@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any
@@ -15,6 +16,21 @@ GRADIENT_NAMES = ("d{}", "grad_{}", "{}_grad", "d_{}", "grad{}", "dLd{}", "nabla
 def gradient_names(name: str) -> Iterator[str]:
     """What the gradient of an input may be called: dW, grad_W, W_grad, d_W, dLdW, gW."""
     return (pattern.format(name) for pattern in GRADIENT_NAMES)
+
+
+# What is left of the name of a gradient without these is its input's: delta_weights, W_grad, dE_dW.
+_BEFORE = r"^(d(l|loss|e|error|j|c|cost)_?d_?|(delta|nabla|grads?|gradients?|partial|d|g)_?)"
+_BEHIND = r"_?(delta|grads?|gradients?|errors?|deriv|derivatives?)$"
+# Short names of inputs that code spells out.
+_SHORT = {"weight": "w", "weights": "w", "bias": "b", "biases": "b"}
+
+
+def names_gradient(text: str, name: str) -> bool:
+    """Whether a text names the gradient of an input, in one of many manners: `delta_weights`,
+    `w_grad` and `dE_dW` are of weights."""
+    folded, of = text.casefold(), name.casefold()
+    rests = {re.sub(pattern, "", folded) for pattern in (_BEFORE, _BEHIND)} - {folded}
+    return not rests.isdisjoint({of, of.removesuffix("s"), _SHORT.get(of, of)})
 
 
 def gradient_of(name: str, gradients: Mapping[Any, Any]) -> Any:

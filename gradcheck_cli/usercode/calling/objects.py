@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape, join_words
-from gradcheck_cli.usercode.calling.gradients import gradient_names
+from gradcheck_cli.usercode.calling.gradients import gradient_names, names_gradient
 from gradcheck_cli.usercode.calling.methods import METHODS
 
 # Where an object keeps the output of a forward that returns nothing.
@@ -146,6 +146,9 @@ def _gradient_in(owner: Any, name: Any) -> Any:
         for key in names:
             if _get(holder, key) is not None:
                 return _get(holder, key)
+    named = _gradient_by_shape(owner, name)
+    if named is not None:
+        return named
     if name in GRADIENT_HOLDERS:
         return None
     for path in ((name,), *((holder, name) for holder in PARAMETER_HOLDERS)):
@@ -153,6 +156,21 @@ def _gradient_in(owner: Any, name: Any) -> Any:
         if gradient is not None and not callable(gradient):
             return gradient
     return None
+
+
+def _gradient_by_shape(owner: Any, name: str) -> Any:
+    """An array of the shape of a parameter whose name is that of its gradient in another manner;
+    or the one that is called `gradient` alone."""
+    parameter = _get(owner, name)
+    kept = dict(getattr(owner, "__dict__", {})) if isinstance(parameter, np.ndarray) else {}
+    fitting = [
+        key
+        for key, array in kept.items()
+        if isinstance(array, np.ndarray) and array.shape == parameter.shape and key != name
+    ]
+    found = [key for key in fitting if names_gradient(key, name)]
+    alone = [key for key in fitting if key in GRADIENT_HOLDERS]
+    return kept[(found or alone)[0]] if found or alone else None
 
 
 def also_held(owner: Any, inputs: Collection[str]) -> list[str]:

@@ -180,6 +180,29 @@ def with_names(forward: str, backward: str) -> Any:
 
 
 @pytest.mark.parametrize(
+    "called",
+    ["delta_weights", "weight_gradients", "w_grad", "nabla_w", "gradW", "dLoss_dW", "dE_dweights"],
+)
+def test_a_gradient_has_any_of_many_names(called: str) -> None:
+    class Doubled:
+        def __init__(self) -> None:
+            self.weights = W.copy()
+
+        def forward(self, x: Array) -> Array:
+            self.x = x
+            return x @ self.weights
+
+        def backward(self, delta: Array) -> Array:
+            setattr(self, called, 2 * self.x.T @ delta)
+            return delta @ self.weights.T
+
+    found = verdicts(from_layer(Doubled(), {"x": X, "weights": W}))
+    assert found == {"x": "pass", "weights": "fail"}
+    told = "∂L/∂weights is not checked: weights is no array of floats among the inputs"
+    assert notes(from_layer(Doubled(), {"x": X})) == (told,)
+
+
+@pytest.mark.parametrize(
     ("forward", "backward"),
     [("forward_pass", "backward_pass"), ("fprop", "bprop"), ("feedforward", "backprop")],
 )
