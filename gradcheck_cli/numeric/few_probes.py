@@ -41,8 +41,8 @@ FINE, FINE_EPS, COARSE = 1e-6, 2.0**10, 1e-3
 # Two estimates of one variance from a line each hardly differ by more; of those that do, the larger
 # one has something else in it.
 ALIKE = 16.0
-# Over the variance that rounding makes: the fine line may have a corner.
-CORNER_VARIANCE_RATIO = 1e6
+# Over the variance that rounding makes: the fine line may have a corner, or a fast wave.
+LOUD_VARIANCE_RATIO = 1e6
 # The variance from so many outputs, the middle one of three lines each, is made surer by a factor
 # of two: then that of one output is hardly ever too small by four.
 FEW_SAMPLES = 3.0
@@ -86,7 +86,7 @@ def noise_of_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise | N
     outputs = np.asarray(evaluate(points), dtype=np.float64)
     lines = _lines(outputs.reshape(len(points), -1))
     fine, coarse, away = (_variance(line) for line in (lines.fine, lines.coarse, lines.away))
-    doubtful = _is_doubtful(lines, fine, coarse) or _has_corner(fine, coarse, eps)
+    doubtful = _is_doubtful(lines, fine, coarse) or _is_loud(fine, eps)
     near = _pooled(
         _joined(fine, coarse, away), lines.unit, _moves(lines.fine) | _moves(lines.coarse)
     )
@@ -168,14 +168,13 @@ def _is_doubtful(lines: Lines, fine: Float, coarse: Float) -> bool:
     return bool(np.any(doubtful | diverges(moved, near_x, lines.center)))
 
 
-def _has_corner(fine: Float, coarse: Float, eps: float) -> bool:
-    """Whether an output scatters by more than rounding makes, and more over the coarser spacing.
+def _is_loud(fine: Float, eps: float) -> bool:
+    """Whether an output scatters by far more than rounding makes.
 
-    A corner at x does: that of the largest of two equal entries lies away from x, too, wherever
-    both are moved alike.
+    So does one with a fast wave, or with a corner at x: that of the largest of two equal entries
+    lies away from x, too, wherever both are moved alike.
     """
-    corner = (fine > CORNER_VARIANCE_RATIO * (ROUNDING * eps) ** 2) & (coarse > ALIKE * fine)
-    return bool(np.any(corner & np.isfinite(fine)))
+    return bool(np.any((fine > LOUD_VARIANCE_RATIO * (ROUNDING * eps) ** 2) & np.isfinite(fine)))
 
 
 def _joined(fine: Float, coarse: Float, away: Float) -> Float:

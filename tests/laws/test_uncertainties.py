@@ -50,6 +50,18 @@ def test_a_side_that_is_flat_far_from_x_says_nothing_of_the_last_digits_there(
     assert holds(measured(forward, x, np.ones(1)), np.array([2e4 - dying, 2e4]))
 
 
+@pytest.mark.parametrize("waves", [1e4, 1e5, 1e6, 1e7, 1e8])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_fast_wave_on_a_slope_is_no_noise(waves: float, seed: int) -> None:
+    """It scatters by a millionth and less, and yet makes half of the slope at a point."""
+    random = np.random.default_rng(seed)
+    x, w = random.normal(size=(2, 6))
+    found = measured(lambda x: x + np.sin(waves * x) / waves, x, w)
+    slope = w * (1 + np.cos(waves * x))
+    assert np.all(np.abs(found.value - slope) <= found.uncertainty + 1e-15 * waves)
+    assert np.max(found.uncertainty) < 1e-5
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_the_rounding_of_a_sum_is_in_what_superposition_says_at_a_minimum(
     seed: int, monkeypatch: pytest.MonkeyPatch
