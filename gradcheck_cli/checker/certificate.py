@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from gradcheck_cli.checker.slopes import Slopes, divide, join_bounds
 from gradcheck_cli.faults.catalogue import describe_fault
 from gradcheck_cli.faults.factors import Factor
+from gradcheck_cli.measure.compare import DIGITS_NEEDED
 from gradcheck_cli.numeric.bisection import Found
 from gradcheck_cli.numeric.directions import DIRECTION_COUNT, SURE, Bounds
 from gradcheck_cli.numeric.groups import Group
-from gradcheck_cli.result import Code, Diagnosis, GradientResult
+from gradcheck_cli.result import Code, Diagnosis, GradientResult, Verdict
 from gradcheck_cli.text import count_of, join_words
 
 MOST_LISTED = 5  # entries, rows or columns that a sentence lists
@@ -81,3 +82,27 @@ def _list_ranges(word: str, parts: Sequence[range]) -> str:
     more = [f"{len(listed) - MOST_LISTED} more"] if len(listed) > MOST_LISTED else []
     plural = "s" if len(listed) > 1 or any(len(part) > 1 for part in parts) else ""
     return f"{word}{plural} {join_words([*listed[:MOST_LISTED], *more])}"
+
+
+def judge_bound(bound: float, norm: float, rtol: float, *, hidden: bool) -> tuple[Verdict, str]:
+    """The verdict of a gradient of this norm in which nothing wrong was seen, with its reason.
+
+    bound: what the norm of the error is at most. hidden: whether the outputs move by no more than
+    what is unsure of them.
+    """
+    if not np.isfinite(bound):
+        return Verdict.INCONCLUSIVE, (
+            "the difference quotient along a random direction is not finite: the forward overflows "
+            "near these inputs; mode: entries moves one entry at a time"
+        )
+    if bound <= rtol**DIGITS_NEEDED * norm or norm == 0:
+        return Verdict.PASS, ""
+    if hidden:
+        return Verdict.INCONCLUSIVE, (
+            "along random directions the outputs move by no more than their rounding: the gradient "
+            "may be zero, as that of a bias before a norm; mode: entries can tell"
+        )
+    return Verdict.INCONCLUSIVE, (
+        f"random directions bound the error by {bound / norm:.1e} of the gradient alone, too much "
+        f"for rtol {rtol:g}; mode: entries may know better"
+    )

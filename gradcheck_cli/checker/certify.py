@@ -18,6 +18,7 @@ from gradcheck_cli.checker.certificate import (
     describe_certificate,
     describe_errors,
     describe_factor,
+    judge_bound,
 )
 from gradcheck_cli.checker.slopes import Slopes, divide, find_factor, join_bounds
 from gradcheck_cli.faults.factors import Factor
@@ -28,7 +29,6 @@ from gradcheck_cli.numeric.bisection import Found, Gap, locate, some_entries
 from gradcheck_cli.numeric.directions import (
     DIRECTION_COUNT,
     WHOLE_BOX,
-    Bounds,
     Box,
     Directions,
     root_mean_square,
@@ -213,7 +213,8 @@ class Certifier:
         if wrong and found is not None:
             verdict, reason = Verdict.FAIL, describe_errors(found, result, slopes, self._index)
         else:
-            verdict, reason = self._judge_bounds(limits)
+            hidden = self._is_hidden()
+            verdict, reason = judge_bound(limits.upper, self.norm, self.rtol, hidden=hidden)
         largest_gap = float(np.max(np.abs(slopes.gap)))
         return replace(
             result,
@@ -238,11 +239,15 @@ class Certifier:
     def _is_doubtful(self, found: Found) -> bool:
         """Whether an error is in every row, and small, or all there is of a gradient of zero, or
         seen by tiny steps alone, as where numbers that cancel stand still."""
-        gap, numeric = np.max(np.abs(self.slopes.gap)), np.abs(self.slopes.numeric)
-        hidden = np.all(numeric <= NOTHING_SEEN * self.slopes.uncertainty)
+        gap = np.max(np.abs(self.slopes.gap))
         everywhere = found.rows is None and not found.exact
         tiny = self.directions.step < TINY_STEP * self.directions.scale
-        return bool(everywhere and (hidden or tiny or gap <= MOST_DOUBTED * self.norm))
+        return bool(everywhere and (self._is_hidden() or tiny or gap <= MOST_DOUBTED * self.norm))
+
+    def _is_hidden(self) -> bool:
+        """Whether outputs move along every direction by hardly more than is unsure of them."""
+        moved = np.abs(self.slopes.numeric) > NOTHING_SEEN * self.slopes.uncertainty
+        return not np.any(moved)
 
     def _is_unclear(self, result: GradientResult) -> bool:
         """Whether entries that were moved are wrong by little more than is unsure of them."""
@@ -250,20 +255,6 @@ class Certifier:
         if worst is None:
             return False
         return not abs(worst.analytic - worst.numeric) > CLEAR_GAP * worst.uncertainty
-
-    def _judge_bounds(self, limits: Bounds) -> tuple[Verdict, str]:
-        """The verdict of a gradient in which nothing wrong was seen, with its reason."""
-        if not np.isfinite(limits.upper):
-            return Verdict.INCONCLUSIVE, (
-                "the difference quotient along a random direction is not finite: the forward "
-                "overflows near these inputs; mode: entries moves one entry at a time"
-            )
-        if limits.upper > self.rtol**DIGITS_NEEDED * self.norm and self.norm > 0:
-            return Verdict.INCONCLUSIVE, (
-                f"random directions bound the error by {limits.upper / self.norm:.1e} of the "
-                f"gradient alone, too much for rtol {self.rtol:g}; mode: entries may know better"
-            )
-        return Verdict.PASS, ""
 
     def _compare_entries(self, entries: Sequence[tuple[int, int]]) -> GradientResult:
         """The result of some entries, each measured by itself; one that says nothing of none."""

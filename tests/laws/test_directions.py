@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradcheck_cli import Problem, Verdict, check
 from gradcheck_cli.numeric.directions import DIRECTION_COUNT, Bounds, Directions, bounds
+from gradcheck_cli.options import Numeric
 from tests.support.layers import Float
 
 SHAPE = (20, 15)
@@ -118,3 +120,27 @@ def test_a_direction_is_the_same_whenever_it_is_drawn() -> None:
     first = directions.draw(3).copy()
     directions.draw(4)
     np.testing.assert_array_equal(directions.draw(3), first)
+
+
+def test_where_no_direction_moves_the_outputs_the_reason_is_that() -> None:
+    """The shift before a norm is zero by invariance, which only moving entries far can tell."""
+    random = np.random.default_rng(0)
+    x, cotangent = random.standard_normal((2, 6, 40))
+
+    def forward(inputs: Any) -> Any:
+        centred = x + inputs["b"] - np.mean(x + inputs["b"], axis=0)
+        return centred / np.sqrt(np.mean(centred**2, axis=0) + 1e-5)
+
+    def backward(inputs: Any, delta: Any) -> Any:
+        unit, norm = forward(inputs), np.std(x, axis=0)
+        mean, along = np.mean(delta, axis=0), np.mean(delta * unit, axis=0)
+        return {"b": np.sum((delta - mean - unit * along) / norm, axis=0)}
+
+    problem = Problem({"b": random.standard_normal(40)}, forward, backward, cotangent)
+    (found,) = check(problem, numeric=Numeric(mode="directions")).gradients
+    assert found.verdict == Verdict.INCONCLUSIVE
+    assert found.reason == (
+        "along random directions the outputs move by no more than their rounding: the gradient may "
+        "be zero, as that of a bias before a norm; mode: entries can tell"
+    )
+    assert check(problem).verdict == Verdict.PASS
