@@ -31,6 +31,7 @@ from gradcheck_cli.numeric.noise import (
     find_grid,
     function_noise,
     give_up,
+    median,
 )
 
 POINTS = 7  # on a line: of the differences below 4, 3 and 2 samples
@@ -198,9 +199,10 @@ def _pooled(variance: Float, unit: Float, moves: NDArray[np.bool_]) -> Float:
     known = np.isfinite(variance) & moves
     own = np.where(known, variance, 0.0)
     count, typical = np.zeros(len(sizes)), np.zeros(len(sizes))
-    for one in np.unique(group[known]):  # their median, since one of them may have a corner
+    for one in range(len(sizes)):
         alike = own[known & (group == one)]
-        count[one], typical[one] = len(alike), np.median(alike)
+        if len(alike):  # their median, since one of them may have a corner
+            count[one], typical[one] = len(alike), median(alike)
     count = count[group]
     surer = np.maximum(own, typical[group]) * (1 + FEW_SAMPLES / np.maximum(count, 1.0))
     return np.where(moves, np.where(count > 0, surer, np.inf), 0.0)

@@ -170,7 +170,7 @@ def _steps(values: Float, eps: float) -> Float:
             jump = np.min(jumps[jumps > 0], initial=np.min(np.diff(levels)))
             found[output] = jump if jump > FEW_ULPS * eps * np.max(np.abs(levels)) else 0.0
     if np.any(found):
-        found[constant & (found == 0)] = np.median(found[found > 0])
+        found[constant & (found == 0)] = median(found[found > 0])
     return found
 
 
@@ -178,6 +178,12 @@ def diverges(moved: Float, near_x: Float, center: Float) -> NDArray[np.bool_]:
     """Whether an output has left where it is at x, as it is seen within the coarsest spacing."""
     here = np.maximum(near_x, np.abs(center))
     return np.asarray((moved > DIVERGED * here) & (here > 0))
+
+
+def median(values: Float) -> float:
+    """The middle value, or the mean of two; np.median would import numpy.ma, for 15 ms."""
+    ordered, count = np.sort(values), len(values)
+    return float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2
 
 
 def draw_signs(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
