@@ -34,9 +34,10 @@ def names_gradient(text: str, name: str) -> bool:
 
 
 def gradient_of(name: str, gradients: Mapping[Any, Any]) -> Any:
-    """The gradient of an input in a mapping by name or by "d" + name; None without."""
-    found = (gradients[key] for key in (*gradient_names(name), name) if key in gradients)
-    return next(found, None)
+    """The gradient of an input in a mapping by name, by "d" + name and the like; None without."""
+    known = [key for key in (*gradient_names(name), name) if key in gradients]
+    others = (key for key in gradients if isinstance(key, str) and names_gradient(key, name))
+    return next((gradients[key] for key in (*known, *others)), None)
 
 
 def _in_order(
@@ -155,9 +156,11 @@ def _from_mapping(returned: Mapping[Any, Any], names: Sequence[str], who: str) -
 
 def unmatched_keys(gradients: Mapping[Any, Any], names: Iterable[str]) -> list[str]:
     """The keys of a mapping of gradients that are those of none of these names, as text."""
-    known = {key for name in names for key in (*gradient_names(name), name)}
+    every = list(names)
+    known = {key for name in every for key in (*gradient_names(name), name)}
     return [
         repr(key)
         for key, gradient in gradients.items()
         if key not in known and isinstance(key, str) and gradient is not None
+        if not any(names_gradient(key, name) for name in every)
     ]
