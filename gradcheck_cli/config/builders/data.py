@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from itertools import cycle
 from math import prod
 from typing import Any
 
@@ -16,11 +17,13 @@ from gradcheck_cli.config.schema_parts import ArrayConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.own import CodeValue, Data, specs
 from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
-from gradcheck_cli.text import format_shape, name_part, suggest
+from gradcheck_cli.text import format_shape, join_words, name_part, suggest
 from gradcheck_cli.usercode.loading import Reference, reference
 
 # W, or where an object keeps it: layers[0].W.
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*|\[\d+\])*")
+_SIZE = re.compile(r"[^\W\d]\w*")
+DIFFERENT = (4, 5, 3, 6, 7, 2, 8, 9)  # so that what is transposed does not fit
 EXAMPLE = "inputs: {x: [n, N], W: [N, M]}"
 EXPECTED_ARRAY = (
     "a shape such as [n, 3], numbers, a .npy or .csv file, or a mapping such as "
@@ -34,6 +37,7 @@ class DataBuilder(Builder):
     def read_data(self) -> Data:
         """Sizes, inputs and constants; what is wrong with them is found."""
         declared = self.read_shapes()
+        self.find_missing_sizes()
         seed, inputs = 0, {}
         for name, node in self.record.inputs.items():
             if name == "seed":
@@ -92,6 +96,19 @@ class DataBuilder(Builder):
                 self.sizes[name] = size
         shapes = {name: self.read_shape(name, node) for name, node in arrays.items()}
         return {name: shape for name, shape in shapes.items() if shape is not None}
+
+    def find_missing_sizes(self) -> None:
+        """Say once which sizes the inputs name, where nothing gives any; then they have some."""
+        inputs = self.node.child("inputs")
+        if inputs is None or self.record.shapes:
+            return
+        named = list(dict.fromkeys(_names_in(inputs)))
+        self.sizes |= dict(zip(named, cycle(DIFFERENT), strict=False))
+        if named:
+            example = ", ".join(f"{name}: {self.sizes[name]}" for name in named)
+            what = f"the size{'s' * (len(named) > 1)} {join_words(named)}"
+            message = f"nothing gives {what}; write shapes: {{{example}}}"
+            self.find(self.node.keys.get("inputs", inputs.mark), message)
 
     def read_shape(self, name: str, node: Node) -> Shape | None:
         """The shape that a list of sizes gives."""
@@ -235,6 +252,18 @@ def _is_array(node: Node) -> bool:
     """Whether a mapping describes an array, and is not one that a function takes."""
     described = {"distribution", "values", "shape"}
     return isinstance(node.value, dict) and not described.isdisjoint(node.value)
+
+
+def _names_in(node: Node) -> Iterator[str]:
+    """The names in the lists under a node: those of sizes."""
+    value = node.value
+    if isinstance(value, dict):
+        for part in value.values():
+            yield from _names_in(part)
+    elif isinstance(value, list):
+        for part in value:
+            text = part.value
+            yield from _SIZE.findall(text) if isinstance(text, str) else _names_in(part)
 
 
 def _holds_arrays(node: Node) -> bool:
