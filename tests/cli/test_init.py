@@ -179,6 +179,13 @@ class Scale:
 """
 
 
+def test_a_class_without_methods_is_none_to_check(tmp_path: Path) -> None:
+    (tmp_path / "s.py").write_text("class Empty:\n    x = 1\n")
+    done = run_here("init", "s.py:Empty", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "it has none. Of two by other names" in done.stderr
+
+
 def test_what_casts_to_float32_is_checked_in_it(tmp_path: Path) -> None:
     (tmp_path / "s.py").write_text(OTHER_NAMES.replace("self.x = x", "self.x = x.astype('f')"))
     done = run_here("init", "--forward", "s.py:Scale.run", "--backward", "unrun", cwd=tmp_path)

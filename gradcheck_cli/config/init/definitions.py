@@ -106,10 +106,11 @@ def need_methods(tree: ast.Module, made: ast.ClassDef, code: str) -> None:
         return
     methods = [one.name for one in made.body if isinstance(one, ast.FunctionDef)]
     plain = [name for name in methods if not name.startswith("_")]
+    listed = join_words(plain) if plain else "none"
     raise UsageError(
         f"'{made.name}' has no two methods that are called like a forward and its backward; it has "
-        f"{join_words(plain) or 'none'}. Of two by other names: --forward {code}.NAME --backward "
-        "OTHER. Of objects that carry a number and its gradient, check a function that makes them "
+        f"{listed}. Of two by other names: --forward {code}.NAME --backward OTHER. Of objects that "
+        "carry a number and its gradient, check a function that makes them "
         "of arrays, and returns the value and the gradients: --value-and-grad FILE:NAME"
     )
 

@@ -31,6 +31,8 @@ def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:
     """An item of a dict, list or object, or a part of an array."""
     owner = reader.value(node.value, scope)
     parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if not parts:  # x[()]
+        return owner
     if owner.node == "shape":
         return axis_of(owner.parts[0], reader.key(parts[0], scope))
     if (

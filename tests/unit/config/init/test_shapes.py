@@ -165,7 +165,7 @@ def test_what_the_backward_gives_no_gradient_of_is_a_constant() -> None:
 
 def test_odd_returns_and_places_in_lists_are_no_trouble() -> None:
     text = (
-        "def f(x, w):\n a = [x]\n a[-3] = w\n y = a[-2], a[5]\n if x is None: return ()\n"
+        "def f(x, w):\n a = [x]\n a[-3] = w\n y = a[-2], a[5], x[()]\n if x is None: return ()\n"
         " return x @ w, 'W%d' % y, '%s' % (1, 2), '{}'.format()\n"
     )
     assert given(describe(text, loss=True)) == "x: [n, N], w: [N, M]"
