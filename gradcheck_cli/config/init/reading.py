@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from gradcheck_cli.config.init.inference.axes import Axis, settle_sums, unify_all
+from gradcheck_cli.config.init.inference.axes import settle_sums, unify_all
 from gradcheck_cli.config.init.inference.givens import (
     NUMBERS,
     SETTING,
@@ -30,11 +30,8 @@ from gradcheck_cli.config.init.inference.settings import find_setting
 from gradcheck_cli.config.init.inference.sizes import Sizes
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
-    FILTER,
     ITEMS,
     OBJECT,
-    RECORD,
-    SAMPLES,
     SIZE,
     SIZE_LIKE,
     SIZES_LIKE,
@@ -42,31 +39,22 @@ from gradcheck_cli.config.init.inference.values import (
     Value,
     number,
 )
+from gradcheck_cli.config.init.parameters import Parameters, plain_parameter
 from gradcheck_cli.config.init.syntax import (
     Function,
-    annotations_of,
-    documented_shape,
-    field_names,
     is_list,
-    is_vector,
     parameter_defaults,
     parameter_names,
-    read_attributes,
-    read_keys,
     returned_gradients,
-    unpacked_shape,
 )
 from gradcheck_cli.usercode.calling.conventions import is_cache, is_upstream
 from gradcheck_cli.usercode.calling.gradients import gradient_names
 
 LAYERS = 3  # sizes of the layers of a network that is told them in a list, its input among them
-
-
 TEXT_LIKE = re.compile(r"(layer_)?(name|label|title|id)$")
 WINDOW_LIKE = re.compile(r"kernel|pool|window|filter_size|stride", re.IGNORECASE)
 SUMMED = re.compile(r"sum\((.*, )?(axis=|dim=)?\(?0,?\)?\)$")
 STATE_BEFORE = re.compile(r"(^|_)prev(_|$)")
-BATCHES = re.compile(r"transpose\(0, 2, 1\)|swapaxes\(-[12], -[12]\)")  # of matrices
 INITIALIZER = re.compile(r"_?(init|initiali[sz]e|build|reset)(_|$)")
 
 
@@ -90,60 +78,18 @@ class Reading:
         text: ast.AST | None = None,
     ) -> None:
         self.function = function
-        self.text = text or function
         self.loss = loss
-        self.doc = ast.get_docstring(function) or ""
         self.defaults = parameter_defaults(function)
         self.sizes = Sizes(parameter_names(function))
         self.giver = Giver(self.sizes)
         self.reader = Reader(tree, self.sizes.allocate)
-        self.values = {name: self.parameter(name) for name in parameter_names(function)}
+        self.parameters = Parameters(function, text or function, self.sizes, self.reader)
+        self.values = {name: self.parameters.read(name) for name in parameter_names(function)}
         self.expect_arrays(teller)
         if teller is not None:
             self.expect_sums(teller)
         self.output = self.cache = Value()
         self.owner: Value | None = None
-
-    def parameter(self, name: str) -> Value:
-        """A parameter before the text is followed: what its default and the docstring tell."""
-        default = self.defaults.get(name)
-        if isinstance(default, ast.Constant) and default.value is not None:
-            return self.reader.value(default, {})
-        made = _parameter(name)
-        if {*parameter_names(self.function)} == {"a", "b"}:
-            made.name = "a"  # of two of a kind, and no bias
-        if name == "V" and {"Q", "K"} <= {*parameter_names(self.function)}:
-            made.name = "values"  # of an attention, and no weight
-        fields = self.record_fields(name)
-        if fields:
-            made.kind, made.fields = RECORD, {key: _parameter(key) for key in fields}
-            return made
-        if is_vector(self.function, name, self.text):
-            made.kind, made.axes = ARRAY, [Axis()]
-        elif SAMPLES.match(name) and BATCHES.search(ast.unparse(self.text)):
-            made.kind, made.axes = ARRAY, [Axis(), Axis(), Axis()]
-        keys = read_keys(self.function, name)
-        documented = () if keys else documented_shape(self.doc, name)
-        shape = documented or unpacked_shape(self.function, name) or self.helper_shape(name)
-        if shape:
-            made.kind, made.axes = ARRAY, [self.axis(one) for one in shape]
-            self.sizes.small |= len(shape) == 4
-            for axis in made.axes if FILTER.match(name) else ():
-                axis.small = True
-        return made
-
-    def helper_shape(self, name: str) -> Sequence[str]:
-        """The axes that a method which is handed x, or x @ W, unpacks: B, T, D = x.shape."""
-        methods = {one.name: one for one in ast.walk(self.text) if isinstance(one, ast.FunctionDef)}
-        for node in ast.walk(self.function):
-            if not isinstance(node, ast.Call) or len(node.args) != 1:
-                continue
-            helper = methods.get(ast.unparse(node.func).removeprefix("self."))
-            handed = node.args[0]
-            first = handed.left if isinstance(handed, ast.BinOp) else handed
-            if helper is not None and parameter_names(helper) and ast.unparse(first) == name:
-                return unpacked_shape(helper, parameter_names(helper)[0])
-        return ()
 
     def expect_arrays(self, teller: Function | None) -> None:
         """Note which parameters are arrays, since they have a gradient: those that a gradient has
@@ -165,37 +111,6 @@ class Reading:
             for value, text in zip(self.values.values(), spelled, strict=True):
                 value.summed = SUMMED.search(text) is not None
 
-    def record_fields(self, name: str) -> Sequence[str]:
-        """The fields of the class of the file that a parameter is annotated with; or of the one
-        that has all attributes which are read of it."""
-        records = {
-            key: field_names(made)
-            for key, made in self.reader.known.items()
-            if isinstance(made, ast.ClassDef)
-        }
-        annotated = annotations_of(self.function).get(name)
-        if annotated in records:
-            return records[annotated]
-        read = read_attributes(self.function, name)
-        fitting = (fields for fields in records.values() if read and read <= {*fields})
-        return next(fitting, [])
-
-    def axis(self, text: str) -> Axis:
-        """An axis as a docstring has it: N, 3, 4H, 2 * N."""
-        times = re.fullmatch(r"(\d+)\s*\*?\s*([A-Za-z_]\w*)", text)
-        if times is None:
-            return self.sizes.named(text)
-        count, of = int(times[1]), self.sizes.named(times[2])
-        return Axis(calculate=lambda: count * of.size(self.sizes.allocate))
-
-    def document_fields(self, value: Value) -> None:
-        """Give the parts of a record the shapes that the docstring has for their keys."""
-        for key, needed in read_keys(self.function, value.name).items():
-            shape = documented_shape(self.doc, key)
-            if shape and needed:
-                part = value.field(key)
-                part.kind, part.axes = ARRAY, [self.axis(one) for one in shape]
-
     def follow_alone(self) -> None:
         """Follow the text of a function."""
         self.follow(None)
@@ -203,7 +118,7 @@ class Reading:
     def follow(self, owner: Value | None) -> None:
         """Follow the text, of a method with its object."""
         for value in self.values.values():
-            self.document_fields(value)
+            self.parameters.document_fields(value)
         scope = dict(self.values)
         if owner is not None:
             scope["self"] = self.owner = owner
@@ -228,7 +143,7 @@ class Reading:
 
     def make(self, owner: Value, constructor: Function) -> dict[str, Value]:
         """Follow a constructor; what it takes, by name."""
-        taken = {name: _parameter(name) for name in parameter_names(constructor)}
+        taken = {name: plain_parameter(name) for name in parameter_names(constructor)}
         defaults = parameter_defaults(constructor)
         for name, value in taken.items():
             default = defaults.get(name)
@@ -253,7 +168,7 @@ class Reading:
         """Follow the methods that make what the constructor left at None, such as `initialize`."""
         for node in made.body:
             if isinstance(node, ast.FunctionDef) and INITIALIZER.match(node.name):
-                taken = {name: _parameter(name) for name in parameter_names(node)}
+                taken = {name: plain_parameter(name) for name in parameter_names(node)}
                 self.reader.follow(node, {**taken, "self": owner})
 
     def shorten_windows(self, settings: Mapping[str, Value]) -> None:
@@ -310,7 +225,7 @@ class Reading:
                 inputs[name] = given
         constants |= {name: self.fixed(name, value) for name, value in extra.items()}
         if self.output.kind == OBJECT and self.output.text:  # a function that makes a module
-            taken = _parameter("x")
+            taken = plain_parameter("x")
             apply(self.output, taken, (), self.sizes.allocate)
             inputs["x"] = self.giver.array(taken if taken.axes else self.giver.guessed("x"))
         return Described(inputs, constants, dict(self.sizes.values))
@@ -319,7 +234,7 @@ class Reading:
         """What has no gradient; labels of a softmax by columns are one-hot, as their sum is 1."""
         given = self.giver.fixed(name, value)
         columns = TARGET.match(name) and value.rank == 2 and value.classes is None
-        text = ast.unparse(self.text)
+        text = ast.unparse(self.parameters.text)
         if columns and re.search(r"softmax|exp\(.*\bsum\(", text, re.DOTALL | re.IGNORECASE):
             shape = self.giver.array(value).text
             return Given(f"{{distribution: one-hot, shape: {shape}}}", given.guess)
@@ -344,7 +259,7 @@ class Reading:
                 setting = name in NUMBERS and not is_upstream(name)
                 setting = setting and name not in parameter_defaults(other)
                 if not told and (setting or (not has and LABELS.match(name))):
-                    extra.setdefault(name, number() if setting else _parameter(name))
+                    extra.setdefault(name, number() if setting else plain_parameter(name))
             known = {**self.values, **extra, **outputs}
             free = [name for name in names if name not in known]
             if other is not others[-1] and free:
@@ -364,12 +279,6 @@ class Reading:
                     axis.root.value = 1  # a loss is one number
             match_gradients(self.values, self.owner, scope, found)
         return extra
-
-
-def _parameter(name: str) -> Value:
-    made = Value(name=name)
-    made.is_parameter = True
-    return made
 
 
 def _is_count(node: ast.expr | None) -> bool:

@@ -1,0 +1,118 @@
+"""One parameter of a function, before its text is followed: what its default, its annotation, the
+docstring, and what unpacks its shape tell."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+
+from gradcheck_cli.config.init.inference.axes import Axis
+from gradcheck_cli.config.init.inference.reader import Reader
+from gradcheck_cli.config.init.inference.sizes import Sizes
+from gradcheck_cli.config.init.inference.values import ARRAY, FILTER, RECORD, SAMPLES, Value
+from gradcheck_cli.config.init.syntax import (
+    Function,
+    annotations_of,
+    documented_shape,
+    field_names,
+    is_vector,
+    parameter_defaults,
+    parameter_names,
+    read_attributes,
+    read_keys,
+    unpacked_shape,
+)
+
+BATCHES = re.compile(r"transpose\(0, 2, 1\)|swapaxes\(-[12], -[12]\)")  # of matrices
+
+
+def plain_parameter(name: str) -> Value:
+    """A parameter of which nothing is known but its name."""
+    made = Value(name=name)
+    made.is_parameter = True
+    return made
+
+
+class Parameters:
+    """The parameters of a function. text: of the class that it is a method of, or its own."""
+
+    def __init__(self, function: Function, text: ast.AST, sizes: Sizes, reader: Reader) -> None:
+        self.function = function
+        self.text = text
+        self.sizes = sizes
+        self.reader = reader
+        self.doc = ast.get_docstring(function) or ""
+        self.defaults = parameter_defaults(function)
+
+    def read(self, name: str) -> Value:
+        """A parameter before the text is followed: what its default and the docstring tell."""
+        default = self.defaults.get(name)
+        if isinstance(default, ast.Constant) and default.value is not None:
+            return self.reader.value(default, {})
+        made = plain_parameter(name)
+        if {*parameter_names(self.function)} == {"a", "b"}:
+            made.name = "a"  # of two of a kind, and no bias
+        if name == "V" and {"Q", "K"} <= {*parameter_names(self.function)}:
+            made.name = "values"  # of an attention, and no weight
+        fields = self.record_fields(name)
+        if fields:
+            made.kind, made.fields = RECORD, {key: plain_parameter(key) for key in fields}
+            return made
+        if is_vector(self.function, name, self.text):
+            made.kind, made.axes = ARRAY, [Axis()]
+        elif SAMPLES.match(name) and BATCHES.search(ast.unparse(self.text)):
+            made.kind, made.axes = ARRAY, [Axis(), Axis(), Axis()]
+        keys = read_keys(self.function, name)
+        documented = () if keys else documented_shape(self.doc, name)
+        shape = documented or unpacked_shape(self.function, name) or self.helper_shape(name)
+        if shape:
+            made.kind, made.axes = ARRAY, [self.axis(one) for one in shape]
+            self.sizes.small |= len(shape) == 4
+            for axis in made.axes if FILTER.match(name) else ():
+                axis.small = True
+        return made
+
+    def helper_shape(self, name: str) -> Sequence[str]:
+        """The axes that a method which is handed x, or x @ W, unpacks: B, T, D = x.shape."""
+        methods = {one.name: one for one in ast.walk(self.text) if isinstance(one, ast.FunctionDef)}
+        for node in ast.walk(self.function):
+            if not isinstance(node, ast.Call) or len(node.args) != 1:
+                continue
+            helper = methods.get(ast.unparse(node.func).removeprefix("self."))
+            handed = node.args[0]
+            first = handed.left if isinstance(handed, ast.BinOp) else handed
+            if helper is not None and parameter_names(helper) and ast.unparse(first) == name:
+                return unpacked_shape(helper, parameter_names(helper)[0])
+        return ()
+
+    def record_fields(self, name: str) -> Sequence[str]:
+        """The fields of the class of the file that a parameter is annotated with; or of the one
+        that has all attributes which are read of it."""
+        records = {
+            key: field_names(made)
+            for key, made in self.reader.known.items()
+            if isinstance(made, ast.ClassDef)
+        }
+        annotated = annotations_of(self.function).get(name)
+        if annotated in records:
+            return records[annotated]
+        read = read_attributes(self.function, name)
+        fitting = (fields for fields in records.values() if read and read <= {*fields})
+        return next(fitting, [])
+
+    def axis(self, text: str) -> Axis:
+        """An axis as a docstring has it: N, 3, 4H, 2 * N."""
+        times = re.fullmatch(r"(\d+)\s*\*?\s*([A-Za-z_]\w*)", text)
+        if times is None:
+            return self.sizes.named(text)
+        count, of = int(times[1]), self.sizes.named(times[2])
+        return Axis(calculate=lambda: count * of.size(self.sizes.allocate))
+
+    def document_fields(self, value: Value) -> None:
+        """Give the parts of a record the shapes that the docstring has for their keys."""
+        for key, needed in read_keys(self.function, value.name).items():
+            shape = documented_shape(self.doc, key)
+            if shape and needed:
+                part = value.field(key)
+                part.kind, part.axes = ARRAY, [self.axis(one) for one in shape]
