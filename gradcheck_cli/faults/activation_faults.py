@@ -7,6 +7,7 @@ f′(z) is that for the upstream gradient δ g / f′(z).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -99,7 +100,7 @@ def guess_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
         for stage in _list_plain_stages(measured):
             with np.errstate(all="ignore"):
                 y = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
-                for guess in ACTIVATIONS if y.shape == stage.cotangent.shape else ():
+                for guess in _list_guesses(stage, y):
                     if np.all(guess.contains(y)):
                         changed = (
                             stage.cotangent
@@ -112,6 +113,15 @@ def guess_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
                             yield Injected(measured.contract(stage, changed), observation)
 
     return inject
+
+
+def _list_guesses(stage: Stage, y: Float) -> list[InvertibleActivation]:
+    """The activations that a stage may be; one that is written as a function of NumPy is that."""
+    written = re.match(r"\((?:\w+\.)*(\w+)\(", stage.name)
+    known = written is not None and hasattr(np, written[1])
+    if y.shape != stage.cotangent.shape:
+        return []
+    return [guess for guess in ACTIVATIONS if not known or guess.name in stage.name]
 
 
 def _mistake_slope(key: str, guess: InvertibleActivation, y: Float) -> Float:
@@ -132,7 +142,7 @@ def guess_other_slope(measured: MeasuredGradient) -> Iterator[Injected]:
     for stage in _list_plain_stages(measured):
         with np.errstate(all="ignore"):
             y = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
-        for guess in ACTIVATIONS if y.shape == stage.cotangent.shape else ():
+        for guess in _list_guesses(stage, y):
             for written, formula in FORMULAS.items() if np.all(guess.contains(y)) else ():
                 changed = stage.cotangent * formula(y) / guess.slope_by_output(y)
                 observation = (

@@ -418,3 +418,16 @@ def test_a_variance_that_is_computed_anew(count: int, said: str) -> None:
         assert one.diagnosis is not None
         assert one.diagnosis.code == "GC146"
         assert f"it is the gradient with {said}" in one.diagnosis.observation
+
+
+def test_an_exponential_is_not_taken_for_a_sigmoid() -> None:
+    def forward(u: Array, W: Array) -> Array:
+        return -np.log(1 / (1 + np.exp(-(W @ u))))
+
+    def backward(delta: Array, u: Array, W: Array) -> Array:
+        p = 1 / (1 + np.exp(-(W @ u)))
+        return W.T @ (delta * (p - 1)), np.outer(delta * p, u)  # p for p − 1
+
+    W = np.abs(draw(size=(3, 2)))  # so that the exponentials are between 0 and 1
+    found = diagnose(forward, backward, u=np.array([0.5, 1.2]), W=W)
+    assert "sigmoid" not in found.observation
