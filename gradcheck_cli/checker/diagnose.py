@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from gradcheck_cli.faults.common_fault import explain_as_one
 from gradcheck_cli.faults.diagnosis import look_at, match_fault
 from gradcheck_cli.faults.hidden_stages import find_hidden_stages
+from gradcheck_cli.faults.kinds.shape_faults import match_shape_fault
 from gradcheck_cli.faults.measured_gradient import Measure, MeasuredGradient
 from gradcheck_cli.faults.mutation import mutate
 from gradcheck_cli.faults.regions import describe_location, map_errors
-from gradcheck_cli.faults.shape_faults import match_shape_fault
 from gradcheck_cli.faults.shared_explanations import (
     Wrong,
     describe_reduction,

@@ -12,7 +12,8 @@ from itertools import chain
 
 import numpy as np
 
-from gradcheck_cli.faults import (
+from gradcheck_cli.faults.fault import Fault, Injected
+from gradcheck_cli.faults.kinds import (
     activation_faults,
     branch_faults,
     complex_faults,
@@ -33,7 +34,6 @@ from gradcheck_cli.faults import (
     term_faults,
     upstream_faults,
 )
-from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.layers import mistaken_slopes
 from gradcheck_cli.measure.comparison import Comparison

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.catalogue import FAULTS, describe_fault
 from gradcheck_cli.faults.confirm import confirm
 from gradcheck_cli.faults.factors import Factor
-from gradcheck_cli.faults.gradient_faults import scale
+from gradcheck_cli.faults.kinds.gradient_faults import scale
+from gradcheck_cli.faults.kinds.pattern_faults import describe_contradiction
 from gradcheck_cli.faults.matching import Match, find_match, vary
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.faults.pattern_faults import describe_contradiction
 from gradcheck_cli.faults.values import Effort
 from gradcheck_cli.measure.comparison import Comparison, compare_entries
 from gradcheck_cli.problem import Stage

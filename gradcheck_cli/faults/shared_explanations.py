@@ -18,9 +18,9 @@ from gradcheck_cli.faults.diagnosis import Finding
 from gradcheck_cli.faults.evidence import Fit, measure_fit
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor, solve_weights
+from gradcheck_cli.faults.kinds.upstream_faults import MOST_UNKNOWNS, describe_upstream
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import name_slices
-from gradcheck_cli.faults.upstream_faults import MOST_UNKNOWNS, describe_upstream
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison, largest
 from gradcheck_cli.problem import Stage

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Injected
+from gradcheck_cli.faults.kinds.part_faults import fit_part_factor
+from gradcheck_cli.faults.kinds.slice_faults import MOST_SLICES
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.faults.part_faults import fit_part_factor
 from gradcheck_cli.faults.regions import Region, describe_indices
-from gradcheck_cli.faults.slice_faults import MOST_SLICES
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.text import join_words
 

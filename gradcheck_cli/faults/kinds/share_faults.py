@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_weights
+from gradcheck_cli.faults.kinds.upstream_faults import change_stage, list_sample_axes, list_stages
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import describe_numbers
-from gradcheck_cli.faults.upstream_faults import change_stage, list_sample_axes, list_stages
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage
 

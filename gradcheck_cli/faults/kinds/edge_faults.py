@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.inner_graph import NOTHING, Change, Edge, Graph, find_graph
+from gradcheck_cli.faults.kinds.product_faults import SHIFTS, SLOPES, shift_in_time
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.faults.product_faults import SHIFTS, SLOPES, shift_in_time
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison, largest
 from gradcheck_cli.text import join_words
