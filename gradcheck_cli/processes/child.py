@@ -197,6 +197,8 @@ def _begin(
     except OSError:
         code = CANNOT_SEND
     finally:
+        with suppress(KeyboardInterrupt):  # of a signal that comes just now
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for ending in _ENDINGS:
             with suppress(Exception):
                 ending()

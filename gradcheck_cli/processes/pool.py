@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from gradcheck_cli.errors import describe_internal_error
 from gradcheck_cli.processes.child import POLL, PROGRESS, Child, EndedError, Parent
 from gradcheck_cli.processes.executor import Advance
+from gradcheck_cli.processes.signals import interrupt_once
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -122,7 +123,7 @@ class _Worker:
 
 def _serve(parent: Parent, items: Sequence[Item], work: Callable[[Item, Advance], Result]) -> None:
     """Work on the items whose places come, until none come."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it started ends, too
+    signal.signal(signal.SIGTERM, interrupt_once)  # so that what it started ends, too
     with suppress(KeyboardInterrupt, EOFError, OSError):  # nobody listens any more
         parent.send(READY)
         while places := parent.receive():

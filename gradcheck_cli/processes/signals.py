@@ -124,6 +124,12 @@ def _held() -> list[signal.Signals]:
     return [signal.Signals[name] for name in HELD]
 
 
+def interrupt_once(number: int, frame: object) -> NoReturn:
+    """Raise KeyboardInterrupt for a signal; others, while the process ends, do nothing."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def end_with_parent(parent: int) -> None:
     """Have this process killed when its parent, the process of that id, ends (Linux only)."""
     if sys.platform == "linux":

@@ -24,7 +24,7 @@ from gradcheck_cli.processes.sandbox_child import (
     list_descriptors,
     work_supervised,
 )
-from gradcheck_cli.processes.signals import hold_signals
+from gradcheck_cli.processes.signals import hold_signals, interrupt_once
 from gradcheck_cli.processes.watchdog import GRACE, Dump
 
 Result = TypeVar("Result")
@@ -177,7 +177,7 @@ def _serve(
     except OSError as error:
         parent.send(ERROR, describe_no_process(error))
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it started ends, too
+    signal.signal(signal.SIGTERM, interrupt_once)  # so that what it started ends, too
     with suppress(KeyboardInterrupt, EOFError, OSError):  # nobody listens any more
         while True:
             work, argument, timeout = parent.receive()

@@ -254,7 +254,7 @@ def square_backward(delta, x):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_checks_of_code_import_nothing_that_could_be_shared(
-    gradcheck: Gradcheck, tmp_path: Path
+    gradcheck_process: Gradcheck, tmp_path: Path
 ) -> None:
     (tmp_path / "imports.py").write_text(IMPORTS, encoding="utf-8")
     config = tmp_path / "config.yaml"
@@ -263,7 +263,7 @@ def test_checks_of_code_import_nothing_that_could_be_shared(
         "inputs: {x: {shape: [3]}}\nchecks: [{name: a}, {name: b, inputs: {seed: 1}}]\n",
         encoding="utf-8",
     )
-    done = gradcheck("run", "--allow-code", config)
+    done = gradcheck_process("run", "--allow-code", config)
     assert done.returncode == 0, done.stdout
 
 
