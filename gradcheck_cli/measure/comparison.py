@@ -32,11 +32,17 @@ class Comparison(Struct, frozen=True, dict=True):
     rtol: float
     atol: float
 
+    @cached_property
+    def shown(self) -> NDArray[np.bool_]:
+        """The entries whose errors a report shows: all, but beside wrong ones none is unknown."""
+        known = np.isfinite(self.over_allowed)
+        return known if self.wrong.any() else np.ones(known.shape, dtype=bool)
+
     @property
     def worst(self) -> int:
         """The place, in the order of memory, of the largest error over what is allowed."""
         # np.argmax takes the first nan for the largest, which is what should be shown.
-        return int(np.argmax(self.over_allowed))
+        return int(np.argmax(np.where(self.shown, self.over_allowed, -1.0)))
 
     @cached_property
     def smooth(self) -> NDArray[np.bool_]:

@@ -99,6 +99,14 @@ def test_the_worst_entry_is_named_with_its_ratio() -> None:
     assert (result.worst.index, result.worst.ratio, result.wrong) == ((1,), 2.0, 1)
 
 
+def test_the_worst_entry_is_a_wrong_one_where_others_are_not_known() -> None:
+    result = judged([1.0, 2.0], [np.nan, 1.0], 1e-6)
+    assert (result.verdict, result.wrong) == (Verdict.FAIL, 1)
+    assert result.worst is not None
+    assert result.worst.index == (1,)
+    assert (result.max_abs_error, result.max_rel_error) == (1.0, 0.5)
+
+
 def test_a_numeric_zero_has_no_ratio() -> None:
     worst = judged([3.0], [0.0], 1e-12).worst
     assert worst is not None
