@@ -56,9 +56,10 @@ def _find_nonzero(measured: MeasuredGradient, inputs: Mapping[str, Any]) -> Mask
         outputs = np.ravel(forward(inputs))
         least = ROUNDING * np.max(np.abs(outputs), initial=0.0)
         found = np.zeros((outputs.size, len(at)), dtype=bool)
+        typical = np.sqrt(np.mean(x * x)) or 1.0
         for column, place in enumerate(at):
             moved = x.copy()
-            moved.flat[place] += MOVED * (np.sqrt(np.mean(x * x)) or 1.0)
+            moved.flat[place] += MOVED * typical
             changed = np.ravel(forward({**inputs, measured.name: moved}))
             found[:, column] = np.abs(changed - outputs) > least
         return found

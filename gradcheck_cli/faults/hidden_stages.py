@@ -6,6 +6,7 @@ user's code runs, so that the upstream gradient there is measured as any gradien
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -254,3 +255,8 @@ def recognize(z: Float, y: Float) -> Activation | None:
             if np.allclose(evaluate_at(activation.value, z=z), y, RECOGNIZED, RECOGNIZED):
                 return activation
     return None
+
+
+def strip_time(name: str) -> str:
+    """What an inner value is called at all times: `hs (a.py:9)` for `hs[2] (a.py:9, time 3)`."""
+    return re.sub(r"\[[^\]]*\] \(", " (", re.sub(r", time \d+\)$", ")", name))

@@ -13,8 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.hidden_stages import OUTPUT
-from gradcheck_cli.faults.kinds.product_faults import strip_time
+from gradcheck_cli.faults.hidden_stages import OUTPUT, strip_time
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import largest
 from gradcheck_cli.problem import Stage

@@ -16,8 +16,15 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.measure.measure import points_evaluator, scale_of
-from gradcheck_cli.numeric.few_probes import PROBES, draw_direction, fine_spacing, noise_of_few
-from gradcheck_cli.numeric.noise import AWAY, DEVIATIONS, MOVED_DEVIATIONS, Float, Noise
+from gradcheck_cli.numeric.few_probes import PROBES, fine_spacing, noise_of_few
+from gradcheck_cli.numeric.noise import (
+    AWAY,
+    DEVIATIONS,
+    MOVED_DEVIATIONS,
+    Float,
+    Noise,
+    draw_directions,
+)
 from gradcheck_cli.problem import Problem
 
 # Of the largest output, in eps: noise that is no more is that of any input. That of the problems of
@@ -79,7 +86,7 @@ class JointNoise:
         """Whether outputs that move with this input do so near it, and in proportion."""
         x, scale = self.problem.inputs[name], scale_of(self.problem, name)
         shares = np.array([fine_spacing(x.dtype), COARSE, AWAY])
-        direction = draw_direction(np.random.default_rng(0), scale)
+        direction = draw_directions(np.random.default_rng(0), scale, scale.shape)
         points = (x + np.multiply.outer(shares, direction)).astype(x.dtype)
         with np.errstate(all="ignore"):
             outputs = np.asarray(points_evaluator(self.problem, name)(points), dtype=np.float64)

@@ -27,6 +27,7 @@ from gradcheck_cli.numeric.noise import (
     Float,
     Noise,
     diverges,
+    draw_directions,
     draw_signs,
     find_grid,
     function_noise,
@@ -104,11 +105,6 @@ def fine_spacing(dtype: Any) -> float:
     return min(max(FINE, FINE_EPS * float(np.finfo(dtype).eps)), COARSE)
 
 
-def draw_direction(random: np.random.Generator, scale: Float) -> Float:
-    """A direction along which every entry moves by about its scale, up or down."""
-    return random.uniform(0.5, 1.5, scale.shape) * draw_signs(random, scale.shape) * scale
-
-
 def _points(x: NDArray[Any], scale: Float) -> NDArray[Any]:
     """Those of the fine line, of the coarse one without its middle, and of the line away."""
     random, fine = np.random.default_rng(0), fine_spacing(x.dtype)
@@ -116,7 +112,8 @@ def _points(x: NDArray[Any], scale: Float) -> NDArray[Any]:
     others = offsets[offsets != 0]
 
     def line(center: NDArray[Any], steps: NDArray[Any]) -> Float:
-        return np.asarray(center + np.multiply.outer(steps, draw_direction(random, scale)))
+        direction = draw_directions(random, scale, x.shape)
+        return np.asarray(center + np.multiply.outer(steps, direction))
 
     away = x + AWAY * draw_signs(random, x.shape) * scale
     parts = [line(x, fine * offsets), line(x, COARSE * others), line(away, fine * offsets)]

@@ -191,6 +191,14 @@ def draw_signs(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
     return np.where(random.integers(0, 2, shape) == 0, -1.0, 1.0)
 
 
+def draw_directions(random: np.random.Generator, scale: Float, shape: tuple[int, ...]) -> Float:
+    """Directions along which every entry moves by about its scale, up or down.
+
+    shape: of all of them; that of the scale for one.
+    """
+    return random.uniform(0.5, 1.5, shape) * draw_signs(random, shape) * scale
+
+
 def _values(
     evaluate: Evaluate, centers: NDArray[Any], scale: Float, random: np.random.Generator
 ) -> Float:
@@ -198,8 +206,7 @@ def _values(
 
     Returns (SPACINGS, POINTS, lines, *outputs); the middle point of a line is its center.
     """
-    directions = random.uniform(0.5, 1.5, size=centers.shape) * scale
-    directions = directions * draw_signs(random, centers.shape)
+    directions = draw_directions(random, scale, centers.shape)
     offsets = np.multiply.outer(SPACINGS, np.arange(POINTS) - POINTS // 2)
     points = (centers + np.multiply.outer(offsets, directions)).astype(centers.dtype)
     outputs = np.asarray(evaluate(points.reshape(-1, *centers.shape[1:])), dtype=np.float64)

@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from gradcheck_cli.config.init.definitions import classes_of
 from gradcheck_cli.config.init.inference.givens import Given
 from gradcheck_cli.config.init.inference.gradients import gives_own_alone
 from gradcheck_cli.config.init.inference.reader import find_method
@@ -59,7 +60,7 @@ def describe_class(
 
     own_gradients: the object has gradients of its parameters, which are inputs, then.
     """
-    known = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    known = classes_of(tree)
     taken = find_method(made, method, known)
     constructor = find_method(made, "__init__", known)
     empty = ast.parse(f"def {method}(self): pass").body[0]
@@ -115,13 +116,13 @@ def _weights_of(
     """The arrays that an object makes, and its text has gradients of, by where they are kept."""
     if not own_gradients:
         return
+    kept = re.findall(r"self\.(\w+)\b *[^=\n]{0,2}=(?!=)", text)
     for key, part in owner.fields.items():
         name = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".removeprefix(".")
         if part.kind == ARRAY and part.axes and isinstance(key, str):
             names = "|".join(gradient_names(key))
             spelled = rf"\b({names})\b|grads\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
             spelled += rf"|self\.{key} -= [^/\n]*\b({'|'.join(RATES)})\b[^/\n]*$"
-            kept = re.findall(r"self\.(\w+)\b *[^=\n]{0,2}=(?!=)", text)
             gradient = re.search(spelled, text, re.M) or any(
                 one != key and names_gradient(one, key) for one in kept
             )

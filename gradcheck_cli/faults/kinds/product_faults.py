@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.hidden_stages import OUTPUT
+from gradcheck_cli.faults.hidden_stages import OUTPUT, strip_time
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage
@@ -132,11 +132,6 @@ def shift_in_time(values: list[Float], by: int) -> Series:
     if by < 0:
         return [nothing, *values[:-1]]
     return [*values[1:], nothing] if by else values
-
-
-def strip_time(name: str) -> str:
-    """What an inner value is called at all times: `hs (a.py:9)` for `hs[2] (a.py:9, time 3)`."""
-    return re.sub(r"\[[^\]]*\] \(", " (", re.sub(r", time \d+\)$", ")", name))
 
 
 def _multiply(

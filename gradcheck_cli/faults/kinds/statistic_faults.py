@@ -46,12 +46,13 @@ def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Ite
         value = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
         for what, change in OTHERS.items():
             other = change(value, _largest_input(measured) / size)
-            moved = _move(measured, stage, what, other)
+            moved = _move(measured, stage, what, other - value)
             slopes = take_slopes(measured, moved, {})
             if slopes is None or not agree(measured, moved, slopes):
                 continue
             # Where a value near it does the same, it decides no more than a mask.
-            nudged = _move(measured, stage, f"near {what}", other * (1 + NUDGED))
+            near = other * (1 + NUDGED) - value
+            nudged = _move(measured, stage, f"near {what}", near)
             beside = take_slopes(measured, nudged, {})
             if beside is None or not slopes.differs_from(beside):
                 continue
@@ -62,10 +63,8 @@ def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Ite
                     values,
                     f"it is the gradient with {what.format(name)} in the place of {stage.name}",
                     choices=float(len(OTHERS) * len(measured.watched)),
-                    upstream=(
-                        moved,
-                        np.asarray(moved.cotangent, dtype=np.float64),
-                    ),  # by which other gradients are looked at
+                    # By which other gradients are looked at.
+                    upstream=(moved, np.asarray(moved.cotangent, dtype=np.float64)),
                     cause="the backward computes this anew, and in another way than the forward: a "
                     "sum for a mean, another count, or one of its terms or powers is missing",
                     next_step="compare this line with what the backward has in its place, or keep "
@@ -78,14 +77,12 @@ def _largest_input(measured: MeasuredGradient) -> float:
     return float(max(x.size for x in measured.problem.inputs.values()))
 
 
-def _move(measured: MeasuredGradient, stage: Stage, what: str, value: Float) -> Stage:
-    """The whole forward, with the outputs of an inner stage moved to a value."""
+def _move(measured: MeasuredGradient, stage: Stage, what: str, by: Float) -> Stage:
+    """The whole forward, with the outputs of an inner stage moved."""
     problem, move = measured.problem, stage.move
     assert move is not None
 
     def make() -> Stage:
-        by = value - np.asarray(stage.forward(problem.inputs), dtype=np.float64)
-
         def forward(inputs: Mapping[str, NDArray[np.floating]]) -> object:
             return move(inputs, by)
 
