@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gradcheck_cli.checker.check import check_problems
+from gradcheck_cli.checker import check as checker
 from gradcheck_cli.errors import CodeError, GradientError
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
@@ -63,7 +63,7 @@ def check(
             problems = [from_functions(forward, backward, inputs, constants, **drawn)]
         if in_place:
             problems = [replace(problem, in_place=True) for problem in problems]
-        return check_problems(problems, numeric=numeric, tolerance=tolerance)
+        return checker.check(problems, numeric=numeric, tolerance=tolerance)
     except CodeError as error:
         if isinstance(error.__cause__, Exception):
             raise error.__cause__ from None

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from gradcheck_cli.result import Code, GradientResult, Verdict
+from msgspec.structs import replace
+
+from gradcheck_cli.problem import Problem
+from gradcheck_cli.result import CheckResult, Code, GradientResult, Verdict
 from gradcheck_cli.text import join_words
 
 LEAST_WRONG = 2  # gradients: the line of a single one says as much
+
+
+def locate(result: CheckResult, problem: Problem) -> CheckResult:
+    """The result with the functions that wrote its wrong gradients, where that can be told."""
+    origins: Mapping[str, str] = {}
+    passed: Mapping[str, Mapping[int, str]] = {}
+    if any(one.verdict == Verdict.FAIL and one.source for one in result.gradients):
+        with suppress(Exception):  # of code that fails now: what was found before stands
+            origins = problem.origins()
+            passed = problem.passed()
+    gradients = tuple(
+        replace(one, source=origins[one.name])
+        if one.verdict == Verdict.FAIL and origins.get(one.name)
+        else one
+        for one in result.gradients
+    )
+    told = describe_passed(gradients, passed) or describe_order(gradients, origins)
+    return replace(result, gradients=gradients, notes=(*result.notes, *filter(None, [told])))
 
 
 def describe_order(results: Sequence[GradientResult], origins: Mapping[str, str]) -> str:

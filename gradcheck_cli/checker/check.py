@@ -1,7 +1,4 @@
-"""check(problem) → CheckResult: the method, in one screen.
-
-The backward is called, what it returns is refused or measured by differences, then judged.
-"""
+"""check(problems) → CheckResult: each problem in the type that shows most, their results as one."""
 
 from __future__ import annotations
 
@@ -10,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from gradcheck_cli.checker.gradients import Checker
+from gradcheck_cli.checker.gradients import Asked, GradientChecker
 from gradcheck_cli.checker.join import join_results
+from gradcheck_cli.checker.one_problem import check_one_problem
 from gradcheck_cli.measure.precision import widen
 from gradcheck_cli.numeric.gradient import Progress
 from gradcheck_cli.options import Numeric, Tolerance
@@ -20,7 +18,7 @@ from gradcheck_cli.result import CheckResult, Verdict
 
 
 def check(
-    problem: Problem,
+    problems: Problem | Sequence[Problem],
     *,
     numeric: Numeric | None = None,
     tolerance: Tolerance | None = None,
@@ -30,6 +28,7 @@ def check(
 ) -> CheckResult:
     """Check every gradient of a problem against central differences.
 
+    problems: one, or several as one result, such as a backward and a Jacobian of one forward.
     numeric, tolerance: see their classes; what they leave open is found or has its default.
     progress: is told, now and then, how many more entries were measured.
     power: also put the faults of the catalogue into the right gradients, and see which of them a
@@ -40,41 +39,23 @@ def check(
     never trusted: a wrong type, shape or value is a failure with its reason, not an exception.
     Raises ForwardError where the forward's outputs are no numbers or do not fit the cotangent.
     """
-    started = time.perf_counter()
-    numeric, tolerance = numeric or Numeric(), tolerance or Tolerance()
-    measured = widen(problem) if numeric.widen else problem
-    asked = (numeric, tolerance, progress, power)
-    if measured.narrow is None:
-        result = Checker(measured, *asked).run(keep)
-    else:
-        from gradcheck_cli.checker.low_precision import check_low_precision
-
-        result = check_low_precision(measured, measured.narrow, *asked, keep)
-    return replace(result, seconds=time.perf_counter() - started)
-
-
-def check_problems(
-    problems: Sequence[Problem],
-    *,
-    numeric: Numeric | None = None,
-    tolerance: Tolerance | None = None,
-    progress: Progress | None = None,
-    power: bool = False,
-    keep: Callable[[CheckResult], None] | None = None,
-) -> CheckResult:
-    """Check several problems, such as a backward and a Jacobian of one forward, as one result."""
+    asked = Asked(numeric or Numeric(), tolerance or Tolerance(), progress, power, keep)
     results: list[CheckResult] = []
-    for problem in problems:
+    for problem in [problems] if isinstance(problems, Problem) else problems:
         if problem.otherwise is not None and results and results[0].verdict != Verdict.PASS:
             problem = problem.otherwise
-        results.append(
-            check(
-                problem,
-                numeric=numeric,
-                tolerance=tolerance,
-                progress=progress,
-                power=power,
-                keep=keep,
-            )
-        )
+        started = time.perf_counter()
+        result = _check_in_best_type(problem, asked)
+        results.append(replace(result, seconds=time.perf_counter() - started))
     return join_results(results)
+
+
+def _check_in_best_type(problem: Problem, asked: Asked) -> CheckResult:
+    """The result of one problem: in float64, where its functions take that, or in its own type."""
+    if asked.numeric.widen:
+        problem = widen(problem)
+    if problem.narrow is None:
+        return check_one_problem(GradientChecker(problem, asked))
+    from gradcheck_cli.checker.low_precision import check_low_precision
+
+    return check_low_precision(problem, problem.narrow, asked)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from gradcheck_cli.checker.gradients import GradientChecker
+from gradcheck_cli.checker.measurements import MOST_DIAGNOSED
 from gradcheck_cli.faults.common_fault import explain_as_one
 from gradcheck_cli.faults.diagnosis import look_at, match_fault
 from gradcheck_cli.faults.hidden_stages import find_hidden_stages
@@ -32,7 +34,15 @@ from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage
-from gradcheck_cli.result import Code, Diagnosis, Exercise, GradientResult, Mutant, Verdict
+from gradcheck_cli.result import (
+    CheckResult,
+    Code,
+    Diagnosis,
+    Exercise,
+    GradientResult,
+    Mutant,
+    Verdict,
+)
 
 # What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
 # the check, and as many as most faults need, if that is more. To look inside may cost as much
@@ -41,6 +51,34 @@ CALLS_PER_EVALUATION, LEAST_CALLS = 1, 1_000
 # Of the calls to look inside, the share that may go into finding what there is to look at; and how
 # many of them that may be.
 SEARCH_SHARE, MOST_SEARCHED = 0.5, 10_000
+
+
+def diagnose(
+    result: CheckResult, checker: GradientChecker, claimed: Mapping[str, Any]
+) -> CheckResult:
+    """The result with what is wrong with its gradients and, where asked for, what it could catch.
+
+    claimed: the analytic gradients by input.
+    """
+    measurements = checker.measurements
+    known = {one.name for one in result.gradients if one.directions}
+    if measurements.budget.has_room(MOST_DIAGNOSED):
+        known -= set(measurements.located)
+    diagnoser = Diagnoser(
+        checker.problem,
+        measurements.measure,
+        checker.asked.numeric,
+        checker.rtol,
+        checker.atol,
+        known,
+    )
+    gradients = diagnoser.diagnose(list(result.gradients), claimed, measurements.evaluations)
+    notes = (*result.notes, *diagnoser.notes)
+    result = replace(result, gradients=tuple(gradients), notes=notes)
+    if not checker.asked.power:
+        return result
+    mutants, exercise = diagnoser.mutate()
+    return replace(result, mutants=tuple(mutants), exercise=tuple(exercise))
 
 
 class Diagnoser:

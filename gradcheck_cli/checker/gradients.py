@@ -1,44 +1,29 @@
-"""The gradients of one check: each is refused, or measured, compared and judged."""
+"""One gradient of a problem: refused as it is, or measured, compared and judged."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.checker.blind_spots import find_blind_spots
-from gradcheck_cli.checker.join import worst_verdict
-from gradcheck_cli.checker.measurements import (
-    MOST_DIAGNOSED,
-    MOST_SETTLED_BY_ENTRIES,
-    Measurements,
-)
+from gradcheck_cli.checker.measurements import MOST_SETTLED_BY_ENTRIES, Measurements
 from gradcheck_cli.checker.refusals import explain_refusal, mark_in_place
 from gradcheck_cli.measure.budget import LEAST_ENTRIES
 from gradcheck_cli.measure.casts import find_cast
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
 from gradcheck_cli.measure.measure import mode_of
-from gradcheck_cli.measure.precision import (
-    claim_in_float64,
-    describe_rounding,
-    low_type,
-)
-from gradcheck_cli.measure.purity import Claim, Conduct, call_backward, observe_forward
+from gradcheck_cli.measure.precision import claim_in_float64, describe_rounding, low_type
+from gradcheck_cli.measure.purity import Claim, Conduct
 from gradcheck_cli.measure.refuse import find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import Progress
 from gradcheck_cli.options import AUTO, DIRECTIONS_FIRST, ENTRIES, Numeric, Tolerance
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.result import (
-    CheckResult,
-    GradientResult,
-    Verdict,
-)
+from gradcheck_cli.result import CheckResult, GradientResult, Verdict
 
 AT_RANDOM = (
     "the forward draws at random, and the backward with it: pass what is drawn as a constant, or "
@@ -46,29 +31,29 @@ AT_RANDOM = (
 )
 
 
-class Checker:
-    """What the gradients of one check share: what is measured of them, and the tolerance.
+class Asked(Struct, frozen=True):
+    """How a problem is to be checked: the arguments of `check`, where each is described."""
 
-    rtol, atol, repeat: see Tolerance. taken: the measurements so far. power: whether faults are to
-    be put into right gradients, which takes their entries.
+    numeric: Numeric
+    tolerance: Tolerance
+    progress: Progress | None
+    power: bool
+    keep: Callable[[CheckResult], None] | None
+
+
+class GradientChecker:
+    """Checks the gradients of a problem one by one: they share what is measured, and a tolerance.
+
+    measurements: the numeric gradients so far; rtol, atol: see Tolerance.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        numeric: Numeric,
-        tolerance: Tolerance,
-        progress: Progress | None,
-        power: bool,
-    ) -> None:
+    def __init__(self, problem: Problem, asked: Asked) -> None:
         self.problem = problem
-        self.numeric = numeric
-        self.asked = (numeric, tolerance, progress, power)
-        self.rtol = tolerance.rtol if tolerance.rtol is not None else default_rtol(problem)
-        self.atol = tolerance.atol
-        self.repeat = tolerance.repeat
-        self.measurements = Measurements(problem, numeric, progress)
-        self.power = power
+        self.asked = asked
+        rtol = asked.tolerance.rtol
+        self.rtol = rtol if rtol is not None else default_rtol(problem)
+        self.atol = asked.tolerance.atol
+        self.measurements = Measurements(problem, asked.numeric, asked.progress)
 
     @cached_property
     def lost(self) -> str:
@@ -78,22 +63,7 @@ class Checker:
         found = self.problem.identity is None and wide and not self.problem.lost
         return find_cast(self.problem.forward, inputs) if found else self.problem.lost
 
-    def run(self, keep: Callable[[CheckResult], None] | None) -> CheckResult:
-        """The result of all gradients, with diagnoses of what is wrong.
-
-        keep: is handed the result without these before.
-        """
-        started = time.perf_counter()
-        forward, claim = observe_forward(self.problem), call_backward(self.problem, self.repeat)
-        gradients = [self.compare(name, forward, claim) for name in self.problem.inputs]
-        result = self.summarize(gradients, forward, claim)
-        if self.power or result.verdict == Verdict.FAIL:
-            if keep is not None:
-                keep(replace(result, seconds=time.perf_counter() - started))
-            result = self.locate(self.diagnose(result, claim, self.power))
-        return result
-
-    def compare(self, name: str, forward: Conduct, claim: Claim) -> GradientResult:
+    def check(self, name: str, forward: Conduct, claim: Claim) -> GradientResult:
         """The result of one gradient: refused as it is, or compared with what is measured."""
         problem, claimed = self.problem, claim.gradients.get(name)
         outputs = () if problem.cotangent is not None else forward.outputs.shape
@@ -122,19 +92,19 @@ class Checker:
         Directions that are taken first leave to entries what they do not settle, and what is wrong
         with a gradient that is small enough; of a larger one they find where it is wrong.
         """
-        size, measurements = claimed.size, self.measurements
+        size, measurements, numeric = claimed.size, self.measurements, self.asked.numeric
         known = name in measurements.gradients
-        mode = ENTRIES if known else mode_of(self.problem, name, self.numeric)
-        room = measurements.budget.has_room(self.numeric.entries(size))
-        if mode == DIRECTIONS_FIRST and self.power:
+        mode = ENTRIES if known else mode_of(self.problem, name, numeric)
+        room = measurements.budget.has_room(numeric.entries(size))
+        if mode == DIRECTIONS_FIRST and self.asked.power:  # faults are put into entries
             mode = ENTRIES
-        elif mode == ENTRIES and self.numeric.mode == AUTO and not room:
+        elif mode == ENTRIES and numeric.mode == AUTO and not room:
             mode = DIRECTIONS_FIRST
         if mode != ENTRIES:
             from gradcheck_cli.checker.certify import Certifier
 
-            asked = (self.rtol, self.atol, measurements.budget, measurements.tell)
-            certifier = Certifier(self.problem, name, claimed, *asked)
+            budget, tell = measurements.budget, measurements.tell
+            certifier = Certifier(self.problem, name, claimed, self.rtol, self.atol, budget, tell)
             entries = room and (size <= MOST_SETTLED_BY_ENTRIES or not certifier.differs)
             by_entries = mode == DIRECTIONS_FIRST and not certifier.passes and entries
             result = None if by_entries else certifier.certify()
@@ -162,7 +132,7 @@ class Checker:
         name, wide = failed.name, claim_in_float64(self.problem, narrow, failed.name)
         if wide is None or self._judge(name, wide).verdict == Verdict.FAIL:
             return failed
-        own = Checker(narrow, *self.asked)
+        own = GradientChecker(narrow, self.asked)
         own.measurements.budget = self.measurements.budget
         result = own._judge(name, claimed)
         self.measurements.evaluations += own.measurements.evaluations
@@ -180,7 +150,7 @@ class Checker:
         from gradcheck_cli.checker.second_look import look_again
 
         found, forwards = look_again(
-            self.problem, result, claimed, located, self.numeric, self.rtol, self.atol
+            self.problem, result, claimed, located, self.asked.numeric, self.rtol, self.atol
         )
         self.measurements.count(forwards)
         return found
@@ -204,63 +174,6 @@ class Checker:
             return failed
         self.measurements.gradients[name] = widened
         return result
-
-    def summarize(
-        self, gradients: Sequence[GradientResult], forward: Conduct, claim: Claim
-    ) -> CheckResult:
-        """The results of all gradients as that of the check."""
-        notes = [*self.problem.notes, *find_blind_spots(self.problem), forward.note, claim.note]
-        return CheckResult(
-            verdict=worst_verdict([gradient.verdict for gradient in gradients]),
-            gradients=tuple(gradients),
-            rtol=self.rtol,
-            atol=self.atol,
-            evaluations=self.measurements.evaluations,
-            seconds=0.0,
-            notes=(*filter(None, notes), *self.problem.observed()),
-        )
-
-    def locate(self, result: CheckResult) -> CheckResult:
-        """The result with the functions that wrote its wrong gradients, where that can be told."""
-        from gradcheck_cli.checker.backward_order import describe_order, describe_passed
-
-        origins: Mapping[str, str] = {}
-        passed: Mapping[str, Mapping[int, str]] = {}
-        if any(one.verdict == Verdict.FAIL and one.source for one in result.gradients):
-            with suppress(Exception):  # of code that fails now: what was found before stands
-                origins = self.problem.origins()
-                passed = self.problem.passed()
-        gradients = [
-            replace(one, source=origins[one.name])
-            if one.verdict == Verdict.FAIL and origins.get(one.name)
-            else one
-            for one in result.gradients
-        ]
-        told = describe_passed(gradients, passed) or describe_order(gradients, origins)
-        notes = (*result.notes, *filter(None, [told]))
-        return replace(result, gradients=tuple(gradients), notes=notes)
-
-    def diagnose(self, result: CheckResult, claim: Claim, power: bool) -> CheckResult:
-        """The result with what is wrong with its gradients and, with power, what it could catch."""
-        # The catalogue is imported where there is something to say.
-        from gradcheck_cli.checker.diagnose import Diagnoser
-
-        measurements = self.measurements
-        known = {one.name for one in result.gradients if one.directions}
-        if measurements.budget.has_room(MOST_DIAGNOSED):
-            known -= set(measurements.located)
-        diagnoser = Diagnoser(
-            self.problem, measurements.measure, self.numeric, self.rtol, self.atol, known
-        )
-        gradients = diagnoser.diagnose(
-            list(result.gradients), claim.gradients, measurements.evaluations
-        )
-        notes = (*result.notes, *diagnoser.notes)
-        result = replace(result, gradients=tuple(gradients), notes=notes)
-        if not power:
-            return result
-        mutants, exercise = diagnoser.mutate()
-        return replace(result, mutants=tuple(mutants), exercise=tuple(exercise))
 
 
 def default_rtol(problem: Problem) -> float:

@@ -151,9 +151,9 @@ def check_problems(
     power: bool = False,
 ) -> CheckResult:
     """Check all problems of a check (a `Work`), as one result."""
-    from gradcheck_cli.checker.check import check_problems as check_all
+    from gradcheck_cli.checker import check as checker
 
-    return check_all(
+    return checker.check(
         problems,
         numeric=check.numeric,
         tolerance=check.tolerance,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from gradcheck_cli.checker.check import check_problems
+from gradcheck_cli.checker.check import check
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import CheckResult
@@ -22,8 +22,7 @@ def judge(problems: Problem | Sequence[Problem], numeric: Numeric | None = None)
     def stop(result: CheckResult) -> NoReturn:
         raise _JudgedError(result)
 
-    several = [problems] if isinstance(problems, Problem) else problems
     try:
-        return check_problems(several, numeric=numeric, keep=stop)
+        return check(problems, numeric=numeric, keep=stop)
     except _JudgedError as judged:
         return judged.result
