@@ -12,7 +12,7 @@ from gradcheck_cli.errors import CodeError, GradientError
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import CheckResult, Verdict
-from gradcheck_cli.usercode.calling.signatures import name_of
+from gradcheck_cli.usercode.calling.signatures import name_of, takes_what
 from gradcheck_cli.usercode.frameworks.problems import from_framework
 from gradcheck_cli.usercode.problems import from_functions
 from gradcheck_cli.usercode.slices import NOT_CUT, Cuts
@@ -70,40 +70,17 @@ def check(
         raise
 
 
-def assert_gradients(
-    forward: Problem | Sequence[Problem] | Callable[..., Any],
-    backward: Callable[..., Any] | None = None,
-    inputs: Any = None,
-    constants: Mapping[str, Any] | None = None,
-    *,
-    delta: Array | None = None,
-    seed: int = 0,
-    batched: bool | str = False,
-    slices: Cuts = NOT_CUT,
-    in_place: bool = False,
-    numeric: Numeric | None = None,
-    tolerance: Tolerance | None = None,
-) -> CheckResult:
+@takes_what(check)
+def assert_gradients(*arguments: Any, **options: Any) -> CheckResult:
     """`check`, for a test: returns the result of a pass.
 
     Raises GradientError, which is an AssertionError, where a gradient is wrong, and where the check
     is inconclusive: what is wrong in one line, then the report that the command prints.
     """
     __tracebackhide__ = True
-    result = check(
-        forward,
-        backward,
-        inputs,
-        constants,
-        delta=delta,
-        seed=seed,
-        batched=batched,
-        slices=slices,
-        in_place=in_place,
-        numeric=numeric,
-        tolerance=tolerance,
-    )
+    result = check(*arguments, **options)
     if result.verdict != Verdict.PASS:
+        forward = arguments[0] if arguments else options["forward"]
         name = name_of(forward) if callable(forward) else "gradients"
         from gradcheck_cli.reporters.details import write_headline_of_result
         from gradcheck_cli.reporters.table import render_result

@@ -62,6 +62,7 @@ CODE = {
         "Stepping",
         "mse",
         "Activation",
+        "Bend",
         "Heads",
         "MaxPool1d",
         "Gates",

@@ -65,10 +65,8 @@ def describe_class(
     constructor = find_method(made, "__init__", known)
     empty = ast.parse(f"def {method}(self): pass").body[0]
     assert isinstance(empty, ast.FunctionDef)
-    reading = Reading(tree, taken or empty, loss, text=made)
     other = find_method(made, backward, known)
-    if other is not None:
-        reading.expect_sums(other)
+    reading = Reading(tree, taken or empty, loss, other, text=made)
     owner = Value(OBJECT, node=made)
     settings = reading.make(owner, constructor) if constructor is not None else {}
     before = _copied(owner).fields  # without what the forward keeps

@@ -85,28 +85,24 @@ class Reading:
         self.reader = Reader(tree, self.sizes.allocate)
         self.parameters = Parameters(function, text or function, self.sizes, self.reader)
         self.values = {name: self.parameters.read(name) for name in parameter_names(function)}
-        self.expect_arrays(teller)
         if teller is not None:
-            self.expect_sums(teller)
+            self.note_gradients(teller)
         self.output = self.cache = Value()
         self.owner: Value | None = None
 
-    def expect_arrays(self, teller: Function | None) -> None:
+    def note_gradients(self, teller: Function) -> None:
         """Note which parameters are arrays, since they have a gradient: those that a gradient has
-        the name of, and every one that is needed, where as many have a gradient.
+        the name of, and every one that is needed, where as many have a gradient; and those whose
+        gradient is written as a sum over the first axis.
 
         teller: the function that returns the gradients.
         """
-        spelled = [] if teller is None else returned_gradients(teller, value_first=self.loss)
+        spelled = returned_gradients(teller, value_first=self.loss)
         needed = [name for name in self.values if name not in self.defaults]
         every = len(needed) == len(spelled) > 1 and "None" not in spelled
         for name in needed:
             named = not {name, *gradient_names(name)}.isdisjoint(spelled)
             self.values[name].has_gradient = every or named
-
-    def expect_sums(self, teller: Function) -> None:
-        """Note the parameters whose gradient is written as a sum over the first axis."""
-        spelled = returned_gradients(teller)
         if len(spelled) == len(self.values):
             for value, text in zip(self.values.values(), spelled, strict=True):
                 value.summed = SUMMED.search(text) is not None

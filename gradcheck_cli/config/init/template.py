@@ -18,6 +18,7 @@ from gradcheck_cli.config.init.definitions import (
     ENDS,
     LOSS_LIKE,
     Definition,
+    classes_of,
     complete_name,
     find_backward,
     find_definition,
@@ -132,8 +133,10 @@ def _with_functions(
 ) -> dict[str, Given]:
     """The constants, and the functions of the file for what a constructor takes in pairs, as
     `activation` and `activation_prime`."""
-    made = find_method(found, "__init__", {}) if isinstance(found, ast.ClassDef) else None
-    takes = [] if made is None else parameter_names(made)
+    takes: list[str] = []
+    if isinstance(found, ast.ClassDef):
+        made = find_method(found, "__init__", classes_of(tree))
+        takes = [] if made is None else parameter_names(made)
     every = (node for node in tree.body if isinstance(node, ast.FunctionDef))
     functions = [node.name for node in every if len(parameter_names(node)) == 1]
     pairs = [(name, name + end) for end in ENDS for name in takes if name + end in takes]

@@ -98,6 +98,12 @@ class BackwardDraft(Draft):
         taken = (*self.takes.all, *self.where.values())
         return [name for name in self.inputs if name not in taken]
 
+    @property
+    def unused(self) -> list[str]:
+        """The constants that the forward was handed, and no parameter of the backward is."""
+        used = {*self.takes.all, *self.where.values(), *self.inputs}
+        return [name for name in self.forward.values() if name in self.named and name not in used]
+
     def arguments(self) -> list[str]:
         """What *arguments is handed: the upstream gradients and the cache, unless a parameter is;
         the inputs, where there is no cache."""
@@ -135,16 +141,12 @@ def _give_upstream(draft: BackwardDraft) -> dict[str, str]:
 
 
 def _give_labels(draft: BackwardDraft) -> dict[str, str]:
-    taken = (*draft.takes.all, *draft.where.values(), *draft.inputs)
-    named = [name for name in draft.forward.values() if name in draft.named and name not in taken]
-    labels = [name for name in named if name in LABEL_NAMES]
+    labels = [name for name in draft.unused if name in LABEL_NAMES]
     return dict(zip([name for name in draft.free if name in LABEL_NAMES], labels, strict=False))
 
 
 def _give_data(draft: BackwardDraft) -> dict[str, str]:
-    taken = (*draft.takes.all, *draft.where.values(), *draft.inputs)
-    data = [name for name in draft.forward.values() if name in draft.named and name not in taken]
-    data = [name for name in data if name not in LABEL_NAMES]
+    data = [name for name in draft.unused if name not in LABEL_NAMES]
     return dict(zip([name for name in draft.free if name in INPUT_NAMES], data, strict=False))
 
 

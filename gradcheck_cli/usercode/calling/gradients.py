@@ -9,16 +9,16 @@ from typing import Any
 
 from gradcheck_cli.errors import CodeError
 
-# How a gradient is called after its input: as the key of a mapping, and as an attribute.
+# The usual names of a gradient after its input, as a key or an attribute, likeliest first.
 GRADIENT_NAMES = ("d{}", "grad_{}", "{}_grad", "d_{}", "grad{}", "dLd{}", "nabla_{}", "g{}")
 
 
 def gradient_names(name: str) -> Iterator[str]:
-    """What the gradient of an input may be called: dW, grad_W, W_grad, d_W, dLdW, gW."""
+    """The usual names of the gradient of an input: dW, grad_W, W_grad, d_W, dLdW, gW."""
     return (pattern.format(name) for pattern in GRADIENT_NAMES)
 
 
-# What is left of the name of a gradient without these is its input's: delta_weights, W_grad, dE_dW.
+# In rarer ones its input's name is what is left without these: delta_weights, W_grad, dE_dW.
 _BEFORE = r"^(d(l|loss|e|error|j|c|cost)_?d_?|(delta|nabla|grads?|gradients?|partial|d|g)_?)"
 _BEHIND = r"_?(delta|grads?|gradients?|errors?|deriv|derivatives?)$"
 # Short names of inputs that code spells out.
@@ -26,8 +26,10 @@ _SHORT = {"weight": "w", "weights": "w", "bias": "b", "biases": "b"}
 
 
 def names_gradient(text: str, name: str) -> bool:
-    """Whether a text names the gradient of an input, in one of many manners: `delta_weights`,
-    `w_grad` and `dE_dW` are of weights."""
+    """Whether a text is a name of the gradient of an input, a usual one or a rarer one:
+    `delta_weights`, `w_grad` and `dE_dW` are of weights."""
+    if text in gradient_names(name):
+        return True
     folded, of = text.casefold(), name.casefold()
     rests = {re.sub(pattern, "", folded) for pattern in (_BEFORE, _BEHIND)} - {folded}
     return not rests.isdisjoint({of, of.removesuffix("s"), _SHORT.get(of, of)})
@@ -157,10 +159,9 @@ def _from_mapping(returned: Mapping[Any, Any], names: Sequence[str], who: str) -
 def unmatched_keys(gradients: Mapping[Any, Any], names: Iterable[str]) -> list[str]:
     """The keys of a mapping of gradients that are those of none of these names, as text."""
     every = list(names)
-    known = {key for name in every for key in (*gradient_names(name), name)}
     return [
         repr(key)
         for key, gradient in gradients.items()
-        if key not in known and isinstance(key, str) and gradient is not None
-        if not any(names_gradient(key, name) for name in every)
+        if isinstance(key, str) and gradient is not None
+        if key not in every and not any(names_gradient(key, name) for name in every)
     ]

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
 
 from msgspec import Struct
 
 from gradcheck_cli.errors import LackingError, UntakenError
 from gradcheck_cli.text import join_words, suggest
+
+Taken = ParamSpec("Taken")
+Returned = TypeVar("Returned")
 
 
 class Parameters(Struct, frozen=True):
@@ -42,6 +46,17 @@ class Parameters(Struct, frozen=True):
 def name_of(function: Callable[..., Any]) -> str:
     """What a function is called in messages."""
     return str(getattr(function, "__name__", None) or type(function).__name__)
+
+
+def takes_what(
+    other: Callable[Taken, Any],
+) -> Callable[[Callable[..., Returned]], Callable[Taken, Returned]]:
+    """Decorate a function that hands its arguments on to `other`: help and types show them."""
+
+    def decorate(function: Callable[..., Returned]) -> Callable[Taken, Returned]:
+        return cast(Callable[Taken, Returned], wraps(other, assigned=(), updated=())(function))
+
+    return decorate
 
 
 def parameters(function: Callable[..., Any]) -> Parameters:

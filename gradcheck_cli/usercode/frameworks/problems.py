@@ -49,16 +49,8 @@ def from_torch(
 
     Example: check(from_torch(torch.nn.Linear(3, 2), torch.randn(4, 3)))
     """
-    return from_framework(
-        function,
-        inputs,
-        constants,
-        framework="torch",
-        delta=delta,
-        seed=seed,
-        dtype=dtype,
-        device=device,
-    )
+    drawn: dict[str, Any] = {"delta": delta, "seed": seed, "dtype": dtype}
+    return from_framework(function, inputs, constants, framework="torch", device=device, **drawn)
 
 
 def from_jax(
@@ -77,9 +69,8 @@ def from_jax(
 
     Example: check(from_jax(jax.nn.softplus, numpy.linspace(-3, 3, 7)))
     """
-    return from_framework(
-        function, inputs, constants, framework="jax", delta=delta, seed=seed, dtype=dtype
-    )
+    drawn: dict[str, Any] = {"delta": delta, "seed": seed, "dtype": dtype}
+    return from_framework(function, inputs, constants, framework="jax", **drawn)
 
 
 def from_autograd(
@@ -97,9 +88,8 @@ def from_autograd(
 
     Example: check(from_autograd(autograd.numpy.tanh, numpy.linspace(-3, 3, 7)))
     """
-    return from_framework(
-        function, inputs, constants, framework="autograd", delta=delta, seed=seed, dtype=dtype
-    )
+    drawn: dict[str, Any] = {"delta": delta, "seed": seed, "dtype": dtype}
+    return from_framework(function, inputs, constants, framework="autograd", **drawn)
 
 
 def double_backward(problem: Problem) -> list[Problem]:

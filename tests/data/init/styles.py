@@ -362,6 +362,10 @@ class Activation:
         return self.activation_prime(self.x) * grad
 
 
+class Bend(Activation):
+    """Its constructor is that of the class above it."""
+
+
 class Heads:
     """Attention over some heads, which a method of its own divides a batch into."""
 
