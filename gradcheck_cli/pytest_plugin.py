@@ -96,7 +96,7 @@ class CheckItem(pytest.Item):
     def runtest(self) -> None:
         """Run the check; one that does not come out as its config expects fails."""
         from gradcheck_cli.options import TIMEOUT
-        from gradcheck_cli.result import Outcome
+        from gradcheck_cli.report import Outcome
         from gradcheck_cli.run.one import run_check
 
         report = run_check(self.check, lambda entries: None, TIMEOUT, allow_code=self.allow_code)

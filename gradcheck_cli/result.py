@@ -1,18 +1,12 @@
-"""What a check found: frozen records, which reporters only print and JSON writes as they are."""
+"""What a check found out about its gradients: frozen records."""
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
-from typing import Any, TypeVar, cast
+from enum import StrEnum
 
-import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
-
-from gradcheck_cli.text import printable_lines
 
 WHOLE_FORWARDS, BY_DIRECTIONS, BY_IDENTITY = "whole forwards", "directions", "an identity"
-SCHEMA_VERSION = 1
 
 
 class Verdict(StrEnum):
@@ -32,19 +26,6 @@ class Zero(StrEnum):
 
     INVARIANT = "invariant"
     UNSEEN = "unseen"
-
-
-class Outcome(StrEnum):
-    """A verdict against what the config expected of it.
-
-    ERROR: the check could not be run; NOT_RUN: it names Python code, which needs leave to run.
-    """
-
-    OK = "ok"
-    WRONG = "wrong"
-    INCONCLUSIVE = "inconclusive"
-    ERROR = "error"
-    NOT_RUN = "not run"
 
 
 class Code(StrEnum):
@@ -107,24 +88,6 @@ class Code(StrEnum):
     CONTRADICTION = "GC162"
     CONJUGATE = "GC163"
     FLATTENED = "GC164"
-
-
-class ExitCode(IntEnum):
-    """How the command ends: a script can trust each of these numbers to mean one thing.
-
-    NOTHING_CHECKED: a usage error, a config that cannot be read, a check that could not be run or
-    needs leave to, a report that could not be written. HUNG_UP, INTERRUPTED and TERMINATED: 128 +
-    the signal, as shells say.
-    """
-
-    OK = 0
-    WRONG = 1
-    NOTHING_CHECKED = 2
-    INCONCLUSIVE = 3
-    INTERNAL = 4
-    HUNG_UP = 129
-    INTERRUPTED = 130
-    TERMINATED = 143
 
 
 class Refusal(Struct, frozen=True):
@@ -315,108 +278,3 @@ class CheckResult(Struct, frozen=True):
         from gradcheck_cli.reporters.html import render_result
 
         return render_result(self)
-
-
-class Settings(Struct, frozen=True):
-    """What a config asked for, as far as a reader of the report needs it.
-
-    form to gradient_reduction: of a layer of the paper; forward, backward: of a layer of the
-    user's own, the formula or the code.
-    """
-
-    sizes: dict[str, int]
-    dtype: str
-    seed: int
-    scheme: str
-    order: int | str
-    step: float | str
-    sample: int | None
-    form: str | None = None
-    equation: str | None = None
-    bias: bool | None = None
-    activation: str | None = None
-    loss: str | None = None
-    reduction: str | None = None
-    delta: str | None = None
-    gradient_reduction: str | None = None
-    forward: str | None = None
-    backward: str | None = None
-
-
-class CheckReport(Struct, frozen=True):
-    """A check of a config and how it came out.
-
-    id: names it on the command line; path, line: where the config describes it.
-    rule_lines: where it gives a rule of its own, by input.
-    expected: the verdict the config expects; outcome: how that turned out.
-    result: None where the check was not run; error then says why.
-    rerun: the command that runs just this check again.
-    """
-
-    id: str
-    path: str
-    line: int
-    rule_lines: dict[str, int]
-    settings: Settings
-    expected: Verdict
-    outcome: Outcome
-    result: CheckResult | None
-    error: str
-    rerun: str
-
-
-class Environment(Struct, frozen=True):
-    """What checks were run with: versions, the system and its cores."""
-
-    python: str
-    numpy: str
-    platform: str
-    machine: str
-    cores: int
-
-
-class SuiteReport(Struct, frozen=True):
-    """All checks of one run, in the order of their configs, and how many came out how.
-
-    mutants: how many faults that were put into gradients had which status, where that was asked.
-    interrupted: the run was stopped; not_reached: how many checks are missing, since it was, or
-        since it was to end with the first failure.
-    started: when, in UTC.
-    exit_code: the command's, see the table of exit codes.
-    """
-
-    schema_version: int
-    gradcheck_version: str
-    checks: tuple[CheckReport, ...]
-    counts: dict[str, int]
-    seconds: float
-    interrupted: bool
-    exit_code: int
-    environment: Environment
-    started: str
-    not_reached: int = 0
-    mutants: dict[str, int] | None = None
-
-
-Record = TypeVar("Record", bound=Struct)
-
-
-def make_printable(record: Record) -> Record:
-    """The record with all of its texts printable, line by line: they may come from users."""
-    text = msgspec.json.encode(record).decode()
-    if text.isprintable() and not any(mark in text for mark in ("\\", "::", "##[")):
-        return record
-    return cast(Record, _make_printable(record))
-
-
-def _make_printable(value: Any) -> Any:
-    if type(value) is str:
-        return printable_lines(value)
-    if isinstance(value, Struct):
-        changed = {name: _make_printable(getattr(value, name)) for name in value.__struct_fields__}
-        return replace(value, **changed)
-    if isinstance(value, dict):
-        return {_make_printable(key): _make_printable(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_make_printable, value))
-    return value

@@ -13,8 +13,8 @@ from gradcheck_cli.cli.reports import annotate_errors, note_code_not_run, open_r
 from gradcheck_cli.cli.streams import note, show_progress, silence, write
 from gradcheck_cli.config.project import Project
 from gradcheck_cli.processes.executor import run_in_turn
+from gradcheck_cli.report import ExitCode, SuiteReport
 from gradcheck_cli.reporters import MUTANT_FORMATS, Screen
-from gradcheck_cli.result import ExitCode, SuiteReport
 from gradcheck_cli.run import choose, last_failed, suite
 from gradcheck_cli.run.faster import find_faster
 from gradcheck_cli.text import count_of, printable

@@ -12,7 +12,7 @@ from gradcheck_cli.cli import completion
 from gradcheck_cli.cli import options as of
 from gradcheck_cli.cli.streams import note, write
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.result import ExitCode
+from gradcheck_cli.report import ExitCode
 from gradcheck_cli.run import choose
 from gradcheck_cli.text import count_of, printable
 

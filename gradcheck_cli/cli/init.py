@@ -11,7 +11,7 @@ import click
 from gradcheck_cli.cli.streams import note, write
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.layers.forms import FORMS
-from gradcheck_cli.result import ExitCode
+from gradcheck_cli.report import ExitCode
 
 STDOUT = "-"
 DEFAULT = "gradcheck.yaml"

@@ -28,7 +28,7 @@ from gradcheck_cli.cli.steps import steps_command
 from gradcheck_cli.cli.streams import note, silence_stdout, tell, write
 from gradcheck_cli.config.project import Project, find_project
 from gradcheck_cli.errors import GradcheckError, TerminatedError, describe_internal_error
-from gradcheck_cli.result import ExitCode
+from gradcheck_cli.report import ExitCode
 from gradcheck_cli.text import printable_lines, suggest
 
 # The commands that a project has a say in, and the options whose defaults it gives.

@@ -9,7 +9,7 @@ import click
 
 from gradcheck_cli import __version__
 from gradcheck_cli.cli.streams import write
-from gradcheck_cli.result import ExitCode
+from gradcheck_cli.report import ExitCode
 
 NAME = "gradcheck"
 _BLOCK = "\b"  # begins a paragraph that click does not wrap

@@ -11,8 +11,8 @@ from typing import TextIO
 
 from gradcheck_cli.cli.streams import note
 from gradcheck_cli.errors import UsageError
+from gradcheck_cli.report import SuiteReport
 from gradcheck_cli.reporters import Screen, render
-from gradcheck_cli.result import SuiteReport
 
 # What stands for a descriptor of this process, as in `-o json=>(jq …)`; opening it as a file would
 # begin at the start of what stdout has written.

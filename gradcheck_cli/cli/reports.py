@@ -14,8 +14,8 @@ from gradcheck_cli.cli.report_files import ReportFiles, open_report_files
 from gradcheck_cli.cli.streams import note, terminal_width, wants_color, write
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.processes.signals import defer_signals
+from gradcheck_cli.report import CheckReport, ExitCode, SuiteReport
 from gradcheck_cli.reporters import GITHUB, JSONL, Screen, render
-from gradcheck_cli.result import CheckReport, ExitCode, SuiteReport
 from gradcheck_cli.run import choose
 from gradcheck_cli.text import count_of
 

@@ -9,8 +9,8 @@ from gradcheck_cli.cli.reports import note_code_not_run
 from gradcheck_cli.cli.streams import note, show_progress, terminal_width, wants_color, write
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.processes.signals import raise_on_signals
+from gradcheck_cli.report import ExitCode
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.result import ExitCode
 from gradcheck_cli.run import choose
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from gradcheck_cli.cli.progress import Bar, Progress
 from gradcheck_cli.config.findings import ConfigError
 from gradcheck_cli.errors import GradcheckError
-from gradcheck_cli.result import ExitCode
+from gradcheck_cli.report import ExitCode
 from gradcheck_cli.text import printable_lines
 
 COLORS = ("auto", "always", "never")

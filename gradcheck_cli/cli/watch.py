@@ -13,7 +13,7 @@ from gradcheck_cli.cli.streams import note, tell
 from gradcheck_cli.config.load import STDIN, SUFFIXES
 from gradcheck_cli.errors import GradcheckError, UsageError
 from gradcheck_cli.processes.signals import raise_on_signals
-from gradcheck_cli.result import CheckReport, ExitCode, Outcome
+from gradcheck_cli.report import CheckReport, ExitCode, Outcome
 from gradcheck_cli.text import count_of, name_some
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gradcheck_cli.result import SCHEMA_VERSION
+from gradcheck_cli.report import SCHEMA_VERSION
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

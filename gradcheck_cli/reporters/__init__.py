@@ -6,7 +6,7 @@ from importlib import import_module
 
 from msgspec import Struct
 
-from gradcheck_cli.result import SuiteReport
+from gradcheck_cli.report import SuiteReport
 
 
 class Screen(Struct, frozen=True):

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from gradcheck_cli.report import Outcome, SuiteReport
 from gradcheck_cli.reporters.details import Detail, list_details
 from gradcheck_cli.reporters.places import Place, list_places
-from gradcheck_cli.result import Outcome, SuiteReport
 
 # Rules of what is no fault of the catalogue, by the kind of the detail, with their titles.
 OTHER_RULES = {

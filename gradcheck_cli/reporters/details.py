@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
+from gradcheck_cli.report import CheckReport
 from gradcheck_cli.reporters.words import describe_gradient
-from gradcheck_cli.result import CheckReport, CheckResult, Code, ErrorMap, GradientResult, Verdict
+from gradcheck_cli.result import CheckResult, Code, ErrorMap, GradientResult, Verdict
 from gradcheck_cli.text import name_some
 
 MOST_ALIKE = 3  # checks that are named as wrong in the same way as another

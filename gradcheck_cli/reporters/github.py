@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradcheck_cli.config.findings import ConfigError
+from gradcheck_cli.report import Outcome, SuiteReport
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import Detail, group_alike, name_alike
 from gradcheck_cli.reporters.places import Place, find_place, list_places
 from gradcheck_cli.reporters.summary import summarize
 from gradcheck_cli.reporters.words import KINDS, UNSURE
-from gradcheck_cli.result import Outcome, SuiteReport
 from gradcheck_cli.text import printable, printable_lines
 
 MOST = 9  # annotations; GitHub shows ten of each kind a step, and one says how many more

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from gradcheck_cli.report import SuiteReport
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.alerts import list_alerts
-from gradcheck_cli.result import SuiteReport
 
 SEVERITIES = {"fail": "major", "inconclusive": "minor", "error": "critical", "not run": "info"}
 

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, tostring
 
 from msgspec import Struct
 
+from gradcheck_cli.report import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import (
     Detail,
@@ -30,7 +31,7 @@ from gradcheck_cli.reporters.words import (
     format_number,
     list_rows,
 )
-from gradcheck_cli.result import CheckReport, CheckResult, Outcome, SuiteReport
+from gradcheck_cli.result import CheckResult
 from gradcheck_cli.text import count_of, format_shape
 
 MOST_ROWS = 2000  # of gradients; a browser draws so many at once

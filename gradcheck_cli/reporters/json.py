@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from gradcheck_cli.report import SuiteReport
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.result import SuiteReport
 
 
 def render(report: SuiteReport, screen: Screen) -> str:

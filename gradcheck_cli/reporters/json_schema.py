@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from gradcheck_cli.config.json_schema import render_schema
+from gradcheck_cli.report import SuiteReport
 from gradcheck_cli.reporters.jsonl import CheckLine, SummaryLine
-from gradcheck_cli.result import SuiteReport
 
 
 def render_report_schema() -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import asdict
 
+from gradcheck_cli.report import CheckReport, Environment, SuiteReport
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.result import CheckReport, Environment, SuiteReport
 
 
 class CheckLine(CheckReport, frozen=True, tag_field="type", tag="check"):

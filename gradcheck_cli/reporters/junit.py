@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from gradcheck_cli.report import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import list_details, write_headline
 from gradcheck_cli.reporters.places import describe_places
 from gradcheck_cli.reporters.table import render_details
-from gradcheck_cli.result import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.text import printable, printable_lines
 
 NAMES = {Outcome.ERROR: "error", Outcome.NOT_RUN: "skipped"}  # of the element of a check

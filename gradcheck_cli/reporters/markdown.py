@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from gradcheck_cli.report import Outcome, SuiteReport
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import group_alike, name_alike
 from gradcheck_cli.reporters.notes import MOST_NOTES, list_notes
@@ -18,7 +19,6 @@ from gradcheck_cli.reporters.words import (
     format_number,
     list_rows,
 )
-from gradcheck_cli.result import Outcome, SuiteReport
 from gradcheck_cli.text import format_shape, printable
 
 MOST_ROWS = 200  # of the table

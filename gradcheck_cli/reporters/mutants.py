@@ -9,13 +9,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from gradcheck_cli.report import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import list_details
 from gradcheck_cli.reporters.lines import Line, indent, render_lines
 from gradcheck_cli.reporters.notes import describe_exercise
 from gradcheck_cli.reporters.table import layout_detail, layout_not_run
 from gradcheck_cli.reporters.words import label_checks
-from gradcheck_cli.result import CheckReport, Mutant, MutantStatus, Outcome, SuiteReport, Verdict
+from gradcheck_cli.result import Mutant, MutantStatus, Verdict
 from gradcheck_cli.text import count_of
 
 NAMES = {

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import inf
 
+from gradcheck_cli.report import CheckReport, Settings
 from gradcheck_cli.reporters.words import format_number
 from gradcheck_cli.result import (
     BY_DIRECTIONS,
     BY_IDENTITY,
     WHOLE_FORWARDS,
-    CheckReport,
     CheckResult,
     GradientResult,
     MutantStatus,
-    Settings,
 )
 from gradcheck_cli.text import format_shape, join_words, name_some
 

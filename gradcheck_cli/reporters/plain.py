@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from gradcheck_cli.report import CheckReport, SuiteReport
 from gradcheck_cli.reporters import Screen
-from gradcheck_cli.result import CheckReport, GradientResult, SuiteReport
+from gradcheck_cli.result import GradientResult
 from gradcheck_cli.text import printable
 
 NOTHING = "-"

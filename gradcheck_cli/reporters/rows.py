@@ -12,6 +12,7 @@ from msgspec import Struct
 from rich.cells import cell_len
 from rich.text import Text
 
+from gradcheck_cli.report import Outcome
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.lines import STYLES, Line, indent
 from gradcheck_cli.reporters.summary import FileRow
@@ -22,7 +23,7 @@ from gradcheck_cli.reporters.words import (
     format_errors,
     format_number,
 )
-from gradcheck_cli.result import GradientResult, Outcome
+from gradcheck_cli.result import GradientResult
 from gradcheck_cli.text import count_of, format_shape
 
 PIPED_WIDTH = 80  # columns, where there is no window

@@ -9,10 +9,10 @@ import msgspec
 
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.explanation import explain_fault
+from gradcheck_cli.report import SuiteReport
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.alerts import OTHER_RULES, Alert, list_alerts
 from gradcheck_cli.reporters.places import Place
-from gradcheck_cli.result import SuiteReport
 
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

@@ -8,8 +8,9 @@ from math import isfinite
 
 from msgspec import Struct
 
+from gradcheck_cli.report import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.reporters.words import BAD, KINDS, OK, UNSURE, format_bound
-from gradcheck_cli.result import CheckReport, Outcome, SuiteReport, Verdict
+from gradcheck_cli.result import Verdict
 from gradcheck_cli.text import count_of
 
 MOST_SEEDS = 5  # in the summary line

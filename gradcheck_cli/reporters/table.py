@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.text import Text
 
+from gradcheck_cli.report import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import (
     Detail,
@@ -30,7 +31,7 @@ from gradcheck_cli.reporters.notes import MOST_NOTES, describe_work, list_notes,
 from gradcheck_cli.reporters.rows import layout_files, layout_rows
 from gradcheck_cli.reporters.summary import find_slowest, list_files, list_statistics, summarize
 from gradcheck_cli.reporters.words import KINDS, describe_row, list_rows
-from gradcheck_cli.result import CheckReport, CheckResult, ErrorMap, Outcome, SuiteReport, Verdict
+from gradcheck_cli.result import CheckResult, ErrorMap, Verdict
 from gradcheck_cli.text import count_of, name_some
 
 SCREENFUL = 40  # rows of gradients, about what a window shows at once

@@ -7,7 +7,8 @@ from math import isfinite
 
 from msgspec import Struct
 
-from gradcheck_cli.result import CheckReport, GradientResult, Outcome, Verdict, Zero
+from gradcheck_cli.report import CheckReport, Outcome
+from gradcheck_cli.result import GradientResult, Verdict, Zero
 
 OK, BAD, UNSURE = "ok", "bad", "unsure"  # kinds of what is said: how it is coloured
 KINDS = {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from gradcheck_cli.result import CheckReport, Outcome
+from gradcheck_cli.report import CheckReport, Outcome
 from gradcheck_cli.text import printable
 
 # The folder of caches by system: the variable that names it, and where it is without.

@@ -17,14 +17,8 @@ from gradcheck_cli.errors import (
     UnfinishedError,
     describe_internal_error,
 )
-from gradcheck_cli.result import (
-    CheckReport,
-    CheckResult,
-    Outcome,
-    Settings,
-    Verdict,
-    make_printable,
-)
+from gradcheck_cli.report import CheckReport, Outcome, Settings, make_printable
+from gradcheck_cli.result import CheckResult, Verdict
 from gradcheck_cli.run.sandbox_work import identify_code, load_code, work_on_watched_problems
 from gradcheck_cli.text import printable
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli import __version__
 from gradcheck_cli.errors import LeaveError
-from gradcheck_cli.result import ExitCode, make_printable
+from gradcheck_cli.report import ExitCode, make_printable
 from gradcheck_cli.run.one import describe_failure, keep_code_loaded, run_problems
 from gradcheck_cli.text import printable
 

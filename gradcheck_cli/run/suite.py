@@ -15,16 +15,15 @@ from gradcheck_cli import __version__
 from gradcheck_cli.errors import TerminatedError
 from gradcheck_cli.processes.executor import Executor, run_in_turn
 from gradcheck_cli.processes.signals import hold_signals, raise_on_signals
-from gradcheck_cli.result import (
+from gradcheck_cli.report import (
     SCHEMA_VERSION,
     CheckReport,
     Environment,
     ExitCode,
-    Mutant,
-    MutantStatus,
     Outcome,
     SuiteReport,
 )
+from gradcheck_cli.result import Mutant, MutantStatus
 from gradcheck_cli.run.one import keep_code_loaded, report_failure, run_check
 
 if TYPE_CHECKING:

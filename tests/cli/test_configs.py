@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from gradcheck_cli.config.load import load
-from gradcheck_cli.result import CheckReport, GradientResult, Outcome, SuiteReport, Verdict
+from gradcheck_cli.report import CheckReport, Outcome, SuiteReport
+from gradcheck_cli.result import GradientResult, Verdict
 from tests.support.command import ROOT, run_process
 
 # §2 to §4: gradients, and the Jacobians they come from.

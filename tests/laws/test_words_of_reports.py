@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gradcheck_cli.config.load import read_config
+from gradcheck_cli.report import CheckReport, SuiteReport
 from gradcheck_cli.reporters import FORMATS, Screen, render
-from gradcheck_cli.result import CheckReport, Entry, GradientResult, SuiteReport, Verdict, Zero
+from gradcheck_cli.result import Entry, GradientResult, Verdict, Zero
 from gradcheck_cli.run import suite
 
 FORBIDDEN = (

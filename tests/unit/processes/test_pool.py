@@ -13,7 +13,7 @@ import pytest
 from gradcheck_cli.config.builders.check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.processes.pool import MOST_AT_ONCE, Pool, take_share
-from gradcheck_cli.result import CheckReport, Outcome
+from gradcheck_cli.report import CheckReport, Outcome
 from gradcheck_cli.run import one as running
 from gradcheck_cli.run import suite
 

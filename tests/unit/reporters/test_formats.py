@@ -18,11 +18,11 @@ import yaml
 from gradcheck_cli.cli import exit_code
 from gradcheck_cli.config.json_schema import render_config_schema
 from gradcheck_cli.config.load import read_config
+from gradcheck_cli.report import SuiteReport
 from gradcheck_cli.reporters import FORMATS, Screen, render
 from gradcheck_cli.reporters.github import MOST, annotate_config
 from gradcheck_cli.reporters.json_schema import render_lines_schema, render_report_schema
 from gradcheck_cli.reporters.plain import FIELDS
-from gradcheck_cli.result import SuiteReport
 from gradcheck_cli.run import one as running
 from gradcheck_cli.run import suite
 from tests.support.command import DATA, ROOT

@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from gradcheck_cli.config.load import read_config
+from gradcheck_cli.report import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.reporters import Screen, render
 from gradcheck_cli.reporters.table import MOST_DETAILS, MOST_FILES, SCREENFUL
-from gradcheck_cli.result import CheckReport, Outcome, SuiteReport
 from gradcheck_cli.run import suite
 from tests.support.command import GOLDEN, Golden
 from tests.support.masking import mask

@@ -10,7 +10,7 @@ import pytest
 
 from gradcheck_cli.config.builders.check import ConfigCheck
 from gradcheck_cli.config.load import read_config
-from gradcheck_cli.result import CheckReport, Outcome
+from gradcheck_cli.report import CheckReport, Outcome
 from gradcheck_cli.run import one
 from gradcheck_cli.run.one import run_check
 

@@ -11,7 +11,8 @@ from gradcheck_cli.config.builders.check import ConfigCheck
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import ForwardError, UsageError
 from gradcheck_cli.processes.warm import WarmProcesses
-from gradcheck_cli.result import CheckResult, ExitCode, Outcome
+from gradcheck_cli.report import ExitCode, Outcome
+from gradcheck_cli.result import CheckResult
 from gradcheck_cli.run import choose, suite
 from gradcheck_cli.run import one as running
 from gradcheck_cli.run.sandbox_work import Work
