@@ -42,8 +42,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ConfigFile
         return None
     if not any(file_path.match(glob) for glob in parent.config.getini(CONFIGS)):
         return None
+    from gradcheck_cli.config.kinds import KINDS
     from gradcheck_cli.config.load import is_config
-    from gradcheck_cli.config.schema import CHECKS_KEY, KINDS
+    from gradcheck_cli.config.schema import CHECKS_KEY
 
     # Other keys of ours are in the data of other tests, too.
     if not is_config(file_path, {*KINDS, CHECKS_KEY}):

@@ -69,7 +69,7 @@ def suggest_command(word: str, commands: Sequence[str]) -> str:
 def advise_set(error: click.ClickException) -> click.ClickException:
     """Say how a key of a config is set, to who took it for an option: `--reduction mean`."""
     if isinstance(error, click.NoSuchOption):
-        from gradcheck_cli.config.schema import name_whole_key
+        from gradcheck_cli.config.kinds import name_whole_key
 
         key = name_whole_key(error.option_name.lstrip("-").replace("-", "_"))
         if key:

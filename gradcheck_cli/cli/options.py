@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -10,15 +9,18 @@ from typing import Any, TypedDict, TypeVar
 import click
 
 from gradcheck_cli.cli.completion import complete_configs, complete_ids
+from gradcheck_cli.cli.option_values import (
+    bound_timeout,
+    choose_configs,
+    read_jobs,
+    read_output,
+    read_seconds,
+    read_shard,
+)
 from gradcheck_cli.cli.streams import COLORS
-from gradcheck_cli.config.project import Project, anchor
+from gradcheck_cli.config.project import anchor
 from gradcheck_cli.options import TIMEOUT
 from gradcheck_cli.reporters import FORMATS
-from gradcheck_cli.text import suggest
-
-UNITS = {"s": 1, "m": 60, "h": 3600}  # of times, in seconds
-MOST_DIGITS = 18  # of a count
-LONGEST_TIMEOUT = 10.0**6  # s, which is eleven days; timers of the system end not far above
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -67,90 +69,6 @@ def options(*several: Callable[[Function], Function]) -> Callable[[Function], Fu
         return function
 
     return decorate
-
-
-def read_jobs(text: str) -> int:
-    """How many processes `--jobs` asks for."""
-    if text == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count_cores()
-    jobs = read_whole(text)
-    if not jobs:
-        raise click.BadParameter(f"'{text}' is no number of processes: give 1 or more, or auto")
-    return jobs
-
-
-def read_whole(text: str) -> int | None:
-    """The whole number that some digits are, of no more than MOST_DIGITS."""
-    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
-
-
-def count_cores() -> int:
-    """Of this machine."""
-    return os.cpu_count() or 1
-
-
-def read_seconds(text: str | None) -> float | None:
-    """The seconds in `10s`, `2m`, `1h` or `10`."""
-    if text is None:
-        return None
-    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
-    try:
-        seconds = float(number) * UNITS[unit]
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise click.BadParameter(f"'{text}' is no time: give seconds such as 10s, or 2m or 1h")
-    return seconds
-
-
-def bound_timeout(seconds: float) -> float:
-    """The seconds, if a timer can take them; NaN, which click lets through, it cannot."""
-    if not seconds <= LONGEST_TIMEOUT:
-        raise click.BadParameter(f"{seconds:g} is no time: give seconds, at most 1,000,000")
-    return seconds
-
-
-def read_shard(text: str | None) -> tuple[int, int] | None:
-    """Which of how many in `2/4`."""
-    if text is None:
-        return None
-    which, slash, count = text.partition("/")
-    part, parts = read_whole(which), read_whole(count)
-    if slash and part and parts and part <= parts:
-        return part, parts
-    raise click.BadParameter(f"'{text}' is no shard: give K/N with K from 1 to N, such as 2/4")
-
-
-def read_output(text: str, formats: tuple[str, ...]) -> tuple[str, str]:
-    """Format and path in `junit=report.xml`."""
-    format, equals, path = text.partition("=")
-    if not equals or not path:
-        raise click.BadParameter(f"'{text}' must be FORMAT=PATH, such as junit=report.xml")
-    if format not in formats:
-        miss = suggest(format, formats, "there are")
-        raise click.BadParameter(f"there is no format '{format}'{miss}")
-    return format, path
-
-
-def choose_configs(
-    context: click.Context, parameter: click.Parameter, configs: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The configs of the command line; without any, those of the project, which `select` narrows.
-
-    The argument is eager, so that this comes before the options are read.
-    """
-    project = context.find_object(Project)
-    if configs:
-        return configs
-    if project is None or not project.paths:
-        raise click.MissingParameter(
-            "Name configs or folders of configs, or put paths under [tool.gradcheck] in "
-            "pyproject.toml.",
-            context,
-            parameter,
-        )
-    context.default_map = {**(context.default_map or {}), "select": project.select}
-    return project.paths
 
 
 CONFIGS = click.argument(

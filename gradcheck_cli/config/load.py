@@ -16,8 +16,8 @@ from gradcheck_cli.config.builders.arrays import ValueReader
 from gradcheck_cli.config.builders.check import ConfigCheck, build
 from gradcheck_cli.config.expand import Item, expand
 from gradcheck_cli.config.findings import ConfigError, Finding
+from gradcheck_cli.config.kinds import OWN_KEYS
 from gradcheck_cli.config.overrides import NOTHING_SET, Overrides
-from gradcheck_cli.config.schema import OWN_KEYS
 from gradcheck_cli.config.yaml_tree import MAX_BYTES, decode, parse
 from gradcheck_cli.errors import GradcheckError, UsageError
 from gradcheck_cli.text import count_of, name_some, printable

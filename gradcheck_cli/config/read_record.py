@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from gradcheck_cli.config.findings import MOST_FINDINGS, Finding
 from gradcheck_cli.config.keys import find_meta, list_hints
-from gradcheck_cli.config.schema import DOMAIN_KEYS, HOMES, CheckConfig
+from gradcheck_cli.config.kinds import DOMAIN_KEYS, HOMES
+from gradcheck_cli.config.schema import CheckConfig
 from gradcheck_cli.config.schema_parts import ArrayConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.text import suggest

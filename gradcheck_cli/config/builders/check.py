@@ -14,8 +14,9 @@ from msgspec.structs import asdict
 from gradcheck_cli.config.builders.arrays import ValueReader
 from gradcheck_cli.config.builders.form import FormBuilder
 from gradcheck_cli.config.findings import Finding
+from gradcheck_cli.config.kinds import KINDS
 from gradcheck_cli.config.read_record import read_record
-from gradcheck_cli.config.schema import KINDS, CheckConfig
+from gradcheck_cli.config.schema import CheckConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.code_layer import CLAIMED
 from gradcheck_cli.layers.forms import FORMS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from itertools import cycle
 from math import prod
 from typing import Any
@@ -13,7 +13,15 @@ from gradcheck_cli.config.builders.arrays import read_array, read_shape, read_si
 from gradcheck_cli.config.builders.builder import Builder
 from gradcheck_cli.config.builders.domains import read_domains
 from gradcheck_cli.config.builders.slices import read_slices
-from gradcheck_cli.config.schema_parts import ArrayConfig
+from gradcheck_cli.config.builders.value_nodes import (
+    as_list,
+    describes_array,
+    holds_arrays,
+    is_flat_list,
+    list_parts,
+    list_size_names,
+    lists_shapes,
+)
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.own import CodeValue, Data, specs
 from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
@@ -22,7 +30,6 @@ from gradcheck_cli.usercode.loading import Reference, reference
 
 # W, or where an object keeps it: layers[0].W.
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*|\[\d+\])*")
-_SIZE = re.compile(r"[^\W\d]\w*")
 DIFFERENT = (4, 5, 3, 6, 7, 2, 8, 9)  # so that what is transposed does not fit
 EXAMPLE = "inputs: {x: [n, N], W: [N, M]}"
 EXPECTED_ARRAY = (
@@ -102,7 +109,7 @@ class DataBuilder(Builder):
         inputs = self.node.child("inputs")
         if inputs is None or self.record.shapes:
             return
-        named = list(dict.fromkeys(_names_in(inputs)))
+        named = list(dict.fromkeys(list_size_names(inputs)))
         self.sizes |= dict(zip(named, cycle(DIFFERENT), strict=False))
         if named:
             example = ", ".join(f"{name}: {self.sizes[name]}" for name in named)
@@ -122,24 +129,24 @@ class DataBuilder(Builder):
 
     def read_input(self, name: str, node: Node, declared: Shape | None) -> Any:
         """An input: an array, or a mapping of them, as a function takes it."""
-        if _holds_arrays(node):
+        if holds_arrays(node):
             if not self.is_code:
                 self.find(node.mark, f"'{name}' holds several arrays; a formula knows one by name")
                 return None
             assert isinstance(node.value, dict)
-            return _as_list(
+            return as_list(
                 {
                     key: self.read_input(name_part(name, key), part, None)
-                    for key, part in _by_key(node.value)
+                    for key, part in list_parts(node.value)
                 }
             )
-        if self.is_code and _lists_shapes(node):
+        if self.is_code and lists_shapes(node):
             assert isinstance(node.value, list)
             return [
                 self.read_input(name_part(name, place), part, None)
                 for place, part in enumerate(node.value)
             ]
-        if _is_flat(node):
+        if is_flat_list(node):
             shape = self.read_shape(name, node)
             spec = None if shape is None else ArraySpec(shape, Drawn())
             return self.agree(name, node, spec, declared)
@@ -182,13 +189,13 @@ class DataBuilder(Builder):
         """
         value = node.value
         file = isinstance(value, str) and value.lower().endswith(ARRAY_FILES)
-        if _is_array(node) or file or declared is not None:
+        if describes_array(node) or file or declared is not None:
             return self.read_array(name, node, declared, booleans=True)
         if isinstance(value, dict) and "call" in value and self.is_code:
             return self.read_object(name, value)
         if isinstance(value, dict):
-            parts = _by_key(value)
-            return _as_list(
+            parts = list_parts(value)
+            return as_list(
                 {key: self.read_constant(name_part(name, key), part, None) for key, part in parts}
             )
         if isinstance(value, list) and self.sizes and self.is_code:
@@ -235,67 +242,3 @@ class DataBuilder(Builder):
             self.find(node.mark, f"no such file: '{code.file}'{suggest(code.where, files)}")
             return None
         return code
-
-
-def _by_key(mapping: Mapping[str, Node]) -> Iterator[tuple[str | int, Node]]:
-    """The values of a mapping that a function takes; keys that are whole numbers are numbers."""
-    yield from ((int(key) if key.isdecimal() else key, node) for key, node in mapping.items())
-
-
-def _as_list(mapping: dict[str | int, Any]) -> Any:
-    """A mapping from 0, 1, 2 … as a list; any other as it is."""
-    numbered = mapping and list(mapping) == list(range(len(mapping)))
-    return list(mapping.values()) if numbered else mapping
-
-
-def _is_array(node: Node) -> bool:
-    """Whether a mapping describes an array, and is not one that a function takes."""
-    described = {"distribution", "values", "shape"}
-    return isinstance(node.value, dict) and not described.isdisjoint(node.value)
-
-
-def _names_in(node: Node) -> Iterator[str]:
-    """The names in the lists under a node: those of sizes."""
-    value = node.value
-    if isinstance(value, dict):
-        for part in value.values():
-            yield from _names_in(part)
-    elif isinstance(value, list):
-        for part in value:
-            text = part.value
-            yield from _SIZE.findall(text) if isinstance(text, str) else _names_in(part)
-
-
-def _holds_arrays(node: Node) -> bool:
-    """Whether an input is a mapping from names to arrays, and not the description of one."""
-    if not isinstance(node.value, dict) or not node.value or _is_array(node):
-        return False
-    return not any(
-        key in ArrayConfig.__struct_fields__ and not isinstance(part.value, list | dict)
-        for key, part in node.value.items()
-    )
-
-
-def _lists_shapes(node: Node) -> bool:
-    """Whether an input is a list of arrays: of shapes, or of mappings that describe arrays.
-
-    Numbers that are no sizes make it one array, as [[0.5, 1], [2, -1]].
-    """
-    if not isinstance(node.value, list) or _is_flat(node):
-        return False
-    return all(_could_be_shape(part) for part in node.value)
-
-
-def _could_be_shape(node: Node) -> bool:
-    """Whether all that stands in lists here are sizes; a mapping describes an array."""
-    if isinstance(node.value, list):
-        return bool(node.value) and all(_could_be_shape(part) for part in node.value)
-    whole = isinstance(node.value, int) and not isinstance(node.value, bool) and node.value > 0
-    return whole or isinstance(node.value, str | dict)
-
-
-def _is_flat(node: Node) -> bool:
-    """Whether an input is a list without lists in it, which is a shape."""
-    return isinstance(node.value, list) and not any(
-        isinstance(item.value, list | dict) for item in node.value
-    )

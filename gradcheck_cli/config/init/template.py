@@ -36,7 +36,8 @@ from gradcheck_cli.config.init.inference.reader import find_method
 from gradcheck_cli.config.init.read_code import describe_class, describe_function
 from gradcheck_cli.config.init.reading import Described
 from gradcheck_cli.config.init.syntax import parameter_names, returned_function
-from gradcheck_cli.config.schema import KINDS, CheckConfig, documentation
+from gradcheck_cli.config.kinds import KINDS
+from gradcheck_cli.config.schema import CheckConfig, documentation
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.text import join_words
 
