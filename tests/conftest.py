@@ -10,15 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.command import (
-    CACHE,
-    Golden,
-    Gradcheck,
-    Result,
-    run_here,
-    run_process,
-    shell,
-)
+from tests.support.command import CACHE, Golden, Gradcheck, Result, run_here, run_process, shell
 
 # The same few examples on every machine and in every run; a failure can be run again.
 # `--hypothesis-profile thorough` draws many, and others in every run.

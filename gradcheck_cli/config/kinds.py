@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from gradcheck_cli.config.schema import CHECKS_KEY, MATRIX_KEY, CheckConfig
-from gradcheck_cli.config.schema_parts import (
-    NumericConfig,
-    ToleranceConfig,
-)
+from gradcheck_cli.config.schema_parts import NumericConfig, ToleranceConfig
 
 # What a check can be of: the key that says so, and the keys that go with it alone.
 FORM_KEYS = (

@@ -10,11 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from gradcheck_cli.config.keys import find_meta, key, list_hints, one_of
-from gradcheck_cli.config.schema_parts import (
-    BOUNDS_SCHEMA,
-    NumericConfig,
-    ToleranceConfig,
-)
+from gradcheck_cli.config.schema_parts import BOUNDS_SCHEMA, NumericConfig, ToleranceConfig
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES

@@ -18,12 +18,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.measured_gradient import MOST_CELLS, rows_are_samples
 from gradcheck_cli.faults.values import Effort, Values
 from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
-from gradcheck_cli.layers.mistaken_slopes import (
-    LATER,
-    evaluate_at,
-    mistake_slope,
-    mistake_softmax,
-)
+from gradcheck_cli.layers.mistaken_slopes import LATER, evaluate_at, mistake_slope, mistake_softmax
 from gradcheck_cli.measure.comparison import largest
 from gradcheck_cli.measure.measure import measure_roughly
 from gradcheck_cli.problem import Problem, Stage, no_stages

@@ -21,11 +21,7 @@ from gradcheck_cli.numeric.differences import WHOLE, Differences
 from gradcheck_cli.numeric.doubts import doubt_faint, doubt_small, doubt_zeros
 from gradcheck_cli.numeric.invariance import settle_invariant
 from gradcheck_cli.numeric.noise import Float
-from gradcheck_cli.numeric.other_steps import (
-    leap_until_moved,
-    retry_nearer,
-    widen_steps,
-)
+from gradcheck_cli.numeric.other_steps import leap_until_moved, retry_nearer, widen_steps
 from gradcheck_cli.numeric.pilots import Pilots
 from gradcheck_cli.numeric.plateaus import doubt_small_steps
 from gradcheck_cli.numeric.quotients import WholeForwards

@@ -6,14 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.best import CLEAR_SLOPE, NOISE_SHARE, UNRESOLVED, Best
-from gradcheck_cli.numeric.climb import (
-    FIRST_STEP,
-    LARGEST_STEP,
-    LEAP,
-    LEAPS,
-    MAX_LEVELS,
-    climb,
-)
+from gradcheck_cli.numeric.climb import FIRST_STEP, LARGEST_STEP, LEAP, LEAPS, MAX_LEVELS, climb
 from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.doubts import doubt_small
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float

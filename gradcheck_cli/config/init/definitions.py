@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gradcheck_cli.config.init.inference.reader import find_method
-from gradcheck_cli.config.init.syntax import parameter_names, returned_gradients
+from gradcheck_cli.config.init.syntax import find_method, parameter_names, returned_gradients
 from gradcheck_cli.config.kinds import KINDS
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.text import join_words, suggest

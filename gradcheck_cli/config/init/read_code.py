@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from gradcheck_cli.config.init.definitions import classes_of
 from gradcheck_cli.config.init.inference.givens import Given
 from gradcheck_cli.config.init.inference.gradients import gives_own_alone
-from gradcheck_cli.config.init.inference.reader import find_method
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     BIAS,
@@ -23,7 +22,7 @@ from gradcheck_cli.config.init.inference.values import (
     Value,
 )
 from gradcheck_cli.config.init.reading import Described, Reading
-from gradcheck_cli.config.init.syntax import Function
+from gradcheck_cli.config.init.syntax import Function, find_method
 from gradcheck_cli.usercode.calling.conventions import RATES
 from gradcheck_cli.usercode.calling.gradients import gradient_names, names_gradient
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from typing import Any
 
 Function = ast.FunctionDef
 
@@ -253,3 +254,15 @@ def _list_assigned(node: ast.Assign) -> Iterator[tuple[str, str]]:
         for left, right in zip(target.elts, value.elts, strict=False):
             yield ast.unparse(left), ast.unparse(right)
     yield ast.unparse(target), ast.unparse(value)
+
+
+def find_method(made: Any, name: str, known: dict[str, Any]) -> ast.FunctionDef | None:
+    """A method of a class, or of one that it inherits from in the file."""
+    for node in made.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+    for base in made.bases:
+        inner = known.get(ast.unparse(base))
+        if isinstance(inner, ast.ClassDef) and inner is not made:
+            return find_method(inner, name, known)
+    return None

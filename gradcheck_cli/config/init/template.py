@@ -32,10 +32,9 @@ from gradcheck_cli.config.init.definitions import (
     read_file,
 )
 from gradcheck_cli.config.init.inference.givens import Given
-from gradcheck_cli.config.init.inference.reader import find_method
 from gradcheck_cli.config.init.read_code import describe_class, describe_function
 from gradcheck_cli.config.init.reading import Described
-from gradcheck_cli.config.init.syntax import parameter_names, returned_function
+from gradcheck_cli.config.init.syntax import find_method, parameter_names, returned_function
 from gradcheck_cli.config.kinds import KINDS
 from gradcheck_cli.config.schema import CheckConfig, documentation
 from gradcheck_cli.layers.forms import FORMS

@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.faults.other_inputs import (
-    NUDGED,
-    agree,
-    measure_gradient_at,
-    take_slopes,
-)
+from gradcheck_cli.faults.other_inputs import NUDGED, agree, measure_gradient_at, take_slopes
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage
 

@@ -53,12 +53,7 @@ from gradcheck_cli.usercode.calling.values import (
 from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
 from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, in_bfloat16
 from gradcheck_cli.usercode.randomness import Randomness
-from gradcheck_cli.usercode.trees import (
-    gradient_leaves,
-    leaves,
-    rebuilt,
-    with_attributes,
-)
+from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt, with_attributes
 from gradcheck_cli.usercode.watching.tracing import find_lines
 
 # Values of a loss that stands between a forward and its backward.

@@ -9,13 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from gradcheck_cli import (
-    check,
-    from_derivative,
-    from_functions,
-    from_layer,
-    from_value_and_grad,
-)
+from gradcheck_cli import check, from_derivative, from_functions, from_layer, from_value_and_grad
 from gradcheck_cli.errors import CodeError, ForwardError
 from gradcheck_cli.problem import Problem
 

@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.config.init.inference import modules
 from gradcheck_cli.config.init.inference.axes import unify_all
+from gradcheck_cli.config.init.inference.numpy_call import NumpyCall
 from gradcheck_cli.config.init.inference.numpy_calls import of_numpy
-from gradcheck_cli.config.init.inference.values import (
-    FUNCTION,
-    ITEMS,
-    OBJECT,
-    RECORD,
-    Value,
-    array,
-)
+from gradcheck_cli.config.init.inference.values import FUNCTION, ITEMS, OBJECT, RECORD, Value, array
+from gradcheck_cli.config.init.syntax import find_method
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.init.inference.reader import Reader, Scope
@@ -59,7 +54,7 @@ def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
         applied = modules.make(modules.FUNCTIONS.get(name, ""), arguments[1:], named)
         if applied is not None:
             return modules.apply(applied, arguments[0], (), reader.allocate)
-    return of_numpy(reader, name, owner, arguments, node, keywords, scope)
+    return of_numpy(NumpyCall(reader, name, owner, arguments, node, keywords, scope))
 
 
 def _owner(reader: Reader, node: ast.Call, scope: Scope) -> Value | None:
@@ -111,8 +106,6 @@ def _scan(reader: Reader, node: ast.Call, scope: Scope) -> Value:
 
 
 def _call_method(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
-    from gradcheck_cli.config.init.inference.reader import find_method
-
     method = find_method(owner.node, name, reader.known)
     if method is None and name == "__call__":  # of a module
         method = find_method(owner.node, "forward", reader.known)
@@ -123,8 +116,6 @@ def _call_method(reader: Reader, owner: Value, name: str, node: ast.Call, scope:
 
 def _call_inherited(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
     """super().__init__(…): the method of the first class of the file that the object's has."""
-    from gradcheck_cli.config.init.inference.reader import find_method
-
     bases = [reader.known.get(ast.unparse(base)) for base in getattr(owner.node, "bases", ())]
     for base in bases:
         method = find_method(base, name, reader.known) if isinstance(base, ast.ClassDef) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 SAME = frozenset(
     [
         "exp",
-        "log",
         "tanh",
         "sqrt",
         "abs",
@@ -38,8 +37,8 @@ SAME = frozenset(
         "negative",
         "full_like",
         "logical_not",
-        "float",
         "erf",
+        *("int", "float", "str", "list", "tuple"),
         *(
             "pow",
             "rsqrt",

@@ -17,7 +17,6 @@ from gradcheck_cli.config.init.inference.values import (
     Value,
     array,
     number,
-    size,
 )
 
 Allocate = Callable[[Axis], int]
@@ -113,24 +112,6 @@ def _join(left: Sequence[Axis], right: Sequence[Axis]) -> list[Axis]:
         elif other.root.value != 1:
             unify(one, other)
     return joined
-
-
-def calculate_sizes(
-    left: Value, right: Value, operate: Callable[[int, int], int], allocate: Allocate
-) -> Value:
-    """A size that is reckoned from two."""
-    one, other = left.as_size(), right.as_size()
-    if operate(5, 3) == 8 and other.root.value is not None:
-        return size(more(one, other.root.value))
-    if operate(5, 3) == 8 and one.root.value is not None:
-        return size(more(other, one.root.value))
-    return size(
-        Axis(
-            calculate=lambda: operate(one.size(allocate), other.size(allocate)),
-            needs=(one, other),
-            is_sum=operate(5, 3) == 8,
-        )
-    )
 
 
 def reduce_axes(value: Value, axis: int | None, keep: bool) -> Value:

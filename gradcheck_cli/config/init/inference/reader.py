@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from gradcheck_cli.config.init.inference import calls
+from gradcheck_cli.config.init.inference.arithmetic import combine, compare
 from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
 from gradcheck_cli.config.init.inference.keys import read_key
 from gradcheck_cli.config.init.inference.loops import carry, list_items
-from gradcheck_cli.config.init.inference.operations import (
-    Allocate,
-    broadcast,
-    calculate_sizes,
-    multiply_matrices,
-    transpose,
-)
+from gradcheck_cli.config.init.inference.operations import Allocate, broadcast, transpose
 from gradcheck_cli.config.init.inference.subscripts import subscript
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
@@ -35,17 +29,11 @@ from gradcheck_cli.config.init.inference.values import (
     row,
     size,
 )
+from gradcheck_cli.config.init.syntax import find_method
 
 DEEPEST = 6  # functions in each other that are followed
 MOST_STEPS = 20_000  # statements that are read for one function
 Scope = dict[str, Value]
-OPERATIONS: dict[type[ast.operator], Any] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.FloorDiv: lambda a, b: a // max(b, 1),
-    ast.Div: lambda a, b: a // max(b, 1),
-}
 
 
 class Reader:
@@ -237,54 +225,20 @@ class Reader:
         """What an operation gives."""
         match node:
             case ast.BinOp(left=left, op=op, right=right):
-                return self.combine(op, self.value(left, scope), self.value(right, scope))
+                pair = self.value(left, scope), self.value(right, scope)
+                return combine(op, *pair, self.allocate)
             case ast.UnaryOp(operand=operand):
                 found = self.value(operand, scope)
                 negative = isinstance(node.op, ast.USub) and found.number is not None
                 return number(-(found.number or 0)) if negative else found
             case ast.Compare(left=left, comparators=[right, *_]):
-                return self.compare(self.value(left, scope), self.value(right, scope))
+                return compare(self.value(left, scope), self.value(right, scope))
             case ast.BoolOp(values=values):
                 return [self.value(one, scope) for one in values][-1]
             case ast.IfExp(body=body, orelse=other):
                 found, second = self.value(body, scope), self.value(other, scope)
                 return second if found.kind is None else found
         return Value()
-
-    def compare(self, left: Value, right: Value) -> Value:
-        """left == right; of shapes, both are the same."""
-        for one, other in ((left, right), (right, left)):
-            if one.node == "shape" and other.kind == ITEMS and other.node != "shape":
-                axes = [value.as_size() for value in other.fields.values()]
-                unify_all(one.parts[0].as_array(len(axes)).axes or [], axes)
-                return Value()
-        return broadcast(left, right)
-
-    def combine(self, op: ast.operator, left: Value, right: Value) -> Value:
-        """left op right."""
-        if isinstance(op, ast.MatMult):
-            return multiply_matrices(left, right)
-        if isinstance(op, ast.Add) and left.kind == right.kind == ITEMS:
-            return row(*left.fields.values(), *right.fields.values())
-        operate = OPERATIONS.get(type(op))
-        kinds = {left.kind, right.kind}
-        if operate is None or not kinds <= {None, SIZE, NUMBER}:
-            return broadcast(left, right)
-        if kinds == {NUMBER} and left.number is not None and right.number is not None:
-            return number(operate(left.number, right.number))
-        for one, other in ((left, right), (right, left)):
-            one.meets_numbers |= other.kind == NUMBER
-        unknown = any(one.kind is None and not one.is_parameter for one in (left, right))
-        if SIZE in kinds and not unknown:
-            return calculate_sizes(left, right, operate, self.allocate)
-        if kinds == {SIZE, NUMBER}:
-            return number()
-        data = left.is_data_like and right.is_data_like
-        if kinds == {None} and data and left.is_parameter and right.is_parameter:
-            return broadcast(left.as_array(left.guessed_rank), right)
-        both = Value(node=operate)
-        both.parts = (left, right)
-        return both
 
     def attribute(self, node: ast.Attribute, scope: Scope) -> Value:
         """An attribute: of an array its shape, its transpose; of an object what it was given."""
@@ -318,18 +272,6 @@ def name_size(axis: Axis, name: str, before: Value | None) -> None:
     other = None if before is None or before.kind != SIZE else before.axis
     if other is not None and name != "_" and other.root.open and axis.root.open:
         unify(axis, other)
-
-
-def find_method(made: Any, name: str, known: dict[str, Any]) -> ast.FunctionDef | None:
-    """A method of a class, or of one that it inherits from in the file."""
-    for node in made.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return node
-    for base in made.bases:
-        inner = known.get(ast.unparse(base))
-        if isinstance(inner, ast.ClassDef) and inner is not made:
-            return find_method(inner, name, known)
-    return None
 
 
 def _numbers_in(node: ast.Assign) -> Scope:
