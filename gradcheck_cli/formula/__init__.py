@@ -93,7 +93,8 @@ def _parse_once(text: str, names: tuple[tuple[str, Shape | float], ...]) -> Form
     checker = Checker(source, shift, dict(names), FUNCTIONS)
     term = checker.term(tree)
     products = tuple(checker.products)
-    return Formula(text, term.shape, products, term.evaluate, checker.work, checker.elements)
+    work, elements = checker.cost.work, checker.cost.elements
+    return Formula(text, term.shape, products, term.evaluate, work, elements)
 
 
 def _syntax_sentence(error: SyntaxError) -> str:

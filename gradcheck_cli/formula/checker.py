@@ -12,17 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gradcheck_cli.errors import FormulaError
+from gradcheck_cli.formula.cost import ARITHMETIC_COST, FUNCTION_COST, Cost, refuse_shape
 from gradcheck_cli.formula.habits import advise_function, advise_method, advise_name
 from gradcheck_cli.formula.terms import Function, Product, Scalar, Shape, Term
 from gradcheck_cli.text import format_shape, shorten
 
-MAX_ELEMENTS = 2**25  # of all intermediate arrays together: 256 MiB of float64
-# Of all operations together, in multiplications of a matrix product: half a second of one core.
-MAX_WORK = 2**30
-# What an entry costs, in the same unit: of arithmetic and reductions, which wait for memory, and of
-# functions such as exp; measured on arrays of 10^6 numbers.
-ARITHMETIC_COST, FUNCTION_COST = 4, 32
-MAX_AXES = 16  # numpy allows 64; nothing here needs more
 MAX_NUMBER = 2**63  # whole numbers stay machine-sized, so 9**9**9 ends at once
 
 
@@ -63,8 +57,7 @@ class Checker:
         self.names = names
         self.functions = functions
         self.products: list[Product] = []
-        self.elements = 0
-        self.work = 0
+        self.cost = Cost()
 
     def refuse(self, node: ast.AST, message: str) -> FormulaError:
         """The error, at the node's place in the formula."""
@@ -236,33 +229,18 @@ class Checker:
         return self.bound(node, tuple(reversed(result)))
 
     def bound(self, node: ast.expr, shape: Shape, work: int = 0) -> Shape:
-        """Refuse a result or an amount of work that no gradient check needs."""
-        if len(shape) > MAX_AXES:
-            raise self.refuse(
-                node, f"an array of {len(shape)} axes; at most {MAX_AXES} are allowed"
-            )
-        if math.prod(shape) > MAX_ELEMENTS or any(size > MAX_ELEMENTS for size in shape):
-            raise self.refuse(
-                node,
-                f"'{shorten(ast.unparse(node))}' makes an array of {format_shape(shape)}; "
-                f"at most {MAX_ELEMENTS:,} entries are allowed",
-            )
+        """The shape of a result; refused where no gradient check needs such a one, or the work."""
+        reason = refuse_shape(shape, node)
+        if reason:
+            raise self.refuse(node, reason)
         self.spend(node, work, math.prod(shape))
         return shape
 
     def spend(self, node: ast.expr, work: int, elements: int = 0) -> None:
         """Count so much work, and so many entries of arrays; refuse what is too much together."""
-        self.elements += elements
-        self.work += work
-        if self.elements > MAX_ELEMENTS:
-            raise self.refuse(
-                node,
-                f"the arrays of the formula have {self.elements:,} entries together; at most "
-                f"{MAX_ELEMENTS:,} are allowed",
-            )
-        if self.work > MAX_WORK:
-            message = f"the formula takes the work of {self.work:.0e} multiplications; too many"
-            raise self.refuse(node, message)
+        reason = self.cost.add(work, elements)
+        if reason:
+            raise self.refuse(node, reason)
 
     def _call(self, node: ast.Call, name: str) -> Term:
         if name not in self.functions:

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gradcheck_cli.formula.checker import ARITHMETIC_COST, FUNCTION_COST, MAX_AXES, Checker
+from gradcheck_cli.formula.checker import Checker
+from gradcheck_cli.formula.cost import ARITHMETIC_COST, FUNCTION_COST, MAX_AXES
 from gradcheck_cli.formula.terms import Function, Term
 from gradcheck_cli.text import format_shape
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError
@@ -40,57 +41,78 @@ def in_parts(claim: Claim, outputs: bool, convention: str, kind: str) -> Claim:
         )
     inputs = claim.inputs
     names = frozenset(name for name, x in inputs.items() if np.iscomplexobj(x))
-
-    def joined(arrays: Arrays) -> dict[str, Any]:
-        return {name: to_complex(x) if name in names else x for name, x in arrays.items()}
-
-    def forward(arrays: Arrays) -> Array:
-        made = claim.forward(joined(arrays))
-        return to_parts(made) if outputs else made
-
-    def product(arrays: Arrays, tangents: Arrays) -> Array:
-        made = read_outputs(claim.derivative(joined(arrays), joined(tangents)), claim)
-        return to_parts(made) if outputs else _real(made, claim)
-
-    def second(arrays: Arrays, tangents: Arrays) -> dict[str, Any]:
-        made = by_input(claim.derivative(joined(arrays), joined(tangents)), claim)
-        return {
-            name: to_parts(CONVENTIONS[convention](as_numbers(part, claim.who)))
-            if name in names and part is not None
-            else part
-            for name, part in made.items()
-        }
-
-    def jacobian(arrays: Arrays) -> dict[str, Any]:
-        blocks = read_blocks(claim.derivative(joined(arrays)), claim)
-        return {
-            name: block if block is None else _in_parts(block, name, claim)
-            for name, block in blocks.items()
-        }
-
-    def _in_parts(block: Array, name: str, claim: Claim) -> Array:
-        if block.shape != (*claim.shape, *inputs[name].shape):
-            return block
-        if name not in names:
-            return _parts_first(block, len(claim.shape)) if outputs else _real(block, claim)
-        if not outputs:
-            return to_parts(CONVENTIONS[convention](block))
-        by_real, by_imaginary = block, 1j * block
-        turned = (_parts_first(one, len(claim.shape)) for one in (by_real, by_imaginary))
-        return np.stack(list(turned), axis=-1)
-
+    parts = ClaimByParts(claim, names, outputs, convention)
     told = _describe(claim, bool(names), outputs, convention) if kind == "jacobian" else ()
-    derivatives: dict[str, Any] = {"jacobian": jacobian, "jvp": product, "hvp": second}
     return replace(
         claim,
         inputs={name: to_parts(x) if name in names else x for name, x in inputs.items()},
-        forward=forward,
-        derivative=derivatives[kind],
+        forward=parts.forward,
+        derivative=getattr(parts, kind),
         shape=(*claim.shape, 2) if outputs else claim.shape,
         observed=lambda: (*claim.observed(), *told),
         complex_inputs=names,
         complex_outputs=outputs,
     )
+
+
+class ClaimByParts(Struct, frozen=True):
+    """The functions of a claim, of and to the parts of complex numbers.
+
+    names: the complex inputs; outputs: whether the outputs are; convention: of gradients.
+    """
+
+    claim: Claim
+    names: frozenset[str]
+    outputs: bool
+    convention: str
+
+    def join(self, arrays: Arrays) -> dict[str, Any]:
+        """Arrays of inputs, complex where these are, from their parts."""
+        return {name: to_complex(x) if name in self.names else x for name, x in arrays.items()}
+
+    def forward(self, arrays: Arrays) -> Array:
+        """The outputs, by their parts."""
+        made = self.claim.forward(self.join(arrays))
+        return to_parts(made) if self.outputs else made
+
+    def jvp(self, arrays: Arrays, tangents: Arrays) -> Array:
+        """The derivative along tangents, by the parts of both."""
+        returned = self.claim.derivative(self.join(arrays), self.join(tangents))
+        made = read_outputs(returned, self.claim)
+        return to_parts(made) if self.outputs else _real(made, self.claim)
+
+    def hvp(self, arrays: Arrays, tangents: Arrays) -> dict[str, Any]:
+        """The derivative of the gradients along tangents, by the parts of both."""
+        returned = self.claim.derivative(self.join(arrays), self.join(tangents))
+        return {
+            name: self._gradient(as_numbers(part, self.claim.who))
+            if name in self.names and part is not None
+            else part
+            for name, part in by_input(returned, self.claim).items()
+        }
+
+    def jacobian(self, arrays: Arrays) -> dict[str, Any]:
+        """The blocks of the Jacobian: parts of outputs × parts of an input."""
+        blocks = read_blocks(self.claim.derivative(self.join(arrays)), self.claim)
+        return {
+            name: block if block is None else self._block(block, name)
+            for name, block in blocks.items()
+        }
+
+    def _block(self, block: Array, name: str) -> Array:
+        axes = len(self.claim.shape)
+        if block.shape != (*self.claim.shape, *self.claim.inputs[name].shape):
+            return block
+        if name not in self.names:
+            return _parts_first(block, axes) if self.outputs else _real(block, self.claim)
+        if not self.outputs:
+            return self._gradient(block)
+        by_real, by_imaginary = block, 1j * block
+        return np.stack([_parts_first(one, axes) for one in (by_real, by_imaginary)], axis=-1)
+
+    def _gradient(self, values: Array) -> Array:
+        """The parts of a gradient, which is in the convention."""
+        return to_parts(CONVENTIONS[self.convention](values))
 
 
 def by_input(returned: Any, claim: Claim) -> dict[str, Any]:
