@@ -48,6 +48,7 @@ from gradcheck_cli.usercode.calling.values import (
     as_number,
     is_output,
     items_of,
+    join_flat,
     split_flat,
 )
 from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
@@ -239,7 +240,7 @@ class Calls:
                     f"{self.source.forward} gives {format_shape(first.shape)} at the inputs, but "
                     f"{format_shape(output.shape)} near them"
                 )
-        return outputs[0] if len(outputs) == 1 else np.concatenate([out.ravel() for out in outputs])
+        return join_flat(outputs)
 
     def backward(self, arrays: Mapping[str, Any], cotangent: Any) -> dict[str, Any]:
         """The gradients of the arrays that the backward claims, after a call of the forward."""

@@ -10,12 +10,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.usercode.calling.conventions import UPSTREAM, BackwardCall
 from gradcheck_cli.usercode.calling.signatures import Call
+from gradcheck_cli.usercode.calling.values import Array
 
-Array = NDArray[Any]
 Gradients = Callable[[Mapping[str, Array], Array], Mapping[str, Any]]
 
 STEP = 1e-5  # of the size of the inputs: the difference is right to about 1e-9, unless at a kink

@@ -95,6 +95,11 @@ def as_number(item: Any, who: str) -> Array:
     return array
 
 
+def join_flat(arrays: Sequence[Array]) -> Array:
+    """Several arrays as one that is flat; one alone as it is."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate([one.ravel() for one in arrays])
+
+
 def split_flat(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
     """A flat array as arrays of these shapes, one after the other; they are views of it."""
     ends = np.cumsum([prod(shape) for shape in shapes])[:-1]

@@ -9,14 +9,12 @@ import autograd
 import autograd.numpy
 import numpy as np
 from autograd.tracer import isbox
-from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.calling.signatures import Call
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
 from gradcheck_cli.usercode.low_precision import BFLOAT16
-
-Array = NDArray[Any]
 
 
 def recognizes(target: Any) -> bool:

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.usercode.calling.signatures import Call, name_of, parameters
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
 from gradcheck_cli.usercode.low_precision import BFLOAT16
 from gradcheck_cli.usercode.trees import leaves
 
-Array = NDArray[Any]
 Tensors = Mapping[str, Any]
 
 

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.problem import Label, Problem
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks.differentiable import Tensors
 from gradcheck_cli.usercode.frameworks.framework_problem import FrameworkProblem
 from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
-
-Array = NDArray[Any]
 
 UPSTREAM = "δ"  # the upstream gradient among the inputs; no parameter of anyone's is called so
 

@@ -8,21 +8,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.errors import CodeError, GradcheckError, UntakenError
 from gradcheck_cli.problem import Label, Problem, Stackable
 from gradcheck_cli.usercode.calling.annotations import as_annotated
 from gradcheck_cli.usercode.calling.signatures import bind
-from gradcheck_cli.usercode.calling.values import NO_FLOATS, split_flat
+from gradcheck_cli.usercode.calling.values import NO_FLOATS, Array, join_flat, split_flat
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
 from gradcheck_cli.usercode.frameworks.stacks import Stacks, agree, probes
 from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
 from gradcheck_cli.usercode.trees import leaves, rebuilt
 from gradcheck_cli.usercode.watching.tracing import find_lines
-
-Array = NDArray[Any]
 
 
 class FrameworkProblem:
@@ -121,8 +118,7 @@ class FrameworkProblem:
 
     def forward(self, arrays: Mapping[str, Array]) -> Array:
         """The outputs, several as one flat array."""
-        outputs = self._evaluate(arrays)
-        return outputs[0] if len(outputs) == 1 else np.concatenate([out.ravel() for out in outputs])
+        return join_flat(self._evaluate(arrays))
 
     def _map_over(self, name: str) -> Callable[[Mapping[str, Array]], Array]:
         """The forward of many points of an input at once."""

@@ -8,15 +8,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.calling.signatures import Call
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
 from gradcheck_cli.usercode.low_precision import held
-
-Array = NDArray[Any]
 
 LOOPS, JITTED = ("scan", "while", "cond"), ("jit", "pjit")  # operations, by jax's names
 

@@ -9,11 +9,11 @@ from functools import wraps
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.usercode.calling.signatures import name_of, parameters
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.closures import from_closure
 from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
 from gradcheck_cli.usercode.frameworks.differentiable import convert, floats_in
@@ -21,8 +21,6 @@ from gradcheck_cli.usercode.frameworks.framework_problem import FrameworkProblem
 from gradcheck_cli.usercode.loading import Loader, Reference
 from gradcheck_cli.usercode.low_precision import held
 from gradcheck_cli.usercode.slices import NOT_CUT, Cuts, claim_slices
-
-Array = NDArray[Any]
 
 
 def from_torch(

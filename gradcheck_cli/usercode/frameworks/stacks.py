@@ -7,16 +7,14 @@ place, branches on values, what draws at random) is evaluated point by point.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from gradcheck_cli.problem import Stack
 from gradcheck_cli.text import join_words
+from gradcheck_cli.usercode.calling.values import Array
 
-Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 Forward = Callable[[Arrays], Array]
 

@@ -1,31 +1,26 @@
-"""PyTorch: modules, functions of tensors and torch.autograd.Function."""
+"""PyTorch: functions of tensors and torch.autograd.Function; modules are in `torch_module`."""
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from inspect import isfunction
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from gradcheck_cli.usercode.calling.signatures import Call, Parameters, name_of, parameters
-from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
+from gradcheck_cli.usercode.calling.values import Array
+from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
-from gradcheck_cli.usercode.frameworks.state import keeps_nothing, list_functions
+from gradcheck_cli.usercode.frameworks.state import keeps_nothing
 from gradcheck_cli.usercode.frameworks.torch_graph import find_passed, list_nodes
 from gradcheck_cli.usercode.low_precision import held
 
-Array = NDArray[Any]
 ONCE = "Error"  # the type of the node of a graph that a once_differentiable backward leaves
-PLAIN = (torch.Tensor, torch.dtype, torch.device)  # values that keep nothing of a call
-TRAINING = "training"  # the constant that says whether a module is trained or evaluated
+KEEPS_NOTHING = (torch.Tensor, torch.dtype, torch.device)  # values that keep nothing of a call
 
 
 def recognizes(target: Any) -> bool:
@@ -64,6 +59,8 @@ def seed(number: int) -> None:
 def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
     """A module or a function as the check sees it."""
     if isinstance(target, torch.nn.Module):
+        from gradcheck_cli.usercode.frameworks.torch_module import TorchModule
+
         return TorchModule(target, dtype, seed, device)
     return TorchFunction(target, dtype, seed, device)
 
@@ -89,15 +86,16 @@ class TorchFunction(Differentiable):
     def tensor(self, array: Array) -> Any:
         """An array as a tensor; floats get the dtype of the check, or float64."""
         made = torch.as_tensor(np.array(held(array)), device=self.device)
-        return self._typed(made)
+        return self.typed(made)
 
-    def _typed(self, tensor: Any) -> Any:
+    def typed(self, tensor: Any) -> Any:
+        """A tensor in the type of the check, where it holds floats."""
         return tensor.to(getattr(torch, self.floats)) if tensor.is_floating_point() else tensor
 
     def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
         """Call the function, on one thread, with the same random state as every other call."""
         self.restart()
-        with _one_thread():
+        with on_one_thread():
             return call(self.function, values)
 
     def restart(self) -> None:
@@ -145,7 +143,7 @@ class TorchFunction(Differentiable):
         ]
         if not parts:
             return dict.fromkeys(leaves)
-        with _one_thread():
+        with on_one_thread():
             found = torch.autograd.grad(
                 sum(parts), list(leaves.values()), allow_unused=True, create_graph=graph
             )
@@ -166,7 +164,7 @@ class TorchFunction(Differentiable):
         owner: Any = getattr(target, "__self__", None)
         if is_called(owner):
             target = owner.forward  # of an autograd.Function, which is applied
-        return keeps_nothing(target, PLAIN)
+        return keeps_nothing(target, KEEPS_NOTHING)
 
     def map_over(self, function: Any, name: str) -> Any:
         """By torch.func.vmap; what draws at random is refused by it."""
@@ -204,89 +202,8 @@ class TorchFunction(Differentiable):
         return ""
 
 
-class TorchModule(TorchFunction):
-    """A module: every parameter has a gradient of its own, buffers are constants."""
-
-    def __init__(self, target: torch.nn.Module, dtype: str, seed: int, device: str | None) -> None:
-        self.module = target.to(device=device, dtype=getattr(torch, dtype))
-        super().__init__(target.forward, dtype, seed, device)
-        self.name = type(target).__name__
-        self.buffers = dict(target.named_buffers())
-        self.weights = self._read_weights()
-
-    def _read_weights(self) -> dict[str, Array]:
-        """The parameters that are trained, by name; those of lazy modules once they are made."""
-        return {
-            name: to_array(parameter)
-            for name, parameter in self.module.named_parameters()
-            if not is_lazy(parameter) and parameter.requires_grad
-        }
-
-    def keeps_nothing(self) -> bool:
-        """What is kept in the module itself is kept in a copy of it, which is thrown away."""
-        parts = [*self.module.modules()]
-        kinds = {kind for part in parts for kind in type(part).__mro__}
-        functions = [one for kind in kinds for one in list_functions(kind)]
-        functions += [one for part in parts for one in vars(part).values() if isfunction(one)]
-        return all(keeps_nothing(function, PLAIN) for function in functions)
-
-    def map_over(self, function: Any, name: str) -> Any:
-        """The same with a copy of the module in each call."""
-        mapped = super().map_over(function, name)
-
-        def call(tensors: Tensors) -> Any:
-            module, held = self.module, [*self.module.parameters(), *self.module.buffers()]
-            self.module = copy.deepcopy(module, {id(tensor): tensor for tensor in held})
-            try:
-                return mapped(tensors)
-            finally:
-                self.module = module
-
-        return call
-
-    def prepare(self, call: Call, values: Mapping[str, Any]) -> None:
-        """Call a lazy module once, which makes its parameters."""
-        if not any(is_lazy(parameter) for parameter in self.module.parameters()):
-            return
-        with torch.no_grad():
-            call(self.module, {name: convert(self, value) for name, value in values.items()})
-        self.buffers = dict(self.module.named_buffers())
-        self.weights = self._read_weights()
-
-    def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
-        """Call the module with these weights and copies of its buffers."""
-        self.restart()
-        buffers = {name: self._typed(buffer.clone()) for name, buffer in self.buffers.items()}
-        with _one_thread(), _holding(self.module, {**buffers, **weights}):
-            return call(self.module, values)
-
-
 @contextmanager
-def _holding(module: torch.nn.Module, state: Mapping[str, Any]) -> Iterator[None]:
-    """A module that holds these tensors in place of its own, wherever it holds one of them.
-
-    As torch.func.functional_call does, which takes longer than a small module's own call.
-    """
-    own = [*module.named_parameters(), *module.named_buffers()]
-    names = {id(tensor): name for name, tensor in own if name in state}
-    places = [
-        (holder, key, tensor)
-        for part in module.modules()
-        for holder in (part._parameters, part._buffers)
-        for key, tensor in holder.items()
-        if id(tensor) in names
-    ]
-    for holder, key, tensor in places:
-        holder[key] = state[names[id(tensor)]]
-    try:
-        yield
-    finally:
-        for holder, key, tensor in places:
-            holder[key] = tensor
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
+def on_one_thread() -> Iterator[None]:
     """One thread for a call: two only wait for each other where tensors are small."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

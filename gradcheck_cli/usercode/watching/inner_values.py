@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.watching.inline_values import Inline
 from gradcheck_cli.usercode.watching.watchers import (
     MOST_LINES,
@@ -26,7 +26,6 @@ from gradcheck_cli.usercode.watching.watchers import (
     watch,
 )
 
-Array = NDArray[Any]
 Forward = Callable[[Mapping[str, Any]], Any]
 
 MOST_KEPT = 500  # inputs, of which all inner values are kept

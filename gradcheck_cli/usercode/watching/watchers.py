@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from gradcheck_cli.text import format_path
+from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks import as_value_like, run_eagerly
 from gradcheck_cli.usercode.watching.inline_values import Inline, find_inline
 from gradcheck_cli.usercode.watching.tracing import is_users, view_as_array
@@ -19,7 +19,6 @@ from gradcheck_cli.usercode.watching.tracing import is_users, view_as_array
 if TYPE_CHECKING:
     from gradcheck_cli.usercode.watching.inner_values import InnerValue
 
-Array = NDArray[Any]
 
 MOST_LINES = 2_000  # of a forward that is watched: about a second; longer ones are left alone
 RETURNED = "(…)"  # ends the name of what a function returned, until a variable holds it
