@@ -5,16 +5,25 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from gradcheck_cli.cli.options import TIME
 from gradcheck_cli.cli.streams import note, write
-from gradcheck_cli.errors import UsageError
+from gradcheck_cli.errors import GradcheckError, UsageError
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.report import ExitCode
 
+if TYPE_CHECKING:
+    from gradcheck_cli.config.init.template import Draft
+
 STDOUT = "-"
 DEFAULT = "gradcheck.yaml"
+# What is said of the shapes in a config of code.
+SHAPES_READ = ", with shapes as they are read; --allow-code tries them"
+SHAPES_TRIED = ", with shapes that the code takes"
+SHAPES_NOT_FOUND = ", with shapes as they are read: none were found that the code takes"
 
 
 @click.command(name="init", short_help="Write a commented config.")
@@ -26,6 +35,8 @@ DEFAULT = "gradcheck.yaml"
 @click.option(
     "--value-and-grad", metavar="FILE:NAME", help="A loss of your own, with its gradients."
 )
+@click.option("--allow-code", is_flag=True, help="Run the code, to try shapes until it takes them.")
+@TIME
 @click.option("--force", is_flag=True, help="Overwrite a file that exists, without asking.")
 def init_command(
     words: tuple[str, ...],
@@ -34,6 +45,8 @@ def init_command(
     backward: str | None,
     layer: str | None,
     value_and_grad: str | None,
+    allow_code: bool,
+    timeout: float,
     force: bool,
 ) -> int:
     """Write a commented config to PATH, gradcheck.yaml by default; - writes it to stdout.
@@ -54,15 +67,20 @@ def init_command(
         raise UsageError("give one of FILE:NAME, --form, --forward, --layer and --value-and-grad")
     if backward is not None and forward is None and code is None:
         raise UsageError("--backward goes with --forward")
+    if allow_code and not given:
+        raise UsageError("--allow-code goes with code of your own, FILE:NAME")
     folder = Path() if path == STDOUT else Path(path).parent
-    text = of_form(form or "XW")
+    text, tried = of_form(form or "XW"), ""
     for kind, named in given.items():
-        text = of_code(kind, named, folder, backward)
+        draft = of_code(kind, named, folder, backward)
+        found = _try_shapes(draft, path, timeout) if allow_code else None
+        text = (found or draft).text
+        tried = SHAPES_TRIED if found else SHAPES_NOT_FOUND if allow_code else SHAPES_READ
     if path == STDOUT:
         return write(text, ExitCode.OK)
     _save(Path(path), text, force)
     flags = " --allow-code" if given else ""
-    note(f"wrote {path}; next: gradcheck run{flags} {shlex.quote(path)}")
+    note(f"wrote {path}{tried}; next: gradcheck run{flags} {shlex.quote(path)}")
     return ExitCode.OK
 
 
@@ -78,6 +96,16 @@ def _split_words(words: tuple[str, ...]) -> tuple[str | None, str]:
     if is_code(path):
         raise UsageError(f"'{path}' is code, not the path of a config; {advise_init(path)}")
     return code, path
+
+
+def _try_shapes(draft: Draft, path: str, timeout: float) -> Draft | None:
+    """The config with shapes that the code takes; None where none were found."""
+    from gradcheck_cli.run.try_shapes import try_shapes
+
+    try:
+        return try_shapes(draft, path, timeout)
+    except (GradcheckError, OSError) as error:
+        raise UsageError(f"the code cannot be tried: {error}") from error
 
 
 def _save(path: Path, text: str, force: bool) -> None:

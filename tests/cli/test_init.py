@@ -306,3 +306,48 @@ def test_a_key_without_a_default_has_an_example(gradcheck: Gradcheck, tmp_path: 
     assert "# framework: torch" in text
     assert "# constraint: {}" in text
     assert "# double_backward: false" in text
+
+
+UNREAD = {
+    "policy_gradient_loss": ("d * returns[:, None]) / n", "d * returns[:, None])"),
+    "matrix_factorization": ("gQ = E.T @ P + lam * Q", "gQ = E.T @ P"),
+    "cox_partial_likelihood": ("(X - cumx / cum[:, None])", "(X + cumx / cum[:, None])"),
+    "gp_nll": ("2 * K0, 2 * sn**2", "2 * K0, sn**2"),
+    "skipgram_neg": ("(s(negs @ center)) @ negs", "(s(center @ center)) * context"),
+    "word_loss": ("np.outer(scores, center)", "np.outer(center, scores).T * 2"),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_shapes_that_the_text_does_not_tell_are_found_by_trying(name: str, tmp_path: Path) -> None:
+    right, wrong = UNREAD[name]
+    text = (DATA / "unread.py").read_text()
+    assert right in text
+    (tmp_path / "a.py").write_text(text)
+    done = run_here("init", "--allow-code", f"a.py:{name}", cwd=tmp_path)
+    assert "with shapes that the code takes" in done.stderr
+    run = ("run", "--allow-code", "gradcheck.yaml")
+    assert run_here(*run, cwd=tmp_path).returncode == 0
+    (tmp_path / "a.py").write_text(text.replace(right, wrong))
+    assert run_here(*run, cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise RuntimeError('no')", "shapes as they are read: none were found"),
+        ("import os; os._exit(3)", "the code cannot be tried: the code ended its process"),
+        ("while True: pass", "the code cannot be tried: a call did not return within"),
+    ],
+    ids=["raises", "ends", "hangs"],
+)
+def test_code_that_takes_no_shapes_ends_the_trials(code: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(f"def loss(x):\n    {code}\n    return 0.0, x\n")
+    command = ("init", "--allow-code", "--timeout", "0.5", "--value-and-grad", "a.py:loss")
+    assert said in run_here(*command, cwd=tmp_path).stderr
+
+
+def test_a_form_has_no_code_to_try() -> None:
+    done = run_here("init", "--allow-code", "-")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--allow-code goes with code of your own" in done.stderr

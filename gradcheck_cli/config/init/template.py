@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
+from msgspec import Struct
 
 from gradcheck_cli.config.init.definitions import (
     DERIVATIVE,
@@ -77,7 +77,45 @@ def of_form(name: str) -> str:
     return _text(about, "form", given)
 
 
-def of_code(kind: str | None, code: str, folder: Path, backward: str | None = None) -> str:
+class Draft(Struct, frozen=True):
+    """A config of code that was read, before it is text.
+
+    kind: the key that names the code; names: the keys before its data, as YAML.
+    """
+
+    kind: str
+    names: Mapping[str, str]
+    described: Described
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Every key that is set, as YAML."""
+        data = self.described
+        sizes = ", ".join(f"{size}: {value}" for size, value in data.sizes.items())
+        constants = {"constants": _mapping(data.constants)} if data.constants else {}
+        return {
+            **self.names,
+            "inputs": _mapping(data.inputs),
+            **constants,
+            "shapes": f"{{{sizes}}}",
+        }
+
+    @property
+    def bare_text(self) -> str:
+        """The config without comments."""
+        return "".join(f"{key}: {value}\n" for key, value in self.given.items())
+
+    @property
+    def text(self) -> str:
+        """The config, with a comment a key, and the keys that may be set besides."""
+        name = self.names[self.kind].rpartition(":")[2]
+        about = f"# The gradients of {name}: gradcheck run --allow-code checks them."
+        data = {**self.described.inputs, **self.described.constants}
+        guessed = [key for key, one in data.items() if one.guess]
+        return _text(about, self.kind, self.given, guessed)
+
+
+def of_code(kind: str | None, code: str, folder: Path, backward: str | None = None) -> Draft:
     """The config of a function, class or loss in a Python file, which is read and not run.
 
     kind: `forward`, `layer` or `value_and_grad`; None: found out.
@@ -111,21 +149,13 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
         given = {kind: given[kind], "loss": f"{relative}:{loss}", **given}
     backward_name = given.get("backward", given.get("derivative", "")).rpartition(":")[2]
     described = _describe(tree, found, name, kind, [loss or "", backward_name])
-    described = replace(
-        described, constants=_with_functions(tree, found, described.constants, relative)
-    )
+    constants = _with_functions(tree, found, described.constants, relative)
     nothing = not described.inputs and not described.constants
     inputs = {"x": Given("[n, N]", guess=True)} if nothing else described.inputs
-    given["inputs"] = _mapping(inputs)
+    described = Described(inputs, constants, described.sizes or {"n": 4, "N": 5})
     if FLOAT32.search(ast.unparse(found)):
         given["dtype"] = "float32"
-    if described.constants:
-        given["constants"] = _mapping(described.constants)
-    sizes = described.sizes or {"n": 4, "N": 5}
-    given["shapes"] = "{" + ", ".join(f"{size}: {value}" for size, value in sizes.items()) + "}"
-    about = f"# The gradients of {name}: gradcheck run --allow-code checks them."
-    guessed = [key for key, one in {**inputs, **described.constants}.items() if one.guess]
-    return _text(about, kind, given, guessed)
+    return Draft(kind, given, described)
 
 
 def _with_functions(

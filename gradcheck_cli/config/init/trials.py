@@ -1,0 +1,224 @@
+"""Shapes found by trying: those that were read, changed until the code takes them.
+
+Every size has a value of its own, so that the sizes in an error message name the axes that are one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import combinations, count
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gradcheck_cli.config.init.inference.givens import SETTING, Given
+from gradcheck_cli.config.init.reading import Described
+
+MOST_TRIALS = 1500  # calls of the code; of the functions tried, one in ten needed more than 100
+MOST_BEYOND = 300  # more of them, to find shapes that are more general
+MOST_AXES = 4  # that an array is given
+FITS = 2.0  # what is reached where the code takes the shapes, and its gradients have them
+WORTH = 6.0  # changes that a shape may take to lead from the first line of the code to its last
+
+INDEX = "1"  # where a number is an index, an axis or a step
+
+_SHAPE = re.compile(r"\[[^\[\]]*\]")
+_SEVERAL = re.compile(r"\[(\[[^\[\]]*\](?:, )?)+\]")
+_AXIS = re.compile(r"(?<=[\[ ])[^\W\d]\w*(?=[],])")
+_NUMBER = re.compile(r"\d+")
+
+
+class Trial(Struct, frozen=True):
+    """How far the code came with some shapes.
+
+    reached: 0 at the first line of the code, 1 at the last; above where some of its gradients have
+        the shapes of their inputs, FITS where all have.
+    complaint: what was wrong, which may hold sizes.
+    """
+
+    reached: float
+    complaint: str = ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the code takes the shapes, and gives gradients of them."""
+        return self.reached >= FITS
+
+
+class _SpentError(Exception):
+    """There were as many trials as there may be."""
+
+
+class Search:
+    """Looks for the shapes nearest to those that were read which the code takes.
+
+    attempt: runs the code with such shapes.
+    """
+
+    def __init__(self, attempt: Callable[[Described], Trial]) -> None:
+        self.attempt = attempt
+        self.trials: dict[_Key, Trial] = {}
+        self.most = MOST_TRIALS
+        self.order = count()
+        self.waiting: list[tuple[float, int, float, Described]] = []
+        self.seen: set[_Key] = set()
+
+    def run(self, read: Described) -> Described | None:
+        """The shapes that were found; None where none were."""
+        found: list[Described] = []
+        with suppress(_SpentError):
+            self.add(read, 0.0, 0.0)
+            while self.waiting:
+                _, _, price, described = heapq.heappop(self.waiting)
+                described = self.unify(described)
+                trial = self.try_shapes(described)
+                if not trial.fits:
+                    for more, changed in _changes(described, trial.complaint):
+                        self.add(changed, price + more, trial.reached)
+                    continue
+                if not found:
+                    self.most = min(self.most, len(self.trials) + MOST_BEYOND)
+                found.append(described)
+                found[-1] = self.split(described)
+        best = min(found, key=_count_shared_axes, default=None)
+        return None if best is None else _drop_sizes(best)
+
+    def add(self, described: Described, price: float, reached: float) -> None:
+        """Put shapes into the order of trials: the least changed first, and where the code came
+        further with those that they are made of."""
+        if _key(described) not in self.seen:
+            self.seen.add(_key(described))
+            entry = (price - WORTH * reached, next(self.order), price, described)
+            heapq.heappush(self.waiting, entry)
+
+    def try_shapes(self, described: Described) -> Trial:
+        """Run the code, or remember what came of it."""
+        key = _key(described)
+        if key not in self.trials:
+            if len(self.trials) >= self.most:
+                raise _SpentError
+            self.trials[key] = self.attempt(described)
+        return self.trials[key]
+
+    def unify(self, described: Described) -> Described:
+        """Make one size of two that a complaint names, as long as the code comes further so."""
+        while not (trial := self.try_shapes(described)).fits:
+            numbers = [int(number) for number in _NUMBER.findall(trial.complaint)]
+            named = {*numbers, *(number + 1 for number in numbers if "index" in trial.complaint)}
+            sizes = [name for name, value in described.sizes.items() if value in named]
+            for one, other in combinations(sizes, 2):
+                changed = _rename(described, other, one)
+                if self.try_shapes(changed).reached > trial.reached:
+                    described = changed
+                    break
+            else:
+                break
+        return described
+
+    def split(self, described: Described) -> Described:
+        """Make square arrays oblong where the code takes that, too: a square hides a transpose."""
+        for name, given in _givens(described):
+            for found in _SHAPE.finditer(given.text):
+                for axis in _AXIS.finditer(given.text, *found.span()):
+                    if len(re.findall(rf"\b{axis.group()}\b", found.group())) == 1:
+                        continue
+                    new = _new_size(described)[0]
+                    text = given.text[: axis.start()] + new + given.text[axis.end() :]
+                    split = _with(described, name, text)
+                    if self.try_shapes(split).fits:
+                        return self.split(split)
+        return described
+
+
+def _count_shared_axes(described: Described) -> int:
+    """How many axes have the size of another: more in shapes that only happen to be taken."""
+    shapes = [shape for _, given in _givens(described) for shape in _SHAPE.findall(given.text)]
+    axes: int = sum(shape.count(",") + 1 for shape in shapes)
+    return axes - len(_drop_sizes(described).sizes)
+
+
+_Key = tuple[tuple[str, str], ...]
+
+
+def _key(described: Described) -> _Key:
+    parts = {**described.inputs, **described.constants}
+    return tuple((name, given.text) for name, given in parts.items())
+
+
+def _changes(described: Described, complaint: str) -> Iterator[tuple[float, Described]]:
+    """What is one change away, and its price: a number or a list is an array, an array has an axis
+    more or less. What the line that failed names is changed first."""
+    new = _new_size(described)[0]
+    for name, given in _givens(described):
+        far = 0 if re.search(rf"\b{re.escape(name)}\b", complaint) else 1
+        for price, text in _texts(given.text, new):
+            yield price + far, _with(described, name, text)
+
+
+def _texts(text: str, new: str) -> Iterator[tuple[float, str]]:
+    """What else an input or constant may be, and the price of it."""
+    if text == SETTING:
+        yield 1, f"{{shape: [{new}]}}"
+        yield 1, INDEX
+    if text.startswith("{shape"):
+        yield 2, f"{{distribution: integers, low: 0, high: 2, {text[1:]}"
+    if text.startswith("{"):
+        yield 2, INDEX
+    if _SEVERAL.fullmatch(text):
+        yield 1, f"[{len(_SHAPE.findall(text))}]"
+    for found in _SHAPE.finditer(text):
+        axes = [axis for axis in found.group()[1:-1].split(", ") if axis]
+        places = range(len(axes))
+        shapes = [(1, axes[:place] + axes[place + 1 :]) for place in places if len(axes) > 1]
+        shapes += [(2, [*axes[:place], new, *axes[place + 1 :]]) for place in places]
+        if len(axes) < MOST_AXES:
+            shapes += [(1, [*axes[:place], new, *axes[place:]]) for place in {0, len(axes)}]
+        for price, shape in shapes:
+            yield price, f"{text[: found.start()]}[{', '.join(shape)}]{text[found.end() :]}"
+
+
+def _givens(described: Described) -> Iterator[tuple[str, Given]]:
+    yield from described.inputs.items()
+    yield from described.constants.items()
+
+
+def _with(described: Described, name: str, text: str) -> Described:
+    """The same where one input or constant is another; a size that it names first is new."""
+    new, value = _new_size(described)
+    sizes = dict(described.sizes)
+    if re.search(rf"\b{new}\b", text):
+        sizes[new] = value
+    inputs, constants = dict(described.inputs), dict(described.constants)
+    of = inputs if name in inputs else constants
+    of[name] = replace(of[name], text=text)
+    return Described(inputs, constants, sizes)
+
+
+def _new_size(described: Described) -> tuple[str, int]:
+    """A name and a value that no size has."""
+    taken = {*described.sizes, *described.inputs, *described.constants}
+    name = next(f"n{number}" for number in count(1) if f"n{number}" not in taken)
+    return name, next(value for value in count(3) if value not in described.sizes.values())
+
+
+def _rename(described: Described, old: str, new: str) -> Described:
+    """The same where one size is another."""
+
+    def renamed(givens: dict[str, Given]) -> dict[str, Given]:
+        return {
+            name: replace(given, text=re.sub(rf"\b{old}\b(?!:)", new, given.text))
+            for name, given in givens.items()
+        }
+
+    sizes = {name: value for name, value in described.sizes.items() if name != old}
+    return Described(renamed(dict(described.inputs)), renamed(dict(described.constants)), sizes)
+
+
+def _drop_sizes(described: Described) -> Described:
+    """Without the sizes that no shape names."""
+    text = " ".join(given.text for _, given in _givens(described))
+    named = set(re.findall(r"\w+", text))
+    return replace(described, sizes={k: v for k, v in described.sizes.items() if k in named})

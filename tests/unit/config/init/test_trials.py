@@ -1,0 +1,75 @@
+"""Shapes are searched from those that were read, until a function takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcheck_cli.config.init.inference.givens import Given
+from gradcheck_cli.config.init.reading import Described
+from gradcheck_cli.config.init.trials import FITS, Search, Trial
+
+
+def shapes(described: Described) -> dict[str, tuple[int, ...]]:
+    """The shape of each input."""
+    axes = {name: one.text.strip("[]").split(", ") for name, one in described.inputs.items()}
+    return {
+        name: tuple(described.sizes.get(axis) or int(axis) for axis in names)
+        for name, names in axes.items()
+    }
+
+
+def search(function: Callable[..., Any], **read: str) -> tuple[Described | None, int]:
+    """What is found for a function that raises until it gets its shapes, and after how many."""
+    calls = 0
+
+    def attempt(described: Described) -> Trial:
+        nonlocal calls
+        calls += 1
+        try:
+            function(**{name: np.ones(shape) for name, shape in shapes(described).items()})
+        except Exception as error:
+            return Trial(0.5, str(error))
+        return Trial(FITS)
+
+    sizes = {"n": 4, "N": 5, "M": 3}
+    inputs = {name: Given(text) for name, text in read.items()}
+    return Search(attempt).run(Described(inputs, {}, sizes)), calls
+
+
+def test_shapes_that_fit_are_kept_and_tried_once() -> None:
+    found, calls = search(lambda x, w: x @ w, x="[n, N]", w="[N, M]")
+    assert found is not None
+    assert shapes(found) == {"x": (4, 5), "w": (5, 3)}
+    assert calls == 1
+
+
+def test_an_axis_is_added_or_dropped() -> None:
+    def function(x: Any, b: Any) -> Any:
+        assert (b.ndim, x.ndim) == (1, 2)
+        return x @ b
+
+    found, _ = search(function, x="[n]", b="[n, N]")
+    assert found is not None
+    assert {name: len(shape) for name, shape in shapes(found).items()} == {"x": 2, "b": 1}
+
+
+def test_a_square_is_made_oblong_where_it_can_be() -> None:
+    found, _ = search(lambda x, w: x @ w, x="[n, n]", w="[n, n]")
+    assert found is not None
+    (rows, inner), (of_w, columns) = shapes(found).values()
+    assert inner == of_w
+    assert len({rows, inner, columns}) == 3
+
+
+@pytest.mark.parametrize("text", ["[n]", "[n, N, M]"])
+def test_a_function_that_takes_nothing_ends_the_search(text: str) -> None:
+    def function(x: Any) -> Any:
+        raise ValueError("never")
+
+    found, calls = search(function, x=text)
+    assert found is None
+    assert calls > 10
