@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import fields
@@ -79,16 +81,32 @@ class Best(Struct, eq=False):
         )
 
     @classmethod
-    def joined(cls, parts: list[Best]) -> Best:
-        """What is known of consecutive entries, as one; the parts are used up."""
-        if len(parts) == 1:
-            return parts[0]
-        whole = {}
+    def joined(cls, parts: Iterable[Best], count: int) -> Best:
+        """What is known of consecutive entries, `count` in all, as one.
+
+        Of millions of entries, not all is held twice: a part is made when those before are taken.
+        """
+        whole: Best | None = None
+        start = 0
+        for part in parts:
+            if len(part.proven) == count:
+                return part
+            whole = part.enlarged(count) if whole is None else whole
+            rows = slice(start, start + len(part.proven))
+            for name, axis in _AXES.items():
+                getattr(whole, name)[_at(axis, rows)] = getattr(part, name)
+            start = rows.stop
+        assert whole is not None
+        return whole
+
+    def enlarged(self, count: int) -> Best:
+        """Arrays as these, but for so many entries, to be filled."""
+        arrays = {}
         for name, axis in _AXES.items():
-            whole[name] = np.concatenate([getattr(part, name) for part in parts], axis=axis)
-            for part in parts:  # of millions of entries, not all is held twice
-                setattr(part, name, None)
-        return cls(**whole)
+            mine = getattr(self, name)
+            shape = (*mine.shape[:axis], count, *mine.shape[axis + 1 :])
+            arrays[name] = np.empty(shape, dtype=mine.dtype)
+        return Best(**arrays)
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Best:
         """The same of some entries, in this order."""
@@ -194,8 +212,9 @@ class Best(Struct, eq=False):
         """Keep the slopes of these rows where anything moved, and the moves over the step."""
         move = slope * step[:, None]
         self.most[rows] = np.fmax(self.most[rows], move)
-        moves = np.stack([slope, move])
-        self.last[:, rows] = np.where(slope > 0, moves, self.last[:, rows])
+        moved = slope > 0
+        for known, new in zip(self.last, (slope, move), strict=True):
+            known[rows] = np.where(moved, new, known[rows])
 
     def note_between(self, rows: NDArray[np.intp], between: Float) -> None:
         """Keep the interval of these rows where it is narrower."""
@@ -286,6 +305,6 @@ class Best(Struct, eq=False):
 _AXES = {field.name: ENTRY_AXES.get(field.name, 0) for field in fields(Best)}
 
 
-def _at(axis: int, rows: NDArray[np.intp] | NDArray[np.bool_]) -> tuple[object, ...]:
+def _at(axis: int, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> tuple[object, ...]:
     """The index of these rows along an axis."""
     return (*(slice(None),) * axis, rows)

@@ -6,7 +6,7 @@ is extrapolated (Ridders 1982); each entry stops where noise lets a finer step g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -35,7 +35,7 @@ Progress = Callable[[int], None]
 Entries = NDArray[np.intp]
 Counted = tuple[Best, int]
 Work = Callable[[Entries], Counted]
-Each = Callable[[Work, list[Entries], Callable[[Entries], None]], list[Counted]]
+Each = Callable[[Work, list[Entries], Callable[[Entries], None]], Iterable[Counted]]
 
 
 class NumericGradient(Struct, frozen=True):
@@ -105,13 +105,21 @@ class NumericGradient(Struct, frozen=True):
         return tuple(int(axis) for axis in index)
 
 
-def one_by_one(work: Work, chunks: list[Entries], done: Callable[[Entries], None]) -> list[Counted]:
-    """[work(chunk) for chunk in chunks]."""
-    found = []
+def one_by_one(
+    work: Work, chunks: list[Entries], done: Callable[[Entries], None]
+) -> Iterator[Counted]:
+    """work(chunk) of every chunk in turn."""
     for chunk in chunks:
-        found.append(work(chunk))
+        found = work(chunk)
         done(chunk)
-    return found
+        yield found
+
+
+def _count_each(parts: Iterable[Counted], counts: list[int]) -> Iterator[Best]:
+    """What is known of every part, with its evaluations added to `counts`."""
+    for part, count in parts:
+        counts.append(count)
+        yield part
 
 
 def measure_entries(
@@ -147,8 +155,9 @@ def measure_entries(
             differences.chunks(every),
             lambda some: progress(len(some)) if progress is not None else None,
         )
-        best = Best.joined([part for part, _ in parts])
-        differences.evaluations = before + sum(count for _, count in parts)
+        counts: list[int] = []
+        best = Best.joined(_count_each(parts, counts), len(every))
+        differences.evaluations = before + sum(counts)
         if step is None:
             widen_steps(differences, best, every)
             retry_nearer(differences, best, every)

@@ -190,6 +190,8 @@ class Rungs:
 
     def keep(self, going: NDArray[np.bool_]) -> None:
         """Drop the entries that left the ladder."""
+        if going.all():  # of millions of entries a copy takes time
+            return
         self.rows = [row[:, :, going] for row in self.rows]
         if self.ready:
             self.in_a_row = self.in_a_row[:, going]

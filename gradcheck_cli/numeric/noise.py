@@ -48,6 +48,7 @@ ROUNDING = 0.29
 # So many steps between the values of an output show what they are multiples of; one or two may be
 # those between the ends of a unit that is saturated on both sides.
 DIFFERENT = 3
+FEW = 8  # Values of an output that nearly always show them; all are sorted where they do not
 
 
 class Noise(Struct, frozen=True):
@@ -246,8 +247,15 @@ def find_grid(values: Float) -> Float:
     digits = (mantissa * 2.0**53).astype(np.int64)
     last = np.ldexp((digits & -digits).astype(np.float64), exponent - 53)
     spacing = np.min(np.where(digits == 0, np.inf, last), axis=0)
-    different = np.count_nonzero(np.diff(np.sort(values, axis=0), axis=0), axis=0)
+    different = _count_steps(values[:: max(1, len(values) // FEW)])
+    if np.any(different < DIFFERENT):
+        different = _count_steps(values)
     return np.where(np.isfinite(spacing) & (different >= DIFFERENT), spacing, 0.0)
+
+
+def _count_steps(values: Float) -> NDArray[np.intp]:
+    """How many steps there are between different values of an output, of (K, *outputs)."""
+    return np.asarray(np.count_nonzero(np.diff(np.sort(values, axis=0), axis=0), axis=0))
 
 
 def _smallest(variances: Float) -> Float:

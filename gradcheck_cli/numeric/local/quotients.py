@@ -86,31 +86,33 @@ class LocalQuotients(Differences):
         for end in map(int, np.flatnonzero(np.diff(part, append=-1)) + 1):
             for first in range(start, end, self.block):
                 some = slice(first, min(first + self.block, end))
-                above, below, widths[1:, some] = self._sides(part[first], place[some], step[some])
-                value[:, some], slope[some] = self._contracted(part[first], above, below)
+                outputs, widths[1:, some] = self._sides(part[first], place[some], step[some])
+                value[1:, some], slope[some] = self._contracted(part[first], outputs)
             start = end
-        widths[0] = widths[1] + widths[2]
+        value[0], widths[0] = value[1] + value[2], widths[1] + widths[2]
         return self._rung(entries, value / widths, slope, step, widths, moved)
 
     def _sides(
         self, part: np.intp, place: NDArray[np.intp], step: Float
-    ) -> tuple[NDArray[Any], NDArray[Any], Float]:
-        """The outputs above and below (K, outputs), and how far off they are, (K,) or (2, K)."""
+    ) -> tuple[NDArray[Any], Float]:
+        """The outputs above, then below (2·K, outputs), and how far off each is, (K,) or (2, K)."""
         if self.responses is None:
-            above, below, widths = self._evaluated(part, place, step)
+            z, widths = self._evaluated(part, place, step)
         else:
+            here, widths = self.parts[part], step
             change = self.responses.select(place) * step.astype(self.z.dtype)[:, None, None]
-            above, below = self.parts[part] + change, self.parts[part] - change
-            widths = step
+            z = np.empty((2, *change.shape), dtype=change.dtype)
+            np.add(here, change, out=z[0])
+            np.subtract(here, change, out=z[1])
+            z = z.reshape(-1, *here.shape)
         if self.slices.splits:
-            outer, at = self.slices.outer, int(part)
-            return outer(above, at), outer(below, at), widths
-        return self._in_whole(above, part), self._in_whole(below, part), widths
+            return self.slices.outer(z, int(part)), widths
+        return self._in_whole(z, part), widths
 
     def _evaluated(
         self, part: np.intp, place: NDArray[np.intp], step: Float
-    ) -> tuple[NDArray[Any], NDArray[Any], Float]:
-        """A slice of z on both sides, by inner."""
+    ) -> tuple[NDArray[Any], Float]:
+        """A slice of z above, then below, by inner."""
         count, rows = len(place), np.arange(len(place))
         flat = self.cut[part].ravel()
         points = np.repeat(flat[None], 2 * count, axis=0)
@@ -119,8 +121,7 @@ class LocalQuotients(Differences):
         here = flat[place].astype(np.float64)
         widths = np.stack([points[rows, place] - here, here - points[rows + count, place]])
         stack = self.slices.join(points.reshape(2 * count, *self.cut.shape[1:]))
-        z = self.slices.cut(self.slices.sliced(stack, int(part)))
-        return z[:count], z[count:], widths
+        return self.slices.cut(self.slices.sliced(stack, int(part))), widths
 
     def _in_whole(self, variants: NDArray[Any], part: np.intp) -> NDArray[Any]:
         """The outputs of z whole, with one slice of it in other variants."""
@@ -131,20 +132,15 @@ class LocalQuotients(Differences):
             whole[:, part] = variants[:, 0]
         return self.slices.outer(whole, None)
 
-    def _contracted(
-        self, part: np.intp, above: NDArray[Any], below: NDArray[Any]
-    ) -> tuple[Float, Float]:
-        """The changes, contracted with the cotangent (TABLES, K), and the larger Σ |c|·move."""
+    def _contracted(self, part: np.intp, outputs: NDArray[Any]) -> tuple[Float, Float]:
+        """The changes to the right and left, contracted with the cotangent (2, K), and the larger
+        Σ |c|·move; outputs: above, then below (2·K, outputs)."""
         own = part if self.slices.splits else 0
-        center, cotangent = self.surroundings.center[own], self.surroundings.cotangent[own]
-        right, left = above - center, center - below
-        value = np.empty((TABLES, len(above)))
-        value[1], value[2] = right @ cotangent, left @ cotangent
-        value[0] = value[1] + value[2]
-        weight = np.abs(cotangent)
-        np.abs(right, out=right)
-        np.abs(left, out=left)
-        return value, np.maximum(right @ weight, left @ weight)
+        moves, cotangent = outputs - self.surroundings.center[own], self.surroundings.cotangent[own]
+        value = (moves @ cotangent).reshape(2, -1)
+        value[1] *= -1.0
+        np.abs(moves, out=moves)
+        return value, np.max((moves @ np.abs(cotangent)).reshape(2, -1), axis=0)
 
     def _rung(
         self,

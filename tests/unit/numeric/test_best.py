@@ -37,7 +37,7 @@ def of_entry(best: Best, name: str, row: int) -> NDArray[Any]:
 def test_every_field_is_taken_joined_and_put_by_entries(name: str) -> None:
     best, other = some(4, 1), some(2, 2)
     taken = best.take(np.array([2, 0]))
-    joined = Best.joined([some(4, 1), some(2, 2)])
+    joined = Best.joined(iter([some(4, 1), some(2, 2)]), 6)
     for row, origin in enumerate((2, 0)):
         assert np.array_equal(of_entry(taken, name, row), of_entry(best, name, origin))
         assert np.array_equal(of_entry(joined, name, 4 + row), of_entry(other, name, row))
