@@ -291,5 +291,5 @@ class AnyLayer(Protocol):
     def problems(self) -> list[Problem]:
         """What is to be checked."""
 
-    def described(self) -> dict[str, Any]:
+    def describe_settings(self) -> dict[str, Any]:
         """What a report says of it, by the names of its settings."""

@@ -118,7 +118,7 @@ class ArraySpec(Struct, frozen=True):
     shape: Shape
     source: Source
 
-    def resized(self, size: int, other: int) -> ArraySpec:
+    def resize(self, size: int, other: int) -> ArraySpec:
         """The array with axes of another size; of given values, the first of them.
 
         Whole numbers that are drawn below the size, as labels are, are drawn below the other.

@@ -53,7 +53,7 @@ def init_command(
 
     For a form of the paper, or for code of your own, layers.py:affine, which is read and not run.
     """
-    from gradcheck_cli.config.init.template import of_code, of_form
+    from gradcheck_cli.config.init.template import draft_code_config, write_form_config
 
     code, path = _split_words(words)
     codes: dict[str | None, str | None] = {
@@ -70,9 +70,9 @@ def init_command(
     if allow_code and not given:
         raise UsageError("--allow-code goes with code of your own, FILE:NAME")
     folder = Path() if path == STDOUT else Path(path).parent
-    text, tried = of_form(form or "XW"), ""
+    text, tried = write_form_config(form or "XW"), ""
     for kind, named in given.items():
-        draft = of_code(kind, named, folder, backward)
+        draft = draft_code_config(kind, named, folder, backward)
         found = _try_shapes(draft, path, timeout) if allow_code else None
         text = (found or draft).text
         tried = SHAPES_TRIED if found else SHAPES_NOT_FOUND if allow_code else SHAPES_READ

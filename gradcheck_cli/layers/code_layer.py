@@ -49,7 +49,7 @@ class CodeLayer(OfData, Struct, frozen=True):
         from gradcheck_cli.usercode.frameworks.problems import load_target
         from gradcheck_cli.usercode.loading import Loader
 
-        arrays, fixed = self.data.arrays(), self.data.fixed()
+        arrays, fixed = self.data.arrays(), self.data.make_constants()
         taken = {**fixed, **arrays}
         sizes = {name: size for name, size in self.data.sizes.items() if name not in taken}
         loader = Loader({**sizes, **fixed, **arrays})
@@ -83,14 +83,14 @@ class CodeLayer(OfData, Struct, frozen=True):
 
         Raises UntakenError where a function takes no value of the check's own.
         """
-        from gradcheck_cli.usercode.low_precision import lowered
+        from gradcheck_cli.usercode.low_precision import lower_bfloat16
 
         claimed = any(key in CLAIMED for key in functions)
         notes: list[str] = []
         while True:
             try:
                 if self.data.dtype == BFLOAT16 and self._framework_target(functions) is None:
-                    arrays, fixed, optional = map(lowered, (arrays, fixed, optional))
+                    arrays, fixed, optional = map(lower_bfloat16, (arrays, fixed, optional))
                 if claimed:
                     made = self._claim(functions, arrays, fixed, optional)
                 else:
@@ -218,7 +218,7 @@ class CodeLayer(OfData, Struct, frozen=True):
         constants = [value.code for value in code_values(self.data.constants)]
         return (*self.functions.values(), *constants)
 
-    def described(self) -> dict[str, Any]:
+    def describe_settings(self) -> dict[str, Any]:
         """What a report says of the layer."""
         names = [printable(str(code)) for code in self.functions.values()]
         alone = list(self.functions) == ["forward"]

@@ -76,7 +76,7 @@ class FormulaLayer(OfData, Struct, frozen=True):
 
         forward, known = parse(self.forward, self.names), self.rule_names
         rules = {name: parse(text, known) for name, text in self.rules.items()}
-        fixed = {name: c for name, c in self.data.fixed().items() if name in self.names}
+        fixed = {name: c for name, c in self.data.make_constants().items() if name in self.names}
         constants = {name: np.asarray(c, dtype=self.data.dtype) for name, c in fixed.items()}
 
         def outputs(arrays: Arrays) -> Any:
@@ -116,6 +116,6 @@ class FormulaLayer(OfData, Struct, frozen=True):
         """No code of the user's."""
         return ()
 
-    def described(self) -> dict[str, Any]:
+    def describe_settings(self) -> dict[str, Any]:
         """What a report says of the layer."""
         return {"forward": printable(self.forward), "backward": "formulas"}

@@ -65,7 +65,7 @@ class Data(Struct, frozen=True):
         """The inputs, drawn or given, all of them floats."""
         return {name: self._make(name, value, floats=True) for name, value in self.inputs.items()}
 
-    def fixed(self) -> dict[str, Any]:
+    def make_constants(self) -> dict[str, Any]:
         """The constants, with their arrays made."""
         return {name: self._make(name, value) for name, value in self.constants.items()}
 
@@ -103,7 +103,7 @@ class Data(Struct, frozen=True):
             real = HELD_IN.get(self.dtype, self.dtype)
             drawn = self.dtype if floats and self.dtype == COMPLEX else real
             if floats and name in self.domains and isinstance(value.source, Drawn):
-                return self._drawn_inside(name, value)
+                return self._draw_inside(name, value)
             return value.array(name, self.seed, drawn, floats=floats)
         if isinstance(value, dict):
             return {
@@ -117,7 +117,7 @@ class Data(Struct, frozen=True):
             return replace(value, arguments=self._make(name, dict(value.arguments)))
         return deepcopy(value)  # checks share it, and code may change what it is handed
 
-    def _drawn_inside(self, name: str, spec: ArraySpec) -> Any:
+    def _draw_inside(self, name: str, spec: ArraySpec) -> Any:
         """An array that is drawn, in its domain."""
         from gradcheck_cli.arrays.domains import geometry_of
 
@@ -161,7 +161,7 @@ def change(
 def _resize(value: Any, size: int, other: int) -> Any:
     """A value with every axis of one size in its arrays, and whole numbers like it, another."""
     if isinstance(value, ArraySpec):
-        return value.resized(size, other)
+        return value.resize(size, other)
     if isinstance(value, Mapping):
         return {key: _resize(part, size, other) for key, part in value.items()}
     if isinstance(value, list):

@@ -114,7 +114,7 @@ class Layer(Struct, frozen=True):
         made = [make_gradient_problem(self)]
         return [*made, make_jacobian_problem(self)] if self.jacobian else made
 
-    def described(self) -> dict[str, Any]:
+    def describe_settings(self) -> dict[str, Any]:
         """What a report says of the layer."""
         return {
             "form": self.form.name,

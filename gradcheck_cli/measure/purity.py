@@ -67,7 +67,7 @@ def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
             None if problem.cotangent is None else problem.cotangent.copy(),
         )
     first, changed, lost = _call(problem)
-    first = _copied(first)
+    first = _copy_values(first)
     if not isinstance(first, Mapping):
         kind = type(first).__name__
         told = f"{problem.claimant} must return gradients by input name, not {kind}"
@@ -101,7 +101,7 @@ def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
 
 
 def _array(value: Any) -> Any:
-    return value if value is None else _copied_array(value)
+    return value if value is None else _copy_array(value)
 
 
 def _call(problem: Problem) -> tuple[Any, dict[str, str], bool]:
@@ -149,14 +149,14 @@ def _digest(array: NDArray[Any]) -> int:
     return digest
 
 
-def _copied(value: Any) -> Any:
+def _copy_values(value: Any) -> Any:
     """The gradients by name, which a backward may reuse the memory of."""
     if not isinstance(value, Mapping):
         return value
-    return {name: one if one is None else _copied_array(one) for name, one in value.items()}
+    return {name: one if one is None else _copy_array(one) for name, one in value.items()}
 
 
-def _copied_array(value: Any) -> NDArray[Any]:
+def _copy_array(value: Any) -> NDArray[Any]:
     """A copy as an array: of what is none, such as a tuple of arrays, as one of objects."""
     try:
         return np.array(value)

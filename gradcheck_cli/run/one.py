@@ -221,5 +221,5 @@ def _settings(check: ConfigCheck) -> Settings:
         order="auto" if numeric.order is None else numeric.order,
         step="auto" if numeric.step is None else numeric.step,
         sample=numeric.sample,
-        **layer.described(),
+        **layer.describe_settings(),
     )

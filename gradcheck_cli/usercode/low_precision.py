@@ -51,26 +51,26 @@ def to_bfloat16(array: Array) -> Array:
 
 def held(value: Any) -> Any:
     """A value with the arrays of bfloat16 in it in float32."""
-    return _mapped(value, is_bfloat16, lambda array: np.asarray(array, dtype=np.float32))
+    return _map_arrays(value, is_bfloat16, lambda array: np.asarray(array, dtype=np.float32))
 
 
-def lowered(value: Any) -> Any:
+def lower_bfloat16(value: Any) -> Any:
     """A value with the arrays of floats in it in bfloat16."""
 
     def is_floats(part: Any) -> bool:
         return isinstance(part, np.ndarray | np.generic) and part.dtype.kind == "f"
 
-    return _mapped(value, is_floats, to_bfloat16)
+    return _map_arrays(value, is_floats, to_bfloat16)
 
 
-def _mapped(value: Any, fits: Callable[[Any], bool], make: Callable[[Any], Any]) -> Any:
+def _map_arrays(value: Any, fits: Callable[[Any], bool], make: Callable[[Any], Any]) -> Any:
     """A value with something else in the place of the parts that fit, in its dicts and lists."""
     if fits(value):
         return make(value)
     if type(value) is dict:
-        return {key: _mapped(part, fits, make) for key, part in value.items()}
+        return {key: _map_arrays(part, fits, make) for key, part in value.items()}
     if type(value) in (tuple, list):
-        return type(value)(_mapped(part, fits, make) for part in value)
+        return type(value)(_map_arrays(part, fits, make) for part in value)
     return value
 
 
@@ -83,7 +83,7 @@ def holds_bfloat16(value: Any) -> bool:
     )
 
 
-def in_bfloat16(problem: Problem) -> Problem:
+def work_in_bfloat16(problem: Problem) -> Problem:
     """A problem whose inputs are held in float32 as one whose functions work in bfloat16.
 
     Handed float64, they are handed float64.

@@ -127,8 +127,8 @@ def from_layer(
     """
     forward, backward = names or methods(layer)
     named = name_inputs(inputs, getattr(layer, forward))
-    layer = _warmed_up(layer, forward, named, {**(optional or {}), **(constants or {})})
-    source = _of_object(layer, [*named, *(constants or {})], forward, backward)
+    layer = _warm_up(layer, forward, named, {**(optional or {}), **(constants or {})})
+    source = _pair_methods(layer, [*named, *(constants or {})], forward, backward)
     calls = Calls(source, named, constants, optional, loss=loss)
     return claim_slices(calls.problem(delta, seed), slices, calls.output_of_slices)
 
@@ -150,10 +150,10 @@ def from_value_and_grad(
     named = name_inputs(inputs, function)
     name, owner = name_of(function), getattr(function, "__self__", None)
     if owner is None:
-        source = Source(lambda _: Pair(split_value(function), _claimed), name, name)
+        source = Source(lambda _: Pair(split_value(function), _return_cache), name, name)
     else:
-        owner = _warmed_up(owner, name, named, {**(optional or {}), **(constants or {})})
-        source = _of_object(owner, [*named, *(constants or {})], name, None)
+        owner = _warm_up(owner, name, named, {**(optional or {}), **(constants or {})})
+        source = _pair_methods(owner, [*named, *(constants or {})], name, None)
     found = Calls(source, named, constants, optional).problem(None, 0)
     make = partial(from_value_and_grad, function, optional=optional)
     return replace(found, change=crop_sizes(make, named, constants))
@@ -182,13 +182,13 @@ def pair_functions(forward: Function, backward: Function, names: Sequence[str]) 
     if found is None:
         return Source(lambda _: Pair(forward, backward), name_of(forward), name_of(backward))
     owner, methods = found
-    source = _of_object(owner, names, *methods)
+    source = _pair_methods(owner, names, *methods)
     if source.held:
         return source
     return Source(lambda _: Pair(forward, backward, owner), name_of(forward), name_of(backward))
 
 
-def _of_object(owner: Any, names: Sequence[str], forward: str, backward: str | None) -> Source:
+def _pair_methods(owner: Any, names: Sequence[str], forward: str, backward: str | None) -> Source:
     """A pair of methods; without `backward`, one method that returns a value and gradients.
 
     names: of inputs and constants, those of which that are no parameters the object may hold.
@@ -203,7 +203,7 @@ def _of_object(owner: Any, names: Sequence[str], forward: str, backward: str | N
             put(fresh, name, at(name), value)
         function = getattr(fresh, forward)
         if backward is None:
-            return Pair(split_value(function), _claimed, fresh)
+            return Pair(split_value(function), _return_cache, fresh)
         return Pair(function, getattr(fresh, backward), fresh)
 
     def parts(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -221,7 +221,7 @@ def _of_object(owner: Any, names: Sequence[str], forward: str, backward: str | N
     return Source(make, f"{kind}.{forward}", f"{kind}.{backward or forward}", held, changed)
 
 
-def _warmed_up(owner: Any, forward: str, named: Mapping[str, Any], constants: Any) -> Any:
+def _warm_up(owner: Any, forward: str, named: Mapping[str, Any], constants: Any) -> Any:
     """The object; after a call of its forward, where that makes parameters among the inputs."""
     takes = parameters(getattr(owner, forward))
     own = [name for name in named if name not in takes.all]
@@ -262,7 +262,7 @@ def split_value(function: Function) -> Function:
     return forward
 
 
-def _claimed(cache: Any) -> Any:
+def _return_cache(cache: Any) -> Any:
     """The gradients that a function of value and gradients returned."""
     return cache
 

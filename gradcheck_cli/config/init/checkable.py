@@ -12,7 +12,7 @@ from gradcheck_cli.config.init.definitions import (
     is_of_framework,
     read_file,
 )
-from gradcheck_cli.config.init.syntax import returned_function
+from gradcheck_cli.config.init.syntax import find_returned_function
 from gradcheck_cli.errors import UsageError
 
 
@@ -40,5 +40,5 @@ def _is_checkable_class(tree: ast.Module, made: ast.ClassDef) -> bool:
 
 
 def _is_checkable_function(tree: ast.Module, function: ast.FunctionDef) -> bool:
-    paired = find_backward(tree, function.name) is not None or returned_function(function)
+    paired = find_backward(tree, function.name) is not None or find_returned_function(function)
     return bool(paired or any(map(gives_gradients, ast.walk(function))))

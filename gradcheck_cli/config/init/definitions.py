@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gradcheck_cli.config.init.syntax import find_method, parameter_names, returned_gradients
+from gradcheck_cli.config.init.syntax import find_method, list_returned_gradients, parameter_names
 from gradcheck_cli.config.kinds import KINDS
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.text import join_words, suggest
@@ -268,7 +268,7 @@ def find_loss(tree: ast.Module, name: str, given: Mapping[str, str]) -> str | No
         or set(labels) & {*parameter_names(functions[name])}
     ):
         return None
-    returned = returned_gradients(functions[name])
+    returned = list_returned_gradients(functions[name])
     for other, node in functions.items():
         first, *more = [*parameter_names(node), ""]
         if (

@@ -14,14 +14,14 @@ from gradcheck_cli.config.init.inference.values import ARRAY, FILTER, RECORD, SA
 from gradcheck_cli.config.init.syntax import (
     Function,
     annotations_of,
-    documented_shape,
     field_names,
+    find_documented_shape,
+    find_unpacked_shape,
     is_vector,
     parameter_defaults,
     parameter_names,
     read_attributes,
     read_keys,
-    unpacked_shape,
 )
 
 BATCHES = re.compile(r"transpose\(0, 2, 1\)|swapaxes\(-[12], -[12]\)")  # of matrices
@@ -64,8 +64,8 @@ class Parameters:
         elif SAMPLES.match(name) and BATCHES.search(ast.unparse(self.text)):
             made.kind, made.axes = ARRAY, [Axis(), Axis(), Axis()]
         keys = read_keys(self.function, name)
-        documented = () if keys else documented_shape(self.doc, name)
-        shape = documented or unpacked_shape(self.function, name) or self.helper_shape(name)
+        documented = () if keys else find_documented_shape(self.doc, name)
+        shape = documented or find_unpacked_shape(self.function, name) or self.helper_shape(name)
         if shape:
             made.kind, made.axes = ARRAY, [self.axis(one) for one in shape]
             self.sizes.small |= len(shape) == 4
@@ -83,7 +83,7 @@ class Parameters:
             handed = node.args[0]
             first = handed.left if isinstance(handed, ast.BinOp) else handed
             if helper is not None and parameter_names(helper) and ast.unparse(first) == name:
-                return unpacked_shape(helper, parameter_names(helper)[0])
+                return find_unpacked_shape(helper, parameter_names(helper)[0])
         return ()
 
     def record_fields(self, name: str) -> Sequence[str]:
@@ -112,7 +112,7 @@ class Parameters:
     def document_fields(self, value: Value) -> None:
         """Give the parts of a record the shapes that the docstring has for their keys."""
         for key, needed in read_keys(self.function, value.name).items():
-            shape = documented_shape(self.doc, key)
+            shape = find_documented_shape(self.doc, key)
             if shape and needed:
                 part = value.field(key)
                 part.kind, part.axes = ARRAY, [self.axis(one) for one in shape]

@@ -68,7 +68,7 @@ def describe_class(
     reading = Reading(tree, taken or empty, loss, other, text=made)
     owner = Value(OBJECT, node=made)
     settings = reading.make(owner, constructor) if constructor is not None else {}
-    before = _copied(owner).fields  # without what the forward keeps
+    before = _copy_object(owner).fields  # without what the forward keeps
     reading.initialize(owner, made)
     reading.follow(owner)
     reading.shorten_windows(settings)
@@ -98,12 +98,12 @@ def _is_made_late(key: str, owner: Value, before: Mapping[str, Value]) -> bool:
     return bool(called) and before[key].kind is None and owner.fields[key].kind == ARRAY
 
 
-def _copied(value: Value) -> Value:
+def _copy_object(value: Value) -> Value:
     """An object with the objects in it, and lists of them, as they are now."""
     if value.kind not in (OBJECT, ITEMS) or value.text:
         return value
     made = Value(value.kind, name=value.name, node=value.node)
-    made.fields = {key: _copied(part) for key, part in value.fields.items()}
+    made.fields = {key: _copy_object(part) for key, part in value.fields.items()}
     return made
 
 

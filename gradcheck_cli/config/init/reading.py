@@ -20,8 +20,8 @@ from gradcheck_cli.config.init.inference.givens import (
 from gradcheck_cli.config.init.inference.gradients import (
     LABELS,
     has_gradient,
+    list_undifferentiated,
     names_without_gradient,
-    undifferentiated,
 )
 from gradcheck_cli.config.init.inference.matching import match_gradients
 from gradcheck_cli.config.init.inference.modules import apply
@@ -43,9 +43,9 @@ from gradcheck_cli.config.init.parameters import Parameters, plain_parameter
 from gradcheck_cli.config.init.syntax import (
     Function,
     is_list,
+    list_returned_gradients,
     parameter_defaults,
     parameter_names,
-    returned_gradients,
 )
 from gradcheck_cli.usercode.calling.conventions import is_cache, is_upstream
 from gradcheck_cli.usercode.calling.gradients import gradient_names
@@ -97,7 +97,7 @@ class Reading:
 
         teller: the function that returns the gradients.
         """
-        spelled = returned_gradients(teller, value_first=self.loss)
+        spelled = list_returned_gradients(teller, value_first=self.loss)
         needed = [name for name in self.values if name not in self.defaults]
         every = len(needed) == len(spelled) > 1 and "None" not in spelled
         for name in needed:
@@ -204,7 +204,7 @@ class Reading:
         }
         teller = self.function if self.loss else others[-1] if others else None
         without = names_without_gradient(arrays, teller, loss=self.loss)
-        without += undifferentiated(self.function, teller)
+        without += list_undifferentiated(self.function, teller)
         for name, value in self.values.items():
             setting = settings[name]
             if setting is not None:

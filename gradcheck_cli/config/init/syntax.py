@@ -34,7 +34,7 @@ def parameter_defaults(function: Function) -> dict[str, ast.expr]:
     return found | {one.arg: value for one, value in pairs if value is not None}
 
 
-def documented_shape(doc: str, name: str) -> tuple[str, ...]:
+def find_documented_shape(doc: str, name: str) -> tuple[str, ...]:
     """The shape that a docstring gives a parameter; axes that it leaves open are one."""
     pattern = _SHAPE.format(name=re.escape(name))
     for found in re.finditer(pattern, doc, re.MULTILINE):
@@ -90,7 +90,7 @@ def is_list(function: Function, name: str) -> bool:
     return re.search(spelled, ast.unparse(function)) is not None
 
 
-def unpacked_shape(function: Function, name: str) -> tuple[str, ...]:
+def find_unpacked_shape(function: Function, name: str) -> tuple[str, ...]:
     """The sizes that a function unpacks the shape of a parameter into."""
     for node in ast.walk(function):
         if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple)):
@@ -145,7 +145,7 @@ def read_keys(function: Function, name: str) -> dict[str, bool]:
     return found
 
 
-def returned_gradients(function: Function, *, value_first: bool = False) -> list[str]:
+def list_returned_gradients(function: Function, *, value_first: bool = False) -> list[str]:
     """The gradients that the last return of a function lists, as they are written; those of a dict
     or a record by key. Empty where it does not list them, as what another function gave.
 
@@ -155,7 +155,7 @@ def returned_gradients(function: Function, *, value_first: bool = False) -> list
     if value_first:
         if not isinstance(last, ast.Tuple) or len(last.elts) < 2:
             return []
-        every = [_written_out(function, one) for one in last.elts]
+        every = [_write_out(function, one) for one in last.elts]
         parts = every[:1] if isinstance(every[0], ast.Dict) else every[1:]
         if len(parts) == 1 and isinstance(parts[0], ast.Dict):
             return [str(one.value) for one in parts[0].keys if isinstance(one, ast.Constant)]
@@ -173,7 +173,7 @@ def returned_gradients(function: Function, *, value_first: bool = False) -> list
     return [ast.unparse(last)] if last is not None and (plain or called) else []
 
 
-def returned_function(function: Function) -> Function | None:
+def find_returned_function(function: Function) -> Function | None:
     """The function in it that it returns behind its output, `return y, backward`; else None."""
     last = _last_return(function)
     name = ast.unparse(last.elts[-1]) if isinstance(last, ast.Tuple) and last.elts else ""
@@ -211,10 +211,10 @@ def _last_return(function: Function) -> ast.expr | None:
         for node in ast.walk(function)
         if isinstance(node, ast.Return) and node not in nested
     ]
-    return None if not returns or returns[-1] is None else _written_out(function, returns[-1])
+    return None if not returns or returns[-1] is None else _write_out(function, returns[-1])
 
 
-def _written_out(function: Function, value: ast.expr) -> ast.expr:
+def _write_out(function: Function, value: ast.expr) -> ast.expr:
     """The dict that a name stands for, with the keys that are set later; anything else as it is."""
     if not isinstance(value, ast.Name):
         return value
@@ -233,7 +233,7 @@ def _written_out(function: Function, value: ast.expr) -> ast.expr:
     return ast.Dict(keys=keys, values=[value] * len(keys)) if found and keys else value
 
 
-def compared_text(function: Function, name: str) -> str | None:
+def find_compared_text(function: Function, name: str) -> str | None:
     """The first text that a parameter, or a key of one, is compared with: a mode."""
     owner, _, key = name.partition(".")
     spelled = {name} if not key else {f"{owner}['{key}']", f"{owner}.get('{key}')"}

@@ -34,7 +34,7 @@ from gradcheck_cli.config.init.definitions import (
 from gradcheck_cli.config.init.inference.givens import Given
 from gradcheck_cli.config.init.read_code import describe_class, describe_function
 from gradcheck_cli.config.init.reading import Described
-from gradcheck_cli.config.init.syntax import find_method, parameter_names, returned_function
+from gradcheck_cli.config.init.syntax import find_method, find_returned_function, parameter_names
 from gradcheck_cli.config.kinds import KINDS
 from gradcheck_cli.config.schema import CheckConfig, documentation
 from gradcheck_cli.layers.forms import FORMS
@@ -62,7 +62,7 @@ FLOAT32 = re.compile(r"astype\([\w.]*float32\)|astype\('f(loat32|4)?'\)|np\.floa
 GUESS = "Shapes that are guesses from names, not in the text of the code: of {names}."
 
 
-def of_form(name: str) -> str:
+def write_form_config(name: str) -> str:
     """The config of a form: what it needs, and every other key with its default behind a #."""
     form = FORMS[name]
     sizes = ", ".join(f"{size}: {SIZES[size]}" for size in form.sizes)
@@ -115,7 +115,9 @@ class Draft(Struct, frozen=True):
         return _text(about, self.kind, self.given, guessed)
 
 
-def of_code(kind: str | None, code: str, folder: Path, backward: str | None = None) -> Draft:
+def draft_code_config(
+    kind: str | None, code: str, folder: Path, backward: str | None = None
+) -> Draft:
     """The config of a function, class or loss in a Python file, which is read and not run.
 
     kind: `forward`, `layer` or `value_and_grad`; None: found out.
@@ -133,7 +135,7 @@ def of_code(kind: str | None, code: str, folder: Path, backward: str | None = No
         need_methods(tree, found, code)
     given = {kind: f"{relative}:{name}"}
     derived = find_derived(tree, name, kind)
-    inner = returned_function(found) if isinstance(found, ast.FunctionDef) else None
+    inner = find_returned_function(found) if isinstance(found, ast.FunctionDef) else None
     needed = find_backward(tree, name) is not None or not (derived or inner)
     if kind == "forward" and (backward or (needed and not is_of_framework(tree, found, name))):
         named = backward.rpartition(":") if backward else ("", "", need_backward(tree, name, file))
@@ -190,7 +192,7 @@ def _describe(
     loss = kind == "value_and_grad"
     if isinstance(found, ast.FunctionDef):
         functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-        inner = returned_function(found)
+        inner = find_returned_function(found)
         others = [functions[one] for one in beside if one in functions]
         others = others if others or inner is None else [inner]
         return describe_function(tree, found, loss=loss, others=others)

@@ -52,7 +52,7 @@ from gradcheck_cli.usercode.calling.values import (
     split_flat,
 )
 from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
-from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, in_bfloat16
+from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, work_in_bfloat16
 from gradcheck_cli.usercode.randomness import Randomness
 from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt, with_attributes
 from gradcheck_cli.usercode.watching.tracing import find_lines
@@ -114,13 +114,13 @@ class Calls:
         # A copy: what this call changes in place must not be what later calls are compared with.
         copies = {name: array.copy() for name, array in self.arrays.items()}
         _, values, returned = self.run(copies)
-        self.back = self.bound(pair, arguments, returned, derivative)
+        self.back = self.bind_back(pair, arguments, returned, derivative)
         if loss is not None and self.back.upstream and LOSS_GRADIENT not in values:
             raise CodeError(
                 f"{source.backward} takes an upstream gradient, and {name_of(loss)} gives none: it "
                 "must return its value and its gradient"
             )
-        self.outputs = self.outputs_of(values, returned)
+        self.outputs = self.read_outputs_of(values, returned)
         self.elementwise = derivative or (not self.back.upstream and self.outputs[0].size != 1)
         self.notes = describe_guesses(self, parameters(pair.backward), arguments)
         self.notes += self.settle(pair, derivative)
@@ -134,7 +134,7 @@ class Calls:
             return settle_output_of_loss(self, pair) or settle_upstream_of_loss(self, pair)
         return []
 
-    def bound(
+    def bind_back(
         self, pair: Pair, arguments: list[str], returned: Sequence[Any], derivative: bool
     ) -> BackwardCall:
         """How the backward is called. Raises CodeError where a parameter gets no value."""
@@ -147,11 +147,11 @@ class Calls:
             self.asked,
             [is_output(item) for item in returned],
             known,
-            self.handed(pair),
+            self.list_handed(pair),
             stateless=pair.owner is None,
         )
 
-    def handed(self, pair: Pair) -> dict[str, str]:
+    def list_handed(self, pair: Pair) -> dict[str, str]:
         """What the parameters of the forward, and of a loss, were handed."""
         forward = self.call.by_parameter(parameters(pair.forward))
         loss = {} if self.loss is None else self.loss_call.by_parameter(parameters(self.loss))
@@ -180,7 +180,7 @@ class Calls:
         """A call of the forward: the pair, the values it was handed, what it returned."""
         values = self.values(arrays)
         pair = self.source.make(values)
-        returned = self.called(pair.forward, self.source.forward, self.call, values)
+        returned = self.call_code(pair.forward, self.source.forward, self.call, values)
         replaced = self.source.changed(pair.owner, values) if self.source.held else ()
         self.replaced |= dict.fromkeys(name for name in replaced if name in self.arrays)
         kept = find_output(pair.owner)
@@ -193,17 +193,17 @@ class Calls:
         values |= {CACHE: items[-1], OUTPUT: items[0]}
         if self.loss is not None:
             who, loss = name_of(self.loss), of_owner(self.loss, pair.owner)
-            value, *gradient = items_of(self.called(loss, who, self.loss_call, values))
+            value, *gradient = items_of(self.call_code(loss, who, self.loss_call, values))
             values[LOSS] = value
             values |= {LOSS_GRADIENT: gradient[0]} if gradient else {}
         return pair, values, items
 
-    def called(self, function: Function, who: str, call: Call, values: Mapping[str, Any]) -> Any:
+    def call_code(self, function: Function, who: str, call: Call, values: Mapping[str, Any]) -> Any:
         """What the user's function returns; generators have the same state before every call."""
         __tracebackhide__ = True
         return self.random.call(who, function, lambda: call_function(function, who, call, values))
 
-    def outputs_of(self, values: Mapping[str, Any], returned: Sequence[Any]) -> list[Array]:
+    def read_outputs_of(self, values: Mapping[str, Any], returned: Sequence[Any]) -> list[Array]:
         """What is differentiated: the outputs of the forward, or the value of the loss."""
         if self.loss is None:
             return [as_array(item, self.source.forward) for item in returned[: self.count]]
@@ -217,20 +217,20 @@ class Calls:
             if all(np.array_equal(arrays[name], x) for name, x in self.arrays.items()):
                 raise
             self.raised.append(error)
-            return self.joined([np.full(output.shape, np.nan) for output in self.outputs])
-        return self.joined(self.outputs_of(values, returned))
+            return self.join([np.full(output.shape, np.nan) for output in self.outputs])
+        return self.join(self.read_outputs_of(values, returned))
 
     def output_of_slices(self, arrays: Mapping[str, Any]) -> Array:
         """The output where some slices of inputs are there alone, or several times."""
         _, values, returned = self.run(arrays)
-        return self.outputs_of(values, returned)[0]
+        return self.read_outputs_of(values, returned)[0]
 
     def settle_batched(self, batched: bool) -> None:
         """Whether the forward takes many points at once is known; what it raised then is forgot."""
         self.batched = batched
         self.raised.clear()
 
-    def joined(self, outputs: Sequence[Array]) -> Array:
+    def join(self, outputs: Sequence[Array]) -> Array:
         """The outputs as one array, flat if there are several."""
         for output, first in zip(outputs, self.outputs, strict=True):
             if self.batched and self.count == 1 and output.shape[1:] == first.shape:
@@ -270,7 +270,7 @@ class Calls:
         before = [(array, array.copy()) for _, array in leaves(kept, CACHE)]
         handed = {name: values[name] for name in self.back.call.used if name in values}
         update = Update(pair.owner, handed)
-        claimed = self.called(pair.backward, self.source.backward, self.back.call, values)
+        claimed = self.call_code(pair.backward, self.source.backward, self.back.call, values)
         inputs = [id(array) for array in arrays.values()]
         self.changes_cache = any(
             id(array) not in inputs and not np.array_equal(array, copied, equal_nan=True)
@@ -297,7 +297,7 @@ class Calls:
         Raises CodeError for constants that no function takes.
         """
         self.refuse_unused()
-        shape = self.joined(self.outputs).shape
+        shape = self.join(self.outputs).shape
         defaults = delta is None and self.back.default and self.outputs[0].size == 1
         if self.loss is not None or defaults or not (self.back.upstream or self.elementwise):
             delta = np.ones(shape)
@@ -317,7 +317,7 @@ class Calls:
             changed=lambda: [CACHE] if self.changes_cache else [],
             origins=partial(self.find_origins, np.asarray(delta)),
         )
-        return in_bfloat16(made) if self.low else as_real(made, convention)
+        return work_in_bfloat16(made) if self.low else as_real(made, convention)
 
     def find_origins(self, delta: Array) -> dict[str, str]:
         """After which lines of the user's the gradients are there, in an extra call."""

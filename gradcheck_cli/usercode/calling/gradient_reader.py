@@ -14,13 +14,13 @@ from gradcheck_cli.usercode.calling.gradients import (
     unmatched_keys,
 )
 from gradcheck_cli.usercode.calling.objects import (
-    also_held,
+    find_gradient,
+    find_input_gradient,
     gradient_attributes,
-    held_gradient,
-    held_input_gradient,
+    list_unchecked_parameters,
 )
 from gradcheck_cli.usercode.calling.pairs import Source
-from gradcheck_cli.usercode.calling.values import Array, also_claimed, is_of_parts
+from gradcheck_cli.usercode.calling.values import Array, find_other_claims, is_of_parts
 from gradcheck_cli.usercode.trees import as_mapping, leaves, rebuilt
 
 
@@ -57,9 +57,13 @@ class GradientReader:
         parts = [leaf.rpartition(".")[2] for leaf in self.arrays]
         if hasattr(claimed, "_asdict") and _names_any(claimed._asdict(), [*self.inputs, *parts]):
             claimed = claimed._asdict()
-        self.unchecked |= dict.fromkeys(also_claimed(claimed, order, set(self.inputs) - set(names)))
+        self.unchecked |= dict.fromkeys(
+            find_other_claims(claimed, order, set(self.inputs) - set(names))
+        )
         if owner is not None:
-            self.unchecked |= dict.fromkeys(also_held(owner, [*self.inputs, *self.arrays]))
+            self.unchecked |= dict.fromkeys(
+                list_unchecked_parameters(owner, [*self.inputs, *self.arrays])
+            )
         if isinstance(claimed, Mapping):
             known = [*order, *self.inputs, *self.arrays, *parts]
             self.unused_keys |= dict.fromkeys(unmatched_keys(claimed, known))
@@ -81,10 +85,10 @@ class GradientReader:
             if found.get(name) is None:  # the gradients of its arrays stand beside those of others
                 found[name] = claimed
         lacking = [name for name in self.inputs if found.get(name) is None and owner is not None]
-        found |= {name: self.held_gradient(owner, name) for name in lacking}
+        found |= {name: self.find_gradient(owner, name) for name in lacking}
         arguments = [name for name in names if name not in held]
         if len(arguments) == 1 and arguments[0] in lacking and found[arguments[0]] is None:
-            found[arguments[0]] = held_input_gradient(owner)
+            found[arguments[0]] = find_input_gradient(owner)
         self.unchecked |= dict.fromkeys(name for name in updated if name not in self.inputs)
         for name in (name for name in lacking if name in updated and found.get(name) is None):
             found[name] = updated[name]
@@ -109,13 +113,13 @@ class GradientReader:
         self.states = more
         return claimed[: len(names)]
 
-    def held_gradient(self, owner: Any, name: str) -> Any:
+    def find_gradient(self, owner: Any, name: str) -> Any:
         """The gradient that an object keeps for an input, or for every array of it."""
-        gradient = held_gradient(owner, name)
+        gradient = find_gradient(owner, name)
         if gradient is not None or name in self.arrays:
             return gradient
         leaf_gradients = {
-            leaf: held_gradient(owner, leaf) for leaf, _ in leaves(self.inputs[name], name)
+            leaf: find_gradient(owner, leaf) for leaf, _ in leaves(self.inputs[name], name)
         }
         return rebuilt(self.inputs[name], name, leaf_gradients)
 

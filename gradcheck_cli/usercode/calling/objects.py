@@ -71,7 +71,7 @@ class Place(Struct, frozen=True):
         elif isinstance(holder, dict | list):
             holder[self.steps[-1]] = value
         elif isinstance(holder, tuple):
-            raise CodeError(f"{_written(self.steps)} is in a tuple; keep parameters in a list")
+            raise CodeError(f"{_write_path(self.steps)} is in a tuple; keep parameters in a list")
         else:
             setattr(holder, self.steps[-1], value)
 
@@ -79,7 +79,7 @@ class Place(Struct, frozen=True):
 def find_places(owner: Any, name: str) -> tuple[Place, ...]:
     """Where an object keeps the parameter of this name: an attribute, a key of its params, or a
     path such as layers[0].W; and wherever else it keeps the same array."""
-    steps = _steps(name)
+    steps = _read_path(name)
     paths = [steps, *((holder, *steps) for holder in PARAMETER_HOLDERS)]
     found = [_with_inner(owner, path) for path in paths if _exists(owner, path)]
     arrays = [place.get(owner) for place in found]
@@ -111,20 +111,20 @@ def find_output(owner: Any) -> str:
     return next(kept, "")
 
 
-def held_input_gradient(owner: Any) -> Any:
+def find_input_gradient(owner: Any) -> Any:
     """The gradient that an object keeps for the one array that its forward is handed."""
     found = (getattr(owner, name, None) for name in INPUT_GRADIENTS)
     return next((one for one in found if one is not None), None)
 
 
-def held_gradient(owner: Any, name: str) -> Any:
+def find_gradient(owner: Any, name: str) -> Any:
     """The gradient of a parameter, as an object keeps it after backward; None without.
 
     Looked for as dW, grad_W and the like: an attribute, or a key of grads; and as W.grad. That of
     params[0] is grads[0], that of biases[0] is dbiases[0]; that of layers[0].W is looked for in
     layers[0].
     """
-    *before, last = _steps(name)
+    *before, last = _read_path(name)
     if isinstance(last, int) and before and isinstance(before[-1], str):
         inner = Place(tuple(before[:-1])).get(owner) if before[:-1] else owner
         common = GRADIENT_HOLDERS if before[-1] in PARAMETER_HOLDERS else ()
@@ -173,24 +173,24 @@ def _gradient_by_shape(owner: Any, name: str) -> Any:
     return kept[(found or alone)[0]] if found or alone else None
 
 
-def also_held(owner: Any, inputs: Collection[str]) -> list[str]:
+def list_unchecked_parameters(owner: Any, inputs: Collection[str]) -> list[str]:
     """The parameters of an object, and of objects in it, that have a gradient and are no inputs."""
     found: dict[str, None] = {}
     checked = {id(place.get(owner)) for name in inputs for place in find_places(owner, name)}
     for path, array in _walk(owner):
-        name = _written(_parameter_steps(path))
+        name = _write_path(_parameter_steps(path))
         known = id(array) in checked or name in inputs
         if name and not known and not set(path) & set(GRADIENT_HOLDERS):
-            gradient = held_gradient(owner, name)
+            gradient = find_gradient(owner, name)
             number = isinstance(gradient, int | float) and array.ndim > 0  # dk, a size
             if gradient is not None and gradient is not array and not number:
                 found[name] = None
     return list(found)
 
 
-def held_arrays(owner: Any) -> dict[str, Any]:
+def list_arrays(owner: Any) -> dict[str, Any]:
     """The arrays in an object, by what they are called as its parameters."""
-    return {_written(_parameter_steps(path)): array for path, array in _walk(owner)}
+    return {_write_path(_parameter_steps(path)): array for path, array in _walk(owner)}
 
 
 def _parameter_steps(path: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -207,7 +207,7 @@ def _parameter_steps(path: tuple[Any, ...]) -> tuple[Any, ...]:
 def gradient_attributes(owner: Any) -> list[str]:
     """The attributes of an object, and of objects in it, that are called like gradients."""
     return [
-        _written(path)
+        _write_path(path)
         for path, _ in _walk(owner)
         if any(isinstance(step, str) and GRADIENT_LIKE.search(step) for step in path)
     ]
@@ -231,13 +231,13 @@ def _walk(value: Any, path: tuple[Any, ...] = (), seen: tuple[int, ...] = ()) ->
         yield from _walk(part, (*path, step), (*seen, id(value)))
 
 
-def _steps(name: str) -> tuple[Any, ...]:
+def _read_path(name: str) -> tuple[Any, ...]:
     """layers[0].W → layers, 0, W."""
     found = _STEP.finditer(name)
     return tuple(int(step["index"]) if step["index"] else step["name"] for step in found)
 
 
-def _written(steps: tuple[Any, ...]) -> str:
+def _write_path(steps: tuple[Any, ...]) -> str:
     """layers, 0, W → layers[0].W."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     return text.removeprefix(".")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.usercode.calling.conventions import RATES
-from gradcheck_cli.usercode.calling.objects import held_arrays
+from gradcheck_cli.usercode.calling.objects import list_arrays
 
 
 class Update:
@@ -23,7 +23,7 @@ class Update:
     def __init__(self, owner: Any, handed: Mapping[str, Any]) -> None:
         rates = (handed[name] for name in RATES if name in handed)
         self.rate = next((rate for rate in rates if np.ndim(rate) == 0 and rate), None)
-        arrays = {} if self.rate is None or owner is None else held_arrays(owner)
+        arrays = {} if self.rate is None or owner is None else list_arrays(owner)
         self.before = {name: (array, array.copy()) for name, array in arrays.items()}
 
     def gradients(self, owner: Any) -> dict[str, Any]:
@@ -32,7 +32,7 @@ class Update:
         What was updated in place is set back: that is how such a layer gives its gradient.
         """
         found = {}
-        after = held_arrays(owner) if self.before else {}
+        after = list_arrays(owner) if self.before else {}
         for name, (array, before) in self.before.items():
             now = after.get(name)
             changed = now is not None and now.shape == before.shape and not np.all(now == before)

@@ -39,7 +39,7 @@ def _as_floats(value: Any) -> Any:
     return array if array.dtype.kind in "fc" else value
 
 
-def also_claimed(claimed: Any, order: Sequence[str], others: set[str]) -> list[str]:
+def find_other_claims(claimed: Any, order: Sequence[str], others: set[str]) -> list[str]:
     """The inputs that are not differentiated, and that a backward gives a gradient for."""
     if isinstance(claimed, Mapping):
         return [name for name in order if name in others and gradient_of(name, claimed) is not None]

@@ -85,18 +85,18 @@ class ClaimCalls(Calls):
                 "a backward alone"
             )
 
-    def outputs_of(self, values: Mapping[str, Any], returned: Sequence[Any]) -> list[Array]:
+    def read_outputs_of(self, values: Mapping[str, Any], returned: Sequence[Any]) -> list[Array]:
         """What is differentiated; a tuple of single numbers as one array."""
         if self.loss is None and len(returned) > 1 and all(map(_is_number, returned)):
             return [as_array(list(returned), self.source.forward)]
-        return super().outputs_of(values, returned)
+        return super().read_outputs_of(values, returned)
 
-    def bound(
+    def bind_back(
         self, pair: Pair, arguments: list[str], returned: Sequence[Any], derivative: bool
     ) -> BackwardCall:
         """How the function is called. Raises CodeError where a parameter gets no value."""
         if not self.along:
-            return super().bound(pair, arguments, returned, derivative)
+            return super().bind_back(pair, arguments, returned, derivative)
         takes = parameters(pair.backward)
         if len(takes.positional) < 2 and not takes.rest and not takes.keyword:
             listed = ", ".join(takes.positional)
@@ -120,7 +120,7 @@ class ClaimCalls(Calls):
             others[ALL_INPUTS] = tuple(handed[name] for name in self.inputs)
             others[ALL_TANGENTS] = tuple(parts.values())
         pair, values, _ = self.run(arrays)
-        return self.called(pair.backward, self.source.backward, self.back.call, values | others)
+        return self.call_code(pair.backward, self.source.backward, self.back.call, values | others)
 
     def claim(self) -> Claim:
         """The claim, of the forward's own derivative."""

@@ -40,7 +40,7 @@ BY_FORWARD = "{who} was measured by second differences of the forward, since {wh
 
 def check_hessian(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
     """The problems of a Hessian: its columns, and its symmetry."""
-    of = _of_gradient(claim, lambda arrays: _read_hessian(claim.derivative(arrays), of))
+    of = _expect_gradient(claim, lambda arrays: _read_hessian(claim.derivative(arrays), of))
     symmetry = check_symmetry(of)
     return [*_measured(of, gradient, lambda one: check_jacobian(one, seed)), *symmetry]
 
@@ -48,7 +48,7 @@ def check_hessian(claim: Claim, gradient: Problem | None, seed: int) -> list[Pro
 def check_hvp(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
     """The problems of a product of the Hessian and a vector: along one of each input, and ⟨u, Hv⟩
     against ⟨Hu, v⟩."""
-    of = _of_gradient(claim, lambda *at: project_rows(claim.derivative(*at), of))
+    of = _expect_gradient(claim, lambda *at: project_rows(claim.derivative(*at), of))
     u, v = (draw_tangents(of, what, seed) for what in ("left vector", "right vector"))
 
     def product(left: Mapping[str, Array], right: Mapping[str, Array]) -> Array:
@@ -184,7 +184,7 @@ def _parts(returned: Any, names: list[str]) -> list[Any] | None:
     return list(returned) if fits and (len(names) > 1 or isinstance(returned, tuple)) else None
 
 
-def _of_gradient(claim: Claim, derivative: Callable[..., Any]) -> Claim:
+def _expect_gradient(claim: Claim, derivative: Callable[..., Any]) -> Claim:
     """The claim as one of the derivative of the gradient. Raises CodeError where there is none."""
     if prod(claim.shape) != 1:
         raise CodeError(

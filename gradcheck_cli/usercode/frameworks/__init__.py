@@ -34,7 +34,7 @@ def recognize(target: Any, asked: str | None = None) -> ModuleType | None:
         framework = load_framework(name)
         if framework.recognizes(target):
             return framework
-    used = _imported_by(target)
+    used = _list_imported(target)
     if len(used) > 1:
         names = " and ".join(used)
         raise CodeError(f"its module imports {names}; say which with framework: {used[0]}")
@@ -85,7 +85,7 @@ def to_arrays(value: Any) -> Any:
     return value
 
 
-def _imported_by(target: Any) -> list[str]:
+def _list_imported(target: Any) -> list[str]:
     """The frameworks that a function names or, where it names none, that its module imports."""
     while hasattr(target, "func"):  # functools.partial
         target = target.func

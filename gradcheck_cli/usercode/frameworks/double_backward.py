@@ -60,7 +60,7 @@ class DoubleBackward:
         cotangents = [
             part.reshape(shape) for part, shape in zip(np.split(v, ends), shapes, strict=True)
         ]
-        found = self.first.pulled_back(self._gradients, arrays, cotangents)
+        found = self.first.pull_back_arrays(self._gradients, arrays, cotangents)
         return {
             name: np.zeros_like(array) if (gradient := found.get(name)) is None else gradient
             for name, array in arrays.items()

@@ -140,7 +140,7 @@ class FrameworkProblem:
         fast: of the function compiled, where it is.
         """
         function = self.fast if fast else self.run
-        found = self.pulled_back(function, arrays, self.split(cotangent))
+        found = self.pull_back_arrays(function, arrays, self.split(cotangent))
         self.unused |= dict.fromkeys(name for name in arrays if found.get(name) is None)
         return {
             name: np.zeros_like(array) if (gradient := found.get(name)) is None else gradient
@@ -153,7 +153,7 @@ class FrameworkProblem:
             return [cotangent.reshape(self.shapes[0])]
         return split_flat(cotangent, self.shapes)
 
-    def pulled_back(
+    def pull_back_arrays(
         self, function: Any, arrays: Mapping[str, Array], cotangents: Sequence[Array]
     ) -> Mapping[str, Array | None]:
         """Σ cotangent · ∂output/∂array by reverse mode; what it raises is the user's error."""

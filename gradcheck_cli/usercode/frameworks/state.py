@@ -46,7 +46,7 @@ def _keeps_nothing(value: Any, plain: tuple[type, ...], seen: set[int]) -> bool:
     if not is_users(value.__code__.co_filename):
         return True
     return not any(map(_stores, _codes(value.__code__))) and all(
-        _keeps_nothing(part, plain, seen) for part in _reached(value)
+        _keeps_nothing(part, plain, seen) for part in _list_reached(value)
     )
 
 
@@ -61,7 +61,7 @@ def list_functions(kind: type) -> list[FunctionType]:
     return [part for part in own if isinstance(part, FunctionType)]
 
 
-def _reached(function: FunctionType) -> Iterator[Any]:
+def _list_reached(function: FunctionType) -> Iterator[Any]:
     """What a function reaches beside its arguments."""
     names = {name for code in _codes(function.__code__) for name in code.co_names}
     yield from (function.__globals__[name] for name in names if name in function.__globals__)

@@ -86,9 +86,9 @@ class TorchFunction(Differentiable):
     def tensor(self, array: Array) -> Any:
         """An array as a tensor; floats get the dtype of the check, or float64."""
         made = torch.as_tensor(np.array(held(array)), device=self.device)
-        return self.typed(made)
+        return self.convert_floats(made)
 
-    def typed(self, tensor: Any) -> Any:
+    def convert_floats(self, tensor: Any) -> Any:
         """A tensor in the type of the check, where it holds floats."""
         return tensor.to(getattr(torch, self.floats)) if tensor.is_floating_point() else tensor
 

@@ -75,7 +75,9 @@ class TorchModule(TorchFunction):
     def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
         """Call the module with these weights and copies of its buffers."""
         self.restart()
-        buffers = {name: self.typed(buffer.clone()) for name, buffer in self.buffers.items()}
+        buffers = {
+            name: self.convert_floats(buffer.clone()) for name, buffer in self.buffers.items()
+        }
         with on_one_thread(), _holding(self.module, {**buffers, **weights}):
             return call(self.module, values)
 

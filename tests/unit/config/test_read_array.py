@@ -75,8 +75,8 @@ def test_code_may_change_the_constants_of_one_check_alone(tmp_path: Path) -> Non
     first, second = (check.layer for check in read_in(tmp_path, text))
     assert isinstance(first, FormulaLayer)
     assert isinstance(second, FormulaLayer)
-    first.data.fixed()["order"].clear()
-    assert second.data.fixed()["order"] == [2, 0, 1]
+    first.data.make_constants()["order"].clear()
+    assert second.data.make_constants()["order"] == [2, 0, 1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")

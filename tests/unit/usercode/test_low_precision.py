@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 
 from gradcheck_cli import CheckResult, check, from_jacobian, from_torch
 from gradcheck_cli.errors import CodeError
-from gradcheck_cli.usercode.low_precision import held, lowered, round_to_bfloat16, to_bfloat16
+from gradcheck_cli.usercode.low_precision import (
+    held,
+    lower_bfloat16,
+    round_to_bfloat16,
+    to_bfloat16,
+)
 from tests.support.command import Gradcheck
 
 Array = NDArray[Any]
@@ -41,7 +46,7 @@ def test_rounding_is_that_of_ml_dtypes(values: list[float]) -> None:
 def test_arrays_in_dicts_and_lists_are_lowered_and_held_again() -> None:
     pytest.importorskip("ml_dtypes")
     value: dict[str, Any] = {"a": [np.ones(2), 3], "b": (np.array([1, 2]), "text")}
-    low = lowered(value)
+    low = lower_bfloat16(value)
     assert str(low["a"][0].dtype) == "bfloat16"
     assert held(low)["a"][0].dtype == np.float32
     assert low["b"][0].dtype == value["b"][0].dtype

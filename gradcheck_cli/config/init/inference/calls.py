@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gradcheck_cli.config.init.inference import modules
 from gradcheck_cli.config.init.inference.axes import unify_all
 from gradcheck_cli.config.init.inference.numpy_call import NumpyCall
-from gradcheck_cli.config.init.inference.numpy_calls import of_numpy
+from gradcheck_cli.config.init.inference.numpy_calls import call_numpy
 from gradcheck_cli.config.init.inference.values import FUNCTION, ITEMS, OBJECT, RECORD, Value, array
 from gradcheck_cli.config.init.syntax import find_method
 
@@ -40,7 +40,7 @@ def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
     if (owner is not None and owner.kind == RECORD) or (
         owner and name in ("get", "pop", "keys", "items", "values")
     ):
-        return _of_record(reader, owner, name, node, scope)
+        return _call_record(reader, owner, name, node, scope)
     if name == "append" and owner is not None and owner.kind == ITEMS:
         owner.fields[len(owner.fields)] = reader.value(node.args[0], scope)
         return Value()
@@ -54,7 +54,7 @@ def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
         applied = modules.make(modules.FUNCTIONS.get(name, ""), arguments[1:], named)
         if applied is not None:
             return modules.apply(applied, arguments[0], (), reader.allocate)
-    return of_numpy(NumpyCall(reader, name, owner, arguments, node, keywords, scope))
+    return call_numpy(NumpyCall(reader, name, owner, arguments, node, keywords, scope))
 
 
 def _owner(reader: Reader, node: ast.Call, scope: Scope) -> Value | None:
@@ -68,7 +68,7 @@ def _owner(reader: Reader, node: ast.Call, scope: Scope) -> Value | None:
     return None if module else reader.value(node.func.value, scope)
 
 
-def _of_record(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
+def _call_record(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
     """What a method of a dict returns: params.get("W")."""
     if name in ("get", "pop") and node.args:
         key = reader.key(node.args[0], scope)

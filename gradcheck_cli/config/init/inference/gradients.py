@@ -10,8 +10,8 @@ from gradcheck_cli.config.init.inference.settings import WEIGHT
 from gradcheck_cli.config.init.inference.values import BIAS, ITEMS, RECORD, Value
 from gradcheck_cli.config.init.syntax import (
     Function,
+    list_returned_gradients,
     parameter_names,
-    returned_gradients,
     returns_mapping,
     returns_value,
 )
@@ -30,7 +30,7 @@ def names_without_gradient(
     values: those that could have one; teller: the function that returns the gradients, None where
     there is none; loss: it returns a number first.
     """
-    spelled = None if teller is None else returned_gradients(teller, value_first=loss)
+    spelled = None if teller is None else list_returned_gradients(teller, value_first=loss)
     if loss and any(map(GRADIENT.search, spelled or ())):  # without a state: loss, dW, hs[-1]
         spelled = [one for one in spelled or () if GRADIENT.search(one) or not PLAIN.match(one)]
     few = bool(spelled) and len(spelled or ()) < len(values)
@@ -49,13 +49,13 @@ def names_without_gradient(
     return [*labels, *(name for name in left if name not in kept)]
 
 
-def undifferentiated(function: Function, teller: Function | None) -> list[str]:
+def list_undifferentiated(function: Function, teller: Function | None) -> list[str]:
     """The parameters whose gradient is written None, or that jax is told to leave out."""
     names = parameter_names(function)
     told = " ".join(map(ast.unparse, function.decorator_list))
     places = re.search(r"nondiff_argnums=\(?([\d, ]*)", told)
     left = [int(one) for one in re.findall(r"\d+", places[1])] if places else []
-    spelled = returned_gradients(teller) if teller is not None else []
+    spelled = list_returned_gradients(teller) if teller is not None else []
     if len(spelled) == len(names):
         left += [place for place, one in enumerate(spelled) if one == "None"]
     return [names[place] for place in left if place < len(names)]
@@ -65,7 +65,7 @@ def gives_own_alone(backward: Function, weights: Iterable[str]) -> bool:
     """Whether all gradients that a method returns are those of weights of its object, by their
     names: `return nabla_b, nabla_w` of self.biases and self.weights."""
     kept = [re.split(r"[\[.]", name)[0].casefold() for name in weights]
-    stems = [AFFIX.sub("", one).casefold() for one in returned_gradients(backward)]
+    stems = [AFFIX.sub("", one).casefold() for one in list_returned_gradients(backward)]
     return bool(stems) and all(
         bool(stem) and any(one.startswith(stem) for one in kept) for stem in stems
     )

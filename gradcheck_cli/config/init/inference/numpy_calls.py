@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from gradcheck_cli.config.init.inference.reader import Reader
 
 
-def of_numpy(call: NumpyCall) -> Value:
+def call_numpy(call: NumpyCall) -> Value:
     """What a function of NumPy, or a method of an array, returns."""
     if call.name in MADE:
         return _make(call)
@@ -71,7 +71,7 @@ def _take_along(call: NumpyCall) -> Value:
         return Value()
     owner, index, *_ = call.values
     along = call.read(call.keyword("axis") or call.node.args[-1])
-    return _taken_along(owner, index, along if isinstance(along, int) else -1)
+    return _index_along(owner, index, along if isinstance(along, int) else -1)
 
 
 def _einsum(call: NumpyCall) -> Value:
@@ -137,11 +137,11 @@ def _make(call: NumpyCall) -> Value:
         shape = list(shape[0].fields.values())
     if not shape or shape[0].kind in (ARRAY, ITEMS):
         return Value()
-    axes = [_reckoned(call.reader, one).as_size() for one in shape]
+    axes = [_as_size(call.reader, one).as_size() for one in shape]
     return array(axes * 2 if call.name == "eye" and len(axes) == 1 else axes)
 
 
-def _reckoned(reader: Reader, value: Value) -> Value:
+def _as_size(reader: Reader, value: Value) -> Value:
     """A value that is reckoned from two others, which are sizes from here on; else itself."""
     if value.kind is None and len(value.parts) == 2 and callable(value.node):
         left, right = value.parts
@@ -149,7 +149,7 @@ def _reckoned(reader: Reader, value: Value) -> Value:
     return value
 
 
-def _taken_along(owner: Value, index: Value, place: int) -> Value:
+def _index_along(owner: Value, index: Value, place: int) -> Value:
     """What indices below the size of an axis take along it."""
     owner.as_array(owner.guessed_rank)
     if owner.axes is not None and -len(owner.axes) <= place < len(owner.axes):

@@ -60,7 +60,7 @@ def read_size(call: NumpyCall) -> Value:
 
 def change_shape(call: NumpyCall) -> Value:
     """In the shape that is given, or that of another array."""
-    found = _shaped_as(call.reader, call.values)
+    found = _shape_as(call.reader, call.values)
     found.origin = call.values[0]
     return found
 
@@ -127,7 +127,7 @@ def cut(call: NumpyCall) -> Value:
     return found
 
 
-def _shaped_as(reader: Reader, values: list[Value]) -> Value:
+def _shape_as(reader: Reader, values: list[Value]) -> Value:
     """The first value in the shape that the others are."""
     target, shape = values[0], values[1:]
     if len(shape) == 1 and shape[0].node == "shape":

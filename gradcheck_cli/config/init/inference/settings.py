@@ -9,7 +9,12 @@ from typing import Any
 
 from gradcheck_cli.config.init.inference.givens import NUMBERS, Given
 from gradcheck_cli.config.init.inference.values import ARRAY, ITEMS, NUMBER, RECORD, SIZE, Value
-from gradcheck_cli.config.init.syntax import Function, compared_text, parameter_defaults, read_keys
+from gradcheck_cli.config.init.syntax import (
+    Function,
+    find_compared_text,
+    parameter_defaults,
+    read_keys,
+)
 
 WEIGHT = re.compile(r"^([Wbw]\w?\d*|weights?|bias(es)?|gamma|beta)$")
 
@@ -26,7 +31,7 @@ def find_setting(function: Function, name: str, value: Value) -> Given | None:
     if keys and not any(map(WEIGHT.match, keys)) and not _holds_arrays(value, keys):
         parts = _settings(function, name, keys)
         return Given("{" + ", ".join(f"{key}: {text}" for key, text in parts) + "}")
-    mode = compared_text(function, name)
+    mode = find_compared_text(function, name)
     if mode is not None:
         return Given(_yaml(mode))
     plain = value.kind in (None, NUMBER, SIZE) and not value.positive
@@ -46,7 +51,7 @@ def _holds_arrays(value: Value, keys: Mapping[str, bool]) -> bool:
 def _settings(function: Function, name: str, keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
     """The keys of a dict of settings which the function needs, each with its value."""
     for key, needed in keys.items():
-        mode = compared_text(function, f"{name}.{key}")
+        mode = find_compared_text(function, f"{name}.{key}")
         if mode is not None or key == "mode":
             yield key, _yaml(mode or "train")
         elif needed:

@@ -152,7 +152,7 @@ def _index(reader: Reader, owner: Value, parts: list[ast.expr], scope: Scope) ->
             continue
         axis = axes.pop(0) if axes else Axis()
         if isinstance(one, ast.Slice):
-            found.append(_sliced(reader, one, axis, scope))
+            found.append(_slice_axis(reader, one, axis, scope))
             continue
         first_alone = isinstance(one, ast.Constant) and one.value == 0 and len(plain) > 2
         if first_alone and owner.is_parameter and BIAS.search(owner.name) and axis.root.open:
@@ -168,7 +168,7 @@ def _index(reader: Reader, owner: Value, parts: list[ast.expr], scope: Scope) ->
     return result
 
 
-def _sliced(reader: Reader, part: ast.Slice, axis: Axis, scope: Scope) -> Axis:
+def _slice_axis(reader: Reader, part: ast.Slice, axis: Axis, scope: Scope) -> Axis:
     """The axis that a slice leaves: all of it, or its first so many."""
     if part.lower is None and part.upper is None:
         return axis

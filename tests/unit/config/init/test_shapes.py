@@ -177,31 +177,36 @@ def test_code_that_is_not_understood_is_guessed() -> None:
     assert given(describe(text)) == "x: [n, N]?, w: [N, M]?"
 
 
-def test_the_size_that_a_layer_fixes_is_found_through_what_is_before_it() -> None:
-    text = (
-        "class Net(nn.Module):\n"
-        " def __init__(self):\n"
-        "  self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(4 * 5 * 5, 10)\n"
-        " def forward(self, x):\n"
-        "  x = F.max_pool2d(self.conv(x), 2)\n"
-        "  return self.fc(torch.flatten(x, 1))\n"
-    )
-    assert given(describe(text)) == "x: [n, 1, 12, 12]"
-
-
-def test_arrays_that_a_constructor_is_handed_are_inputs() -> None:
-    text = (
-        "class Affine:\n"
-        " def __init__(self, W, b):\n  self.W, self.b = W, b\n"
-        " def forward(self, x): return x @ self.W + self.b\n"
-        " def backward(self, d):\n  self.dW, self.db = self.x.T @ d, d.sum(0)\n"
-    )
-    assert given(describe(text)) == "x: [n, N], W: [N, M], b: [M]"
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (  # the size that a layer fixes is found through what is before it
+            "class Net(nn.Module):\n"
+            " def __init__(self):\n"
+            "  self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(4 * 5 * 5, 10)\n"
+            " def forward(self, x):\n"
+            "  x = F.max_pool2d(self.conv(x), 2)\n"
+            "  return self.fc(torch.flatten(x, 1))\n",
+            "x: [n, 1, 12, 12]",
+        ),
+        (  # arrays that a constructor is handed are inputs
+            "class Affine:\n"
+            " def __init__(self, W, b):\n  self.W, self.b = W, b\n"
+            " def forward(self, x): return x @ self.W + self.b\n"
+            " def backward(self, d):\n  self.dW, self.db = self.x.T @ d, d.sum(0)\n",
+            "x: [n, N], W: [N, M], b: [M]",
+        ),
+        (  # what a function of torch gives None for is a setting
+            "class Scaled(Function):\n"
+            " @staticmethod\n"
+            " def forward(ctx, input, factor, bias=None):\n"
+            "  return input * factor + bias.unsqueeze(0).expand_as(input)\n"
+            " @staticmethod\n"
+            " def backward(ctx, grad_output):\n"
+            "  grad_bias = grad_output.sum(0)\n"
+            "  return grad_output, None, grad_bias\n",
+            "input: [n, N], bias: [N], factor: {shape: [n, N]}",
+        ),
         (  # a size of the name of a default would be handed to it
             "class Power:\n def __init__(self, n=3):\n  self.n = n\n"
             " def forward(self, x): return x ** self.n\n",
@@ -254,20 +259,6 @@ def test_a_gradient_that_is_a_number_is_that_of_a_number() -> None:
 def test_a_state_behind_the_gradients_is_none() -> None:
     text = "def f(h, W, x):\n hs = h @ W\n dW = x * hs\n return np.sum(hs), dW, hs[-1]\n"
     assert list(describe(text, loss=True).inputs) == ["W"]
-
-
-def test_what_a_function_of_torch_gives_none_for_is_a_setting() -> None:
-    text = (
-        "class Scaled(Function):\n"
-        " @staticmethod\n"
-        " def forward(ctx, input, factor, bias=None):\n"
-        "  return input * factor + bias.unsqueeze(0).expand_as(input)\n"
-        " @staticmethod\n"
-        " def backward(ctx, grad_output):\n"
-        "  grad_bias = grad_output.sum(0)\n"
-        "  return grad_output, None, grad_bias\n"
-    )
-    assert given(describe(text)) == "input: [n, N], bias: [N], factor: {shape: [n, N]}"
 
 
 @pytest.mark.parametrize(
