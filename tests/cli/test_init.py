@@ -69,6 +69,8 @@ CODE = {
         "conv_along",
         "probability",
         "scaled",
+        "Kept",
+        "Logistic",
     ),
     "frameworks_torch.py": ("Net", "Fixed", "Cube", "swish"),
     "frameworks_jax.py": ("predict", "cross_entropy", "classify"),
@@ -121,6 +123,8 @@ def test_code_gets_a_config_that_runs_as_it_was_written(
 
 # A mistake in each style: what stands in the place of what. None may be left out of the config.
 MISTAKES = {
+    "Kept": ('self.fc["X"].T @ dZ', 'self.fc["X"].T @ dX'),
+    "Logistic": ("db = np.mean(p - y)", "db = np.sum(p - y)"),
     "DeepNet": ('grads["b%d" % i] = dout.sum', 'grads["b%d" % i] = dout.mean'),
     "Perceptrons": ("nabla_b[-k] = delta", "nabla_b[-k] = 2 * delta"),
     "LazyDense": ("self.dW = self.x.T @ dout", "self.dW = self.x.T @ dout * 2"),

@@ -16,6 +16,7 @@ from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     BIAS,
     ITEMS,
+    NUMBER,
     OBJECT,
     RECORD,
     WEIGHT,
@@ -24,7 +25,13 @@ from gradcheck_cli.config.init.inference.values import (
 from gradcheck_cli.config.init.reading import Described, Reading
 from gradcheck_cli.config.init.syntax import Function, find_method
 from gradcheck_cli.usercode.calling.conventions import RATES
-from gradcheck_cli.usercode.calling.gradients import gradient_names, names_gradient
+from gradcheck_cli.usercode.calling.gradients import (
+    GRADIENT_LIKE,
+    PARAMETER_HOLDERS,
+    WRAPPED,
+    gradient_names,
+    names_gradient,
+)
 
 
 def describe_function(
@@ -73,10 +80,15 @@ def describe_class(
     reading.follow(owner)
     reading.shorten_windows(settings)
     kept = Value(OBJECT, fields=before)
-    late = [k for k in before if owner.fields[k].kind == RECORD or _is_made_late(k, owner, before)]
+    late = [
+        key
+        for key in before
+        if (key in PARAMETER_HOLDERS and owner.fields[key].kind == RECORD)
+        or _is_made_late(key, owner, before)
+    ]
     kept.fields |= {key: owner.fields[key] for key in late}
     described = reading.describe([other] if other is not None else [])
-    weights = dict(_weights_of(kept, ast.unparse(made), own_gradients))
+    weights = dict(_weights_of(kept, made, own_gradients))
     if loss or (other is not None and gives_own_alone(other, weights)):
         left = {
             name: Given(f"{{shape: {one.text}}}", one.guess)
@@ -99,8 +111,8 @@ def _is_made_late(key: str, owner: Value, before: Mapping[str, Value]) -> bool:
 
 
 def _copy_object(value: Value) -> Value:
-    """An object with the objects in it, and lists of them, as they are now."""
-    if value.kind not in (OBJECT, ITEMS) or value.text:
+    """An object with the objects in it, and lists and dicts of them, as they are now."""
+    if value.kind not in (OBJECT, ITEMS, RECORD) or value.text:
         return value
     made = Value(value.kind, name=value.name, node=value.node)
     made.fields = {key: _copy_object(part) for key, part in value.fields.items()}
@@ -108,36 +120,54 @@ def _copy_object(value: Value) -> Value:
 
 
 def _weights_of(
-    owner: Value, text: str, own_gradients: bool, path: str = ""
+    owner: Value, made: ast.ClassDef, own_gradients: bool, path: str = ""
 ) -> Iterator[tuple[str, Value]]:
     """The arrays that an object makes, and its text has gradients of, by where they are kept."""
     if not own_gradients:
         return
-    kept = re.findall(r"self\.(\w+)\b *[^=\n]{0,2}=(?!=)", text)
+    text = "\n".join(
+        ast.unparse(one) for one in made.body if getattr(one, "name", "") != "__init__"
+    )
     for key, part in owner.fields.items():
         name = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".removeprefix(".")
-        if part.kind == ARRAY and part.axes and isinstance(key, str):
-            names = "|".join(gradient_names(key))
-            spelled = rf"\b({names})\b|grads\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
-            spelled += rf"|self\.{key} -= [^/\n]*\b({'|'.join(RATES)})\b[^/\n]*$"
-            gradient = re.search(spelled, text, re.M) or any(
-                one != key and names_gradient(one, key) for one in kept
-            )
-            if gradient or (path and (WEIGHT.search(key) or BIAS.search(key))):
+        wrapped = next((part.fields[one] for one in WRAPPED if one in part.fields), None)
+        if isinstance(key, str) and _is_array(part):
+            if _has_gradient(key, text) or (path and (WEIGHT.search(key) or BIAS.search(key))):
                 yield name, part
-        elif part.kind == OBJECT and any(one in part.fields for one in ("data", "value")):
-            held = part.fields.get("data", part.fields.get("value"))
-            if held is not None and held.kind == ARRAY and held.axes:
-                yield name, held
-        elif part.kind == RECORD and key in ("params", "parameters", "weights"):
-            yield from ((str(one), held) for one, held in part.fields.items() if held.kind == ARRAY)
+        elif isinstance(key, str) and part.kind == NUMBER and _has_gradient(key, text):
+            yield name, Value(ARRAY, axes=[])
+        elif wrapped is not None and _is_array(wrapped):
+            yield name, wrapped
+        elif part.kind == RECORD and not GRADIENT_LIKE.search(str(key)):
+            common = key in PARAMETER_HOLDERS
+            for one, held in part.fields.items():
+                if common and held.kind == ARRAY:
+                    yield str(one), held
+                elif isinstance(one, str) and _is_array(held) and _has_gradient(one, text):
+                    yield f"{name}.{one}", held
         elif part.kind == OBJECT and part.node is not None:
-            yield from _weights_of(part, ast.unparse(part.node), own_gradients, name)
+            yield from _weights_of(part, part.node, own_gradients, name)
         elif part.kind == ITEMS:
             lists = key == "params" or WEIGHT.search(str(key)) or BIAS.search(str(key))
             for place, one in part.fields.items():
-                if lists and one.kind == ARRAY and one.axes:
+                if lists and _is_array(one):
                     yield f"{name}[{place}]", one
                 if one.kind == OBJECT and one.node is not None:
-                    inner = f"{name}[{place}]"
-                    yield from _weights_of(one, ast.unparse(one.node), own_gradients, inner)
+                    yield from _weights_of(one, one.node, own_gradients, f"{name}[{place}]")
+
+
+def _is_array(value: Value) -> bool:
+    """Whether this is an array whose axes are known."""
+    return value.kind == ARRAY and bool(value.axes)
+
+
+def _has_gradient(key: str, text: str) -> bool:
+    """Whether the text of methods has a gradient of an array that its object keeps: dW, self._dW,
+    grads["W"], or a step that takes it away."""
+    spelled = (
+        rf"\b({'|'.join(gradient_names(key))})\b|grads?\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
+    )
+    spelled += rf"|self\.{key} -= [^/\n]*\b({'|'.join(RATES)})\b[^/\n]*$"
+    kept = re.findall(r"(?:self\.|\[')(\w+)\b['\]]* *[^=\n]{0,2}=(?!=)", text)
+    named = any(one != key and names_gradient(one, key) for one in kept)
+    return named or re.search(spelled, text, re.MULTILINE) is not None

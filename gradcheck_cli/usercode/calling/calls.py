@@ -31,7 +31,7 @@ from gradcheck_cli.usercode.calling.gradient_reader import GradientReader
 from gradcheck_cli.usercode.calling.independence import Independence
 from gradcheck_cli.usercode.calling.losses import as_loss, bind_loss, of_owner
 from gradcheck_cli.usercode.calling.notes import describe_calls, describe_guesses
-from gradcheck_cli.usercode.calling.objects import find_output
+from gradcheck_cli.usercode.calling.objects import find_output, list_arrays
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source, call_function, find_place
 from gradcheck_cli.usercode.calling.settle import (
     settle_output_of_loss,
@@ -108,7 +108,7 @@ class Calls:
         self.call = bind(takes, arguments, self.asked, known, context)
         self.inputs = as_annotated(self.inputs, self.call, pair.forward)
         self.constants = as_annotated(self.constants, self.call, pair.forward)
-        self.reader = GradientReader(source, self.inputs, self.arrays)
+        self.reader = GradientReader(source, self.inputs, self.arrays, list_arrays(pair.owner))
         if loss is not None:
             self.loss_call = bind_loss(parameters(loss), [*arguments, *self.asked], known)
         # A copy: what this call changes in place must not be what later calls are compared with.
@@ -276,8 +276,8 @@ class Calls:
             id(array) not in inputs and not np.array_equal(array, copied, equal_nan=True)
             for array, copied in before
         )
-        updated = update.gradients(pair.owner)
-        found = self.reader.read(claimed, pair.owner, self.call.used, updated)
+        left, updated = update.left(pair.owner), update.gradients(pair.owner)
+        found = self.reader.read(claimed, pair.owner, self.call.used, updated, left)
         return {
             leaf: gradient
             for name, value in self.inputs.items()

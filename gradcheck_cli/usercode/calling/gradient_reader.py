@@ -18,6 +18,7 @@ from gradcheck_cli.usercode.calling.objects import (
     find_input_gradient,
     gradient_attributes,
     list_unchecked_parameters,
+    match_left_arrays,
 )
 from gradcheck_cli.usercode.calling.pairs import Source
 from gradcheck_cli.usercode.calling.values import Array, find_other_claims, is_of_parts
@@ -27,28 +28,40 @@ from gradcheck_cli.usercode.trees import as_mapping, leaves, rebuilt
 class GradientReader:
     """Reads what the backwards of a source claim, and notes what it claims of no input.
 
-    inputs: as the functions take them; arrays: the arrays of floats in them, by leaf.
+    inputs: as the functions take them; arrays: the arrays of floats in them, by leaf; made: the
+    arrays that the object holds before its forward.
     """
 
     def __init__(
-        self, source: Source, inputs: Mapping[str, Any], arrays: Mapping[str, Array]
+        self,
+        source: Source,
+        inputs: Mapping[str, Any],
+        arrays: Mapping[str, Array],
+        made: Mapping[str, Any],
     ) -> None:
         self.source = source
         self.inputs = inputs
         self.arrays = arrays
+        self.made = made
         self.unchecked: dict[str, None] = {}
         self.unused_keys: dict[str, None] = {}
         self.missing: dict[str, list[str]] = {}
         self.states = 0
         self.updated: dict[str, None] = {}
+        self.beside: dict[str, str] = {}
 
     def read(
-        self, claimed: Any, owner: Any, used: Sequence[str], updated: Mapping[str, Any]
+        self,
+        claimed: Any,
+        owner: Any,
+        used: Sequence[str],
+        updated: Mapping[str, Any],
+        left: Mapping[str, Any],
     ) -> dict[str, Any]:
         """The gradient of every input, from what a backward returned or its object keeps.
 
         used: the names of the values that the backward was handed, in order. updated: the gradients
-        of parameters that it updated.
+        of parameters that it updated. left: what it left in its object.
         """
         who, claimed = self.source.backward, as_mapping(claimed)
         held = [name for name in self.source.held if name in self.inputs]
@@ -62,7 +75,7 @@ class GradientReader:
         )
         if owner is not None:
             self.unchecked |= dict.fromkeys(
-                list_unchecked_parameters(owner, [*self.inputs, *self.arrays])
+                list_unchecked_parameters(owner, [*self.inputs, *self.arrays], self.made)
             )
         if isinstance(claimed, Mapping):
             known = [*order, *self.inputs, *self.arrays, *parts]
@@ -94,8 +107,19 @@ class GradientReader:
             found[name] = updated[name]
             self.updated[name] = None
         for name in (name for name in held if found.get(name) is None):
-            self.missing[name] = gradient_attributes(owner)
+            self.missing[name] = gradient_attributes(owner, who.rpartition(".")[2])
+        if owner is not None and not updated:
+            self.note_beside(owner, found, left)
         return found
+
+    def note_beside(self, owner: Any, found: Mapping[str, Any], left: Mapping[str, Any]) -> None:
+        """Note what may be a gradient of a parameter that is no input, and has no name of one."""
+        names = [*self.inputs, *self.arrays]
+        read = [part for gradient in found.values() for _, part in leaves(gradient, "")]
+        told = (find_gradient(owner, name) for name in self.unchecked)
+        known = {id(one) for one in (*read, *told)}
+        others = {name: one for name, one in left.items() if id(one) not in known}
+        self.beside |= match_left_arrays(owner, [*names, *self.unchecked], self.made, others)
 
     def leave_state(
         self, claimed: tuple[Any, ...], names: Sequence[str], order: Sequence[str]
@@ -133,6 +157,11 @@ class GradientReader:
             f"{self.source.backward} returned {key}, which is the gradient of no input: it is not "
             "checked"
             for key in self.unused_keys
+        )
+        notes += tuple(
+            f"{self.source.backward} leaves {name}, of the shape of {parameter}, which is no "
+            "input: it is not checked"
+            for name, parameter in self.beside.items()
         )
         if self.updated:
             notes += (

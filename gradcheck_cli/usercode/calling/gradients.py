@@ -11,6 +11,12 @@ from gradcheck_cli.errors import CodeError
 
 # The usual names of a gradient after its input, as a key or an attribute, likeliest first.
 GRADIENT_NAMES = ("d{}", "grad_{}", "{}_grad", "d_{}", "grad{}", "dLd{}", "nabla_{}", "g{}")
+# What an object calls its dict or list of parameters, and that of their gradients; and the array of
+# a parameter that is an object or a dict itself.
+PARAMETER_HOLDERS = ("params", "parameters", "weights")
+GRADIENT_HOLDERS = ("grads", "gradients", "grad", "dparams")
+WRAPPED = ("data", "value", "val")
+GRADIENT_LIKE = re.compile(r"^(d|grad|nabla|g)_?[A-Z]|^[dg][a-z]?\d?$|grad|nabla|^d_|delta")
 
 
 def gradient_names(name: str) -> Iterator[str]:
@@ -27,10 +33,10 @@ _SHORT = {"weight": "w", "weights": "w", "bias": "b", "biases": "b"}
 
 def names_gradient(text: str, name: str) -> bool:
     """Whether a text is a name of the gradient of an input, a usual one or a rarer one:
-    `delta_weights`, `w_grad` and `dE_dW` are of weights."""
+    `delta_weights`, `w_grad` and `dE_dW` are of weights, `_dWq` is of _Wq."""
     if text in gradient_names(name):
         return True
-    folded, of = text.casefold(), name.casefold()
+    folded, of = text.casefold().strip("_"), name.casefold().strip("_")
     rests = {re.sub(pattern, "", folded) for pattern in (_BEFORE, _BEHIND)} - {folded}
     return not rests.isdisjoint({of, of.removesuffix("s"), _SHORT.get(of, of)})
 

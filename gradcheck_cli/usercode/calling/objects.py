@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,21 @@ from msgspec import Struct
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape, join_words
-from gradcheck_cli.usercode.calling.gradients import gradient_names, names_gradient
+from gradcheck_cli.usercode.calling.gradients import (
+    GRADIENT_HOLDERS,
+    GRADIENT_LIKE,
+    PARAMETER_HOLDERS,
+    WRAPPED,
+    gradient_names,
+    names_gradient,
+)
 from gradcheck_cli.usercode.calling.methods import METHODS
 
 # Where an object keeps the output of a forward that returns nothing.
 OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "z", "Z", "activation", "result", "loss")
 # What the gradient of the one array that a forward is handed is called, whatever that is called.
 INPUT_GRADIENTS = ("dinputs", "dinput", "dX", "dx", "grad_input", "input_grad", "gradInput")
-PARAMETER_HOLDERS = ("params", "parameters", "weights")
-GRADIENT_HOLDERS = ("grads", "gradients", "grad", "dparams")
-WRAPPED = ("data", "value")  # the array of a parameter that is an object itself
 DEEPEST = 4  # objects, lists and dicts in each other that are searched for parameters
-GRADIENT_LIKE = re.compile(r"^(d|grad|nabla|g)_?[A-Z]|^d[a-z]?\d?$|grad|nabla|^d_|delta")
 _STEP = re.compile(r"\[(?P<index>\d+)\]|\.?(?P<name>\w+)")
 
 
@@ -48,7 +51,7 @@ def methods(owner: Any) -> tuple[str, str]:
 class Place(Struct, frozen=True):
     """Where an object keeps an array: steps of attributes, keys and indices; and as it is written.
 
-    inner: the attribute of a parameter object that holds its array; empty for a plain array.
+    inner: the attribute or key of a parameter that holds its array; empty for a plain array.
     """
 
     steps: tuple[Any, ...]
@@ -59,21 +62,18 @@ class Place(Struct, frozen=True):
         found = owner
         for step in self.steps:
             found = _get(found, step)
-        return getattr(found, self.inner, None) if self.inner else found
+        return _get(found, self.inner) if self.inner else found
 
     def set(self, owner: Any, value: Any) -> None:
         """Put a value there."""
-        holder = owner
-        for step in self.steps[:-1]:
-            holder = _get(holder, step)
-        if self.inner:
-            setattr(_get(holder, self.steps[-1]), self.inner, value)
-        elif isinstance(holder, dict | list):
-            holder[self.steps[-1]] = value
+        *before, last = (*self.steps, self.inner) if self.inner else self.steps
+        holder = Place(tuple(before)).get(owner)
+        if isinstance(holder, dict | list):
+            holder[last] = value
         elif isinstance(holder, tuple):
             raise CodeError(f"{_write_path(self.steps)} is in a tuple; keep parameters in a list")
         else:
-            setattr(holder, self.steps[-1], value)
+            setattr(holder, last, value)
 
 
 def find_places(owner: Any, name: str) -> tuple[Place, ...]:
@@ -122,37 +122,41 @@ def find_gradient(owner: Any, name: str) -> Any:
 
     Looked for as dW, grad_W and the like: an attribute, or a key of grads; and as W.grad. That of
     params[0] is grads[0], that of biases[0] is dbiases[0]; that of layers[0].W is looked for in
-    layers[0].
+    layers[0], that of p["W"] beside p, too, as g["dW"].
     """
     *before, last = _read_path(name)
     if isinstance(last, int) and before and isinstance(before[-1], str):
-        inner = Place(tuple(before[:-1])).get(owner) if before[:-1] else owner
+        inner = Place(tuple(before[:-1])).get(owner)
         common = GRADIENT_HOLDERS if before[-1] in PARAMETER_HOLDERS else ()
         lists = [_get(inner, holder) for holder in (*common, *gradient_names(before[-1]))]
         found = (_get(one, last) for one in lists if isinstance(one, list | tuple))
         gradient = next((one for one in found if one is not None), None)
         if gradient is not None or before[-1] in PARAMETER_HOLDERS:
             return gradient
-    inner = Place(tuple(before)).get(owner) if before else owner
-    return _gradient_in(inner, last)
+    found = _gradient_in(Place(tuple(before)).get(owner), last)
+    return _gradient_in(Place(tuple(before[:-1])).get(owner), last) if found is None else found
 
 
 def _gradient_in(owner: Any, name: Any) -> Any:
     """The gradient of a parameter of this very object, or element of this list or dict."""
     if not isinstance(name, str):
-        return getattr(_get(owner, name), "grad", None)
-    for holder in [owner, *(_get(owner, holder) for holder in GRADIENT_HOLDERS)]:
-        names = [*gradient_names(name), *[name] * isinstance(holder, dict)]
-        for key in names:
-            if _get(holder, key) is not None:
-                return _get(holder, key)
+        return _get(_get(owner, name), "grad")
+    kept = {key: part for key, part in _parts(owner) if isinstance(part, dict)}
+    common = {key: _get(owner, key) for key in GRADIENT_HOLDERS}
+    for key, holder in {"": owner, **common, **kept}.items():
+        alike = isinstance(holder, dict) and GRADIENT_LIKE.search(str(key))
+        for gradient in (
+            _get(holder, one) for one in (*gradient_names(name), *[name] * bool(alike))
+        ):
+            if gradient is not None:
+                return gradient
     named = _gradient_by_shape(owner, name)
     if named is not None:
         return named
     if name in GRADIENT_HOLDERS:
         return None
     for path in ((name,), *((holder, name) for holder in PARAMETER_HOLDERS)):
-        gradient = getattr(Place(path).get(owner), "grad", None)
+        gradient = _get(Place(path).get(owner), "grad")
         if gradient is not None and not callable(gradient):
             return gradient
     return None
@@ -173,19 +177,50 @@ def _gradient_by_shape(owner: Any, name: str) -> Any:
     return kept[(found or alone)[0]] if found or alone else None
 
 
-def list_unchecked_parameters(owner: Any, inputs: Collection[str]) -> list[str]:
-    """The parameters of an object, and of objects in it, that have a gradient and are no inputs."""
+def list_unchecked_parameters(
+    owner: Any, inputs: Collection[str], made: Collection[str]
+) -> list[str]:
+    """The parameters of an object, and of objects in it, that have a gradient and are no inputs.
+
+    made: what it held before its forward, without which what is in a dict is no parameter.
+    """
     found: dict[str, None] = {}
     checked = {id(place.get(owner)) for name in inputs for place in find_places(owner, name)}
-    for path, array in _walk(owner):
+    numbers = (((key,), part) for key, part in _parts(owner) if isinstance(part, float))
+    for path, array in [*_walk(owner), *numbers]:
         name = _write_path(_parameter_steps(path))
-        known = id(array) in checked or name in inputs
+        kept = name not in made and isinstance(Place(path[:-1]).get(owner), dict)
+        known = id(array) in checked or name in inputs or kept
         if name and not known and not set(path) & set(GRADIENT_HOLDERS):
             gradient = find_gradient(owner, name)
-            number = isinstance(gradient, int | float) and array.ndim > 0  # dk, a size
+            number = isinstance(gradient, int | float) and np.ndim(array) > 0  # dk, a size
             if gradient is not None and gradient is not array and not number:
                 found[name] = None
     return list(found)
+
+
+def match_left_arrays(
+    owner: Any, inputs: Collection[str], made: Mapping[str, Any], left: Mapping[str, Any]
+) -> dict[str, str]:
+    """What a backward leaves in an object, whatever it is called, that has the shape of an array
+    which the object was made with and is no input; by its name that of this array.
+
+    left: the arrays that are new or have changed, but for the gradients that were read.
+    """
+    checked = {id(place.get(owner)) for name in inputs for place in find_places(owner, name)}
+    now = list_arrays(owner)
+    free = {
+        name: array.shape
+        for name, array in made.items()
+        if name not in inputs and name not in left and id(now.get(name)) not in checked
+    }
+    found = {}
+    for name, array in left.items():
+        fits = [one for one, shape in free.items() if shape == array.shape and array.ndim]
+        if fits and array.dtype.kind in "fc":
+            found[name] = fits[0]
+            del free[fits[0]]
+    return found
 
 
 def list_arrays(owner: Any) -> dict[str, Any]:
@@ -204,13 +239,20 @@ def _parameter_steps(path: tuple[Any, ...]) -> tuple[Any, ...]:
     )
 
 
-def gradient_attributes(owner: Any) -> list[str]:
-    """The attributes of an object, and of objects in it, that are called like gradients."""
-    return [
+def gradient_attributes(owner: Any, called: str) -> list[str]:
+    """What is called like gradients of an object, and of objects in it: attributes, and methods of
+    its class but for the one that was called."""
+    attributes = [
         _write_path(path)
         for path, _ in _walk(owner)
         if any(isinstance(step, str) and GRADIENT_LIKE.search(step) for step in path)
     ]
+    methods = [
+        f"{name}(), which is not called"
+        for name, method in vars(type(owner)).items()
+        if "grad" in name and name != called and callable(method)
+    ]
+    return [*attributes, *methods]
 
 
 def _walk(value: Any, path: tuple[Any, ...] = (), seen: tuple[int, ...] = ()) -> Iterator[Any]:
@@ -221,14 +263,21 @@ def _walk(value: Any, path: tuple[Any, ...] = (), seen: tuple[int, ...] = ()) ->
         return
     if id(value) in seen or len(path) > DEEPEST or isinstance(value, type):
         return
-    if isinstance(value, dict):
-        parts = list(value.items())
-    elif isinstance(value, list | tuple):
-        parts = list(enumerate(value))
-    else:
-        parts = list(vars(value).items()) if hasattr(value, "__dict__") else []
-    for step, part in parts:
+    for step, part in _parts(value):
         yield from _walk(part, (*path, step), (*seen, id(value)))
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]]:
+    """What a dict, a list or an object holds, by the steps to it."""
+    if isinstance(value, dict):
+        return list(value.items())
+    if isinstance(value, list | tuple):
+        return list(enumerate(value))
+    slots = (name for name in getattr(value, "__slots__", ()) if hasattr(value, name))
+    return [
+        *getattr(value, "__dict__", {}).items(),
+        *((name, getattr(value, name)) for name in slots),
+    ]
 
 
 def _read_path(name: str) -> tuple[Any, ...]:
@@ -259,7 +308,7 @@ def _with_inner(owner: Any, steps: tuple[Any, ...]) -> Place:
     found = Place(steps).get(owner)
     if isinstance(found, np.ndarray):
         return Place(steps)
-    inner = (name for name in WRAPPED if isinstance(getattr(found, name, None), np.ndarray))
+    inner = (name for name in WRAPPED if isinstance(_get(found, name), np.ndarray))
     return Place(steps, next(inner, ""))
 
 

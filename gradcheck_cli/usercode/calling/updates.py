@@ -1,4 +1,4 @@
-"""Layers that update their parameters in the backward: the gradient is what an update takes away.
+"""What a backward leaves in its object; of one that updates parameters, what an update takes away.
 
 `self.weights -= learning_rate * weights_error` keeps no gradient, but the step that it makes.
 """
@@ -15,24 +15,33 @@ from gradcheck_cli.usercode.calling.objects import list_arrays
 
 
 class Update:
-    """The arrays of an object before its backward, which may update them.
+    """The arrays of an object before its backward, which may change them.
 
-    handed: what the backward is handed, by name; without a learning rate nothing is looked at.
+    handed: what the backward is handed, by name; without a learning rate there are no updates.
     """
 
     def __init__(self, owner: Any, handed: Mapping[str, Any]) -> None:
         rates = (handed[name] for name in RATES if name in handed)
         self.rate = next((rate for rate in rates if np.ndim(rate) == 0 and rate), None)
-        arrays = {} if self.rate is None or owner is None else list_arrays(owner)
+        arrays = list_arrays(owner) if owner is not None else {}
         self.before = {name: (array, array.copy()) for name, array in arrays.items()}
+
+    def left(self, owner: Any) -> dict[str, Any]:
+        """The arrays that are new, or not what they were."""
+        now = list_arrays(owner) if owner is not None else {}
+        same = {
+            id(array) for array, copied in self.before.values() if np.array_equal(array, copied)
+        }
+        return {name: array for name, array in now.items() if id(array) not in same}
 
     def gradients(self, owner: Any) -> dict[str, Any]:
         """Of every array that was updated: what was taken away, over the learning rate.
 
         What was updated in place is set back: that is how such a layer gives its gradient.
         """
-        found = {}
-        after = list_arrays(owner) if self.before else {}
+        if self.rate is None or owner is None:
+            return {}
+        found, after = {}, list_arrays(owner)
         for name, (array, before) in self.before.items():
             now = after.get(name)
             changed = now is not None and now.shape == before.shape and not np.all(now == before)

@@ -481,3 +481,46 @@ def scaled(x, weight):
 
 def scaled_backward(delta, x, weight):
     return 2 * x * weight * delta, (delta * x**2).sum(0)
+
+
+class Kept:
+    """Parameters and gradients in dicts of any name, behind underscores, and a plain number."""
+
+    def __init__(self, n_in, n_units):
+        self.p = {"W": np.random.randn(n_in, n_units)}
+        self._V = np.random.randn(n_units, n_units)
+        self.b = {"val": np.zeros(n_units), "grad": np.zeros(n_units)}
+        self.c = 0.5
+        self.fc, self.g = {}, {}
+
+    def forward(self, A):
+        X = self.fc["X"] = A
+        Z = self.fc["Z"] = X @ self.p["W"] + self.b["val"]
+        return np.tanh(Z) @ self._V + self.c
+
+    def backward(self, dX):
+        H = np.tanh(self.fc["Z"])
+        self._dV = H.T @ dX
+        dZ = dX @ self._V.T * (1 - H**2)
+        self.g["dW"] = self.fc["X"].T @ dZ
+        self.b["grad"] = dZ.sum(axis=0)
+        self.dc = dX.sum()
+        return dZ @ self.p["W"].T
+
+
+class Logistic:
+    """A loss and its gradient by weights alone, one of which is a number."""
+
+    def __init__(self, n_features):
+        self.w = np.zeros(n_features)
+        self.b = 0.0
+
+    def loss(self, X, y):
+        p = 1 / (1 + np.exp(-(X @ self.w + self.b)))
+        return -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+
+    def gradient(self, X, y):
+        p = 1 / (1 + np.exp(-(X @ self.w + self.b)))
+        dw = X.T @ (p - y) / len(y)
+        db = np.mean(p - y)
+        return dw, db

@@ -252,6 +252,51 @@ def test_gradients_in_lists_that_are_not_checked_are_named() -> None:
     assert bias.worst.ratio == pytest.approx(3.0)
 
 
+class Odd:
+    """Leaves its gradients where no name tells, and keeps what has none."""
+
+    __slots__ = ("kernel", "rate", "scale", "store", "updates", "x")
+
+    def __init__(self) -> None:
+        self.kernel, self.scale, self.rate = W.copy(), 0.5, np.ones(7)
+
+    def forward(self, x: Array) -> Array:
+        self.x, self.store = x, {"z": x @ self.kernel}
+        return self.scale * self.store["z"]
+
+    def backward(self, delta: Array) -> Array:
+        self.store["dz"] = self.scale * delta
+        self.updates = [(self.kernel, self.x.T @ self.store["dz"])]
+        return self.store["dz"] @ self.kernel.T
+
+
+def test_what_has_the_shape_of_an_array_that_is_no_input_is_named() -> None:
+    assert notes(from_layer(Odd(), {"x": X})) == (
+        "Odd.backward leaves updates[0][1], of the shape of kernel, which is no input: it is not "
+        "checked",
+    )
+    assert notes(from_layer(Renamed(), {"x": X})) == (
+        "Renamed.backward leaves gradient_of_weights, of the shape of W, which is no input: it is "
+        "not checked",
+    )
+
+
+class Divided(Linear):
+    """Computes its gradients in a method of its own."""
+
+    def backward(self, delta: Array) -> Array:
+        self.delta = delta
+        return delta @ self.W.T
+
+    def compute_gradients(self) -> None:
+        self.dW = self.x.T @ self.delta
+
+
+def test_a_method_that_is_called_like_gradients_is_named_where_none_is_left() -> None:
+    (note,) = notes(from_layer(Divided(), {"x": X, "W": W}))
+    assert note.endswith("the object has delta and compute_gradients(), which is not called")
+
+
 def test_a_key_of_the_returned_gradients_that_is_no_input_is_named() -> None:
     def backward(delta: Array, x: Array) -> Array:
         return {"dx": 2 * x * delta, "dbias": delta.sum(axis=0)}
