@@ -48,7 +48,7 @@ def draw_between(raw: Array, low: float, high: float) -> Array:
 
 
 def at_bounds(x: Array, low: float, high: float) -> Array:
-    """Which way is in: 1 at the lower bound, −1 at the upper one, 0 between them."""
+    """The way inwards from a bound: 1 at the lower one, −1 at the upper one, 0 between them."""
     near = AT_BOUND * np.abs(np.spacing(x))
     return np.where(x - low <= near, 1.0, np.where(high - x <= near, -1.0, 0.0))
 

@@ -25,7 +25,7 @@ def join_results(parts: Sequence[CheckResult]) -> CheckResult:
 
 
 def _mutants(parts: Sequence[CheckResult]) -> tuple[Mutant, ...] | None:
-    """Those of all parts, if they were asked for."""
+    """The mutants of all parts; None where they were not asked for."""
     if any(part.mutants is None for part in parts):
         return None
     return tuple(mutant for part in parts for mutant in part.mutants or ())

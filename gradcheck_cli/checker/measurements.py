@@ -47,7 +47,7 @@ class Measurements:
 
     @cached_property
     def noise(self) -> JointNoise:
-        """That of the outputs, which inputs share where it is the same for all."""
+        """The noise of the outputs; inputs share one measurement where it holds for all of them."""
         return JointNoise(self.problem)
 
     def measure(self, name: str) -> NumericGradient:
@@ -70,7 +70,7 @@ class Measurements:
         return self.gradients[name]
 
     def _noise_of(self, name: str) -> Noise | None:
-        """That of the outputs as an input is moved; None: it is to be measured."""
+        """The noise of the outputs as an input is moved; None where that must be measured."""
         before = self.noise.evaluations
         found = self.noise.of(name)
         self.count(self.noise.evaluations - before)
@@ -89,7 +89,7 @@ class Measurements:
         return entries if located is None else np.union1d(entries, located).astype(np.intp)
 
     def tell(self) -> None:
-        """The check goes on, though no entry was measured."""
+        """Tell `progress` that the check goes on, though no entry was measured."""
         if self.progress is not None:
             self.progress(0)
 

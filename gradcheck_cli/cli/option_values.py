@@ -26,7 +26,7 @@ def read_jobs(text: str) -> int:
 
 
 def read_whole(text: str) -> int | None:
-    """The whole number that some digits are, of no more than MOST_DIGITS."""
+    """The whole number that a text of at most MOST_DIGITS digits is; None of any other text."""
     return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
@@ -52,7 +52,7 @@ def bound_timeout(seconds: float) -> float:
 
 
 def read_shard(text: str | None) -> tuple[int, int] | None:
-    """Which of how many in `2/4`."""
+    """The part and the number of parts that a text such as `2/4` names."""
     if text is None:
         return None
     which, slash, count = text.partition("/")
@@ -63,7 +63,7 @@ def read_shard(text: str | None) -> tuple[int, int] | None:
 
 
 def read_output(text: str, formats: tuple[str, ...]) -> tuple[str, str]:
-    """Format and path in `junit=report.xml`."""
+    """The format and the path in `junit=report.xml`."""
     format, equals, path = text.partition("=")
     if not equals or not path:
         raise click.BadParameter(f"'{text}' must be FORMAT=PATH, such as junit=report.xml")

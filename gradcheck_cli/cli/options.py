@@ -209,7 +209,7 @@ POWER = click.option(
 
 
 def format_option(formats: tuple[str, ...]) -> Callable[[Function], Function]:
-    """`--format`, one of these."""
+    """The option `--format`, which takes one of these formats."""
     return click.option(
         "--format",
         type=click.Choice(formats),
@@ -221,7 +221,7 @@ def format_option(formats: tuple[str, ...]) -> Callable[[Function], Function]:
 
 
 def output_option(formats: tuple[str, ...]) -> Callable[[Function], Function]:
-    """`--output`, in one of these."""
+    """The option `--output`, which takes one of these formats and a path."""
     return click.option(
         "-o",
         "--output",

@@ -95,14 +95,15 @@ def on_terminal() -> bool:
 
 
 def terminal_width() -> int | None:
-    """In columns, as COLUMNS or else the terminal says; None where there is none."""
+    """The width of the terminal in columns, as COLUMNS or the terminal says; None without a
+    terminal."""
     import shutil
 
     return shutil.get_terminal_size().columns if on_terminal() else None
 
 
 def wants_color(asked: str) -> bool:
-    """What `--color` says; then NO_COLOR, FORCE_COLOR, and whether there is a terminal that can."""
+    """Whether to write colours: as `--color` says, else NO_COLOR, FORCE_COLOR and the terminal."""
     if asked != "auto":
         return asked == "always"
     if os.environ.get("NO_COLOR"):

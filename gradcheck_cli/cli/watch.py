@@ -74,7 +74,7 @@ class Watch:
         self._failed |= {(report.path, report.id) for report in bad}
 
     def repeat(self, run: Callable[[], int]) -> int:
-        """Run, and again after every change; the exit code once a signal has come."""
+        """Run now and after every change, until a signal ends it; returns the exit code."""
         while True:
             started, seen = time.time(), self._changed
             try:

@@ -75,7 +75,8 @@ def _reduction(
     cost: int = ARITHMETIC_COST,
     copies: int = 0,
 ) -> Callable[[Checker, ast.Call, str], Term]:
-    """cost: of an entry that is reduced; copies: arrays of their shape that are made."""
+    """The check of a call that reduces axes. cost: of an entry that is reduced; copies: arrays of
+    their shape that are made."""
 
     def check(checker: Checker, node: ast.Call, name: str) -> Term:
         inner = checker.term(node.args[0])

@@ -36,12 +36,12 @@ class Budget:
         self.left = max(0.0, self.left - forwards)
 
     def finish_gradient(self) -> None:
-        """One gradient less shares what is left."""
+        """Note that a gradient is done: one less shares the forwards that are left."""
         self.gradients = max(1, self.gradients - 1)
 
     @property
     def share(self) -> float:
-        """Of the gradient that is being checked: forwards."""
+        """How many forwards the gradient that is being checked may take."""
         return self.left / self.gradients
 
     def has_room(self, entries: int) -> bool:

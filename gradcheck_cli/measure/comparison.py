@@ -34,7 +34,8 @@ class Comparison(Struct, frozen=True, dict=True):
 
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
-        """The entries whose errors a report shows: all, but beside wrong ones none is unknown."""
+        """The entries whose errors a report shows: all; where some are wrong, only those that are
+        known."""
         known = np.isfinite(self.over_allowed)
         return known if self.wrong.any() else np.ones(known.shape, dtype=bool)
 
@@ -64,7 +65,7 @@ class Comparison(Struct, frozen=True, dict=True):
 
     @property
     def largest_entry(self) -> float:
-        """Of the numeric gradient, where it is smooth."""
+        """The largest entry of the numeric gradient, of those at no kink."""
         finite = np.isfinite(self.numeric.value) & self.smooth
         return float(np.max(np.abs(self.numeric.value), where=finite, initial=0.0))
 

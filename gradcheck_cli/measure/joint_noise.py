@@ -48,7 +48,7 @@ class JointNoise:
         self.evaluations = 0
 
     def of(self, name: str) -> Noise | None:
-        """That near the inputs as one of them is moved; None where it is to be measured."""
+        """The noise near the inputs as one of them is moved; None where that must be measured."""
         sizes = [x.size for x in self.problem.inputs.values()]
         shared = not self.problem.batched and len(sizes) > 1 and sum(sizes) <= MOST_NUMBERS
         if shared and self._of_all is not None and self._moves_smoothly(name, self._of_all):
@@ -57,7 +57,7 @@ class JointNoise:
 
     @cached_property
     def _of_all(self) -> Noise | None:
-        """That where all inputs are moved, if it is no more than some roundings."""
+        """The noise where all inputs are moved together, if it is no more than some roundings."""
         inputs = self.problem.inputs
         types = {x.dtype for x in inputs.values()}
         if len(types) > 1:

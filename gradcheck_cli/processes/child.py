@@ -86,7 +86,7 @@ class Child:
             theirs.close()
 
     def poll(self, seconds: float = 0.0) -> bool:
-        """Whether there is something to receive within that time, its end at least."""
+        """Whether a message, or the end of the child, comes within so many seconds."""
         # Its end is looked for, too: what it started may hold its end of the pipe open.
         return bool(self.connection.poll(seconds)) or not self.process.is_alive()
 
@@ -105,7 +105,7 @@ class Child:
             self.connection.send(value)
 
     def kill(self) -> None:
-        """End it now, whatever it does."""
+        """End the child now, whatever it does."""
         with hold_signals():
             if self.process.pid is not None:
                 if self.own_group:
@@ -116,17 +116,17 @@ class Child:
             self.connection.close()
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask the child to end."""
         self.process.terminate()
 
     def stop(self, seconds: float) -> None:
-        """Wait that long for its end, then end it."""
+        """Wait so many seconds for the child to end, then end it."""
         with hold_signals():
             self._await_exit(seconds)
             self.kill()
 
     def _await_exit(self, seconds: float) -> int | None:
-        """Its exit code, or None where it still lives after that time."""
+        """The exit code of the child; None where it still runs after so many seconds."""
         # Not process.join(seconds), which waits for ever where code closed all its descriptors.
         until = time.monotonic() + seconds
         while self.process.is_alive():
@@ -165,7 +165,7 @@ class Parent:
         return self.connection.recv()
 
     def advance(self, entries: int) -> None:
-        """Send that so many more entries were measured, but no more often than is looked at."""
+        """Send how many more entries were measured, no more often than the parent looks."""
         self._entries += entries
         if time.monotonic() - self._sent > PROGRESS_TIME:
             self.send(PROGRESS, self._entries)
@@ -209,7 +209,7 @@ def _begin(
 
 
 def _bound_part_time(connection: Connection) -> None:
-    """Have a read fail that waits for the rest of a message, as a child may be stopped in one."""
+    """Let a read fail that waits long for the rest of a message: a child may stop amid one."""
     if sys.platform != "win32":
         import socket
         import struct

@@ -101,7 +101,7 @@ class Dask:
                     self.client.cancel(list(waiting))
 
     def _find_problem(self) -> str:
-        """Why nothing will come any more; empty where there is a worker, or soon is one."""
+        """Why no more results will come; empty where there is a worker, or soon will be one."""
         try:
             self.client.wait_for_workers(1, timeout=WORKER_TIME)
         except TimeoutError:

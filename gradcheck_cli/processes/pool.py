@@ -65,7 +65,8 @@ class Pool:
 
 
 def take_share(waiting: deque[int], jobs: int) -> list[int]:
-    """Take the places that one of `jobs` workers is handed next: many of many, one of few."""
+    """Take the places of the items that one of `jobs` workers is handed next: fewer, the fewer are
+    left."""
     count = min(MOST_AT_ONCE, -(-len(waiting) // (SHARES * jobs)))
     return [waiting.popleft() for _ in range(count)]
 
@@ -116,7 +117,7 @@ class _Worker:
         self.places: deque[int] = deque()
 
     def hand(self, places: list[int]) -> None:
-        """Hand it more items; without any, it ends."""
+        """Hand the worker more items; handed none, it ends."""
         self.places.extend(places)
         self.child.send(places)
 

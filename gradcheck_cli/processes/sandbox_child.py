@@ -113,7 +113,7 @@ def _limit_memory() -> None:
 
 
 def _hide_descriptors(needed: set[int]) -> None:
-    """Lead what the parent has open nowhere here: the code may write to any number.
+    """Point every descriptor that the parent has open at nothing: the code may write to any number.
 
     They are not closed: a number that is free would be given to a file of the code's, and closed
     when an object of the parent's is collected here.
@@ -179,11 +179,11 @@ class _LimitedOutput(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """That of the stream that text is passed on to."""
+        """The encoding of the stream that text is passed on to."""
         return self.stream.encoding
 
     def fileno(self) -> int:
-        """That of the stream that text is passed on to, for code which writes to it itself."""
+        """The descriptor of that stream, for code that writes to it itself."""
         return self.stream.fileno()
 
     def _pass_on(self, text: str) -> None:
@@ -203,6 +203,6 @@ class _BytesOfText(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Pass bytes on as text; what is none is shown by its number."""
+        """Pass bytes on as text; a byte that is no text is shown by its number."""
         self.text.write(bytes(data).decode("utf-8", "backslashreplace"))
         return len(data)

@@ -80,7 +80,8 @@ class WarmProcesses:
     def _find(
         self, key: Hashable, load: Callable[[], None], timeout: float | None
     ) -> _WarmProcess | None:
-        """The process of a key; None where none is kept, or its threads forbid to fork it."""
+        """The process that has loaded this code; None where none is kept, or its threads forbid a
+        fork."""
         if self._most == 0 or key in self._unfit:
             return None
         process = self._processes.pop(key, None)

@@ -29,7 +29,7 @@ Line = Text | Indented | Table
 
 
 def indent(text: Text | str, by: int = 2) -> Line:
-    """The text, indented."""
+    """The text as one that stays indented where a window breaks it."""
     return Indented(Text(text) if isinstance(text, str) else text, by)
 
 

@@ -79,7 +79,7 @@ class _Reader:
         return chosen
 
     def _read_inner(self) -> Places:
-        """Of one id, of parentheses, or all but those after `not`."""
+        """The places of one id, of what stands in parentheses, or all but those behind `not`."""
         if self._take(NOT):
             return self.every - self._read_not()
         if self._take(OPEN):
@@ -92,7 +92,7 @@ class _Reader:
         return self.find(self.parts.pop(0))
 
     def _take(self, part: str) -> bool:
-        """Whether this part is next; then it is read."""
+        """Read this part if it is the next one; whether it was."""
         return bool(self.parts and self.parts[0] == part and self.parts.pop(0))
 
     def _error(self, place: str) -> UsageError:

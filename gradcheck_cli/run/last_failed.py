@@ -58,7 +58,7 @@ def keep(reports: Sequence[CheckReport]) -> None:
 
 
 def _read(path: Path) -> Failed:
-    """What a file holds; of one that is broken or no file, nothing."""
+    """The failures that a file lists; none where the file is broken or missing."""
     if not path.is_file():
         return set()
     with suppress(msgspec.MsgspecError, RecursionError):
@@ -81,7 +81,7 @@ def _write(path: Path, failed: Failed) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Have other runs wait that would replace the file; where a system has no locks, none does."""
+    """Make other runs wait before they replace the file, on systems that have locks."""
     with open(path.with_suffix(".lock"), "ab") as file:
         with suppress(ImportError, OSError):  # Windows; a network
             import fcntl

@@ -174,12 +174,12 @@ class EntryCounter:
         self.at_work = self.finished = self.measured = self.failed = 0
 
     def __call__(self, entries: int) -> None:
-        """Some more entries of a running check were measured."""
+        """Count entries of a running check that were measured."""
         self.measured += entries
         self.report()
 
     def finish(self, place: int, report: CheckReport) -> None:
-        """The check at this place is done."""
+        """Count the check at this place as done."""
         entries = count_entries(self.checks[place])
         self.failed += report.outcome in (Outcome.WRONG, Outcome.ERROR)
         self.done.add(place)
@@ -190,7 +190,7 @@ class EntryCounter:
         self.report()
 
     def report(self) -> None:
-        """Hand on how many entries are done, and which check is at work."""
+        """Tell `progress` how many entries are done, and which check is at work."""
         if self.progress is not None:
             at_work = self.checks[self.at_work].id if self.at_work < len(self.checks) else ""
             done = self.finished + self.measured

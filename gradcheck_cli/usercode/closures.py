@@ -46,5 +46,5 @@ def from_closure(
 
 
 def call_kept(delta: Any, cache: Function) -> Any:
-    """What the function gives that the forward returned."""
+    """Call the function that the forward returned, which is its backward."""
     return cache(delta)

@@ -218,7 +218,7 @@ class _SourceLoader(SourceFileLoader):
 
 
 def _list_installed() -> tuple[str, ...]:
-    """Where nobody changes code between two checks: Python's own folders, and ours."""
+    """The folders in which nobody changes code between two checks: Python's own, and ours."""
     import sysconfig
 
     return (*map(sysconfig.get_path, ("stdlib", "platstdlib")), str(Path(__file__).parents[1]))

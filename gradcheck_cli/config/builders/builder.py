@@ -42,7 +42,7 @@ class Builder:
         return node.keys.get(name, node.mark) if node is not None else self.node.mark
 
     def read_seed(self, node: Node) -> int:
-        """The seed; 0 where there is none that could be used."""
+        """The seed; 0, with a finding, where it is no whole number of 0 or more."""
         value = node.value
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
             return value

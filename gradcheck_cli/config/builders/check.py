@@ -1,4 +1,4 @@
-"""A checked record → what the suite runs: sizes solved, formulas parsed, arrays read.
+"""One check of a config: which kind it is of, and what all kinds have in common.
 
 Everything that can be wrong with a config is found here, before anything runs.
 """

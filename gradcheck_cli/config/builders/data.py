@@ -173,7 +173,7 @@ class DataBuilder(Builder):
     def agree(
         self, name: str, node: Node, spec: ArraySpec | None, declared: Shape | None
     ) -> ArraySpec | None:
-        """The array, if what `shapes` says of it, where it does, is so."""
+        """The array, if its shape is the one that `shapes` gives, where it gives one."""
         if spec is None or declared is None or declared == spec.shape:
             return spec
         self.find(

@@ -51,7 +51,7 @@ def read_domains(
 
 
 def _by_input(node: Node, names: Sequence[str]) -> list[tuple[str, Node]]:
-    """What stands there for every input: of a mapping by name, else the same for all."""
+    """The value for every input: by name from a mapping, or one for all."""
     if isinstance(node.value, dict):
         return list(node.value.items())
     return [(name, node) for name in names]

@@ -227,7 +227,7 @@ class Reading:
         return Described(inputs, constants, dict(self.sizes.values))
 
     def fixed(self, name: str, value: Value) -> Given:
-        """What has no gradient; labels of a softmax by columns are one-hot, as their sum is 1."""
+        """What a config gives for values without a gradient; labels of a softmax are one-hot."""
         given = self.giver.fixed(name, value)
         columns = TARGET.match(name) and value.rank == 2 and value.classes is None
         text = ast.unparse(self.parameters.text)

@@ -226,7 +226,8 @@ class Calls:
         return self.read_outputs_of(values, returned)[0]
 
     def settle_batched(self, batched: bool) -> None:
-        """Whether the forward takes many points at once is known; what it raised then is forgot."""
+        """Set whether the forward takes many points at once; forget what it raised while that was
+        tried."""
         self.batched = batched
         self.raised.clear()
 
@@ -253,7 +254,7 @@ class Calls:
         }
 
     def adjoint(self, slope: Any, name: str) -> Array:
-        """What multiplies an upstream gradient, of a derivative entry by entry."""
+        """The factor of the upstream gradient, of a derivative that is claimed entry by entry."""
         array = as_array(slope, name)
         return np.conj(array) if np.iscomplexobj(array) and self.convention == TORCH else array
 

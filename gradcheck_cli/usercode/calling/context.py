@@ -18,7 +18,7 @@ class Context:
         self.saved_tensors: tuple[Any, ...] = ()
 
     def save_for_backward(self, *values: Any) -> None:
-        """Keep values as `saved_tensors`, as torch calls what tensors are of."""
+        """Keep values for the backward, which finds them in `saved_tensors`, as in torch."""
         self.saved_tensors = values
 
     def __getattr__(self, name: str) -> Any:
@@ -28,11 +28,11 @@ class Context:
         raise AttributeError(f"the context holds no '{name}'")
 
     def mark_non_differentiable(self, *outputs: Any) -> None:
-        """Do nothing: an output that is no array of floats is none that is checked."""
+        """Do nothing: an output that is no array of floats is not checked anyway."""
 
 
 def find_context(takes: Parameters, given: Collection[str]) -> Mapping[str, str]:
-    """The parameter of a function that gets the context, if it has one that nothing else is for.
+    """The parameter of a function that gets the context, if it has one that no other value is for.
 
     given: the names of inputs and constants.
     """

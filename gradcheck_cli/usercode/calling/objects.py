@@ -104,7 +104,7 @@ def put(owner: Any, name: str, places: tuple[Place, ...], value: Any) -> None:
 
 
 def find_output(owner: Any) -> str:
-    """The attribute in which an object keeps its output; empty without, and of no object."""
+    """The attribute in which an object keeps its output; empty where there is none."""
     if owner is None:  # of a function, which is called thousands of times
         return ""
     kept = (name for name in OUTPUTS if isinstance(getattr(owner, name, None), np.ndarray | float))

@@ -1,4 +1,4 @@
-"""What a backward is of that takes no upstream gradient: f′ entry by entry, or a loss beside it."""
+"""What a backward without an upstream gradient differentiates: each entry, as f′, or a loss."""
 
 from __future__ import annotations
 

@@ -53,12 +53,12 @@ def load_framework(name: str) -> ModuleType:
 
 
 def loaded() -> list[str]:
-    """The frameworks that are imported already: no other can be what an object belongs to."""
+    """The frameworks that are imported already: an object can belong to no other."""
     return [name for name in FRAMEWORKS if name in sys.modules]
 
 
 def run_eagerly() -> AbstractContextManager[None]:
-    """While no framework that is imported compiles what it runs: only jax does, unasked."""
+    """A block in which no framework compiles what it runs; only jax does that unasked."""
     return load_framework("jax").run_eagerly() if "jax" in loaded() else nullcontext()
 
 

@@ -40,7 +40,7 @@ def to_array(tensor: Any) -> Array:
 
 
 def seed(number: int) -> None:
-    """What is drawn is drawn by NumPy, which is seeded where it is called."""
+    """Do nothing: what is drawn is drawn by NumPy, which is seeded where it is called."""
 
 
 def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
@@ -76,13 +76,13 @@ class AutogradFunction(Differentiable):
     def pull_back(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
     ) -> Mapping[str, Array | None]:
-        """By autograd's gradient of Σ cotangent · output."""
+        """The gradients of Σ cotangent · output, by autograd."""
         return self.gradients(function, tensors, cotangents)
 
     def gradients(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
     ) -> Mapping[str, Any]:
-        """The same of boxes, which can be differentiated."""
+        """The same gradients as boxes, which can be differentiated again."""
         names = list(tensors)
 
         def loss(arrays: Sequence[Any]) -> Any:

@@ -199,7 +199,8 @@ class FrameworkProblem:
         )
 
     def find_passed(self) -> dict[str, dict[int, str]]:
-        """See `Problem`, in an extra call."""
+        """The user's own backward passes between outputs and inputs (see `Problem`), by an extra
+        call."""
         return self.function.find_passed(self.run, self._tensors(self.arrays))
 
     def find_origins(self, delta: Array) -> dict[str, str]:

@@ -45,13 +45,13 @@ def from_array(array: Array) -> Any:
 
 
 def run_eagerly() -> AbstractContextManager[None]:
-    """Compiles nothing: functions run line by line, on arrays that have numbers."""
+    """A block in which nothing is compiled: functions run line by line, on arrays with numbers."""
     eager: AbstractContextManager[None] = jax.disable_jit()
     return eager
 
 
 def seed(number: int) -> None:
-    """Nothing in jax is drawn without a key."""
+    """Do nothing: jax draws nothing without a key."""
 
 
 def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
@@ -103,14 +103,14 @@ class JaxFunction(Differentiable):
     def pull_back(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
     ) -> Mapping[str, Array | None]:
-        """By jax.vjp."""
+        """The gradients of Σ cotangent · output, by jax.vjp."""
         found = self.gradients(function, tensors, [self.tensor(np.asarray(c)) for c in cotangents])
         return {name: to_array(gradient) for name, gradient in found.items()}
 
     def gradients(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
     ) -> Mapping[str, Any]:
-        """By jax.vjp, which can be differentiated itself."""
+        """The same gradients as jax arrays, which can be differentiated again."""
         with jax.enable_x64(True):
             outputs, pull = jax.vjp(function, dict(tensors))
             pairs = zip(cotangents, outputs, strict=True)
@@ -122,7 +122,8 @@ class JaxFunction(Differentiable):
         return jax.numpy.zeros_like(tensor)
 
     def compiled(self, function: Any, tensors: Tensors) -> Any | None:
-        """By jax.jit, of a function with a loop of jax's: that is compiled in every call of it."""
+        """The function compiled by jax.jit, if it has a loop of jax's, which is else compiled in
+        every call."""
         with jax.enable_x64(True):
             if not any(map(_compiles, jax.make_jaxpr(function)(dict(tensors)).eqns)):
                 return None
@@ -135,7 +136,7 @@ class JaxFunction(Differentiable):
         return call
 
     def map_over(self, function: Any, name: str) -> Any:
-        """By jax.vmap, compiled."""
+        """The function mapped over points by jax.vmap, and compiled."""
 
         def of_one(tensor: Any, others: Tensors) -> Any:
             return function({**others, name: tensor})

@@ -71,7 +71,7 @@ class Stacks:
             yield f"many points of {join_words([*self.stacked])} were evaluated at once, by {by}"
 
     def _prove(self, inputs: Arrays, name: str) -> Stack | None:
-        """The stack of an input, if calls of every size give what single calls give."""
+        """The way to stack an input, if calls of every size give what single calls give."""
         x, mapped = inputs[name], self.mapped(name)
 
         def one(point: Array) -> Array:
@@ -155,6 +155,6 @@ def _cut(points: Array, sizes: Sequence[int]) -> Iterator[tuple[Array, int]]:
 
 
 def _pad(points: Array, size: int) -> Array:
-    """The points, the last of them again and again to make so many."""
+    """The points, filled up to so many with copies of the last one."""
     lacking = size - len(points)
     return np.concatenate([points, np.repeat(points[-1:], lacking, axis=0)]) if lacking else points

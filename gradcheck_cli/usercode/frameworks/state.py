@@ -20,7 +20,7 @@ KEEPS = ("STORE_GLOBAL", "DELETE_GLOBAL")  # instructions that change names outs
 
 
 def keeps_nothing(value: Any, plain: tuple[type, ...] = ()) -> bool:
-    """Whether nothing of a call is left in what a function can reach, but for what it is handed.
+    """Whether a call leaves nothing behind in what a function can reach, apart from its arguments.
 
     value: a function, or what one reaches by the names of its module, its closure or its defaults.
     Lists, dicts and objects may keep something; functions of libraries keep nothing that counts.

@@ -118,7 +118,7 @@ class TorchFunction(Differentiable):
     def pull_back(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
     ) -> Mapping[str, Array | None]:
-        """By torch.autograd.grad of Σ cotangent · output."""
+        """The gradients of Σ cotangent · output, by torch.autograd.grad."""
         leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
         found = self._differentiate(function, leaves, list(map(self.tensor, cotangents)))
         return {
@@ -129,7 +129,7 @@ class TorchFunction(Differentiable):
     def gradients(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
     ) -> Mapping[str, Any]:
-        """The same with a graph."""
+        """The same gradients as tensors with a graph, which can be differentiated again."""
         return self._differentiate(function, tensors, cotangents, graph=True)
 
     def _differentiate(
@@ -159,7 +159,7 @@ class TorchFunction(Differentiable):
         return find_passed(function(leaves), leaves)
 
     def keeps_nothing(self) -> bool:
-        """As far as the text of the function tells."""
+        """Whether a call leaves nothing behind, as far as the text of the function tells."""
         target = self.function
         owner: Any = getattr(target, "__self__", None)
         if is_called(owner):
@@ -167,7 +167,7 @@ class TorchFunction(Differentiable):
         return keeps_nothing(target, KEEPS_NOTHING)
 
     def map_over(self, function: Any, name: str) -> Any:
-        """By torch.func.vmap; what draws at random is refused by it."""
+        """The function mapped over points by torch.func.vmap, which refuses random draws."""
 
         def of_one(tensor: Any, others: Tensors) -> Any:
             return function({**others, name: tensor})
@@ -204,7 +204,7 @@ class TorchFunction(Differentiable):
 
 @contextmanager
 def on_one_thread() -> Iterator[None]:
-    """One thread for a call: two only wait for each other where tensors are small."""
+    """A block that runs on one thread: two only wait for each other where tensors are small."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

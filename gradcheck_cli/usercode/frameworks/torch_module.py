@@ -42,7 +42,7 @@ class TorchModule(TorchFunction):
         }
 
     def keeps_nothing(self) -> bool:
-        """What is kept in the module itself is kept in a copy of it, which is thrown away."""
+        """The same of all parts of the module; what it keeps in itself goes with a copy of it."""
         parts = [*self.module.modules()]
         kinds = {kind for part in parts for kind in type(part).__mro__}
         functions = [one for kind in kinds for one in list_functions(kind)]

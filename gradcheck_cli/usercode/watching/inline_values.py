@@ -119,12 +119,12 @@ def _list_parts(whole: ast.expr) -> Iterator[ast.expr]:
 
 
 def _bare(node: ast.expr) -> ast.expr:
-    """What is behind a sign."""
+    """An expression without the sign before it."""
     return node.operand if isinstance(node, ast.UnaryOp) else node
 
 
 def _loaded(target: ast.expr) -> ast.expr:
-    """What is assigned to, as an expression."""
+    """The target of an assignment as an expression that reads it."""
     return ast.parse(ast.unparse(target), mode="eval").body
 
 

@@ -59,7 +59,7 @@ class _Watcher:
         self.lines = 0
 
     def enter(self, frame: FrameType, event: str, _: Any) -> Any:
-        """A function is entered: what it is handed has not been computed in it."""
+        """Note what a function is handed when it is entered: it was not computed there."""
         if len(self.found) == len(self.wanted) or not is_users(frame.f_code.co_filename):
             return None
         handed = set(self.held(frame.f_locals.values()))

@@ -121,7 +121,7 @@ class Watcher(_LineTracer):
         *,
         old: bool = False,
     ) -> None:
-        """An array is there, with these numbers."""
+        """Note an array that is there, with its numbers."""
         place = array.__array_interface__["data"][0], array.shape
         known = self.found.get(place)
         if known is None and can_be_kept(array):
@@ -253,7 +253,7 @@ class Move:
             held[self.of.name] = as_value_like(held[self.of.name], array + by)
 
     def undo(self) -> None:
-        """An array may outlive the call, as data that a closure holds: it is what it was."""
+        """Move the array back: it may outlive the call, as data that a closure holds."""
         for array, before in self.before:
             array[...] = before
 

@@ -21,7 +21,7 @@ OPERATIONS: dict[type[ast.operator], Any] = {
 
 
 def combine(op: ast.operator, left: Value, right: Value, allocate: Allocate) -> Value:
-    """left op right."""
+    """The value of `left op right`."""
     if isinstance(op, ast.MatMult):
         return multiply_matrices(left, right)
     if isinstance(op, ast.Add) and left.kind == right.kind == ITEMS:
@@ -66,7 +66,7 @@ def calculate_sizes(
 
 
 def compare(left: Value, right: Value) -> Value:
-    """left == right; of shapes, both are the same."""
+    """What `left == right` tells: shapes that are compared are the same."""
     for one, other in ((left, right), (right, left)):
         if one.node == "shape" and other.kind == ITEMS and other.node != "shape":
             axes = [value.as_size() for value in other.fields.values()]

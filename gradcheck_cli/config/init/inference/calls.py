@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
-    """What a call returns."""
+    """The value that a call returns."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
     if name == "apply" and node.args:  # of a torch.autograd.Function
         return reader.value(node.args[0], scope)

@@ -78,7 +78,7 @@ def has_gradient(name: str, teller: Function | None) -> bool:
 
 
 def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:
-    """Those of the parameters that gradients of these texts are of."""
+    """The parameters whose gradients these texts are."""
     folded = {one.casefold().replace("_", "") for one in spelled}
 
     def is_named(name: str) -> bool:

@@ -69,7 +69,7 @@ def _items_of(value: Value) -> list[Value]:
 
 
 def carry(before: Scope, after: Scope) -> None:
-    """What a loop makes of an array for its next turn has the same shape."""
+    """Give what a loop makes of an array for its next turn the shape of that array."""
     for name, one in before.items():
         other = after[name]
         if one is not other and one.axes and other.axes:

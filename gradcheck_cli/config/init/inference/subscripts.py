@@ -60,7 +60,7 @@ def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:
 
 
 def axis_of(owner: Value, place: Any) -> Value:
-    """x.shape[k]."""
+    """The size `x.shape[k]`, or that of all entries."""
     if not isinstance(place, int):
         return size(Axis())
     if owner.kind is None and owner.is_parameter and place == -1:
@@ -74,7 +74,7 @@ def axis_of(owner: Value, place: Any) -> Value:
 
 
 def _slice_of_items(owner: Value, part: ast.expr) -> Value:
-    """sizes[1:], sizes[:-1]."""
+    """The items of a list that a slice leaves: sizes[1:], sizes[:-1]."""
     items = list(owner.fields.values())
     if isinstance(part, ast.Slice):
         lower = part.lower.value if isinstance(part.lower, ast.Constant) else 0
@@ -124,7 +124,7 @@ def _entries(reader: Reader, value: Value) -> int:
 
 
 def _reckon(reader: Reader, value: Value) -> Any:
-    """How a bound is reckoned, whose parts are sizes from here on."""
+    """How a bound is calculated; its parts are sizes from here on."""
     if value.parts and value.node is not None:
         operate = value.node
         one, other = (_reckon(reader, part) for part in value.parts)

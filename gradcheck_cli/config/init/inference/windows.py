@@ -71,7 +71,8 @@ def _settings(
 
 
 def _slid(axis: Axis, settings: Sequence[Callable[[], int]], allocate: Allocate) -> Axis:
-    """The axis that a window leaves; an open one that it comes from is long enough for it."""
+    """The axis that a window leaves; one of unknown size gets one that is long enough for the
+    window."""
 
     def calculate() -> int:
         kernel, stride, pad, dilation = (setting() for setting in settings)
