@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
+from signal import SIGINT
 from typing import TYPE_CHECKING
 
 from gradcheck_cli import __version__
@@ -81,9 +82,7 @@ def run(
                 if exit_first and report.outcome not in (Outcome.OK, Outcome.NOT_RUN):
                     break
     except KeyboardInterrupt as signal:
-        stopped = ExitCode.INTERRUPTED
-        if isinstance(signal, TerminatedError):
-            stopped = ExitCode(128 + signal.number)
+        stopped = ExitCode(128 + (signal.number if isinstance(signal, TerminatedError) else SIGINT))
     reports = [done[place] for place in sorted(done)]
     code = stopped or (judge or exit_code)(reports)
     return summarize(reports, len(checks), code, stopped is not None, power, started)

@@ -19,7 +19,7 @@ from gradcheck_cli.usercode.batches import prove
 from gradcheck_cli.usercode.calling.calls import Calls
 from gradcheck_cli.usercode.calling.objects import Place, find_places, methods, put
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source
-from gradcheck_cli.usercode.calling.signatures import bind, name_of, parameters
+from gradcheck_cli.usercode.calling.signatures import bind, name_inputs, name_of, parameters
 from gradcheck_cli.usercode.calling.values import Array, as_array
 from gradcheck_cli.usercode.complex_numbers import TORCH
 from gradcheck_cli.usercode.sizes import crop_sizes
@@ -65,7 +65,7 @@ def from_functions(
         `jax`, the conjugate of that. Both parts are checked, along a last axis of two.
     Raises CodeError where the functions cannot be called so, or raise.
     """
-    named = name_inputs(inputs, forward)
+    named = name_inputs(inputs, parameters(forward))
     source = pair_functions(forward, backward, [*named, *(constants or {})])
     calls = Calls(source, named, constants, optional, bool(batched), loss=loss)
     found = prove(calls.problem(delta, seed, convention), batched)
@@ -100,7 +100,7 @@ def from_derivative(
         that times the upstream gradient.
     The rest is as in `from_functions`.
     """
-    named = name_inputs(inputs, forward)
+    named = name_inputs(inputs, parameters(forward))
     source = pair_functions(forward, derivative, [*named, *(constants or {})])
     calls = Calls(source, named, constants, optional, derivative=True)
     return claim_slices(calls.problem(delta, seed), slices, calls.output_of_slices)
@@ -126,7 +126,7 @@ def from_layer(
     The rest is as in `from_functions`; every call gets a copy of the object.
     """
     forward, backward = names or methods(layer)
-    named = name_inputs(inputs, getattr(layer, forward))
+    named = name_inputs(inputs, parameters(getattr(layer, forward)))
     layer = _warm_up(layer, forward, named, {**(optional or {}), **(constants or {})})
     source = _pair_methods(layer, [*named, *(constants or {})], forward, backward)
     calls = Calls(source, named, constants, optional, loss=loss)
@@ -147,7 +147,7 @@ def from_value_and_grad(
         method, inputs may be parameters of its object, as in `from_layer`.
     The rest is as in `from_functions`.
     """
-    named = name_inputs(inputs, function)
+    named = name_inputs(inputs, parameters(function))
     name, owner = name_of(function), getattr(function, "__self__", None)
     if owner is None:
         source = Source(lambda _: Pair(split_value(function), _return_cache), name, name)
@@ -265,13 +265,3 @@ def split_value(function: Function) -> Function:
 def _return_cache(cache: Any) -> Any:
     """The gradients that a function of value and gradients returned."""
     return cache
-
-
-def name_inputs(inputs: Any, function: Function) -> dict[str, Any]:
-    """The inputs by name; a tuple or one array takes the names of the function's parameters."""
-    if isinstance(inputs, Mapping):
-        return dict(inputs)
-    values = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
-    takes = parameters(function).positional
-    names = [*takes, *(f"input{place}" for place in range(len(takes), len(values)))]
-    return dict(zip(names, values, strict=False))

@@ -80,6 +80,16 @@ def parameters(function: Callable[..., Any]) -> Parameters:
     )
 
 
+def name_inputs(inputs: Any, takes: Parameters) -> dict[str, Any]:
+    """The inputs by name; a tuple or one array takes the names of the function's parameters."""
+    if isinstance(inputs, Mapping):
+        return dict(inputs)
+    values = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    known = takes.positional
+    names = [*known, *(f"input{place}" for place in range(len(known), len(values)))]
+    return dict(zip(names, values, strict=False))
+
+
 class Call(Struct, frozen=True):
     """How a function is called: names of values in order, and by parameter."""
 

@@ -13,10 +13,16 @@ from gradcheck_cli.usercode.calling.calls import Calls
 from gradcheck_cli.usercode.calling.conventions import BackwardCall
 from gradcheck_cli.usercode.calling.gradients import gradient_of
 from gradcheck_cli.usercode.calling.pairs import Function, Pair
-from gradcheck_cli.usercode.calling.signatures import Call, Parameters, bind, parameters
+from gradcheck_cli.usercode.calling.signatures import (
+    Call,
+    Parameters,
+    bind,
+    name_inputs,
+    parameters,
+)
 from gradcheck_cli.usercode.calling.values import Array, as_array
 from gradcheck_cli.usercode.domains import Geometries
-from gradcheck_cli.usercode.problems import name_inputs, pair_functions
+from gradcheck_cli.usercode.problems import pair_functions
 from gradcheck_cli.usercode.trees import gradient_leaves, rebuilt
 
 if TYPE_CHECKING:
@@ -74,7 +80,7 @@ class ClaimCalls(Calls):
         optional: Mapping[str, Any] | None,
         along: bool,
     ) -> None:
-        named = name_inputs(inputs, forward)
+        named = name_inputs(inputs, parameters(forward))
         self.along = along
         source = pair_functions(forward, function, [*named, *(constants or {})])
         super().__init__(source, named, constants, optional, derivative=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.usercode.calling.signatures import name_of, parameters
+from gradcheck_cli.usercode.calling.signatures import name_inputs, name_of, parameters
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.closures import from_closure
 from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
@@ -140,7 +140,9 @@ def from_framework(
     if "training" in constants and hasattr(target, "train"):
         target.train(bool(constants.pop("training")))
     function = adapter.differentiable(target, dtype, seed, device)
-    named = _name_inputs(held(to_arrays(inputs)), function.takes.positional)
+    named = name_inputs(held(to_arrays(inputs)), function.takes)
+    if not isinstance(inputs, Mapping):
+        named = {name: np.asarray(one) if np.isscalar(one) else one for name, one in named.items()}
     made = FrameworkProblem(function, named, constants, optional).problem(delta, seed)
     return claim_slices(made, slices)
 
@@ -174,16 +176,6 @@ def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Cal
         return to_arrays(function.call(*values, **named))
 
     return call
-
-
-def _name_inputs(inputs: Any, takes: tuple[str, ...]) -> dict[str, Any]:
-    """The inputs by name, floats in them as arrays; one array takes the first parameter's name."""
-    if isinstance(inputs, Mapping):
-        return dict(inputs)
-    values = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
-    names = [*takes, *(f"input{place}" for place in range(len(takes), len(values)))]
-    pairs = zip(names, values, strict=False)
-    return {name: np.asarray(one) if np.isscalar(one) else one for name, one in pairs}
 
 
 def load_target(code: Reference, loader: Loader, inputs: Mapping[str, Any], seed: int) -> Any:
