@@ -6,7 +6,7 @@ L = Σ cotangent · forward(inputs); `backward` claims ∂L/∂input for every i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -263,33 +263,3 @@ class Problem(Struct, frozen=True):
     def claimant(self) -> str:
         """What gives the gradients, in messages: the backward, or another function."""
         return self.label(next(iter(self.inputs))).by
-
-
-class AnyLayer(Protocol):
-    """What a config describes, before an array is drawn or code is imported."""
-
-    @property
-    def gradients(self) -> Sequence[tuple[str, int]]:
-        """Of every gradient to be checked, the input it is of, and the entries of that input."""
-
-    @property
-    def seed(self) -> int:
-        """What its arrays are drawn with."""
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """Its sizes by letter."""
-
-    @property
-    def dtype(self) -> str:
-        """Of all its arrays."""
-
-    @property
-    def code(self) -> Sequence[Any]:
-        """The user's code that its problems run."""
-
-    def problems(self) -> list[Problem]:
-        """What is to be checked."""
-
-    def describe_settings(self) -> dict[str, Any]:
-        """What a report says of it, by the names of its settings."""

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError, LackingError, UntakenError
-from gradcheck_cli.layers.own import BFLOAT16, CodeValue, Data, OfData, change, code_values
+from gradcheck_cli.layers.own import BFLOAT16, CodeValue, OwnLayer, code_values
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import join_words, printable
 from gradcheck_cli.usercode.loading import Reference
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 CLAIMED = ("jacobian", "jvp", "hessian", "hvp")
 
 
-class CodeLayer(OfData, Struct, frozen=True):
+class CodeLayer(OwnLayer, frozen=True):
     """Forward and backward as Python code.
 
     functions: the code by the key of the config that names it: `forward` and `backward`, or `layer`
@@ -35,7 +34,6 @@ class CodeLayer(OfData, Struct, frozen=True):
     framework, device: which, and where its tensors live; None: found out, and its default.
     """
 
-    data: Data
     functions: Mapping[str, Reference]
     batched: bool | str = False
     framework: str | None = None
@@ -71,7 +69,7 @@ class CodeLayer(OfData, Struct, frozen=True):
                 numbers=self.data.numbers,
                 notes=(*loader.notes, *left, *problem.notes),
                 in_place=self.in_place,
-                change=partial(change, self, place),
+                change=partial(self.change, place),
             )
             for place, problem in enumerate(self.data.confine(made))
         ]

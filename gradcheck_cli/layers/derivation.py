@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from gradcheck_cli.arrays import ArraySpec
 from gradcheck_cli.errors import FormulaError
 from gradcheck_cli.formula import Formula, Product, Shape, parse
+from gradcheck_cli.layers.any_layer import AnyLayer
 from gradcheck_cli.layers.code_layer import CLAIMED, CodeLayer
 from gradcheck_cli.layers.forms import Rule
 from gradcheck_cli.layers.formula_layer import FormulaLayer
 from gradcheck_cli.layers.own import COMPLEX, Data, specs
 from gradcheck_cli.layers.paper import Layer
-from gradcheck_cli.problem import AnyLayer
 from gradcheck_cli.text import format_shape, join_words, printable
 
 Part = tuple[str, Iterable[str]]  # a title and its lines

@@ -7,11 +7,9 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-
 from gradcheck_cli.arrays import ArraySpec, Drawn, Shape
 from gradcheck_cli.formula import parse
-from gradcheck_cli.layers.own import Data, OfData, change
+from gradcheck_cli.layers.own import OwnLayer
 from gradcheck_cli.layers.paper import UPSTREAM_NAMES
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Label, Problem
@@ -28,10 +26,9 @@ CALLS_OF_ENTRY, CALLS_OF_DIRECTIONS, CALLS_BESIDES, CALLS_OF_RULE = 30, 300, 10,
 NUMBERS_OF_OUTPUT = 24
 
 
-class FormulaLayer(OfData, Struct, frozen=True):
+class FormulaLayer(OwnLayer, frozen=True):
     """Forward and backward as formulas. rules: ∂L/∂input by input, which may name delta and y."""
 
-    data: Data
     forward: str
     rules: Mapping[str, str]
     batched: bool | str = False
@@ -99,7 +96,7 @@ class FormulaLayer(OfData, Struct, frozen=True):
             delta,
             labels=labels,
             numbers=numbers,
-            change=partial(change, self, 0),
+            change=partial(self.change, 0),
         )
         if self.batched:
             from gradcheck_cli.usercode.batches import prove

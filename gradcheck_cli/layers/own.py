@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,10 +14,6 @@ from gradcheck_cli.arrays import ArraySpec, Drawn
 from gradcheck_cli.problem import Domain, Problem
 from gradcheck_cli.text import name_part
 from gradcheck_cli.usercode.loading import Reference
-
-if TYPE_CHECKING:
-    from gradcheck_cli.layers.code_layer import CodeLayer
-    from gradcheck_cli.layers.formula_layer import FormulaLayer
 
 
 class CodeValue(Struct, frozen=True):
@@ -150,14 +146,6 @@ class Data(Struct, frozen=True):
         return [(name, prod(spec.shape)) for name, spec in specs(self.inputs)]
 
 
-def change(
-    layer: FormulaLayer | CodeLayer, place: int, name: str, value: float, turn: int
-) -> Problem | None:
-    """The problem at this place of a layer where a size or a constant is another."""
-    other = layer.data.with_other(name, value, turn)
-    return None if other is None else replace(layer, data=other).problems()[place]
-
-
 def _resize(value: Any, size: int, other: int) -> Any:
     """A value with every axis of one size in its arrays, and whole numbers like it, another."""
     if isinstance(value, ArraySpec):
@@ -193,10 +181,9 @@ def code_values(value: Any) -> Iterator[CodeValue]:
             yield from code_values(part)
 
 
-class OfData:
-    """What a layer says of its data."""
+class OwnLayer(Struct, frozen=True):
+    """What layers of the user's own have in common: the arrays and values they work on."""
 
-    __slots__ = ()
     data: Data
 
     @property
@@ -218,3 +205,12 @@ class OfData:
     def dtype(self) -> str:
         """Of all arrays of floats."""
         return self.data.dtype
+
+    def problems(self) -> list[Problem]:
+        """What is to be checked."""
+        raise NotImplementedError
+
+    def change(self, place: int, name: str, value: float, turn: int) -> Problem | None:
+        """The problem at this place where a size or a constant is another, as `Problem.change`."""
+        other = self.data.with_other(name, value, turn)
+        return None if other is None else replace(self, data=other).problems()[place]

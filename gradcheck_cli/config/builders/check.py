@@ -18,11 +18,11 @@ from gradcheck_cli.config.kinds import KINDS
 from gradcheck_cli.config.read_record import read_record
 from gradcheck_cli.config.schema import CheckConfig
 from gradcheck_cli.config.yaml_tree import Node
+from gradcheck_cli.layers.any_layer import AnyLayer
 from gradcheck_cli.layers.code_layer import CLAIMED
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.own import BFLOAT16, COMPLEX, FLOAT16
 from gradcheck_cli.options import Numeric, Tolerance
-from gradcheck_cli.problem import AnyLayer
 from gradcheck_cli.text import join_words
 
 if TYPE_CHECKING:
