@@ -120,7 +120,7 @@ class CodeLayer(OwnLayer, frozen=True):
         """
         from gradcheck_cli.usercode.derivatives.problems import derive
         from gradcheck_cli.usercode.frameworks import recognize
-        from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
+        from gradcheck_cli.usercode.frameworks.layers import as_function_of_arrays
         from gradcheck_cli.usercode.problems import split_value
 
         claims = {
@@ -150,7 +150,7 @@ class CodeLayer(OwnLayer, frozen=True):
     def _make(self, functions: Mapping[str, Any]) -> Callable[..., Problem]:
         """How a problem is made of the functions, given inputs and constants."""
         from gradcheck_cli.usercode import problems
-        from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
+        from gradcheck_cli.usercode.frameworks.layers import as_function_of_arrays
 
         known: dict[str, Any] = {"seed": self.data.seed, "slices": self.data.slices}
         loss = functions.get("loss")
@@ -187,11 +187,14 @@ class CodeLayer(OwnLayer, frozen=True):
 
     def _framework_target(self, functions: Mapping[str, Any]) -> Any:
         """What a framework differentiates itself; None where the gradients are by hand."""
+        from gradcheck_cli.usercode.calling.objects import has_methods
         from gradcheck_cli.usercode.frameworks import recognize
 
         layer, forward = functions.get("layer"), functions.get("forward")
         if layer is not None and "loss" not in functions:
-            return layer if recognize(layer, self.framework) else None
+            found = recognize(layer, self.framework)
+            by_hand = found is not None and not found.recognizes(layer) and has_methods(layer)
+            return layer if found is not None and not by_hand else None
         # The forward and the backward of one autograd.Function are that Function.
         same = list(functions) == ["forward"] or forward is functions.get("backward")
         return forward if same else None

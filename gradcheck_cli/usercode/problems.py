@@ -17,11 +17,17 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import prove
 from gradcheck_cli.usercode.calling.calls import Calls
-from gradcheck_cli.usercode.calling.objects import Place, find_places, methods, put
+from gradcheck_cli.usercode.calling.objects import Place, find_places, memory_of, methods, put
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source
 from gradcheck_cli.usercode.calling.signatures import bind, name_inputs, name_of, parameters
 from gradcheck_cli.usercode.calling.values import Array, as_array
 from gradcheck_cli.usercode.complex_numbers import TORCH
+from gradcheck_cli.usercode.frameworks import find_tensors
+from gradcheck_cli.usercode.frameworks.layers import (
+    arrays_of,
+    as_function_of_arrays,
+    as_layer_of_arrays,
+)
 from gradcheck_cli.usercode.sizes import crop_sizes
 from gradcheck_cli.usercode.slices import NOT_CUT, Cuts, claim_slices
 from gradcheck_cli.usercode.trees import leaves
@@ -65,6 +71,7 @@ def from_functions(
         `jax`, the conjugate of that. Both parts are checked, along a last axis of two.
     Raises CodeError where the functions cannot be called so, or raise.
     """
+    inputs, forward, backward = of_arrays(inputs, forward, backward)
     named = name_inputs(inputs, parameters(forward))
     source = pair_functions(forward, backward, [*named, *(constants or {})])
     calls = Calls(source, named, constants, optional, bool(batched), loss=loss)
@@ -100,6 +107,7 @@ def from_derivative(
         that times the upstream gradient.
     The rest is as in `from_functions`.
     """
+    inputs, forward, derivative = of_arrays(inputs, forward, derivative)
     named = name_inputs(inputs, parameters(forward))
     source = pair_functions(forward, derivative, [*named, *(constants or {})])
     calls = Calls(source, named, constants, optional, derivative=True)
@@ -126,8 +134,9 @@ def from_layer(
     The rest is as in `from_functions`; every call gets a copy of the object.
     """
     forward, backward = names or methods(layer)
+    inputs, *_ = of_arrays(inputs)
     named = name_inputs(inputs, parameters(getattr(layer, forward)))
-    layer = _warm_up(layer, forward, named, {**(optional or {}), **(constants or {})})
+    layer = _prepare(layer, (forward, backward), named, {**(optional or {}), **(constants or {})})
     source = _pair_methods(layer, [*named, *(constants or {})], forward, backward)
     calls = Calls(source, named, constants, optional, loss=loss)
     return claim_slices(calls.problem(delta, seed), slices, calls.output_of_slices)
@@ -147,12 +156,13 @@ def from_value_and_grad(
         method, inputs may be parameters of its object, as in `from_layer`.
     The rest is as in `from_functions`.
     """
-    named = name_inputs(inputs, parameters(function))
     name, owner = name_of(function), getattr(function, "__self__", None)
+    inputs, plain = of_arrays(inputs, function)
+    named = name_inputs(inputs, parameters(function))
     if owner is None:
-        source = Source(lambda _: Pair(split_value(function), _return_cache), name, name)
+        source = Source(lambda _: Pair(split_value(plain), _return_cache), name, name)
     else:
-        owner = _warm_up(owner, name, named, {**(optional or {}), **(constants or {})})
+        owner = _prepare(owner, (name,), named, {**(optional or {}), **(constants or {})})
         source = _pair_methods(owner, [*named, *(constants or {})], name, None)
     found = Calls(source, named, constants, optional).problem(None, 0)
     make = partial(from_value_and_grad, function, optional=optional)
@@ -215,30 +225,36 @@ def _pair_methods(owner: Any, names: Sequence[str], forward: str, backward: str 
     def changed(fresh: Any, values: Mapping[str, Any]) -> list[str]:
         """The parameters that are not what was set."""
         found = [(name, at(name)[0].get(fresh), value) for name, value in parts(values)]
-        return [name for name, now, value in found if now is not value]
+        return [name for name, now, value in found if memory_of(now) != memory_of(value)]
 
     kind = type(owner).__name__
     return Source(make, f"{kind}.{forward}", f"{kind}.{backward or forward}", held, changed)
 
 
-def _warm_up(owner: Any, forward: str, named: Mapping[str, Any], constants: Any) -> Any:
-    """The object; after a call of its forward, where that makes parameters among the inputs."""
-    takes = parameters(getattr(owner, forward))
+def _prepare(owner: Any, methods: Sequence[str], named: Mapping[str, Any], constants: Any) -> Any:
+    """The object, as one of arrays where it is one of tensors; after a call of its forward, where
+    that makes parameters among the inputs."""
+    takes = parameters(getattr(owner, methods[0]))
     own = [name for name in named if name not in takes.all]
-    made = [
-        name for name in own if any(place.get(owner) is None for place in find_places(owner, name))
-    ]
-    made += [name for name in own if not find_places(owner, name)]
-    if not made or takes.rest:
-        return owner
-    count = len(takes.required - {*named, *(constants or {})})
-    values = {**(constants or {}), **named}
+    count = len(takes.required - {*named, *constants})
     arguments = [name for name in named if name in takes.all or name in own[:count]]
-    fresh = copy.deepcopy(owner)
-    with suppress(Exception):  # what is wrong with the call is said when it is checked
-        bind(takes, arguments, list(constants or {}))(getattr(fresh, forward), values)
-    later = [name for name in made if name not in arguments]
-    return fresh if later and all(find_places(fresh, name) for name in later) else owner
+    with suppress(CodeError):  # what is wrong with the call is said when it is checked
+        bound = bind(takes, arguments, list(constants))
+
+        def call(fresh: Any) -> Any:
+            return bound(getattr(fresh, methods[0]), {**constants, **named})
+
+        owner = as_layer_of_arrays(owner, methods, call)
+        places = {name: find_places(owner, name) for name in own}
+        made = [name for name in own if not all(one.get(owner) is not None for one in places[name])]
+        made += [name for name in own if not places[name]]
+        if made and not takes.rest:
+            fresh = copy.deepcopy(owner)
+            with suppress(Exception):
+                call(fresh)
+            later = [name for name in made if name not in arguments]
+            return fresh if later and all(find_places(fresh, name) for name in later) else owner
+    return owner
 
 
 def split_value(function: Function) -> Function:
@@ -265,3 +281,13 @@ def split_value(function: Function) -> Function:
 def _return_cache(cache: Any) -> Any:
     """The gradients that a function of value and gradients returned."""
     return cache
+
+
+def of_arrays(inputs: Any, *functions: Function) -> tuple[Any, ...]:
+    """Inputs and the functions of them; where the inputs are tensors, both as of arrays."""
+    framework = find_tensors(inputs)
+    if framework is None:
+        return inputs, *functions
+    name = framework.__name__.rpartition(".")[2]
+    of = (as_function_of_arrays(one, name, "float64") for one in functions)
+    return arrays_of(inputs), *of

@@ -19,6 +19,7 @@ from gradcheck_cli.usercode.calling.objects import (
     gradient_attributes,
     list_unchecked_parameters,
     match_left_arrays,
+    memory_of,
 )
 from gradcheck_cli.usercode.calling.pairs import Source
 from gradcheck_cli.usercode.calling.values import Array, find_other_claims, is_of_parts
@@ -117,8 +118,8 @@ class GradientReader:
         names = [*self.inputs, *self.arrays]
         read = [part for gradient in found.values() for _, part in leaves(gradient, "")]
         told = (find_gradient(owner, name) for name in self.unchecked)
-        known = {id(one) for one in (*read, *told)}
-        others = {name: one for name, one in left.items() if id(one) not in known}
+        known = {memory_of(one) for one in (*read, *told)}
+        others = {name: one for name, one in left.items() if memory_of(one) not in known}
         self.beside |= match_left_arrays(owner, [*names, *self.unchecked], self.made, others)
 
     def leave_state(

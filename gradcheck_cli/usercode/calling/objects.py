@@ -20,6 +20,7 @@ from gradcheck_cli.usercode.calling.gradients import (
     names_gradient,
 )
 from gradcheck_cli.usercode.calling.methods import METHODS
+from gradcheck_cli.usercode.frameworks import as_value_like, to_array
 
 # Where an object keeps the output of a forward that returns nothing.
 OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "z", "Z", "activation", "result", "loss")
@@ -27,6 +28,11 @@ OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "z", "Z", "activation
 INPUT_GRADIENTS = ("dinputs", "dinput", "dX", "dx", "grad_input", "input_grad", "gradInput")
 DEEPEST = 4  # objects, lists and dicts in each other that are searched for parameters
 _STEP = re.compile(r"\[(?P<index>\d+)\]|\.?(?P<name>\w+)")
+
+
+def has_methods(owner: Any) -> bool:
+    """Whether an object has both methods of some pair of METHODS."""
+    return any(all(callable(getattr(owner, name, None)) for name in pair) for pair in METHODS)
 
 
 def methods(owner: Any) -> tuple[str, str]:
@@ -69,11 +75,11 @@ class Place(Struct, frozen=True):
         *before, last = (*self.steps, self.inner) if self.inner else self.steps
         holder = Place(tuple(before)).get(owner)
         if isinstance(holder, dict | list):
-            holder[last] = value
+            holder[last] = as_value_like(_get(holder, last, raw=True), value)
         elif isinstance(holder, tuple):
             raise CodeError(f"{_write_path(self.steps)} is in a tuple; keep parameters in a list")
         else:
-            setattr(holder, last, value)
+            setattr(holder, last, as_value_like(_get(holder, last, raw=True), value))
 
 
 def find_places(owner: Any, name: str) -> tuple[Place, ...]:
@@ -83,8 +89,8 @@ def find_places(owner: Any, name: str) -> tuple[Place, ...]:
     paths = [steps, *((holder, *steps) for holder in PARAMETER_HOLDERS)]
     found = [_with_inner(owner, path) for path in paths if _exists(owner, path)]
     arrays = [place.get(owner) for place in found]
-    known = {id(array) for array in arrays if isinstance(array, np.ndarray)}
-    others = [Place(path) for path, array in _walk(owner) if id(array) in known]
+    known = {memory_of(array) for array in arrays if isinstance(array, np.ndarray)}
+    others = [Place(path) for path, array in _walk(owner) if memory_of(array) in known]
     return tuple(dict.fromkeys([*found, *others]))
 
 
@@ -107,7 +113,7 @@ def find_output(owner: Any) -> str:
     """The attribute in which an object keeps its output; empty where there is none."""
     if owner is None:  # of a function, which is called thousands of times
         return ""
-    kept = (name for name in OUTPUTS if isinstance(getattr(owner, name, None), np.ndarray | float))
+    kept = (name for name in OUTPUTS if isinstance(_get(owner, name), np.ndarray | float))
     return next(kept, "")
 
 
@@ -185,16 +191,17 @@ def list_unchecked_parameters(
     made: what it held before its forward, without which what is in a dict is no parameter.
     """
     found: dict[str, None] = {}
-    checked = {id(place.get(owner)) for name in inputs for place in find_places(owner, name)}
+    checked = _memory_of_inputs(owner, inputs)
     numbers = (((key,), part) for key, part in _parts(owner) if isinstance(part, float))
     for path, array in [*_walk(owner), *numbers]:
         name = _write_path(_parameter_steps(path))
         kept = name not in made and isinstance(Place(path[:-1]).get(owner), dict)
-        known = id(array) in checked or name in inputs or kept
+        known = memory_of(array) in checked or name in inputs or kept
         if name and not known and not set(path) & set(GRADIENT_HOLDERS):
             gradient = find_gradient(owner, name)
             number = isinstance(gradient, int | float) and np.ndim(array) > 0  # dk, a size
-            if gradient is not None and gradient is not array and not number:
+            same = memory_of(gradient) == memory_of(array)
+            if gradient is not None and not same and not number:
                 found[name] = None
     return list(found)
 
@@ -207,12 +214,12 @@ def match_left_arrays(
 
     left: the arrays that are new or have changed, but for the gradients that were read.
     """
-    checked = {id(place.get(owner)) for name in inputs for place in find_places(owner, name)}
+    checked = _memory_of_inputs(owner, inputs)
     now = list_arrays(owner)
     free = {
         name: array.shape
         for name, array in made.items()
-        if name not in inputs and name not in left and id(now.get(name)) not in checked
+        if name not in inputs and name not in left and memory_of(now.get(name)) not in checked
     }
     found = {}
     for name, array in left.items():
@@ -221,6 +228,20 @@ def match_left_arrays(
             found[name] = fits[0]
             del free[fits[0]]
     return found
+
+
+def memory_of(array: Any) -> int:
+    """What tells apart the arrays of an object, of which a tensor is another one at every look."""
+    return int(array.ctypes.data) if isinstance(array, np.ndarray) and array.size else id(array)
+
+
+def _memory_of_inputs(owner: Any, inputs: Collection[str]) -> set[int]:
+    return {memory_of(place.get(owner)) for name in inputs for place in find_places(owner, name)}
+
+
+def list_places(owner: Any) -> list[tuple[Place, Any]]:
+    """The arrays in an object, and where they are."""
+    return [(Place(path), array) for path, array in _walk(owner)]
 
 
 def list_arrays(owner: Any) -> dict[str, Any]:
@@ -257,6 +278,7 @@ def gradient_attributes(owner: Any, called: str) -> list[str]:
 
 def _walk(value: Any, path: tuple[Any, ...] = (), seen: tuple[int, ...] = ()) -> Iterator[Any]:
     """The arrays in an object, in the objects, lists and dicts in it, each with the steps to it."""
+    value = to_array(value)
     if isinstance(value, np.ndarray):
         if path:
             yield path, value
@@ -312,10 +334,16 @@ def _with_inner(owner: Any, steps: tuple[Any, ...]) -> Place:
     return Place(steps, next(inner, ""))
 
 
-def _get(holder: Any, step: Any) -> Any:
+def _get(holder: Any, step: Any, *, raw: bool = False) -> Any:
+    """What an object, a list or a dict has there, a tensor as an array; None without.
+
+    raw: a tensor as it is.
+    """
     if isinstance(holder, dict):
-        return holder.get(step)
-    if isinstance(step, int):
+        found = holder.get(step)
+    elif isinstance(step, int):
         inside = isinstance(holder, list | tuple) and step < len(holder)
-        return holder[step] if inside else None
-    return getattr(holder, step, None)
+        found = holder[step] if inside else None
+    else:
+        found = getattr(holder, step, None)
+    return found if raw else to_array(found)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.usercode.calling.conventions import RATES
-from gradcheck_cli.usercode.calling.objects import list_arrays
+from gradcheck_cli.usercode.calling.objects import list_arrays, memory_of
 
 
 class Update:
@@ -30,9 +30,11 @@ class Update:
         """The arrays that are new, or not what they were."""
         now = list_arrays(owner) if owner is not None else {}
         same = {
-            id(array) for array, copied in self.before.values() if np.array_equal(array, copied)
+            memory_of(array)
+            for array, copied in self.before.values()
+            if np.array_equal(array, copied)
         }
-        return {name: array for name, array in now.items() if id(array) not in same}
+        return {name: array for name, array in now.items() if memory_of(array) not in same}
 
     def gradients(self, owner: Any) -> dict[str, Any]:
         """Of every array that was updated: what was taken away, over the learning rate.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # In the order in which they are asked; each is the name of the library and of the file here.
 FRAMEWORKS = ("torch", "jax", "autograd")
+DEEPEST = 4  # objects, lists and dicts in each other that are searched for tensors
 
 
 def recognize(target: Any, asked: str | None = None) -> ModuleType | None:
@@ -71,12 +72,33 @@ def as_value_like(value: Any, array: NDArray[Any]) -> Any:
     return array
 
 
-def to_arrays(value: Any) -> Any:
-    """A value with the tensors of every framework in it as arrays."""
+def to_array(value: Any) -> Any:
+    """A tensor of some framework as an array; all else as it is."""
     for name in loaded():
         framework = load_framework(name)
         if framework.is_tensor(value):
             return framework.to_array(value)
+    return value
+
+
+def find_tensors(value: Any, deep: int = 0) -> ModuleType | None:
+    """The framework of the first tensor in a value, also in the dicts, lists and objects in it."""
+    for name in loaded():
+        framework = load_framework(name)
+        if framework.is_tensor(value):
+            return framework
+    held = None if isinstance(value, type) else getattr(value, "__dict__", value)
+    parts = list(held.values()) if isinstance(held, Mapping) else held
+    if deep == DEEPEST or not isinstance(parts, list | tuple):
+        return None
+    return next(filter(None, (find_tensors(part, deep + 1) for part in parts)), None)
+
+
+def to_arrays(value: Any) -> Any:
+    """A value with the tensors of every framework in it as arrays."""
+    array = to_array(value)
+    if array is not value:
+        return array
     if isinstance(value, Mapping):
         return {key: to_arrays(part) for key, part in value.items()}
     if isinstance(value, tuple | list):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from gradcheck_cli.usercode.calling.signatures import name_inputs, name_of, para
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.closures import from_closure
 from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
-from gradcheck_cli.usercode.frameworks.differentiable import convert, floats_in
 from gradcheck_cli.usercode.frameworks.framework_problem import FrameworkProblem
 from gradcheck_cli.usercode.loading import Loader, Reference
 from gradcheck_cli.usercode.low_precision import held
@@ -145,37 +142,6 @@ def from_framework(
         named = {name: np.asarray(one) if np.isscalar(one) else one for name, one in named.items()}
     made = FrameworkProblem(function, named, constants, optional).problem(delta, seed)
     return claim_slices(made, slices)
-
-
-def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Callable[..., Any]:
-    """A framework's function as one of NumPy arrays, for a backward that is written in NumPy.
-
-    Plain Python comes back as it is; a function in a file of a framework's, which returns arrays
-    where it is handed some, is called with these.
-    """
-    adapter = recognize(target, framework)
-    if adapter is None:
-        return target  # type: ignore[no-any-return]
-    function = adapter.differentiable(target, dtype, 0, None)
-    plain = framework is None and not adapter.recognizes(target)
-
-    @wraps(target if hasattr(target, "__name__") else target.forward)
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        nonlocal plain
-        if plain:
-            with suppress(Exception):  # what a function of tensors raises that is handed arrays
-                returned = target(*arguments, **keywords)
-                first = returned[0] if isinstance(returned, tuple | list) else returned
-                if isinstance(first, np.ndarray | np.generic | float):
-                    return returned
-            plain = False
-        given = [array for value in (*arguments, *keywords.values()) for array in floats_in(value)]
-        function.follow(given)
-        values = [convert(function, value) for value in arguments]
-        named = {name: convert(function, value) for name, value in keywords.items()}
-        return to_arrays(function.call(*values, **named))
-
-    return call
 
 
 def load_target(code: Reference, loader: Loader, inputs: Mapping[str, Any], seed: int) -> Any:

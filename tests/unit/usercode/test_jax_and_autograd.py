@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from gradcheck_cli import Numeric, Verdict, check, double_backward, from_jax
 from gradcheck_cli.errors import CodeError
-from gradcheck_cli.usercode.frameworks.problems import as_function_of_arrays
+from gradcheck_cli.usercode.frameworks.layers import as_function_of_arrays
 
 x = np.linspace(-2.0, 2.0, 7)
 
