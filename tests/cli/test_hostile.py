@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.cli import exit_code
-from tests.support.command import Gradcheck, command, environment, shell
+from tests.support.command import Gradcheck, command, environment, run_words, shell
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files and shells")
 
@@ -310,17 +310,14 @@ def test_numbers_out_of_all_bounds_are_usage_errors(
 @pytest.mark.parametrize("words", ["fifo.yaml", ""])
 def test_completion_does_not_wait_for_a_pipe(words: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.yaml")
-    done = subprocess.run(
+    done = run_words(
         [command()],
         cwd=tmp_path,
-        env=environment(
-            _GRADCHECK_COMPLETE="bash_complete",
-            COMP_WORDS=f"gradcheck run {words} -k ",
-            COMP_CWORD="4" if words else "3",
-        ),
-        capture_output=True,
-        text=True,
+        env={
+            "_GRADCHECK_COMPLETE": "bash_complete",
+            "COMP_WORDS": f"gradcheck run {words} -k ",
+            "COMP_CWORD": "4" if words else "3",
+        },
         timeout=20,
-        check=False,
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")

@@ -15,7 +15,7 @@ import pytest
 from gradcheck_cli.cli import exit_code
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.reporters import FORMATS
-from tests.support.command import ROOT, Gradcheck, command, environment, shell
+from tests.support.command import ROOT, Gradcheck, command, environment, run_words, shell
 
 BAD = """\
 form: XW
@@ -448,13 +448,10 @@ def test_fish_completes_ids_with_commas(gradcheck: Gradcheck, tmp_path: Path) ->
     )
     (tmp_path / "script").write_text(gradcheck("completion", "fish").stdout)
     line = "source script; complete -C 'gradcheck run m.yaml -k m[reduction=me'"
-    done = subprocess.run(
+    done = run_words(
         ["fish", "--no-config", "-c", line],
         cwd=tmp_path,
-        env=environment(PATH=f"{Path(command()).parent}:{os.environ['PATH']}"),
-        capture_output=True,
-        text=True,
-        check=False,
+        env={"PATH": f"{Path(command()).parent}:{os.environ['PATH']}"},
     )
     assert done.stdout.split() == ["m[reduction=mean,n=1]", "m[reduction=mean,n=8]"]
 

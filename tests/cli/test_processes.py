@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import command, environment
+from tests.support.command import command, environment, run_words
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes end otherwise there")
 
@@ -128,13 +128,9 @@ def test_where_processes_are_spawned_the_report_is_the_same(folder: Path, jobs: 
         "from gradcheck_cli.__main__ import main; main()"
     )
     for program in ([command()], [sys.executable, "-c", spawn]):
-        done = subprocess.run(
+        done = run_words(
             [*program, "run", "--allow-code", "--jobs", jobs, "-q", "c.yaml"],
             cwd=folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
             timeout=100,
-            check=False,
         )
         assert (done.returncode, done.stderr) == (0, ""), done.stdout

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.support.command import command, environment
+from tests.support.command import command, environment, run_words
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
 
@@ -145,15 +145,7 @@ from gradcheck_cli.__main__ import main
 sys.argv = ["gradcheck", "run", "ok.yaml", "-o", "json=r.json"]
 main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_words([sys.executable, "-c", program], cwd=tmp_path)
     assert done.returncode == CODES[number]
     assert done.stderr.splitlines()[0] in (
         f"gradcheck: {WORDS[number]}",
@@ -166,15 +158,7 @@ main()
 def test_what_is_told_to_ignore_ctrl_c_ignores_it(tmp_path: Path) -> None:
     (tmp_path / "ok.yaml").write_text("form: XW\nshapes: {n: 2, N: 3, M: 3}\n")
     line = f"trap '' INT; {command()} run --seeds 80 ok.yaml & pid=$!; sleep 0.3; kill -INT $pid; "
-    done = subprocess.run(
-        ["bash", "-c", line + "wait $pid"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_words(["bash", "-c", line + "wait $pid"], cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import ROOT, environment
+from tests.support.command import ROOT, run_words
 from tests.support.markdown import console_blocks
 from tests.support.program_copy import add, copy_program
 
@@ -40,14 +39,8 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(sys.platform == "win32", reason="written for a POSIX shell")
 @pytest.mark.parametrize(("line", "output"), BLOCKS, ids=[line for line, _ in BLOCKS])
 def test_what_an_example_adds_does_what_is_shown(scripts: Path, line: str, output: str) -> None:
-    done = subprocess.run(
-        ["bash", "-c", line],
-        cwd=ROOT,
-        env=environment(PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}"),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
+    done = run_words(
+        ["bash", "-c", line], env={"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
     )
     assert done.stdout.rstrip() == output, done.stderr
 

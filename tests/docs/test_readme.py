@@ -16,7 +16,7 @@ from gradcheck_cli.cli.checks import EXIT_CODES
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.reporters import FORMATS
 from gradcheck_cli.reporters.plain import FIELDS
-from tests.support.command import ROOT, command, environment
+from tests.support.command import ROOT, command, environment, run_words
 from tests.support.markdown import cells, console_blocks, put_between, without_rounding
 
 README = ROOT / "README.md"
@@ -112,14 +112,7 @@ def test_python_examples_run(tmp_path: Path) -> None:
         code.append("    globals()[name]()")
         (tmp_path / f"page_{number}.py").write_text("\n".join(code), encoding="utf-8")
     pages = "; ".join(f"import page_{number}" for number in range(len(PYTHON_PAGES)))
-    done = subprocess.run(
-        [sys.executable, "-c", pages],
-        cwd=ROOT,
-        env=environment(PYTHONPATH=str(tmp_path)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_words([sys.executable, "-c", pages], env={"PYTHONPATH": str(tmp_path)}, timeout=300)
     assert done.returncode == 0, done.stderr
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 import yaml
 
 from gradcheck_cli.cli import cli
-from tests.support.command import ROOT, Gradcheck, Result, command, environment
+from tests.support.command import ROOT, Gradcheck, Result, command, run_words
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
@@ -83,15 +82,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 def run(words: list[str], cwd: Path, **extra: str) -> Result:
     """With the command on the path, as in an environment that is active."""
     path = f"{Path(command()).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        words,
-        cwd=cwd,
-        env=environment(PATH=path, **extra),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+    return run_words(words, cwd=cwd, env={"PATH": path, **extra}, timeout=120)
 
 
 # The action

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,12 +38,20 @@ def command() -> str:
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 
-def shell(line: str, timeout: float = 60) -> Result:
-    """Runs a line of bash in which the first `gradcheck` is the installed command."""
+def run_words(
+    words: Sequence[str | Path],
+    *,
+    stdin: str | None = None,
+    cwd: Path = ROOT,
+    env: dict[str, str] | None = None,
+    timeout: float = 60,
+) -> Result:
+    """Run a program to its end. env: what it has besides `environment`."""
     return subprocess.run(
-        ["bash", "-c", line.replace("gradcheck", command(), 1)],
-        cwd=ROOT,
-        env=environment(),
+        list(map(str, words)),
+        input=stdin,
+        cwd=cwd,
+        env=environment(**(env or {})),
         capture_output=True,
         encoding="utf-8",
         timeout=timeout,
@@ -51,20 +59,16 @@ def shell(line: str, timeout: float = 60) -> Result:
     )
 
 
+def shell(line: str, timeout: float = 60) -> Result:
+    """Runs a line of bash in which the first `gradcheck` is the installed command."""
+    return run_words(["bash", "-c", line.replace("gradcheck", command(), 1)], timeout=timeout)
+
+
 def run_process(
     *arguments: str | Path, stdin: str = "", cwd: Path = ROOT, env: dict[str, str] | None = None
 ) -> Result:
     """Run the installed command in a process of its own."""
-    return subprocess.run(
-        [command(), *map(str, arguments)],
-        input=stdin,
-        cwd=cwd,
-        env=environment(**(env or {})),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    return run_words([command(), *arguments], stdin=stdin, cwd=cwd, env=env)
 
 
 def run_here(

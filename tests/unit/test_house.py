@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gradcheck_cli
+from tests.support.command import run_words
 
 PACKAGE = Path(gradcheck_cli.__file__).parent
 
@@ -17,9 +17,7 @@ PACKAGE = Path(gradcheck_cli.__file__).parent
 def test_a_room_imports_only_the_rooms_below_it() -> None:
     """The contracts stand in pyproject.toml."""
     linter = Path(sysconfig.get_path("scripts"), "lint-imports")
-    done = subprocess.run(
-        [linter, "--no-cache"], cwd=PACKAGE.parent, capture_output=True, text=True, check=False
-    )
+    done = run_words([linter, "--no-cache"], cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stdout
 
 
@@ -49,11 +47,5 @@ def test_what_is_heavy_is_not_imported_before_a_config_was_validated(name: str) 
         "heavy = {'numpy', 'rich', 'multiprocessing', 'distributed'} & set(sys.modules); "
         "sys.exit(f'{code}, {heavy}' if heavy else code)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=PACKAGE.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_words([sys.executable, "-c", script], cwd=PACKAGE.parent)
     assert done.returncode == code, done.stderr

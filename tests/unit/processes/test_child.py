@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from gradcheck_cli.processes.child import Child, EndedError, Parent, start_method
+from tests.support.command import run_words
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="closures are sent to forks alone")
 
@@ -128,7 +128,7 @@ assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 def test_ctrl_c_waits_until_a_block_is_done() -> None:
     """In a process of one thread: another thread of the test runner would take the signal."""
-    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=False)
+    done = run_words([sys.executable, "-c", HELD])
     assert done.returncode == 0, done.stderr
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import ROOT, environment
+from tests.support.command import run_words
 
 JAX = """
 import jax
@@ -217,12 +216,5 @@ def test_the_reverse_mode_of_a_framework_is_checked(
         pytest.skip(f"no {framework} here")
     path = tmp_path / "script.py"
     path.write_text(script, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, path],
-        cwd=ROOT,
-        env=environment(OPENBLAS_NUM_THREADS="1"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_words([sys.executable, path], env={"OPENBLAS_NUM_THREADS": "1"}, timeout=300)
     assert done.returncode == 0, done.stderr
