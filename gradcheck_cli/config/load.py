@@ -76,8 +76,18 @@ def load_config(
     overrides: Overrides = NOTHING_SET,
     folders: Sequence[Path] = (),
 ) -> list[ConfigCheck]:
-    """The checks of one config, as `read_config` says; UsageError where it cannot be read."""
-    return read_config(_read_text(path), path, check_rules, overrides, folders)
+    """The checks of one config, as `read_config` says, or of code: `layers.py`, `layers.py:affine`.
+
+    Raises UsageError, too, where it cannot be read.
+    """
+    if not is_code(path):
+        return read_config(_read_text(path), path, check_rules, overrides, folders)
+    from gradcheck_cli.config.init.code_file import draft_checks, write_checks
+
+    file, name = path.rsplit(":", 1) if ":" in Path(path).name else (path, "")
+    drafts = draft_checks(file, name)
+    checks = read_config(write_checks(file, drafts), file, check_rules, overrides, folders)
+    return [replace(one, select=one.id, draft=drafts[one.name]) for one in checks]
 
 
 def read_config(
@@ -138,13 +148,14 @@ class _Finder:
         try:
             is_folder = stat.S_ISDIR(os.stat(name).st_mode)
         except (FileNotFoundError, NotADirectoryError):
-            hint = f"; {advise_init(name)}" if is_code(name) and ":" in name else ""
-            self.broken.append(UsageError(f"no such file or directory: '{name}'{hint}"))
+            if is_code(name) and os.path.isfile(name.rpartition(":")[0]):
+                return [name]
+            self.broken.append(UsageError(f"no such file or directory: '{name}'"))
             return []
         except (OSError, ValueError) as error:
             self.broken.append(_unreadable(name, error))
             return []
-        if not is_folder and is_code(name):
+        if name.endswith(".ipynb"):
             self.broken.append(UsageError(f"'{name}' is code, not a config; {advise_init(name)}"))
             return []
         return self._find_in_folder(name) if is_folder else [name]

@@ -64,7 +64,33 @@ def run_check(
         note = f"the diagnosis was not finished: {error}"
         return _report(check, replace(error.early, notes=(*error.early.notes, note)))
     except Exception as error:
+        if isinstance(error, GradcheckError) and check.draft is not None:
+            again = _try_other_shapes(check, advance, timeout, power, warm)
+            if again is not None:
+                return again
         return report_failure(check, describe_failure(check, error))
+
+
+def _try_other_shapes(
+    check: ConfigCheck,
+    advance: Advance,
+    timeout: float | None,
+    power: bool,
+    warm: WarmProcesses | None,
+) -> CheckReport | None:
+    """The report of code whose text does not tell its shapes, with some that it takes."""
+    from gradcheck_cli.run.try_shapes import change_shapes
+
+    try:
+        changed, note = change_shapes(check, timeout) or (None, "")
+    except (GradcheckError, OSError):
+        return None
+    if changed is None:
+        return None
+    report = run_check(changed, advance, timeout, power, allow_code=True, warm=warm)
+    if report.result is None:
+        return report
+    return replace(report, result=replace(report.result, notes=(*report.result.notes, note)))
 
 
 def describe_failure(check: ConfigCheck, error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""`gradcheck init --allow-code`: the shapes that were read are tried on the code, in a sandbox."""
+"""Shapes that are read from code, tried on that code, in a sandbox."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gradcheck_cli.config.findings import ConfigError
-from gradcheck_cli.config.init.template import Draft
 from gradcheck_cli.config.init.trials import FITS, Search, Trial
 from gradcheck_cli.config.load import read_config
 from gradcheck_cli.errors import GradcheckError, is_ours
+from gradcheck_cli.layers.code_layer import CodeLayer
 from gradcheck_cli.processes.sandbox import run_in_sandbox
+from gradcheck_cli.usercode.calling.methods import METHODS
 
 if TYPE_CHECKING:
+    from gradcheck_cli.config.builders.check import ConfigCheck
     from gradcheck_cli.config.init.reading import Described
+    from gradcheck_cli.config.init.template import Draft
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.sandbox_child import Supervisor
 
 
-def try_shapes(draft: Draft, path: str, timeout: float) -> Draft | None:
-    """The config with shapes that the code takes; None where none were found near those read.
+def try_shapes(draft: Draft, path: str, timeout: float | None) -> Draft | None:
+    """The config with shapes that the forward takes; None where none were found near those read.
+
+    What a backward makes of them is for the check to say: shapes are not chosen for it.
 
     path: of the config, from whose folder its code is found.
     timeout: seconds that a trial may take.
@@ -32,53 +37,65 @@ def try_shapes(draft: Draft, path: str, timeout: float) -> Draft | None:
     return None if found is None else replace(draft, described=found)
 
 
+def change_shapes(check: ConfigCheck, timeout: float | None) -> tuple[ConfigCheck, str] | None:
+    """A check of code without a config, with shapes that its forward takes, and a note of them.
+
+    None where those that were read are taken, or none are found.
+    """
+    draft = check.draft
+    if draft is None or not isinstance(check.layer, CodeLayer):
+        return None
+    found = try_shapes(draft, check.path, timeout)
+    if found is None or found == draft:
+        return None
+    [made] = read_config(found.line, check.path)
+    assert isinstance(made.layer, CodeLayer)
+    data = made.layer.data
+    own = replace(check.layer.data, inputs=data.inputs, constants=data.constants, sizes=data.sizes)
+    changed = replace(check, layer=replace(check.layer, data=own), draft=None)
+    given = {key: text for key, text in found.given.items() if key not in found.names}
+    listed = ", ".join(f"{key}: {text}" for key, text in given.items())
+    return (
+        changed,
+        f"the code does not tell its shapes; these, which it takes, were tried: {listed}",
+    )
+
+
 def _search(path: str, draft: Draft, supervisor: Supervisor) -> Described | None:
+    backward = draft.names.get("backward", "").rpartition(":")[2].rpartition(".")[2]
+    backwards = {backward, *(of_pair for _, of_pair in METHODS)}
+
     def attempt(described: Described) -> Trial:
         try:
-            checks = read_config(replace(draft, described=described).bare_text, path)
+            [check] = read_config(replace(draft, described=described).line, path)
+            for problem in check.layer.problems():
+                _call_forward(problem)
         except ConfigError as error:
             return Trial(0.0, str(error))
-        trial = Trial(FITS)
-        for check in checks:
-            try:
-                trials = map(_try_problem, check.layer.problems())
-                trial = min([trial, *trials], key=lambda one: one.reached)
-            except GradcheckError as error:
-                trial = Trial(_find_progress(error), str(error))
-        return trial
+        except GradcheckError as error:
+            return _judge(error, backwards)
+        return Trial(FITS)
 
     return Search(supervisor.watch(attempt)).run(draft.described)
 
 
-def _try_problem(problem: Problem) -> Trial:
-    """Call the forward and the backward once."""
-    import numpy as np
-
-    from gradcheck_cli.measure.purity import call_backward
-    from gradcheck_cli.measure.refuse import find_refusal
-    from gradcheck_cli.result import Code
-
-    problem.forward({name: np.copy(x) for name, x in problem.inputs.items()})
-    claim = call_backward(problem)
-    if claim.fault is not None:
-        return Trial(1.0, claim.fault.sentence)
-    complaints = []
-    for name, x in problem.inputs.items():
-        refusal = find_refusal(claim.gradients.get(name), x.shape, problem.label(name))
-        if refusal and refusal.code in (Code.OTHER_SHAPE, Code.NOT_RETURNED):
-            complaints.append(refusal.sentence)
-    return Trial(FITS - len(complaints) / len(problem.inputs), "; ".join(complaints))
+def _call_forward(problem: Problem) -> None:
+    problem.forward({name: x.copy() for name, x in problem.inputs.items()})
 
 
-def _find_progress(error: BaseException) -> float:
-    """How much of the user's function was run before it raised, from 0 to 1."""
+def _judge(error: GradcheckError, backwards: set[str]) -> Trial:
+    """How much of the user's function was run before it raised; a backward that raises is run.
+
+    backwards: what a backward may be called.
+    """
     trace = None if error.__cause__ is None else error.__cause__.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
         if not is_ours(code.co_filename):
-            return trace.tb_lasti / len(code.co_code)
+            done = code.co_name in backwards
+            return Trial(FITS if done else trace.tb_lasti / len(code.co_code), str(error))
         trace = trace.tb_next
-    return 1.0
+    return Trial(1.0, str(error))
 
 
 def _ignore(entries: int) -> None:

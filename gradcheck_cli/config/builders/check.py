@@ -27,6 +27,7 @@ from gradcheck_cli.text import join_words
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.builders.own import OwnBuilder
+    from gradcheck_cli.config.init.template import Draft
 
 
 # The keys of what can be complex, and those under which a rule of the user's stands.
@@ -39,6 +40,7 @@ class ConfigCheck(Struct, frozen=True):
 
     rule_lines: where the config gives a rule of its own, by input.
     id: its name, with the values that a matrix or `--seeds` gave it behind: `batch[n=8,seed=1]`.
+    draft: what was read of the code, where a check has no config.
     words: the options that set what is not in the config; select: the id that selects the check
         with them, None where it is the only one of its config.
     """
@@ -54,6 +56,7 @@ class ConfigCheck(Struct, frozen=True):
     name: str = ""
     words: tuple[str, ...] = ()
     select: str | None = None
+    draft: Draft | None = None
 
 
 def build(

@@ -101,9 +101,9 @@ class Draft(Struct, frozen=True):
         }
 
     @property
-    def bare_text(self) -> str:
-        """The config without comments."""
-        return "".join(f"{key}: {value}\n" for key, value in self.given.items())
+    def line(self) -> str:
+        """The config in one line, without comments."""
+        return "{" + ", ".join(f"{key}: {value}" for key, value in self.given.items()) + "}"
 
     @property
     def text(self) -> str:
