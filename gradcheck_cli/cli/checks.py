@@ -57,7 +57,8 @@ RUNNING = (of.ALLOW_CODE, of.TIME, of.JOBS, of.DASK)
 @of.options(of.EXIT_FIRST, of.EXIT_ZERO, of.WATCH)
 @of.options(*RUNNING, of.BUDGET, of.POWER)
 def run_command(**given: Unpack[of.GivenToRun]) -> int:
-    """Check the gradients of every CONFIG, of all configs in DIR, or of a config on stdin (-)."""
+    """Check the gradients of every CONFIG, of all configs in DIR, of what has a backward in FILE.py
+    (or FILE.py:NAME), or of a config on stdin (-)."""
     if not given["watch"] or given["list_only"]:
         return run_once(given)
     from gradcheck_cli.cli.watch import Watch

@@ -87,7 +87,7 @@ def answer(command: click.Command) -> bool:
 def complete_configs(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """YAML files and folders; of the only folder that fits, what is in it."""
+    """YAML and Python files, and folders; of the only folder that fits, what is in it."""
     found = _paths(incomplete)
     if len(found) == 1 and found[0].endswith(os.sep):
         found += _paths(found[0])
@@ -107,7 +107,7 @@ def _paths(start: str) -> list[str]:
         for entry in entries
         if entry.name.startswith(prefix)
         and (prefix or not entry.name.startswith("."))
-        and (entry.is_dir() or Path(entry.name).suffix in SUFFIXES)
+        and (entry.is_dir() or Path(entry.name).suffix in (*SUFFIXES, ".py"))
     ]
 
 

@@ -46,7 +46,7 @@ def validate_command(
     "configs",
     nargs=-1,
     required=True,
-    metavar="CONFIG|DIR|-|CODE...",
+    metavar="CONFIG|DIR|FILE.py|-|CODE...",
     shell_complete=completion.complete_configs,
 )
 @of.options(of.SELECT, of.SET)

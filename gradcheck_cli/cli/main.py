@@ -57,11 +57,9 @@ class Commands(click.Group):
 
 def suggest_command(word: str, commands: Sequence[str]) -> str:
     """What was meant by a word that is no command: one that takes this path, or a near miss."""
-    from gradcheck_cli.config.load import SUFFIXES, advise_init, is_code
+    from gradcheck_cli.config.load import SUFFIXES, is_code
 
-    if is_code(word):
-        return f"; {advise_init(word)}"
-    if word.endswith(SUFFIXES) or os.path.exists(word):
+    if word.endswith(SUFFIXES) or is_code(word) or os.path.exists(word):
         return f"; did you mean `gradcheck run {shlex.quote(word)}`?"
     return suggest(word, commands, "the commands are")
 

@@ -76,7 +76,7 @@ CONFIGS = click.argument(
     nargs=-1,
     is_eager=True,
     callback=choose_configs,
-    metavar="[CONFIG|DIR|-]...",
+    metavar="[CONFIG|DIR|FILE.py|-]...",
     shell_complete=complete_configs,
 )
 EXCLUDE = click.option(

@@ -87,7 +87,7 @@ def load_config(
     file, name = path.rsplit(":", 1) if ":" in Path(path).name else (path, "")
     drafts = draft_checks(file, name)
     checks = read_config(write_checks(file, drafts), file, check_rules, overrides, folders)
-    return [replace(one, select=one.id, draft=drafts[one.name]) for one in checks]
+    return [replace(one, select=None, draft=drafts[one.name]) for one in checks]
 
 
 def read_config(

@@ -66,7 +66,8 @@ def describe_code(checks: Sequence[ConfigCheck]) -> str:
     named: dict[str, dict[str, None]] = {}
     for check in checks:
         for code in check.layer.code:
-            named.setdefault(f"{check.path}: {code.place}", {})[code.name] = None
+            place = code.place if check.draft else f"{check.path}: {code.place}"
+            named.setdefault(place, {})[code.name] = None
     if not named:
         return ""
     count = sum(bool(check.layer.code) for check in checks)

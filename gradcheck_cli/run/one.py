@@ -24,6 +24,7 @@ from gradcheck_cli.text import printable
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.builders.check import ConfigCheck
+    from gradcheck_cli.config.init.template import Draft
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.executor import Advance
     from gradcheck_cli.processes.warm import WarmProcesses
@@ -64,53 +65,56 @@ def run_check(
         note = f"the diagnosis was not finished: {error}"
         return _report(check, replace(error.early, notes=(*error.early.notes, note)))
     except Exception as error:
-        if isinstance(error, GradcheckError) and check.draft is not None:
-            again = _try_other_shapes(check, advance, timeout, power, warm)
-            if again is not None:
-                return again
+        other = _with_other_shapes(check, error, timeout)
+        if other is not None:
+            return run_check(other, advance, timeout, power, allow_code, warm)
         return report_failure(check, describe_failure(check, error))
 
 
-def _try_other_shapes(
-    check: ConfigCheck,
-    advance: Advance,
-    timeout: float | None,
-    power: bool,
-    warm: WarmProcesses | None,
-) -> CheckReport | None:
-    """The report of code whose text does not tell its shapes, with some that it takes."""
+def _with_other_shapes(
+    check: ConfigCheck, error: Exception, timeout: float | None
+) -> ConfigCheck | None:
+    """The check of code that has no config with shapes that it takes; None where none are found."""
+    if check.draft is None or check.draft.tried or not isinstance(error, GradcheckError):
+        return None
     from gradcheck_cli.run.try_shapes import change_shapes
 
     try:
-        changed, note = change_shapes(check, timeout) or (None, "")
+        return change_shapes(check, timeout)
     except (GradcheckError, OSError):
         return None
-    if changed is None:
-        return None
-    report = run_check(changed, advance, timeout, power, allow_code=True, warm=warm)
-    if report.result is None:
-        return report
-    return replace(report, result=replace(report.result, notes=(*report.result.notes, note)))
 
 
 def describe_failure(check: ConfigCheck, error: Exception) -> str:
     """Why a check could not be run, in the words of the report."""
     if isinstance(error, GradcheckError):
-        hints = () if isinstance(error, UnfinishedError) else _find_lists(check)
+        hints = () if isinstance(error, UnfinishedError) else _advise(check)
         return "\n".join([str(error), *hints])
     if isinstance(error, MemoryError):
         return "not enough memory for this check; use smaller sizes"
     return describe_internal_error(error)
 
 
-def _find_lists(check: ConfigCheck) -> Iterator[str]:
-    """Constants that are lists, and may be meant as shapes, where code could not be run."""
+def _advise(check: ConfigCheck) -> Iterator[str]:
+    """What may be wrong with the config where code could not be run: shapes that were read from the
+    code, constants that are lists, and may be meant as shapes."""
     from gradcheck_cli.layers.code_layer import CodeLayer
 
+    if check.draft is not None:
+        yield f"  {_describe_reading(check, check.draft)}"
     constants = check.layer.data.constants if isinstance(check.layer, CodeLayer) else {}
     for name, value in constants.items():
         if isinstance(value, list) and value and all(type(size) is int for size in value):
             yield f"  {name} is the list {value}; an array of that shape is {{shape: {value}}}"
+
+
+def _describe_reading(check: ConfigCheck, draft: Draft) -> str:
+    """What is checked of code that has no config, and how to change it."""
+    data = ", ".join(f"{key}: {draft.given[key]}" for key in draft.given if key not in draft.names)
+    how = "by trying" if draft.tried else "from its text"
+    options = ["--allow-code"] * draft.tried
+    init = _quote(["gradcheck", "init", *options, f"{check.path}:{check.name}"])
+    return f"found {how}: {data}; `{init}` writes a config for you to change"
 
 
 def run_problems(
@@ -190,6 +194,9 @@ def report_failure(check: ConfigCheck, reason: str) -> CheckReport:
 
 def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> CheckReport:
     expected = Verdict(check.expect)
+    outcome = _outcome(result, expected)
+    if result and check.draft and (check.draft.tried or outcome != Outcome.OK):
+        result = replace(result, notes=(*result.notes, _describe_reading(check, check.draft)))
     report = CheckReport(
         id=printable(check.id),
         path=printable(check.path),
@@ -197,7 +204,7 @@ def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> 
         rule_lines=dict(check.rule_lines),
         settings=_settings(check),
         expected=expected,
-        outcome=_outcome(result, expected),
+        outcome=outcome,
         result=result,
         error=error,
         rerun=rerun(check),
@@ -219,9 +226,8 @@ def rerun(check: ConfigCheck) -> str:
     words += check.words
     if check.select is not None:
         words += ["--select", check.select]
-    words += (
-        ["--", check.path] if check.path.startswith("-") and check.path != "-" else [check.path]
-    )
+    path = check.path if check.draft is None else f"{check.path}:{check.name}"
+    words += ["--", path] if path.startswith("-") and path != "-" else [path]
     words = [printable(word) for word in words]
     return _quote(words)
 

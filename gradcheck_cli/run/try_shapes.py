@@ -34,31 +34,23 @@ def try_shapes(draft: Draft, path: str, timeout: float | None) -> Draft | None:
     there is no process to run it in.
     """
     found = run_in_sandbox(partial(_search, path), draft, _ignore, timeout)
-    return None if found is None else replace(draft, described=found)
+    return None if found is None else replace(draft, described=found, tried=True)
 
 
-def change_shapes(check: ConfigCheck, timeout: float | None) -> tuple[ConfigCheck, str] | None:
-    """A check of code without a config, with shapes that its forward takes, and a note of them.
+def change_shapes(check: ConfigCheck, timeout: float | None) -> ConfigCheck | None:
+    """A check of code that has no config, with shapes that its forward takes.
 
-    None where those that were read are taken, or none are found.
+    None where none are found; raises as `try_shapes`.
     """
-    draft = check.draft
-    if draft is None or not isinstance(check.layer, CodeLayer):
-        return None
-    found = try_shapes(draft, check.path, timeout)
-    if found is None or found == draft:
+    assert check.draft is not None
+    found = try_shapes(check.draft, check.path, timeout)
+    if found is None or not isinstance(check.layer, CodeLayer):
         return None
     [made] = read_config(found.line, check.path)
     assert isinstance(made.layer, CodeLayer)
-    data = made.layer.data
-    own = replace(check.layer.data, inputs=data.inputs, constants=data.constants, sizes=data.sizes)
-    changed = replace(check, layer=replace(check.layer, data=own), draft=None)
-    given = {key: text for key, text in found.given.items() if key not in found.names}
-    listed = ", ".join(f"{key}: {text}" for key, text in given.items())
-    return (
-        changed,
-        f"the code does not tell its shapes; these, which it takes, were tried: {listed}",
-    )
+    new = made.layer.data
+    data = replace(check.layer.data, inputs=new.inputs, constants=new.constants, sizes=new.sizes)
+    return replace(check, layer=replace(check.layer, data=data), draft=found)
 
 
 def _search(path: str, draft: Draft, supervisor: Supervisor) -> Described | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from gradcheck_cli.config.init.definitions import (
+    classes_of,
     complete_name,
     find_backward,
     find_methods,
@@ -12,7 +13,7 @@ from gradcheck_cli.config.init.definitions import (
     is_of_framework,
     read_file,
 )
-from gradcheck_cli.config.init.syntax import find_returned_function
+from gradcheck_cli.config.init.syntax import find_method, find_returned_function
 from gradcheck_cli.errors import UsageError
 
 
@@ -36,7 +37,16 @@ def list_checkable(path: str) -> list[str]:
 
 def _is_checkable_class(tree: ast.Module, made: ast.ClassDef) -> bool:
     whole = complete_name(tree, made, made.name) != made.name  # a loss with its gradients
-    return whole or find_methods(tree, made) is not None or is_of_framework(tree, made, made.name)
+    known = classes_of(tree)
+    pair = [find_method(made, name, known) for name in find_methods(tree, made) or ()]
+    if whole or not pair:
+        return whole or is_of_framework(tree, made, made.name)
+    return not any(method and _is_abstract(method) for method in pair)
+
+
+def _is_abstract(method: ast.FunctionDef) -> bool:
+    """Whether a method ends without a result: classes below it say what it does."""
+    return isinstance(method.body[-1], ast.Raise | ast.Pass)
 
 
 def _is_checkable_function(tree: ast.Module, function: ast.FunctionDef) -> bool:

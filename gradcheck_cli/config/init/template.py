@@ -81,11 +81,13 @@ class Draft(Struct, frozen=True):
     """A config of code that was read, before it is text.
 
     kind: the key that names the code; names: the keys before its data, as YAML.
+    tried: whether the code takes the shapes; else they are as they are read.
     """
 
     kind: str
     names: Mapping[str, str]
     described: Described
+    tried: bool = False
 
     @property
     def given(self) -> dict[str, str]:

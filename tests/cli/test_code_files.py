@@ -1,0 +1,152 @@
+"""`gradcheck run FILE.py`: what has a backward in a Python file is checked, without a config."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_init import CODE, DATA, MISTAKES, UNREAD
+from tests.support.command import Result, run_here
+
+RUN = ("run", "--allow-code", "--format", "json")
+
+TWO = """
+import numpy as np
+
+
+def affine(x, w, b):
+    return x @ w + b
+
+
+def affine_backward(dout, x, w, b):
+    return dout @ w.T, x.T @ dout, dout.sum(axis=0)
+
+
+def helper(x):
+    return x + 1
+
+
+class Scale:
+    def __init__(self, m):
+        self.w = np.ones(m)
+
+    def forward(self, x):
+        self.x = x
+        return x * self.w
+
+    def backward(self, dout):
+        self.dw = (dout * self.x).sum(axis=0)
+        return dout * self.w
+
+
+class Layer:
+    def forward(self, x):
+        raise NotImplementedError
+
+    def backward(self, dout):
+        raise NotImplementedError
+"""
+
+
+def outcomes(done: Result) -> dict[str, str]:
+    """How each check came out, by its id."""
+    return {check["id"]: check["outcome"] for check in json.loads(done.stdout)["checks"]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "two.py").write_text(TWO)
+    return tmp_path
+
+
+def test_all_that_has_a_backward_is_checked(folder: Path) -> None:
+    done = run_here(*RUN, "two.py", cwd=folder)
+    assert done.returncode == 0, done.stdout
+    assert outcomes(done) == {"affine": "ok", "Scale": "ok"}
+
+
+def test_one_name_is_checked_alone(folder: Path) -> None:
+    done = run_here(*RUN, "two.py:Scale", cwd=folder)
+    assert outcomes(done) == {"Scale": "ok"}
+
+
+def test_each_check_stands_in_the_line_of_its_definition(folder: Path) -> None:
+    done = run_here("run", "--list", "two.py", cwd=folder)
+    lines = TWO.splitlines()
+    assert done.stdout == (
+        f"affine\ttwo.py:{lines.index('def affine(x, w, b):') + 1}\n"
+        f"Scale\ttwo.py:{lines.index('class Scale:') + 1}\n"
+    )
+
+
+def test_code_is_read_and_does_not_run_unless_it_may(folder: Path) -> None:
+    (folder / "two.py").write_text("raise SystemExit('ran')\n" + TWO)
+    done = run_here("run", "two.py", cwd=folder)
+    assert done.returncode == 2
+    assert (
+        "2 checks of Python code were not run\n  two.py: affine, affine_backward, Scale\n"
+        in done.stderr
+    )
+    assert "ran" not in done.stdout + done.stderr
+
+
+def test_a_wrong_gradient_says_what_was_checked_and_how_to_run_it_again(folder: Path) -> None:
+    (folder / "two.py").write_text(
+        TWO.replace("dout.sum(axis=0)\n\n\ndef h", "dout.mean(axis=0)\n\n\ndef h")
+    )
+    done = run_here("run", "--allow-code", "two.py", cwd=folder)
+    assert done.returncode == 1
+    assert "rerun: gradcheck run --allow-code two.py:affine\n" in done.stdout
+    assert "found from its text: inputs: {x: [n, N], w: [N, M], b: [M]}, shapes:" in done.stdout
+    assert "`gradcheck init two.py:affine` writes a config for you to change" in done.stdout
+
+
+@pytest.mark.parametrize("file", [file for file in CODE if "_" not in file])
+def test_every_style_passes_without_a_config(file: str) -> None:
+    done = run_here(*RUN, str(DATA / file))
+    found = outcomes(done)
+    assert set(found.values()) == {"ok"}
+    assert {name.partition(".")[0] for name in CODE[file]} - {*found} <= {"attention"}
+
+
+def test_a_mistake_in_every_style_is_found_without_a_config(tmp_path: Path) -> None:
+    text = (DATA / "styles.py").read_text()
+    for name, (right, wrong) in MISTAKES.items():
+        (tmp_path / f"{name}.py").write_text(text.replace(right, wrong))
+    done = run_here(*RUN, *(f"{name}.py:{name}" for name in MISTAKES), cwd=tmp_path)
+    assert outcomes(done) == dict.fromkeys(MISTAKES, "wrong")
+
+
+def test_shapes_that_are_not_in_the_text_are_tried(tmp_path: Path) -> None:
+    text = (DATA / "unread.py").read_text()
+    (tmp_path / "a.py").write_text(text)
+    command = ("run", "--allow-code", "a.py:skipgram_neg")
+    done = run_here(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "found by trying: inputs: {center: [d], context: [d], negs: [n, d]}" in done.stdout
+    assert "`gradcheck init --allow-code a.py:skipgram_neg` writes a config" in done.stdout
+    right, wrong = UNREAD["skipgram_neg"]
+    (tmp_path / "a.py").write_text(text.replace(right, wrong))
+    assert run_here(*command, cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("x.T @ dout, dout.sum(axis=0)", "dout.T @ x, dout.sum(axis=0)"),
+        ("x.T @ dout, dout.sum(axis=0)", "x @ dout, dout.sum(axis=0)"),
+        ("x.T @ dout, dout.sum(axis=0)", "x.T @ dout, dout"),
+    ],
+    ids=["transposed", "does not fit", "not summed"],
+)
+def test_no_shapes_are_tried_for_which_a_wrong_backward_would_fit(
+    right: str, wrong: str, folder: Path
+) -> None:
+    assert right in TWO
+    (folder / "two.py").write_text(TWO.replace(right, wrong))
+    done = run_here(*RUN, "two.py:affine", cwd=folder)
+    assert done.returncode != 0
+    assert outcomes(done)["affine"] in ("wrong", "error")
+    assert "found by trying" not in done.stdout
