@@ -125,7 +125,7 @@ def test_shapes_that_are_not_in_the_text_are_tried(tmp_path: Path) -> None:
     command = ("run", "--allow-code", "a.py:skipgram_neg")
     done = run_here(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert "found by trying: inputs: {center: [d], context: [d], negs: [n, d]}" in done.stdout
+    assert "found by trying: inputs: {center: [n], context: [n], negs: [N, n]}" in done.stdout
     assert "`gradcheck init --allow-code a.py:skipgram_neg` writes a config" in done.stdout
     right, wrong = UNREAD["skipgram_neg"]
     (tmp_path / "a.py").write_text(text.replace(right, wrong))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gradcheck_cli.config.init.checkable import list_checkable
 from gradcheck_cli.config.init.definitions import find_definition, read_file
-from gradcheck_cli.config.init.template import Draft, of_code
+from gradcheck_cli.config.init.template import Draft, draft_code_config
 from gradcheck_cli.errors import UsageError
 
 
@@ -20,7 +20,7 @@ def draft_checks(path: str, name: str = "") -> dict[str, Draft]:
     names = [name] if name else list_checkable(path)
     if not names:
         raise UsageError(f"'{path}' has no function or class with a backward or gradients")
-    return {one: of_code(None, f"{path}:{one}", Path(path).parent) for one in names}
+    return {one: draft_code_config(None, f"{path}:{one}", Path(path).parent) for one in names}
 
 
 def write_checks(path: str, drafts: Mapping[str, Draft]) -> str:
