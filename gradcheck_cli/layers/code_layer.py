@@ -47,7 +47,7 @@ class CodeLayer(OwnLayer, frozen=True):
         from gradcheck_cli.usercode.frameworks.problems import load_target
         from gradcheck_cli.usercode.loading import Loader
 
-        arrays, fixed = self.data.arrays(), self.data.make_constants()
+        arrays, fixed = self.data.make_inputs(), self.data.make_constants()
         taken = {**fixed, **arrays}
         sizes = {name: size for name, size in self.data.sizes.items() if name not in taken}
         loader = Loader({**sizes, **fixed, **arrays})

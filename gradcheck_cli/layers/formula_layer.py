@@ -88,7 +88,7 @@ class FormulaLayer(OwnLayer, frozen=True):
             name: Label(f"∂L/∂{name}", printable(" ".join(text.split())))
             for name, text in self.rules.items()
         }
-        arrays, numbers = self.data.arrays(), self.data.numbers
+        arrays, numbers = self.data.make_inputs(), self.data.numbers
         problem = Problem(
             arrays,
             outputs,

@@ -57,7 +57,7 @@ class Data(Struct, frozen=True):
     domains: Mapping[str, Domain] = {}
     slices: Mapping[str, tuple[int, int]] = {}
 
-    def arrays(self) -> dict[str, Any]:
+    def make_inputs(self) -> dict[str, Any]:
         """The inputs, drawn or given, all of them floats."""
         return {name: self._make(name, value, floats=True) for name, value in self.inputs.items()}
 

@@ -137,7 +137,7 @@ class Layer(Struct, frozen=True):
         return BYTES_OF_ARRAYS * arrays + BYTES_OF_ENTRIES * entries
 
 
-def arrays(layer: Layer) -> tuple[Arrays, Array]:
+def make_arrays(layer: Layer) -> tuple[Arrays, Array]:
     """The inputs of the layer and the target of its loss, drawn or given, in its dtype."""
 
     def make(name: str, default: Drawn) -> Array:

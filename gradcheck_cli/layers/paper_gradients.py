@@ -15,7 +15,7 @@ from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.formula import Formula, parse
 from gradcheck_cli.layers.forms import Form
 from gradcheck_cli.layers.mistaken_slopes import mistake_slope
-from gradcheck_cli.layers.paper import UPSTREAM_NAMES, Layer, arrays
+from gradcheck_cli.layers.paper import UPSTREAM_NAMES, Layer, make_arrays
 from gradcheck_cli.problem import Locality, Problem, Stage
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def make_gradient_problem(layer: Layer) -> Problem:
     """The check of ∂L/∂x, ∂L/∂W and ∂L/∂b: the outputs are the losses, the cotangent reduces."""
     import numpy as np
 
-    inputs, target = arrays(layer)
+    inputs, target = make_arrays(layer)
     evaluation = make_evaluation(layer, target)
     weight = 1.0 / layer.samples if layer.reduction == "mean" else 1.0
     reduction = np.full(layer.samples, weight, dtype=layer.dtype)

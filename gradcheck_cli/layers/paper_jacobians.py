@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gradcheck_cli.formula import Formula, parse
 from gradcheck_cli.layers.forms import Form, Rule
-from gradcheck_cli.layers.paper import Layer, arrays
+from gradcheck_cli.layers.paper import Layer, make_arrays
 from gradcheck_cli.layers.paper_gradients import Evaluation, make_evaluation
 from gradcheck_cli.problem import Label, Problem
 
@@ -65,7 +65,7 @@ class _Jacobians(Struct, frozen=True):
 def make_jacobian_problem(layer: Layer) -> Problem:
     """The check of ∂y/∂x, ∂y/∂W and ∂y/∂b."""
     form, names = layer.form, layer.names
-    inputs, target = arrays(layer)
+    inputs, target = make_arrays(layer)
     vectors = () if "n" in form.sizes else tuple(name for name in inputs if name != "W")
     jacobians = _Jacobians(
         evaluation=make_evaluation(layer, target),

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gradcheck_cli import Verdict, check
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.forms import FORMS
-from gradcheck_cli.layers.paper import DELTAS, Layer, arrays
+from gradcheck_cli.layers.paper import DELTAS, Layer, make_arrays
 from gradcheck_cli.measure.measure import points_evaluator
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import CheckResult
@@ -33,7 +33,7 @@ def verdicts(result: CheckResult) -> dict[str, Verdict]:
 
 
 def exact(of: Layer) -> dict[str, Any]:
-    inputs, _ = arrays(of)
+    inputs, _ = make_arrays(of)
     bias = np.asarray(inputs["b"], dtype=np.float64) if "b" in inputs else None
     activation = of.form.activation.name if of.form.activation else NONE
     found = exact_gradients(of.form.name, of.loss.name, of.reduction, *data(of), bias, activation)

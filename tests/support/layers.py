@@ -13,7 +13,7 @@ from gradcheck_cli.arrays import Given
 from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES
-from gradcheck_cli.layers.paper import Layer, arrays
+from gradcheck_cli.layers.paper import Layer, make_arrays
 from gradcheck_cli.measure.measure import differences
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -53,7 +53,7 @@ def measured(of: Layer, name: str, numeric: Numeric | None = None) -> NumericGra
 
 def data(of: Layer) -> tuple[Float, Float, Float]:
     """x, W and the target of a layer, as float64."""
-    inputs, target = arrays(of)
+    inputs, target = make_arrays(of)
     x = inputs["X" if "X" in inputs else "x"]
     return tuple(np.asarray(array, dtype=np.float64) for array in (x, inputs["W"], target))  # type: ignore[return-value]
 
