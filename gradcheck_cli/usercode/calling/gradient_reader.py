@@ -30,7 +30,7 @@ class GradientReader:
     """Reads what the backwards of a source claim, and notes what it claims of no input.
 
     inputs: as the functions take them; arrays: the arrays of floats in them, by leaf; made: the
-    arrays that the object holds before its forward.
+    arrays that the object holds before its forward; held: the inputs that the object holds.
     """
 
     def __init__(
@@ -44,6 +44,8 @@ class GradientReader:
         self.inputs = inputs
         self.arrays = arrays
         self.made = made
+        self.held = [name for name in source.held if name in inputs]
+        self.parts = [leaf.rpartition(".")[2] for leaf in arrays]  # W of params.W
         self.unchecked: dict[str, None] = {}
         self.unused_keys: dict[str, None] = {}
         self.missing: dict[str, list[str]] = {}
@@ -64,54 +66,79 @@ class GradientReader:
         used: the names of the values that the backward was handed, in order. updated: the gradients
         of parameters that it updated. left: what it left in its object.
         """
-        who, claimed = self.source.backward, as_mapping(claimed)
-        held = [name for name in self.source.held if name in self.inputs]
         names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
-        order = [*used, *held]
-        parts = [leaf.rpartition(".")[2] for leaf in self.arrays]
-        if hasattr(claimed, "_asdict") and _names_any(claimed._asdict(), [*self.inputs, *parts]):
-            claimed = claimed._asdict()
-        self.unchecked |= dict.fromkeys(
-            find_other_claims(claimed, order, set(self.inputs) - set(names))
-        )
-        if owner is not None:
-            self.unchecked |= dict.fromkeys(
-                list_unchecked_parameters(owner, [*self.inputs, *self.arrays], self.made)
-            )
-        if isinstance(claimed, Mapping):
-            known = [*order, *self.inputs, *self.arrays, *parts]
-            self.unused_keys |= dict.fromkeys(unmatched_keys(claimed, known))
+        order = [*used, *self.held]
+        claimed = self._name_fields(as_mapping(claimed))
+        self._note_unchecked(claimed, owner, names, order)
         if len(names) == 1 and is_of_parts(claimed, names[0], self.inputs[names[0]]):
             return {names[0]: claimed}
+        found = self._read_returned(claimed, names, order)
+        if owner is not None:
+            self._read_kept(owner, names, found)
+        self._read_updates(updated, found)
+        for name in (name for name in self.held if found.get(name) is None):
+            self.missing[name] = gradient_attributes(owner, self.source.backward.rpartition(".")[2])
+        if owner is not None and not updated:
+            self.note_beside(owner, found, left)
+        return found
+
+    def _name_fields(self, claimed: Any) -> Any:
+        """A named tuple that has fields for inputs, as a mapping; anything else as it is."""
+        fields = claimed._asdict() if hasattr(claimed, "_asdict") else {}
+        return fields if _names_any(fields, [*self.inputs, *self.parts]) else claimed
+
+    def _note_unchecked(
+        self, claimed: Any, owner: Any, names: Sequence[str], order: Sequence[str]
+    ) -> None:
+        """Note the gradients of what is not checked: returned ones, and those of the object."""
+        others = find_other_claims(claimed, order, set(self.inputs) - set(names))
+        if owner is not None:
+            own = list_unchecked_parameters(owner, [*self.inputs, *self.arrays], self.made)
+            others = [*others, *own]
+        self.unchecked |= dict.fromkeys(others)
+        if isinstance(claimed, Mapping):
+            known = [*order, *self.inputs, *self.arrays, *self.parts]
+            self.unused_keys |= dict.fromkeys(unmatched_keys(claimed, known))
+
+    def _read_returned(
+        self, claimed: Any, names: Sequence[str], order: Sequence[str]
+    ) -> dict[str, Any]:
+        """The gradients that were returned, by the names of inputs."""
+        held = self.held
         shapes = {name: self.arrays[name].shape for name in held if name in self.arrays}
         claimed = name_lists(claimed, shapes) or claimed
-        if held and not isinstance(claimed, Mapping):
+        mapping = isinstance(claimed, Mapping)
+        if held and not mapping:
             whole = isinstance(claimed, tuple | list) and len(claimed) == len(names)
             names = names if whole else [name for name in names if name not in held]
         nested = [name for name in names if name not in self.arrays]
         if isinstance(claimed, tuple) and not nested:
             claimed = self.leave_state(claimed, names, order)
-        by_leaf = isinstance(claimed, Mapping) and not _names_any(claimed, names)
-        by_leaf = by_leaf and _names_any(claimed, parts)
-        told = bool(names) and claimed is not None and not by_leaf
-        found = by_name(claimed, names, order, who, nested) if told else {}
-        for name in nested if isinstance(claimed, Mapping) else ():
+        by_leaf = mapping and not _names_any(claimed, names) and _names_any(claimed, self.parts)
+        found = {}
+        if names and claimed is not None and not by_leaf:
+            found = by_name(claimed, names, order, self.source.backward, nested)
+        for name in nested if mapping else ():
             if found.get(name) is None:  # the gradients of its arrays stand beside those of others
                 found[name] = claimed
-        lacking = [name for name in self.inputs if found.get(name) is None and owner is not None]
-        found |= {name: self.find_gradient(owner, name) for name in lacking}
-        arguments = [name for name in names if name not in held]
-        if len(arguments) == 1 and arguments[0] in lacking and found[arguments[0]] is None:
-            found[arguments[0]] = find_input_gradient(owner)
-        self.unchecked |= dict.fromkeys(name for name in updated if name not in self.inputs)
-        for name in (name for name in lacking if name in updated and found.get(name) is None):
-            found[name] = updated[name]
-            self.updated[name] = None
-        for name in (name for name in held if found.get(name) is None):
-            self.missing[name] = gradient_attributes(owner, who.rpartition(".")[2])
-        if owner is not None and not updated:
-            self.note_beside(owner, found, left)
         return found
+
+    def _read_kept(self, owner: Any, names: Sequence[str], found: dict[str, Any]) -> None:
+        """Add the gradients that an object keeps of inputs that none was returned of."""
+        lacking = [name for name in self.inputs if found.get(name) is None]
+        found |= {name: self.find_gradient(owner, name) for name in lacking}
+        arguments = [name for name in names if name not in self.held]
+        if len(arguments) == 1 and found[arguments[0]] is None:
+            found[arguments[0]] = find_input_gradient(owner)
+
+    def _read_updates(self, updated: Mapping[str, Any], found: dict[str, Any]) -> None:
+        """Add the gradients that a backward has updated parameters by, where it gives no others."""
+        for name, gradient in updated.items():
+            if name not in self.inputs:
+                self.unchecked[name] = None
+            elif found.get(name) is None:
+                found[name] = gradient
+                self.updated[name] = None
 
     def note_beside(self, owner: Any, found: Mapping[str, Any], left: Mapping[str, Any]) -> None:
         """Note what may be a gradient of a parameter that is no input, and has no name of one."""
