@@ -218,6 +218,7 @@ class GradientResult(Struct, frozen=True):
         compared.
     notes: what else a reader should know.
     diagnosis: of a failure; where: the wrong entries are, as a sentence; map: as a picture.
+    faulty: the lines of the backward where it goes wrong, `net.py:12`, as a sentence.
     """
 
     name: str
@@ -245,6 +246,7 @@ class GradientResult(Struct, frozen=True):
     where: str = ""
     map: ErrorMap | None = None
     source: str = ""
+    faulty: str = ""
     method: str = ""
     directions: int = 0
 

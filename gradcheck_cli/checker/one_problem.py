@@ -23,8 +23,8 @@ def check_one_problem(checker: GradientChecker) -> CheckResult:
     result = _summarize(checker, gradients, forward, claim)
     if result.verdict == Verdict.FAIL or asked.power:
         # The catalogue of faults is imported where there is something to say.
-        from gradcheck_cli.checker.backward_order import locate
         from gradcheck_cli.checker.diagnose import diagnose
+        from gradcheck_cli.checker.locate import locate
 
         if asked.keep is not None:
             asked.keep(replace(result, seconds=time.perf_counter() - started))

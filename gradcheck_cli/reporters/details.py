@@ -122,6 +122,7 @@ def describe_failure(gradient: GradientResult, id: str, place: str = "", rerun: 
     if fault is not None and fault.code != Code.NO_KNOWN_FAULT:
         named = (("evidence", fault.evidence), ("usual cause", fault.cause))
         advice = tuple(pair for pair in (*named, ("next", fault.next_step)) if pair[1])
+    faulty = (("look at", gradient.faulty),) if gradient.faulty else ()
     return Detail(
         kind=gradient.verdict.value,
         id=id,
@@ -135,7 +136,7 @@ def describe_failure(gradient: GradientResult, id: str, place: str = "", rerun: 
         code=fault.code if fault else "",
         title=fault.title if fault else "",
         observed=fault.observation if fault else "",
-        advice=advice,
+        advice=(*advice, *faulty),
         where=gradient.where if gradient.wrong != gradient.measured else "",
         map=gradient.map,
         shows_more=_map_shows_more(gradient, explained=bool(advice)),

@@ -97,7 +97,7 @@ def _of_statement(node: Any) -> Iterator[Inline]:
     names = [part.arg for part in ast.walk(node.value) if isinstance(part, ast.keyword)]
     if not plain or "out" in names or len(targets) != 1 or isinstance(node.value, ast.Tuple):
         return
-    if not isinstance(targets[0], ast.Name | ast.Attribute | None):
+    if not isinstance(targets[0], ast.Name | ast.Attribute | ast.Subscript | None):
         return
     target = None if targets[0] is None else _compile(_loaded(targets[0]))
     name = targets[0].id if isinstance(targets[0], ast.Name) else ""

@@ -28,6 +28,7 @@ from gradcheck_cli.usercode.watching.watchers import (
 
 Forward = Callable[[Mapping[str, Any]], Any]
 
+MOST_NUMBERS = 400  # of an array; larger ones would take too many forwards
 MOST_KEPT = 500  # inputs, of which all inner values are kept
 
 
@@ -99,15 +100,18 @@ class InnerValue(Struct, frozen=True):
         return follower.found, outputs
 
 
-def list_inner_values(forward: Forward, inputs: Mapping[str, Any]) -> list[InnerValue]:
+def list_inner_values(
+    forward: Forward, inputs: Mapping[str, Any], most: int = MOST_NUMBERS, *, every: bool = False
+) -> list[InnerValue]:
     """The arrays of floats that a forward computes, in the order in which they are complete.
 
-    inputs: at which it is called. What is an input or the outputs, or has the same numbers as an
+    inputs: at which it is called; most: numbers of an array that is kept; every: of an array that
+    changes, also what it was before. What is an input or the outputs, or has the same numbers as an
     array before, is left out. None are found where another tracer, as a debugger, is at work.
     """
     if sys.gettrace() is not None:
         return []
-    watcher = Watcher()
+    watcher = Watcher(most, every=every)
     outputs = watch(lambda: forward(inputs), watcher.enter)
     if watcher.lines > MOST_LINES:
         return []
@@ -115,7 +119,7 @@ def list_inner_values(forward: Forward, inputs: Mapping[str, Any]) -> list[Inner
     reader = Reader(forward)
     values = reader.values
     times: dict[tuple[str, str], int] = {}
-    for one in sorted(watcher.found.values(), key=lambda found: found.event):
+    for one in sorted([*watcher.before, *watcher.found.values()], key=lambda found: found.event):
         if one.old or any(same_numbers(one.value, other) for other in seen):
             continue
         seen.append(one.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 MOST_LINES = 2_000  # of a forward that is watched: about a second; longer ones are left alone
 RETURNED = "(…)"  # ends the name of what a function returned, until a variable holds it
 MOST_PARTS = 30  # of a list, a dict or an object that are looked at
-MOST_NUMBERS = 400  # of an array that is kept; larger ones would take too many forwards
 
 
 def watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any]) -> Any:
@@ -43,8 +43,8 @@ def _watch_no_other(*_: Any) -> None:
 class Found(Struct):
     """An array as it was when it changed last.
 
-    array: itself, so that its memory is no other's; old: whether an object or a container held it
-    before the function that it was seen in began, as one does from an earlier call.
+    array: itself, so that its memory is no other's; old: whether it was there before: an argument
+    that is not of the user's code, or what an object or a container holds from an earlier call.
     """
 
     array: Array
@@ -86,11 +86,16 @@ class _LineTracer:
 class Watcher(_LineTracer):
     """Notes the arrays that functions hold, as they are when they change last.
 
+    most: numbers of an array that is kept; every: whether they are noted as they were before, too,
+    and what is handed to the user's code from outside is left out.
     places: the line of each call that was run last, as text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, *, every: bool = False) -> None:
         super().__init__()
+        self.most = most
+        self.every = every
+        self.before: list[Found] = []
         self.found: dict[tuple[int, tuple[int, ...]], Found] = {}
         self.places: dict[int, str] = {}
         self.paths: dict[str, str] = {}
@@ -103,8 +108,10 @@ class Watcher(_LineTracer):
         code, new = frame.f_code, number not in self.places
         path = self.paths.setdefault(code.co_filename, format_path(code.co_filename))
         source = self.places.get(number, f"{path}:{code.co_firstlineno}")
+        caller = frame.f_back.f_code.co_filename if frame.f_back is not None else "<none>"
+        handed = new and self.every and not is_users(caller)
         for name, array in list_held(frame, event, value):
-            self.see(array, name, source, number, old=new and not name.isidentifier())
+            self.see(array, name, source, number, old=handed or (new and not name.isidentifier()))
         self.places[number] = source = f"{path}:{frame.f_lineno}"
         if event == "line":
             for one, array in find_inline(frame):
@@ -124,14 +131,15 @@ class Watcher(_LineTracer):
         """Note an array that is there, with its numbers."""
         place = array.__array_interface__["data"][0], array.shape
         known = self.found.get(place)
-        if known is None and can_be_kept(array):
+        if known is None and array.size <= self.most:
             found = Found(array, name, source, array.copy(), self.lines, frame, inline, old)
             self.found[place] = found
-        elif known is None or inline is not None:
+        if known is None or inline is not None:
             return
-        elif not same_numbers(known.value, array) or (
-            known.name.endswith(RETURNED) and not name.endswith(RETURNED)
-        ):
+        changed = not same_numbers(known.value, array)
+        if changed and self.every:
+            self.before.append(copy(known))
+        if changed or (known.name.endswith(RETURNED) and not name.endswith(RETURNED)):
             known.value, known.event = array.copy(), self.lines
             known.name, known.source, known.frame, known.old = name, source, frame, False
 
@@ -266,14 +274,16 @@ def list_held(frame: FrameType, event: str, returned: Any) -> Iterator[tuple[str
     for name, value in frame.f_locals.items():
         yield from _list_parts(name, value, 2)
     if event == "return":
-        yield from _list_parts(f"{frame.f_code.co_name}{RETURNED}", returned, 0)
+        name, several = frame.f_code.co_name, isinstance(returned, tuple)
+        for place, part in enumerate(returned if several else [returned]):
+            yield from _list_parts(f"{name}{f'[{place}]' * several}{RETURNED}", part, 0)
 
 
 def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]]:
     array = None if isinstance(value, np.generic) else view_as_array(value)
     if array is not None:
         # What is read only is moved by the variable that holds it.
-        if can_be_kept(array) and (array.flags.writeable or name.isidentifier()):
+        if _has_floats(array) and (array.flags.writeable or name.isidentifier()):
             yield name, array
     elif not depth or isinstance(value, type) or callable(value):
         return
@@ -288,9 +298,8 @@ def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]
             yield from _list_parts(f"{name}.{key}", part, depth - 1)
 
 
-def can_be_kept(array: Array) -> bool:
-    """Whether this is an array of floats that is not too large."""
-    return array.dtype.kind == "f" and 1 <= array.size <= MOST_NUMBERS
+def _has_floats(array: Array) -> bool:
+    return array.dtype.kind == "f" and array.size > 0
 
 
 def same_numbers(array: Array, other: Array) -> bool:

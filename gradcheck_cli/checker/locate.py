@@ -1,61 +1,43 @@
-"""What right and wrong gradients of one backward say together, by the order they are there in."""
+"""Where in the user's code wrong gradients are computed, and where they went wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+import numpy as np
 from msgspec.structs import replace
 
+from gradcheck_cli.faults.faulty_lines import find_faulty_lines
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.result import CheckResult, Code, GradientResult, Verdict
+from gradcheck_cli.result import CheckResult, GradientResult, Verdict
 from gradcheck_cli.text import join_words
-
-LEAST_WRONG = 2  # gradients: the line of a single one says as much
 
 
 def locate(result: CheckResult, problem: Problem) -> CheckResult:
-    """The result with the functions that wrote its wrong gradients, where that can be told."""
+    """The result with the functions that wrote its wrong gradients, and the lines to look at."""
+    by_verdict = {
+        verdict: {one.name for one in result.gradients if one.verdict == verdict}
+        for verdict in (Verdict.PASS, Verdict.FAIL)
+    }
+    right, wrong = by_verdict.values()
     origins: Mapping[str, str] = {}
     passed: Mapping[str, Mapping[int, str]] = {}
-    if any(one.verdict == Verdict.FAIL and one.source for one in result.gradients):
-        with suppress(Exception):  # of code that fails now: what was found before stands
+    faulty: Mapping[str, str] = {}
+    if any(one.source for one in result.gradients if one.name in wrong):
+        # Of code that fails now: what was found before stands.
+        with suppress(Exception), np.errstate(all="ignore"):
             origins = problem.origins()
             passed = problem.passed()
+            faulty = find_faulty_lines(problem, right, {of: origins.get(of, "") for of in wrong})
     gradients = tuple(
-        replace(one, source=origins[one.name])
-        if one.verdict == Verdict.FAIL and origins.get(one.name)
+        replace(one, source=origins.get(one.name, one.source), faulty=faulty.get(one.name, ""))
+        if one.name in wrong
         else one
         for one in result.gradients
     )
-    told = describe_passed(gradients, passed) or describe_order(gradients, origins)
+    told = describe_passed(gradients, passed)
     return replace(result, gradients=gradients, notes=(*result.notes, *filter(None, [told])))
-
-
-def describe_order(results: Sequence[GradientResult], origins: Mapping[str, str]) -> str:
-    """Where an error enters that several gradients have, and those before them have not.
-
-    origins: after which lines gradients are there, by name, in the order in which these were run.
-    Empty where right and wrong ones are mixed, or a fault explains what is wrong.
-    """
-    by_name = {one.name: one for one in results}
-    ordered = [by_name[name] for name in origins if name in by_name]
-    wrong = [one for one in ordered if one.verdict == Verdict.FAIL]
-    right = ordered[: len(ordered) - len(wrong)]
-    explained = any(one.diagnosis and one.diagnosis.code != Code.NO_KNOWN_FAULT for one in wrong)
-    all_failed = sum(one.verdict == Verdict.FAIL for one in results)
-    if explained or len(wrong) < max(LEAST_WRONG, all_failed) or not right:
-        return ""
-    if any(one.verdict != Verdict.PASS for one in right):
-        return ""
-    last, first = origins[right[-1].name], origins[wrong[0].name]
-    if last == first:
-        return ""
-    return (
-        f"{_list(right)} {'is' if len(right) == 1 else 'are'} right, and there after {last}; "
-        f"{_list(wrong)} are wrong, the first of them there after {first}: look between them, at "
-        "what is computed for these alone"
-    )
 
 
 def describe_passed(
