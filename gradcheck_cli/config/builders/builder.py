@@ -10,6 +10,7 @@ from gradcheck_cli.config.schema import CheckConfig
 from gradcheck_cli.config.schema_parts import NumericConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
+from gradcheck_cli.formula import Shape, parse
 from gradcheck_cli.options import AUTO, Numeric
 
 MAX_MEMORY = 4 * 2**30  # bytes of a check
@@ -69,6 +70,20 @@ class Builder:
                     "put a formula with commas or colons in quotes",
                 )
         return rules
+
+    def check_rules(self, rules: Mapping[str, str], names: Mapping[str, Shape | float]) -> None:
+        """Parse the user's formulas, by input, with the names that they may use.
+
+        What cannot be evaluated is found; a formula of the wrong shape is no error of the config:
+        it is a wrong gradient.
+        """
+        for name, text in rules.items():
+            try:
+                parse(text, names)
+            except FormulaError as error:
+                node = self.node.child("backward", name)
+                assert node is not None
+                self.find(mark_inside(node, error), error.message)
 
     def fits(self, sizes: str, need: int, what: str) -> bool:
         """Whether a check that needs so many bytes fits into memory."""

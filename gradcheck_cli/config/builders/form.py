@@ -6,12 +6,10 @@ from collections.abc import Iterable
 
 from gradcheck_cli.arrays import Shape, Source
 from gradcheck_cli.config.builders.arrays import ValueReader, read_array, read_size
-from gradcheck_cli.config.builders.builder import Builder, mark_inside
+from gradcheck_cli.config.builders.builder import Builder
 from gradcheck_cli.config.findings import Finding, Mark
 from gradcheck_cli.config.schema import CheckConfig
 from gradcheck_cli.config.yaml_tree import Node
-from gradcheck_cli.errors import FormulaError
-from gradcheck_cli.formula import parse
 from gradcheck_cli.layers.forms import FORMS, Form
 from gradcheck_cli.layers.losses import LOSSES, Loss
 from gradcheck_cli.layers.paper import Layer
@@ -69,7 +67,7 @@ class FormBuilder(Builder):
             dtype=self.record.dtype,
         )
         if self.fits_memory(layer) and check_rules:
-            self.check_rules(layer)
+            self.check_rules(layer.own_rules, layer.names)
         return layer
 
     def suggest_array(self, name: str, known: Iterable[str], what: str) -> str:
@@ -225,19 +223,6 @@ class FormBuilder(Builder):
         if not name.isidentifier():
             miss = "; put a formula with commas or colons in quotes"
         return f"form {self.form.name} has no input '{name}'{miss}"
-
-    def check_rules(self, layer: Layer) -> None:
-        """Parse the user's formulas with this layer's shapes: what cannot be evaluated is found.
-
-        A formula of the wrong shape is no error of the config: it is a wrong gradient.
-        """
-        for name, text in layer.own_rules.items():
-            try:
-                parse(text, layer.names)
-            except FormulaError as error:
-                node = self.node.child("backward", name)
-                assert node is not None
-                self.find(mark_inside(node, error), error.message)
 
 
 def _is_drawn(node: Node) -> bool:

@@ -9,7 +9,6 @@ from gradcheck_cli.config.builders.data import DataBuilder
 from gradcheck_cli.config.schema import ALLOWED
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.errors import FormulaError
-from gradcheck_cli.formula import parse
 from gradcheck_cli.layers.code_layer import CLAIMED, CodeLayer
 from gradcheck_cli.layers.formula_layer import FormulaLayer
 from gradcheck_cli.layers.own import Data
@@ -35,52 +34,52 @@ class OwnBuilder(DataBuilder):
         if named is not None and text.endswith(".py") and ":" not in text:
             self.find(named.mark, f"'{text}' is a file; say what of it '{kind}' is: {text}:NAME")
             return None
-        claims = tuple(key for key in CLAIMED if key in self.node.keys)
-        if claims and kind == "forward":
-            found = self.build_with_claims(data, text, claims)
-            if ":" in text:
-                return found
-        loss = ("loss",) if "loss" in self.node.keys else ()
-        if kind != "forward":
-            return self.build_from_code(data, (kind, *loss, *claims))
-        backward = self.node.child("backward")
-        if "derivative" in self.node.keys and backward is None:
-            return self.build_from_code(data, ("forward", "derivative"))
-        if backward is None and ":" in text and not loss:
-            return self.build_from_code(data, ("forward",))
-        if backward is None:
-            self.find(
-                self.node.keys["forward"],
-                "a forward needs a backward: formulas by input, or code such as layers.py:backward"
-                "; f′ of a function that works entry by entry goes under derivative",
-            )
-            return None
-        if "derivative" in self.node.keys:
-            self.find(
-                self.node.keys["derivative"],
-                "'backward' and 'derivative' say two things; keep one of them",
-            )
-            return None
-        if ":" not in text and loss:
-            message = "'loss' goes with a forward in code; a formula can hold its loss itself"
-            self.find(self.node.keys["loss"], message)
-        if ":" not in text:
-            return self.build_from_formulas(data, text, backward, check_rules)
-        if not isinstance(backward.value, str):
-            self.find(backward.mark, "forward is code, so backward must be code, too")
-            return None
-        return self.build_from_code(data, ("forward", *loss, "backward"))
+        if kind == "forward" and ":" not in text:
+            return self.build_from_formulas(data, text, check_rules)
+        keys = self.choose_code(kind)
+        return None if keys is None else self.build_from_code(data, keys)
+
+    def list_given(self, *keys: str) -> tuple[str, ...]:
+        """Those of some keys that the check has."""
+        return tuple(key for key in keys if key in self.node.keys)
 
     # -- code ------------------------------------------------------------------------------
 
-    def build_with_claims(self, data: Data, text: str, claims: tuple[str, ...]) -> CodeLayer | None:
-        """A layer in Python of which other derivatives are claimed besides its backward."""
-        if ":" not in text:
-            mark, key = self.node.keys[claims[0]], claims[0]
-            self.find(mark, f"'{key}' goes with a forward in code, such as layers.py:{key}")
+    def choose_code(self, kind: str) -> tuple[str, ...] | None:
+        """The keys that name the code of a layer; None where they do not go together, as found."""
+        claims, loss = self.list_given(*CLAIMED), self.list_given("loss")
+        if kind != "forward":
+            return (kind, *loss, *claims)
+        if claims:
+            return ("forward", *loss, *self.list_given("backward"), *claims)
+        backward = self.node.child("backward")
+        if backward is None and "derivative" in self.node.keys:
+            return ("forward", "derivative")
+        if backward is None and not loss:
+            return ("forward",)
+        if not self.has_backward():
             return None
-        beside = tuple(key for key in ("loss", "backward") if key in self.node.keys)
-        return self.build_from_code(data, ("forward", *beside, *claims))
+        assert backward is not None
+        if not isinstance(backward.value, str):
+            self.find(backward.mark, "forward is code, so backward must be code, too")
+            return None
+        return ("forward", *loss, "backward")
+
+    def has_backward(self) -> bool:
+        """Whether there is a backward, and no derivative beside it; if not, that is found."""
+        keys = self.node.keys
+        if self.node.child("backward") is None:
+            self.find(
+                keys["forward"],
+                "a forward needs a backward: formulas by input, or code such as layers.py:backward"
+                "; f′ of a function that works entry by entry goes under derivative",
+            )
+        elif "derivative" in keys:
+            message = "'backward' and 'derivative' say two things; keep one of them"
+            self.find(keys["derivative"], message)
+        else:
+            return True
+        return False
 
     def build_from_code(self, data: Data, keys: tuple[str, ...]) -> CodeLayer | None:
         """A layer in Python: the code that each of these keys names, and its framework."""
@@ -110,9 +109,21 @@ class OwnBuilder(DataBuilder):
     # -- formulas --------------------------------------------------------------------------
 
     def build_from_formulas(
-        self, data: Data, text: str, backward: Node, check_rules: bool
-    ) -> FormulaLayer | None:
+        self, data: Data, text: str, check_rules: bool
+    ) -> FormulaLayer | CodeLayer | None:
         """A layer of a forward and rules as formulas: each must be there, and can be evaluated."""
+        for key in self.list_given(*CLAIMED)[:1]:
+            message = f"'{key}' goes with a forward in code, such as layers.py:{key}"
+            self.find(self.node.keys[key], message)
+        backward = self.node.child("backward")
+        if backward is None and "derivative" in self.node.keys:
+            return self.build_from_code(data, ("forward", "derivative"))
+        if not self.has_backward():
+            return None
+        assert backward is not None
+        if "loss" in self.node.keys:
+            message = "'loss' goes with a forward in code; a formula can hold its loss itself"
+            self.find(self.node.keys["loss"], message)
         if not isinstance(backward.value, dict):
             self.find(
                 backward.mark,
@@ -136,6 +147,10 @@ class OwnBuilder(DataBuilder):
                     f"backward has no rule for '{name}'; give one, or put it under constants",
                 )
         layer = FormulaLayer(data, text, rules, self.record.batched)
+        return self.check_layer(layer, check_rules)
+
+    def check_layer(self, layer: FormulaLayer, check_rules: bool) -> FormulaLayer | None:
+        """The layer, if its forward can be evaluated; what is wrong with its rules is found."""
         node = self.node.child("forward")
         assert node is not None
         try:
@@ -145,11 +160,7 @@ class OwnBuilder(DataBuilder):
             return None
         if check_rules:
             before = len(self.findings)
-            for name, rule in rules.items():
-                try:
-                    parse(rule, names)
-                except FormulaError as error:
-                    self.find(mark_inside(backward.value[name], error), error.message)
+            self.check_rules(layer.rules, names)
             if len(self.findings) == before:
                 self.bound_work(layer, node)
         return layer
