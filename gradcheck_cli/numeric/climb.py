@@ -47,7 +47,7 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
     for _ in range(levels):
         noise = DEVIATIONS * rung.noise
         best.note_moves(rows, rung.slope, step)
-        rungs.climb(rung.value, noise)
+        rungs.climb(rung.value, noise, step)
         going = step > 0
         if rungs.levels > 1:
             best.note_growth(rows, *rungs.growth(noise))

@@ -33,8 +33,8 @@ ROUNDINGS = 2.0**12
 STEADY, STEADY_MOVES, NEARBY = 0.3, 5, (1.13, 1.37, 1.71)
 # Noises that the largest move must exceed for that: the least of the moves in a row then does, too.
 CLEAR = 2.0**STEADY_MOVES
-# Moves that do not grow by this from the least to the largest are those of a bounded function that
-# is small beside its offset, not of rounding, which grows as the entry does.
+# Moves of which the largest is no more than so many times that of the first half of them are those
+# of a bounded function that is small beside its offset, not of rounding, which grows as the entry.
 GROWN = 16.0
 # How much a right backward, which rounds in its own way, may differ from zero: in the noise of the
 # outputs, and in the largest quotient. Those of tests/laws/test_invariance.py reach a third of it.
@@ -128,8 +128,9 @@ def _look(differences: WholeForwards, entry: int, limits: Limits) -> Invariance 
         return None
     # An entry that is tiny beside what it is added to could be as large as that. One that is seen
     # nowhere may be that of a saturated unit, of which larger moves tell nothing.
-    quiet = shares[np.all(total <= limits.unseen, axis=1)]
-    share = max(1.0, float(quiet[-1]) / QUIET) if 0 < len(quiet) < len(shares) else 1.0
+    seen = np.flatnonzero(np.any(total > limits.unseen, axis=1))
+    quiet = shares[: seen[0]] if len(seen) else shares[:0]
+    share = max(1.0, float(quiet[-1]) / QUIET) if len(quiet) else 1.0
     quotient = np.max((total / shares[:, None])[shares >= share], axis=0)
     # What is rounded on the way to the outputs is larger than they are by this; in a backward it is
     # multiplied by a derivative that is so much larger, too.
@@ -189,7 +190,8 @@ def settle_unused(
 
 def _is_bounded(total: Float, shares: Float, noise: Float) -> bool:
     """Whether moves (shares, cotangents) are those of a bounded function, beside an offset."""
-    bounded = GROWN * total[0] > np.maximum(total[-1], noise)
+    half = np.max(total[: len(total) // 2], axis=0)
+    bounded = GROWN * half > np.maximum(np.max(total, axis=0), noise)
     return bool(np.any(bounded) and np.any(total > noise * shares[:, None]))
 
 

@@ -100,9 +100,19 @@ def _tables(order: int) -> tuple[Float, Float]:
     return factors, _amplification(factors)
 
 
-class Rungs:
-    """Neville's tables: their newest row, and of each of its cells the uncertainty.
+def _spread(new: Float, last: Float) -> Float:
+    """How far the cells of the newest row, but the first, are from their neighbours."""
+    columns = min(len(new), len(last))
+    value = new[1:columns]
+    spread = np.maximum(np.abs(value - new[: columns - 1]), np.abs(value - last[: columns - 1]))
+    return np.maximum(spread, np.abs(value - last[1:columns]), out=spread)
 
+
+class Rungs:
+    """Neville's tables: their last rows, and of each cell of the newest one the uncertainty.
+
+    rows: of the quotients, (columns, TABLES, entries, cotangents); bends: of what those of the two
+        sides differ by over two steps, whose error has even powers of the step, too.
     coarse: whether outputs move in steps, so that values agree by chance: then a cell is as
         uncertain as it differs from the quotient at its own step.
     """
@@ -111,6 +121,7 @@ class Rungs:
         self.coarse = coarse
         self.factors, self.amplification = _tables(order)
         self.rows: list[Float] = []
+        self.bends: list[Float] = []
         self.noise: Float | None = None
         self.in_a_row: NDArray[Any] = np.zeros((1, 1, 1))  # steps at which quotients drifted
 
@@ -124,16 +135,23 @@ class Rungs:
         """Whether there are enough levels to compare."""
         return len(self.rows) >= MIN_LEVELS
 
-    def climb(self, value: Float, noise: Float) -> None:
-        """Add the quotients of the next smaller step, and how far noise may move them."""
-        cells = [value]
-        if self.rows:
-            last = self.rows[-1]
-            for column in range(min(len(last), COLUMNS - 1)):
-                factor = self.factors[column][:, None, None]
-                cells.append(cells[column] + (cells[column] - last[column]) / factor)
-        self.rows = [*self.rows[-(MIN_LEVELS - 1) :], np.stack(cells)]
+    def climb(self, value: Float, noise: Float, step: Float) -> None:
+        """Add the quotients of the next smaller step, and how far noise may move them.
+
+        step: of every entry.
+        """
+        bend = (value[1:2] - value[2:]) / (2 * step[:, None])
+        self.rows = self._extrapolated(self.rows, value, self.factors)
+        self.bends = self._extrapolated(self.bends, bend, self.factors[:, :1])
         self.noise = noise
+
+    def _extrapolated(self, rows: list[Float], value: Float, factors: Float) -> list[Float]:
+        """The last rows of a table with its next one, whose first column is given."""
+        cells = [value]
+        for column in range(min(len(rows[-1]), COLUMNS - 1) if rows else 0):
+            factor = factors[column][:, None, None]
+            cells.append(cells[column] + (cells[column] - rows[-1][column]) / factor)
+        return [*rows[-(MIN_LEVELS - 1) :], np.stack(cells)]
 
     def quadratic(self, step: Float) -> tuple[NDArray[np.bool_], Float]:
         """Which entries a parabola fits at all five points of the first two steps, and its slopes.
@@ -193,6 +211,7 @@ class Rungs:
         if going.all():  # of millions of entries a copy takes time
             return
         self.rows = [row[:, :, going] for row in self.rows]
+        self.bends = [row[:, :, going] for row in self.bends]
         if self.ready:
             self.in_a_row = self.in_a_row[:, going]
 
@@ -200,17 +219,20 @@ class Rungs:
         """Of every table, entry and cotangent the best new cell; first axis as in `Best.cells`.
 
         A cell is as uncertain as it differs from its three neighbours of lower order or larger
-        step, plus its noise.
+        step, plus its noise. A central one may agree with these by luck where noise hides a corner
+        within the step, whose error is then as large in the bend: over the step that must agree,
+        too, but for its noise.
         """
         assert self.noise is not None
         new, last = self.rows[-1], self.rows[-2]
         columns = min(len(new), len(last))
-        value = new[1:columns]
-        spread = np.maximum(np.abs(value - new[: columns - 1]), np.abs(value - last[: columns - 1]))
-        np.maximum(spread, np.abs(value - last[1:columns]), out=spread)
+        value, spread = new[1:columns], _spread(new, last)
         if self.coarse:
             np.maximum(spread, np.abs(value - new[0]), out=spread)
         noise = self.amplification[1:columns, :, None, None] * self.noise
+        bend = step[:, None] * _spread(*self.bends[:-3:-1])[:, 0] - noise[:, 0]
+        mirrored = (new[0, 0] == 0) & (last[0, 0] == 0)  # where no corner has an error
+        spread[:, 0] = np.fmax(spread[:, 0], np.where(mirrored, 0.0, bend))
         uncertainty = SPREAD_FACTOR * spread + noise
         uncertainty[~np.isfinite(uncertainty)] = np.inf
         cells = np.empty((4, *value.shape))

@@ -124,8 +124,8 @@ class Pilots:
         last = differences.exact(entries, step / RATIO)
         second = differences.rung(entries, last, first.moved)
         rungs = Rungs(differences.stencil.order)
-        for rung in (first, second):
-            rungs.climb(rung.value, DEVIATIONS * rung.noise)
+        for rung, at in ((first, step), (second, last)):
+            rungs.climb(rung.value, DEVIATIONS * rung.noise, at)
         _, cells = rungs.quadratic(last)
         terms = Terms.of(first.value, second.value, RATIO)
         cells[1, 0] = SPREAD_FACTOR * (terms.fourth + terms.fifth)

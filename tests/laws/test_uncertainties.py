@@ -19,9 +19,11 @@ from tests.support.layers import given, problem
 Float = NDArray[np.float64]
 
 
-def measured(forward: Any, x: Float, cotangent: Float) -> NumericGradient:
+def measured(forward: Any, x: Any, cotangent: Float, *, batched: bool = False) -> NumericGradient:
     """The numeric gradient of a forward of one input."""
-    checked = Problem({"x": x}, lambda inputs: forward(inputs["x"]), lambda *_: {}, cotangent)
+    checked = Problem(
+        {"x": x}, lambda inputs: forward(inputs["x"]), lambda *_: {}, cotangent, batched=batched
+    )
     return differences(checked, "x", Numeric())
 
 
@@ -29,7 +31,7 @@ def holds(found: NumericGradient, truth: Float) -> bool:
     return bool(np.all(np.abs(found.value - truth) <= found.uncertainty))
 
 
-@pytest.mark.parametrize("size", [3e-4, 1e-3, 3e-3])
+@pytest.mark.parametrize("size", [3e-4, 1e-3, 3e-3, 3e-2])
 def test_a_bounded_function_that_an_offset_hides_is_not_zero_by_invariance(size: float) -> None:
     """It comes back to where it is at x from time to time, however far x is moved."""
     x = size * np.linspace(0.5, 1.0, 64)
@@ -48,6 +50,30 @@ def test_a_side_that_is_flat_far_from_x_says_nothing_of_the_last_digits_there(
 
     dying = steepness / (1 + np.exp(saturation))
     assert holds(measured(forward, x, np.ones(1)), np.array([2e4 - dying, 2e4]))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset", "seeds"), [("float32", 0.0, (3, 6)), ("float64", 1e12, (0, 1, 3))]
+)
+def test_where_noise_hides_corners_quotients_that_agree_by_luck_are_not_believed(
+    dtype: str, offset: float, seeds: tuple[int, ...]
+) -> None:
+    """Sums of Huber losses: what the sides differ by shows that a slope bends within the step."""
+    for seed in seeds:
+        random = np.random.default_rng(seed)
+        a, b = random.normal(size=(2, 8, 400))
+        a, b, x = (array.astype(dtype) for array in (a, 3 * b, random.normal(size=400)))
+
+        def forward(x: Any, a: Any = a, b: Any = b) -> Any:
+            z = np.abs(a * x[..., None, :] + b)
+            losses = np.where(z < 1, z * z / 2, z - z.dtype.type(0.5))
+            return losses.sum(axis=-2) + z.dtype.type(offset)
+
+        slopes = a * np.clip(a.astype(np.float64) * x + b, -1, 1)
+        found = measured(forward, x, np.ones(400), batched=True)
+        known = np.isfinite(found.uncertainty)
+        off = np.abs(found.value - slopes.sum(axis=0))
+        assert np.all(off[known] <= found.uncertainty[known])
 
 
 @pytest.mark.parametrize("waves", [1e4, 1e5, 1e6, 1e7, 1e8])
