@@ -103,7 +103,7 @@ def _try_shapes(draft: Draft, path: str, timeout: float) -> Draft | None:
     from gradcheck_cli.run.try_shapes import try_shapes
 
     try:
-        return try_shapes(draft, path, timeout)
+        return try_shapes(draft, path, timeout)[0]
     except (GradcheckError, OSError) as error:
         raise UsageError(f"the code cannot be tried: {error}") from error
 

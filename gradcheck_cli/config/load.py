@@ -37,7 +37,7 @@ def load(
     overrides: Overrides = NOTHING_SET,
     exclude: Sequence[str] = (),
 ) -> list[ConfigCheck]:
-    """Every check of every config, in order. `note` is told how many files were skipped.
+    """Every check of every config, in order. `note` is told what is left out.
 
     check_rules: whether a formula that cannot be evaluated is an error of its config.
     exclude: globs of the names or whole paths of files and folders that are left out of folders.
@@ -58,7 +58,7 @@ def load(
                 continue  # named twice, or by a folder, too
             paths_read.add(whole)
             try:
-                checks += load_config(path, check_rules, overrides, folders)
+                checks += load_config(path, check_rules, overrides, folders, note)
             except (ConfigError, UsageError) as error:
                 broken.append(error)
     if finder.skipped:
@@ -75,19 +75,33 @@ def load_config(
     check_rules: bool = True,
     overrides: Overrides = NOTHING_SET,
     folders: Sequence[Path] = (),
+    note: Note = lambda text: None,
 ) -> list[ConfigCheck]:
     """The checks of one config, as `read_config` says, or of code: `layers.py`, `layers.py:affine`.
 
+    note: is told what is left out of a file of code, as it cannot be read.
     Raises UsageError, too, where it cannot be read.
     """
     if not is_code(path):
         return read_config(_read_text(path), path, check_rules, overrides, folders)
-    from gradcheck_cli.config.init.code_file import draft_checks, write_checks
+    from gradcheck_cli.config.init.code_file import draft_check, list_names
 
     file, name = path.rsplit(":", 1) if ":" in Path(path).name else (path, "")
-    drafts = draft_checks(file, name)
-    checks = read_config(write_checks(file, drafts), file, check_rules, overrides, folders)
-    return [replace(one, select=None, draft=drafts[one.name]) for one in checks]
+    checks, left = [], []
+    for one in [name] if name else list_names(file):
+        try:
+            draft, text = draft_check(file, one)
+            made = read_config(text, file, check_rules, overrides, folders)
+        except (ConfigError, UsageError):
+            if name:
+                raise
+            left.append(one)
+        else:
+            checks += [replace(check, draft=draft) for check in made]
+    if left:
+        advice = f"`gradcheck init {file}:{left[0]}` writes what is read of it"
+        note(f"left out of '{file}': {name_some(left, MOST_NAMES)}; {advice}")
+    return checks
 
 
 def read_config(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from gradcheck_cli.config.builders.check import ConfigCheck
     from gradcheck_cli.config.init.reading import Described
     from gradcheck_cli.config.init.template import Draft
-    from gradcheck_cli.problem import Problem
+    from gradcheck_cli.problem import Arrays, Problem
     from gradcheck_cli.processes.sandbox_child import Supervisor
 
 
-def try_shapes(draft: Draft, path: str, timeout: float | None) -> Draft | None:
-    """The config with shapes that the forward takes; None where none were found near those read.
+def try_shapes(draft: Draft, path: str, timeout: float | None) -> tuple[Draft | None, bool]:
+    """The config with shapes that the forward takes, and whether all gradients have those of their
+    inputs; None where none were found near those read.
 
     What a backward makes of them is for the check to say: shapes are not chosen for it.
 
@@ -33,18 +35,20 @@ def try_shapes(draft: Draft, path: str, timeout: float | None) -> Draft | None:
     Raises GradcheckError where the code cannot be imported or ends its process, and OSError where
     there is no process to run it in.
     """
-    found = run_in_sandbox(partial(_search, path), draft, _ignore, timeout)
-    return None if found is None else replace(draft, described=found, tried=True)
+    described, fits = run_in_sandbox(partial(_search, path), draft, _ignore, timeout)
+    found = None if described is None else replace(draft, described=described, tried=True)
+    return found, fits
 
 
 def change_shapes(check: ConfigCheck, timeout: float | None) -> ConfigCheck | None:
     """A check of code that has no config, with shapes that its forward takes.
 
-    None where none are found; raises as `try_shapes`.
+    None where none are found, or gradients have other shapes than their inputs: it is not known
+    which of the two is wrong. Raises as `try_shapes`.
     """
     assert check.draft is not None
-    found = try_shapes(check.draft, check.path, timeout)
-    if found is None or not isinstance(check.layer, CodeLayer):
+    found, fits = try_shapes(check.draft, check.path, timeout)
+    if found is None or not fits or not isinstance(check.layer, CodeLayer):
         return None
     [made] = read_config(found.line, check.path)
     assert isinstance(made.layer, CodeLayer)
@@ -53,30 +57,58 @@ def change_shapes(check: ConfigCheck, timeout: float | None) -> ConfigCheck | No
     return replace(check, layer=replace(check.layer, data=data), draft=found)
 
 
-def _search(path: str, draft: Draft, supervisor: Supervisor) -> Described | None:
+def _search(path: str, draft: Draft, supervisor: Supervisor) -> tuple[Described | None, bool]:
     backward = draft.names.get("backward", "").rpartition(":")[2].rpartition(".")[2]
     backwards = {backward, *(of_pair for _, of_pair in METHODS)}
 
+    def read_problems(described: Described) -> list[Problem]:
+        [check] = read_config(replace(draft, described=described).line, path)
+        return check.layer.problems()
+
     def attempt(described: Described) -> Trial:
         try:
-            [check] = read_config(replace(draft, described=described).line, path)
-            for problem in check.layer.problems():
-                _call_forward(problem)
+            for problem in read_problems(described):
+                problem.forward(_copy_inputs(problem))
+                problem.backward(_copy_inputs(problem), _copy_cotangent(problem))
         except ConfigError as error:
             return Trial(0.0, str(error))
         except GradcheckError as error:
             return _judge(error, backwards)
         return Trial(FITS)
 
-    return Search(supervisor.watch(attempt)).run(draft.described)
+    def fits(described: Described) -> bool:
+        with suppress(GradcheckError):
+            return all(map(_gradients_fit, read_problems(described)))
+        return False
+
+    found = Search(supervisor.watch(attempt)).run(draft.described)
+    return found, found is not None and supervisor.watch(fits)(found)
 
 
-def _call_forward(problem: Problem) -> None:
-    problem.forward({name: x.copy() for name, x in problem.inputs.items()})
+def _copy_inputs(problem: Problem) -> Arrays:
+    return {name: x.copy() for name, x in problem.inputs.items()}
+
+
+def _copy_cotangent(problem: Problem) -> Any:
+    return None if problem.cotangent is None else problem.cotangent.copy()
+
+
+def _gradients_fit(problem: Problem) -> bool:
+    """Whether every gradient has the shape of its input, where it is one of the outputs' sum."""
+    import numpy as np
+
+    gradients = problem.backward(_copy_inputs(problem), _copy_cotangent(problem))
+    return problem.cotangent is None or all(
+        name in gradients and np.shape(gradients[name]) == x.shape
+        for name, x in problem.inputs.items()
+    )
 
 
 def _judge(error: GradcheckError, backwards: set[str]) -> Trial:
-    """How much of the user's function was run before it raised; a backward that raises is run.
+    """How much of the user's function was run before it raised.
+
+    What a backward makes of the sizes is its own; that it cannot index an input, or takes it for a
+    number, is said of the shape.
 
     backwards: what a backward may be called.
     """
@@ -84,8 +116,11 @@ def _judge(error: GradcheckError, backwards: set[str]) -> Trial:
     while trace is not None:
         code = trace.tb_frame.f_code
         if not is_ours(code.co_filename):
-            done = code.co_name in backwards
-            return Trial(FITS if done else trace.tb_lasti / len(code.co_code), str(error))
+            share = trace.tb_lasti / len(code.co_code)
+            if code.co_name in backwards:
+                by_rank = isinstance(error.__cause__, TypeError | IndexError)
+                share = 1 + share / 2 if by_rank else FITS
+            return Trial(share, str(error))
         trace = trace.tb_next
     return Trial(1.0, str(error))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gradcheck_cli.errors import UsageError
 from tests.cli.test_init import CODE, DATA, MISTAKES, UNREAD
 from tests.support.command import Result, run_here
 
@@ -150,3 +151,34 @@ def test_no_shapes_are_tried_for_which_a_wrong_backward_would_fit(
     assert done.returncode != 0
     assert outcomes(done)["affine"] in ("wrong", "error")
     assert "found by trying" not in done.stdout
+
+
+def test_shapes_that_gradients_do_not_have_are_no_failure(tmp_path: Path) -> None:
+    """Which of the two is wrong is not known where the shapes are a guess."""
+    (tmp_path / "a.py").write_text(
+        "import numpy as np\n\n\n"
+        "def loss(p, q, k):\n"
+        "    d = (p[:, None] * k).sum(axis=(0, 1)) - q\n"
+        "    dp = np.zeros((2, 2))\n"
+        "    return 0.5 * np.sum(d * d), dp, -d\n"
+    )
+    done = run_here("run", "--allow-code", "a.py:loss", cwd=tmp_path)
+    assert done.returncode in (0, 2), done.stdout
+
+
+def test_code_that_cannot_be_read_does_not_stop_the_rest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradcheck_cli.config.init import code_file
+
+    draft = code_file.draft_check
+
+    def fail(path: str, name: str) -> object:
+        if name == "affine":
+            raise UsageError("no")
+        return draft(path, name)
+
+    monkeypatch.setattr(code_file, "draft_check", fail)
+    done = run_here(*RUN, "two.py", cwd=folder)
+    assert outcomes(done) == {"Scale": "ok"}
+    assert "left out of 'two.py': affine; `gradcheck init two.py:affine`" in done.stderr

@@ -318,6 +318,7 @@ UNREAD = {
     "cox_partial_likelihood": ("(X - cumx / cum[:, None])", "(X + cumx / cum[:, None])"),
     "gp_nll": ("2 * K0, 2 * sn**2", "2 * K0, sn**2"),
     "skipgram_neg": ("(s(negs @ center)) @ negs", "(s(center @ center)) * context"),
+    "crf_nll": ("dT[tags[t], tags[t + 1]] -= 1", "dT[tags[t], tags[t]] -= 1"),
     "word_loss": ("np.outer(scores, center)", "np.outer(center, scores).T * 2"),
 }
 

@@ -218,13 +218,25 @@ class Reading:
             if name in without or given.text == SETTING or is_fixed(name, value):
                 constants[name] = self.fixed(name, value)
             else:
-                inputs[name] = given
+                several = value.kind == ITEMS and SETTING in given.text
+                inputs[name] = Given(f"[{len(value.fields)}]", guess=True) if several else given
+        inputs |= self.promote(constants, teller, len(inputs))
         constants |= {name: self.fixed(name, value) for name, value in extra.items()}
         if self.output.kind == OBJECT and self.output.text:  # a function that makes a module
             taken = plain_parameter("x")
             apply(self.output, taken, (), self.sizes.allocate)
             inputs["x"] = self.giver.array(taken if taken.axes else self.giver.guessed("x"))
         return Described(inputs, constants, dict(self.sizes.values))
+
+    def promote(
+        self, constants: dict[str, Given], teller: Function | None, known: int
+    ) -> dict[str, Given]:
+        """Numbers that have a gradient, taken from the constants: as many as a loss returns
+        gradients beyond those of the inputs that are known."""
+        spelled = list_returned_gradients(teller, value_first=True) if self.loss and teller else []
+        numbers = [name for name, given in constants.items() if given.text == SETTING]
+        chosen = [name for name in numbers if name not in self.defaults][: len(spelled) - known]
+        return {name: Given("[]", guess=bool(constants.pop(name))) for name in chosen}
 
     def fixed(self, name: str, value: Value) -> Given:
         """What a config gives for values without a gradient; labels of a softmax are one-hot."""

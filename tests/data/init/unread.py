@@ -71,3 +71,33 @@ def word_loss(center, target_id, others):
     loss = -np.log(scores[target_id])
     scores[target_id] -= 1
     return loss, np.dot(others.T, scores), np.outer(scores, center)
+
+
+def logsumexp(a, axis=None, keepdims=False):
+    m = a.max(axis=axis, keepdims=True)
+    s = m + np.log(np.exp(a - m).sum(axis=axis, keepdims=True))
+    return s if keepdims else np.squeeze(s, axis=axis)
+
+
+def crf_nll(emissions, transitions, tags):
+    """Linear-chain CRF by forward-backward. emissions (T, K), transitions (K, K), tags (T,)."""
+    T, K = emissions.shape
+    alpha = np.zeros((T, K))
+    alpha[0] = emissions[0]
+    for t in range(1, T):
+        alpha[t] = emissions[t] + logsumexp(alpha[t - 1][:, None] + transitions, axis=0)
+    logZ = logsumexp(alpha[-1], axis=0)
+    beta = np.zeros((T, K))
+    for t in range(T - 2, -1, -1):
+        beta[t] = logsumexp(transitions + (emissions[t + 1] + beta[t + 1])[None, :], axis=1)
+    marg = np.exp(alpha + beta - logZ)
+    score = emissions[np.arange(T), tags].sum() + transitions[tags[:-1], tags[1:]].sum()
+    dE = marg.copy()
+    dE[np.arange(T), tags] -= 1
+    dT = np.zeros_like(transitions)
+    for t in range(T - 1):
+        dT += np.exp(
+            alpha[t][:, None] + transitions + (emissions[t + 1] + beta[t + 1])[None, :] - logZ
+        )
+        dT[tags[t], tags[t + 1]] -= 1
+    return logZ - score, dE, dT
