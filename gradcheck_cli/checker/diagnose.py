@@ -30,7 +30,7 @@ from gradcheck_cli.faults.shared_explanations import (
 )
 from gradcheck_cli.faults.values import Effort
 from gradcheck_cli.measure.comparison import compare_entries
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem, Stage
@@ -161,7 +161,7 @@ class Diagnoser:
         def measure(problem: Problem, name: str) -> NumericGradient:
             if problem is self.problem:
                 return self.measure(name)
-            return differences(problem, name, self.numeric)
+            return measure_gradient(problem, name, self.numeric)
 
         with np.errstate(all="ignore"):
             return mutate(self.problem, measure, self.rtol, self.atol)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.measure.budget import Budget
 from gradcheck_cli.measure.edges import doubt_edges
 from gradcheck_cli.measure.joint_noise import JointNoise
-from gradcheck_cli.measure.measure import differences, of_entries
+from gradcheck_cli.measure.measure import measure_entries_of, measure_gradient
 from gradcheck_cli.measure.precision import round_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
 from gradcheck_cli.numeric.noise import Noise
@@ -57,10 +57,10 @@ class Measurements:
         """
         if name not in self.gradients:
             if self.problem.identity is not None:
-                found = differences(self.problem, name, self.numeric)
+                found = measure_gradient(self.problem, name, self.numeric)
             else:
                 entries = self._choose_entries(name)
-                found = of_entries(
+                found = measure_entries_of(
                     self.problem, name, self.numeric, entries, self.progress, self._noise_of
                 )
                 found = doubt_edges(self.problem, name, found)

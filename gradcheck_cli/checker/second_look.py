@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.measure.breaks import widen_by_breaks
 from gradcheck_cli.measure.comparison import agrees
-from gradcheck_cli.measure.measure import of_entries
+from gradcheck_cli.measure.measure import measure_entries_of
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import GradientResult, Verdict
@@ -39,7 +39,7 @@ def look_again(
     some = np.unique(entries)[:MOST_LOOKED_AT].astype(np.intp)
     if not len(some):
         return failed, 0
-    found = of_entries(problem, failed.name, numeric, some)
+    found = measure_entries_of(problem, failed.name, numeric, some)
     reason = ""
     if np.all(found.invariant) and agrees(claimed, found, rtol, atol):
         reason = (

@@ -16,7 +16,7 @@ from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.factors import Factor, values_of_names
 from gradcheck_cli.faults.measured_gradient import MOST_ENTRIES, MeasuredGradient
 from gradcheck_cli.faults.other_inputs import is_defined
-from gradcheck_cli.measure.measure import of_entries
+from gradcheck_cli.measure.measure import measure_entries_of
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import TURNS
@@ -96,7 +96,7 @@ def _change(measured: MeasuredGradient, name: str, turn: int) -> MeasuredGradien
     counted = replace(other, forward=measured.effort.count(other.forward))
 
     def measure(name: str) -> NumericGradient:
-        return of_entries(counted, name, Numeric(), None)
+        return measure_entries_of(counted, name, Numeric(), None)
 
     return MeasuredGradient(counted, measured.name, measure, measured.effort)
 

@@ -93,18 +93,18 @@ def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
     return (time.perf_counter() - started) * count / TRIED
 
 
-def differences(
+def measure_gradient(
     problem: Problem, name: str, numeric: Numeric, progress: Progress | None = None
 ) -> NumericGradient:
     """The numeric gradient of one input of a problem: of all its entries, or of a sample."""
     if problem.identity is not None:
-        return given_gradient(*problem.identity())
+        return as_numeric_gradient(*problem.identity())
     size, most = problem.inputs[name].size, numeric.sample
     entries = sample_entries(size, most) if most is not None and most < size else None
-    return of_entries(problem, name, numeric, entries, progress)
+    return measure_entries_of(problem, name, numeric, entries, progress)
 
 
-def given_gradient(value: Any, rounding: Any, method: str = BY_IDENTITY) -> NumericGradient:
+def as_numeric_gradient(value: Any, rounding: Any, method: str = BY_IDENTITY) -> NumericGradient:
     """The other side of an identity, or what is known, as a numeric gradient that took no step.
 
     rounding: how far it may be off.
@@ -126,7 +126,7 @@ def given_gradient(value: Any, rounding: Any, method: str = BY_IDENTITY) -> Nume
     )
 
 
-def of_entries(
+def measure_entries_of(
     problem: Problem,
     name: str,
     numeric: Numeric,

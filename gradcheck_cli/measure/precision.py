@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.measure.casts import find_cast
-from gradcheck_cli.measure.measure import given_gradient
+from gradcheck_cli.measure.measure import as_numeric_gradient
 from gradcheck_cli.numeric.differences import WHOLE
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Problem
@@ -75,7 +75,7 @@ def as_reference(wide: Problem, results: Sequence[GradientResult]) -> dict[str, 
     for one in results:
         values = np.asarray(claimed[one.name])
         off = (one.bound or 0.0) * float(np.max(np.abs(values), initial=0.0))
-        found[one.name] = given_gradient(values, off, one.method or WHOLE)
+        found[one.name] = as_numeric_gradient(values, off, one.method or WHOLE)
     return found
 
 

@@ -150,14 +150,14 @@ def _measure_gradient(problem: Problem, name: str, advance: Callable[[int], None
     """The curves of the gradient of an input, at some of its entries."""
     import numpy as np
 
-    from gradcheck_cli.measure.measure import of_entries, points_evaluator
+    from gradcheck_cli.measure.measure import measure_entries_of, points_evaluator
     from gradcheck_cli.numeric.sampling import sample_entries
     from gradcheck_cli.numeric.step_errors import curves, steps_of
     from gradcheck_cli.options import Numeric
 
     x = problem.inputs[name]
     entries = np.arange(x.size) if x.size <= MOST_ENTRIES else sample_entries(x.size, MOST_ENTRIES)
-    numeric = of_entries(problem, name, Numeric(), entries)
+    numeric = measure_entries_of(problem, name, Numeric(), entries)
     known = np.where(numeric.kink, np.nan, numeric.value)
     result = GradientSteps(
         name=name,

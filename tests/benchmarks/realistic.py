@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from gradcheck_cli import Problem
 from gradcheck_cli.checker.diagnose import Diagnoser
 from gradcheck_cli.measure.compare import compare
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Stage
@@ -83,7 +83,7 @@ class Bench:
     def measure(self, name: str) -> NumericGradient:
         """The numeric gradient of an input."""
         if name not in self.known:
-            self.known[name] = differences(self.problem, name, Numeric())
+            self.known[name] = measure_gradient(self.problem, name, Numeric())
         return self.known[name]
 
     def diagnose(self, mistake: Edit) -> list[GradientResult]:

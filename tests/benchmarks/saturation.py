@@ -25,7 +25,7 @@ from gradcheck_cli.layers.activations import ACTIVATIONS
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import DELTAS, DTYPES, REDUCTIONS, Layer
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
@@ -110,7 +110,7 @@ def measure(seed: int) -> Checked:
             verdicts.append(gradient.verdict)
             if gradient.verdict == Verdict.FAIL:
                 failed.append(f"seed {seed}: {gradient.gradient}: {gradient.worst}")
-            found = differences(checked, gradient.name, Numeric())
+            found = measure_gradient(checked, gradient.name, Numeric())
             entries += found.value.size
             outside += missed(found, exact[gradient.name])
             if exact[gradient.name].any() and gradient.resolution is not None:

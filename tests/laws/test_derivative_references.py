@@ -24,7 +24,7 @@ from gradcheck_cli import (
     from_jacobian,
     from_jvp,
 )
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from tests.support.verdicts import judge
 
@@ -144,7 +144,7 @@ def test_a_step_that_is_left_out_fails_on_its_side(
 
 def measured(problem: Problem) -> NumericGradient:
     with np.errstate(all="ignore"):
-        return differences(problem, "x", Numeric())
+        return measure_gradient(problem, "x", Numeric())
 
 
 def complex_steps(function: Callable[[Array], Any], x: Array) -> Array:

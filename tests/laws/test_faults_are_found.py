@@ -10,7 +10,7 @@ import pytest
 from gradcheck_cli import from_functions
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.mutation import mutate
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import MutantStatus
@@ -77,7 +77,7 @@ def test_every_fault_that_is_put_in_is_found(name: str) -> None:
 
 def mutated(of: Problem) -> list[tuple[str, str, MutantStatus, str]]:
     def measure(other: Problem, name: str) -> Any:
-        return differences(other, name, Numeric())
+        return measure_gradient(other, name, Numeric())
 
     found, _ = mutate(of, measure, 1e-9, 0.0)
     return [(one.code, one.gradient, one.status, one.reason) for one in found]

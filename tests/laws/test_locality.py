@@ -16,7 +16,7 @@ from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import DTYPES
 from gradcheck_cli.measure import measure as measuring
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from tests.support.layers import extended_layers, layer, layers, problem
@@ -34,7 +34,7 @@ def every_problem_is_large() -> Iterator[None]:
 
 
 def both(checked: Problem, name: str) -> tuple[NumericGradient, NumericGradient]:
-    return differences(checked, name, Numeric()), differences(checked, name, WHOLE)
+    return measure_gradient(checked, name, Numeric()), measure_gradient(checked, name, WHOLE)
 
 
 def agree(local: NumericGradient, whole: NumericGradient) -> bool:
@@ -76,8 +76,8 @@ def test_every_layer_passes_by_superposition(
 @pytest.mark.parametrize("step", [None, 1e-3])
 def test_a_stencil_and_a_step_are_those_that_were_asked_for(order: int, step: float | None) -> None:
     checked = problem(layer("XW", loss="logistic"))
-    local = differences(checked, "W", Numeric(order=order, step=step))
-    whole = differences(checked, "W", Numeric(order=order, step=step, locality=False))
+    local = measure_gradient(checked, "W", Numeric(order=order, step=step))
+    whole = measure_gradient(checked, "W", Numeric(order=order, step=step, locality=False))
     assert local.method == "superposition"
     assert agree(local, whole)
     if step is not None:
@@ -86,8 +86,8 @@ def test_a_stencil_and_a_step_are_those_that_were_asked_for(order: int, step: fl
 
 def test_a_sample_of_entries_is_measured_at_the_same_places() -> None:
     checked = problem(layer("XW", n=8, N=20, M=15))
-    local = differences(checked, "W", Numeric(sample=40))
-    whole = differences(checked, "W", Numeric(sample=40, locality=False))
+    local = measure_gradient(checked, "W", Numeric(sample=40))
+    whole = measure_gradient(checked, "W", Numeric(sample=40, locality=False))
     assert local.method == "superposition"
     assert local.entries is not None
     np.testing.assert_array_equal(local.entries, whole.entries)
@@ -139,7 +139,7 @@ def test_axes_that_are_not_those_of_the_form_are_found_out() -> None:
     # Square, so that the other axis has slices of the same shape.
     lying = claiming(n=5, N=5, M=5, axes={"X": (1, 1), "W": (0, 0), "b": (1, 1)})
     for name in ("X", "W"):
-        assert differences(lying, name, Numeric()).method == "whole forwards"
+        assert measure_gradient(lying, name, Numeric()).method == "whole forwards"
 
 
 def bent(values: Any) -> Any:
@@ -162,18 +162,18 @@ def own(inner: Any) -> Problem:
         return claimed.outer(inner(values), lambda array: array)
 
     lying = replace(made, forward=forward, locality=replace(claimed, inner=inner))
-    numeric = {name: differences(lying, name, WHOLE).value for name in lying.inputs}
+    numeric = {name: measure_gradient(lying, name, WHOLE).value for name in lying.inputs}
     return replace(lying, backward=lambda *_: numeric)
 
 
 def test_where_z_is_not_affine_slices_are_evaluated() -> None:
-    found = differences(own(bent), "W", Numeric())
+    found = measure_gradient(own(bent), "W", Numeric())
     assert found.method == "slices"
-    assert agree(found, differences(own(bent), "W", WHOLE))
+    assert agree(found, measure_gradient(own(bent), "W", WHOLE))
 
 
 def test_where_slices_depend_on_others_whole_forwards_are() -> None:
-    found = differences(own(mixed), "W", Numeric())
+    found = measure_gradient(own(mixed), "W", Numeric())
     assert found.method == "whole forwards"
 
 
@@ -191,7 +191,7 @@ def test_a_small_kink_in_one_column_is_found_out() -> None:
         z[..., -1] = np.where(z[..., -1] > 0, z[..., -1], 1.001 * z[..., -1])
         return z
 
-    assert differences(own(creased), "W", Numeric()).method == "whole forwards"
+    assert measure_gradient(own(creased), "W", Numeric()).method == "whole forwards"
 
 
 def test_it_can_be_turned_off() -> None:
@@ -219,6 +219,6 @@ def test_what_is_lost_beside_large_outputs_is_not_a_certain_zero() -> None:
     x = np.array([[1e7, 1e-6, 1.0]])
     checked = problem(replace(made, sources={**made.sources, "x": Given(x)}))
     right = checked.backward(checked.inputs, np.asarray(checked.cotangent))["W"]
-    found = differences(checked, "W", Numeric())
+    found = measure_gradient(checked, "W", Numeric())
     assert found.method == "superposition"
     assert np.all(np.abs(found.value - right) <= found.uncertainty)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli import Problem
 from gradcheck_cli.layers.paper import Layer
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import GradientResult
@@ -25,7 +25,7 @@ def test_it_is_linear_in_the_cotangent(layer: Layer, seed: int) -> None:
     first, second = np.random.default_rng(seed).normal(size=(2, *shape))
     for name in checked.inputs:
         parts = [
-            differences(replace(checked, cotangent=cotangent), name, Numeric())
+            measure_gradient(replace(checked, cotangent=cotangent), name, Numeric())
             for cotangent in (first, second, first - 2 * second)
         ]
         gap = np.abs(parts[2].value - (parts[0].value - 2 * parts[1].value))
@@ -40,7 +40,7 @@ def test_each_stencil_shows_its_order(order: int) -> None:
     exact = 3 * np.cos(0.9)
     steps = np.array([0.2, 0.1, 0.05])
     errors = [
-        abs(differences(wave, "x", Numeric(order=order, step=step)).value[0] - exact)
+        abs(measure_gradient(wave, "x", Numeric(order=order, step=step)).value[0] - exact)
         for step in steps
     ]
     slopes = np.diff(np.log(errors)) / np.diff(np.log(steps))

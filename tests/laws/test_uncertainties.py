@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli import Problem
 from gradcheck_cli.measure import measure as measuring
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from tests.support.layers import given, problem
@@ -24,7 +24,7 @@ def measured(forward: Any, x: Any, cotangent: Float, *, batched: bool = False) -
     checked = Problem(
         {"x": x}, lambda inputs: forward(inputs["x"]), lambda *_: {}, cotangent, batched=batched
     )
-    return differences(checked, "x", Numeric())
+    return measure_gradient(checked, "x", Numeric())
 
 
 def holds(found: NumericGradient, truth: Float) -> bool:
@@ -100,5 +100,5 @@ def test_the_rounding_of_a_sum_is_in_what_superposition_says_at_a_minimum(
         [Fraction(a) * Fraction(b) for a, b in zip(x[0], W[:, j], strict=True)] for j in range(8)
     ]
     rounding = [float(sum(each) - Fraction(t)) for each, t in zip(products, target[0], strict=True)]
-    found = differences(problem(given("xW", x, W, target, reduction="sum")), "W", Numeric())
+    found = measure_gradient(problem(given("xW", x, W, target, reduction="sum")), "W", Numeric())
     assert holds(found, np.multiply.outer(x[0], rounding))

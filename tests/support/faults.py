@@ -13,7 +13,7 @@ from gradcheck_cli.checker.gradients import default_rtol
 from gradcheck_cli.faults.diagnosis import match_fault
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import compare_entries
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import Diagnosis
@@ -25,7 +25,7 @@ def rights(problem: Problem) -> Iterator[MeasuredGradient]:
 
     def measured(name: str) -> NumericGradient:
         if name not in found:
-            found[name] = differences(problem, name, Numeric())
+            found[name] = measure_gradient(problem, name, Numeric())
         return found[name]
 
     for name in problem.inputs:

@@ -14,7 +14,7 @@ from gradcheck_cli.layers.activations import ACTIVATIONS, NONE
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.layers.paper import Layer, make_arrays
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
@@ -48,7 +48,7 @@ def problem(of: Layer) -> Problem:
 
 def measured(of: Layer, name: str, numeric: Numeric | None = None) -> NumericGradient:
     """The numeric gradient of a layer for one of its inputs."""
-    return differences(problem(of), name, numeric or Numeric())
+    return measure_gradient(problem(of), name, numeric or Numeric())
 
 
 def data(of: Layer) -> tuple[Float, Float, Float]:

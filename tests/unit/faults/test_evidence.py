@@ -14,7 +14,7 @@ from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.other_inputs import use_inputs
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison, compare_entries
-from gradcheck_cli.measure.measure import given_gradient
+from gradcheck_cli.measure.measure import as_numeric_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from tests.support.faults import rights
 
@@ -49,7 +49,7 @@ def values_of(gradient: NumericGradient) -> Values:
 )
 def test_what_fits_is_never_refuted(seed: int, factor: float, size: int) -> None:
     random = np.random.default_rng(seed)
-    right = given_gradient(random.standard_normal(size), 1e-12)
+    right = as_numeric_gradient(random.standard_normal(size), 1e-12)
     part = values_of(right) * random.standard_normal(size)
     wrong = factor * part.value * (1 + 1e-10 * random.uniform(-1, 1, size))
     comparison = compare_entries(wrong, right, 1e-9, 0.0)
@@ -60,7 +60,7 @@ def test_what_fits_is_never_refuted(seed: int, factor: float, size: int) -> None
 @given(seed=st.integers(0, 10**6))
 def test_what_three_entries_contradict_is_refuted(seed: int) -> None:
     random = np.random.default_rng(seed)
-    right = given_gradient(random.uniform(1, 2, 9), 1e-12)
+    right = as_numeric_gradient(random.uniform(1, 2, 9), 1e-12)
     comparison = compare_entries(np.arange(1.0, 10.0), right, 1e-9, 0.0)
     assert not may_give(values_of(right), comparison)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck_cli.checker.check import check
-from gradcheck_cli.measure.measure import differences
+from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.sampling import chance_of_missing, sample_entries
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
@@ -50,7 +50,7 @@ def cubes(factor: np.ndarray) -> Problem:
 
 def test_a_sampled_entry_is_what_it_is_among_all() -> None:
     problem = cubes(np.ones((20, 10)))
-    some, every = (differences(problem, "x", Numeric(sample=n)) for n in (13, None))
+    some, every = (measure_gradient(problem, "x", Numeric(sample=n)) for n in (13, None))
     assert some.entries is not None
     np.testing.assert_allclose(some.value, every.value.ravel()[some.entries], rtol=1e-12)
     assert some.index(4) == tuple(np.unravel_index(some.entries[4], (20, 10)))
