@@ -31,7 +31,7 @@ EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 def low_type(problem: Problem) -> str:
     """The coarsest type below float64 among the inputs; empty where there is none."""
-    types = {problem.low, *(str(x.dtype) for x in problem.inputs.values())}
+    types = {problem.low, *map(str, {x.dtype for x in problem.inputs.values()})}
     return max(types & set(EPS), key=lambda kind: EPS[kind], default="")
 
 

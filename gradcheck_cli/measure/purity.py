@@ -169,7 +169,8 @@ def _same(left: Any, right: Any) -> bool:
     left, right = np.asarray(left), np.asarray(right)
     if left.shape == right.shape and left.ndim and left.nbytes > LARGE and len(left) > 1:
         return all(_same(one, other) for one, other in zip(left, right, strict=True))
-    return bool(np.array_equal(left, right, equal_nan=right.dtype.kind in "fc"))
+    nan = right.dtype.kind in "fc"
+    return np.array_equal(left, right) or (nan and np.array_equal(left, right, equal_nan=True))
 
 
 class Gap(Struct, frozen=True):

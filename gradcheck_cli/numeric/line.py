@@ -15,7 +15,15 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.noise import DEVIATIONS, FLAT_SHARE, POINTS, ROUNDING, Float, variances
+from gradcheck_cli.numeric.noise import (
+    DEVIATIONS,
+    FLAT_SHARE,
+    POINTS,
+    ROUNDING,
+    Float,
+    find_flat,
+    variances,
+)
 
 RATIO = 7.0**0.5  # of a step to the next: no oscillation whose period fits one fits the next
 LEVELS = 24  # down to 1e-10 of the first step
@@ -209,7 +217,8 @@ def _scatter(values: Float) -> Float:
     """The deviation about a smooth curve of each column of (POINTS, outputs); 0 where unknown."""
     largest = np.max(np.abs(values), axis=0)
     unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
-    scatter = unit * np.sqrt(variances((values / unit)[None, None, :, None, :])[0, 0, 0])
+    lines = (values / unit)[None, None, :, None, :]
+    scatter = unit * np.sqrt(variances(lines, find_flat(lines))[0, 0, 0])
     return np.where(np.isfinite(scatter), scatter, 0.0)
 
 

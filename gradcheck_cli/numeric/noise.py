@@ -106,8 +106,8 @@ def function_noise(
     it is that rounding.
     """
     random = np.random.default_rng(0)
-    moves = AWAY * draw_signs(random, (lines, *x.shape)) * scale
-    places = np.concatenate([np.stack([x] * lines), (x + moves).astype(x.dtype)])
+    away = AWAY * draw_signs(random, (lines, *x.shape)) * scale
+    places = np.concatenate([np.stack([x] * lines), (x + away).astype(x.dtype)])
     values = _values(evaluate, places, scale, random)
     values = np.stack([values[:, :, :lines], values[:, :, lines:]])
     here, there = values
@@ -116,14 +116,15 @@ def function_noise(
     # nothing.
     largest = np.max(np.abs(np.where(np.isfinite(values), values, 0.0)), axis=(1, 2, 3))
     unit, unit_away = np.where(largest > 0, np.exp2(np.frexp(largest)[1] - 1.0), 1.0)
+    flat = find_flat(values)
     by_spacing, by_spacing_away = variances(
-        values / np.stack([unit, unit_away])[:, None, None, None]
+        values / np.stack([unit, unit_away])[:, None, None, None], flat
     )
     near = unit * np.sqrt(_pooled(by_spacing))
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
     eps = float(np.finfo(x.dtype).eps)
     rounding = ROUNDING * eps * size
-    steps = _steps(values, eps)
+    steps = _steps(values, flat, eps)
     coarse = ROUNDING * np.maximum(find_grid(values.reshape(-1, *values.shape[4:])), steps)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
     near = np.maximum(give_up(near, np.max(largest, axis=0), eps), coarse)
@@ -153,7 +154,7 @@ def give_up(noise: Float, largest: Float, eps: float) -> Float:
     return np.where(counts & (noise > MOST_NOISE * largest), np.inf, noise)
 
 
-def _steps(values: Float, eps: float) -> Float:
+def _steps(values: Float, flat: NDArray[np.bool_], eps: float) -> Float:
     """The height of the steps of every output that is constant nearly everywhere, yet moves.
 
     (*outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs): on every line of the finer
@@ -161,11 +162,11 @@ def _steps(values: Float, eps: float) -> Float:
     at one or two. One that is so on some lines alone has a corner between them.) What rounds some
     outputs rounds all.
     """
-    moves = np.abs(np.diff(values, axis=2))
-    constant = np.all(np.mean(moves[:, :-1] == 0, axis=2) > FLAT_SHARE, axis=(0, 1, 2))
+    constant = np.all(flat[:, :-1], axis=(0, 1, 2))
     found = np.zeros(constant.shape)
-    for output in map(tuple, np.argwhere(constant)):
-        finer, jumps = values[:, :-1][(..., *output)], moves[(..., *output)]
+    for output in map(tuple, np.argwhere(constant)) if np.any(constant) else ():
+        every = values[(..., *output)]
+        finer, jumps = every[:, :-1], np.abs(np.diff(every, axis=2))
         levels = np.unique(finer[:, :, 1:][jumps[:, :-1] == 0])
         if len(levels) >= LEVELS and np.isfinite(finer).all():
             jump = np.min(jumps[jumps > 0], initial=np.min(np.diff(levels)))
@@ -214,10 +215,20 @@ def _values(
     return outputs.reshape(len(SPACINGS), POINTS, len(centers), *outputs.shape[1:])
 
 
-def variances(values: Float) -> Float:
+def find_flat(values: Float) -> NDArray[np.bool_]:
+    """On which lines more neighbours of an output are equal than by chance: an axis less.
+
+    Of every line for itself: lines at other places may be at other ends of a clip.
+    """
+    equal = np.count_nonzero(np.diff(values, axis=2) == 0, axis=2)
+    return np.asarray(equal > FLAT_SHARE * (values.shape[2] - 1))
+
+
+def variances(values: Float, flat: NDArray[np.bool_]) -> Float:
     """The variance about a smooth curve of every output on every line; inf where it is flat.
 
-    (PLACES, SPACINGS, LINES, *outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs).
+    (PLACES, SPACINGS, LINES, *outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs);
+    flat: see `find_flat`.
     Of the orders of differences, the smallest: what is left of a smooth part only adds to the
     lower ones.
     """
@@ -229,11 +240,9 @@ def variances(values: Float) -> Float:
         variance = np.add.reduce(differences * differences, axis=2) / samples
         variances = np.minimum(variances, variance)
         differences = np.diff(differences, axis=2)
-    # Of every line for itself: lines at other places may be at other ends of a clip.
-    flat = np.mean(np.diff(values, axis=2) == 0, axis=2) > FLAT_SHARE
     # Flat everywhere: a constant, or one that jumps or leaves it somewhere.
-    flat &= ~np.all(flat, axis=1, keepdims=True)
-    return np.where(flat, np.inf, variances)
+    some = flat & ~np.all(flat, axis=1, keepdims=True)
+    return np.where(some, np.inf, variances)
 
 
 def find_grid(values: Float) -> Float:
@@ -273,7 +282,8 @@ def _pooled(variances: Float) -> Float:
     Where each spacing has a line that is flat or leaves the domain, the mean of the smallest.
     """
     pooled: Float = np.fmin.reduce(np.mean(variances, axis=1), axis=0)
-    return np.where(np.isfinite(pooled), pooled, np.mean(_smallest(variances), axis=0))
+    known = np.isfinite(pooled)
+    return pooled if known.all() else np.where(known, pooled, np.mean(_smallest(variances), axis=0))
 
 
 def _reach(by_spacing: Float, values: Float, pool: tuple[int, ...]) -> float:

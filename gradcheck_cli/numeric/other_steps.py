@@ -93,7 +93,7 @@ def widen_steps(differences: Differences, best: Best, every: NDArray[np.intp]) -
 
     Where noise leaves hardly anything of an entry, ever larger ones, as long as they help.
     """
-    if differences.reach < 1:
+    if differences.reach < 1 or not len(best.noisy(UNRESOLVED, SOMEWHAT)):
         return
     first = FIRST_STEP * differences.scale[every]
     _widen(differences, best, every, best.noisy(UNRESOLVED, MOSTLY), first, NOISE_SHARE)
