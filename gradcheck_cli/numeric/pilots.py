@@ -21,8 +21,14 @@ from gradcheck_cli.numeric.quotients import WholeForwards
 
 PILOTS = 3  # the middle one of their steps is taken
 LEAST_ENTRIES = 8  # with fewer, pilots are no saving
-# Steps of the pilots, in units of the scale: far enough apart that terms show in their difference.
-PILOT_STEPS = (2.0**-7, 2.0**-10)
+# In units of the scale: the first step of the pilots, and the largest, which is that of the ladder.
+FIRST_SHARE, LARGEST_SHARE = 2.0**-7, 2.0**-1
+# Of the uncertainty that is enough: that which is best where noise is all that is seen. The next
+# step is that much nearer or farther, within these factors; after so many, none is.
+QUIET, NEARER, FARTHER, TRIES = 0.25, 1 / 3, 8.0, 3
+# Of the noise of a slope: what noise alone makes of the terms after it. Of linear losses of 200
+# entries, which have none, it is 4 at most.
+NOISE_ALONE = 8.0
 # Uncertainties that prove an entry, over its own size and over the largest one: a pass needs two
 # thirds of the digits of rtol, 1e-6, which each entry is to have by itself. With eight digits of
 # its own, one entry in twenty of losses of 300 entries climbs the ladder, for 15 forwards.
@@ -62,7 +68,7 @@ class Terms(Struct, frozen=True):
 class Pilots:
     """Where two quotients are enough, as a step in units of the scale.
 
-    share: that step; 0 where every entry is to climb the ladder. largest: of the pilots' entries.
+    share: that step; 0 where every entry is to climb the ladder. largest: of the entries so far.
     """
 
     def __init__(self, differences: Differences, entries: NDArray[np.intp]) -> None:
@@ -75,40 +81,45 @@ class Pilots:
             self._find(differences, entries)
 
     def _find(self, differences: WholeForwards, entries: NDArray[np.intp]) -> None:
-        """Where truncation and noise add up to the least, 4·C·h³ + N/h or 4·C·h⁴ + N/h."""
+        """The middle one of the shares that are best for a few entries."""
         some = entries[np.linspace(0, len(entries) - 1, PILOTS + 2).astype(np.intp)[1:-1]]
-        scale = differences.scale[some]
-        steps = [differences.exact(some, share * scale) for share in PILOT_STEPS]
-        far, near = (differences.rung(some, step) for step in steps)
-        first, last = PILOT_STEPS
-        terms = Terms.of(far.value, near.value, first / last)
-        noise = DEVIATIONS * np.max(near.noise[0], axis=1) * last
-        fourth, fifth = (np.max(term, axis=1) for term in (terms.fourth, terms.fifth))
-        # Noise hides as much of them.
-        fourth = np.maximum(fourth, noise / last) / first**3
-        with np.errstate(all="ignore"):
-            shares = np.minimum(
-                (noise / (3 * SPREAD_FACTOR * fourth)) ** (1 / 4),
-                first * (noise / (4 * SPREAD_FACTOR * fifth * first)) ** (1 / 5),
-            )
-        known = np.isfinite(shares) & (shares > 0)
-        if np.any(known):
-            share = np.sort(shares[known])[np.count_nonzero(known) // 2]
-            self.share = min(float(share), first)
-            self.largest = float(np.max(np.abs(near.value[0][known])))
+        share = FIRST_SHARE
+        for _ in range(TRIES):
+            step = differences.exact(some, share * differences.scale[some])
+            cells, truncation = _two_steps(differences, some, step, differences.rung(some, step))
+            size = np.abs(cells[0, 0])
+            self.largest = float(np.max(size, where=np.isfinite(size), initial=0.0))
+            factor = _best_factor(cells, truncation, self._enough(cells))
+            known = np.isfinite(factor)
+            if not known.any():
+                return
+            middle = np.sort(factor[known])[np.count_nonzero(known) // 2]
+            self.share = min(share * float(middle), LARGEST_SHARE)
+            if self.share <= share:
+                return
+            share = self.share
 
     def measure(self, differences: WholeForwards, entries: NDArray[np.intp]) -> Best:
-        """What two steps say of these entries; `proven` are those that they settle."""
+        """What two steps say of these entries; `proven` are those that they settle.
+
+        Those that they do not are tried once more, each at the step that is best for itself.
+        """
         step = differences.exact(entries, self.share * differences.scale[entries])
         first = differences.rung(entries, step)
         best = Best.start(DEVIATIONS * first.floor, first.slope, DEVIATIONS * first.noise[0])
         moves = np.any(first.slope > 0, axis=1)
         moved, still = np.flatnonzero(moves), np.flatnonzero(~moves)
         if len(moved):
-            cells = self._two_steps(differences, entries[moved], step[moved], first.of(moved))
-            proven = self._proves(cells)
-            best.offer(moved[proven], cells[:, :, proven])
-            best.proven[moved[proven]] = True
+            factor = self._try(differences, entries, moved, step[moved], first.of(moved), best)
+            again = np.isfinite(factor)
+            rows, at = moved[again], entries[moved[again]]
+            best_step = np.minimum(
+                step[rows] * factor[again], LARGEST_SHARE * differences.scale[at]
+            )
+            best_step = differences.exact(at, best_step)
+            if len(rows):
+                rung = differences.rung(at, best_step)
+                self._try(differences, entries, rows, best_step, rung, best)
         best.proven[still] = settle_unused(differences, entries, best, still)
         best.floor[~best.proven] = 0.0  # the ladder's is that of its own steps
         self.tried += len(entries)
@@ -117,24 +128,56 @@ class Pilots:
             self.share = 0.0
         return best
 
-    def _two_steps(
-        self, differences: WholeForwards, entries: NDArray[np.intp], step: Float, first: Rung
+    def _try(
+        self,
+        differences: WholeForwards,
+        entries: NDArray[np.intp],
+        rows: NDArray[np.intp],
+        step: Float,
+        first: Rung,
+        best: Best,
     ) -> Float:
-        """The cells of `Best` from the rung at this step and one more."""
-        last = differences.exact(entries, step / RATIO)
-        second = differences.rung(entries, last, first.moved)
-        rungs = Rungs(differences.stencil.order)
-        for rung, at in ((first, step), (second, last)):
-            rungs.climb(rung.value, DEVIATIONS * rung.noise, at)
-        _, cells = rungs.quadratic(last)
-        terms = Terms.of(first.value, second.value, RATIO)
-        cells[1, 0] = SPREAD_FACTOR * (terms.fourth + terms.fifth)
-        cells[1, 0] += FEW_QUOTIENTS_FACTOR * cells[2, 0]
-        cells[1:3] += DEVIATIONS * differences.unseen_slope(second.moved, last)
-        return cells
+        """Keep what two steps prove of these rows; by what the step of each would be better."""
+        cells, truncation = _two_steps(differences, entries[rows], step, first)
+        enough = self._enough(cells)
+        proven = np.all(cells[1, 0] <= enough[:, None], axis=1)
+        best.offer(rows[proven], cells[:, :, proven])
+        best.proven[rows[proven]] = True
+        self.largest = float(np.max(np.abs(cells[0, 0, proven]), initial=self.largest))
+        return np.where(proven, np.nan, _best_factor(cells, truncation, enough))
 
-    def _proves(self, cells: Float) -> NDArray[np.bool_]:
-        """Of which entries the uncertainty is so little of the entry and of the largest one."""
+    def _enough(self, cells: Float) -> Float:
+        """The uncertainty that proves an entry: so little of itself, and of the largest one."""
         size = np.max(np.abs(cells[0, 0]), axis=1)
-        most = np.minimum(PROVEN * size, RESOLVED * self.largest)
-        return np.asarray(np.all(cells[1, 0] <= most[:, None], axis=1))
+        return np.asarray(np.minimum(PROVEN * size, RESOLVED * self.largest))
+
+
+def _two_steps(
+    differences: WholeForwards, entries: NDArray[np.intp], step: Float, first: Rung
+) -> tuple[Float, Float]:
+    """The cells of `Best` from the rung at this step and one more, and their truncation alone."""
+    last = differences.exact(entries, step / RATIO)
+    second = differences.rung(entries, last, first.moved)
+    rungs = Rungs(differences.stencil.order)
+    for rung, at in ((first, step), (second, last)):
+        rungs.climb(rung.value, DEVIATIONS * rung.noise, at)
+    _, cells = rungs.quadratic(last)
+    terms = Terms.of(first.value, second.value, RATIO)
+    truncation = SPREAD_FACTOR * (terms.fourth + terms.fifth)
+    cells[1, 0] = truncation + FEW_QUOTIENTS_FACTOR * cells[2, 0]
+    cells[1:3] += DEVIATIONS * differences.unseen_slope(second.moved, last)
+    return cells, truncation
+
+
+def _best_factor(cells: Float, truncation: Float, enough: Float) -> Float:
+    """By what to multiply the steps of entries for truncation, C·h³, and noise, N/h, to be least.
+
+    Where noise is all that is seen of truncation, as far as makes it a share of what is enough. It
+    is not a number where nothing is known.
+    """
+    uncertainty, noise = (np.max(part[0], axis=1) for part in cells[1:3])
+    worst = np.max(truncation, axis=1)
+    least = (noise / (3 * worst)) ** (1 / 4)
+    hidden = np.clip(uncertainty / (QUIET * enough), NEARER, FARTHER)
+    factor = np.where(worst > NOISE_ALONE * noise, least, hidden)
+    return np.where(np.isfinite(factor) & (noise > 0) & (enough > 0), factor, np.nan)

@@ -106,3 +106,35 @@ def test_entries_of_a_loss_of_one_number_take_two_steps_too(name: str) -> None:
     assert found.evaluations <= MOST_EVALUATIONS * WEIGHTS.size
     assert np.all(np.abs(found.value - exact) <= found.uncertainty)
     assert np.all(found.uncertainty <= 1e-6 * np.abs(exact))
+
+
+def log_sum_exp(x: Float) -> float:
+    """Of a tenth of x, so that it hardly bends: noise asks for a large step."""
+    return float(np.log(np.sum(np.exp(x / 10))))
+
+
+def waves(x: Float) -> float:
+    """Σ sin(s·x), with frequencies s from 0.03 to 30."""
+    return float(np.sum(np.sin(FREQUENCIES * x)))
+
+
+FREQUENCIES = np.exp(np.linspace(-3.5, 3.5, WEIGHTS.size))
+
+
+@pytest.mark.parametrize(
+    ("loss", "slope", "most"),
+    [
+        (log_sum_exp, lambda x: np.exp(x / 10) / np.sum(np.exp(x / 10)) / 10, 4.5),
+        (waves, lambda x: FREQUENCIES * np.cos(FREQUENCIES * x), 7.0),
+    ],
+)
+def test_steps_follow_how_a_loss_bends(loss: Function, slope: Function, most: float) -> None:
+    x = 4 * WEIGHTS.ravel()
+
+    def evaluate(points: Float) -> Float:
+        return np.array([loss(point) for point in points])
+
+    differences = WholeForwards(evaluate, x, entry_scale(x), np.ones(()), STENCILS[2], alone=True)
+    found = measure_entries(differences, quick=True)
+    assert found.evaluations <= most * x.size
+    assert np.all(np.abs(found.value - slope(x)) <= found.uncertainty)
