@@ -42,6 +42,21 @@ class Scale:
         return dout * self.w
 
 
+class Chain:
+    def __init__(self, layers):
+        self.layers = layers
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dout):
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+        return dout
+
+
 class Layer:
     def forward(self, x):
         raise NotImplementedError

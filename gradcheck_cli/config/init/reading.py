@@ -23,7 +23,7 @@ from gradcheck_cli.config.init.inference.gradients import (
     list_undifferentiated,
     names_without_gradient,
 )
-from gradcheck_cli.config.init.inference.matching import match_gradients
+from gradcheck_cli.config.init.inference.matching import match_gradients, names_of_other_shapes
 from gradcheck_cli.config.init.inference.modules import apply
 from gradcheck_cli.config.init.inference.reader import Reader
 from gradcheck_cli.config.init.inference.settings import find_setting
@@ -87,7 +87,7 @@ class Reading:
         self.values = {name: self.parameters.read(name) for name in parameter_names(function)}
         if teller is not None:
             self.note_gradients(teller)
-        self.output = self.cache = Value()
+        self.output = self.cache = self.returned = Value()
         self.owner: Value | None = None
 
     def note_gradients(self, teller: Function) -> None:
@@ -203,7 +203,8 @@ class Reading:
             if settings[name] is None and not is_fixed(name, value) and name not in self.defaults
         }
         teller = self.function if self.loss else others[-1] if others else None
-        without = names_without_gradient(arrays, teller, loss=self.loss)
+        without = [] if self.loss else names_of_other_shapes(arrays, self.returned)
+        without = without or names_without_gradient(arrays, teller, loss=self.loss)
         without += list_undifferentiated(self.function, teller)
         for name, value in self.values.items():
             setting = settings[name]
@@ -281,7 +282,7 @@ class Reading:
             scope = {**{name: Value() for name in names}, **known}
             if self.owner is not None:
                 scope["self"] = self.owner
-            found = self.reader.follow(other, scope)
+            found = self.returned = self.reader.follow(other, scope)
             for axis in (found.axes or ()) if other is not others[-1] else ():
                 if axis.root.open:
                     axis.root.value = 1  # a loss is one number

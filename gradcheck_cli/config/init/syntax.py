@@ -257,12 +257,37 @@ def _list_assigned(node: ast.Assign) -> Iterator[tuple[str, str]]:
 
 
 def find_method(made: Any, name: str, known: dict[str, Any]) -> ast.FunctionDef | None:
-    """A method of a class, or of one that it inherits from in the file."""
+    """A method of a class, or of one that it inherits from in the file; of a dataclass, also the
+    constructor that its fields make."""
     for node in made.body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return node
+    if name == "__init__" and any("dataclass" in ast.unparse(one) for one in made.decorator_list):
+        return _write_constructor(made)
     for base in made.bases:
         inner = known.get(ast.unparse(base))
         if isinstance(inner, ast.ClassDef) and inner is not made:
             return find_method(inner, name, known)
     return None
+
+
+def _write_constructor(made: ast.ClassDef) -> ast.FunctionDef:
+    """What a dataclass takes and does when it is made."""
+    fields = [
+        node
+        for node in made.body
+        if isinstance(node, ast.AnnAssign)
+        and "init=False" not in ast.unparse(node)
+        and isinstance(node.target, ast.Name)
+    ]
+    takes = ", ".join(
+        ast.unparse(node) for node in sorted(fields, key=lambda one: one.value is not None)
+    )
+    lines = [f"self.{ast.unparse(node.target)} = {ast.unparse(node.target)}" for node in fields]
+    after = find_method(made, "__post_init__", {})
+    (written,) = ast.parse(
+        f"def __init__(self, {takes}):\n    " + "\n    ".join(lines or ["pass"])
+    ).body
+    assert isinstance(written, ast.FunctionDef)
+    written.body += after.body if after is not None else []
+    return written

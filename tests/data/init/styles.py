@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 
@@ -524,3 +526,47 @@ class Logistic:
         dw = X.T @ (p - y) / len(y)
         db = np.mean(p - y)
         return dw, db
+
+
+@dataclass
+class RBFLayer:
+    n_in: int
+    n_centers: int
+    centers: np.ndarray = field(init=False)
+    log_beta: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        rng = np.random.default_rng(1)
+        self.centers = rng.normal(size=(self.n_centers, self.n_in))
+        self.log_beta = np.zeros(self.n_centers)
+
+    def forward(self, X):
+        self.X = X
+        self.diff = X[:, None, :] - self.centers[None]
+        self.sq = (self.diff**2).sum(-1)
+        self.out = np.exp(-np.exp(self.log_beta) * self.sq)
+        return self.out
+
+    def backward(self, grad):
+        beta = np.exp(self.log_beta)
+        g = grad * self.out * -beta
+        self.grad_log_beta = (g * self.sq).sum(0)
+        gd = 2 * g[..., None] * self.diff
+        self.grad_centers = -gd.sum(0)
+        return gd.sum(1)
+
+
+class GCNLayer:
+    def __init__(self, n_inputs, n_outputs, activation=np.tanh):
+        self.W = np.random.RandomState(2).randn(n_inputs, n_outputs) * 0.5
+        self.activation = activation
+
+    def forward(self, A, X):
+        self._A, self._X = A, X
+        self._H = self.activation(A @ X @ self.W)
+        return self._H
+
+    def backward(self, dH):
+        dZ = dH * (1 - self._H**2)
+        self.dW = (self._A @ self._X).T @ dZ
+        return self._A.T @ (dZ @ self.W.T)

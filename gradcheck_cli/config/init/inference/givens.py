@@ -75,7 +75,7 @@ class Giver:
             return None
         if value.last is not None:
             value.as_array(value.guessed_rank)
-        given = self.array(value if value.axes is not None else self.guessed(name))
+        given = self.array(value if value.axes is not None else self.guessed(name, value.summed))
         if value.positive:
             return Given(f"{{shape: {given.text}, {POSITIVE}}}", value.axes is None)
         return Given(given.text, value.axes is None)
@@ -97,9 +97,9 @@ class Giver:
         """The shape of an array as YAML."""
         return Given(self.sizes.shape(value.axes or []))
 
-    def guessed(self, name: str) -> Value:
-        """An array of the shape that those of this name have."""
-        shape = SHAPES.get(name.casefold().rstrip("0123456789"), ("n", "N"))
+    def guessed(self, name: str, summed: bool = False) -> Value:
+        """An array of the shape that those of this name have. summed: see Value."""
+        shape = SHAPES.get(name.casefold().rstrip("0123456789"), ("N",) if summed else ("n", "N"))
         return Value(ARRAY, axes=[self.sizes.named(one) for one in shape])
 
     def fixed(self, name: str, value: Value) -> Given:

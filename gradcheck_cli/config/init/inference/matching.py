@@ -39,6 +39,28 @@ def match_gradients(
             _match_shapes(value, gradient)
 
 
+def names_of_other_shapes(arrays: Mapping[str, Value], returned: Value) -> list[str]:
+    """The arrays of which no gradient is returned, where there are fewer gradients than arrays, and
+    each has the shape of one array alone; else none."""
+    gradients = list(returned.fields.values()) if returned.kind == ITEMS else [returned]
+    if not 0 < len(gradients) < len(arrays):
+        return []
+    left = dict(arrays)
+    for gradient in gradients:
+        fitting = [name for name, value in left.items() if _has_shape(value, gradient)]
+        if len(fitting) != 1:
+            return []
+        del left[fitting[0]]
+    return list(left)
+
+
+def _has_shape(value: Value, gradient: Value) -> bool:
+    """Whether an array has the axes of another, as far as they are known to be the same."""
+    if not value.axes or not gradient.axes or len(value.axes) != len(gradient.axes):
+        return False
+    return all(one.root is other.root for one, other in zip(value.axes, gradient.axes, strict=True))
+
+
 def _match_shapes(value: Value, gradient: Value) -> None:
     """Make one axis the same in which alone the shapes of an array and its gradient differ."""
     if not value.axes or not gradient.axes or len(value.axes) != len(gradient.axes):
