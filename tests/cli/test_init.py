@@ -73,6 +73,7 @@ CODE = {
         "GCNLayer",
         "Kept",
         "Logistic",
+        "make_chain",
     ),
     "frameworks_torch.py": ("Net", "Fixed", "Cube", "swish"),
     "frameworks_jax.py": ("predict", "cross_entropy", "classify"),
@@ -125,6 +126,7 @@ def test_code_gets_a_config_that_runs_as_it_was_written(
 
 # A mistake in each style: what stands in the place of what. None may be left out of the config.
 MISTAKES = {
+    "make_chain": ("self.dLdb = g.sum(0)", "self.dLdb = g.mean(0)"),
     "Kept": ('self.fc["X"].T @ dZ', 'self.fc["X"].T @ dX'),
     "Logistic": ("db = np.mean(p - y)", "db = np.sum(p - y)"),
     "DeepNet": ('grads["b%d" % i] = dout.sum', 'grads["b%d" % i] = dout.mean'),
@@ -193,6 +195,12 @@ def test_a_class_without_methods_is_none_to_check(tmp_path: Path) -> None:
     done = run_here("init", "s.py:Empty", cwd=tmp_path)
     assert done.returncode == 2
     assert "it has none. Of two by other names" in done.stderr
+
+
+def test_a_class_that_others_hand_its_layers_asks_for_a_function_that_makes_one() -> None:
+    done = run_here("init", f"{DATA / 'styles.py'}:Chain", "-")
+    assert done.returncode == 2
+    assert "name a function that makes one, such as def make(): return Chain(…)" in done.stderr
 
 
 def test_what_casts_to_float32_is_checked_in_it(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def find_kind(tree: ast.Module, found: Definition, name: str) -> str:
         return "forward"
     if any(map(gives_gradients, ast.walk(found))):
         return "value_and_grad"
-    return "layer" if _makes_layer(tree, found) else "forward"
+    return "layer" if find_made_class(tree, found) is not None else "forward"
 
 
 def classes_of(tree: ast.Module) -> dict[str, ast.ClassDef]:
@@ -96,9 +96,14 @@ def find_methods(tree: ast.Module, made: ast.ClassDef) -> tuple[str, str] | None
 
 
 def need_methods(tree: ast.Module, made: ast.ClassDef, code: str) -> None:
-    """Raises UsageError where a class, all of which is in the file, has no pair of methods that is
-    called like a forward and its backward."""
+    """Raises UsageError where a class is made of other objects, or all of it is in the file and it
+    has no pair of methods that is called like a forward and its backward."""
     known = classes_of(tree)
+    if _is_given_layers(made, find_method(made, "__init__", known)):
+        raise UsageError(
+            f"'{made.name}' is made of layers that others hand it: name a function that makes one, "
+            f"such as def make(): return {made.name}(…)"
+        )
     bases = {ast.unparse(base) for one in [made, *known.values()] for base in one.bases}
     foreign = bases - {*known} - {"object", "ABC", "abc.ABC"}
     if foreign or find_methods(tree, made) is not None:
@@ -114,12 +119,36 @@ def need_methods(tree: ast.Module, made: ast.ClassDef, code: str) -> None:
     )
 
 
-def _makes_layer(tree: ast.Module, function: ast.FunctionDef) -> bool:
-    """Whether a function returns an object of a class of the file that has the two methods."""
-    known = classes_of(tree)
-    returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    called = [ast.unparse(one.func) for one in returns if isinstance(one, ast.Call)]
-    return any(name in known and find_methods(tree, known[name]) for name in called)
+def find_made_class(tree: ast.Module, function: ast.FunctionDef) -> ast.ClassDef | None:
+    """The class of the file, with the two methods, of which a function returns an object."""
+    known, nodes = classes_of(tree), list(ast.walk(function))
+    returned = [
+        ast.unparse(one.value) for one in nodes if isinstance(one, ast.Return) and one.value
+    ]
+    values = {
+        ast.unparse(one.targets[0]): ast.unparse(one.value)
+        for one in nodes
+        if isinstance(one, ast.Assign)
+    }
+    called = [values.get(one, one).partition("(")[0] for one in returned]
+    made = (known[name] for name in called if name in known and find_methods(tree, known[name]))
+    return next(made, None)
+
+
+def _is_given_layers(made: ast.ClassDef, constructor: ast.FunctionDef | None) -> bool:
+    """Whether a class calls, one by one, what is in a list that others hand it or fill."""
+    if constructor is None:
+        return False
+    text, making = ast.unparse(made), ast.unparse(constructor)
+    rest = [constructor.args.vararg.arg] if constructor.args.vararg else []
+    given = "|".join(re.escape(name) for name in (*parameter_names(constructor), *rest, "[]"))
+    loops = re.findall(r"for (\w+) in [^:\n]*\bself\.(\w+)", text)
+    return any(
+        re.search(rf"\b{one}(\.\w+)?\(", text)
+        and re.search(rf"self\.{name} = (list\()?({given})\)?$", making, re.MULTILINE)
+        and not re.search(rf"self\.{name}(\.append|\.extend| \+=)", making)
+        for one, name in loops
+    )
 
 
 def complete_name(tree: ast.Module, found: Definition, name: str) -> str:

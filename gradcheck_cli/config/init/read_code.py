@@ -60,11 +60,13 @@ def describe_class(
     *,
     own_gradients: bool = True,
     loss: bool = False,
+    maker: Function | None = None,
 ) -> Described:
     """The inputs of a method of an object, the parameters that its constructor makes, and what the
     constructor takes.
 
     own_gradients: the object has gradients of its parameters, which are inputs, then.
+    maker: a function that returns such an object, in place of its constructor.
     """
     known = classes_of(tree)
     taken = find_method(made, method, known)
@@ -73,8 +75,7 @@ def describe_class(
     assert isinstance(empty, ast.FunctionDef)
     other = find_method(made, backward, known)
     reading = Reading(tree, taken or empty, loss, other, text=made)
-    owner = Value(OBJECT, node=made)
-    settings = reading.make(owner, constructor) if constructor is not None else {}
+    owner, settings = reading.make(made, maker or constructor)
     before = _copy_object(owner).fields  # without what the forward keeps
     reading.initialize(owner, made)
     reading.follow(owner)

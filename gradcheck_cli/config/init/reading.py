@@ -137,24 +137,28 @@ class Reading:
             for axis in value.axes or ():
                 settle_sums(axis)
 
-    def make(self, owner: Value, constructor: Function) -> dict[str, Value]:
-        """Follow a constructor; what it takes, by name."""
-        taken = {name: plain_parameter(name) for name in parameter_names(constructor)}
-        defaults = parameter_defaults(constructor)
+    def make(self, made: ast.ClassDef, maker: Function | None) -> tuple[Value, dict[str, Value]]:
+        """Follow a constructor, or a function that returns an object: the object, and what either
+        takes, by name."""
+        owner = Value(OBJECT, node=made)
+        if maker is None:
+            return owner, {}
+        taken = {name: plain_parameter(name) for name in parameter_names(maker)}
+        defaults = parameter_defaults(maker)
         for name, value in taken.items():
             default = defaults.get(name)
             plain = isinstance(default, ast.Constant) and not _is_count(default)
             if plain or (name in NUMBERS and name in defaults):
                 taken[name] = self.reader.value(default, {}) if default is not None else value
-            elif SIZES_LIKE.search(name) and is_list(constructor, name):
+            elif SIZES_LIKE.search(name) and is_list(maker, name):
                 value.kind = ITEMS
                 for place in range(LAYERS - 1 if name.startswith("hid") else LAYERS):
                     value.field(place).as_size()
-        self.reader.follow(constructor, {**taken, "self": owner})
+        returned = self.reader.follow(maker, {**taken, "self": owner})
         # A size of the name of another parameter would be handed to it, as n to n=3.
         others = (name for name, one in taken.items() if name in defaults and one.kind != SIZE)
         self.sizes.taken |= {*others}
-        return {
+        return owner if returned.kind != OBJECT else returned, {
             name: value
             for name, value in taken.items()
             if value.kind in (SIZE, ITEMS) or name not in defaults

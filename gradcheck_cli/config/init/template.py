@@ -25,6 +25,7 @@ from gradcheck_cli.config.init.definitions import (
     find_derived,
     find_kind,
     find_loss,
+    find_made_class,
     find_methods,
     is_of_framework,
     need_backward,
@@ -192,17 +193,23 @@ def _describe(
 ) -> Described:
     """What the function takes that is the forward; of a class, and of what it is made with."""
     loss = kind == "value_and_grad"
-    if isinstance(found, ast.FunctionDef):
+    maker = found if kind == "layer" and isinstance(found, ast.FunctionDef) else None
+    made = find_made_class(tree, maker) if maker is not None else None
+    if isinstance(found, ast.FunctionDef) and made is None:
         functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
         inner = find_returned_function(found)
         others = [functions[one] for one in beside if one in functions]
         others = others if others or inner is None else [inner]
         return describe_function(tree, found, loss=loss, others=others)
+    layer = made or found
+    assert isinstance(layer, ast.ClassDef)
     method = name.partition(".")[2]
-    pair = find_methods(tree, found) or ("forward", "backward")
+    pair = find_methods(tree, layer) or ("forward", "backward")
     backward = beside[-1].rpartition(".")[2] or pair[1]
     own = kind != "forward" or bool(method)
-    return describe_class(tree, found, method or pair[0], backward, own_gradients=own, loss=loss)
+    return describe_class(
+        tree, layer, method or pair[0], backward, own_gradients=own, loss=loss, maker=maker
+    )
 
 
 def _text(about: str, kind: str, given: dict[str, str], guessed: Sequence[str] = ()) -> str:

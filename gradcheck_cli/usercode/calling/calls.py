@@ -123,6 +123,11 @@ class Calls:
         self.outputs = self.read_outputs_of(values, returned)
         self.elementwise = derivative or (not self.back.upstream and self.outputs[0].size != 1)
         self.notes = describe_guesses(self, parameters(pair.backward), arguments)
+        self.notes += [
+            f"{source.forward} returns {name} as it was handed: nothing is computed"
+            for name in arguments
+            if returned and returned[0] is values[name]
+        ]
         self.notes += self.settle(pair, derivative)
 
     def settle(self, pair: Pair, derivative: bool) -> list[str]:

@@ -570,3 +570,30 @@ class GCNLayer:
         dZ = dH * (1 - self._H**2)
         self.dW = (self._A @ self._X).T @ dZ
         return self._A.T @ (dZ @ self.W.T)
+
+
+class Chain:
+    """Layers that are added to it."""
+
+    def __init__(self):
+        self.layers = []
+
+    def add(self, layer):
+        self.layers.append(layer)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, grad):
+        for layer in reversed(self.layers):
+            grad = layer.backward(grad)
+        return grad
+
+
+def make_chain(n=3, m=4):
+    chain = Chain()
+    chain.add(Short(n, m))
+    chain.add(Short(m, 2))
+    return chain

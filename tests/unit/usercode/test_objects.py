@@ -292,6 +292,21 @@ class Divided(Linear):
         self.dW = self.x.T @ self.delta
 
 
+class Empty:
+    """A net that no layer was added to."""
+
+    def forward(self, x: Array) -> Array:
+        return x
+
+    def backward(self, delta: Array) -> Array:
+        return delta
+
+
+def test_a_forward_that_computes_nothing_is_told() -> None:
+    told = "Empty.forward returns x as it was handed: nothing is computed"
+    assert notes(from_layer(Empty(), {"x": X})) == (told,)
+
+
 def test_a_method_that_is_called_like_gradients_is_named_where_none_is_left() -> None:
     (note,) = notes(from_layer(Divided(), {"x": X, "W": W}))
     assert note.endswith("the object has delta and compute_gradients(), which is not called")

@@ -9,7 +9,15 @@ from gradcheck_cli.config.init.inference import modules
 from gradcheck_cli.config.init.inference.axes import unify_all
 from gradcheck_cli.config.init.inference.numpy_call import NumpyCall
 from gradcheck_cli.config.init.inference.numpy_calls import call_numpy
-from gradcheck_cli.config.init.inference.values import FUNCTION, ITEMS, OBJECT, RECORD, Value, array
+from gradcheck_cli.config.init.inference.values import (
+    FUNCTION,
+    ITEMS,
+    OBJECT,
+    RECORD,
+    Value,
+    array,
+    row,
+)
 from gradcheck_cli.config.init.syntax import find_method
 
 if TYPE_CHECKING:
@@ -24,7 +32,10 @@ def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
     if name == "scan" and len(node.args) > 2:
         return _scan(reader, node, scope)
     if name in ("dict", "OrderedDict", "defaultdict"):
-        return Value(RECORD)
+        return Value(
+            RECORD,
+            fields={one.arg: reader.value(one.value, scope) for one in node.keywords if one.arg},
+        )
     if ast.unparse(node.func).startswith("super(") and "self" in scope:
         return _call_inherited(reader, scope["self"], name, node, scope)
     owner = _owner(reader, node, scope)
@@ -133,6 +144,8 @@ def _bind(
     if owner is not None and names[:1] and names[0] in ("self", "cls"):
         values.insert(0, owner)
     inner = {**inner, **dict(zip(names, values, strict=False))}
+    if target.args.vararg is not None:
+        inner[target.args.vararg.arg] = row(*values[len(names) :])
     inner |= {one.arg: reader.value(one.value, scope) for one in node.keywords if one.arg}
     defaults = dict(zip(names[::-1], target.args.defaults[::-1], strict=False))
     missing = {
