@@ -45,8 +45,9 @@ class Slopes(Struct, frozen=True):
     slopes: Float
 
     def fit(self, array: NDArray[Any]) -> bool:
-        """Whether an array is the gradient, in whatever shape."""
-        if array.size != self.value.size:
+        """Whether an array is the gradient, whatever axes of length 1 it has, or flat."""
+        shapes = [[size for size in one.shape if size > 1] for one in (array, self.value)]
+        if array.size != self.value.size or (len(shapes[0]) > 1 and shapes[0] != shapes[1]):
             return False
         flat = np.asarray(array, dtype=np.float64).ravel()
         reach = np.abs(self.moves) @ np.abs(flat)

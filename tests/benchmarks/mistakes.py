@@ -6,7 +6,8 @@ tests/data/mistakes/index.yaml has right backward passes, each with its config a
 which are edits of it: what of the code is replaced by what. `said` is the code of the fault that
 each wrong gradient had when it was judged, or all of them; `leads` whether the report leads to the
 line, read without the code; `note` why, where that is not plain. `fresh` ones were written when the
-faults were done, and no fault was made for them before they were judged.
+faults were done, and nothing was made for them before they were judged; `again` is the second such
+round, of 49, when reports said lines, too.
 
 Each right one must pass and each mistake fail. Prints what is said, where that is no longer what
 was judged, and how many lead. NAMES: of mistakes; --show prints their reports.
@@ -73,7 +74,10 @@ def describe(check: Json) -> dict[str, Json]:
     """The diagnoses of a check by gradient; what was refused has its reason for an observation."""
     gradients = check["result"]["gradients"] if check["result"] is not None else []
     return {
-        one["gradient"]: one["diagnosis"] or {"code": "refused", "observation": one["reason"]}
+        one["gradient"]: {
+            "faulty": one["faulty"],
+            **(one["diagnosis"] or {"code": "refused", "observation": one["reason"]}),
+        }
         for one in gradients
         if one["verdict"] == "fail"
     }
@@ -94,7 +98,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--show", action="store_true", help="print the reports")
     arguments = parser.parse_args()
-    counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    counts: dict[str, Counter[str]] = {"": Counter(), "True": Counter(), "again": Counter()}
     with tempfile.TemporaryDirectory() as folder:
         mistakes = write_checks(Path(folder), arguments.names)
         if arguments.show:
@@ -107,12 +111,12 @@ def main() -> None:
                     print(f"\n{name}: {check['outcome']} {check['error']}")
                 continue
             judged = judge(mistake, found)
-            counts[mistake.get("fresh", False)][judged] += 1
+            counts[str(mistake.get("fresh", ""))][judged] += 1
             print("\n" + ": ".join(filter(None, (name, judged, mistake.get("note")))))
             for gradient, one in found.items():
-                print(f"    {gradient}: {one['code']} {one['observation']}")
+                print(f"    {gradient}: {one['code']} {one['observation']}; {one['faulty']}")
     for fresh, of in counts.items():
-        print(f"\n{sum(of.values())}{' fresh' if fresh else ''} mistakes: {dict(of)}")
+        print(f"\n{sum(of.values())}{' fresh' * bool(fresh)} mistakes: {dict(of)}")
 
 
 if __name__ == "__main__":

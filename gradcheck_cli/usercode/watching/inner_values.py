@@ -106,8 +106,9 @@ def list_inner_values(
     """The arrays of floats that a forward computes, in the order in which they are complete.
 
     inputs: at which it is called; most: numbers of an array that is kept; every: of an array that
-    changes, also what it was before. What is an input or the outputs, or has the same numbers as an
-    array before, is left out. None are found where another tracer, as a debugger, is at work.
+    changes or is handed on, also what it was before. What is an input or the outputs, or else has
+    the same numbers as an array before, is left out; so is what becomes an input or the outputs.
+    None are found where another tracer, as a debugger, is at work.
     """
     if sys.gettrace() is not None:
         return []
@@ -119,10 +120,16 @@ def list_inner_values(
     reader = Reader(forward)
     values = reader.values
     times: dict[tuple[str, str], int] = {}
+    becomes = {id(one.array): one.value for one in watcher.found.values()}
     for one in sorted([*watcher.before, *watcher.found.values()], key=lambda found: found.event):
-        if one.old or any(same_numbers(one.value, other) for other in seen):
+        if one.old or any(
+            same_numbers(value, other)
+            for value in (one.value, becomes[id(one.array)])
+            for other in seen
+        ):
             continue
-        seen.append(one.value)
+        if not every:
+            seen.append(one.value)
         place = (one.source, one.name)
         times[place] = times.get(place, 0) + 1
         again = f", time {times[place]}" if times[place] > 1 else ""

@@ -100,19 +100,26 @@ class Watcher(_LineTracer):
         self.places: dict[int, str] = {}
         self.paths: dict[str, str] = {}
 
+    def name_place(self, frame: FrameType, line: int) -> str:
+        """`net.py:12`, of a line of the function that runs in a frame."""
+        file = frame.f_code.co_filename
+        return f"{self.paths.setdefault(file, format_path(file))}:{line}"
+
     def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
         """Note what is held now, after the line before, and what this line hands on."""
         if self.lines > MOST_LINES:
             sys.settrace(None)
             return None
-        code, new = frame.f_code, number not in self.places
-        path = self.paths.setdefault(code.co_filename, format_path(code.co_filename))
-        source = self.places.get(number, f"{path}:{code.co_firstlineno}")
-        caller = frame.f_back.f_code.co_filename if frame.f_back is not None else "<none>"
-        handed = new and self.every and not is_users(caller)
+        new, caller = number not in self.places, frame.f_back
+        source = self.places.get(number) or self.name_place(frame, frame.f_code.co_firstlineno)
+        handed = False  # from outside of the user's code
+        if new and self.every:
+            handed = caller is None or not is_users(caller.f_code.co_filename)
+            source = source if caller is None else self.name_place(caller, caller.f_lineno)
         for name, array in list_held(frame, event, value):
-            self.see(array, name, source, number, old=handed or (new and not name.isidentifier()))
-        self.places[number] = source = f"{path}:{frame.f_lineno}"
+            old = handed or (new and not name.isidentifier())
+            self.see(array, name, source, number, old=old)
+        self.places[number] = source = self.name_place(frame, frame.f_lineno)
         if event == "line":
             for one, array in find_inline(frame):
                 self.see(array, f"({one.text})", source, number, one)
@@ -136,10 +143,10 @@ class Watcher(_LineTracer):
             self.found[place] = found
         if known is None or inline is not None:
             return
-        changed = not same_numbers(known.value, array)
-        if changed and self.every:
-            self.before.append(copy(known))
-        if changed or (known.name.endswith(RETURNED) and not name.endswith(RETURNED)):
+        named = known.name.endswith(RETURNED) and not (name.endswith(RETURNED) or old)
+        if named or not same_numbers(known.value, array):
+            if self.every:
+                self.before.append(copy(known))
             known.value, known.event = array.copy(), self.lines
             known.name, known.source, known.frame, known.old = name, source, frame, False
 
