@@ -203,6 +203,46 @@ def test_a_class_that_others_hand_its_layers_asks_for_a_function_that_makes_one(
     assert "name a function that makes one, such as def make(): return Chain(…)" in done.stderr
 
 
+UNUSUAL = {
+    "an object that holds itself": """
+class Layer:
+    def __init__(self, n):
+        self.w, self.net, self.by_name = np.ones(n), self, {"a": self}
+    def forward(self, x):
+        self.x = x
+        return self.w * x
+    def backward(self, g):
+        self.dw = (g * self.x).sum(0)
+        return g * self.w
+""",
+    "a tuple with attributes": """
+def layer(x):
+    out = (x, x)
+    out[0], out["name"] = 2 * x, x
+    return out
+def layer_backward(g, x):
+    return 2 * g
+""",
+    "a module that inherits all but a size": """
+import torch.nn
+class Layer(torch.nn.LazyLinear, Base):
+    def __init__(self, out_size):
+        super().__init__(out_size)
+        self.count = torch.zeros(out_size)
+""",
+}
+
+
+@pytest.mark.parametrize("text", UNUSUAL.values(), ids=list(UNUSUAL))
+def test_what_is_written_for_unusual_code_is_a_config(tmp_path: Path, text: str) -> None:
+    (tmp_path / "code.py").write_text("import numpy as np\n" + text)
+    name = "layer" if "def layer" in text else "Layer"
+    done = run_here("init", f"code.py:{name}", "c.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run_here("validate", "c.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_casts_to_float32_is_checked_in_it(tmp_path: Path) -> None:
     (tmp_path / "s.py").write_text(OTHER_NAMES.replace("self.x = x", "self.x = x.astype('f')"))
     done = run_here("init", "--forward", "s.py:Scale.run", "--backward", "unrun", cwd=tmp_path)

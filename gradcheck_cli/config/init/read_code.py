@@ -89,7 +89,7 @@ def describe_class(
     ]
     kept.fields |= {key: owner.fields[key] for key in late}
     described = reading.describe([other] if other is not None else [])
-    weights = dict(_weights_of(kept, made, own_gradients))
+    weights = dict(_weights_of(kept, made)) if own_gradients else {}
     if loss or (other is not None and gives_own_alone(other, weights)):
         left = {
             name: Given(f"{{shape: {one.text}}}", one.guess)
@@ -111,24 +111,34 @@ def _is_made_late(key: str, owner: Value, before: Mapping[str, Value]) -> bool:
     return bool(called) and before[key].kind is None and owner.fields[key].kind == ARRAY
 
 
-def _copy_object(value: Value) -> Value:
-    """An object with the objects in it, and lists and dicts of them, as they are now."""
+def _copy_object(value: Value, known: dict[int, Value] | None = None) -> Value:
+    """An object with the objects in it, and lists and dicts of them, as they are now.
+
+    known: the copies that there are, by the id of what they are of: an object may be in itself.
+    """
     if value.kind not in (OBJECT, ITEMS, RECORD) or value.text:
         return value
-    made = Value(value.kind, name=value.name, node=value.node)
-    made.fields = {key: _copy_object(part) for key, part in value.fields.items()}
-    return made
+    known = {} if known is None else known
+    if id(value) not in known:
+        known[id(value)] = made = Value(value.kind, name=value.name, node=value.node)
+        made.fields = {key: _copy_object(part, known) for key, part in value.fields.items()}
+    return known[id(value)]
 
 
 def _weights_of(
-    owner: Value, made: ast.ClassDef, own_gradients: bool, path: str = ""
+    owner: Value, made: ast.ClassDef, path: str = "", around: tuple[Value, ...] = ()
 ) -> Iterator[tuple[str, Value]]:
-    """The arrays that an object makes, and its text has gradients of, by where they are kept."""
-    if not own_gradients:
+    """The arrays that an object makes, and its text has gradients of, by where they are kept.
+
+    around: the objects that it is in, one of which it may hold itself.
+    """
+    if any(one is owner for one in around):
         return
+    around = (*around, owner)
     text = "\n".join(
         ast.unparse(one) for one in made.body if getattr(one, "name", "") != "__init__"
     )
+    shared = not {*PARAMETER_HOLDERS}.isdisjoint(owner.fields)  # with the layers in a dict
     for key, part in owner.fields.items():
         name = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".removeprefix(".")
         wrapped = next((part.fields[one] for one in WRAPPED if one in part.fields), None)
@@ -146,15 +156,17 @@ def _weights_of(
                     yield str(one), held
                 elif isinstance(one, str) and _is_array(held) and _has_gradient(one, text):
                     yield f"{name}.{one}", held
+                elif held.kind == OBJECT and held.node is not None and not shared:
+                    yield from _weights_of(held, held.node, f"{name}.{one}", around)
         elif part.kind == OBJECT and part.node is not None:
-            yield from _weights_of(part, part.node, own_gradients, name)
+            yield from _weights_of(part, part.node, name, around)
         elif part.kind == ITEMS:
             lists = key == "params" or WEIGHT.search(str(key)) or BIAS.search(str(key))
             for place, one in part.fields.items():
                 if lists and _is_array(one):
                     yield f"{name}[{place}]", one
                 if one.kind == OBJECT and one.node is not None:
-                    yield from _weights_of(one, one.node, own_gradients, f"{name}[{place}]")
+                    yield from _weights_of(one, one.node, f"{name}[{place}]", around)
 
 
 def _is_array(value: Value) -> bool:

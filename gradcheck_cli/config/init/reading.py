@@ -122,8 +122,8 @@ class Reading:
         several = returned.kind == ITEMS
         self.output = returned.fields.get(0, Value()) if several else returned
         self.tie_states()
-        last = max(returned.fields, default=0)
-        self.cache = returned.fields[last] if several and last else Value()
+        behind = list(returned.fields.values())[1:] if several else []
+        self.cache = behind[-1] if behind else Value()
         if self.loss:
             match_gradients(self.values, self.owner, scope, Value())
 

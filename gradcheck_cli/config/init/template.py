@@ -157,7 +157,8 @@ def draft_code_config(
     constants = _with_functions(tree, found, described.constants, relative)
     nothing = not described.inputs and not described.constants
     inputs = {"x": Given("[n, N]", guess=True)} if nothing else described.inputs
-    described = Described(inputs, constants, described.sizes or {"n": 4, "N": 5})
+    sizes = {**({"n": 4, "N": 5} if nothing or not described.sizes else {}), **described.sizes}
+    described = Described(inputs, constants, sizes)
     if FLOAT32.search(ast.unparse(found)):
         given["dtype"] = "float32"
     return Draft(kind, given, described)
