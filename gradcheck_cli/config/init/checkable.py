@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Sequence
 
 from gradcheck_cli.config.init.definitions import (
     classes_of,
     complete_name,
     find_backward,
+    find_made_class,
     find_methods,
     gives_gradients,
+    is_given_layers,
     is_of_framework,
     read_file,
 )
-from gradcheck_cli.config.init.syntax import find_method, find_returned_function, parameter_names
+from gradcheck_cli.config.init.syntax import find_method, find_returned_function
 from gradcheck_cli.errors import UsageError
 
 
@@ -43,9 +43,8 @@ def _is_checkable_class(tree: ast.Module, made: ast.ClassDef) -> bool:
     pair = [find_method(made, name, known) for name in find_methods(tree, made) or ()]
     if whole or not pair:
         return whole or is_of_framework(tree, made, made.name)
-    constructor = find_method(made, "__init__", known)
-    takes = parameter_names(constructor) if constructor is not None else []
-    return not any(one and (_is_abstract(one) or _calls_each(one, takes)) for one in pair)
+    abstract = any(one is not None and _is_abstract(one) for one in pair)
+    return not abstract and not is_given_layers(made, known)
 
 
 def _is_abstract(method: ast.FunctionDef) -> bool:
@@ -53,13 +52,9 @@ def _is_abstract(method: ast.FunctionDef) -> bool:
     return isinstance(method.body[-1], ast.Raise | ast.Pass)
 
 
-def _calls_each(method: ast.FunctionDef, takes: Sequence[str]) -> bool:
-    """Whether a method calls layers that its object is made with: which they are is not known."""
-    text = ast.unparse(method)
-    loops = re.finditer(r"for (\w+) in (?:reversed\()?self\.(\w+)", text)
-    return any(loop[2] in takes and re.search(rf"\b{loop[1]}(\.\w+)?\(", text) for loop in loops)
-
-
 def _is_checkable_function(tree: ast.Module, function: ast.FunctionDef) -> bool:
     paired = find_backward(tree, function.name) is not None or find_returned_function(function)
-    return bool(paired or any(map(gives_gradients, ast.walk(function))))
+    if paired or any(map(gives_gradients, ast.walk(function))):
+        return True
+    made = find_made_class(tree, function)
+    return made is not None and is_given_layers(made, classes_of(tree))

@@ -99,7 +99,7 @@ def need_methods(tree: ast.Module, made: ast.ClassDef, code: str) -> None:
     """Raises UsageError where a class is made of other objects, or all of it is in the file and it
     has no pair of methods that is called like a forward and its backward."""
     known = classes_of(tree)
-    if _is_given_layers(made, find_method(made, "__init__", known)):
+    if is_given_layers(made, known):
         raise UsageError(
             f"'{made.name}' is made of layers that others hand it: name a function that makes one, "
             f"such as def make(): return {made.name}(…)"
@@ -135,8 +135,9 @@ def find_made_class(tree: ast.Module, function: ast.FunctionDef) -> ast.ClassDef
     return next(made, None)
 
 
-def _is_given_layers(made: ast.ClassDef, constructor: ast.FunctionDef | None) -> bool:
+def is_given_layers(made: ast.ClassDef, known: dict[str, ast.ClassDef]) -> bool:
     """Whether a class calls, one by one, what is in a list that others hand it or fill."""
+    constructor = find_method(made, "__init__", known)
     if constructor is None:
         return False
     text, making = ast.unparse(made), ast.unparse(constructor)
