@@ -79,6 +79,7 @@ class Code(StrEnum):
     BRANCH = "GC145"
     EXCHANGED = "GC146"
     OTHER_MASK = "GC147"
+    FLAT = "GC148"
     NOT_RETURNED = "GC151"
     NOT_FINITE = "GC152"
     NOT_REAL = "GC153"

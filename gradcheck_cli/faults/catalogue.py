@@ -584,6 +584,15 @@ _ALL: tuple[Fault, ...] = (
         describe=entry_faults.describe_few_entries,
     ),
     Fault(
+        Code.FLAT,
+        "the forward is constant here",
+        cause="the input goes through sign, round, argmax or a comparison, whose derivative is 0: "
+        "the rule is a straight-through estimator, or leaves that derivative out",
+        next_step="a straight-through estimator is no gradient: make the input a constant, or set "
+        "expect to fail; else return zeros",
+        example="dw = x.T @ delta    # of y = x @ sign(w)",
+    ),
+    Fault(
         Code.OTHER_MASK,
         "another mask",
         cause="which entries have a gradient is decided by another array, or by another "

@@ -17,7 +17,7 @@ from gradcheck_cli.faults.catalogue import FAULTS, describe_fault
 from gradcheck_cli.faults.confirm import confirm
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.kinds.gradient_faults import scale
-from gradcheck_cli.faults.kinds.pattern_faults import describe_contradiction
+from gradcheck_cli.faults.kinds.pattern_faults import describe_contradiction, describe_flat
 from gradcheck_cli.faults.matching import Match, find_match, vary
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Effort
@@ -62,6 +62,9 @@ def match_fault(
     if measured.problem.identity is not None:
         observation = describe_contradiction(measured, comparison)
         return Finding(describe_fault(Code.CONTRADICTION, observation))
+    flat = describe_flat(measured)
+    if flat:
+        return Finding(describe_fault(Code.FLAT, flat))
     match = find_match(measured, comparison)
     inside = look_inside() if match is None or not match.plain else None
     if inside is not None:

@@ -68,8 +68,8 @@ def describe_steps(numeric: NumericGradient) -> str:
     """That the forward is piecewise constant, and what may be done about it."""
     return (
         f"the forward moves in steps of about {numeric.jumps:.0e}, between which it is constant: "
-        "rounding, or an iteration that stops early; check it without, or accept it by "
-        "tolerance.rtol"
+        "rounding, sign or argmax, or an iteration that stops early; check it without, or accept "
+        "it by tolerance.rtol"
     )
 
 

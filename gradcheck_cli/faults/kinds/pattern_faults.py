@@ -1,8 +1,9 @@
-"""Faults of derivatives as matrices: a nonzero missing or too many, two sides that contradict."""
+"""Faults of where a gradient is zero: another pattern or mask; two sides that contradict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from math import comb, log10
 
 import numpy as np
@@ -16,6 +17,7 @@ from gradcheck_cli.text import count_of, join_words
 
 LEAST_RIGHT = 2  # entries that are right and not zero, of a gradient with another mask
 MOST_LISTED = 3  # positions that are listed one by one
+FAR_POINTS = 4  # at which a forward that is flat here must move; any of them nearly always does
 LARGEST_EXPONENT = 300  # of the number of patterns that could have been tried, as a float
 
 
@@ -75,6 +77,25 @@ def describe_mask(measured: MeasuredGradient, comparison: Comparison) -> str:
         return ""
     added_ones, missing_ones = list_entries(added), list_entries(missing)
     return f"{added_ones} should be zero and {missing_ones} should not be zero, the rest is right"
+
+
+def describe_flat(measured: MeasuredGradient) -> str:
+    """That the forward is constant around the input, where nothing but zeros was measured and it
+    moves farther off; else empty."""
+    if not measured.whole or np.any(np.abs(measured.value) > measured.uncertainty):
+        return ""
+    problem, rng = measured.problem, np.random.default_rng(0)
+    scale = float(np.max(np.abs(measured.x), initial=0.0)) or 1.0
+    here = problem.forward(dict(problem.inputs))
+    for _ in range(FAR_POINTS):
+        with suppress(Exception):  # of code that takes no such input
+            far = measured.x + scale * rng.standard_normal(measured.x.shape)
+            if not np.array_equal(problem.forward({**problem.inputs, measured.name: far}), here):
+                return (
+                    f"it is not zero, and the forward does not change where {measured.name} is "
+                    "moved a little; it does where it is moved by its own size"
+                )
+    return ""
 
 
 def flatten_by_columns(measured: MeasuredGradient) -> Iterator[Injected]:

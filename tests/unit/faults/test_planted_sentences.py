@@ -431,3 +431,31 @@ def test_an_exponential_is_not_taken_for_a_sigmoid() -> None:
     W = np.abs(draw(size=(3, 2)))  # so that the exponentials are between 0 and 1
     found = diagnose(forward, backward, u=np.array([0.5, 1.2]), W=W)
     assert "sigmoid" not in found.observation
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "wrong"),
+    [
+        (
+            lambda x, w: x @ np.sign(w),
+            lambda delta, x, w: (delta @ np.sign(w).T, (x.T @ delta) * (np.abs(w) <= 2)),
+            "w",
+        ),
+        (
+            lambda x, gate: x * (gate > 0),
+            lambda delta, x, gate: (delta * (gate > 0), delta * x),
+            "gate",
+        ),
+    ],
+    ids=["sign", "comparison"],
+)
+def test_a_straight_through_estimator(forward: Any, backward: Any, wrong: str) -> None:
+    moved = W if wrong == "w" else draw(size=X.shape)
+    found = diagnose(forward, backward, **{"x": X, wrong: moved + np.sign(moved)})
+    assert found.code == "GC148"
+    assert f"the forward does not change where {wrong} is moved a little" in found.observation
+
+
+def test_an_input_that_is_never_used_is_no_estimator() -> None:
+    found = diagnose(lambda x, w: x * 2, lambda delta, x, w: (2 * delta, w), x=X, w=W)
+    assert found.code != "GC148"
