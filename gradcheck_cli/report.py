@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import IntEnum, StrEnum
 from typing import Any, TypeVar, cast
 
@@ -132,9 +133,10 @@ Record = TypeVar("Record", bound=Struct)
 
 def make_printable(record: Record) -> Record:
     """The record with all of its texts printable, line by line: they may come from users."""
-    text = msgspec.json.encode(record).decode()
-    if text.isprintable() and not any(mark in text for mark in ("\\", "::", "##[")):
-        return record
+    with suppress(UnicodeEncodeError):  # half of a character, as in a name that is not decoded
+        text = msgspec.json.encode(record).decode()
+        if text.isprintable() and not any(mark in text for mark in ("\\", "::", "##[")):
+            return record
     return cast(Record, _make_printable(record))
 
 

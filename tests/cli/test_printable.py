@@ -17,6 +17,7 @@ from tests.support.command import Gradcheck
 
 ESCAPE, C1, OVERRIDE, ISOLATE = "\x1b[31m", "\x9b31m", "\u202e", "\u2066"
 EVIL = f"{ESCAPE}{C1}{OVERRIDE}{ISOLATE}\r\n::error::owned\n##[group]owned\u2028x\u200bx\x00"
+HALF = "\ud800"  # of a character, as in a name that could not be decoded
 FORMATS = (
     "table",
     "plain",
@@ -65,7 +66,8 @@ def test_names_rules_and_matrix_keys(format: str, gradcheck: Gradcheck, tmp_path
 @pytest.mark.parametrize("format", FORMATS)
 def test_exceptions_and_notes_of_code(format: str, gradcheck: Gradcheck, tmp_path: Path) -> None:
     (tmp_path / "layer.py").write_text(
-        f'def forward(x):\n    raise ValueError({EVIL!r})\ntext = """\n::error::owned\n"""\n',
+        f"def forward(x):\n    raise ValueError({EVIL + HALF!r})\n"
+        'text = """\n::error::owned\n"""\n',
         encoding="utf-8",
     )
     (tmp_path / "c.yaml").write_text(

@@ -128,6 +128,12 @@ class Calls:
             for name in arguments
             if returned and returned[0] is values[name]
         ]
+        self.notes += [
+            f"{source.forward} gives whole numbers ({output.dtype}): it moves in steps, and its "
+            "gradient is 0 wherever it has one"
+            for output in self.outputs[:1]
+            if output.dtype.kind in "biu"
+        ]
         self.notes += self.settle(pair, derivative)
 
     def settle(self, pair: Pair, derivative: bool) -> list[str]:

@@ -82,9 +82,12 @@ def is_output(item: Any) -> bool:
 def as_array(item: Any, who: str) -> Array:
     """What `who` returned as an array. Raises CodeError where it is none."""
     try:
-        return np.asarray(item)
+        array = np.asarray(item)
     except (ValueError, TypeError, RuntimeError) as error:
         raise CodeError(f"{who} must return an array of numbers: {error}") from error
+    if array.ndim == 0 and array.dtype.kind in "OSU":
+        raise CodeError(f"{who} must return an array of numbers, not {type(item).__name__}")
+    return array
 
 
 def as_number(item: Any, who: str) -> Array:

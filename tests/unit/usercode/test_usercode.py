@@ -494,3 +494,15 @@ def test_a_generator_of_the_module_is_in_the_same_state_before_every_call() -> N
     assert result.notes == (f"{told} call",)
     assert generator.bit_generator.state == state
     assert check(from_functions(dropout, lambda delta, mask: delta, {"x": X})).verdict == "fail"
+
+
+@pytest.mark.parametrize("returned", ["text", object(), (part for part in "ab")])
+def test_what_is_no_array_is_named_by_its_type(returned: object) -> None:
+    with pytest.raises(CodeError, match=rf"an array of numbers, not {type(returned).__name__}"):
+        check(lambda x: returned, lambda delta, x: delta, np.ones(3))
+
+
+def test_whole_numbers_as_outputs_are_told() -> None:
+    result = check(lambda x: (x > 0).astype(int), lambda delta, x: delta, np.ones(3))
+    assert result.verdict.value == "fail"
+    assert any("gives whole numbers (int64): it moves in steps" in note for note in result.notes)
