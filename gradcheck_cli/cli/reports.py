@@ -79,7 +79,7 @@ class Reports:
 
 
 @contextmanager
-def open_reports(given: Given, screen: Screen, *, mutants: bool = False) -> Iterator[Reports]:
+def open_reports(given: Given, screen: Screen, *, mutants: bool) -> Iterator[Reports]:
     """The reports of a run; every file is known to be writable before anything runs.
 
     Raises UsageError where one is not. From here on signals wait for `raise_on_signals`.

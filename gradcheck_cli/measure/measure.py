@@ -93,15 +93,13 @@ def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
     return (time.perf_counter() - started) * count / TRIED
 
 
-def measure_gradient(
-    problem: Problem, name: str, numeric: Numeric, progress: Progress | None = None
-) -> NumericGradient:
+def measure_gradient(problem: Problem, name: str, numeric: Numeric) -> NumericGradient:
     """The numeric gradient of one input of a problem: of all its entries, or of a sample."""
     if problem.identity is not None:
         return as_numeric_gradient(*problem.identity())
     size, most = problem.inputs[name].size, numeric.sample
     entries = sample_entries(size, most) if most is not None and most < size else None
-    return measure_entries_of(problem, name, numeric, entries, progress)
+    return measure_entries_of(problem, name, numeric, entries)
 
 
 def as_numeric_gradient(value: Any, rounding: Any, method: str = BY_IDENTITY) -> NumericGradient:

@@ -37,20 +37,9 @@ class Supervisor:
         self._parent.send(EARLY, result)
 
 
-def serve(
-    parent: Parent,
-    work: Callable[[Any, Supervisor], Any],
-    argument: Any,
-    timeout: float | None,
-    dump: Dump,
-    last_call: Any,
-    opened: frozenset[int] = frozenset(),
-) -> None:
-    """Do the work in this process, and send its result or why there is none.
-
-    opened: file descriptors that code opened before this process was forked, and may use.
-    """
-    parent.send(*work_supervised(parent, work, argument, timeout, dump, last_call, opened))
+def serve(parent: Parent, *asked: Any) -> None:
+    """Do the work in this process, and send what comes of it; asked: as by `work_supervised`."""
+    parent.send(*work_supervised(parent, *asked))
 
 
 def work_supervised(
@@ -63,7 +52,10 @@ def work_supervised(
     opened: frozenset[int],
 ) -> tuple[str, Any]:
     """Do the work in this process, which is for code of the user from here on; returns a message:
-    its result, or why there is none."""
+    its result, or why there is none.
+
+    opened: file descriptors that code opened before this process was forked, and may use.
+    """
     try:
         _limit_memory()
         if start_method() == "fork":

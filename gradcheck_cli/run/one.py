@@ -123,7 +123,7 @@ def run_problems(
     advance: Advance,
     timeout: float | None,
     allow_code: bool,
-    warm: WarmProcesses | None = None,
+    warm: WarmProcesses | None,
 ) -> Result:
     """Do the work on the problems of a check; where they call the user's code, in a sandbox.
 

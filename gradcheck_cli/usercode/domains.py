@@ -96,9 +96,7 @@ def confine(problem: Problem, geometries: Geometries) -> Problem:
     )
 
 
-def find_geometries(
-    inputs: Arrays, domains: Domains, unfit: frozenset[str] = frozenset()
-) -> dict[str, Geometry]:
+def find_geometries(inputs: Arrays, domains: Domains, unfit: frozenset[str]) -> dict[str, Geometry]:
     """What is known of the domain of every input that has one; what is no input has none.
 
     unfit: inputs that cannot have one, since they are complex.

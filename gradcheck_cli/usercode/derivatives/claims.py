@@ -152,7 +152,7 @@ def bind_tangents(
     takes: Parameters,
     inputs: Sequence[str],
     constants: Sequence[str],
-    optional: Sequence[str] = (),
+    optional: Sequence[str],
 ) -> Call:
     """Which parameter of a function takes an input, a tangent, or a tuple of all of them.
 

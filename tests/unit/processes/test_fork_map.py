@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.errors import DiedError, GradcheckError
-from gradcheck_cli.measure.measure import measure_gradient
+from gradcheck_cli.measure.measure import measure_entries_of
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.processes.fork_map import fork_map
 from tests.support.layers import layer, problem
@@ -98,7 +98,7 @@ def test_a_gradient_is_the_same_in_any_number_of_processes(
     checked = problem(layer("XW", n=8, N=30, M=20))
     told: list[int] = []
     one, three = (
-        measure_gradient(checked, "W", Numeric(jobs=jobs, locality=locality), told.append)
+        measure_entries_of(checked, "W", Numeric(jobs=jobs, locality=locality), None, told.append)
         for jobs in (1, 3)
     )
     np.testing.assert_array_equal(one.value, three.value)
