@@ -187,7 +187,7 @@ class CodeLayer(OwnLayer, frozen=True):
 
     def _framework_target(self, functions: Mapping[str, Any]) -> Any:
         """What a framework differentiates itself; None where the gradients are by hand."""
-        from gradcheck_cli.usercode.calling.objects import has_methods
+        from gradcheck_cli.usercode.calling.methods import has_methods
         from gradcheck_cli.usercode.frameworks import recognize
 
         layer, forward = functions.get("layer"), functions.get("forward")

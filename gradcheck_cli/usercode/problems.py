@@ -17,7 +17,8 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import prove
 from gradcheck_cli.usercode.calling.calls import Calls
-from gradcheck_cli.usercode.calling.objects import Place, find_places, memory_of, methods, put
+from gradcheck_cli.usercode.calling.methods import methods
+from gradcheck_cli.usercode.calling.objects import Place, find_places, memory_of, put
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source
 from gradcheck_cli.usercode.calling.signatures import bind, name_inputs, name_of, parameters
 from gradcheck_cli.usercode.calling.values import Array, as_array

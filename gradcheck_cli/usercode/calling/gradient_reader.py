@@ -13,14 +13,14 @@ from gradcheck_cli.usercode.calling.gradients import (
     shape_of,
     unmatched_keys,
 )
-from gradcheck_cli.usercode.calling.objects import (
+from gradcheck_cli.usercode.calling.kept_gradients import (
     find_gradient,
     find_input_gradient,
     gradient_attributes,
     list_unchecked_parameters,
     match_left_arrays,
-    memory_of,
 )
+from gradcheck_cli.usercode.calling.objects import memory_of
 from gradcheck_cli.usercode.calling.pairs import Source
 from gradcheck_cli.usercode.calling.values import Array, find_other_claims, is_of_parts
 from gradcheck_cli.usercode.trees import as_mapping, leaves, rebuilt

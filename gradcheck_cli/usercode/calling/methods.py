@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.text import join_words
+
 # What people call a forward and its backward, in the order in which they are looked for.
 METHODS = (
     ("calculate", "backward"),  # the mean of what the forward of a loss gives
@@ -28,3 +33,27 @@ METHODS = (
     ("loss", "gradient"),
     ("loss", "grad"),
 )
+
+
+def has_methods(owner: Any) -> bool:
+    """Whether an object has both methods of some pair of METHODS."""
+    return any(all(callable(getattr(owner, name, None)) for name in pair) for pair in METHODS)
+
+
+def methods(owner: Any) -> tuple[str, str]:
+    """The names of an object's forward and backward; the first of METHODS that it has both of.
+
+    Raises CodeError where it has none.
+    """
+    for pair in METHODS:
+        if all(callable(getattr(owner, name, None)) for name in pair):
+            return pair
+    has = {name: callable(getattr(owner, name, None)) for pair in METHODS for name in pair}
+    lacking = "backward" if any(has[forward] for forward, _ in METHODS) else "forward"
+    kind, own = type(owner).__name__, [name for name in dir(owner) if not name.startswith("_")]
+    names = [name for name in own if callable(getattr(owner, name))]
+    listed = f"; it has {join_words(names)}" if names else ""
+    raise CodeError(
+        f"{kind} has no method '{lacking}'{listed}; methods of other names are named by forward: "
+        f"FILE:{kind}.NAME and backward: FILE:{kind}.NAME"
+    )

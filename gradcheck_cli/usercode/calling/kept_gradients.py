@@ -1,0 +1,164 @@
+"""The gradients that an object keeps after its backward, and what it leaves that may be one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from gradcheck_cli.usercode.calling.gradients import (
+    GRADIENT_HOLDERS,
+    GRADIENT_LIKE,
+    PARAMETER_HOLDERS,
+    gradient_names,
+    names_gradient,
+)
+from gradcheck_cli.usercode.calling.objects import (
+    Place,
+    drop_holders,
+    find_places,
+    list_arrays,
+    list_parts,
+    look_up,
+    memory_of,
+    read_path,
+    walk_arrays,
+    write_path,
+)
+
+# What the gradient of the one array that a forward is handed is called, whatever that is called.
+INPUT_GRADIENTS = ("dinputs", "dinput", "dX", "dx", "grad_input", "input_grad", "gradInput")
+
+
+def find_input_gradient(owner: Any) -> Any:
+    """The gradient that an object keeps for the one array that its forward is handed."""
+    found = (getattr(owner, name, None) for name in INPUT_GRADIENTS)
+    return next((one for one in found if one is not None), None)
+
+
+def find_gradient(owner: Any, name: str) -> Any:
+    """The gradient of a parameter, as an object keeps it after backward; None without.
+
+    Looked for as dW, grad_W and the like: an attribute, or a key of grads; and as W.grad. That of
+    params[0] is grads[0], that of biases[0] is dbiases[0]; that of layers[0].W is looked for in
+    layers[0], that of p["W"] beside p, too, as g["dW"].
+    """
+    *before, last = read_path(name)
+    if isinstance(last, int) and before and isinstance(before[-1], str):
+        inner = Place(tuple(before[:-1])).get(owner)
+        common = GRADIENT_HOLDERS if before[-1] in PARAMETER_HOLDERS else ()
+        lists = [look_up(inner, holder) for holder in (*common, *gradient_names(before[-1]))]
+        found = (look_up(one, last) for one in lists if isinstance(one, list | tuple))
+        gradient = next((one for one in found if one is not None), None)
+        if gradient is not None or before[-1] in PARAMETER_HOLDERS:
+            return gradient
+    found = _gradient_in(Place(tuple(before)).get(owner), last)
+    return _gradient_in(Place(tuple(before[:-1])).get(owner), last) if found is None else found
+
+
+def _gradient_in(owner: Any, name: Any) -> Any:
+    """The gradient of a parameter of this very object, or element of this list or dict."""
+    if not isinstance(name, str):
+        return look_up(look_up(owner, name), "grad")
+    kept = {key: part for key, part in list_parts(owner) if isinstance(part, dict)}
+    common = {key: look_up(owner, key) for key in GRADIENT_HOLDERS}
+    for key, holder in {"": owner, **common, **kept}.items():
+        alike = isinstance(holder, dict) and GRADIENT_LIKE.search(str(key))
+        for gradient in (
+            look_up(holder, one) for one in (*gradient_names(name), *[name] * bool(alike))
+        ):
+            if gradient is not None:
+                return gradient
+    named = _gradient_by_shape(owner, name)
+    if named is not None:
+        return named
+    if name in GRADIENT_HOLDERS:
+        return None
+    for path in ((name,), *((holder, name) for holder in PARAMETER_HOLDERS)):
+        gradient = look_up(Place(path).get(owner), "grad")
+        if gradient is not None and not callable(gradient):
+            return gradient
+    return None
+
+
+def _gradient_by_shape(owner: Any, name: str) -> Any:
+    """An array of the shape of a parameter whose name is that of its gradient in another manner;
+    or the one that is called `gradient` alone."""
+    parameter = look_up(owner, name)
+    kept = dict(getattr(owner, "__dict__", {})) if isinstance(parameter, np.ndarray) else {}
+    fitting = [
+        key
+        for key, array in kept.items()
+        if isinstance(array, np.ndarray) and array.shape == parameter.shape and key != name
+    ]
+    found = [key for key in fitting if names_gradient(key, name)]
+    alone = [key for key in fitting if key in GRADIENT_HOLDERS]
+    return kept[(found or alone)[0]] if found or alone else None
+
+
+def list_unchecked_parameters(
+    owner: Any, inputs: Collection[str], made: Collection[str]
+) -> list[str]:
+    """The parameters of an object, and of objects in it, that have a gradient and are no inputs.
+
+    made: what it held before its forward, without which what is in a dict is no parameter.
+    """
+    found: dict[str, None] = {}
+    checked = _memory_of_inputs(owner, inputs)
+    numbers = (((key,), part) for key, part in list_parts(owner) if isinstance(part, float))
+    for path, array in [*walk_arrays(owner), *numbers]:
+        name = write_path(drop_holders(path))
+        kept = name not in made and isinstance(Place(path[:-1]).get(owner), dict)
+        known = memory_of(array) in checked or name in inputs or kept
+        if name and not known and not set(path) & set(GRADIENT_HOLDERS):
+            gradient = find_gradient(owner, name)
+            number = isinstance(gradient, int | float) and np.ndim(array) > 0  # dk, a size
+            same = memory_of(gradient) == memory_of(array)
+            if gradient is not None and not same and not number:
+                found[name] = None
+    return list(found)
+
+
+def match_left_arrays(
+    owner: Any, inputs: Collection[str], made: Mapping[str, Any], left: Mapping[str, Any]
+) -> dict[str, str]:
+    """What a backward leaves in an object, whatever it is called, that has the shape of an array
+    which the object was made with and is no input; by its name that of this array.
+
+    left: the arrays that are new or have changed, but for the gradients that were read.
+    """
+    checked = _memory_of_inputs(owner, inputs)
+    now = list_arrays(owner)
+    free = {
+        name: array.shape
+        for name, array in made.items()
+        if name not in inputs and name not in left and memory_of(now.get(name)) not in checked
+    }
+    found = {}
+    for name, array in left.items():
+        fits = [one for one, shape in free.items() if shape == array.shape and array.ndim]
+        if fits and array.dtype.kind in "fc":
+            found[name] = fits[0]
+            del free[fits[0]]
+    return found
+
+
+def _memory_of_inputs(owner: Any, inputs: Collection[str]) -> set[int]:
+    return {memory_of(place.get(owner)) for name in inputs for place in find_places(owner, name)}
+
+
+def gradient_attributes(owner: Any, called: str) -> list[str]:
+    """What is called like gradients of an object, and of objects in it: attributes, and methods of
+    its class but for the one that was called."""
+    attributes = [
+        write_path(path)
+        for path, _ in walk_arrays(owner)
+        if any(isinstance(step, str) and GRADIENT_LIKE.search(step) for step in path)
+    ]
+    methods = [
+        f"{name}(), which is not called"
+        for name, method in vars(type(owner)).items()
+        if "grad" in name and name != called and callable(method)
+    ]
+    return [*attributes, *methods]
