@@ -17,6 +17,7 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import prove
 from gradcheck_cli.usercode.calling.calls import Calls
+from gradcheck_cli.usercode.calling.make_problem import make_problem
 from gradcheck_cli.usercode.calling.methods import methods
 from gradcheck_cli.usercode.calling.objects import Place, find_places, memory_of, put
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source
@@ -76,7 +77,7 @@ def from_functions(
     named = name_inputs(inputs, parameters(forward))
     source = pair_functions(forward, backward, [*named, *(constants or {})])
     calls = Calls(source, named, constants, optional, bool(batched), loss=loss)
-    found = prove(calls.problem(delta, seed, convention), batched)
+    found = prove(make_problem(calls, delta, seed, convention), batched)
     calls.settle_batched(found.batched)
     found = claim_slices(found, slices, calls.output_of_slices)
     make = partial(
@@ -112,7 +113,7 @@ def from_derivative(
     named = name_inputs(inputs, parameters(forward))
     source = pair_functions(forward, derivative, [*named, *(constants or {})])
     calls = Calls(source, named, constants, optional, derivative=True)
-    return claim_slices(calls.problem(delta, seed), slices, calls.output_of_slices)
+    return claim_slices(make_problem(calls, delta, seed), slices, calls.output_of_slices)
 
 
 def from_layer(
@@ -140,7 +141,7 @@ def from_layer(
     layer = _prepare(layer, (forward, backward), named, {**(optional or {}), **(constants or {})})
     source = _pair_methods(layer, [*named, *(constants or {})], forward, backward)
     calls = Calls(source, named, constants, optional, loss=loss)
-    return claim_slices(calls.problem(delta, seed), slices, calls.output_of_slices)
+    return claim_slices(make_problem(calls, delta, seed), slices, calls.output_of_slices)
 
 
 def from_value_and_grad(
@@ -165,7 +166,7 @@ def from_value_and_grad(
     else:
         owner = _prepare(owner, (name,), named, {**(optional or {}), **(constants or {})})
         source = _pair_methods(owner, [*named, *(constants or {})], name, None)
-    found = Calls(source, named, constants, optional).problem(None, 0)
+    found = make_problem(Calls(source, named, constants, optional), None, 0)
     make = partial(from_value_and_grad, function, optional=optional)
     return replace(found, change=crop_sizes(make, named, constants))
 

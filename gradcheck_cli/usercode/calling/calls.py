@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.arrays import draw
 from gradcheck_cli.errors import CodeError, ForwardError, UntakenError
-from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_shape, suggest
 from gradcheck_cli.usercode.calling.annotations import as_annotated
 from gradcheck_cli.usercode.calling.context import CONTEXT, Context, find_context
@@ -30,7 +27,7 @@ from gradcheck_cli.usercode.calling.conventions import (
 from gradcheck_cli.usercode.calling.gradient_reader import GradientReader
 from gradcheck_cli.usercode.calling.independence import Independence
 from gradcheck_cli.usercode.calling.losses import as_loss, bind_loss, of_owner
-from gradcheck_cli.usercode.calling.notes import describe_calls, describe_guesses
+from gradcheck_cli.usercode.calling.notes import describe_guesses
 from gradcheck_cli.usercode.calling.objects import find_output, list_arrays
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source, call_function, find_place
 from gradcheck_cli.usercode.calling.settle import (
@@ -51,11 +48,10 @@ from gradcheck_cli.usercode.calling.values import (
     join_flat,
     split_flat,
 )
-from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
-from gradcheck_cli.usercode.low_precision import held, holds_bfloat16, work_in_bfloat16
+from gradcheck_cli.usercode.complex_numbers import TORCH
+from gradcheck_cli.usercode.low_precision import held, holds_bfloat16
 from gradcheck_cli.usercode.randomness import Randomness
 from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt, with_attributes
-from gradcheck_cli.usercode.watching.tracing import find_lines
 
 # Values of a loss that stands between a forward and its backward.
 LOSS, LOSS_GRADIENT = "the loss", "the gradient of the loss"
@@ -301,44 +297,3 @@ class Calls:
         if self.count == 1:
             return [cotangent]
         return split_flat(cotangent, [output.shape for output in self.outputs])
-
-    def problem(self, delta: Array | None, seed: int, convention: str = TORCH) -> Problem:
-        """The problem; its cotangent is delta, or drawn, or 1 where the backward takes none.
-
-        convention: of complex gradients, see `as_real`.
-        Raises CodeError for constants that no function takes.
-        """
-        self.refuse_unused()
-        shape = self.join(self.outputs).shape
-        defaults = delta is None and self.back.default and self.outputs[0].size == 1
-        if self.loss is not None or defaults or not (self.back.upstream or self.elementwise):
-            delta = np.ones(shape)
-        elif delta is None:
-            kind = np.result_type(*self.outputs)
-            delta = draw("delta", shape, seed, kind if kind.kind in "fc" else np.float64)
-        self.convention = convention
-        made = Problem(
-            inputs=self.arrays,
-            forward=self.forward,
-            backward=self.backward,
-            cotangent=np.asarray(delta),
-            labels={leaf: Label(f"∂L/∂{leaf}", source=self.place) for leaf in self.arrays},
-            notes=tuple(self.notes),
-            observed=self.observed,
-            parts=tuple(output.size for output in self.outputs) if self.count > 1 else (),
-            changed=lambda: [CACHE] if self.changes_cache else [],
-            origins=partial(self.find_origins, np.asarray(delta)),
-        )
-        return work_in_bfloat16(made) if self.low else as_real(made, convention)
-
-    def find_origins(self, delta: Array) -> dict[str, str]:
-        """After which lines of the user's the gradients are there, in an extra call."""
-
-        def call() -> dict[str, Any]:
-            return self.claimed({leaf: x.copy() for leaf, x in self.arrays.items()}, delta.copy())
-
-        return find_lines(call, call())
-
-    def observed(self) -> tuple[str, ...]:
-        """What a reader should know of the calls after the check."""
-        return describe_calls(self)

@@ -12,6 +12,7 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.calling.calls import Calls
 from gradcheck_cli.usercode.calling.conventions import BackwardCall
 from gradcheck_cli.usercode.calling.gradients import gradient_of
+from gradcheck_cli.usercode.calling.notes import describe_calls
 from gradcheck_cli.usercode.calling.pairs import Function, Pair
 from gradcheck_cli.usercode.calling.signatures import (
     Call,
@@ -138,7 +139,7 @@ class ClaimCalls(Calls):
             symbol="y",
             who=self.source.backward,
             source=self.place,
-            observed=lambda: (*self.notes, *self.observed()),
+            observed=lambda: (*self.notes, *describe_calls(self)),
             tree=self.inputs if set(self.inputs) != set(self.arrays) else {},
         )
 
