@@ -92,33 +92,49 @@ class GradientChecker:
         Directions that are taken first leave to entries what they do not settle, and what is wrong
         with a gradient that is small enough; of a larger one they find where it is wrong.
         """
-        size, measurements, numeric = claimed.size, self.measurements, self.asked.numeric
-        known = name in measurements.gradients
-        mode = ENTRIES if known else mode_of(self.problem, name, numeric)
-        room = measurements.budget.has_room(numeric.entries(size))
-        if mode == DIRECTIONS_FIRST and self.asked.power:  # faults are put into entries
-            mode = ENTRIES
-        elif mode == ENTRIES and numeric.mode == AUTO and not room:
-            mode = DIRECTIONS_FIRST
-        if mode != ENTRIES:
-            from gradcheck_cli.checker.certify import Certifier
+        mode = self._choose_mode(name, claimed.size)
+        result = None if mode == ENTRIES else self._judge_by_directions(name, claimed, mode)
+        return result or self._judge_by_entries(name, claimed)
 
-            budget, tell = measurements.budget, measurements.tell
-            certifier = Certifier(self.problem, name, claimed, self.rtol, self.atol, budget, tell)
-            entries = room and (size <= MOST_SETTLED_BY_ENTRIES or not certifier.differs)
-            by_entries = mode == DIRECTIONS_FIRST and not certifier.passes and entries
-            result = None if by_entries else certifier.certify()
-            measurements.count(certifier.directions.evaluations)
-            if result is not None:
-                located = certifier.flatten(certifier.located)
-                if mode == DIRECTIONS_FIRST:
-                    measurements.located[name] = located
-                again = certifier.doubtful and result.verdict == Verdict.FAIL
-                return self._look_again(result, claimed, located) if again else result
+    def _has_room(self, size: int) -> bool:
+        """Whether the budget allows for the entries of a gradient of this size."""
+        return self.measurements.budget.has_room(self.asked.numeric.entries(size))
+
+    def _choose_mode(self, name: str, size: int) -> str:
+        """How a gradient of this size is judged: by entries, directions, or directions first."""
+        numeric, known = self.asked.numeric, name in self.measurements.gradients
+        mode = ENTRIES if known else mode_of(self.problem, name, numeric)
+        if mode == DIRECTIONS_FIRST and self.asked.power:  # faults are put into entries
+            return ENTRIES
+        if mode == ENTRIES and numeric.mode == AUTO and not self._has_room(size):
+            return DIRECTIONS_FIRST
+        return mode
+
+    def _judge_by_directions(self, name: str, claimed: Any, mode: str) -> GradientResult | None:
+        """The result by random directions; None where entries are to be measured after them."""
+        from gradcheck_cli.checker.certify import Certifier
+
+        size, measurements = claimed.size, self.measurements
+        budget, tell = measurements.budget, measurements.tell
+        certifier = Certifier(self.problem, name, claimed, self.rtol, self.atol, budget, tell)
+        result = None
+        small = size <= MOST_SETTLED_BY_ENTRIES or not certifier.differs
+        if mode != DIRECTIONS_FIRST or certifier.passes or not (small and self._has_room(size)):
+            result = certifier.certify()
+        measurements.count(certifier.directions.evaluations)
+        if result is None:
+            return None
+        located = certifier.flatten(certifier.located)
+        if mode == DIRECTIONS_FIRST:
+            measurements.located[name] = located
+        again = certifier.doubtful and result.verdict == Verdict.FAIL
+        return self._look_again(result, claimed, located) if again else result
+
+    def _judge_by_entries(self, name: str, claimed: Any) -> GradientResult:
+        """The result by the numeric gradient of every entry, or of a sample."""
+        measured = self.measurements.measure(name)
         label = self.problem.label(name)
-        result = compare(
-            name, label, claimed, self.measurements.measure(name), self.rtol, self.atol
-        )
+        result = compare(name, label, claimed, measured, self.rtol, self.atol)
         return result if result.verdict != Verdict.FAIL else self._allow_breaks(result, claimed)
 
     def _allow_rounding(
