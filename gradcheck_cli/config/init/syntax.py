@@ -65,6 +65,7 @@ def is_vector(function: Function, name: str, text: ast.AST) -> bool:
         map(ast.unparse, node.slice.elts)
         for node in ast.walk(function)
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple)
+        if not ast.unparse(node.value).endswith(("r_", "c_"))  # which join what they are given
     )
     kept = re.findall(rf"self\.\w+ = {one}\b(?!\S)", ast.unparse(function))
     factors = {name, *(assigned.partition(" ")[0] for assigned in kept)}

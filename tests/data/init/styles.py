@@ -597,3 +597,15 @@ def make_chain(n=3, m=4):
     chain.add(Short(n, m))
     chain.add(Short(m, 2))
     return chain
+
+
+def regularized_cost(theta, X, y, lambda_):
+    """A column of ones joined to the data, and no penalty on its coefficient."""
+    m = y.size
+    ones = np.c_[np.ones(m), X]
+    h = 1 / (1 + np.exp(-ones.dot(theta)))
+    penalized = np.r_[0, theta[1:]]
+    J = (-y.dot(np.log(h)) - (1 - y).dot(np.log(1 - h))) / m
+    J += lambda_ / (2 * m) * penalized.dot(penalized)
+    grad = ones.T.dot(h - y) / m + lambda_ / m * penalized
+    return J, grad

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
+from gradcheck_cli.config.init.inference.operations import concatenate
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     BIAS,
@@ -20,6 +21,8 @@ from gradcheck_cli.config.init.inference.values import (
     size,
 )
 
+# What joins its subscripts: as vectors, as columns.
+JOINS = {"r_": 1, "c_": 2}
 # What a list of the parameters of every layer is called.
 LAYERS_LIKE = re.compile(r"^(params|parameters|layers|weights)$")
 
@@ -33,6 +36,8 @@ def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:
     parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
     if not parts:  # x[()]
         return owner
+    if isinstance(node.value, ast.Attribute) and node.value.attr in JOINS:
+        return _join(reader, [reader.value(part, scope) for part in parts], node.value.attr)
     if owner.node == "shape":
         return axis_of(owner.parts[0], reader.key(parts[0], scope))
     if (
@@ -57,6 +62,20 @@ def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:
         if found is not None:
             return found
     return _index(reader, owner, parts, scope)
+
+
+def _join(reader: Reader, values: list[Value], name: str) -> Value:
+    """np.r_[0, x] and np.c_[np.ones(n), x]: arrays one behind the other, numbers as one entry."""
+    rank = JOINS[name]
+    parts = [
+        array([Axis(value=1)] * rank) if one.kind in (NUMBER, SIZE) else one.as_array(rank)
+        for one in values
+    ]
+    columns = [
+        array([*one.axes, Axis(value=1)]) if one.axes and len(one.axes) < rank else one
+        for one in parts
+    ]
+    return concatenate(columns, rank - 1, reader.allocate)
 
 
 def axis_of(owner: Value, place: Any) -> Value:
