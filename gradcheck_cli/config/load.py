@@ -179,7 +179,11 @@ class _Finder:
         before = len(self.broken)
         configs = [str(path) for path in sorted(self._walk(folder)) if self._is_config(path)]
         if not configs and len(self.broken) == before:
-            self.broken.append(UsageError(f"no config (*.yaml, *.yml) in directory '{folder}'"))
+            code = next(iter(sorted(Path(folder).glob("*.py"))), None)
+            hint = "" if code is None else f"; Python files are named one by one, as {code}"
+            self.broken.append(
+                UsageError(f"no config (*.yaml, *.yml) in directory '{folder}'{hint}")
+            )
         return configs
 
     def _walk(self, folder: str) -> Iterator[Path]:

@@ -197,3 +197,9 @@ def test_code_that_cannot_be_read_does_not_stop_the_rest(
     done = run_here(*RUN, "two.py", cwd=folder)
     assert outcomes(done) == {"Scale": "ok"}
     assert "left out of 'two.py': affine; `gradcheck init two.py:affine`" in done.stderr
+
+
+def test_a_folder_of_code_says_that_files_are_named(folder: Path) -> None:
+    done = run_here("run", str(folder))
+    assert done.returncode == 2
+    assert f"Python files are named one by one, as {folder / 'two.py'}" in done.stderr
