@@ -188,7 +188,7 @@ class MeasuredGradient:
 
     def measure_jacobian(self, stage: Stage) -> Values:
         """∂outputs/∂input of a stage: value and uncertainty are outputs × entries, outputs flat."""
-        together = self.inner if self._is_inner(stage) else [stage]
+        together = self.inner if self.is_inner(stage) else [stage]
         key = "Jacobians", id(together[0])
         return self.once(key, lambda: self._measure_jacobians(together))[id(stage)]
 
@@ -223,20 +223,21 @@ class MeasuredGradient:
     def _find_around(self, stage: Stage) -> Values:
         own = self.flow_through(stage, stage.cotangent)
         rest = self.right.take(own.at) - own
-        nothing = not self._is_inner(stage) or rest.is_zero
+        nothing = not self.is_inner(stage) or rest.is_zero
         return rest * 0.0 if nothing else rest
 
     def count(self, stage: Stage) -> Callable[[Any], Any]:
         """The forward of a stage, with every call counted; of an inner one it is where it is read,
         as all of them are in one call."""
-        return stage.forward if self._is_inner(stage) else self.effort.count(stage.forward)
+        return stage.forward if self.is_inner(stage) else self.effort.count(stage.forward)
 
-    def _is_inner(self, stage: Stage) -> bool:
+    def is_inner(self, stage: Stage) -> bool:
+        """Whether a stage is one of those inside the forward that change with the input."""
         return any(stage is one for one in self.inner)
 
     def add_around(self, stage: Stage, values: Values) -> Values:
         """Entries of what flows through an inner stage, with what flows around it."""
-        if not self._is_inner(stage):
+        if not self.is_inner(stage):
             return values
         around = self.flow_around(stage)
         both, here, there = np.intersect1d(values.at, around.at, return_indices=True)
@@ -249,7 +250,7 @@ class MeasuredGradient:
     def subtract_around(self, stage: Stage, gradient: Float) -> Float:
         """A gradient without what flows around an inner stage."""
         rest = gradient.ravel().copy()
-        if self._is_inner(stage):
+        if self.is_inner(stage):
             around = self.flow_around(stage)
             rest[around.at] -= around.value
         return rest

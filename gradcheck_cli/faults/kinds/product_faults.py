@@ -169,7 +169,7 @@ def _find_around(measured: MeasuredGradient, of: Sequence[Stage], product: Float
     peak = float(np.max(np.abs(measured.value), initial=0.0))
     if np.max(np.abs(rest)) <= SAME * peak:
         return np.zeros_like(rest)
-    if len(of) > 1:
+    if len(of) > 1 or not measured.is_inner(of[0]):  # what changes not with it has no part in it
         return None
     through = measured.flow_through(of[0], of[0].cotangent)
     off = np.abs(through.value - product.ravel()[through.at])
