@@ -182,7 +182,15 @@ class GradientChecker:
         name, numeric = failed.name, self.measurements.gradients[failed.name]
         if self.measurements.budget.share < MOST_EVALUATIONS:
             return failed
-        widened = widen_by_breaks(self.problem, name, claimed, numeric, self.rtol, self.atol)
+        widened = widen_by_breaks(
+            self.problem,
+            name,
+            claimed,
+            numeric,
+            self.rtol,
+            self.atol,
+            lambda: self.measurements.jumps_nowhere,
+        )
         self.measurements.count(widened.evaluations - numeric.evaluations)
         label = self.problem.label(name)
         result = compare(name, label, claimed, widened, self.rtol, self.atol)

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.measure.breaks import jumps_nowhere
 from gradcheck_cli.measure.budget import Budget
 from gradcheck_cli.measure.edges import doubt_edges
 from gradcheck_cli.measure.joint_noise import JointNoise
@@ -49,6 +50,13 @@ class Measurements:
     def noise(self) -> JointNoise:
         """The noise of the outputs; inputs share one measurement where it holds for all of them."""
         return JointNoise(self.problem)
+
+    @cached_property
+    def jumps_nowhere(self) -> bool:
+        """Whether the forward is one smooth piece around the inputs, as far as they move."""
+        nowhere, forwards = jumps_nowhere(self.problem)
+        self.count(forwards)
+        return nowhere
 
     def measure(self, name: str) -> NumericGradient:
         """The numeric gradient of an input, measured when it is first asked for.

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
-from gradcheck_cli.measure.measure import points_evaluator, scale_of
+from gradcheck_cli.measure.measure import joint_evaluator, points_evaluator, scale_of
 from gradcheck_cli.numeric.few_probes import PROBES, fine_spacing, noise_of_few
 from gradcheck_cli.numeric.noise import (
     AWAY,
@@ -58,27 +57,17 @@ class JointNoise:
     @cached_property
     def _of_all(self) -> Noise | None:
         """The noise where all inputs are moved together, if it is no more than some roundings."""
-        inputs = self.problem.inputs
-        types = {x.dtype for x in inputs.values()}
-        if len(types) > 1:
+        joint = joint_evaluator(self.problem)
+        if joint is None:
             return None
-        flat = np.concatenate([x.ravel() for x in inputs.values()])
-        scale = np.concatenate([scale_of(self.problem, name).ravel() for name in inputs])
-        ends = np.cumsum([x.size for x in inputs.values()])[:-1]
-
-        def outputs(point: NDArray[Any]) -> NDArray[Any]:
-            parts = zip(inputs.items(), np.split(point, ends), strict=True)
-            moved = {name: part.reshape(x.shape) for (name, x), part in parts}
-            return np.asarray(self.problem.forward(moved))
-
         started = time.perf_counter()
         self.evaluations += PROBES
         try:
             with np.errstate(all="ignore"):
-                found = noise_of_few(lambda points: np.stack([*map(outputs, points)]), flat, scale)
+                found = noise_of_few(*joint)
         except Exception:  # of a forward that cannot have all its inputs so far away
             return None
-        if found is None or not _is_rounding(found, flat.dtype):
+        if found is None or not _is_rounding(found, joint[1].dtype):
             return None
         return replace(found, pace=(time.perf_counter() - started) / PROBES)
 

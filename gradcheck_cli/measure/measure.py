@@ -218,3 +218,23 @@ def points_evaluator(problem: Problem, name: str) -> Evaluate:
         return np.stack([np.asarray(at_once(point)) for point in points])
 
     return at_once if problem.batched else one_by_one
+
+
+def joint_evaluator(problem: Problem) -> tuple[Evaluate, NDArray[Any], Float] | None:
+    """The forward as a function of K points of all inputs at once, flat: (K, all) → (K, *outputs).
+
+    Returns that, the inputs and their scales; None where they have several types.
+    """
+    inputs = problem.inputs
+    if len({x.dtype for x in inputs.values()}) > 1:
+        return None
+    ends = np.cumsum([x.size for x in inputs.values()])[:-1]
+
+    def outputs(point: NDArray[Any]) -> NDArray[Any]:
+        parts = zip(inputs.items(), np.split(point, ends), strict=True)
+        moved = {name: part.reshape(x.shape) for (name, x), part in parts}
+        return np.asarray(problem.forward(moved))
+
+    flat = np.concatenate([x.ravel() for x in inputs.values()])
+    scale = np.concatenate([scale_of(problem, name).ravel() for name in inputs])
+    return lambda points: np.stack([*map(outputs, points)]), flat, scale

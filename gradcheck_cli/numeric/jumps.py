@@ -6,7 +6,7 @@ computes inexactly: the difference is about the height of a jump over the distan
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -93,36 +93,54 @@ def find_jumps(
 
     weight: Float | float = 1.0 if cotangent is None else np.abs(cotangent).ravel()
     slope = np.zeros(1)
-    for line, reach, unit in _lines(x, scale):
+    for reach, lines in _lines(x, scale):
         offsets = np.linspace(-reach, reach, GAPS + 1)
-        gaps = _rough_gaps(line, offsets, at(line, offsets), weight)
-        found = [jump for gap in gaps if (jump := _confirm(gap, at)) is not None]
-        if not found:
-            continue
-        # Of one jump alone, the next is out of reach.
-        apart = abs(found[0][0] - found[-1][0]) if len(found) > 1 else abs(found[0][0]) + reach
-        heights = np.max([jump for _, jump in found], axis=0)
-        steep = weight * heights / (unit * apart)
-        if np.max(steep) > most:
-            continue
-        slope = np.maximum(slope, steep if cotangent is None else np.sum(steep))
-        height = max(height, float(np.max(heights)))
+        smooth = reach in REACHES
+        for line in lines:
+            outputs = at(line, offsets)
+            smooth &= _is_smooth(outputs)
+            gaps = _rough_gaps(line, offsets, outputs, weight)
+            found = [jump for gap in gaps if (jump := _confirm(gap, at)) is not None]
+            if not found:
+                continue
+            # Of one jump alone, the next is out of reach.
+            apart = abs(found[0][0] - found[-1][0]) if len(found) > 1 else abs(found[0][0]) + reach
+            heights = np.max([jump for _, jump in found], axis=0)
+            unit = 1.0 if reach in REACHES else float(np.log(2.0))
+            steep = weight * heights / (unit * apart)
+            if np.max(steep) > most:
+                continue
+            slope = np.maximum(slope, steep if cotangent is None else np.sum(steep))
+            height = max(height, float(np.max(heights)))
+        if smooth:
+            break
     return Jumps(height, slope, evaluations)
 
 
-def _lines(x: NDArray[Any], scale: Float) -> list[tuple[Line, float, float]]:
-    """Lines through x as functions of an offset; how far they reach, and the unit of the offset."""
+def _lines(x: NDArray[Any], scale: Float) -> Iterator[tuple[float, list[Line]]]:
+    """How far lines reach, and those through x that do, as functions of an offset; the far first.
+
+    The offset is in units of the scale, on the last of them in octaves.
+    """
     random = np.random.default_rng(0)
-    lines: list[tuple[Line, float, float]] = []
-    for reach in REACHES * LINES_EACH:
+
+    def straight() -> Line:
         direction = random.uniform(0.5, 1.5, x.shape) * random.choice([-1.0, 1.0], x.shape) * scale
+        return lambda offset: np.asarray(x + offset * direction)
 
-        def straight(offset: Float, direction: Float = direction) -> NDArray[Any]:
-            return np.asarray(x + offset * direction)
+    yield OCTAVES, [lambda offset: np.asarray(x * np.exp2(offset))]
+    for reach in REACHES:
+        yield reach, [straight() for _ in range(LINES_EACH)]
 
-        lines.append((straight, reach, 1.0))
-    lines.append((lambda offset: np.asarray(x * np.exp2(offset)), OCTAVES, float(np.log(2.0))))
-    return lines
+
+def _is_smooth(outputs: Float) -> bool:
+    """Whether each point of a line is where those before it predict, but for rounding.
+
+    Where it is, nothing stands out on a line that does not reach as far.
+    """
+    missed = np.max(np.abs(np.diff(outputs, n=FITTED, axis=0)), axis=0)
+    rounding = ROUNDED * np.finfo(float).eps * np.max(np.abs(outputs), axis=0)
+    return bool(np.all(missed <= rounding))
 
 
 def _rough_gaps(line: Line, offsets: Float, outputs: Float, weight: Float | float) -> list[Gap]:
