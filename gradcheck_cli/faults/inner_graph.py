@@ -8,6 +8,7 @@ the edges, and a backward pass can be wrong at each of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from msgspec import Struct
@@ -27,7 +28,7 @@ NOTHING = 1e-7  # of the largest entry of a response: an edge that carries less 
 MOST_ENTRIES = 200  # of all values together, each moved by itself
 
 
-class Graph(Struct, frozen=True):
+class Graph(Struct, frozen=True, dict=True):
     """Inner values in the order in which they are computed, the outputs last, and their edges.
 
     values, gradients: flat, of each. names: at all times alike. edges: outputs of the later ×
@@ -57,23 +58,51 @@ class Graph(Struct, frozen=True):
         directly: factors of what values take from the input itself; slopes: of ∂L/∂value, entry by
         entry, on its way to what the value is computed from.
         """
-        gradients: list[Float] = [np.zeros(0)] * len(self.values)
-        total, every = self.around.copy(), {**self.edges, **(changes or {})}
-        for place in reversed(range(len(self.values))):
-            gradient = self.direct[place].copy()
-            for earlier, later in every:
-                if earlier == place:
-                    gradient += self._take_back((earlier, later), gradients[later], changes or {})
-            gradients[place] = gradient * (slopes or {}).get(place, 1.0)
-            taken = gradients[place] @ self.inputs[place]
-            total += (directly or {}).get(place, 1.0) * taken
+        changes, slopes, factors = changes or {}, slopes or {}, directly or {}
+        # What comes after all that is changed keeps its gradient.
+        last = max([*slopes, *(earlier for earlier, _ in changes)], default=-1)
+        gradients = self._flow_back(changes, slopes, last, self._right)
+        parts = [factors.get(place, 1.0) * one for place, one in enumerate(gradients)]
+        total: Float = self.around + np.concatenate(parts) @ self._stacked
         return total
 
-    def _take_back(self, edge: Edge, gradient: Float, changes: Mapping[Edge, Change]) -> Float:
-        """What goes back along an edge."""
-        nothing = np.zeros((len(self.values[edge[1]]), len(self.values[edge[0]])))
-        taken = self.edges.get(edge, nothing)
-        return changes[edge](taken, gradient) if edge in changes else taken.T @ gradient
+    @cached_property
+    def _right(self) -> list[Float]:
+        """∂L/∂value of each, where nothing is changed."""
+        count = len(self.values)
+        return self._flow_back({}, {}, count - 1, [np.zeros(0)] * count)
+
+    @cached_property
+    def _stacked(self) -> Float:
+        return np.concatenate(self.inputs)
+
+    @cached_property
+    def _later(self) -> list[list[int]]:
+        """Of each value, the places of those that take from it."""
+        every = range(len(self.values))
+        return [[later for earlier, later in self.edges if earlier == place] for place in every]
+
+    def _flow_back(
+        self,
+        changes: Mapping[Edge, Change],
+        slopes: Mapping[int, Float],
+        last: int,
+        known: Sequence[Float],
+    ) -> list[Float]:
+        """∂L/∂value of each; last: the place of the last that is not known."""
+        gradients = list(known)
+        for place in reversed(range(last + 1)):
+            gradient = self.direct[place].copy()
+            for later in self._later[place]:
+                if (place, later) not in changes:
+                    gradient += self.edges[place, later].T @ gradients[later]
+            for (earlier, later), change in changes.items():
+                if earlier == place:
+                    nothing = np.zeros((len(self.values[later]), len(self.values[place])))
+                    taken = self.edges.get((place, later), nothing)
+                    gradient += change(taken, gradients[later])
+            gradients[place] = gradient * slopes.get(place, 1.0)
+        return gradients
 
     def group_values(self) -> dict[str, list[int]]:
         """The places of the values of each name, at all times; without the outputs."""

@@ -141,8 +141,10 @@ def _multiply(
 
     columns: whether samples are those of a and of δ, not rows.
     """
-    pairs = list(zip(values, gradients, strict=False))
-    if len(values) != len(gradients) or not all(_fit(a, d, columns, shape) for a, d in pairs):
+    if len(values) != len(gradients):
+        return
+    pairs = list(zip(values, gradients, strict=True))
+    if not all(_fit(a, d, columns, shape) for a, d in pairs):
         return
     terms = [_as_matrix(a, columns[0]).T @ _as_matrix(d, columns[1]) for a, d in pairs]
     product = np.sum(terms, axis=0)
