@@ -165,6 +165,9 @@ def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
 def agree(measured: MeasuredGradient, stage: Stage, slopes: Values) -> bool:
     """Whether slopes may be the wrong gradient's, but for a factor."""
     found, claims = slopes.value, claim_slopes(measured, stage)
+    lost = 2 * slopes.uncertainty
+    if np.all(np.abs(found) <= lost):  # no factor makes a gradient of rounding
+        return bool(np.any(np.all(np.abs(claims) <= lost, axis=1)))
     crossed = np.abs(found * claims[:, ::-1]).sum(axis=1)
     gap = np.abs(found[0] * claims[:, 1] - found[1] * claims[:, 0])
     unsure = np.abs(claims).sum(axis=1) * slopes.uncertainty[0]

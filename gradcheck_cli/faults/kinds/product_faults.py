@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.problem import Stage
 
 Float = NDArray[np.float64]
+Shape = tuple[int, ...]
 Series = Sequence[Float]  # an array that a forward computes, once or at each step of a loop
 
 SHIFTS = (-1, 0, 1)  # in time: a loop takes an array of this step, of the one before or after
@@ -41,13 +43,19 @@ def fit_product(measured: MeasuredGradient, comparison: Comparison) -> Iterator[
         return
     arrays = _list_arrays(measured)
     for stages in _list_times(measured):
-        for below, slope in SLOPES.items():
+        shapes = [stage.cotangent.shape for stage in stages]
+        fitting = [
+            (name, values, columns)
+            for name, values in arrays.items()
+            for columns in LAYOUTS
+            if _fit([value.shape for value in values], shapes, columns, measured.shape)
+        ]
+        for below, slope in SLOPES.items() if fitting else ():
             gradients = [_pull_back(measured, stage, slope) for stage in stages]
             spread = max(stage.precision for stage in stages)
             products = [
                 (name, product)
-                for name, values in arrays.items()
-                for columns in LAYOUTS
+                for name, values, columns in fitting
                 for product in _multiply(values, gradients, columns, measured.shape)
             ]
             name = _name_times(stages)
@@ -135,29 +143,38 @@ def shift_in_time(values: list[Float], by: int) -> Series:
 
 
 def _multiply(
-    values: Series, gradients: Series, columns: tuple[bool, bool], shape: tuple[int, ...]
+    values: Series, gradients: Series, columns: tuple[bool, bool], shape: Shape
 ) -> Iterator[Float]:
     """Σ aᵀ δ over time and Σ δᵀ a, as far as they have the shape of the weights.
 
     columns: whether samples are those of a and of δ, not rows.
     """
-    if len(values) != len(gradients):
-        return
-    pairs = list(zip(values, gradients, strict=True))
-    if not all(_fit(a, d, columns, shape) for a, d in pairs):
-        return
+    pairs = zip(values, gradients, strict=True)
     terms = [_as_matrix(a, columns[0]).T @ _as_matrix(d, columns[1]) for a, d in pairs]
     product = np.sum(terms, axis=0)
     yield from (one for one in (product, product.T) if one.shape == shape)
 
 
-def _fit(a: Float, delta: Float, columns: tuple[bool, bool], shape: tuple[int, ...]) -> bool:
-    """Whether the product of an array and a gradient has the shape of the weights."""
-    if a.ndim == 0 or a.ndim != delta.ndim or (any(columns) and a.ndim != 2):
+def _fit(
+    values: Sequence[Shape], gradients: Sequence[Shape], columns: tuple[bool, bool], shape: Shape
+) -> bool:
+    """Whether the products of arrays and gradients of these shapes have that of the weights."""
+    return len(values) == len(gradients) and all(
+        _fit_pair(*pair, columns, shape) for pair in zip(values, gradients, strict=True)
+    )
+
+
+def _fit_pair(a: Shape, delta: Shape, columns: tuple[bool, bool], shape: Shape) -> bool:
+    """Whether one of them has."""
+    if not a or len(a) != len(delta) or (any(columns) and len(a) != 2):
         return False
-    left, right = _as_matrix(a, columns[0]), _as_matrix(delta, columns[1])
-    made = left.shape[1], right.shape[1]
-    return len(left) == len(right) and shape in (made, made[::-1])
+    (rows, left), (others, right) = map(_shape_matrix, (a, delta), columns)
+    return rows == others and shape in ((left, right), (right, left))
+
+
+def _shape_matrix(shape: Shape, columns: bool) -> Shape:
+    """The shape of what `_as_matrix` makes."""
+    return shape[::-1] if columns else (prod(shape[:-1]), shape[-1])
 
 
 def _as_matrix(array: Float, columns: bool) -> Float:
