@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gradcheck_cli.numeric.jumps import find_jumps
+from gradcheck_cli import Problem, check
+from gradcheck_cli.numeric.jumps import GAPS, LINES_EACH, MOST_EVALUATIONS, find_jumps
 from tests.support.layers import Float
 
 X = np.array([0.3, -0.7, 1.1])
@@ -68,3 +69,25 @@ def test_kinks_poles_bends_and_the_end_of_a_domain_are_no_jumps(
 ) -> None:
     with np.errstate(all="ignore"):
         assert find_jumps(smooth, X, SCALE, ONES).height == 0.0
+
+
+def test_no_line_is_nearer_than_those_that_are_smooth_to_rounding() -> None:
+    far = find_jumps(np.sin, X, SCALE, ONES).evaluations
+    near = find_jumps(lambda points: np.sin(8 * points), X, SCALE, ONES).evaluations
+    assert far == (LINES_EACH + 1) * (GAPS + 1)
+    assert far < near < MOST_EVALUATIONS
+
+
+def test_a_small_error_in_many_gradients_has_jumps_looked_for_once() -> None:
+    inputs = {name: X + place for place, name in enumerate("abcd")}
+    problem = Problem(
+        inputs=inputs,
+        forward=lambda given: np.sin(sum(given.values())),
+        backward=lambda given, delta: {
+            name: 1.001 * delta * np.cos(sum(given.values())) for name in given
+        },
+        cotangent=ONES,
+    )
+    found = check(problem)
+    assert [one.wrong for one in found.gradients] == [3] * 4
+    assert found.evaluations < 2 * MOST_EVALUATIONS
