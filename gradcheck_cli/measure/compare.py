@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from msgspec import Struct
 
 from gradcheck_cli.measure.comparison import Comparison, Float, compare_entries, largest
 from gradcheck_cli.measure.describe import (
@@ -30,13 +29,6 @@ DEFAULT_RTOL = {"float64": 1e-9, "float32": 1e-3, "float16": 5e-2, "bfloat16": 1
 DIGITS_NEEDED = 2 / 3
 
 
-class Shares(Struct, frozen=True):
-    """The uncertainty, and the error with it, over the size of the gradient, at smooth entries."""
-
-    resolution: float
-    bound: float
-
-
 def compare(
     name: str, label: Label, analytic: Any, numeric: NumericGradient, rtol: float, atol: float
 ) -> GradientResult:
@@ -47,8 +39,8 @@ def compare(
     the largest entry) has less than two thirds of the digits of rtol.
     """
     found = compare_entries(analytic, numeric, rtol, atol)
-    shares = _shares(found)
-    verdict, reason = _decide(found, name, shares.resolution)
+    resolution, bound = _over_size(found)
+    verdict, reason = _decide(found, name, resolution)
     zero = found.zero if verdict == Verdict.PASS else None
     seen, middle = zero != Zero.UNSEEN, numeric.step.size // 2
     return GradientResult(
@@ -68,22 +60,22 @@ def compare(
         max_rel_error=largest(found.relative.reshape(-1)[found.worst]),
         max_over_allowed=largest(found.over_allowed[found.shown]),
         uncertainty=largest(numeric.uncertainty),
-        resolution=shares.resolution if seen else None,
-        bound=shares.bound if seen else None,
+        resolution=resolution if seen else None,
+        bound=bound if seen else None,
         zero=zero,
         # Not np.median, which imports numpy.ma.
         step=float(np.partition(numeric.step, middle, axis=None)[middle]),
         worst=_worst_entry(found),
-        notes=_notes(found, name, verdict, shares.bound),
+        notes=_notes(found, name, verdict, bound),
         method=numeric.method,
     )
 
 
-def _shares(found: Comparison) -> Shares:
-    """What is known of a gradient, over its largest entry; over what it could be where it is zero.
+def _over_size(found: Comparison) -> tuple[float, float]:
+    """The uncertainty, and the error with it, at smooth entries, over the size of the gradient.
 
-    A gradient that is zero because rounding hides it has neither: the steepest slope around stands
-    for it.
+    That is its largest entry; what it could be, where it is zero by invariance; and the steepest
+    slope around, where rounding hides all of it.
     """
     u, smooth = found.numeric.uncertainty, found.smooth
     size: Float | float = found.largest_entry
@@ -97,7 +89,7 @@ def _shares(found: Comparison) -> Shares:
         with np.errstate(all="ignore"):
             return largest(np.where(some == 0, 0.0, some / size))
 
-    return Shares(over(u), over(found.error + u))
+    return over(u), over(found.error + u)
 
 
 def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, str]:
