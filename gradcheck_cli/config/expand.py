@@ -4,40 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck_cli.config.findings import Finding
+from gradcheck_cli.config.item import Item
 from gradcheck_cli.config.matrix import multiply
 from gradcheck_cli.config.overrides import Overrides, apply_sets
 from gradcheck_cli.config.schema import CHECKS_KEY, MATRIX_KEY
 from gradcheck_cli.config.yaml_tree import Node
 
 MOST_CHECKS = 10_000  # of a config; more than anyone reads, and some seconds to validate
-
-
-class Item(Struct, frozen=True):
-    """A check of a file: its keys, with inherited ones filled in and every position kept.
-
-    name: its own, or that of the file; axes: `n=8` for each axis of a matrix; seed: where `--seeds`
-    gave it one.
-    """
-
-    node: Node
-    name: str
-    axes: tuple[str, ...] = ()
-    seed: int | None = None
-
-    @property
-    def id(self) -> str:
-        """The name with the values of a matrix and of `--seeds`: `batch[n=8,seed=1]`."""
-        return _add_axes(
-            self.name, self.axes + (() if self.seed is None else (f"seed={self.seed}",))
-        )
-
-    @property
-    def id_without_seed(self) -> str:
-        """What selects the checks that `--seeds` made of one."""
-        return _add_axes(self.name, self.axes)
 
 
 def expand(
@@ -50,26 +26,25 @@ def expand(
     items: list[Item] = []
     root = _inherit(root, overrides.defaults)
     name = read_name(root) or default_name
-    for node, own_name in _list_checks(root, name, findings):
+    for item in _list_checks(root, name, findings):
+        node = item.node
         if len(items) == MOST_CHECKS:
             message = f"a config may have {MOST_CHECKS:,} checks; from here on there are more"
             findings.append(Finding(node.mark, message))
             break
         if isinstance(node.value, dict) and (MATRIX_KEY in node.value or overrides.seeds > 1):
-            most = MOST_CHECKS - len(items)
-            for variant, axes, seed in multiply(node, overrides, most, findings):
-                items.append(Item(variant, own_name, axes, seed))
+            items += multiply(item, overrides, MOST_CHECKS - len(items), findings)
         elif isinstance(node.value, dict):
-            items.append(Item(apply_sets(node, overrides.sets, findings), own_name))
+            items.append(replace(item, node=apply_sets(node, overrides.sets, findings)))
         else:
-            items.append(Item(node, own_name))
+            items.append(item)
     return items
 
 
-def _list_checks(root: Node, name: str, findings: list[Finding]) -> Iterator[tuple[Node, str]]:
+def _list_checks(root: Node, name: str, findings: list[Finding]) -> Iterator[Item]:
     """The items of `checks`, or the file as a whole, each with its name."""
     if not isinstance(root.value, dict) or CHECKS_KEY not in root.value:
-        yield root, name
+        yield Item(root, name)
         return
     items = root.value[CHECKS_KEY]
     if not isinstance(items.value, list) or not items.value:
@@ -85,17 +60,13 @@ def _list_checks(root: Node, name: str, findings: list[Finding]) -> Iterator[tup
             findings.append(Finding(mark, "'checks' cannot stand inside a check"))
         else:
             place += 1
-            yield _inherit(item, defaults), read_name(item) or f"{name}[{place}]"
+            yield Item(_inherit(item, defaults), read_name(item) or f"{name}[{place}]")
 
 
 def read_name(node: Node) -> str | None:
     """The name that a mapping gives, if it does."""
     name = node.child("name")
     return name.value if name is not None and isinstance(name.value, str) else None
-
-
-def _add_axes(name: str, axes: tuple[str, ...]) -> str:
-    return f"{name}[{','.join(axes)}]" if axes else name
 
 
 def _inherit(own: Node, defaults: Node) -> Node:

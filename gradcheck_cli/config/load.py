@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from gradcheck_cli.config.builders.arrays import ValueReader
 from gradcheck_cli.config.builders.check import ConfigCheck, build
-from gradcheck_cli.config.expand import Item, expand
+from gradcheck_cli.config.expand import expand
 from gradcheck_cli.config.findings import ConfigError, Finding
+from gradcheck_cli.config.item import Item
 from gradcheck_cli.config.kinds import OWN_KEYS
 from gradcheck_cli.config.overrides import NOTHING_SET, Overrides
 from gradcheck_cli.config.yaml_tree import MAX_BYTES, decode, parse

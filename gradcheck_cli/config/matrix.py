@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.config.findings import Finding, Mark
+from gradcheck_cli.config.item import Item
 from gradcheck_cli.config.overrides import SEED, Overrides, apply_sets, may_be_set, set_value
 from gradcheck_cli.config.schema import EXCLUDE_KEY, MATRIX_KEY
 from gradcheck_cli.config.yaml_tree import Node
@@ -21,8 +22,6 @@ LONGEST_VALUE = 24  # characters of a value in an id; of a longer one, its posit
 MOST_AXES = 16  # of a matrix; with two values each, these are more checks than are allowed
 _SPECIAL = frozenset("[],= *?")  # characters that mean something in an id or in a glob of ids
 _EXAMPLE = "such as {reduction: [sum, mean], shapes.n: [1, 8]}"
-
-Variant = tuple[Node, tuple[str, ...], int | None]
 
 
 class _Axis(Struct, frozen=True):
@@ -35,14 +34,13 @@ class _Axis(Struct, frozen=True):
 
 
 def multiply(
-    node: Node, overrides: Overrides, most: int, findings: list[Finding]
-) -> Iterator[Variant]:
+    item: Item, overrides: Overrides, most: int, findings: list[Finding]
+) -> Iterator[Item]:
     """The checks that a mapping stands for, with what the command line sets.
 
-    Of each, its keys, `n=8` for every axis, and the seed that `--seeds` gave it.
     A matrix of more than `most` checks is a finding.
     """
-    before = len(findings)
+    before, node = len(findings), item.node
     assert isinstance(node.value, dict)
     matrix = node.value.get(MATRIX_KEY)
     axes = _read_axes(matrix, most, findings) if matrix is not None else {}
@@ -64,7 +62,8 @@ def multiply(
         for key, value in chosen.items():
             variant = set_value(variant, key, value, axes[key].mark, findings)
         for seed in seeds:
-            yield _set_seed(variant, seed, overrides.seeds, findings), labels, seed
+            own = _set_seed(variant, seed, overrides.seeds, findings)
+            yield replace(item, node=own, axes=labels, seed=seed)
     if not combinations:
         findings.append(Finding(node.keys[MATRIX_KEY], f"'{EXCLUDE_KEY}' leaves no check"))
 
