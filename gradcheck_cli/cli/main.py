@@ -48,7 +48,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As in click, with a hint where there is no such command."""
+        """The command of a word, as in click, with a hint where there is no such command."""
         word = args[0]
         if self.get_command(ctx, word) is None and not word.startswith("-"):
             ctx.fail(f"no command '{word}'{suggest_command(word, self.list_commands(ctx))}")

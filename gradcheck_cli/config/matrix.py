@@ -188,7 +188,7 @@ def _read_excluded(
 def _list_seeds(
     node: Node, axes: Mapping[str, _Axis], count: int, findings: list[Finding]
 ) -> list[int | None]:
-    """So many seeds, from that of the check on; None alone stands for its own."""
+    """The seeds of a check, from its own on; None alone stands for its own."""
     if count == 1:
         return [None]
     if SEED in axes:

@@ -13,19 +13,19 @@ class AnyLayer(Protocol):
 
     @property
     def gradients(self) -> Sequence[tuple[str, int]]:
-        """Of every gradient to be checked, the input it is of, and the entries of that input."""
+        """The input that each gradient to be checked is of, and how many entries that input has."""
 
     @property
     def seed(self) -> int:
-        """What its arrays are drawn with."""
+        """The seed that arrays are drawn with."""
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """Its sizes by letter."""
+        """The sizes of the layer by letter."""
 
     @property
     def dtype(self) -> str:
-        """Of all its arrays."""
+        """The type of all arrays of floats."""
 
     @property
     def code(self) -> Sequence[Any]:

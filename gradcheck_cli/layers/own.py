@@ -193,7 +193,7 @@ class OwnLayer(Struct, frozen=True):
 
     @property
     def seed(self) -> int:
-        """What arrays are drawn with."""
+        """The seed that arrays are drawn with."""
         return self.data.seed
 
     @property
@@ -203,7 +203,7 @@ class OwnLayer(Struct, frozen=True):
 
     @property
     def dtype(self) -> str:
-        """Of all arrays of floats."""
+        """The type of all arrays of floats."""
         return self.data.dtype
 
     def problems(self) -> list[Problem]:

@@ -45,7 +45,7 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
 
 
 def describe_hidden(found: Comparison) -> str:
-    """That rounding hides every entry of a gradient that is claimed not to be zero."""
+    """A sentence: rounding hides every entry of a gradient that is claimed not to be zero."""
     return (
         "rounding hides the whole gradient: its analytic entries are at most "
         f"{largest(np.abs(found.analytic[found.smooth])):.1e}, and the numeric ones are 0 ± "
@@ -65,7 +65,7 @@ def describe_unsettled(found: Comparison, unsettled: NDArray[np.bool_]) -> str:
 
 
 def describe_steps(numeric: NumericGradient) -> str:
-    """That the forward is piecewise constant, and what may be done about it."""
+    """A sentence: the forward is piecewise constant, and what may be done about it."""
     return (
         f"the forward moves in steps of about {numeric.jumps:.0e}, between which it is constant: "
         "rounding, sign or argmax, or an iteration that stops early; check it without, or accept "
@@ -74,7 +74,7 @@ def describe_steps(numeric: NumericGradient) -> str:
 
 
 def describe_breaks(found: Comparison) -> str:
-    """That the forward jumps between smooth pieces, and that this explains the difference."""
+    """A sentence: the forward jumps between smooth pieces, which explains the difference."""
     return (
         f"analytic and numeric differ by {found.over_largest(found.error):.0e} of the largest "
         f"entry, which is no more than jumps of the forward by about "

@@ -155,7 +155,7 @@ def claim_in_float64(problem: Problem, narrow: Problem, name: str) -> NDArray[An
 
 
 def describe_rounding(failed: GradientResult, narrow: Problem) -> str:
-    """That the backward differs from the forward in float64 by its own rounding alone."""
+    """A note: the backward differs from the forward in float64 by its own rounding alone."""
     kind = low_type(narrow)
     return (
         f"it was measured in {kind}: there the backward rounds away what it has in float64, where "

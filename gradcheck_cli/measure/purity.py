@@ -141,7 +141,7 @@ class Lent:
 
 
 def _digest(array: NDArray[Any]) -> int:
-    """Of the bytes of an array, row by row."""
+    """A checksum of the bytes of an array, row by row."""
     rows = array.reshape(len(array), -1) if array.flags.c_contiguous else array
     digest = 0
     for row in rows:

@@ -89,7 +89,7 @@ def group_alike(checks: Iterable[CheckReport], *, every: bool = False) -> list[l
 
 
 def name_alike(others: Sequence[Detail]) -> str:
-    """Those that are wrong in the same way as one that is told in full."""
+    """The checks and gradients that are wrong in the same way as one that is told in full."""
     return f"alike: {name_some([other.id for other in others], MOST_ALIKE)}"
 
 

@@ -77,7 +77,7 @@ def sum_up(name: str, checks: Sequence[CheckReport]) -> FileRow:
 
 
 def find_slowest(checks: Sequence[CheckReport], count: int) -> list[tuple[float, str]]:
-    """So many of the slowest checks: seconds and id."""
+    """The slowest checks, so many of them: seconds and id."""
     times = [(check.result.seconds, check.id) for check in checks if check.result is not None]
     return sorted(times, key=lambda time: -time[0])[:count]
 

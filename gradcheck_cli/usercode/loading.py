@@ -54,7 +54,7 @@ class Reference(Struct, frozen=True):
         return self.where if self.file is None else os.path.normpath(self.file)
 
     def __str__(self) -> str:
-        """As the config writes it."""
+        """The reference as the config writes it."""
         return f"{self.where}:{self.name}"
 
 

@@ -81,7 +81,7 @@ def find_streams(function: Any) -> Iterator[Stream]:
 
 
 def _stream_of_torch(torch: Any) -> Stream:
-    """Its default generator; states are bytes, since equal tensors may be pickled differently."""
+    """The default generator of torch, its states as bytes: equal tensors may differ pickled."""
 
     def get() -> bytes:
         return bytes(torch.get_rng_state().numpy().tobytes())

@@ -40,7 +40,7 @@ class OwnBuilder(DataBuilder):
         return None if keys is None else self.build_from_code(data, keys)
 
     def list_given(self, *keys: str) -> tuple[str, ...]:
-        """Those of some keys that the check has."""
+        """The keys, of these, that the check has."""
         return tuple(key for key in keys if key in self.node.keys)
 
     # -- code ------------------------------------------------------------------------------

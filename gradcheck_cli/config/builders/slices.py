@@ -18,7 +18,7 @@ EXPECTED = (
 def read_slices(
     node: Node, shapes: Mapping[str, Shape], findings: list[Finding]
 ) -> dict[str, tuple[int, int]]:
-    """Of inputs by leaf, the axis that they are cut across and that of the output.
+    """The axis that each input is cut across, by leaf, and that of the output.
 
     shapes: of all inputs by leaf; what does not fit is found.
     """

@@ -37,7 +37,7 @@ class Update:
         return {name: array for name, array in now.items() if memory_of(array) not in same}
 
     def gradients(self, owner: Any) -> dict[str, Any]:
-        """Of every array that was updated: what was taken away, over the learning rate.
+        """What was taken away from every array that was updated, over the learning rate.
 
         What was updated in place is set back: that is how such a layer gives its gradient.
         """

@@ -66,7 +66,7 @@ class Stacks:
         return known[1]
 
     def notes(self, by: str) -> Iterator[str]:
-        """Of which inputs many points were evaluated at once; by: what does that."""
+        """A note on the inputs of which many points were evaluated at once; by: what does that."""
         if self.stacked:
             yield f"many points of {join_words([*self.stacked])} were evaluated at once, by {by}"
 

@@ -37,7 +37,7 @@ def watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any]) 
 
 
 def _watch_no_other(*_: Any) -> None:
-    """Of functions that are entered, none is watched; one that is goes on to be."""
+    """Watch no function that is entered from here on; one that is watched already goes on to be."""
 
 
 class Found(Struct):

@@ -51,7 +51,7 @@ class Axis:
         return self.value is None and self.calculate is None and self.base is None
 
     def size(self, allocate: Callable[[Axis], int]) -> int:
-        """Its size, where `allocate` gives those that are open theirs."""
+        """The size of the axis, where `allocate` gives those that are open theirs."""
         root = self.root
         if root.value is not None:
             return root.value
