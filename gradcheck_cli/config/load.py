@@ -89,7 +89,8 @@ def load_config(
 
     file, name = path.rsplit(":", 1) if ":" in Path(path).name else (path, "")
     checks, left = [], []
-    for one in [name] if name else list_names(file):
+    names, others = ([name], []) if name else list_names(file)
+    for one in names:
         try:
             draft, text = draft_check(file, one)
             made = read_config(text, file, check_rules, overrides, folders)
@@ -99,6 +100,7 @@ def load_config(
             left.append(one)
         else:
             checks += [replace(check, draft=draft) for check in made]
+    left += others
     if left:
         advice = f"`gradcheck init {file}:{left[0]}` writes what is read of it"
         note(f"left out of '{file}': {name_some(left, MOST_NAMES)}; {advice}")

@@ -196,10 +196,48 @@ def test_code_that_cannot_be_read_does_not_stop_the_rest(
     monkeypatch.setattr(code_file, "draft_check", fail)
     done = run_here(*RUN, "two.py", cwd=folder)
     assert outcomes(done) == {"Scale": "ok"}
-    assert "left out of 'two.py': affine; `gradcheck init two.py:affine`" in done.stderr
+    assert "left out of 'two.py': affine, Chain; `gradcheck init two.py:affine`" in done.stderr
 
 
 def test_a_folder_of_code_says_that_files_are_named(folder: Path) -> None:
     done = run_here("run", str(folder))
     assert done.returncode == 2
     assert f"Python files are named one by one, as {folder / 'two.py'}" in done.stderr
+
+
+UNPAIRED = """
+def square(x):
+    return x**2
+
+
+def square_backward(delta, x):
+    return 2 * x * delta
+
+
+def backward_of_cube(delta, x):
+    return 3 * x**2 * delta
+
+
+def numerical_gradient(f, x):
+    return (f(x + 1e-6) - f(x)) / 1e-6
+
+
+class Net:
+    def __init__(self, layers):
+        self.layers = layers
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, delta):
+        return delta
+"""
+
+
+def test_what_is_called_like_a_gradient_and_is_part_of_no_check_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file.py").write_text(UNPAIRED)
+    done = run_here("run", "--allow-code", "file.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left out of 'file.py': Net, backward_of_cube; `gradcheck init" in done.stderr

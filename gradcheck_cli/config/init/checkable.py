@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Sequence
 
 from gradcheck_cli.config.init.definitions import (
+    GRADIENT_CALLED,
     classes_of,
     complete_name,
     find_backward,
@@ -17,6 +20,11 @@ from gradcheck_cli.config.init.definitions import (
 )
 from gradcheck_cli.config.init.syntax import find_method, find_returned_function
 from gradcheck_cli.errors import UsageError
+
+# What functions do with gradients, by their names: numerical_gradient, clip_gradients, zero_grad.
+WITH_GRADIENTS = re.compile(
+    r"num|check|approx|clip|zero|descent|norm|test|plot|step|update|apply|reset|enable|no_grad|set_"
+)
 
 
 def list_checkable(path: str) -> list[str]:
@@ -35,6 +43,31 @@ def list_checkable(path: str) -> list[str]:
         or (isinstance(node, ast.FunctionDef) and _is_checkable_function(tree, node))
         if node.name not in backwards
     ]
+
+
+def list_left_out(path: str, names: Sequence[str]) -> list[str]:
+    """What in a file is called like a gradient, or has a method that is, and is part of no check.
+
+    names: of the checks.
+    """
+    tree = read_file(f"{path}:")[2]
+    known = classes_of(tree)
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    parts = {*names, *(find_backward(tree, name) for name in names if name in functions)}
+    makers = (find_made_class(tree, functions[name]) for name in names if name in functions)
+    parts |= {made.name for made in makers if made is not None}
+    parts |= {ast.unparse(base) for made in known.values() for base in made.bases}
+    classes = (made.name for made in known.values() if any(map(_is_gradient, made.body)))
+    public = (node for node in functions.values() if not node.name.startswith("_"))
+    alone = (node.name for node in public if _is_gradient(node))
+    return [name for name in (*classes, *alone) if name not in parts]
+
+
+def _is_gradient(node: ast.stmt) -> bool:
+    """Whether a function is called like a gradient, and not like what is done with one."""
+    if not isinstance(node, ast.FunctionDef) or WITH_GRADIENTS.search(node.name):
+        return False
+    return bool(GRADIENT_CALLED.search(node.name)) and not _is_abstract(node)
 
 
 def _is_checkable_class(tree: ast.Module, made: ast.ClassDef) -> bool:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gradcheck_cli.config.init.checkable import list_checkable
+from gradcheck_cli.config.init.checkable import list_checkable, list_left_out
 from gradcheck_cli.config.init.definitions import find_definition, read_file
 from gradcheck_cli.config.init.template import Draft, draft_code_config
 from gradcheck_cli.errors import UsageError
 
 
-def list_names(path: str) -> list[str]:
-    """What is checked in a Python file: the functions and classes that have a backward.
+def list_names(path: str) -> tuple[list[str], list[str]]:
+    """What is checked in a Python file: the functions and classes that have a backward; and what
+    else in it is called like a gradient.
 
-    Raises UsageError where there is none.
+    Raises UsageError where there is nothing to check.
     """
     names = list_checkable(path)
     if not names:
         raise UsageError(f"'{path}' has no function or class with a backward or gradients")
-    return names
+    return names, list_left_out(path, names)
 
 
 def draft_check(path: str, name: str) -> tuple[Draft, str]:
