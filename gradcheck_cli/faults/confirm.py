@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -16,11 +17,13 @@ from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.factors import Factor, values_of_names
 from gradcheck_cli.faults.measured_gradient import MOST_ENTRIES, MeasuredGradient
 from gradcheck_cli.faults.other_inputs import is_defined
-from gradcheck_cli.measure.measure import measure_entries_of
+from gradcheck_cli.measure.measure import measure_entries_of, scale_of
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
-from gradcheck_cli.problem import TURNS
+from gradcheck_cli.problem import TURNS, Problem, no_stages
 
+MOST_SHUFFLED = 8  # orders of the entries that are tried, each by two forwards
+STEP, NEAR = 1e-5, 1e-6  # of the scale of an input; of a slope: how well such a step gives it
 MOST_CHANGED = 4  # sizes and constants that are changed, each in a small check of its own
 _SEPARATORS = re.compile(r"[·/()√²−]+")
 
@@ -88,10 +91,48 @@ def _change(measured: MeasuredGradient, name: str, turn: int) -> MeasuredGradien
         other = problem.change(name, measured.numbers[name], turn)
     except GradcheckError:  # code that takes no such size
         return None
-    if other is None or measured.name not in other.inputs:
+    return None if other is None else _measure_anew(measured, other)
+
+
+def shuffle_inputs(measured: MeasuredGradient) -> MeasuredGradient | None:
+    """The gradient where the entries of each input are in another order, and it is wrong, too.
+
+    What holds there, too, is no coincidence of masks. None where no such place is found, and of
+    inputs that live in a domain.
+    """
+    problem = measured.problem
+    if problem.domains or problem.stages is not no_stages or problem.cotangent is None:
         return None
-    x = other.inputs[measured.name]
-    if x.size > MOST_ENTRIES or not is_defined(other.forward, other.inputs):
+    for turn in range(MOST_SHUFFLED):
+        drawn = np.random.default_rng(turn)
+        inputs = {
+            name: drawn.permuted(x.ravel()).reshape(x.shape) for name, x in problem.inputs.items()
+        }
+        other = _measure_anew(measured, replace(problem, inputs=inputs))
+        if other is not None and _is_wrong(other.problem, measured.name, drawn):
+            return other
+    return None
+
+
+def _is_wrong(problem: Problem, name: str, drawn: np.random.Generator) -> bool:
+    """Whether a gradient is wrong, as seen along a random direction by two forwards."""
+    assert problem.cotangent is not None
+    x = problem.inputs[name]
+    move = STEP * scale_of(problem, name) * drawn.uniform(-1.0, 1.0, x.shape)
+    ends = [
+        np.sum(problem.cotangent * problem.forward({**problem.inputs, name: x + by * move}))
+        for by in (1, -1)
+    ]
+    copies = {other: array.copy() for other, array in problem.inputs.items()}
+    claimed = np.asarray(problem.backward(copies, problem.cotangent.copy())[name])
+    terms = claimed * move
+    return bool(abs((ends[0] - ends[1]) / 2 - np.sum(terms)) > NEAR * np.sum(np.abs(terms)))
+
+
+def _measure_anew(measured: MeasuredGradient, other: Problem) -> MeasuredGradient | None:
+    """The gradient of another problem, if it is small, and the forward takes its inputs."""
+    x = other.inputs.get(measured.name)
+    if x is None or x.size > MOST_ENTRIES or not is_defined(other.forward, other.inputs):
         return None
     counted = replace(other, forward=measured.effort.count(other.forward))
 

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.catalogue import FAULTS, describe_fault
-from gradcheck_cli.faults.confirm import confirm
+from gradcheck_cli.faults.confirm import confirm, shuffle_inputs
 from gradcheck_cli.faults.factors import Factor
+from gradcheck_cli.faults.hidden_stages import find_hidden_stages
 from gradcheck_cli.faults.kinds.gradient_faults import scale
 from gradcheck_cli.faults.kinds.pattern_faults import describe_contradiction, describe_flat
 from gradcheck_cli.faults.matching import Match, find_match, vary
@@ -26,6 +27,8 @@ from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code, Diagnosis
 
 Float = NDArray[np.float64]
+
+MOST_AGAIN = 500  # calls of a forward, to look inside it at other inputs; a small one takes a third
 
 
 class Finding(Struct, frozen=True):
@@ -65,10 +68,11 @@ def match_fault(
     flat = describe_flat(measured)
     if flat:
         return Finding(describe_fault(Code.FLAT, flat))
-    match = find_match(measured, comparison)
+    match = _doubt(find_match(measured, comparison), measured, comparison)
     inside = look_inside() if match is None or not match.plain else None
     if inside is not None:
-        found = [one for one in (find_match(inside, comparison), match) if one is not None]
+        within = _doubt(find_match(inside, comparison), inside, comparison)
+        found = [one for one in (within, match) if one is not None]
         match = min(found, key=lambda one: one.rank[:3], default=None)
     if match is not None:
         match = confirm_names(match, measured, comparison)
@@ -115,21 +119,12 @@ def confirm_names(match: Match, measured: MeasuredGradient, comparison: Comparis
     told = match.injected
 
     def find(other: MeasuredGradient) -> Sequence[Factor] | None:
-        claimed = other.problem.backward(
-            {name: x.copy() for name, x in other.problem.inputs.items()},
-            None if other.problem.cotangent is None else other.problem.cotangent.copy(),
-        )
-        there = compare_entries(
-            np.asarray(claimed[other.name]), other.gradient, comparison.rtol, comparison.atol
-        )
-        matches = [
-            found
-            for injected in match.fault.list_suspects(other, there)
-            for found in vary(match.fault, injected, other, there, 0)
+        again = [
+            found.injected.named
+            for found in _find_again(match, other, comparison)
             if len(found.injected.named) == len(told.named)
         ]
-        best = min(matches, key=lambda found: found.rank, default=None)
-        return None if best is None else best.injected.named
+        return next(iter(again), None)
 
     if not any((*one.names, *one.also) for one in told.named):
         return match
@@ -148,11 +143,46 @@ def confirm_names(match: Match, measured: MeasuredGradient, comparison: Comparis
     return match
 
 
+def _doubt(match: Match | None, measured: MeasuredGradient, comparison: Comparison) -> Match | None:
+    """The match, which may be chance where it is a part that is left out, as another mask may do,
+    and where the inputs are others, it is another part."""
+    if match is None or not match.injected.part or not match.fit.sure:
+        return match
+    with suppress(Exception):  # what code of the user raises there
+        other = shuffle_inputs(measured)
+        if other is not None and measured.inner:
+            effort = Effort(most=MOST_AGAIN)
+            other = look_at(other, find_hidden_stages(other.problem, effort), effort)
+        again = [] if other is None else _find_again(match, other, comparison)
+        same = any(found.injected.part == match.injected.part for found in again)
+        if other is not None and not same:
+            return replace(match, fit=replace(match.fit, sure=False), rank=(2, *match.rank[1:]))
+    return match
+
+
+def _find_again(match: Match, other: MeasuredGradient, comparison: Comparison) -> list[Match]:
+    """The same fault in another gradient, the simplest first."""
+    cotangent = other.problem.cotangent
+    claimed = other.problem.backward(
+        {name: x.copy() for name, x in other.problem.inputs.items()},
+        None if cotangent is None else cotangent.copy(),
+    )
+    there = compare_entries(
+        np.asarray(claimed[other.name]), other.gradient, comparison.rtol, comparison.atol
+    )
+    matches = [
+        found
+        for injected in match.fault.list_suspects(other, there)
+        for found in vary(match.fault, injected, other, there, 0)
+    ]
+    return sorted(matches, key=lambda found: found.rank)
+
+
 def describe_match(match: Match) -> Diagnosis:
     """What is said of a fault that was found."""
     fault, injected, observation = match.fault, match.injected, match.injected.observation
     if not match.fit.sure:
-        observation += "; that may be chance, as so few entries tell little"
+        observation += "; that may be chance"
     entries = len(injected.values.at)
     return replace(
         describe_fault(fault.code, observation, match.fit.misfit, entries),

@@ -31,6 +31,7 @@ class Injected(Struct, frozen=True):
     has the text of.
     upstream: the stage and the upstream gradient there that it is the gradient for: other gradients
     of the same backward may be for it, too.
+    part: what is left out, which is the same at other inputs, but where another mask does it.
     cause, next_step: instead of the fault's own, where the parameters say more.
     """
 
@@ -44,6 +45,7 @@ class Injected(Struct, frozen=True):
     by: Factor | None = None
     named: tuple[Factor, ...] = ()
     upstream: tuple[Stage, NDArray[np.float64]] | None = None
+    part: str = ""
     cause: str = ""
     next_step: str = ""
 

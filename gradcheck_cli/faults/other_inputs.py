@@ -176,12 +176,19 @@ def agree(measured: MeasuredGradient, stage: Stage, slopes: Values) -> bool:
 
 def _jumps(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
     """Whether the gradient is the same where these inputs are a little different, as by masks."""
-    others = {name: x for name, x in changed.items() if name != measured.name and x.any()}
+    others = {name: x for name, x in changed.items() if name != measured.name or not x.any()}
     if not others:
         return False
     slopes = take_slopes(measured, stage, changed)
-    beside = take_slopes(measured, stage, {**changed, **_grade(others, NUDGED)})
+    beside = take_slopes(measured, stage, {**changed, **_nudge(measured, others)})
     return slopes is not None and beside is not None and not slopes.differs_from(beside)
+
+
+def _nudge(measured: MeasuredGradient, inputs: Inputs) -> dict[str, NDArray[Any]]:
+    """These inputs, a little different; zeros by a share of what the problem has in their place."""
+    zeros = {name: measured.problem.inputs[name] for name, x in inputs.items() if not x.any()}
+    moved = {name: x - measured.problem.inputs[name] for name, x in _grade(zeros, NUDGED).items()}
+    return {**_grade(inputs, NUDGED), **moved}
 
 
 def _grade(inputs: Inputs, by: float) -> dict[str, NDArray[Any]]:

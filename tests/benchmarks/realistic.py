@@ -88,14 +88,19 @@ class Bench:
 
     def diagnose(self, mistake: Edit) -> list[GradientResult]:
         """The gradients that an edited rule gets wrong, with what they are called."""
-        found = mistake.rule(self.problem.cotangent, *self.drawn.values())
-        claimed = dict(zip(self.problem.inputs, found, strict=True))
+
+        def backward(inputs: Mapping[str, Any], delta: Any) -> dict[str, Any]:
+            found = mistake.rule(delta, *{**self.drawn, **inputs}.values())
+            return dict(zip(inputs, found, strict=True))
+
+        problem = replace(self.problem, backward=backward)
+        claimed = backward(problem.inputs, problem.cotangent)
         results = [
             compare(name, self.problem.label(name), gradient, self.measure(name), RTOL, 0.0)
             for name, gradient in claimed.items()
             if np.isfinite(gradient).all()
         ]
-        diagnoser = Diagnoser(self.problem, self.measure, Numeric(), RTOL, 0.0, set())
+        diagnoser = Diagnoser(problem, self.measure, Numeric(), RTOL, 0.0, set())
         diagnoser.hidden = self.hidden
         told = diagnoser.diagnose(results, claimed, CALLS)
         self.hidden = diagnoser.hidden

@@ -133,6 +133,7 @@ def _scale_region(measured: MeasuredGradient, region: Region, by: Factor) -> Inj
         _scale_where(measured, inside, by),
         f"{where} {verb} {_describe_factor(by)}, the rest is right",
         same=f"{where} of the gradient {verb} zero anyway" if zero else "",
+        part=where if by.value == 0.0 else "",
         parameters=by.parameters,
         choices=by.choices * region.choices,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
@@ -101,9 +102,10 @@ def _weight_slices(
     along = f" along axis {axis}" if len(shape) > 1 and part == "output" else ""
     observation = f"{named}{along} of δ only" if some is kept else f"δ without {named}{along}"
     choices = choices or 2.0 ** min(len(shares), 300)
-    return change_stage(
+    changed = change_stage(
         measured, stage, lambda delta: delta * shares.reshape(shape), observation, choices
     )
+    return replace(changed, part=f"{observation} {lost}")
 
 
 def _fit_shares(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck_cli import check
+from gradcheck_cli import Problem, check
 from gradcheck_cli.config.load import load_config
 from gradcheck_cli.run import suite
 from tests.support.layers import layer, problem
@@ -116,3 +116,55 @@ def test_so_it_is_with_functions_in_python(by: Any, expected: str) -> None:
     )
     (found,) = [one.diagnosis for one in result.gradients if one.diagnosis is not None]
     assert found.observation == expected
+
+
+MASKS = {
+    "x @ w + 2 * b": [0.0, -0.9, 0.0],  # with b, output 1 is on; with 2b, off
+    "x @ w - b": [-2.0, 0.1, 0.01],  # without b, output 0 is on, and with −b; with b, off
+}
+
+
+@pytest.mark.parametrize(("mask", "b"), MASKS.items(), ids=["b twice", "b with another sign"])
+def test_what_another_mask_leaves_out_by_chance_is_no_part_that_is_forgotten(
+    mask: str, b: list[float]
+) -> None:
+    x, w = np.array([[1.0, 0.5], [0.4, 1.2]]), np.array([[0.7, 0.9, -0.8], [0.6, 0.5, 1.5]])
+
+    def backward(v: Any, delta: Any) -> dict[str, Any]:
+        on = delta * (eval(mask, dict(v)) > 0)
+        return {"x": on @ v["w"].T, "w": v["x"].T @ on, "b": on.sum(0)}
+
+    result = check(
+        Problem(
+            {"x": x, "w": w, "b": np.array(b)},
+            lambda v: np.maximum(v["x"] @ v["w"] + v["b"], 0.0),
+            backward,
+            np.array([[1.0, -0.7, 0.4], [0.6, 1.3, -0.9]]),
+        )
+    )
+    told = [one.diagnosis for one in result.gradients if one.diagnosis is not None]
+    assert len(told) == 3
+    for one in told:
+        named = one.code in ("GC120", "GC123", "GC126", "GC109")
+        assert not named or "may be chance" in one.observation, one
+
+
+def test_an_output_that_is_always_forgotten_is_named() -> None:
+    drawn = np.random.default_rng(0)
+
+    def backward(v: Any, delta: Any) -> dict[str, Any]:
+        on = delta * (v["x"] @ v["w"] > 0) * [1, 0, 1]
+        return {"x": on @ v["w"].T, "w": v["x"].T @ on}
+
+    inputs = {"x": drawn.normal(size=(4, 3)), "w": drawn.normal(size=(3, 3))}
+    result = check(
+        Problem(
+            inputs,
+            lambda v: np.maximum(v["x"] @ v["w"], 0.0),
+            backward,
+            drawn.normal(size=(4, 3)),
+        )
+    )
+    found = [one.diagnosis for one in result.gradients if one.diagnosis is not None]
+    assert [one.code for one in found] == ["GC126", "GC126"]
+    assert not any("chance" in one.observation for one in found)
