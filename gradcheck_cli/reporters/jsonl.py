@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec.structs import asdict
+from msgspec.structs import asdict, fields
 
-from gradcheck_cli.report import CheckReport, Environment, SuiteReport
+from gradcheck_cli.report import CheckReport, SuiteReport
 from gradcheck_cli.reporters import Screen
 
 
@@ -13,19 +13,14 @@ class CheckLine(CheckReport, frozen=True, tag_field="type", tag="check"):
     """A check and how it came out; lines stand in the order in which checks were done."""
 
 
-class SummaryLine(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
-    """The last line: a report without its checks."""
-
-    schema_version: int
-    gradcheck_version: str
-    counts: dict[str, int]
-    seconds: float
-    interrupted: bool
-    exit_code: int
-    environment: Environment
-    started: str
-    not_reached: int
-    mutants: dict[str, int] | None
+SummaryLine = msgspec.defstruct(
+    "SummaryLine",
+    [(one.name, one.type) for one in fields(SuiteReport) if one.name != "checks"],
+    namespace={"__doc__": "The last line: a report without its checks."},
+    frozen=True,
+    tag_field="type",
+    tag="summary",
+)
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
