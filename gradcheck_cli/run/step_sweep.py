@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gradcheck_cli.run.sandbox_work import Keep
 
 SCHEMA_VERSION = 1
-MOST_ENTRIES = 48  # of a gradient: the worst of them is shown, and every one costs 12 × 60 forwards
+MOST_ENTRIES = 48  # of a gradient: the worst of them is shown, and every one costs 6 × 60 forwards
 ZERO = "the gradient is zero, so that there is no relative error to show"
 UNKNOWN = "the numeric gradient is not known at any entry"
 KINKS = "every entry is at a kink, where there is no gradient"
