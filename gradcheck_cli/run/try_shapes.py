@@ -15,8 +15,11 @@ from gradcheck_cli.errors import GradcheckError, is_ours
 from gradcheck_cli.layers.code_layer import CodeLayer
 from gradcheck_cli.processes.sandbox import run_in_sandbox
 from gradcheck_cli.usercode.calling.methods import METHODS
+from gradcheck_cli.usercode.calling.readings import fits_forward
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gradcheck_cli.config.builders.check import ConfigCheck
     from gradcheck_cli.config.init.reading import Described
     from gradcheck_cli.config.init.template import Draft
@@ -25,8 +28,9 @@ if TYPE_CHECKING:
 
 
 def try_shapes(draft: Draft, path: str, timeout: float | None) -> tuple[Draft | None, bool]:
-    """The config with shapes that the forward takes, and whether all gradients have those of their
-    inputs; None where none were found near those read.
+    """The config with shapes that the forward takes, and whether they say what gradients are to be:
+    those have the shapes of their inputs, and are not right with other shapes alone; None where no
+    shapes were found near those read.
 
     What a backward makes of them is for the check to say: shapes are not chosen for it.
 
@@ -43,8 +47,8 @@ def try_shapes(draft: Draft, path: str, timeout: float | None) -> tuple[Draft | 
 def change_shapes(check: ConfigCheck, timeout: float | None) -> ConfigCheck | None:
     """A check of code that has no config, with shapes that its forward takes.
 
-    None where none are found, or gradients have other shapes than their inputs: it is not known
-    which of the two is wrong. Raises as `try_shapes`.
+    None where none are found, or gradients have other shapes than their inputs, or are right with
+    other shapes alone: it is not known which of the two is wrong. Raises as `try_shapes`.
     """
     assert check.draft is not None
     found, fits = try_shapes(check.draft, check.path, timeout)
@@ -76,13 +80,20 @@ def _search(path: str, draft: Draft, supervisor: Supervisor) -> tuple[Described 
             return _judge(error, backwards)
         return Trial(FITS)
 
-    def fits(described: Described) -> bool:
+    def passes(described: Described, test: Callable[[Problem], bool]) -> bool:
         with suppress(GradcheckError):
-            return all(map(_gradients_fit, read_problems(described)))
+            return all(map(test, read_problems(described)))
         return False
 
-    found = Search(supervisor.watch(attempt)).run(draft.described)
-    return found, found is not None and supervisor.watch(fits)(found)
+    passes, search = supervisor.watch(passes), Search(supervisor.watch(attempt))
+    found = next(iter(search.run(draft.described)), None)
+    if found is None or not passes(found, _gradients_fit):
+        return found, False
+    if passes(found, _is_right):
+        return found, True
+    # Where gradients are right with other shapes alone, nobody knows which are meant.
+    others = Search(search.attempt).run(draft.described, further=True)
+    return found, not any(passes(one, _is_right) for one in others)
 
 
 def _copy_inputs(problem: Problem) -> Arrays:
@@ -101,6 +112,13 @@ def _gradients_fit(problem: Problem) -> bool:
     return problem.cotangent is None or all(
         name in gradients and np.shape(gradients[name]) == x.shape
         for name, x in problem.inputs.items()
+    )
+
+
+def _is_right(problem: Problem) -> bool:
+    """Whether gradients agree with the forward in one direction; also where none says so."""
+    return problem.cotangent is None or fits_forward(
+        problem.forward, problem.backward, problem.inputs, problem.cotangent
     )
 
 

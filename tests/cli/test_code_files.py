@@ -241,3 +241,28 @@ def test_what_is_called_like_a_gradient_and_is_part_of_no_check_is_told(tmp_path
     done = run_here("run", "--allow-code", "file.py", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "left out of 'file.py': Net, backward_of_cube; `gradcheck init" in done.stderr
+
+
+FOCAL = """
+import numpy as np
+
+
+class Focal:
+    def forward(self, logits, targets):
+        self.p, self.t = 1 / (1 + np.exp(-logits)), targets
+        pt = np.where(targets == 1, self.p, 1 - self.p)
+        return np.mean(-np.log(pt))
+
+    def backward(self):
+        pt = np.where(self.t == 1, self.p, 1 - self.p)
+        return (pt - 1) * np.where(self.t == 1, 1, -1) / self.t.size
+"""
+
+
+@pytest.mark.parametrize(("code", "exit"), [(FOCAL, 2), (FOCAL.replace("pt - 1", "pt + 1"), 1)])
+def test_shapes_that_make_right_code_wrong_are_no_failure(
+    tmp_path: Path, code: str, exit: int
+) -> None:
+    (tmp_path / "focal.py").write_text(code)
+    done = run_here("run", "--allow-code", "focal.py", cwd=tmp_path)
+    assert done.returncode == exit, done.stdout

@@ -69,8 +69,11 @@ class Search:
         self.waiting: list[tuple[float, int, float, Described]] = []
         self.seen: set[_Key] = set()
 
-    def run(self, read: Described) -> Described | None:
-        """The shapes that were found; None where none were."""
+    def run(self, read: Described, *, further: bool = False) -> list[Described]:
+        """The shapes that were found, the most general first.
+
+        further: also those that are a change away from others that the code takes.
+        """
         found: list[Described] = []
         with suppress(_SpentError):
             self.add(read, 0.0, 0.0)
@@ -78,16 +81,16 @@ class Search:
                 _, _, price, described = heapq.heappop(self.waiting)
                 described = self.unify(described)
                 trial = self.try_shapes(described)
-                if not trial.fits:
+                if further or not trial.fits:
                     for more, changed in _changes(described, trial.complaint):
                         self.add(changed, price + more, trial.reached)
+                if not trial.fits:
                     continue
                 if not found:
                     self.most = min(self.most, len(self.trials) + MOST_BEYOND)
                 found.append(described)
                 found[-1] = self.split(described)
-        best = min(found, key=_count_shared_axes, default=None)
-        return None if best is None else _drop_sizes(best)
+        return [_drop_sizes(one) for one in sorted(found, key=_count_shared_axes)]
 
     def add(self, described: Described, price: float, reached: float) -> None:
         """Put shapes into the order of trials: the least changed first, and where the code came
