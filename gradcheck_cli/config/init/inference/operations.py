@@ -143,7 +143,9 @@ def reshape(value: Value, sizes: Sequence[Value], allocate: Allocate) -> Value:
         return value
     flat = value.is_parameter and value.kind in (None, ARRAY) and value.axes is None
     if value.cut_from is not None or (flat and all(known) and len(axes) > 1):
-        value.kind, value.axes = ARRAY, [product(axes, allocate)]
+        longer = [axis for one, axis in zip(sizes, axes, strict=True) if one.number != 1]
+        added = flat and len(longer) < len(axes)  # a.reshape(N, T, 1) of one of N, T
+        value.kind, value.axes = ARRAY, longer if added else [product(axes, allocate)]
     value.as_array()
     return array(axes)
 

@@ -33,6 +33,10 @@ def given(described: Described) -> str:
     [
         ("def f(x, w, b): return x @ w + b", "x: [n, N], w: [N, M], b: [M]"),
         ("def f(W, x, b): return W @ x + b", "W: [n, N], x: [N, M], b: [n, 1]"),
+        (
+            "def f(hs, a):\n N, T, H = hs.shape\n return (hs * a.reshape(N, T, 1)).sum(axis=1)",
+            "hs: [N, T, H], a: [N, T]",
+        ),
         ("def f(x, w):\n n, d = x.shape\n return x.dot(w.T)", "x: [n, d], w: [N, d]"),
         (
             "def f(x, gamma, beta):\n h = (x - x.mean(0)) / x.std(0)\n return gamma * h + beta",
