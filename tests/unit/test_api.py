@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -75,6 +76,13 @@ def test_delta_seed_numeric_and_tolerance_are_heard() -> None:
     drawn, other = check(np.sin, backward, x, seed=1), check(np.sin, backward, x, seed=2)
     values = {one.gradients[0].max_abs_error for one in (ones, drawn, other)}
     assert len(values) == 3
+
+
+def test_help_shows_what_assert_gradients_takes() -> None:
+    assert signature(assert_gradients) == signature(check)
+    assert (assert_gradients.__doc__ or "").startswith("`check`, for a test")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'deltas'"):
+        assert_gradients(np.tanh, np.cosh, np.ones(2), deltas=1)  # type: ignore[call-arg]
 
 
 def test_a_check_needs_a_backward_and_inputs() -> None:
