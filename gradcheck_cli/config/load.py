@@ -88,14 +88,15 @@ def load_config(
     from gradcheck_cli.config.init.code_file import draft_check, list_names
 
     file, name = path.rsplit(":", 1) if ":" in Path(path).name else (path, "")
-    checks, left = [], []
+    checks: list[ConfigCheck] = []
+    left: list[str] = []
     names, others = ([name], []) if name else list_names(file)
     for one in names:
         try:
             draft, text = draft_check(file, one)
             made = read_config(text, file, check_rules, overrides, folders)
         except (ConfigError, UsageError):
-            if name:
+            if not checks and one == names[-1]:
                 raise
             left.append(one)
         else:

@@ -266,3 +266,31 @@ def test_shapes_that_make_right_code_wrong_are_no_failure(
     (tmp_path / "focal.py").write_text(code)
     done = run_here("run", "--allow-code", "focal.py", cwd=tmp_path)
     assert done.returncode == exit, done.stdout
+
+
+def test_a_file_of_any_name_is_named_in_its_config(folder: Path) -> None:
+    (folder / "two.py").rename(folder / "my [2], two.py")
+    done = run_here(*RUN, "my [2], two.py", cwd=folder)
+    assert outcomes(done) == {"affine": "ok", "Scale": "ok"}
+    assert run_here("init", "my [2], two.py:Scale", cwd=folder).returncode == 0
+    assert run_here("run", "--allow-code", "gradcheck.yaml", cwd=folder).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def f(x:\n", "'two.py' is not Python: "),
+        ("def f(x):\n    return x\n", "'two.py' has no function or class with a backward"),
+    ],
+)
+def test_a_file_with_nothing_to_check_says_why(text: str, said: str, folder: Path) -> None:
+    (folder / "two.py").write_text(text)
+    done = run_here("run", "two.py", cwd=folder)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_what_is_defined_twice_is_checked_once(folder: Path) -> None:
+    wrong = TWO.replace("dout.sum(axis=0)", "dout")
+    (folder / "two.py").write_text(wrong + TWO)
+    assert outcomes(run_here(*RUN, "two.py", cwd=folder)) == {"affine": "ok", "Scale": "ok"}

@@ -14,9 +14,10 @@ def list_names(path: str) -> tuple[list[str], list[str]]:
     """What is checked in a Python file: the functions and classes that have a backward; and what
     else in it is called like a gradient.
 
-    Raises UsageError where there is nothing to check.
+    Raises UsageError where it is no Python file, or there is nothing to check.
     """
-    names = list_checkable(path)
+    read_file(f"{path}:")
+    names = list(dict.fromkeys(list_checkable(path)))
     if not names:
         raise UsageError(f"'{path}' has no function or class with a backward or gradients")
     return names, list_left_out(path, names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,6 +61,7 @@ EXAMPLES = {
 }
 # What makes float32 of its input, whatever that is.
 FLOAT32 = re.compile(r"astype\([\w.]*float32\)|astype\('f(loat32|4)?'\)|np\.float32\(|\.float\(\)")
+PLAIN = re.compile(r"[\w./:\\+-]*")  # what YAML reads as it is
 GUESS = "Shapes that are guesses from names, not in the text of the code: of {names}."
 
 
@@ -97,7 +99,7 @@ class Draft(Struct, frozen=True):
         sizes = ", ".join(f"{size}: {value}" for size, value in data.sizes.items())
         constants = {"constants": _mapping(data.constants)} if data.constants else {}
         return {
-            **self.names,
+            **{key: _quote(text) for key, text in self.names.items()},
             "inputs": _mapping(data.inputs),
             **constants,
             "shapes": f"{{{sizes}}}",
@@ -178,7 +180,15 @@ def _with_functions(
     pairs = [(name, name + end) for end in ENDS for name in takes if name + end in takes]
     known = ((one, one + end) for end in ENDS for one in functions if one + end in functions)
     named = dict(zip(pairs[0], next(known, ()), strict=False)) if pairs else {}
-    return {**{name: Given(f"{relative}:{one}") for name, one in named.items()}, **constants}
+    return {
+        **{name: Given(_quote(f"{relative}:{one}")) for name, one in named.items()},
+        **constants,
+    }
+
+
+def _quote(text: str) -> str:
+    """A text as YAML, which reads some characters as its own."""
+    return text if PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _mapping(values: Mapping[str, Given]) -> str:
