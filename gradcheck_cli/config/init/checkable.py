@@ -6,15 +6,17 @@ import ast
 import re
 from collections.abc import Sequence
 
-from gradcheck_cli.config.init.definitions import (
-    GRADIENT_CALLED,
+from gradcheck_cli.config.init.classes import (
     classes_of,
-    complete_name,
-    find_backward,
     find_made_class,
     find_methods,
-    gives_gradients,
     is_given_layers,
+)
+from gradcheck_cli.config.init.definitions import (
+    GRADIENT_CALLED,
+    complete_name,
+    find_backward,
+    gives_gradients,
     is_of_framework,
     read_file,
 )

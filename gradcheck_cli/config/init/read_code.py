@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from gradcheck_cli.config.init.definitions import classes_of
+from gradcheck_cli.config.init.classes import classes_of
 from gradcheck_cli.config.init.inference.givens import Given
 from gradcheck_cli.config.init.inference.gradients import gives_own_alone
 from gradcheck_cli.config.init.inference.values import (

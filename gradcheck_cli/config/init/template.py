@@ -14,23 +14,25 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from gradcheck_cli.config.init.classes import (
+    classes_of,
+    find_made_class,
+    find_methods,
+    need_methods,
+)
 from gradcheck_cli.config.init.definitions import (
     DERIVATIVE,
     ENDS,
     LOSS_LIKE,
     Definition,
-    classes_of,
     complete_name,
     find_backward,
     find_definition,
     find_derived,
     find_kind,
     find_loss,
-    find_made_class,
-    find_methods,
     is_of_framework,
     need_backward,
-    need_methods,
     read_file,
 )
 from gradcheck_cli.config.init.inference.givens import Given
