@@ -69,7 +69,8 @@ class JointNoise:
             return None
         if found is None or not _is_rounding(found, joint[1].dtype):
             return None
-        return replace(found, pace=(time.perf_counter() - started) / PROBES)
+        self.evaluations += found.evaluations - PROBES
+        return replace(found, pace=(time.perf_counter() - started) / found.evaluations)
 
     def _moves_smoothly(self, name: str, noise: Noise) -> bool:
         """Whether outputs that move with this input do so near it, and in proportion."""

@@ -9,8 +9,8 @@ from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.climb import FIRST_STEP, LEAP
 from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.ladder import RATIO
-from gradcheck_cli.numeric.noise import DEVIATIONS, Float
-from gradcheck_cli.numeric.quotients import FAINT, LAST_PLACES
+from gradcheck_cli.numeric.noise import DEVIATIONS, FAINT, Float
+from gradcheck_cli.numeric.quotients import LAST_PLACES
 
 # Of the largest entry: what the roundings on the way to the outputs may come to at most.
 MOST_LOST = 1e-9

@@ -15,9 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.grids import FLAT_SHARE, median
 from gradcheck_cli.numeric.noise import (
     AWAY,
-    FLAT_SHARE,
     GROWTH,
     MOVED_DEVIATIONS,
     ROUGH_VARIANCE_RATIO,
@@ -29,10 +29,9 @@ from gradcheck_cli.numeric.noise import (
     diverges,
     draw_directions,
     draw_signs,
-    find_grid,
     function_noise,
     give_up,
-    median,
+    measure_grid,
 )
 
 POINTS = 7  # on a line: of the differences below 4, 3 and 2 samples
@@ -95,7 +94,10 @@ def noise_of_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise | N
     away = _pooled(away, lines.unit, _moves(lines.away))
     if doubtful or not (np.isfinite(near).all() and np.isfinite(away).all()):
         return None
-    found = _estimate(lines, near, away, eps)
+    flat = outputs.reshape(len(points), -1)
+    grid, looked = measure_grid(evaluate, x, scale, flat, sparing=True)
+    found = _estimate(lines, near, away, ROUNDING * grid / lines.unit, eps)
+    found = replace(found, evaluations=PROBES + looked)
     # What would be given up may be a narrow bend, which finer lines show.
     return found.reshape(*outputs.shape[1:]) if np.isfinite(found.near).all() else None
 
@@ -205,10 +207,9 @@ def _pooled(variance: Float, unit: Float, moves: NDArray[np.bool_]) -> Float:
     return np.where(moves, np.where(count > 0, surer, np.inf), 0.0)
 
 
-def _estimate(lines: Lines, near: Float, away: Float, eps: float) -> Noise:
+def _estimate(lines: Lines, near: Float, away: Float, grid: Float, eps: float) -> Noise:
     """The noise, flat, from its variances near x and away; it is at least a rounding."""
-    every = np.concatenate([lines.fine, lines.coarse, lines.away])
-    grid = ROUNDING * find_grid(every)
+    unit, every = lines.unit, np.concatenate([lines.fine, lines.coarse, lines.away])
     largest = np.max(np.abs(every), axis=0)
     rounding = np.maximum(ROUNDING * eps * np.abs(lines.center), grid)
     here = np.maximum(np.sqrt(near), rounding)
@@ -218,10 +219,10 @@ def _estimate(lines: Lines, near: Float, away: Float, eps: float) -> Noise:
     there = np.where(seen, np.maximum(np.sqrt(away), ROUNDING * eps * np.abs(place)), 0.0)
     growth = GROWTH * there / np.sqrt(np.where(seen, moved, 1.0))
     return Noise(
-        near=give_up(lines.unit * here, lines.unit * largest, eps),
-        center=lines.unit * lines.center,
-        away=lines.unit * np.maximum(there, grid),
-        growth=np.sqrt(lines.unit) * growth,
+        near=give_up(unit * here, unit * largest, unit * grid, eps),
+        center=unit * lines.center,
+        away=unit * np.maximum(there, grid),
+        growth=np.sqrt(unit) * growth,
         reach=1.0,
         evaluations=PROBES,
         steps=np.zeros(len(here)),

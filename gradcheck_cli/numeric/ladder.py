@@ -23,9 +23,8 @@ COLUMNS = 6  # of Neville's tables; later columns gain nothing over the noise
 # Of a spread: the best of many cells has a small one partly by chance.
 SPREAD_FACTOR = 4.0
 JUMP_GROWTH = 1.3  # of a quotient from a step to the next; a jump makes it RATIO
-# The same of quotients that go to infinity, or seem to: those of |x|^p grow by RATIO^(1 − p). Where
-# noise is more than that share of them, it does not show whether they stopped growing.
-GROWTH, GROWTH_NOISE = 1.2, 0.1
+# The same of quotients that go to infinity, or seem to: those of |x|^p grow by RATIO^(1 − p).
+GROWTH = 1.2
 # Of what the quotients of a side change by from a step to the next, once extrapolated, that of the
 # step before: at that many steps in a row they drift. Those of x·log x change by the same, of
 # |x|^1.1 by 0.95 and of |x|^1.5, which settle, by 0.76 times as much.
@@ -182,11 +181,11 @@ class Rungs:
         return cancelling
 
     def growth(self, noise: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where the quotients of both sides grow as steps shrink, and where noise hides that."""
+        """Where the quotients of both sides grow as steps shrink, and where noise hides whether."""
         new, last = np.abs(self.rows[-1][0, 1:]), np.abs(self.rows[-2][0, 1:])
-        grows: NDArray[np.bool_] = np.all(new > GROWTH * last + noise[1:], axis=0)
-        hidden: NDArray[np.bool_] = np.any(noise[1:] > GROWTH_NOISE * new, axis=0)
-        return grows, hidden
+        grows: NDArray[np.bool_] = np.all(new - noise[1:] > GROWTH * last, axis=0)
+        not_so: NDArray[np.bool_] = np.any(new + noise[1:] <= GROWTH * last, axis=0)
+        return grows, ~(grows | not_so)
 
     def drift(self, noise: Float) -> tuple[Float, NDArray[np.bool_], Float]:
         """By what the quotients of each side, extrapolated once, changed from the step before;

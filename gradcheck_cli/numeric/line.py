@@ -15,15 +15,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.noise import (
-    DEVIATIONS,
-    FLAT_SHARE,
-    POINTS,
-    ROUNDING,
-    Float,
-    find_flat,
-    variances,
-)
+from gradcheck_cli.numeric.grids import FLAT_SHARE, find_flat
+from gradcheck_cli.numeric.noise import DEVIATIONS, POINTS, ROUNDING, Float, variances
 
 RATIO = 7.0**0.5  # of a step to the next: no oscillation whose period fits one fits the next
 LEVELS = 24  # down to 1e-10 of the first step

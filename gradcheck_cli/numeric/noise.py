@@ -14,6 +14,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.grids import (
+    find_flat,
+    find_grid,
+    find_grid_far_off,
+    find_steps,
+)
+
 Float = NDArray[np.float64]
 Evaluate = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -30,9 +37,6 @@ SPACINGS = (1e-11, 1e-6, 1e-3)
 # Over the variance at a finer spacing: more than noise differs between two.
 ROUGH_VARIANCE_RATIO = 1e3
 SCATTER_SHARE = 0.1  # of the whole variance of the points: they are not on a curve
-FLAT_SHARE = 0.25  # a share of equal neighbours that chance does not give
-LEVELS = 3  # of an output that moves in steps; with two it may be a threshold, whose slope is 0
-FEW_ULPS = 16.0  # of an output: steps of that height are its last rounding
 MOST_NOISE = 1e-3  # noise over the values around: there is no curve to differentiate
 # Last places of the largest output: a smaller one that is all noise is a sum that cancels.
 CANCELLED = 64.0
@@ -45,10 +49,12 @@ AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
 DIVERGED = 1e10
 # The last rounding of a value: uniform within half a unit of eps|f|, hence its deviation.
 ROUNDING = 0.29
-# So many steps between the values of an output show what they are multiples of; one or two may be
-# those between the ends of a unit that is saturated on both sides.
-DIFFERENT = 3
-FEW = 8  # Values of an output that nearly always show them; all are sorted where they do not
+FEW_ROUNDINGS = 16.0  # to what an output is a multiple of: noise that is no more is rounding
+# Of what they are compared with (x, the largest entry, moves far away): what is fainter may be of
+# the size of what is rounded on the way to it.
+FAINT = 1e-6
+# How far from x, in units of its scale, an output is looked at that stands still there.
+FAR_OFF = 10.0 ** np.arange(1, 13)
 
 
 class Noise(Struct, frozen=True):
@@ -124,10 +130,12 @@ def function_noise(
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
     eps = float(np.finfo(x.dtype).eps)
     rounding = ROUNDING * eps * size
-    steps = _steps(values, flat, eps)
-    coarse = ROUNDING * np.maximum(find_grid(values.reshape(-1, *values.shape[4:])), steps)
+    steps, every = find_steps(values, flat, eps), values.reshape(-1, *values.shape[4:])
+    grid, looked = measure_grid(evaluate, x, scale, every)
+    grid *= ROUNDING
+    coarse = np.maximum(grid, ROUNDING * steps)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
-    near = np.maximum(give_up(near, np.max(largest, axis=0), eps), coarse)
+    near = np.maximum(give_up(near, np.max(largest, axis=0), grid, eps), coarse)
     moved = np.abs(there[0, POINTS // 2] - center)
     near_x = np.max(np.abs(here[-1] - center), axis=(0, 1))
     moved = np.where(diverges(moved, near_x, center), np.inf, moved) / unit_away
@@ -138,54 +146,28 @@ def function_noise(
         away=np.maximum(away * unit_away, coarse),
         growth=growth * np.sqrt(unit_away),
         reach=_reach(by_spacing, here / unit, (1, *(axis + 2 for axis in alike))),
-        evaluations=2 * len(SPACINGS) * POINTS * lines,
+        evaluations=2 * len(SPACINGS) * POINTS * lines + looked,
         steps=steps,
     )
 
 
-def give_up(noise: Float, largest: Float, eps: float) -> Float:
+def give_up(noise: Float, largest: Float, grid: Float, eps: float) -> Float:
     """The noise of every output; infinite where it is all there is: no curve to differentiate.
 
     Of an output that is far smaller than others, it is what is left of numbers that cancel, such as
-    those of a spline outside of its support: then it is noise like any other.
-    largest: the largest value of every output around.
+    those of a spline outside of its support: then it is noise like any other, as it is where it is
+    no more than some roundings of them. largest: the largest value of every output around; grid:
+    the deviation of what it is rounded to.
     """
-    counts = noise > CANCELLED * eps * np.max(largest, initial=0.0)
+    few = np.maximum(CANCELLED * eps * np.max(largest, initial=0.0), FEW_ROUNDINGS * grid)
+    counts = noise > few
     return np.where(counts & (noise > MOST_NOISE * largest), np.inf, noise)
-
-
-def _steps(values: Float, flat: NDArray[np.bool_], eps: float) -> Float:
-    """The height of the steps of every output that is constant nearly everywhere, yet moves.
-
-    (*outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs): on every line of the finer
-    spacings many neighbours are equal, at several levels. (A unit that is dead or saturated is flat
-    at one or two. One that is so on some lines alone has a corner between them.) What rounds some
-    outputs rounds all.
-    """
-    constant = np.all(flat[:, :-1], axis=(0, 1, 2))
-    found = np.zeros(constant.shape)
-    for output in map(tuple, np.argwhere(constant)) if np.any(constant) else ():
-        every = values[(..., *output)]
-        finer, jumps = every[:, :-1], np.abs(np.diff(every, axis=2))
-        levels = np.unique(finer[:, :, 1:][jumps[:, :-1] == 0])
-        if len(levels) >= LEVELS and np.isfinite(finer).all():
-            jump = np.min(jumps[jumps > 0], initial=np.min(np.diff(levels)))
-            found[output] = jump if jump > FEW_ULPS * eps * np.max(np.abs(levels)) else 0.0
-    if np.any(found):
-        found[constant & (found == 0)] = median(found[found > 0])
-    return found
 
 
 def diverges(moved: Float, near_x: Float, center: Float) -> NDArray[np.bool_]:
     """Whether an output has left where it is at x, as it is seen within the coarsest spacing."""
     here = np.maximum(near_x, np.abs(center))
     return np.asarray((moved > DIVERGED * here) & (here > 0))
-
-
-def median(values: Float) -> float:
-    """The middle value, or the mean of two; np.median would import numpy.ma, for 15 ms."""
-    ordered, count = np.sort(values), len(values)
-    return float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2
 
 
 def draw_signs(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
@@ -215,15 +197,6 @@ def _values(
     return outputs.reshape(len(SPACINGS), POINTS, len(centers), *outputs.shape[1:])
 
 
-def find_flat(values: Float) -> NDArray[np.bool_]:
-    """On which lines more neighbours of an output are equal than by chance: an axis less.
-
-    Of every line for itself: lines at other places may be at other ends of a clip.
-    """
-    equal = np.count_nonzero(np.diff(values, axis=2) == 0, axis=2)
-    return np.asarray(equal > FLAT_SHARE * (values.shape[2] - 1))
-
-
 def variances(values: Float, flat: NDArray[np.bool_]) -> Float:
     """The variance about a smooth curve of every output on every line; inf where it is flat.
 
@@ -245,26 +218,27 @@ def variances(values: Float, flat: NDArray[np.bool_]) -> Float:
     return np.where(some, np.inf, variances)
 
 
-def find_grid(values: Float) -> Float:
-    """The number that all values of an output around are multiples of; 0 where none is seen.
+def measure_grid(
+    evaluate: Evaluate, x: NDArray[Any], scale: Float, values: Float, *, sparing: bool = False
+) -> tuple[Float, int]:
+    """What the values of every output are multiples of, see `find_grid`, and the evaluations.
 
-    What is left when large numbers cancel, as the loss of a saturated softmax, is a multiple of
-    their last place, and stays so wherever it is: its last digits are zeros. It may not move at
-    all near x, where nothing else gives that away. values: of every output, (K, *outputs).
+    Where it stands still near x, that may be hidden: one that is faint beside x, or whose last
+    digits are zeros, is looked at further off. sparing: not where another one moves with all its
+    digits: then it is a dead unit's.
     """
-    mantissa, exponent = np.frexp(np.where(np.isfinite(values), values, 0.0))
-    digits = (mantissa * 2.0**53).astype(np.int64)
-    last = np.ldexp((digits & -digits).astype(np.float64), exponent - 53)
-    spacing = np.min(np.where(digits == 0, np.inf, last), axis=0)
-    different = _count_steps(values[:: max(1, len(values) // FEW)])
-    if np.any(different < DIFFERENT):
-        different = _count_steps(values)
-    return np.where(np.isfinite(spacing) & (different >= DIFFERENT), spacing, 0.0)
-
-
-def _count_steps(values: Float) -> NDArray[np.intp]:
-    """How many steps there are between different values of an output, of (K, *outputs)."""
-    return np.asarray(np.count_nonzero(np.diff(np.sort(values, axis=0), axis=0), axis=0))
+    eps, size = float(np.finfo(x.dtype).eps), np.max(np.abs(values), axis=0)
+    spacing, still = find_grid(values)
+    grid = np.where(np.isfinite(spacing) & ~still, spacing, 0.0)
+    coarse = spacing > CANCELLED * eps * size
+    hidden = still & (coarse | (size <= FAINT * np.max(np.abs(x), initial=0.0)))
+    if not np.any(hidden) or (sparing and not np.all(still | coarse)):
+        return grid, 0
+    moves = draw_directions(np.random.default_rng(0), scale, (len(FAR_OFF), *x.shape))
+    points = x + np.reshape(FAR_OFF, (-1, *(1,) * x.ndim)) * moves
+    far = np.asarray(evaluate(points.astype(x.dtype)), dtype=np.float64)
+    beyond = find_grid_far_off(far.reshape(-1, *grid.shape), eps)
+    return np.where(hidden, beyond, grid), len(far)
 
 
 def _smallest(variances: Float) -> Float:

@@ -15,6 +15,7 @@ from gradcheck_cli.numeric.few_probes import measure_noise
 from gradcheck_cli.numeric.ladder import TABLES, Rung
 from gradcheck_cli.numeric.noise import (
     BLOCK_BYTES,
+    FAINT,
     ROUNDING,
     Evaluate,
     Float,
@@ -37,9 +38,6 @@ TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
 LAST_PLACES = 64.0
 # Of the largest number around: an output as small may be a difference of larger ones.
 FAINT_OUTPUT = 2.0**-6
-# Of what they are compared with (the largest entry, moves far away): what is fainter may be of the
-# size of what is rounded on the way to it.
-FAINT = 1e-6
 # Of x: where units that x saturates do so no more, but what is zero stays so.
 NEARER = 2.0**-6
 
