@@ -15,12 +15,10 @@ from msgspec import Struct
 
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.watching.inline_values import Inline
+from gradcheck_cli.usercode.watching.movers import Follower, Move, Mover
 from gradcheck_cli.usercode.watching.watchers import (
     MOST_LINES,
     Collector,
-    Follower,
-    Move,
-    Mover,
     Watcher,
     same_numbers,
     watch,

@@ -1,4 +1,4 @@
-"""Tracers that look at the arrays of the user's functions while these run, line by line."""
+"""Tracers that look at the arrays of the user's functions, line by line, and copy them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gradcheck_cli.text import format_path
 from gradcheck_cli.usercode.calling.values import Array
-from gradcheck_cli.usercode.frameworks import as_value_like, run_eagerly
+from gradcheck_cli.usercode.frameworks import run_eagerly
 from gradcheck_cli.usercode.watching.inline_values import Inline, find_inline
 from gradcheck_cli.usercode.watching.tracing import is_users, view_as_array
 
@@ -36,10 +36,6 @@ def watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any]) 
             sys.settrace(None)
 
 
-def _watch_no_other(*_: Any) -> None:
-    """Watch no function that is entered from here on; one that is watched already goes on to be."""
-
-
 class Found(Struct):
     """An array as it was when it changed last.
 
@@ -57,7 +53,7 @@ class Found(Struct):
     old: bool = False
 
 
-class _LineTracer:
+class LineTracer:
     """Counts the lines and the calls of the user's functions, and looks before each line."""
 
     def __init__(self) -> None:
@@ -83,7 +79,7 @@ class _LineTracer:
         raise NotImplementedError
 
 
-class Watcher(_LineTracer):
+class Watcher(LineTracer):
     """Notes the arrays that functions hold, as they are when they change last.
 
     most: numbers of an array that is kept; every: whether they are noted as they were before, too,
@@ -151,7 +147,7 @@ class Watcher(_LineTracer):
             known.name, known.source, known.frame, known.old = name, source, frame, False
 
 
-class Collector(_LineTracer):
+class Collector(LineTracer):
     """Copies inner values when they are there, and watches no longer than the last."""
 
     def __init__(self, values: Sequence[InnerValue]) -> None:
@@ -175,102 +171,6 @@ class Collector(_LineTracer):
             return step
         sys.settrace(None)
         return None
-
-
-class Follower(Collector):
-    """Moves an inner value that has a name when it is there, and copies those that come after."""
-
-    def __init__(self, values: Sequence[InnerValue], move: Move) -> None:
-        super().__init__(values)
-        self.move = move
-
-    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
-        """Copy what is wanted here, then move the value if it is here.
-
-        In this order: variables that are read again are what they were.
-        """
-        going = super().look(frame, number, event, value, step)
-        if self.lines == self.move.of.event and number == self.move.of.frame:
-            self.move.make(frame, event, value)
-        return going
-
-
-class Mover(_LineTracer):
-    """Moves an inner value when it is there, and watches no longer."""
-
-    def __init__(self, move: Move) -> None:
-        super().__init__()
-        self.move = move
-
-    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
-        """Move what is to be moved, if it is here."""
-        if self.lines != self.move.of.event:
-            return step
-        if self.move.of.inline is not None:
-            return self.replace(frame, self.move.of.inline)
-        sys.settrace(None)
-        if number == self.move.of.frame:
-            self.move.make(frame, event, value)
-        return None
-
-    def replace(self, frame: FrameType, inline: Inline) -> Any:
-        """Move what an expression gives inside the line that this function is about to run.
-
-        Returns what watches for the end of the line, which gives another result then.
-        """
-        value, first = inline.evaluate(frame), frame.f_lineno
-        asked = view_as_array(value)
-        if asked is None or not self.move.fits(asked) or not np.any(self.move.by):
-            sys.settrace(None)
-            return None
-        asked = asked + self.move.by.astype(asked.dtype)
-        result = inline.replace(frame, as_value_like(value, asked))
-        sys.settrace(_watch_no_other)
-
-        def step(frame: FrameType, event: str, returned: Any) -> Any:
-            inside = event == "line" and first <= frame.f_lineno <= inline.last
-            if event == "exception" or inside:
-                return step
-            sys.settrace(None)
-            array = view_as_array(inline.result(frame, returned))
-            if array is not None and array.shape == np.shape(result):
-                if array.flags.writeable:
-                    array[...] = result
-                elif inline.name:
-                    frame.f_locals[inline.name] = result
-            return None
-
-        return step
-
-
-class Move:
-    """An inner value that is moved by so much where it is, in one call of the forward."""
-
-    def __init__(self, of: InnerValue, by: Array) -> None:
-        self.of, self.by = of, by
-        self.before: list[tuple[Array, Array]] = []
-
-    def fits(self, array: Array) -> bool:
-        """Whether it has the shape of the value, which it may not have by another way."""
-        return array.shape == self.by.shape
-
-    def make(self, frame: FrameType, event: str, returned: Any) -> None:
-        """Move the array; where it is read only, the variable holds another one then."""
-        array = dict(list_held(frame, event, returned)).get(self.of.name)
-        if array is None or not self.fits(array):
-            return
-        by = self.by.astype(array.dtype)
-        if array.flags.writeable:
-            self.before.append((array, array.copy()))
-            array += by
-        else:
-            held = frame.f_locals  # each time it is read anew, it is what it was
-            held[self.of.name] = as_value_like(held[self.of.name], array + by)
-
-    def undo(self) -> None:
-        """Move the array back: it may outlive the call, as data that a closure holds."""
-        for array, before in self.before:
-            array[...] = before
 
 
 def list_held(frame: FrameType, event: str, returned: Any) -> Iterator[tuple[str, Array]]:
