@@ -31,7 +31,8 @@ class Injected(Struct, frozen=True):
     has the text of.
     upstream: the stage and the upstream gradient there that it is the gradient for: other gradients
     of the same backward may be for it, too.
-    part: what is left out, which is the same at other inputs, but where another mask does it.
+    part: what is left out or weighted, which is the same at other inputs, but where another mask
+    does it.
     cause, next_step: instead of the fault's own, where the parameters say more.
     """
 

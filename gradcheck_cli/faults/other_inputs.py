@@ -176,7 +176,8 @@ def agree(measured: MeasuredGradient, stage: Stage, slopes: Values) -> bool:
 
 def _jumps(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
     """Whether the gradient is the same where these inputs are a little different, as by masks."""
-    others = {name: x for name, x in changed.items() if name != measured.name or not x.any()}
+    broadcast = measured.x.size < np.size(stage.cotangent)  # as a bias
+    others = {name: x for name, x in changed.items() if name != measured.name or broadcast}
     if not others:
         return False
     slopes = take_slopes(measured, stage, changed)

@@ -45,14 +45,13 @@ NAMES = {
     "factor": "GC103 GC104",
     "factors swapped": "GC105 GC106 GC119 GC128",
     "inverted factor": "GC103 GC109 GC116 GC119 GC128 GC130 GC145 GC146",
-    "mask reversed": "GC102 GC109 GC119 GC128 GC134",  # a mask of the input with the other sign
+    "mask reversed": "GC102 GC109 GC128 GC134",  # a mask of the input with the other sign
     "mean for sum": "GC103 GC104 GC116 GC119 GC128 GC130 GC145 GC146",
     "missing factor": "GC101 GC102 GC103 GC109 GC116 GC119 GC120 GC121 GC128 GC130 GC131 GC135 "
     "GC136 GC137 GC142 GC145 GC146",
     "missing mask": "GC109 GC131",
     "missing power": "GC128 GC130 GC135 GC136 GC146",
-    "missing term": "GC102 GC103 GC109 GC116 GC119 GC120 GC126 GC128 GC129 GC131 GC135 GC136 GC145 "
-    "GC146",
+    "missing term": "GC102 GC103 GC109 GC116 GC120 GC126 GC128 GC129 GC131 GC135 GC136 GC145 GC146",
     "not summed": "GC102 GC128 GC129 GC135 GC141 GC145",
     "off by one": "GC102 GC103 GC109 GC119 GC120 GC121 GC123 GC126 GC128 GC130 GC131 GC136 GC142 "
     "GC145 GC146",

@@ -31,6 +31,8 @@ MOST_UNKNOWNS = 32  # entries of an input that is solved for; the gradient is me
 RATE_PRECISION, MOST_ITERATIONS = 1e-6, 6  # of Newton's method for the rate of an update
 PROBING_RATE = 1e-4  # at which the effect of an update is measured; small beside the rates in use
 
+TWICE = "is counted twice, or a factor is missing beside it that is 1/2 here, such as 1/√4"
+
 
 def transpose_input(measured: MeasuredGradient) -> Iterator[Injected]:
     """Another input, a square matrix, in the place of its transpose."""
@@ -73,13 +75,12 @@ def _list_added(measured: MeasuredGradient) -> Iterator[tuple[str, NDArray[Any]]
 def negate_input(measured: MeasuredGradient) -> Iterator[Injected]:
     """Minus an input, and twice an input, in its place."""
     for name, x in _list_added(measured):
-        for by, what in ((-1, "−"), (2, "2·")):
+        for by, what, cause in ((-1, "−", "has another sign"), (2, "2·", TWICE)):
             observation = f"it is the gradient for {what}{name} in the place of {name}"
             for injected in use_inputs(measured, {name: by * x}, observation, ""):
                 yield replace(
                     injected,
-                    cause="where the rule computes something anew, this input has another sign, "
-                    "or is counted twice",
+                    cause=f"where the rule computes something anew, this input {cause}",
                     next_step="compare how forward and backward use this input",
                 )
 

@@ -50,6 +50,7 @@ def overwrite_terms(measured: MeasuredGradient) -> Iterator[Injected]:
                             f"{observation}, in place of the sum of all",
                             same="" if measured.differs_from(values) else "no entry has two terms",
                             choices=4.0 * len(groups),
+                            part=observation,
                         )
 
 

@@ -106,6 +106,7 @@ def _fit_rows_and_columns(measured: MeasuredGradient, comparison: Comparison) ->
         measured.right * np.broadcast_to(by, measured.shape).ravel(),
         "each row and each column has a factor of its own",
         parameters=sum(shape) - 1,
+        part="a factor of each row and column",
         cause="a weight of each sample or class is multiplied in along the wrong axis",
         next_step="look at the axis along which weights are broadcast",
     )
