@@ -152,7 +152,7 @@ class Diagnoser:
         together = explain_together(wrong) if len(wrong) > 1 else {}
         as_one = explain_as_one(wrong, lambda one: self._look_inside(one.measured, 1.0))
         found = {name: one for name, one in by_others.items() if one is not None}
-        return {**found, **together, **as_one}
+        return {**together, **found, **as_one}
 
     def mutate(self) -> tuple[list[Mutant], list[Exercise]]:
         """The faults that apply to the gradients, and whether this check would see them; and how
