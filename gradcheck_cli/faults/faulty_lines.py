@@ -8,12 +8,14 @@ where it is moved. The rest of what a wrong gradient is made of is where the sli
 from __future__ import annotations
 
 import linecache
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.problem import Problem
@@ -32,6 +34,7 @@ ROUNDING = 1e-10  # of the largest entry: a smaller change is none
 # Values of a forward, which take four forwards each, and of a backward, which take a call each.
 MOST_SLOPES, MOST_VALUES = 60, 150
 MOST_NUMBERS = 2**16  # of a value that is looked at
+MOST_SECONDS = 10.0  # of all of it, which takes a second at most where calls take milliseconds
 MOST_PARENTS = 2  # of a value, that are said
 MOST_LINES = 4  # of which one is wrong; more lead nowhere
 
@@ -137,13 +140,12 @@ def find_faulty_lines(
     """The lines of the backward in which wrong gradients went wrong, as sentences by their names.
 
     right: the inputs whose gradients are right; wrong: of the others, `f, a.py:12`, after which
-    line of the user's they are there. Empty where nothing is known of it.
+    line of the user's they are there. Empty where nothing is known of it. Raises TimeoutError.
     """
     if problem.cotangent is None or problem.identity is not None:
         return {}
-    watched = (
-        _watch(problem) if all(x.dtype == np.float64 for x in problem.inputs.values()) else None
-    )
+    wide = all(x.dtype == np.float64 for x in problem.inputs.values())
+    watched = _watch(_hurry(problem)) if wide else None
     if watched is None:
         return {}
     still_open = watched.list_open({name: problem.inputs[name].size for name in right})
@@ -160,6 +162,21 @@ def find_faulty_lines(
     ]
     common = set.intersection(*lines.values(), *turned)
     return {name: watched.describe(common or some, still_open) for name, some in lines.items()}
+
+
+def _hurry(problem: Problem) -> Problem:
+    """The problem, whose functions are called for some seconds and no longer."""
+    until = time.monotonic() + MOST_SECONDS
+
+    def limit(call: Callable[..., Any]) -> Callable[..., Any]:
+        def within(*arguments: Any) -> Any:
+            if time.monotonic() > until:
+                raise TimeoutError
+            return call(*arguments)
+
+        return within
+
+    return replace(problem, forward=limit(problem.forward), backward=limit(problem.backward))
 
 
 def _watch(problem: Problem) -> Watched | None:

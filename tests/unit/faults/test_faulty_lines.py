@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradcheck_cli.config.load import load_config
+from gradcheck_cli.faults import faulty_lines
 from gradcheck_cli.run import suite
 
 NET = """\
@@ -102,3 +103,11 @@ def test_what_goes_into_it_is_named_by_what_it_is_the_gradient_of(
         "W1": "net.py:13 `grad_W1 = np.tanh(x.T) @ back`: what goes in is right (back is ∂L/∂z), "
         "what comes out is not"
     }
+
+
+def test_functions_that_take_long_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(faulty_lines, "MOST_SECONDS", 0.0)
+    assert said(tmp_path, OF_NET, "x.T @ back", "np.tanh(x.T) @ back", SMALL) == {"W1": ""}
