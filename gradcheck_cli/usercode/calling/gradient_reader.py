@@ -200,9 +200,10 @@ class GradientReader:
             last = "the last value" if self.states == 1 else f"the last {self.states} values"
             notes += (f"{self.source.backward} returns more than gradients: {last} left out",)
         return notes + tuple(
-            f"{self.source.backward} leaves no ∂L/∂{name} as d{name}, grads['{name}'] or "
-            f"{name}.grad; like a gradient, the object has {join_words(attributes)}"
+            f"{self.source.backward} leaves no ∂L/∂{name} as d{last}, grads['{last}'] or "
+            f"{last}.grad; like a gradient, the object has {join_words(attributes)}"
             for name, attributes in self.missing.items()
+            for last in [name.rpartition(".")[2]]
             if attributes
         )
 
