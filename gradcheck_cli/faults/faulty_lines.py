@@ -1,4 +1,4 @@
-"""Which lines of a user's backward are wrong: what goes into them is right, what comes out is not.
+"""Which lines of a user's backward are wrong: all is right before them, and no longer after them.
 
 The backward is watched line by line, as a forward is. A value in it is right if it is ∂L/∂ of one
 that the forward computes, which two slopes tell, or if something right is made of it, which is seen
@@ -106,14 +106,14 @@ class Watched(Struct, frozen=True):
         parents = dict.fromkeys(one for place in made for one in self.list_parents(place))
         into = f" ({join_words([*parents][:MOST_PARENTS])})" if parents else ""
         if not others:
-            return f"{first}: what goes in is right{into}, what comes out is not"
+            return f"{first}: all is right before this line{into}, and no longer after it"
         few = len(others) < MOST_LINES
         if not few and not self.right:  # all of a backward of which nothing is recognized
             return ""
         then = f"at {join_words(others)}" if few else f"on to {others[-1]}"
         return (
-            f"{first} first, then {then}: what goes into these lines is right{into}, what comes "
-            "out is not"
+            f"{first} first, then {then}: all is right before these lines{into}, and no longer "
+            "after them"
         )
 
     def list_parents(self, place: int) -> list[str]:

@@ -100,8 +100,8 @@ def test_what_goes_into_it_is_named_by_what_it_is_the_gradient_of(
     monkeypatch.chdir(tmp_path)
     found = said(tmp_path, OF_NET, "x.T @ back", "np.tanh(x.T) @ back", SMALL)
     assert found == {
-        "W1": "net.py:13 `grad_W1 = np.tanh(x.T) @ back`: what goes in is right (back is ∂L/∂z), "
-        "what comes out is not"
+        "W1": "net.py:13 `grad_W1 = np.tanh(x.T) @ back`: all is right before this line "
+        "(back is ∂L/∂z), and no longer after it"
     }
 
 
