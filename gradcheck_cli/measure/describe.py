@@ -29,10 +29,17 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
     )
     if found.numeric.break_height:
         return describe_breaks(found)
+    step = float(found.numeric.step[index])
+    if found.numeric.cancelled and noise >= NOISY * uncertainty:
+        return seen + (
+            f"the forward is a difference of numbers of about {found.numeric.cancelled:.1g}, whose "
+            f"rounding hides it: over the step {step:.1e} by {noise:.1e} at {where}; give inputs "
+            "where less cancels, write it such that nothing does (log1p, expm1), or accept it by "
+            "tolerance.rtol"
+        )
     if found.numeric.jumps:
         return seen + describe_steps(found.numeric)
     if noise >= NOISY * uncertainty:
-        step = float(found.numeric.step[index])
         return seen + (
             f"the forward is noisy, which over the step {step:.1e} makes {noise:.1e} at {where}; "
             "give inputs where less cancels, or accept it by tolerance.rtol"

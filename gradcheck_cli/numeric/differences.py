@@ -25,6 +25,7 @@ class Differences(ABC):
     shape: of the input that x is, which it may be as a matrix.
     evaluations: of the forward, so far. method: how they are taken, one of METHODS.
     steps: the height of the steps in which outputs move; 0 where they move smoothly.
+    cancelled: see `Noise`.
     size: Σ |c·output|, or 0 where noise counts all outputs of an entry, moved or not.
     """
 
@@ -33,6 +34,7 @@ class Differences(ABC):
     outputs: tuple[int, ...]
     evaluations: int
     steps: float = 0.0
+    cancelled: float = 0.0
     size: Float | float = 0.0
 
     def __init__(self, x: NDArray[Any], scale: Float, stencil: Stencil) -> None:

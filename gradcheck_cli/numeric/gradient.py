@@ -56,6 +56,7 @@ class NumericGradient(Struct, frozen=True):
     unsettled: the entries whose quotients went on to disagree by more than their noise, of which
         nothing is known: an infinite uncertainty.
     jumps: the height of the steps in which the forward moves; 0 where it moves smoothly.
+    cancelled: the size of numbers whose differences the outputs are; 0 where they are not seen.
     rounding: how far a gradient in low precision may be off beside the uncertainty.
     break_height: that of the jumps between smooth pieces of the forward, by which the uncertainty
         was widened; 0 where it was not.
@@ -79,6 +80,7 @@ class NumericGradient(Struct, frozen=True):
     jumps: float = 0.0
     break_height: float = 0.0
     rounding: float = 0.0
+    cancelled: float = 0.0
 
     @property
     def invariant(self) -> NDArray[np.bool_]:
@@ -175,6 +177,7 @@ def measure_entries(
             entries=entries,
             method=differences.method,
             jumps=differences.steps,
+            cancelled=differences.cancelled,
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,9 @@ Float = NDArray[np.float64]
 FLAT_SHARE = 0.25  # a share of equal neighbours that chance does not give
 # Of an output that moves in steps; with two it may be a threshold, whose slope is 0.
 LEAST_LEVELS = 3
+# Last places of the largest output: a smaller one that is all noise is a sum that cancels.
+CANCELLED = 64.0
+ORDINARY = 2.0**10  # times x, or 1: larger numbers are none; what looks so rounds to fewer digits
 FEW_ULPS = 16.0  # of an output: steps of that height are its last rounding
 RARE = 0.1  # of all moves: roundings of what two steps left that cancel
 # So many steps between the values of an output show what they are multiples of; one or two may be
@@ -39,6 +44,14 @@ def find_grid(values: Float) -> tuple[Float, NDArray[np.bool_]]:
     if np.any(still):
         still = _count_steps(values) < DIFFERENT
     return spacing, still
+
+
+def cancelled_size(grid: Float, size: Float, x: NDArray[Any]) -> float:
+    """Of what size numbers are that round to this grid, where outputs of this size round finer."""
+    eps = float(np.finfo(x.dtype).eps)
+    numbers = np.where(grid > CANCELLED * eps * size, grid / eps, 0.0)
+    most = ORDINARY * max(1.0, float(np.max(np.abs(x), initial=0.0)))
+    return float(np.max(numbers, where=numbers <= most, initial=0.0))
 
 
 def _count_steps(values: Float) -> NDArray[np.intp]:

@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.grids import (
+    CANCELLED,
+    cancelled_size,
     find_flat,
     find_grid,
     find_grid_far_off,
@@ -38,8 +40,6 @@ SPACINGS = (1e-11, 1e-6, 1e-3)
 ROUGH_VARIANCE_RATIO = 1e3
 SCATTER_SHARE = 0.1  # of the whole variance of the points: they are not on a curve
 MOST_NOISE = 1e-3  # noise over the values around: there is no curve to differentiate
-# Last places of the largest output: a smaller one that is all noise is a sum that cancels.
-CANCELLED = 64.0
 GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
 MOVED_DEVIATIONS = 10.0  # deviations of noise, from which on an output has moved
 AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
@@ -65,6 +65,7 @@ class Noise(Struct, frozen=True):
     are smooth curves; 1 where nothing speaks against it. evaluations: of the function, in all.
     steps: the height of those in which outputs move; 0 of outputs that move smoothly.
     pace: seconds that an evaluation took, about; 0 where it was not timed.
+    cancelled: the size of numbers whose differences the outputs are; 0 where they are not seen.
     """
 
     near: Float
@@ -75,6 +76,7 @@ class Noise(Struct, frozen=True):
     evaluations: int
     steps: Float
     pace: float = 0.0
+    cancelled: float = 0.0
 
     def reshape(self, *shape: int) -> Noise:
         """The same with outputs of this shape."""
@@ -148,6 +150,7 @@ def function_noise(
         reach=_reach(by_spacing, here / unit, (1, *(axis + 2 for axis in alike))),
         evaluations=2 * len(SPACINGS) * POINTS * lines + looked,
         steps=steps,
+        cancelled=cancelled_size(grid / ROUNDING, size, x),
     )
 
 

@@ -88,7 +88,7 @@ class WholeForwards(Differences):
         self.outputs = noise.center.shape if cotangent is None else ()
         self.scatter, self.together = scatter, together
         self.noise = noise.at_least(scatter).reshape(-1)
-        self.reach = noise.reach
+        self.reach, self.cancelled = noise.reach, noise.cancelled
         self.steps = float(np.max(noise.steps, initial=0.0))
         self.center = self.noise.center
         stepped = np.maximum(np.abs(self.rounding * self.center), ROUNDING * self.noise.steps)

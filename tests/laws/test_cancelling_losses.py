@@ -61,6 +61,13 @@ def test_no_right_gradient_fails_and_no_wrong_one_passes(
         assert judge(wrong).verdict != Verdict.PASS
 
 
+@pytest.mark.parametrize("name", ["1 - cos x", "log cosh x", "exp x - 1"])
+def test_the_reason_says_what_cancels(name: str) -> None:
+    result = judge(problem(name, 1e-12, 0, summed=True, batched=True, error=0.0))
+    assert result.verdict == Verdict.INCONCLUSIVE
+    assert "the forward is a difference of numbers of about" in result.gradients[0].reason
+
+
 DEAD: dict[str, tuple[Function, Function]] = {
     "zero up to 9": (lambda x: np.where(x > 9.0, x, 0.0), np.zeros_like),
     "saturated": (lambda x: np.tanh(1e3 * x), np.zeros_like),
