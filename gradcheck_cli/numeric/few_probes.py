@@ -97,7 +97,7 @@ def noise_of_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise | N
     flat = outputs.reshape(len(points), -1)
     grid, looked = measure_grid(evaluate, x, scale, flat, sparing=True)
     found = _estimate(lines, near, away, ROUNDING * grid / lines.unit, eps)
-    cancelled = cancelled_size(grid, np.abs(found.center), x)
+    cancelled = cancelled_size(grid, 0.0, np.abs(found.center), x)
     found = replace(found, evaluations=PROBES + looked, cancelled=cancelled)
     # What would be given up may be a narrow bend, which finer lines show.
     return found.reshape(*outputs.shape[1:]) if np.isfinite(found.near).all() else None

@@ -14,6 +14,7 @@ FLAT_SHARE = 0.25  # a share of equal neighbours that chance does not give
 LEAST_LEVELS = 3
 # Last places of the largest output: a smaller one that is all noise is a sum that cancels.
 CANCELLED = 64.0
+MOST_STEPS = 8.0  # of a grid: higher steps are not its rounding
 ORDINARY = 2.0**10  # times x, or 1: larger numbers are none; what looks so rounds to fewer digits
 FEW_ULPS = 16.0  # of an output: steps of that height are its last rounding
 RARE = 0.1  # of all moves: roundings of what two steps left that cancel
@@ -46,12 +47,14 @@ def find_grid(values: Float) -> tuple[Float, NDArray[np.bool_]]:
     return spacing, still
 
 
-def cancelled_size(grid: Float, size: Float, x: NDArray[Any]) -> float:
-    """Of what size numbers are that round to this grid, where outputs of this size round finer."""
+def cancelled_size(grid: Float, steps: float, size: Float, x: NDArray[Any]) -> float:
+    """Of what size numbers are that round to this grid, where outputs of this size round finer, and
+    steps in which they move are no higher."""
     eps = float(np.finfo(x.dtype).eps)
-    numbers = np.where(grid > CANCELLED * eps * size, grid / eps, 0.0)
+    seen = (grid > CANCELLED * eps * size) & (steps <= MOST_STEPS * grid)
     most = ORDINARY * max(1.0, float(np.max(np.abs(x), initial=0.0)))
-    return float(np.max(numbers, where=numbers <= most, initial=0.0))
+    numbers = np.where(seen & (grid <= eps * most), grid / eps, 0.0)
+    return float(np.max(numbers, initial=0.0))
 
 
 def _count_steps(values: Float) -> NDArray[np.intp]:

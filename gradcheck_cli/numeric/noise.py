@@ -150,7 +150,7 @@ def function_noise(
         reach=_reach(by_spacing, here / unit, (1, *(axis + 2 for axis in alike))),
         evaluations=2 * len(SPACINGS) * POINTS * lines + looked,
         steps=steps,
-        cancelled=cancelled_size(grid / ROUNDING, size, x),
+        cancelled=cancelled_size(grid / ROUNDING, np.max(steps, initial=0.0), size, x),
     )
 
 
