@@ -12,6 +12,7 @@ from gradcheck_cli.result import Zero
 
 NO_POWER = "the gradient is zero on both sides: this check has no power"
 NOISY = 0.1  # the share of noise in an uncertainty from which noise is named as its cause
+NEAR = 1e-3  # of an entry's scale: rounding alone chooses larger steps
 MISSED = (1, 10, 100, 1000)  # wrong entries whose chance to be missed by a sample is printed
 
 
@@ -30,6 +31,13 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
     if found.numeric.break_height:
         return describe_breaks(found)
     step = float(found.numeric.step[index])
+    scale = 0.0 if found.numeric.scale is None else found.numeric.scale
+    near = np.broadcast_to(step < NEAR * scale, u.shape)[index] and step > 0
+    if near and noise >= NOISY * uncertainty:
+        return seen + (
+            f"something near by, such as a corner, leaves only steps of {step:.1e} at {where}, "
+            f"over which rounding makes {noise:.1e}; give inputs that are further from it"
+        )
     if found.numeric.cancelled and noise >= NOISY * uncertainty:
         return seen + (
             f"the forward is a difference of numbers of about {found.numeric.cancelled:.1g}, whose "

@@ -45,7 +45,8 @@ class NumericGradient(Struct, frozen=True):
         arrays then have one axis for them, after those of the outputs of a Jacobian.
     shape: of the input.
     value ± uncertainty; noise: the part of the uncertainty that the forward's noise makes.
-    step: the one that gave the value.
+    step: the one that gave the value; scale: of every entry of the input, what its steps begin
+        with, where that is known.
     steepest: the largest slope of L between points a large step away: what a gradient could be.
     kink: where the slopes on the two sides differ; low, high: the interval they span there, each
         with its uncertainty, which holds every subgradient. Elsewhere value ± uncertainty.
@@ -81,6 +82,7 @@ class NumericGradient(Struct, frozen=True):
     break_height: float = 0.0
     rounding: float = 0.0
     cancelled: float = 0.0
+    scale: Float | None = None
 
     @property
     def invariant(self) -> NDArray[np.bool_]:
@@ -178,6 +180,7 @@ def measure_entries(
             method=differences.method,
             jumps=differences.steps,
             cancelled=differences.cancelled,
+            scale=differences.scale[... if entries is None else entries].reshape(inner),
         )
 
 

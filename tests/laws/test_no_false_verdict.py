@@ -155,6 +155,14 @@ def test_a_forward_that_rounds_is_told_as_such(decimals: int) -> None:
     assert "the forward moves in steps of about" in found.reason
 
 
+@pytest.mark.parametrize("apart", [1e-9, 1e-11, -1e-10, -1e-12])
+def test_a_corner_near_by_is_told_as_what_leaves_tiny_steps(apart: float) -> None:
+    x = np.array([0.3, 0.875 + apart, -0.4, 1.5])
+    found = judged(lambda at: np.minimum(at, 0.875), x, lambda at: (at < 0.875).astype(float))
+    assert found.verdict == Verdict.INCONCLUSIVE
+    assert "something near by, such as a corner, leaves only steps of" in found.reason
+
+
 @settings(max_examples=15)
 @given(st.floats(0.02, 0.98))
 def test_a_value_between_two_slopes_that_are_not_those_of_a_kink_fails(share: float) -> None:
