@@ -33,7 +33,7 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
     step = float(found.numeric.step[index])
     scale = 0.0 if found.numeric.scale is None else found.numeric.scale
     near = np.broadcast_to(step < NEAR * scale, u.shape)[index] and step > 0
-    if near and noise >= NOISY * uncertainty:
+    if near and noise >= NOISY * uncertainty and not found.numeric.jumps:
         return seen + (
             f"something near by, such as a corner, leaves only steps of {step:.1e} at {where}, "
             f"over which rounding makes {noise:.1e}; give inputs that are further from it"
