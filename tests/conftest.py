@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.command import CACHE, Golden, Gradcheck, Result, run_here, run_process, shell
+from tests.support.once import make_once
 
 # The same few examples on every machine and in every run; a failure can be run again.
 # `--hypothesis-profile thorough` draws many, and others in every run.
@@ -79,7 +80,8 @@ def jax_is_not_imported() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def run_of_examples() -> Result:
+def run_of_examples(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """The run of all layers in docs/examples, which takes a while, as JSON."""
     # Quiet, or a machine at work hears of checks that take long.
-    return shell("gradcheck run -q --allow-code --jobs 2 docs/examples --format json", timeout=300)
+    line = "gradcheck run -q --allow-code --jobs 2 docs/examples --format json"
+    return make_once(tmp_path_factory, "examples", lambda: shell(line, timeout=300))

@@ -18,15 +18,6 @@ def policy_gradient_loss(theta, states, actions, returns):
     return loss, grad
 
 
-def matrix_factorization(P, Q, R, mask, lam=0.1):
-    """R ~ P Q^T; returns cost and both gradients."""
-    E = mask * (P @ Q.T - R)
-    cost = 0.5 * np.sum(E**2) + 0.5 * lam * (np.sum(P**2) + np.sum(Q**2))
-    gP = E @ Q + lam * P
-    gQ = E.T @ P + lam * Q
-    return cost, (gP, gQ)
-
-
 def cox_partial_likelihood(beta, X, times, events):
     order = np.argsort(-times)
     X, events = X[order], events[order]
