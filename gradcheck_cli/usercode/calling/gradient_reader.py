@@ -25,6 +25,8 @@ from gradcheck_cli.usercode.calling.pairs import Source
 from gradcheck_cli.usercode.calling.values import Array, find_other_claims, is_of_parts
 from gradcheck_cli.usercode.trees import as_mapping, leaves, rebuilt
 
+NOTED = 3  # calls of a backward whose gradients are looked through for such that are not checked
+
 
 class GradientReader:
     """Reads what the backwards of a source claim, and notes what it claims of no input.
@@ -49,7 +51,7 @@ class GradientReader:
         self.unchecked: dict[str, None] = {}
         self.unused_keys: dict[str, None] = {}
         self.missing: dict[str, list[str]] = {}
-        self.states = 0
+        self.states = self.reads = 0
         self.updated: dict[str, None] = {}
         self.beside: dict[str, str] = {}
 
@@ -69,7 +71,10 @@ class GradientReader:
         names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
         order = [*used, *self.held]
         claimed = self._name_fields(as_mapping(claimed))
-        self._note_unchecked(claimed, owner, names, order)
+        self.reads += 1
+        noting = self.reads <= NOTED
+        if noting:
+            self._note_unchecked(claimed, owner, names, order)
         if len(names) == 1 and is_of_parts(claimed, names[0], self.inputs[names[0]]):
             return {names[0]: claimed}
         found = self._read_returned(claimed, names, order)
@@ -78,7 +83,7 @@ class GradientReader:
         self._read_updates(updated, found)
         for name in (name for name in self.held if found.get(name) is None):
             self.missing[name] = gradient_attributes(owner, self.source.backward.rpartition(".")[2])
-        if owner is not None and not updated:
+        if noting and owner is not None and not updated:
             self.note_beside(owner, found, left)
         return found
 
