@@ -595,9 +595,9 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         Code.OTHER_MASK,
         "another mask",
-        cause="which entries have a gradient is decided by another array, or by another "
-        "comparison, than in the forward: by the output for the input, or beyond another limit "
-        "than that at which the forward is cut off",
+        cause="which entries have a gradient is decided by nothing, by another array, or by "
+        "another comparison, than in the forward: by the output for the input, or beyond another "
+        "limit than that at which the forward is cut off",
         next_step="compute by hand an entry that is zero and should not be, or one that should be",
         example="delta * (y < 1)    # for (z < 1), where y = log(1 + exp(min(z, 1)))",
         remedy="inputs on both sides of every limit",

@@ -15,6 +15,7 @@ from gradcheck_cli.faults.regions import list_entries
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.text import count_of, join_words
 
+LEAST_ADDED = 2  # entries that should be zero, of a gradient without a mask
 LEAST_RIGHT = 2  # entries that are right and not zero, of a gradient with another mask
 MOST_LISTED = 3  # positions that are listed one by one
 FAR_POINTS = 4  # at which a forward that is flat here must move; any of them nearly always does
@@ -66,17 +67,20 @@ def exchange_zeros(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def describe_mask(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """Say that every wrong entry is zero on one of the two sides, some on each; empty otherwise."""
+    """Say that every wrong entry is zero on one of the two sides, some on each, or two or more by
+    difference quotients alone; empty otherwise."""
     wrong = comparison.wrong
     missing = wrong & (comparison.analytic == 0) & _nonzero(measured)
     added = wrong & (comparison.analytic != 0) & ~_nonzero(measured)
-    both = bool(added.any() and missing.any())
-    if measured.problem.cotangent is None or not both or np.any(wrong & ~missing & ~added):
+    enough = added.sum() >= (1 if missing.any() else LEAST_ADDED)
+    if measured.problem.cotangent is None or not enough or np.any(wrong & ~missing & ~added):
         return ""
     if np.sum(~wrong & _nonzero(measured)) < LEAST_RIGHT:
         return ""
-    added_ones, missing_ones = list_entries(added), list_entries(missing)
-    return f"{added_ones} should be zero and {missing_ones} should not be zero, the rest is right"
+    parts = [f"{list_entries(added)} should be zero"]
+    if missing.any():
+        parts.append(f"{list_entries(missing)} should not be zero")
+    return f"{join_words(parts)}, the rest is right"
 
 
 def describe_flat(measured: MeasuredGradient) -> str:

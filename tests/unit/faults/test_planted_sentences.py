@@ -459,3 +459,13 @@ def test_a_straight_through_estimator(forward: Any, backward: Any, wrong: str) -
 def test_an_input_that_is_never_used_is_no_estimator() -> None:
     found = diagnose(lambda x, w: x * 2, lambda delta, x, w: (2 * delta, w), x=X, w=W)
     assert found.code != "GC148"
+
+
+def test_a_mask_that_is_missing_where_nothing_else_is_wrong() -> None:
+    """The forward is a formula, or says nothing of what is in it."""
+    found = diagnose(
+        lambda x: np.maximum(x**2 - 1, 0),
+        lambda delta, x: delta * 2 * x,
+        x=np.array([0.3, -0.2, 1.5, -2.0]),
+    )
+    assert found.code in ("GC131", "GC147")
