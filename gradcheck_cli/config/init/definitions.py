@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from gradcheck_cli.config.init.classes import classes_of, find_made_class, find_methods
@@ -51,12 +52,18 @@ def read_file(code: str) -> tuple[Path, str, ast.Module]:
         raise UsageError(f"'{code}' must be a Python file and a name in it: layers.py:affine")
     path = Path(where)
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = _parse(path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot read '{where}': {error.strerror or error}") from error
     except (SyntaxError, ValueError) as error:
         raise UsageError(f"'{where}' is not Python: {error}") from error
     return path, name, tree
+
+
+@lru_cache(maxsize=2)  # a forward and its backward may stand in two files
+def _parse(source: bytes) -> ast.Module:
+    """The syntax tree of a file, which is read anew for every name in it."""
+    return ast.parse(source)
 
 
 def find_definition(tree: ast.Module, name: str) -> Definition:

@@ -85,7 +85,7 @@ def write_form_config(name: str) -> str:
 class Draft(Struct, frozen=True):
     """A config of code that was read, before it is text.
 
-    kind: the key that names the code; names: the keys before its data, as YAML.
+    kind: the key that names the code; names: the code and the type, by key.
     tried: whether the code takes the shapes; else they are as they are read.
     """
 
