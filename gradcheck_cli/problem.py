@@ -255,6 +255,15 @@ class Problem(Struct, frozen=True):
     otherwise: Problem | None = None
     twice: Callable[[], Problem] | None = None
 
+    def copy_inputs(self) -> dict[str, Array]:
+        """The inputs as copies, which a function that is handed them may change."""
+        return {name: x.copy() for name, x in self.inputs.items()}
+
+    def evaluate_backward(self) -> Mapping[str, Any]:
+        """What the backward gives at the inputs; it is handed copies."""
+        cotangent = None if self.cotangent is None else self.cotangent.copy()
+        return self.backward(self.copy_inputs(), cotangent)
+
     def label(self, name: str) -> Label:
         """The label of the gradient of input `name`."""
         return self.labels.get(name) or Label(f"∂L/∂{name}")

@@ -58,7 +58,7 @@ class GradientChecker:
     @cached_property
     def lost(self) -> str:
         """The line of the forward that makes low precision of float64, as a clause, if one does."""
-        inputs = {name: x.copy() for name, x in self.problem.inputs.items()}
+        inputs = self.problem.copy_inputs()
         wide = {str(x.dtype) for x in inputs.values()} == {"float64"}
         found = self.problem.identity is None and wide and not self.problem.lost
         return find_cast(self.problem.forward, inputs) if found else self.problem.lost

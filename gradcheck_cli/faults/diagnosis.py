@@ -162,11 +162,7 @@ def _doubt(match: Match | None, measured: MeasuredGradient, comparison: Comparis
 
 def _find_again(match: Match, other: MeasuredGradient, comparison: Comparison) -> list[Match]:
     """The same fault in another gradient, the simplest first."""
-    cotangent = other.problem.cotangent
-    claimed = other.problem.backward(
-        {name: x.copy() for name, x in other.problem.inputs.items()},
-        None if cotangent is None else cotangent.copy(),
-    )
+    claimed = other.problem.evaluate_backward()
     there = compare_entries(
         np.asarray(claimed[other.name]), other.gradient, comparison.rtol, comparison.atol
     )

@@ -23,6 +23,7 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
     where, index = list(found.numeric.index(position)), np.unravel_index(position, u.shape)
     value, uncertainty = float(found.numeric.value[index]), float(u[index])
     noise = float(found.numeric.noise[index])
+    noisy = noise >= NOISY * uncertainty
     of = "what it could be" if found.zero == Zero.INVARIANT else "its largest entry"
     seen = (
         f"nothing wrong was seen, but the numeric gradient is only known to {resolution:.1e} of "
@@ -33,12 +34,12 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
     step = float(found.numeric.step[index])
     scale = 0.0 if found.numeric.scale is None else found.numeric.scale
     near = np.broadcast_to(step < NEAR * scale, u.shape)[index] and step > 0
-    if near and noise >= NOISY * uncertainty and not found.numeric.jumps:
+    if near and noisy and not found.numeric.jumps:
         return seen + (
             f"something near by, such as a corner, leaves only steps of {step:.1e} at {where}, "
             f"over which rounding makes {noise:.1e}; give inputs that are further from it"
         )
-    if found.numeric.cancelled and noise >= NOISY * uncertainty:
+    if found.numeric.cancelled and noisy:
         return seen + (
             f"the forward is a difference of numbers of about {found.numeric.cancelled:.1g}, whose "
             f"rounding hides it: over the step {step:.1e} by {noise:.1e} at {where}; give inputs "
@@ -47,7 +48,7 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
         )
     if found.numeric.jumps:
         return seen + describe_steps(found.numeric)
-    if noise >= NOISY * uncertainty:
+    if noisy:
         return seen + (
             f"the forward is noisy, which over the step {step:.1e} makes {noise:.1e} at {where}; "
             "give inputs where less cancels, or accept it by tolerance.rtol"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gradcheck_cli.config.builders.check import ConfigCheck
     from gradcheck_cli.config.init.reading import Described
     from gradcheck_cli.config.init.template import Draft
-    from gradcheck_cli.problem import Arrays, Problem
+    from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.sandbox_child import Supervisor
 
 
@@ -72,8 +72,8 @@ def _search(path: str, draft: Draft, supervisor: Supervisor) -> tuple[Described 
     def attempt(described: Described) -> Trial:
         try:
             for problem in read_problems(described):
-                problem.forward(_copy_inputs(problem))
-                problem.backward(_copy_inputs(problem), _copy_cotangent(problem))
+                problem.forward(problem.copy_inputs())
+                problem.evaluate_backward()
         except ConfigError as error:
             return Trial(0.0, str(error))
         except GradcheckError as error:
@@ -96,19 +96,11 @@ def _search(path: str, draft: Draft, supervisor: Supervisor) -> tuple[Described 
     return found, not any(passes(one, _is_right) for one in others)
 
 
-def _copy_inputs(problem: Problem) -> Arrays:
-    return {name: x.copy() for name, x in problem.inputs.items()}
-
-
-def _copy_cotangent(problem: Problem) -> Any:
-    return None if problem.cotangent is None else problem.cotangent.copy()
-
-
 def _gradients_fit(problem: Problem) -> bool:
     """Whether every gradient has the shape of its input, where it is one of the outputs' sum."""
     import numpy as np
 
-    gradients = problem.backward(_copy_inputs(problem), _copy_cotangent(problem))
+    gradients = problem.evaluate_backward()
     return problem.cotangent is None or all(
         name in gradients and np.shape(gradients[name]) == x.shape
         for name, x in problem.inputs.items()
