@@ -8,6 +8,8 @@ import signal
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+MOST_CHOICES = 12  # in a list of what may have been meant
+
 
 def describe_exit(code: int) -> str:
     """How a process ended, from its exit code: `by SIGKILL; was it out of memory?`."""
@@ -58,7 +60,8 @@ def mask_unprintable(line: str) -> str:
 
 
 def suggest(word: str, known: Iterable[str], what: str = "") -> str:
-    """`; did you mean 'shapes'?`; where nothing is near, the list of `what` is known, if asked."""
+    """`; did you mean 'shapes'?`; where nothing is near, the list of `what` is known, if asked: of
+    many, the nearest."""
     from difflib import get_close_matches
 
     choices = list(known)
@@ -72,7 +75,10 @@ def suggest(word: str, known: Iterable[str], what: str = "") -> str:
     if close:
         meant = [f"'{choice}'" for choice in by_folded[close[0]]]
         return f"; did you mean {join_words(meant, 'or')}?"
-    return f"; {what}: {', '.join(choices)}" if what and choices else ""
+    if len(choices) > MOST_CHOICES:
+        nearest = get_close_matches(folded, by_folded, n=len(by_folded), cutoff=0)
+        choices = [choice for one in nearest for choice in by_folded[one]]
+    return f"; {what}: {name_some(choices, MOST_CHOICES)}" if what and choices else ""
 
 
 def name_part(name: str, key: Any) -> str:

@@ -23,6 +23,7 @@ DEFAULT = "gradcheck.yaml"
 # What is said of the shapes in a config of code.
 SHAPES_READ = ", with shapes as they are read; --allow-code tries them"
 SHAPES_TRIED = ", with shapes that the code takes"
+SHAPES_DOUBTED = f"{SHAPES_TRIED}, but its gradients fit others: see whether they are those meant"
 SHAPES_NOT_FOUND = ", with shapes as they are read: none were found that the code takes"
 
 
@@ -51,7 +52,8 @@ def init_command(
 ) -> int:
     """Write a commented config to PATH, gradcheck.yaml by default; - writes it to stdout.
 
-    For a form of the paper, or for code of your own, layers.py:affine, which is read and not run.
+    For a form of the paper, or for code of your own, layers.py:affine, which is read, and not run
+    without --allow-code.
     """
     from gradcheck_cli.config.init.template import draft_code_config, write_form_config
 
@@ -73,9 +75,9 @@ def init_command(
     text, tried = write_form_config(form or "XW"), ""
     for kind, named in given.items():
         draft = draft_code_config(kind, named, folder, backward)
-        found = _try_shapes(draft, path, timeout) if allow_code else None
-        text = (found or draft).text
-        tried = SHAPES_TRIED if found else SHAPES_NOT_FOUND if allow_code else SHAPES_READ
+        text, tried = draft.text, SHAPES_READ
+        if allow_code:
+            text, tried = _try_shapes(draft, path, timeout)
     if path == STDOUT:
         return write(text, ExitCode.OK)
     _save(Path(path), text, force)
@@ -98,14 +100,17 @@ def _split_words(words: tuple[str, ...]) -> tuple[str | None, str]:
     return code, path
 
 
-def _try_shapes(draft: Draft, path: str, timeout: float) -> Draft | None:
-    """The config with shapes that the code takes; None where none were found."""
+def _try_shapes(draft: Draft, path: str, timeout: float) -> tuple[str, str]:
+    """The config with shapes that the code takes, or as it is read, and what is said of them."""
     from gradcheck_cli.run.try_shapes import try_shapes
 
     try:
-        return try_shapes(draft, path, timeout)[0]
+        found, fits = try_shapes(draft, path, timeout)
     except (GradcheckError, OSError) as error:
         raise UsageError(f"the code cannot be tried: {error}") from error
+    if found is None:
+        return draft.text, SHAPES_NOT_FOUND
+    return found.text, SHAPES_TRIED if fits else SHAPES_DOUBTED
 
 
 def _save(path: Path, text: str, force: bool) -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 def try_shapes(draft: Draft, path: str, timeout: float | None) -> tuple[Draft | None, bool]:
-    """The config with shapes that the forward takes, and whether they say what gradients are to be:
-    those have the shapes of their inputs, and are not right with other shapes alone; None where no
+    """The config with shapes that the forward takes, and whether gradients may be judged by them:
+    these have the shapes of their inputs, and are not right with other shapes alone; None where no
     shapes were found near those read.
 
     What a backward makes of them is for the check to say: shapes are not chosen for it.
@@ -86,14 +86,15 @@ def _search(path: str, draft: Draft, supervisor: Supervisor) -> tuple[Described 
         return False
 
     passes, search = supervisor.watch(passes), Search(supervisor.watch(attempt))
-    found = next(iter(search.run(draft.described)), None)
-    if found is None or not passes(found, _gradients_fit):
-        return found, False
-    if passes(found, _is_right):
-        return found, True
+    found = search.run(draft.described)
+    if not found:
+        return None, False
+    if not passes(found[0], _gradients_fit):
+        return found[0], False
     # Where gradients are right with other shapes alone, nobody knows which are meant.
-    others = Search(search.attempt).run(draft.described, further=True)
-    return found, not any(passes(one, _is_right) for one in others)
+    right = [passes(one, _is_right) for one in found]
+    others = any(right) or any(passes(one, _is_right) for one in search.go_on())
+    return found[0], right[0] or not others
 
 
 def _gradients_fit(problem: Problem) -> bool:

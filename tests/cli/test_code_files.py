@@ -306,6 +306,12 @@ def test_shapes_that_make_right_code_wrong_are_no_failure(
     assert done.returncode == exit, done.stdout
 
 
+def test_a_config_says_where_its_shapes_make_right_code_wrong(tmp_path: Path) -> None:
+    (tmp_path / "focal.py").write_text(FOCAL)
+    done = run_here("init", "--allow-code", "focal.py:Focal", cwd=tmp_path)
+    assert "but its gradients fit others: see whether they are those meant" in done.stderr
+
+
 def test_a_file_of_any_name_is_named_in_its_config(folder: Path) -> None:
     (folder / "two.py").rename(folder / "my [2], two.py")
     done = run_here(*RUN, "my [2], two.py", cwd=folder)
@@ -326,6 +332,13 @@ def test_a_file_with_nothing_to_check_says_why(text: str, said: str, folder: Pat
     done = run_here("run", "two.py", cwd=folder)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_of_many_names_the_nearest_are_told(folder: Path) -> None:
+    (folder / "many.py").write_text("".join(f"def {c}_layer(x): pass\n" for c in "abcdefghijklmn"))
+    done = run_here("run", "many.py:layers_of_n", cwd=folder)
+    assert "there is no 'layers_of_n' in the file; there are: n_layer, " in done.stderr
+    assert " and 2 more\n" in done.stderr
 
 
 def test_what_is_defined_twice_is_checked_once(folder: Path) -> None:

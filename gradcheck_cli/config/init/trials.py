@@ -68,29 +68,47 @@ class Search:
         self.ends: set[tuple[float, str]] = set()
         self.waiting: list[tuple[float, int, float, Described]] = []
         self.seen: set[_Key] = set()
+        self.fitting: list[tuple[Described, float]] = []
 
-    def run(self, read: Described, *, further: bool = False) -> list[Described]:
-        """The shapes that were found, the most general first.
+    def run(self, read: Described) -> list[Described]:
+        """The shapes that were found, the most general first."""
+        self.add(read, 0.0, 0.0)
+        return self.find()
 
-        further: also those that are a change away from others that the code takes.
+    def go_on(self) -> list[Described]:
+        """More shapes, where `run` found some: also those that are a change away from these."""
+        for described, price in self.fitting:
+            self.change(described, price)
+        self.most = len(self.trials) + MOST_BEYOND
+        return self.find(further=True)
+
+    def find(self, *, further: bool = False) -> list[Described]:
+        """Shapes that the code takes, of those that wait to be tried, and what they lead to.
+
+        further: those that the code takes lead to others, too.
         """
         found: list[Described] = []
         with suppress(_SpentError):
-            self.add(read, 0.0, 0.0)
             while self.waiting:
                 _, _, price, described = heapq.heappop(self.waiting)
                 described = self.unify(described)
-                trial = self.try_shapes(described)
-                if further or not trial.fits:
-                    for more, changed in _changes(described, trial.complaint):
-                        self.add(changed, price + more, trial.reached)
-                if not trial.fits:
+                fits = self.try_shapes(described).fits
+                if further or not fits:
+                    self.change(described, price)
+                if not fits:
                     continue
-                if not found:
+                if not self.fitting:
                     self.most = min(self.most, len(self.trials) + MOST_BEYOND)
+                self.fitting.append((described, price))
                 found.append(described)
                 found[-1] = self.split(described)
         return [_drop_sizes(one) for one in sorted(found, key=_count_shared_axes)]
+
+    def change(self, described: Described, price: float) -> None:
+        """Put the shapes that are one change away into the order of trials."""
+        trial = self.try_shapes(described)
+        for more, changed in _changes(described, trial.complaint):
+            self.add(changed, price + more, trial.reached)
 
     def add(self, described: Described, price: float, reached: float) -> None:
         """Put shapes into the order of trials: the least changed first, and where the code came

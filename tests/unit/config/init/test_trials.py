@@ -74,3 +74,19 @@ def test_a_function_that_takes_nothing_ends_the_search(text: str) -> None:
     found, calls = search(function, x=text)
     assert found is None
     assert calls > 10
+
+
+def test_a_search_that_goes_on_tries_nothing_twice() -> None:
+    tried: list[str] = []
+
+    def attempt(described: Described) -> Trial:
+        tried.append(str(described.inputs))
+        rank = len(shapes(described)["x"])
+        return Trial(FITS if rank in (1, 3) else 0.5, "rank")
+
+    search = Search(attempt)
+    first = search.run(Described({"x": Given("[n]")}, {}, {"n": 4}))
+    more = search.go_on()
+    assert len(tried) == len(set(tried))
+    ranks = [{len(shapes(one)["x"]) for one in found} for found in (first, more)]
+    assert ranks == [{1}, {1, 3}]
