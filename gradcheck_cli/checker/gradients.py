@@ -17,7 +17,12 @@ from gradcheck_cli.measure.budget import LEAST_ENTRIES
 from gradcheck_cli.measure.casts import find_cast
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
 from gradcheck_cli.measure.measure import mode_of
-from gradcheck_cli.measure.precision import claim_in_float64, describe_rounding, low_type
+from gradcheck_cli.measure.precision import (
+    claim_in_float64,
+    describe_own_type,
+    describe_rounding,
+    low_type,
+)
 from gradcheck_cli.measure.purity import Claim, Conduct
 from gradcheck_cli.measure.refuse import find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import Progress
@@ -146,7 +151,8 @@ class GradientChecker:
         things show that: in float64 the backward is right, and in its own type nothing is seen.
         """
         name, wide = failed.name, claim_in_float64(self.problem, narrow, failed.name)
-        if wide is None or self._judge(name, wide).verdict == Verdict.FAIL:
+        in_float64 = Verdict.FAIL if wide is None else self._judge(name, wide).verdict
+        if in_float64 == Verdict.FAIL:
             return failed
         own = GradientChecker(narrow, self.asked)
         own.measurements.budget = self.measurements.budget
@@ -154,8 +160,26 @@ class GradientChecker:
         self.measurements.evaluations += own.measurements.evaluations
         if result.verdict == Verdict.FAIL:
             return failed
+        if result.verdict == Verdict.INCONCLUSIVE and in_float64 == Verdict.PASS:
+            rounded = self._explain_by_rounding(name, claimed, wide, narrow)
+            if rounded.verdict == Verdict.PASS:
+                return rounded
         self.measurements.gradients |= own.measurements.gradients
-        return replace(result, notes=(*result.notes, describe_rounding(failed, narrow)))
+        return replace(result, notes=(*result.notes, describe_own_type(narrow)))
+
+    def _explain_by_rounding(
+        self, name: str, claimed: Any, wide: Any, narrow: Problem
+    ) -> GradientResult:
+        """The result where a gradient may be off by what roundings of its backward are seen to
+        make; wide: what that gives in float64."""
+        from gradcheck_cli.measure.rounded_backward import spread_by_rounding
+
+        spread = spread_by_rounding(self.problem, narrow, name, wide)
+        numeric = self.measurements.measure(name)
+        numeric = replace(numeric, rounding=numeric.rounding + numeric.of(spread))
+        label = self.problem.label(name)
+        result = compare(name, label, claimed, numeric, self.rtol, self.atol)
+        return replace(result, notes=(*result.notes, describe_rounding(result, narrow)))
 
     def _look_again(
         self, result: GradientResult, claimed: Any, located: NDArray[np.intp]

@@ -58,8 +58,9 @@ class Comparison(Struct, frozen=True, dict=True):
         By invariance only where the numeric gradient has seen that at every smooth entry.
         """
         numeric, smooth = self.numeric, self.smooth
-        size = np.maximum(np.abs(self.analytic), np.abs(numeric.value))
-        if not np.all((size <= numeric.uncertainty + numeric.rounding) | numeric.kink):
+        u = numeric.uncertainty
+        zero = (np.abs(numeric.value) <= u) & (np.abs(self.analytic) <= u + numeric.rounding)
+        if not np.all(zero | numeric.kink):
             return None
         invariant = smooth.any() and np.all(numeric.invariant[smooth])
         return Zero.INVARIANT if invariant else Zero.UNSEEN

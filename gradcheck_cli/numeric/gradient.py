@@ -58,7 +58,8 @@ class NumericGradient(Struct, frozen=True):
         nothing is known: an infinite uncertainty.
     jumps: the height of the steps in which the forward moves; 0 where it moves smoothly.
     cancelled: the size of numbers whose differences the outputs are; 0 where they are not seen.
-    rounding: how far a gradient in low precision may be off beside the uncertainty.
+    rounding: how far a gradient in low precision may be off beside the uncertainty; of all entries,
+        or of each.
     break_height: that of the jumps between smooth pieces of the forward, by which the uncertainty
         was widened; 0 where it was not.
     """
@@ -80,7 +81,7 @@ class NumericGradient(Struct, frozen=True):
     unsettled: NDArray[np.bool_] | None = None
     jumps: float = 0.0
     break_height: float = 0.0
-    rounding: float = 0.0
+    rounding: Float | float = 0.0
     cancelled: float = 0.0
     scale: Float | None = None
 

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli import Numeric, check
+from gradcheck_cli.measure.rounded_backward import spread_by_rounding
+from gradcheck_cli.problem import Problem
 from tests.support.layers import layer as paper_layer
 from tests.support.layers import problem
 
@@ -179,11 +181,62 @@ def saturated_slope(delta: Array, x: Array) -> Array:
 
 @settings(max_examples=10)
 @given(st.integers(0, 2**31), st.floats(12, 25))
-def test_digits_that_a_saturated_unit_has_in_float64_alone_are_no_failure(
-    seed: int, far: float
-) -> None:
+def test_a_backward_may_be_off_by_its_own_roundings_and_no_more(seed: int, far: float) -> None:
     x = (far + np.random.default_rng(seed).uniform(size=(3, 2))).astype("float32")
-    assert check(saturated, saturated_slope, x).verdict != "fail"
+
+    def wrong(delta: Array, x: Array) -> Array:
+        """By 64 roundings of 1, in float32 alone."""
+        off = 64 * np.finfo("float32").eps * np.max(np.abs(delta)) * (x == np.max(x))
+        return np.asarray(saturated_slope(delta, x) + off * (x.dtype == "float32"))
+
+    assert check(saturated, saturated_slope, x).verdict == "pass"
+    assert check(saturated, wrong, x).verdict != "pass"
+
+
+def test_a_right_gradient_that_float32_rounds_away_says_how_far_off_it_is() -> None:
+    made = problem(
+        paper_layer("xW", N=6, M=4, loss="softmax-cross-entropy", dtype="float32", seed=3)
+    )
+    far = {"x": 4 * made.inputs["x"], "W": made.inputs["W"]}
+    result = check(replace(made, inputs=far))
+    assert result.verdict == "pass"
+    for one in result.gradients:
+        assert one.bound is not None
+        assert 0.03 < one.bound < 0.1
+        (note,) = one.notes
+        assert note.startswith("in float64 it is right; in float32 it is off by up to ")
+
+
+def in_place(x: Array) -> Array:
+    y = np.exp(x)
+    y /= y.sum()
+    y[0] -= 1
+    np.add.at(y, [1, 1], x[:2])
+    return np.asarray(y)
+
+
+ON_THE_WAY = {
+    "a sum that cancels": lambda x: np.stack([x, 1 - x]).sum(0) - 1,
+    "a product that cancels": lambda x: np.stack([x, -1.1 * x, 0.1 * x], 1) @ np.ones(3, x.dtype),
+    "a saturated unit": lambda x: 1 - np.tanh(5 + x) ** 2,
+    "functions that are no ufuncs": lambda x: np.where(x > 0, x, np.cumsum(x)) - np.outer(x, x)[0],
+    "an underflow": lambda x: np.exp(-60 - 50 * x) * x.dtype.type(1e30),
+    "in place": in_place,
+}
+
+
+@pytest.mark.parametrize("gradient", ON_THE_WAY.values(), ids=ON_THE_WAY)
+@given(st.integers(0, 2**31))
+def test_what_float32_rounds_is_within_the_spread_of_roundings_in_float64(
+    gradient: Any, seed: int
+) -> None:
+    x = np.random.default_rng(seed).uniform(0.1, 1, 5).astype("float32")
+    narrow = Problem({"x": x}, lambda at: at["x"], lambda inputs, _: {"x": gradient(inputs["x"])})
+    problem = replace(narrow, inputs={"x": x.astype("float64")})
+    wide = gradient(x.astype("float64"))
+    spread = spread_by_rounding(problem, narrow, "x", wide)
+    assert np.all(np.abs(gradient(x) - wide) <= spread)
+    assert np.max(spread) < 1e-4 * (1 + np.max(np.abs(wide)))
 
 
 def test_what_rounding_does_not_explain_fails_there_too() -> None:
