@@ -14,11 +14,15 @@ INTERRUPTED = 130
 # Objects between two collections: imports make many and leave nothing to collect, and looking for
 # it takes a tenth of the start.
 COLLECT_AFTER = 50_000
+# Bytes that are asked for and given back at once: from then on glibc keeps what arrays up to this
+# size give back for the next ones, where it would fetch pages anew, a fifth of a large check.
+KEPT = 2**24
 
 
 def main() -> NoReturn:
     """Run the command; Ctrl-C while it is still importing is a quiet 130, too."""
     gc.set_threshold(COLLECT_AFTER)
+    bytes(KEPT)
     open_descriptors()
     try:
         from gradcheck_cli.processes.signals import end_on_signals
