@@ -105,20 +105,24 @@ class _Cut:
         found = [self.inner(piece, self._others(part, piece)) for piece in pieces]
         return found[0] if len(found) == 1 else np.concatenate(found, axis=self.across)
 
-    def outer(self, z: Array, part: int | None) -> Any:
-        """The outputs of z, or of one slice of it."""
+    def outer(self, z: Array, parts: slice | None) -> Any:
+        """The outputs of z, or of some slices of it, a matrix each."""
         if self.whole:
-            return z.reshape(len(z), -1)
-        return self.claimed.outer(
-            z, lambda array: array if part is None else self._take(array, part)
-        )
+            return z.reshape(*z.shape[:-2], -1)
+        return self.claimed.outer(z, lambda array: self._cut(array, parts))
 
-    def cotangent_of(self, part: int | None) -> Any:
-        """The cotangent of the outputs of one slice, or of all."""
-        if part is None or not self.owned:
+    def cotangent_of(self, parts: slice | None) -> Array:
+        """The cotangent of the outputs, or of those of some slices, a row each."""
+        if parts is None:
             return self.cotangent.ravel()
-        own = self._take(self.cotangent, part) if self.whole else self.cotangent[[part]]
-        return own.ravel()
+        if self.whole:
+            return self._cut(self.cotangent, parts).reshape(
+                -1, self.cotangent.shape[1 - self.across]
+            )
+        if self.owned:
+            return self.cotangent[parts, None]
+        count = len(range(self.x.shape[self.axis])[parts])
+        return np.broadcast_to(self.cotangent, (count, self.cotangent.size))
 
     def _others(self, part: int, piece: Array) -> dict[str, Array]:
         """The same slice of the inputs beside, as often as there are variants."""
@@ -128,8 +132,13 @@ class _Cut:
             for other, axis in self.beside.items()
         }
 
-    def _take(self, array: Any, part: int) -> Any:
-        return np.take(array, [part], self.across)
+    def _cut(self, array: Array, parts: slice | None) -> Array:
+        """An array like z, or some slices of it, a matrix each."""
+        if parts is None:
+            return array
+        if self.across == 0:
+            return array[parts, None]
+        return np.ascontiguousarray(array[:, parts].T)[..., None]
 
     def _of_z(self, z: Array) -> Array:
         """z with its slices as rows, or as columns."""

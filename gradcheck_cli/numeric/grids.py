@@ -25,6 +25,7 @@ FEW = 8  # Values of an output that nearly always show them; all are sorted wher
 # So many of the smallest sizes far off are multiples of a power of two, but for this share of it,
 # up to so many places below the least: of numbers that do not cancel, one in a million by chance.
 SMALLEST, OFF, PLACES = 3, 2.0**-10, 14
+FRACTION = 2**52 - 1  # the bits of a float64 that hold its digits, but for the first
 # The largest of these in such units: one of fewer may be of a unit with some ends.
 LEVELS = 2.0**6
 
@@ -37,14 +38,22 @@ def find_grid(values: Float) -> tuple[Float, NDArray[np.bool_]]:
     their last place, and stays so wherever it is: its last digits are zeros. values: of every
     output, (K, *outputs).
     """
-    mantissa, exponent = np.frexp(np.where(np.isfinite(values), values, 0.0))
-    digits = (mantissa * 2.0**53).astype(np.int64)
-    last = np.ldexp((digits & -digits).astype(np.float64), exponent - 53)
-    spacing = np.min(np.where(digits == 0, np.inf, last), axis=0)
+    spacing = np.min(_last_digit(values), axis=0)
     still = _count_steps(values[:: max(1, len(values) // FEW)]) < DIFFERENT
     if np.any(still):
         still = _count_steps(values) < DIFFERENT
     return spacing, still
+
+
+def _last_digit(values: Float) -> Float:
+    """The power of two of the last binary digit of every value that is a one; inf of a zero, and of
+    what is not finite."""
+    bits = values.view(np.int64)
+    digit = np.abs(values - (bits & (bits - 1)).view(np.float64))
+    np.copyto(
+        digit, np.abs(values), where=bits & FRACTION == 0
+    )  # a power of two has that one alone
+    return np.where(np.isfinite(digit) & (digit != 0), digit, np.inf)
 
 
 def cancelled_size(grid: Float, steps: float, size: Float, x: NDArray[Any]) -> float:

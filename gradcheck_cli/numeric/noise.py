@@ -195,7 +195,9 @@ def _values(
     """
     directions = draw_directions(random, scale, centers.shape)
     offsets = np.multiply.outer(SPACINGS, np.arange(POINTS) - POINTS // 2)
-    points = (centers + np.multiply.outer(offsets, directions)).astype(centers.dtype)
+    points = np.multiply.outer(offsets, directions)
+    points += centers
+    points = points.astype(centers.dtype, copy=False)
     outputs = np.asarray(evaluate(points.reshape(-1, *centers.shape[1:])), dtype=np.float64)
     return outputs.reshape(len(SPACINGS), POINTS, len(centers), *outputs.shape[1:])
 

@@ -27,17 +27,18 @@ class Slices(Struct, frozen=True):
     axis: x and z, matrices both, are cut across it.
     forward: x → outputs, in one step; inner: x → z.
     sliced: maps slice s of x, in any number of variants stacked along the axis, to those of z.
-    outer: maps z in K variants (K, rows, columns) to outputs (K, outputs); given s, slice s of z.
-    cotangent: that of the outputs of slice s; given None, of all.
-    splits: whether outer can be given a slice; else it needs z whole.
+    outer: maps z in K variants (K, rows, columns) to outputs (K, outputs); or some slices of z, if
+        it is given which, (K, slices, rows, columns) to theirs (K, slices, outputs).
+    cotangent: that of all outputs; or of theirs (slices, outputs).
+    splits: whether outer can be given slices; else it needs z whole.
     """
 
     axis: int
     forward: Callable[[NDArray[Any]], NDArray[Any]]
     inner: Callable[[NDArray[Any]], NDArray[Any]]
     sliced: Callable[[NDArray[Any], int], NDArray[Any]]
-    outer: Callable[[NDArray[Any], int | None], NDArray[Any]]
-    cotangent: Callable[[int | None], Float]
+    outer: Callable[[NDArray[Any], slice | None], NDArray[Any]]
+    cotangent: Callable[[slice | None], Float]
     splits: bool
 
     def cut(self, matrix: NDArray[Any]) -> NDArray[Any]:
@@ -51,15 +52,14 @@ class Slices(Struct, frozen=True):
         matrices: NDArray[Any] = np.swapaxes(squeezed, -1, -2) if self.axis else squeezed
         return matrices
 
-    def terms(self, z: NDArray[Any], parts: range) -> NDArray[Any]:
-        """The outputs of some slices of z (K, slices, rows, columns): (K, slices, outputs)."""
-        if not self.splits:
-            return self.outer(self.join(z), None)[:, None]
-        return np.stack([self.outer(z[:, at], part) for at, part in enumerate(parts)], axis=1)
+    def terms(self, z: NDArray[Any], parts: slice) -> NDArray[Any]:
+        """The outputs of some slices of z (K, slices, rows, columns): (K, slices, outputs); one row
+        for all slices where z is needed whole."""
+        return self.outer(z, parts) if self.splits else self.outer(self.join(z), None)[:, None]
 
-    def cotangents(self, parts: range) -> Float:
+    def cotangents(self, parts: slice) -> Float:
         """Those of the terms (slices, outputs)."""
-        return np.stack([self.cotangent(part if self.splits else None) for part in parts])
+        return self.cotangent(parts) if self.splits else self.cotangent(None)[None]
 
 
 class Responses(Struct, frozen=True):
@@ -155,7 +155,7 @@ def _factors(slices: Slices, x: NDArray[Any]) -> bool:
 def _adds_up(slices: Slices, x: NDArray[Any]) -> bool:
     """Whether the terms of the slices make up what the whole of z gives."""
     z = slices.inner(x)
-    parts = range(z.shape[slices.axis])
+    parts = slice(z.shape[slices.axis])
     terms = slices.terms(slices.cut(z)[None], parts)[0] * slices.cotangents(parts)
     whole = slices.outer(z[None], None)[0] @ slices.cotangent(None)
     within = SLACK * np.finfo(x.dtype).eps * np.sum(np.abs(terms))

@@ -13,7 +13,7 @@ from gradcheck_cli.numeric.local.claims import Responses, Slices
 from gradcheck_cli.numeric.noise import LINES, ROUNDING, Float, draw_signs, function_noise
 
 # Numbers of z that are probed at once, at a hundred points each: their values fit a cache.
-PROBED = 2**13
+PROBED = 2**11
 # Moves of z at which outputs are seen to bend, from its scale down to the root of so many eps: the
 # larger ones may lead past a corner, or from one saturated end to the other.
 BENT, BENT_EPS = 4, 2.0**10
@@ -54,25 +54,24 @@ def measure_surroundings(
     else:
         points, far = z, _spread(responses, scale)
         at_once = max(1, PROBED // z[0].size) if slices.splits else count
-    outputs = slices.cotangents(range(1)).size
+    outputs = slices.cotangents(slice(1)).size
     lines = min(LINES, max(2, SAMPLES // outputs))
     found = []
     for start in range(0, count, at_once):
-        parts = range(start, min(start + at_once, count))
-        some = slice(parts.start, parts.stop)
+        parts = slice(start, start + at_once)
 
-        def evaluate(values: NDArray[Any], parts: range = parts) -> NDArray[Any]:
-            if responses is not None:
-                return slices.terms(values, parts)
-            stack = slices.join(values[:, 0])
-            return slices.outer(slices.cut(slices.sliced(stack, parts[0])), parts[0])[:, None]
+        def evaluate(values: NDArray[Any], parts: slice = parts) -> NDArray[Any]:
+            if responses is None:
+                stack = slices.join(values[:, 0])
+                values = slices.cut(slices.sliced(stack, parts.start))[:, None]
+            return slices.terms(values, parts)
 
-        found.append(function_noise(evaluate, points[some], far[some], lines, alike=(0, 1)))
+        found.append(function_noise(evaluate, points[parts], far[parts], lines, alike=(0, 1)))
     center, near, away, growth = (
         np.concatenate([getattr(noise, name) for noise in found])
         for name in ("center", "near", "away", "growth")
     )
-    cotangent = slices.cotangents(range(len(center)))
+    cotangent = slices.cotangents(slice(len(center)))
     weight = np.abs(cotangent)
     faster = np.max(weight * growth**2, axis=1)
     if responses is not None:
@@ -136,7 +135,7 @@ def _bend(
         larger = share * np.max(far) / np.max(rounded)
         # By chance up or down: where all outputs move alike, a softmax stays.
         moved = (larger * rounded * draw_signs(random, z.shape)).astype(z.dtype)
-        above, below = slices.terms(np.stack([z + moved, z - moved]), range(len(z)))
+        above, below = slices.terms(np.stack([z + moved, z - moved]), slice(len(z)))
         second = np.abs(above + below - 2 * center)
         bend = np.maximum(bend, 4 * np.sum(weight * second, axis=1) / larger**2)
     return bend
