@@ -12,6 +12,7 @@ from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.ladder import RATIO, Rungs
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
+from gradcheck_cli.numeric.parabolas import fit_parabolas
 
 # The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
 # largest is the best for them; others pay for it with some levels of the ladder.
@@ -49,7 +50,9 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
         best.note_moves(rows, rung.slope, step)
         rungs.climb(rung.value, noise, step)
         going = step > 0
-        if rungs.levels > 1:
+        if rungs.levels == 1:
+            going &= ~fit_parabolas(differences, entries, step, rung, best)
+        else:
             best.note_growth(rows, *rungs.growth(noise))
         if rungs.ready:
             best.note_drift(rows, *rungs.drift(noise))

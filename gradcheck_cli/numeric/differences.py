@@ -64,6 +64,11 @@ class Differences(ABC):
     ) -> Rung:
         """Quotients of one point on each side, each over the step that was really taken."""
 
+    def right(self, entries: NDArray[np.intp], step: Float) -> Float | None:
+        """The quotients of the right side alone (entries, cotangents); None: they cost as much as
+        those of both."""
+        return None
+
     def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> tuple[Float, Float]:
         """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere; and
         over that step, a rounding of all outputs that are seen to move at all.

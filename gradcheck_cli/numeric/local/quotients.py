@@ -6,6 +6,7 @@ to it. What comes after z is evaluated and differenced at full length either way
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -82,15 +83,34 @@ class LocalQuotients(Differences):
         widths = np.empty((TABLES, len(entries)))
         if self.responses is None:
             self.evaluations += -(-2 * len(entries) // len(self.parts))
+        for some in self._blocks(part):
+            own, at = part[some.start], place[some]
+            outputs, widths[1:, some] = self._sides(own, at, step[some])
+            value[1:, some], slope[some] = self._contracted(own, outputs)
+        value[0], widths[0] = value[1] + value[2], widths[1] + widths[2]
+        return self._rung(entries, value / widths, slope, step, widths, moved)
+
+    def right(self, entries: NDArray[np.intp], step: Float) -> Float | None:
+        """By superposition, the quotients of the right side alone."""
+        if self.responses is None:
+            return None
+        part, place = self._place(entries)
+        value = np.empty((len(entries), 1))
+        for some in self._blocks(part):
+            own = part[some.start]
+            z = self._moved(own, place[some], step[some], np.add)
+            moves, cotangent = self._moves(own, self._outputs(own, z))
+            value[some, 0] = moves @ cotangent
+        value /= step[:, None]
+        return value
+
+    def _blocks(self, part: NDArray[np.intp]) -> Iterator[slice]:
+        """Entries of one slice that are evaluated at once; part: the slice of each."""
         start = 0
         for end in map(int, np.flatnonzero(np.diff(part, append=-1)) + 1):
             for first in range(start, end, self.block):
-                some = slice(first, min(first + self.block, end))
-                outputs, widths[1:, some] = self._sides(part[first], place[some], step[some])
-                value[1:, some], slope[some] = self._contracted(part[first], outputs)
+                yield slice(first, min(first + self.block, end))
             start = end
-        value[0], widths[0] = value[1] + value[2], widths[1] + widths[2]
-        return self._rung(entries, value / widths, slope, step, widths, moved)
 
     def _sides(
         self, part: np.intp, place: NDArray[np.intp], step: Float
@@ -98,16 +118,25 @@ class LocalQuotients(Differences):
         """The outputs above, then below (2·K, outputs), and how far off each is, (K,) or (2, K)."""
         if self.responses is None:
             z, widths = self._evaluated(part, place, step)
-        else:
-            here, widths = self.parts[part], step
-            change = self.responses.select(place) * step.astype(self.z.dtype)[:, None, None]
-            z = np.empty((2, *change.shape), dtype=change.dtype)
-            np.add(here, change, out=z[0])
-            np.subtract(here, change, out=z[1])
-            z = z.reshape(-1, *here.shape)
+            return self._outputs(part, z), widths
+        return self._outputs(part, self._moved(part, place, step, np.add, np.subtract)), step
+
+    def _moved(
+        self, part: np.intp, place: NDArray[np.intp], step: Float, *sides: np.ufunc
+    ) -> NDArray[Any]:
+        """A slice of z, moved by the responses to these steps, on one side after the other."""
+        assert self.responses is not None
+        change = self.responses.select(place) * step.astype(self.z.dtype)[:, None, None]
+        z = np.empty((len(sides), *change.shape), dtype=change.dtype)
+        for side, moved in zip(sides, z, strict=True):
+            side(self.parts[part], change, out=moved)
+        return z.reshape(-1, *change.shape[1:])
+
+    def _outputs(self, part: np.intp, z: NDArray[Any]) -> NDArray[Any]:
+        """The outputs of variants of a slice of z (K, outputs)."""
         if self.slices.splits:
-            return self.slices.outer(z, int(part)), widths
-        return self._in_whole(z, part), widths
+            return self.slices.outer(z[:, None], slice(part, part + 1))[:, 0]
+        return self._in_whole(z, part)
 
     def _evaluated(
         self, part: np.intp, place: NDArray[np.intp], step: Float
@@ -135,12 +164,16 @@ class LocalQuotients(Differences):
     def _contracted(self, part: np.intp, outputs: NDArray[Any]) -> tuple[Float, Float]:
         """The changes to the right and left, contracted with the cotangent (2, K), and the larger
         Σ |c|·move; outputs: above, then below (2·K, outputs)."""
-        own = part if self.slices.splits else 0
-        moves, cotangent = outputs - self.surroundings.center[own], self.surroundings.cotangent[own]
+        moves, cotangent = self._moves(part, outputs)
         value = (moves @ cotangent).reshape(2, -1)
         value[1] *= -1.0
         np.abs(moves, out=moves)
         return value, np.max((moves @ np.abs(cotangent)).reshape(2, -1), axis=0)
+
+    def _moves(self, part: np.intp, outputs: NDArray[Any]) -> tuple[NDArray[Any], Float]:
+        """How the outputs of a slice of z differ from those at x, and their cotangent."""
+        own, around = part if self.slices.splits else 0, self.surroundings
+        return outputs - around.center[own], around.cotangent[own]
 
     def _rung(
         self,

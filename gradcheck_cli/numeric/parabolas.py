@@ -1,0 +1,47 @@
+"""Many entries along which the loss is a parabola, from three points each.
+
+A parabola through x and a point on either side of it foretells a fourth point. A curve of one entry
+may pass there by chance, where its cubic and its quartic part cancel; those of many do not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.best import Best
+from gradcheck_cli.numeric.differences import Differences
+from gradcheck_cli.numeric.ladder import FEW_QUOTIENTS_FACTOR, RATIO, SPREAD_FACTOR, Rung
+from gradcheck_cli.numeric.noise import DEVIATIONS, Float
+
+MANY = 2**6  # entries all of which must be parabolas: by chance one of them may seem to be
+# The noise of a quotient of one side at the smaller step, less what three points foretell of it,
+# over that at the larger one: the root of 11/3.
+FORETOLD_NOISE = 2.0
+LITTLE_NOISE = 1e-9  # of a slope: the less of it, the less passes for a parabola by chance
+
+
+def fit_parabolas(
+    differences: Differences, entries: NDArray[np.intp], step: Float, first: Rung, best: Best
+) -> NDArray[np.bool_]:
+    """Keep the slopes of entries whose parabolas, from their first rung, meet a fourth point.
+
+    Returns which these are: none where one of the entries has no parabola, or they are few. An
+    entry that noise hides a part of is left to a ladder.
+    """
+    slope, right, _ = first.value
+    noise, hidden = DEVIATIONS * first.noise[0], FORETOLD_NOISE * DEVIATIONS * first.noise[1]
+    fits: NDArray[np.bool_] = np.all(hidden <= LITTLE_NOISE * np.abs(slope), axis=1)
+    near = differences.exact(entries, step / RATIO)
+    worth_it = len(entries) >= MANY and fits.any()
+    fourth = differences.right(entries, near) if worth_it else None
+    if fourth is None:
+        return np.zeros(len(entries), dtype=bool)
+    foretold = slope + (right - slope) * (near / step)[:, None]
+    apart = np.abs(fourth - foretold)
+    if not np.all(apart <= hidden):
+        return np.zeros(len(entries), dtype=bool)
+    uncertainty = SPREAD_FACTOR * apart + FEW_QUOTIENTS_FACTOR * noise
+    for known, new in zip(best.cells, (slope, uncertainty, noise, step[:, None]), strict=True):
+        np.copyto(known, new, where=fits[:, None])
+    return fits

@@ -1,0 +1,123 @@
+"""A parabola from three points beside x is one where a fourth meets it, and in many entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.best import Best
+from gradcheck_cli.numeric.differences import Differences
+from gradcheck_cli.numeric.ladder import RATIO, Rung
+from gradcheck_cli.numeric.noise import DEVIATIONS, Float
+from gradcheck_cli.numeric.parabolas import MANY, fit_parabolas
+from gradcheck_cli.numeric.stencils import STENCILS
+
+STEP, NOISE = 0.5, 1e-15
+Curve = Callable[[Float], Float]
+
+
+class Curves(Differences):
+    """A curve for every entry, through 0, which is a function of how far that is moved."""
+
+    def __init__(self, curve: Curve, count: int) -> None:
+        super().__init__(np.ones(count), np.ones(count), STENCILS[2])
+        self.curve = curve
+
+    def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        return [entries]
+
+    def rung(self, entries: NDArray[np.intp], step: Float, moved: Any = None) -> Rung:
+        return self._pair(entries, step, moved)
+
+    def _pair(self, entries: NDArray[np.intp], step: Float, moved: Any) -> Rung:
+        right, left = self.curve(step) / step, self.curve(-step) / -step
+        value = np.stack([(right + left) / 2, right, left])[..., None]
+        noise = np.multiply.outer([0.5, 1.0, 1.0], NOISE / step)[..., None]
+        slope = np.abs(value[0])
+        return Rung(value, noise, slope, np.zeros_like(slope), slope != 0)
+
+    def right(self, entries: NDArray[np.intp], step: Float) -> Float:
+        return np.asarray(self.curve(step) / step)[:, None]
+
+
+def fit(curve: Curve, count: int = MANY) -> tuple[NDArray[np.bool_], Best]:
+    """Which entries are seen to have parabolas, and what is then known of them."""
+    differences, entries, step = Curves(curve, count), np.arange(count), np.full(count, STEP)
+    first = differences.rung(entries, step)
+    best = Best.start(first.floor, first.slope, DEVIATIONS * first.noise[0])
+    return fit_parabolas(differences, entries, step, first, best), best
+
+
+def slopes(count: int) -> Float:
+    return np.linspace(1.0, 3.0, count)
+
+
+def parabolas(move: Float) -> Float:
+    return np.asarray(slopes(len(move)) * move + 0.7 * move**2)
+
+
+@pytest.mark.parametrize("count", [MANY, 3 * MANY])
+def test_the_slopes_of_parabolas_are_kept(count: int) -> None:
+    fits, best = fit(parabolas, count)
+    assert fits.all()
+    assert np.all(np.abs(best.value - slopes(count)[:, None]) <= best.uncertainty)
+    assert np.all(best.uncertainty < 1e-12)
+    assert np.all(best.step == STEP)
+
+
+def test_of_a_few_entries_none_is_taken() -> None:
+    fits, best = fit(parabolas, MANY - 1)
+    assert not fits.any()
+    assert np.all(np.isinf(best.uncertainty))
+
+
+OTHERS: dict[str, Curve] = {
+    "a cube": lambda t: t**3,
+    "a fourth power": lambda t: t**4,
+    "a wave": lambda t: np.sin(3 * t),
+    "an exponential": lambda t: np.expm1(t),
+    "a corner": lambda t: np.abs(t),
+    "a corner to the right": lambda t: np.maximum(t - 0.1, 0.0),
+    "a corner further to the right": lambda t: np.maximum(t - 0.4, 0.0),
+    "a corner to the left": lambda t: np.maximum(-t - 0.4, 0.0),
+    "a jump": lambda t: np.where(t > 0.2, 1.0, 0.0),
+    "a jump to the left": lambda t: np.where(t < -0.3, 1.0, 0.0),
+}
+
+
+@given(
+    st.sampled_from(sorted(OTHERS)),
+    st.floats(-9, 0),
+    st.integers(0, MANY - 1),
+    st.booleans(),
+)
+def test_what_is_no_parabola_is_never_taken_for_one(
+    name: str, power: float, entry: int, alone: bool
+) -> None:
+    where = (np.arange(MANY) == entry) | (not alone)
+    fits, _ = fit(lambda move: parabolas(move) + 10.0**power * where * OTHERS[name](move))
+    assert not fits.any()
+
+
+def test_a_curve_that_meets_the_fourth_point_by_chance_is_not_taken() -> None:
+    """A cube and a fourth power that cancel there; in the other entries they do not."""
+
+    def curve(fourth: Float) -> Curve:
+        return lambda move: parabolas(move) + 1e-6 * (move**3 + fourth * move**4)
+
+    chance = -RATIO / STEP
+    assert fit(curve(np.full(MANY, chance)))[0].all()
+    assert not fit(curve(chance * slopes(MANY)))[0].any()
+
+
+def test_an_entry_that_noise_hides_is_left_to_a_ladder() -> None:
+    flat = np.where(np.arange(MANY) == 5, 1e-12, 1.0)
+    fits, best = fit(lambda move: flat * parabolas(move))
+    assert np.flatnonzero(~fits).tolist() == [5]
+    assert np.isinf(best.uncertainty[0, 5, 0])
