@@ -211,10 +211,13 @@ class Calls:
         return self.random.call(who, function, lambda: call_function(function, who, call, values))
 
     def read_outputs_of(self, values: Mapping[str, Any], returned: Sequence[Any]) -> list[Array]:
-        """What is differentiated: the outputs of the forward, or the value of the loss."""
+        """What is differentiated: the outputs of the forward, or the value of the loss.
+
+        Copies: a forward may return an array that it fills anew in every call.
+        """
         if self.loss is None:
-            return [as_array(item, self.source.forward) for item in returned[: self.count]]
-        return [as_number(values[LOSS], name_of(self.loss))]
+            return [as_array(item, self.source.forward).copy() for item in returned[: self.count]]
+        return [as_number(values[LOSS], name_of(self.loss)).copy()]
 
     def forward(self, arrays: Mapping[str, Any]) -> Any:
         """The outputs, several as one; not a number where the forward raises."""

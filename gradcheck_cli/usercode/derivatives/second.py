@@ -249,7 +249,7 @@ def difference_forward(claim: Claim) -> Callable[[Arrays], Array]:
     forward = moved_in(claim.forward, claim.inputs, claim.geometries)
 
     def at(arrays: Arrays, name: str, entry: int, by: float) -> tuple[float, float]:
-        x = arrays[name].copy()
+        x = np.array(arrays[name])  # not its copy(), which of no axes is a number
         x.reshape(-1)[entry] += by
         return float(x.flat[entry]), float(np.sum(forward({**arrays, name: x})))
 

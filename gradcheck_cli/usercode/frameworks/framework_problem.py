@@ -97,7 +97,8 @@ class FrameworkProblem:
         return {name: self.function.tensor(array) for name, array in arrays.items()}
 
     def _evaluate(self, arrays: Mapping[str, Array]) -> list[Array]:
-        return [self.function.array(output) for output in self.fast(self._tensors(arrays))]
+        # Copies: a function may return a tensor that it fills anew in every call.
+        return [self.function.array(output).copy() for output in self.fast(self._tensors(arrays))]
 
     def _compile(self) -> Callable[[Tensors], list[Any]] | None:
         """The function compiled, where that gives what it gives by itself, call after call."""

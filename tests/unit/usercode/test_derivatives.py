@@ -479,3 +479,11 @@ def test_a_parameter_of_another_name_is_told() -> None:
     result = check(made)
     assert result.verdict == "fail"
     assert "<lambda> has no parameter 'x': its 'p' was given it" in result.notes
+
+
+def test_second_differences_of_an_input_without_axes() -> None:
+    def right(x: Array, v: Array) -> Array:
+        return 12 * x**2 * v
+
+    assert check(from_hvp(lambda x: x**4, right, np.array(0.7))).verdict == "pass"
+    assert check(from_hvp(lambda x: x**4, lambda x, v: 6 * x * v, np.array(0.7))).verdict == "fail"
