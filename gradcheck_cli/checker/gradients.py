@@ -24,7 +24,7 @@ from gradcheck_cli.measure.precision import (
     low_type,
 )
 from gradcheck_cli.measure.purity import Claim, Conduct
-from gradcheck_cli.measure.refuse import find_refusal, result_without_values
+from gradcheck_cli.measure.refuse import find_cut, find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import Progress
 from gradcheck_cli.options import AUTO, DIRECTIONS_FIRST, ENTRIES, Numeric, Tolerance
 from gradcheck_cli.problem import Problem
@@ -76,13 +76,16 @@ class GradientChecker:
         refusal = forward.fault or claim.fault or find_refusal(claimed, shape, label)
         if claim.differs and forward.note:
             return result_without_values(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE)
-        if refusal:
+        if refusal is None:
+            values = claim.values[name]
+            result = self._judge(name, values)
+            if result.verdict == Verdict.FAIL and problem.narrow is not None:
+                result = self._allow_rounding(result, values, problem.narrow)
+            refusal = find_cut(claimed, label) if result.verdict == Verdict.FAIL else None
+        if refusal is not None:
             return explain_refusal(
                 result_without_values(name, label, shape, refusal.sentence), refusal
             )
-        result = self._judge(name, claimed)
-        if result.verdict == Verdict.FAIL and problem.narrow is not None:
-            result = self._allow_rounding(result, claimed, problem.narrow)
         if result.verdict == Verdict.INCONCLUSIVE and self.lost:
             reason = f"{result.reason}; the forward makes low precision of float64{self.lost}"
             result = replace(result, reason=reason)

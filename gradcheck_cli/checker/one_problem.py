@@ -28,7 +28,7 @@ def check_one_problem(checker: GradientChecker) -> CheckResult:
 
         if asked.keep is not None:
             asked.keep(replace(result, seconds=time.perf_counter() - started))
-        result = locate(diagnose(result, checker, claim.gradients), checker.problem)
+        result = locate(diagnose(result, checker, claim.values), checker.problem)
     return result
 
 

@@ -45,6 +45,14 @@ class Claim(Struct, frozen=True):
     place: str = ""
     note: str = ""
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The gradients to compare: whole numbers and booleans as floats."""
+        return {
+            name: one.astype(np.float64) if one is not None and one.dtype.kind in "iub" else one
+            for name, one in self.gradients.items()
+        }
+
 
 class Conduct(Struct, frozen=True):
     """How a forward behaves. fault: why it cannot be differenced; note: what a reader should know;
@@ -157,9 +165,10 @@ def _copy_values(value: Any) -> Any:
 
 
 def _copy_array(value: Any) -> NDArray[Any]:
-    """A copy as an array: of what is none, such as a tuple of arrays, as one of objects."""
+    """A copy as an array: of what is none, such as a tuple of arrays, as one of objects. An entry
+    that is masked has no value."""
     try:
-        return np.array(value)
+        return np.array((value * 1.0).filled(np.nan) if np.ma.is_masked(value) else value)
     except ValueError:
         return np.array(value, dtype=object)
 

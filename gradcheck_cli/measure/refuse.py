@@ -21,9 +21,8 @@ def find_refusal(analytic: Any, shape: tuple[int, ...], label: Label) -> Refusal
         return Refusal(Code.NOT_RETURNED, f"{label.by} returned no {name}")
     array = np.asarray(analytic)
     kind = array.dtype.kind
-    if kind not in "fc" or (kind == "c" and np.any(array.imag)):
-        cut = ", which cuts them off" if kind in "iub" else ""
-        sentence = f"{name} must hold real numbers; {label.by} gives {array.dtype}{cut}"
+    if kind not in "fciub" or (kind == "c" and np.any(array.imag)):
+        sentence = f"{name} must hold real numbers; {label.by} gives {array.dtype}"
         return Refusal(Code.NOT_REAL, sentence)
     if array.shape != shape:
         subject = f"'{label.rule}'" if label.rule and label.equation is None else label.by
@@ -39,6 +38,17 @@ def find_refusal(analytic: Any, shape: tuple[int, ...], label: Label) -> Refusal
         )
         return Refusal(Code.NOT_FINITE, sentence)
     return None
+
+
+def find_cut(analytic: Any, label: Label) -> Refusal | None:
+    """Why a gradient of wrong values is wrong: it was cut off to whole numbers; or None."""
+    if analytic.dtype.kind not in "iub":
+        return None
+    sentence = (
+        f"{label.gradient} must hold real numbers; {label.by} gives {analytic.dtype}, which cuts "
+        "them off"
+    )
+    return Refusal(Code.NOT_REAL, sentence)
 
 
 def result_without_values(

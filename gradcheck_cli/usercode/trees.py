@@ -41,8 +41,10 @@ def with_attributes(value: Any) -> Any:
 
 
 def as_mapping(value: Any) -> Any:
-    """An object of named gradients as a dict by these names; all else as it is."""
-    if isinstance(value, Mapping | tuple | list):
+    """An object of named gradients as a dict by these names; all else as it is, a sparse matrix or
+    what else is an array among it."""
+    array = hasattr(value, "__array__") or hasattr(value, "toarray")
+    if array or isinstance(value, Mapping | tuple | list):
         return value
     return {name: getattr(value, name) for name in _attributes(value)} or value
 
@@ -73,9 +75,10 @@ def rebuilt(value: Any, name: str, arrays: Mapping[str, Any]) -> Any:
 
 
 def gradient_leaves(gradient: Any, value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The gradients of the leaves of a value, from a gradient that is built like it."""
+    """The gradients of the leaves of a value, from a gradient that is built like it; of a sparse
+    matrix, as a dense one."""
     if _is_floats(value):
-        yield name, gradient
+        yield name, gradient.toarray() if hasattr(gradient, "toarray") else gradient
     for key, part in _parts(value):
         inner = None
         gradient = as_mapping(gradient)

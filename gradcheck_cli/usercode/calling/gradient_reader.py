@@ -117,6 +117,8 @@ class GradientReader:
             whole = isinstance(claimed, tuple | list) and len(claimed) == len(names)
             names = names if whole else [name for name in names if name not in held]
         nested = [name for name in names if name not in self.arrays]
+        if len(names) == 1 and not nested and _is_array(claimed, self.arrays[names[0]].shape):
+            return {names[0]: claimed}
         if isinstance(claimed, tuple) and not nested:
             claimed = self.leave_state(claimed, names, order)
         by_leaf = mapping and not _names_any(claimed, names) and _names_any(claimed, self.parts)
@@ -216,3 +218,12 @@ class GradientReader:
 def _names_any(gradients: Mapping[Any, Any], names: Sequence[str]) -> bool:
     """Whether a mapping has a gradient of any of these."""
     return any(gradient_of(name, gradients) is not None for name in names)
+
+
+def _is_array(claimed: Any, shape: tuple[int, ...]) -> bool:
+    """Whether lists, or a tuple of numbers, are an array of this shape, entry by entry or by
+    rows."""
+    if isinstance(claimed, tuple):
+        numbers = not any(getattr(item, "ndim", 0) for item in claimed)
+        return numbers and len(claimed) > 1 and shape_of(claimed) == shape
+    return isinstance(claimed, list) and shape_of(claimed) == shape

@@ -52,17 +52,20 @@ def settle_output_of_loss(calls: Calls, pair: Pair) -> list[str]:
 
 def settle_upstream_of_loss(calls: Calls, pair: Pair) -> list[str]:
     """What a reader should know where the backward of a loss cannot be called with an upstream
-    gradient, and can with the output that its object keeps, or with the first input."""
-    upstream = UPSTREAM.format(0)
-    if calls.outputs[0].size != 1 or upstream not in calls.back.call.used:
+    gradient, and can with the output that its object keeps, or with the first input, beside what
+    else the forward takes, such as labels."""
+    upstream, used = UPSTREAM.format(0), calls.back.call.used
+    others = [name for name in used if name != upstream]
+    if calls.outputs[0].size != 1 or upstream not in used or not others:
         return []
     ones = np.ones(calls.outputs[0].shape)
-    if _has_shapes(calls, ones):
+    if not set(others) <= set(calls.call.used) or _claim(calls, ones) is not None:
         return []
     as_upstream, fits = calls.back, {}
-    for value in (KEPT, *[name for name in calls.call.used if name in calls.inputs][:1]):
+    first = [name for name in calls.call.used if name in calls.inputs][:1]
+    for value in (KEPT, *[name for name in first if name not in others]):
         calls.back = hand_instead(as_upstream, value)
-        if _has_shapes(calls, None):
+        if _has_shapes(calls):
             fits[value] = fits_forward(calls.forward, calls.backward, calls.arrays, ones)
     if not fits:
         calls.back = as_upstream
@@ -75,13 +78,21 @@ def settle_upstream_of_loss(calls: Calls, pair: Pair) -> list[str]:
     return [f"{calls.source.backward} was handed {what} as its '{name}': it takes no number"]
 
 
-def _has_shapes(calls: Calls, cotangent: Any) -> bool:
-    """Whether the backward can be called, and gives gradients of the shapes of the inputs."""
+def _claim(calls: Calls, cotangent: Any) -> dict[str, Any] | None:
+    """What the backward gives at the inputs; None where it cannot be called so."""
     try:
-        claimed = calls.claimed({name: x.copy() for name, x in calls.arrays.items()}, cotangent)
+        return calls.claimed({name: x.copy() for name, x in calls.arrays.items()}, cotangent)
     except (CodeError, KeyError):  # a KeyError: the object keeps no output
-        return False
-    return all(shape_of(claimed[name]) == x.shape for name, x in calls.arrays.items())
+        return None
+
+
+def _has_shapes(calls: Calls) -> bool:
+    """Whether the backward can be called without an upstream gradient, and gives gradients of the
+    shapes of the inputs."""
+    claimed = _claim(calls, None)
+    return claimed is not None and all(
+        shape_of(claimed[name]) == x.shape for name, x in calls.arrays.items()
+    )
 
 
 def _refuse_other_shape(calls: Calls) -> CodeError | None:

@@ -87,6 +87,8 @@ def as_array(item: Any, who: str) -> Array:
         raise CodeError(f"{who} must return an array of numbers: {error}") from error
     if array.ndim == 0 and array.dtype.kind in "OSU":
         raise CodeError(f"{who} must return an array of numbers, not {type(item).__name__}")
+    if np.ma.is_masked(item):
+        raise CodeError(f"{who} returns masked entries, which have no value; fill them: .filled(0)")
     return array
 
 
