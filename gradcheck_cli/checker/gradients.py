@@ -143,7 +143,20 @@ class GradientChecker:
         measured = self.measurements.measure(name)
         label = self.problem.label(name)
         result = compare(name, label, claimed, measured, self.rtol, self.atol)
+        if result.verdict == Verdict.FAIL or result.kinks:
+            result = self._judge_ties(result, claimed)
         return result if result.verdict != Verdict.FAIL else self._allow_breaks(result, claimed)
+
+    def _judge_ties(self, result: GradientResult, claimed: Any) -> GradientResult:
+        """The result with what is known of entries that tie."""
+        from gradcheck_cli.measure.ties import judge_ties
+
+        name, numeric = result.name, self.measurements.gradients[result.name]
+        found, clause = judge_ties(self.problem, name, claimed, numeric, self.rtol, self.atol)
+        self.measurements.count(found.evaluations - numeric.evaluations)
+        self.measurements.gradients[name] = found
+        result = compare(name, self.problem.label(name), claimed, found, self.rtol, self.atol)
+        return replace(result, reason=f"{result.reason}: {clause}") if clause else result
 
     def _allow_rounding(
         self, failed: GradientResult, claimed: Any, narrow: Problem

@@ -154,7 +154,7 @@ def _notes(found: Comparison, name: str, verdict: Verdict, bound: float) -> tupl
     zero = found.zero if passed else None
     notes = [
         describe_sample(found.numeric),
-        describe_zero(zero, name, found.numeric.unused, bound),
+        describe_zero(found, zero, name, bound),
         describe_lost(found, bound) if zero is None else "",
         describe_kinks(found),
         describe_breaks(found) if passed and found.numeric.break_height else "",

@@ -11,6 +11,7 @@ from gradcheck_cli.numeric.sampling import chance_of_missing
 from gradcheck_cli.result import Zero
 
 NO_POWER = "the gradient is zero on both sides: this check has no power"
+LITTLE_POWER = "the gradient is zero but for entries at a kink: this check has little power"
 NOISY = 0.1  # the share of noise in an uncertainty from which noise is named as its cause
 NEAR = 1e-3  # of an entry's scale: rounding alone chooses larger steps
 MISSED = (1, 10, 100, 1000)  # wrong entries whose chance to be missed by a sample is printed
@@ -115,11 +116,13 @@ def describe_sample(numeric: NumericGradient) -> str:
     )
 
 
-def describe_zero(zero: Zero | None, name: str, unused: bool, bound: float) -> str:
+def describe_zero(found: Comparison, zero: Zero | None, name: str, bound: float) -> str:
     """Why a gradient that is zero on both sides is."""
     if zero is None:
         return ""
-    if unused:
+    if found.numeric.kink.any():
+        return LITTLE_POWER
+    if found.numeric.unused:
         return f"the forward does not depend on {name}: its gradient is zero"
     if zero == Zero.INVARIANT:
         return (
