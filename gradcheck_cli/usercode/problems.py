@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source
 from gradcheck_cli.usercode.calling.signatures import bind, name_inputs, name_of, parameters
 from gradcheck_cli.usercode.calling.values import Array, as_array
 from gradcheck_cli.usercode.complex_numbers import TORCH
+from gradcheck_cli.usercode.copies import copy_deep
 from gradcheck_cli.usercode.frameworks import find_tensors
 from gradcheck_cli.usercode.frameworks.layers import (
     arrays_of,
@@ -210,7 +210,7 @@ def _pair_methods(owner: Any, names: Sequence[str], forward: str, backward: str 
     at: Callable[[str], tuple[Place, ...]] = functools.cache(partial(find_places, owner))
 
     def make(values: Mapping[str, Any]) -> Pair:
-        fresh = copy.deepcopy(owner)
+        fresh = copy_deep(owner)
         for name, value in parts(values):
             put(fresh, name, at(name), value)
         function = getattr(fresh, forward)
@@ -251,7 +251,7 @@ def _prepare(owner: Any, methods: Sequence[str], named: Mapping[str, Any], const
         made = [name for name in own if not all(one.get(owner) is not None for one in places[name])]
         made += [name for name in own if not places[name]]
         if made and not takes.rest:
-            fresh = copy.deepcopy(owner)
+            fresh = copy_deep(owner)
             with suppress(Exception):
                 call(fresh)
             later = [name for name in made if name not in arguments]

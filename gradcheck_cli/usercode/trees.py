@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.text import name_part
 from gradcheck_cli.usercode.calling.gradients import gradient_of
+from gradcheck_cli.usercode.copies import copy_deep
 
 
 class Attributes(dict[str, Any]):
@@ -67,8 +68,8 @@ def rebuilt(value: Any, name: str, arrays: Mapping[str, Any]) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(**parts) if _is_named_tuple(value) else type(value)(parts.values())
     if not parts:
-        return copy.deepcopy(value)
-    made = copy.copy(value) if _is_record(value) else copy.deepcopy(value)
+        return copy_deep(value)
+    made = copy.copy(value) if _is_record(value) else copy_deep(value)
     for key, part in parts.items():
         object.__setattr__(made, key, part)  # of a frozen dataclass, too
     return made

@@ -6,7 +6,6 @@ value, and a note says how often.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,6 +48,7 @@ from gradcheck_cli.usercode.calling.values import (
     split_flat,
 )
 from gradcheck_cli.usercode.complex_numbers import TORCH
+from gradcheck_cli.usercode.copies import copy_deep
 from gradcheck_cli.usercode.low_precision import held, holds_bfloat16
 from gradcheck_cli.usercode.randomness import Randomness
 from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt, with_attributes
@@ -181,7 +181,7 @@ class Calls:
     def values(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """What the functions are handed: inputs with these arrays, and copies of the constants."""
         inputs = {name: rebuilt(value, name, arrays) for name, value in self.inputs.items()}
-        return {**copy.deepcopy(self.constants), CONTEXT: Context(), **inputs}
+        return {**copy_deep(self.constants), CONTEXT: Context(), **inputs}
 
     def run(self, arrays: Mapping[str, Any]) -> tuple[Pair, dict[str, Any], Sequence[Any]]:
         """A call of the forward: the pair, the values it was handed, what it returned."""

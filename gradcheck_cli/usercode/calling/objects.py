@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from msgspec import Struct
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.calling.gradients import PARAMETER_HOLDERS, WRAPPED
+from gradcheck_cli.usercode.calling.views import View, find_view, same_memory
 from gradcheck_cli.usercode.frameworks import as_value_like, to_array
 
 # Where an object keeps the output of a forward that returns nothing.
@@ -24,10 +26,12 @@ class Place(Struct, frozen=True):
     """Where an object keeps an array: steps of attributes, keys and indices; and as it is written.
 
     inner: the attribute or key of a parameter that holds its array; empty for a plain array.
+    view: the part of the parameter that it is, where that is not all of it, as it stands.
     """
 
     steps: tuple[Any, ...]
     inner: str = ""
+    view: View | None = None
 
     def get(self, owner: Any) -> Any:
         """What stands there; None without."""
@@ -37,7 +41,8 @@ class Place(Struct, frozen=True):
         return look_up(found, self.inner) if self.inner else found
 
     def set(self, owner: Any, value: Any) -> None:
-        """Put a value there."""
+        """Put a value of the parameter there."""
+        value = value if self.view is None else self.view.of(value)
         *before, last = (*self.steps, self.inner) if self.inner else self.steps
         holder = Place(tuple(before)).get(owner)
         if isinstance(holder, dict | list):
@@ -50,14 +55,19 @@ class Place(Struct, frozen=True):
 
 def find_places(owner: Any, name: str) -> tuple[Place, ...]:
     """Where an object keeps the parameter of this name: an attribute, a key of its params, or a
-    path such as layers[0].W; and wherever else it keeps the same array."""
+    path such as layers[0].W; and wherever else it keeps the same array, or a view of it."""
     steps = read_path(name)
     paths = [steps, *((holder, *steps) for holder in PARAMETER_HOLDERS)]
     found = [_with_inner(owner, path) for path in paths if _is_there(owner, path)]
-    arrays = [place.get(owner) for place in found]
-    known = {memory_of(array) for array in arrays if isinstance(array, np.ndarray)}
-    others = [Place(path) for path, array in walk_arrays(owner) if memory_of(array) in known]
-    return tuple(dict.fromkeys([*found, *others]))
+    arrays = [array for place in found if isinstance(array := place.get(owner), np.ndarray)]
+    others = [
+        Place(path, view=None if same_memory(part, whole) else view)
+        for path, part in walk_arrays(owner)
+        for whole in arrays
+        if (view := find_view(part, whole)) is not None
+    ]
+    kept = [place for place in found if place.inner or not _is_computed(owner, place.steps)]
+    return tuple(dict.fromkeys([*kept, *others]))
 
 
 def put(owner: Any, name: str, places: tuple[Place, ...], value: Any) -> None:
@@ -67,7 +77,8 @@ def put(owner: Any, name: str, places: tuple[Place, ...], value: Any) -> None:
     """
     for place in places:
         array = place.get(owner)
-        if isinstance(array, np.ndarray) and array.shape != np.shape(value):
+        whole = isinstance(array, np.ndarray) and place.view is None
+        if whole and array.shape != np.shape(value):
             raise CodeError(
                 f"{type(owner).__name__}.{name} is {format_shape(array.shape)}, but the input of "
                 f"its name is {format_shape(np.shape(value))}; give it that shape"
@@ -125,12 +136,16 @@ def walk_arrays(
 
 
 def list_parts(value: Any) -> list[tuple[Any, Any]]:
-    """What a dict, a list or an object holds, by the steps to it."""
+    """What a dict, a list or an object holds, by the steps to it; a module holds no parameters."""
+    if isinstance(value, ModuleType):
+        return []
     if isinstance(value, dict):
         return list(value.items())
     if isinstance(value, list | tuple):
         return list(enumerate(value))
-    slots = (name for name in getattr(value, "__slots__", ()) if hasattr(value, name))
+    kinds = (vars(kind).get("__slots__", ()) for kind in type(value).__mro__)
+    names = (name for slots in kinds for name in ([slots] if isinstance(slots, str) else slots))
+    slots = (name for name in names if hasattr(value, name))
     return [
         *getattr(value, "__dict__", {}).items(),
         *((name, getattr(value, name)) for name in slots),
@@ -158,6 +173,13 @@ def _is_there(owner: Any, steps: tuple[Any, ...]) -> bool:
     if isinstance(holder, list | tuple):
         return isinstance(last, int) and last < len(holder)
     return isinstance(last, str) and hasattr(holder, last)
+
+
+def _is_computed(owner: Any, steps: tuple[Any, ...]) -> bool:
+    """Whether an attribute is a property that cannot be set."""
+    holder = Place(steps[:-1]).get(owner)
+    found = getattr(type(holder), steps[-1], None) if isinstance(steps[-1], str) else None
+    return isinstance(found, property) and found.fset is None
 
 
 def _with_inner(owner: Any, steps: tuple[Any, ...]) -> Place:

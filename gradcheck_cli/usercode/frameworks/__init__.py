@@ -87,7 +87,7 @@ def find_tensors(value: Any, deep: int = 0) -> ModuleType | None:
         framework = load_framework(name)
         if framework.is_tensor(value):
             return framework
-    held = None if isinstance(value, type) else getattr(value, "__dict__", value)
+    held = None if isinstance(value, type | ModuleType) else getattr(value, "__dict__", value)
     parts = list(held.values()) if isinstance(held, Mapping) else held
     if deep == DEEPEST or not isinstance(parts, list | tuple):
         return None

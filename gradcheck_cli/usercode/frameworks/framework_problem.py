@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ from gradcheck_cli.problem import Label, Problem, Stackable
 from gradcheck_cli.usercode.calling.annotations import as_annotated
 from gradcheck_cli.usercode.calling.signatures import bind
 from gradcheck_cli.usercode.calling.values import NO_FLOATS, Array, join_flat, split_flat
+from gradcheck_cli.usercode.copies import copy_deep
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
 from gradcheck_cli.usercode.frameworks.stacks import Stacks, agree, probes
 from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
@@ -70,7 +70,7 @@ class FrameworkProblem:
     def _values(self, tensors: Tensors) -> dict[str, Any]:
         """What the function is handed: its inputs, these tensors in them, and the constants."""
         given = {name: rebuilt(value, name, tensors) for name, value in self.inputs.items()}
-        return {**copy.deepcopy(self.constants), **given}
+        return {**copy_deep(self.constants), **given}
 
     def run(self, tensors: Tensors) -> list[Any]:
         """The outputs at these tensors."""

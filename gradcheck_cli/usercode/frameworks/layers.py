@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ import numpy as np
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.calling.objects import list_places
+from gradcheck_cli.usercode.copies import copy_deep
 from gradcheck_cli.usercode.frameworks import find_tensors, recognize, to_arrays
 from gradcheck_cli.usercode.frameworks.differentiable import convert, floats_in
 from gradcheck_cli.usercode.trees import leaves, rebuilt
@@ -72,7 +72,7 @@ def as_layer_of_arrays(owner: Any, methods: Sequence[str], call: Callable[[Any],
         for name in methods
         if not isinstance(inspect.getattr_static(kind, name, None), staticmethod | classmethod)
     }
-    fresh = copy.deepcopy(owner)
+    fresh = copy_deep(owner)
     fresh.__class__ = type(kind.__name__, (kind,), {"__slots__": (), **made})
     return fresh
 
@@ -87,7 +87,7 @@ def _framework_of(
     with suppress(CodeError):  # where its module imports two of them
         found = recognize(getattr(owner, methods[0]))
         with suppress(Exception):
-            returned = call(copy.deepcopy(owner))
+            returned = call(copy_deep(owner))
             return find_tensors(returned)
         return found
     return None

@@ -1,0 +1,128 @@
+"""What objects hold beside plain arrays: views of one vector, properties, what cannot be copied."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcheck_cli import check, from_functions, from_layer
+from gradcheck_cli.errors import CodeError
+from gradcheck_cli.usercode.calling.views import find_view
+
+Array = Any  # functions of users have no types
+
+X = np.random.default_rng(1).normal(size=(4, 3))
+W = np.random.default_rng(2).normal(size=(3, 3))
+THETA = np.random.default_rng(3).normal(size=12)
+
+
+class Packed:
+    """All parameters are views of one vector."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor = factor
+        self.theta = np.zeros(12)
+        self.W, self.b = self.theta[:9].reshape(3, 3).T, self.theta[:8:-1]
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, delta: Array) -> Array:
+        db = self.factor * delta.sum(axis=0)
+        self.dtheta = np.concatenate([(self.x.T @ delta).T.ravel(), db[::-1]])
+        return delta @ self.W.T
+
+
+class Tied:
+    """An autoencoder: the decoder is the transposed encoder."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor = factor
+        self.W = np.eye(3)
+        self.decoder = self.W.T
+
+    def forward(self, x: Array) -> Array:
+        self.x, self.hidden = x, x @ self.W
+        return self.hidden @ self.decoder
+
+    def backward(self, delta: Array) -> Array:
+        dhidden = delta @ self.decoder.T
+        self.dW = self.x.T @ dhidden + self.factor * delta.T @ self.hidden
+        return dhidden @ self.W.T
+
+
+class Shown:
+    """Shows its parameter by a property that cannot be set, and holds a module and a lock."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor = factor
+        self.kept = {"weight": np.zeros((3, 3))}
+        self.numpy = np
+        self.parts = [{"lock": threading.Lock()}]
+
+    @property
+    def W(self) -> Array:
+        return self.kept["weight"]
+
+    def forward(self, x: Array) -> Array:
+        with self.parts[0]["lock"]:
+            self.x = x
+        return self.numpy.dot(x, self.W)
+
+    def backward(self, delta: Array) -> Array:
+        self.dW = self.factor * self.x.T @ delta
+        return delta @ self.W.T
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameter"),
+    [(Packed, {"theta": THETA}), (Tied, {"W": W}), (Shown, {"W": W})],
+)
+def test_an_object_may_hold_its_parameters_so(kind: type[Any], parameter: dict[str, Array]) -> None:
+    assert check(from_layer(kind(), {"x": X, **parameter})).verdict == "pass"
+    wrong = check(from_layer(kind(2.0), {"x": X, **parameter}))
+    assert [str(one.verdict) for one in wrong.gradients] == ["pass", "fail"]
+
+
+def test_a_view_of_an_array_is_the_same_view_of_another() -> None:
+    whole, other = np.zeros((3, 4)), np.arange(12.0).reshape(3, 4)
+    for take in (lambda a: a.T, lambda a: a[1:, ::2], lambda a: a[::-1, ::-1], lambda a: a[2]):
+        view = find_view(take(whole), whole)
+        assert view is not None
+        assert np.array_equal(view.of(other), take(other))
+    assert find_view(whole, whole[1:]) is None
+    assert find_view(np.zeros(3), whole) is None
+    assert find_view(whole.view(np.int64), whole) is None
+
+
+class Stubborn:
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise TypeError("one of a kind")
+
+
+def test_a_constant_that_cannot_be_copied_is_shared() -> None:
+    def forward(x: Array, tool: Any) -> Array:
+        return x**2
+
+    problem = from_functions(forward, lambda delta, x: 2 * delta * x, X, {"tool": [Stubborn()]})
+    assert check(problem).verdict == "pass"
+
+
+class Unmakeable(Shown):
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return (Unmakeable.refuse, ())
+
+    @staticmethod
+    def refuse() -> None:
+        raise ValueError("only one at a time")
+
+
+def test_an_object_that_cannot_be_copied_is_told() -> None:
+    with pytest.raises(
+        CodeError, match="copying an object of Unmakeable raised ValueError: only one"
+    ):
+        from_layer(Unmakeable(), {"x": X, "W": W})
