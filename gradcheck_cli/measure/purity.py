@@ -168,7 +168,7 @@ def _copy_array(value: Any) -> NDArray[Any]:
     """A copy as an array: of what is none, such as a tuple of arrays, as one of objects. An entry
     that is masked has no value."""
     try:
-        return np.array((value * 1.0).filled(np.nan) if np.ma.is_masked(value) else value)
+        return np.array((value * 1.0).filled(np.nan) if hasattr(value, "filled") else value)
     except ValueError:
         return np.array(value, dtype=object)
 

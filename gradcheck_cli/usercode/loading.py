@@ -11,8 +11,8 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
@@ -29,7 +29,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError
-from gradcheck_cli.text import suggest
+from gradcheck_cli.text import format_path, suggest
 from gradcheck_cli.usercode.calling.signatures import bind, name_of, parameters
 from gradcheck_cli.usercode.frameworks import load_framework, loaded
 
@@ -51,7 +51,7 @@ class Reference(Struct, frozen=True):
     @property
     def place(self) -> str:
         """Where the code is, as a reader would open it."""
-        return self.where if self.file is None else os.path.normpath(self.file)
+        return self.where if self.file is None else format_path(os.path.normpath(self.file))
 
     def __str__(self) -> str:
         """The reference as the config writes it."""
@@ -61,7 +61,8 @@ class Reference(Struct, frozen=True):
 def reference(text: str, folder: Path) -> Reference | None:
     """The code that a text names, or None where it is something else, such as a formula."""
     found = _REFERENCE.fullmatch(text.strip())
-    return Reference(found["where"], found["name"], folder) if found else None
+    whole = Path(os.path.abspath(folder))
+    return Reference(found["where"], found["name"], whole) if found else None
 
 
 class Loader:
@@ -140,9 +141,10 @@ class Loader:
         """The module; a file whose package cannot be imported is loaded by itself, with a note."""
         name = _make_importable(code)
         try:
-            if code.file is None or "." in name:
-                return importlib.import_module(name)
-            return _from_file(code.file.resolve(), name)
+            with _alone_on_the_command_line(code.place):
+                if code.file is None or "." in name:
+                    return importlib.import_module(name)
+                return _from_file(code.file.resolve(), name)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -168,6 +170,16 @@ class Loader:
         note = f"{code.where} was loaded by itself: its package '{package}' raised {why}"
         self.notes += [note] if note not in self.notes else []
         return module
+
+
+@contextmanager
+def _alone_on_the_command_line(name: str) -> Iterator[None]:
+    """A block in which a script that reads its command line sees its own name, and no options."""
+    words, sys.argv = sys.argv, [name]
+    try:
+        yield
+    finally:
+        sys.argv = words
 
 
 def _is_applied(found: Any) -> bool:

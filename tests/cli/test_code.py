@@ -552,3 +552,26 @@ def test_code_that_changes_within_a_second_is_checked_as_it_stands(
             os.utime(tmp_path / name, (1e9, 1e9))
         done = gradcheck_process("run", "--allow-code", "-q", "c.yaml", cwd=tmp_path)
         assert done.returncode == code, done.stdout
+
+
+def test_a_script_that_reads_its_command_line_and_goes_elsewhere_is_loaded(
+    gradcheck: Gradcheck, folder: Path
+) -> None:
+    (folder / "script.py").write_text(
+        "import argparse, os\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--power', type=int, default=3)\n"
+        "power = parser.parse_args().power\n"
+        "os.chdir('/')\n"
+        "def f(x): return x**power\n"
+        "def right(delta, x): return power * delta * x ** (power - 1)\n"
+        "def wrong(delta, x): return delta * x ** (power - 1)\n"
+    )
+    (folder / "script.yaml").write_text(
+        "forward: script.py:f\n"
+        "inputs: {x: [4]}\n"
+        "checks:\n"
+        "- {name: right, backward: script.py:right}\n"
+        "- {name: wrong, backward: script.py:wrong, expect: fail}\n"
+    )
+    assert gradcheck("run", "--allow-code", "script.yaml", cwd=folder).code == 0

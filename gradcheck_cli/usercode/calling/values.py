@@ -87,7 +87,7 @@ def as_array(item: Any, who: str) -> Array:
         raise CodeError(f"{who} must return an array of numbers: {error}") from error
     if array.ndim == 0 and array.dtype.kind in "OSU":
         raise CodeError(f"{who} must return an array of numbers, not {type(item).__name__}")
-    if np.ma.is_masked(item):
+    if hasattr(item, "filled") and np.any(item.mask):
         raise CodeError(f"{who} returns masked entries, which have no value; fill them: .filled(0)")
     return array
 

@@ -65,7 +65,7 @@ class Shown:
         self.parts = [{"lock": threading.Lock()}]
 
     @property
-    def W(self) -> Array:
+    def W(self) -> Array:  # noqa: N802
         return self.kept["weight"]
 
     def forward(self, x: Array) -> Array:
@@ -90,10 +90,11 @@ def test_an_object_may_hold_its_parameters_so(kind: type[Any], parameter: dict[s
 
 def test_a_view_of_an_array_is_the_same_view_of_another() -> None:
     whole, other = np.zeros((3, 4)), np.arange(12.0).reshape(3, 4)
-    for take in (lambda a: a.T, lambda a: a[1:, ::2], lambda a: a[::-1, ::-1], lambda a: a[2]):
-        view = find_view(take(whole), whole)
+    pairs = [(a.T, a[1:, ::2], a[::-1, ::-1], a[2]) for a in (whole, other)]
+    for of_whole, of_other in zip(*pairs, strict=True):
+        view = find_view(of_whole, whole)
         assert view is not None
-        assert np.array_equal(view.of(other), take(other))
+        assert np.array_equal(view.of(other), of_other)
     assert find_view(whole, whole[1:]) is None
     assert find_view(np.zeros(3), whole) is None
     assert find_view(whole.view(np.int64), whole) is None
