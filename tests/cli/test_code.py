@@ -574,4 +574,5 @@ def test_a_script_that_reads_its_command_line_and_goes_elsewhere_is_loaded(
         "- {name: right, backward: script.py:right}\n"
         "- {name: wrong, backward: script.py:wrong, expect: fail}\n"
     )
-    assert gradcheck("run", "--allow-code", "script.yaml", cwd=folder).code == 0
+    done = gradcheck("run", "--allow-code", "script.yaml", cwd=folder)
+    assert done.returncode == 0, done.stdout
