@@ -9,11 +9,10 @@ from msgspec import Struct
 from msgspec.structs import fields
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.ladder import DRIFTS, TABLES
+from gradcheck_cli.numeric.ladder import TABLES
 from gradcheck_cli.numeric.noise import Float
 
 NOISE_SHARE = 0.3  # noise below this share of an uncertainty does not explain it
-KINK_NOISE_RATIO = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
 # Uncertainties that a slope exceeds which is seen far from x alone: less may be what the ends of a
 # bounded unit differ by.
 CLEAR_SLOPE = 4.0
@@ -207,53 +206,6 @@ class Best(Struct, eq=False):
         np.copyto(mine, cells, where=better)
         if not every:
             self.cells[:, :, rows] = mine
-
-    def note_moves(self, rows: NDArray[np.intp], slope: Float, step: Float) -> None:
-        """Keep the slopes of these rows where anything moved, and the moves over the step."""
-        move = slope * step[:, None]
-        self.most[rows] = np.fmax(self.most[rows], move)
-        moved = slope > 0
-        for known, new in zip(self.last, (slope, move), strict=True):
-            known[rows] = np.where(moved, new, known[rows])
-
-    def note_between(self, rows: NDArray[np.intp], between: Float) -> None:
-        """Keep the interval of these rows where it is narrower."""
-        mine = self.between[:, :, rows]
-        narrower = between[1] - between[0] < mine[1] - mine[0]
-        self.between[:, :, rows] = np.where(narrower, between, mine)
-
-    def note_growth(
-        self, rows: NDArray[np.intp], grows: NDArray[np.bool_], hidden: NDArray[np.bool_]
-    ) -> None:
-        """Keep whether the quotients of these rows grow; as it was where noise hides that."""
-        self.grows[rows] = np.where(hidden, self.grows[rows], grows)
-
-    def note_drift(
-        self, rows: NDArray[np.intp], change: Float, drifts: NDArray[np.bool_], noise: Float
-    ) -> None:
-        """Keep by what the quotients of these rows drift; as it was where noise hides that."""
-        drift = self.drift[:, rows]
-        settled = change + noise < DRIFTS * drift
-        self.drift[:, rows] = np.where(drifts, change, np.where(settled, 0.0, drift))
-
-    def finish(
-        self, rows: NDArray[np.intp], noise: Float, jumps: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """Which of these rows a step of this noise could still improve, for any cotangent.
-
-        An entry is done when its central table is; but where the sides differ, drift or span a
-        jump, smaller steps must confirm it, as long as noise lets them. Other cotangents may keep
-        its row on the ladder, where noise would make it worse.
-        """
-        # Outside of a domain noise is not a number; a smaller step may lead back into it.
-        central = ~(noise[0] >= self.uncertainty[0, rows])
-        gap = np.abs(self.value[1, rows] - self.value[2, rows])
-        kinked = (gap > self.uncertainty[1, rows] + self.uncertainty[2, rows]) & np.isfinite(gap)
-        doubtful = kinked & (noise[1] < KINK_NOISE_RATIO * gap)
-        drifting = np.any(self.drift[:, rows] > noise[1:], axis=0)
-        self.done[rows] |= ~(central | doubtful | jumps | drifting)
-        going: NDArray[np.bool_] = np.any(~self.done[rows], axis=1)
-        return going
 
     def noisy(self, share: float, noisy: float) -> NDArray[np.intp]:
         """The entries that noise keeps from being known to this share of the largest.

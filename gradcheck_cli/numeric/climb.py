@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.differences import Differences
-from gradcheck_cli.numeric.ladder import RATIO, Rungs
+from gradcheck_cli.numeric.ladder import DRIFTS, RATIO, Rungs
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.parabolas import fit_parabolas
 
@@ -26,6 +26,7 @@ LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
 PARABOLA = 2  # levels, after which one is recognized
 # Another step must promise to divide the uncertainty by this much.
 WORTH = 1.4
+KINK_NOISE_RATIO = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
 # away; the other share is there because one difference can be small by chance.
 SHORTER = (0.5, 0.7)
@@ -47,18 +48,18 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
     still = np.zeros(len(entries), dtype=bool)
     for _ in range(levels):
         noise = DEVIATIONS * rung.noise
-        best.note_moves(rows, rung.slope, step)
+        _note_moves(best, rows, rung.slope, step)
         rungs.climb(rung.value, noise, step)
         going = step > 0
         if rungs.levels == 1:
             going &= ~fit_parabolas(differences, entries, step, rung, best)
         else:
-            best.note_growth(rows, *rungs.growth(noise))
+            _note_growth(best, rows, *rungs.growth(noise))
         if rungs.ready:
-            best.note_drift(rows, *rungs.drift(noise))
-            best.note_between(rows, rungs.between())
+            _note_drift(best, rows, *rungs.drift(noise))
+            _note_between(best, rows, rungs.between())
             best.offer(rows, rungs.best_cells(step))
-            going &= best.finish(rows, WORTH * RATIO * noise, rungs.jumps(noise))
+            going &= _finish(best, rows, WORTH * RATIO * noise, rungs.jumps(noise))
         elif rungs.levels == PARABOLA:
             fits, cells = rungs.quadratic(step)
             best.offer(rows[fits], cells[:, :, fits])
@@ -76,6 +77,58 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
             best.floor[stopped] = np.maximum(best.floor[stopped], floor)
             still[stopped] = True
     return best
+
+
+def _note_moves(best: Best, rows: NDArray[np.intp], slope: Float, step: Float) -> None:
+    """Keep the slopes of these rows where anything moved, and the moves over the step."""
+    move = slope * step[:, None]
+    best.most[rows] = np.fmax(best.most[rows], move)
+    moved = slope > 0
+    for known, new in zip(best.last, (slope, move), strict=True):
+        known[rows] = np.where(moved, new, known[rows])
+
+
+def _note_growth(
+    best: Best, rows: NDArray[np.intp], grows: NDArray[np.bool_], hidden: NDArray[np.bool_]
+) -> None:
+    """Keep whether the quotients of these rows grow; as it was where noise hides that."""
+    best.grows[rows] = np.where(hidden, best.grows[rows], grows)
+
+
+def _note_drift(
+    best: Best, rows: NDArray[np.intp], change: Float, drifts: NDArray[np.bool_], noise: Float
+) -> None:
+    """Keep by what the quotients of these rows drift; as it was where noise hides that."""
+    drift = best.drift[:, rows]
+    settled = change + noise < DRIFTS * drift
+    best.drift[:, rows] = np.where(drifts, change, np.where(settled, 0.0, drift))
+
+
+def _note_between(best: Best, rows: NDArray[np.intp], between: Float) -> None:
+    """Keep the interval of the quotients of these rows where it is narrower."""
+    mine = best.between[:, :, rows]
+    narrower = between[1] - between[0] < mine[1] - mine[0]
+    best.between[:, :, rows] = np.where(narrower, between, mine)
+
+
+def _finish(
+    best: Best, rows: NDArray[np.intp], noise: Float, jumps: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which of these rows a step of this noise could still improve, for any cotangent.
+
+    An entry is done when its central table is; but where the sides differ, drift or span a
+    jump, smaller steps must confirm it, as long as noise lets them. Other cotangents may keep
+    its row on the ladder, where noise would make it worse.
+    """
+    # Outside of a domain noise is not a number; a smaller step may lead back into it.
+    central = ~(noise[0] >= best.uncertainty[0, rows])
+    gap = np.abs(best.value[1, rows] - best.value[2, rows])
+    kinked = (gap > best.uncertainty[1, rows] + best.uncertainty[2, rows]) & np.isfinite(gap)
+    doubtful = kinked & (noise[1] < KINK_NOISE_RATIO * gap)
+    drifting = np.any(best.drift[:, rows] > noise[1:], axis=0)
+    best.done[rows] |= ~(central | doubtful | jumps | drifting)
+    going: NDArray[np.bool_] = np.any(~best.done[rows], axis=1)
+    return going
 
 
 def measure_at(differences: Differences, entries: NDArray[np.intp], step: Float) -> Best:
