@@ -174,6 +174,13 @@ class Best(Struct, eq=False):
         counts = UNRESOLVED * np.max(size, axis=0, initial=0.0)
         return np.asarray(self.grows | np.any(self.drift > counts, axis=0))
 
+    @property
+    def clear(self) -> bool:
+        """Whether every entry has settled and is known to UNRESOLVED of itself: no other step adds
+        anything to that, and none is in doubt of being zero."""
+        known = self.uncertainty < UNRESOLVED * np.abs(self.value)
+        return bool(known.all()) and not (self.grows.any() or self.drift.any())
+
     def settle_at_zero(self, row: int, possible: Float, uncertainty: Float, unused: bool) -> None:
         """An entry is zero by invariance: all there is to know of it."""
         self.value[:, row], self.noise[:, row] = 0.0, uncertainty

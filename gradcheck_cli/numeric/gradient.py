@@ -164,9 +164,10 @@ def measure_entries(
         best = Best.joined(_count_each(parts, counts), len(every))
         differences.evaluations = before + sum(counts)
         if step is None:
-            widen_steps(differences, best, every)
-            retry_nearer(differences, best, every)
-            doubt_zeros(differences, best, every)
+            if not best.clear:
+                widen_steps(differences, best, every)
+                retry_nearer(differences, best, every)
+                doubt_zeros(differences, best, every)
             doubt_small(differences, best, every, np.arange(len(every)))
             doubt_faint(best)
             if isinstance(differences, WholeForwards):
@@ -207,6 +208,8 @@ def _measure_chunk(differences: Differences, entries: NDArray[np.intp], step: fl
         return measure_at(differences, entries, np.full(len(entries), step))
     scale = differences.reach * differences.scale[entries]
     best = climb(differences, entries, FIRST_STEP * scale, MAX_LEVELS)
+    if best.clear:
+        return best
     if isinstance(differences, WholeForwards):
         settle_invariant(differences, entries, best)
     leap_until_moved(differences, entries, best)

@@ -29,18 +29,20 @@ def fit_parabolas(
     Returns which these are: none where one of the entries has no parabola, or they are few. An
     entry that noise hides a part of is left to a ladder.
     """
+    none = np.zeros(len(entries), dtype=bool)
+    if len(entries) < MANY:
+        return none
     slope, right, _ = first.value
     noise, hidden = DEVIATIONS * first.noise[0], FORETOLD_NOISE * DEVIATIONS * first.noise[1]
     fits: NDArray[np.bool_] = np.all(hidden <= LITTLE_NOISE * np.abs(slope), axis=1)
     near = differences.exact(entries, step / RATIO)
-    worth_it = len(entries) >= MANY and fits.any()
-    fourth = differences.right(entries, near) if worth_it else None
+    fourth = differences.right(entries, near) if fits.any() else None
     if fourth is None:
-        return np.zeros(len(entries), dtype=bool)
+        return none
     foretold = slope + (right - slope) * (near / step)[:, None]
     apart = np.abs(fourth - foretold)
     if not np.all(apart <= hidden):
-        return np.zeros(len(entries), dtype=bool)
+        return none
     uncertainty = SPREAD_FACTOR * apart + FEW_QUOTIENTS_FACTOR * noise
     for known, new in zip(best.cells, (slope, uncertainty, noise, step[:, None]), strict=True):
         np.copyto(known, new, where=fits[:, None])

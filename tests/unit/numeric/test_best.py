@@ -105,3 +105,25 @@ def test_entries_that_do_not_move_or_have_no_slope_are_told() -> None:
     still.settle_at_zero(1, np.ones(1), np.full(1, 0.2), unused=False)
     assert still.invariant.tolist() == [False, True]
     assert still.sloping.tolist() == [True, False]
+
+
+def known(uncertainty: float) -> Best:
+    """Two entries of which everything is known to this."""
+    best = Best.start(np.zeros((2, 1)), np.ones((2, 1)), np.zeros((2, 1)))
+    best.value[:], best.uncertainty[:] = 1.0, uncertainty
+    return best
+
+
+def test_what_is_known_to_nine_digits_and_has_settled_is_clear() -> None:
+    assert known(1e-10).clear
+    assert not known(1e-8).clear
+    assert not fresh().clear
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("grows", True), ("drift", 1e-3), ("value", 0.0), ("uncertainty", np.inf)]
+)
+def test_an_entry_that_is_not_is_seen_among_others(name: str, value: float) -> None:
+    best = known(0.0)
+    getattr(best, name)[..., 1, 0] = value
+    assert not best.clear
