@@ -142,11 +142,12 @@ class ArraySpec(Struct, frozen=True):
         import numpy as np
 
         with np.errstate(all="ignore"):
-            made = self.source.array(name, self.shape, seed)
             if floats and isinstance(self.source, Drawn):
                 made = draw(name, self.shape, seed, dtype, self.source)
-            elif floats or made.dtype.kind == "f":
-                made = made.astype(dtype, copy=False)
+            else:
+                made = self.source.array(name, self.shape, seed)
+                if floats or made.dtype.kind == "f":
+                    made = made.astype(dtype, copy=False)
         if not np.isfinite(made).all():
             raise ArrayError(f"{name} is not finite in {dtype}; give it a smaller scale")
         return made

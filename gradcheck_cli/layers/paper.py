@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ BYTES_OF_ARRAYS, BYTES_OF_ENTRIES = 3 * 8, 25 * 8
 UPSTREAM_NAMES = ("delta", "δ", "Δ")
 
 
-class Layer(Struct, frozen=True):
+class Layer(Struct, frozen=True, dict=True):
     """What a config says of one of the paper's layers; numbers and text, no arrays yet.
 
     delta: what Δ holds, ∂L/∂Y (`total`, the paper's (39)) or ∂ℓ_i/∂y_i (`per-sample`).
@@ -50,15 +51,22 @@ class Layer(Struct, frozen=True):
 
     def shape(self, name: str) -> Shape:
         """The shape of an array of the layer: an input, the output, or the loss's target."""
-        symbols = self.form.shapes.get(name, self.form.output)
-        return tuple(1 if size == "1" else self.sizes[size] for size in symbols)
+        return self._shapes.get(name, self._shapes[self.form.output_name])
+
+    @cached_property
+    def _shapes(self) -> dict[str, Shape]:
+        sizes = {"1": 1, **self.sizes}
+        return {
+            name: tuple(sizes[size] for size in symbols)
+            for name, symbols in self.form.shapes.items()
+        }
 
     @property
     def samples(self) -> int:
         """How many samples the layer has: n, which is 1 for a single vector."""
         return self.sizes.get("n", 1)
 
-    @property
+    @cached_property
     def names(self) -> dict[str, Shape | int]:
         """What a rule of this layer may name: the form's arrays by shape, sizes by value."""
         arrays = {name: self.shape(name) for name in self.form.shapes}

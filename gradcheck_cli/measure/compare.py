@@ -77,15 +77,15 @@ def _over_size(found: Comparison) -> tuple[float, float]:
     That is its largest entry; what it could be, where it is zero by invariance; and the steepest
     slope around, where rounding hides all of it.
     """
-    u, smooth = found.numeric.uncertainty, found.smooth
-    size: Float | float = found.largest_entry
+    u = found.numeric.uncertainty
+    if found.zero is None:
+        return found.over_largest(u), found.over_largest(found.error + u)
+    size: Float | float = found.numeric.steepest
     if found.zero == Zero.INVARIANT and found.numeric.possible is not None:
-        size = found.numeric.possible[smooth]
-    elif found.zero is not None:
-        size = found.numeric.steepest
+        size = found.numeric.possible[found.smooth]
 
     def over(values: Float) -> float:
-        some = values[smooth]
+        some = values[found.smooth]
         with np.errstate(all="ignore"):
             return largest(np.where(some == 0, 0.0, some / size))
 

@@ -40,7 +40,7 @@ class Comparison(Struct, frozen=True, dict=True):
         known = np.isfinite(self.over_allowed)
         return known if self.wrong.any() else np.ones(known.shape, dtype=bool)
 
-    @property
+    @cached_property
     def worst(self) -> int:
         """The place, in the order of memory, of the largest error over what is allowed."""
         # np.argmax takes the first nan for the largest, which is what should be shown.
@@ -65,7 +65,7 @@ class Comparison(Struct, frozen=True, dict=True):
         invariant = smooth.any() and np.all(numeric.invariant[smooth])
         return Zero.INVARIANT if invariant else Zero.UNSEEN
 
-    @property
+    @cached_property
     def largest_entry(self) -> float:
         """The largest entry of the numeric gradient, of those at no kink."""
         finite = np.isfinite(self.numeric.value) & self.smooth
