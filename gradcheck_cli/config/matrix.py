@@ -20,6 +20,7 @@ from gradcheck_cli.text import suggest
 
 LONGEST_VALUE = 24  # characters of a value in an id; of a longer one, its position stands there
 MOST_AXES = 16  # of a matrix; with two values each, these are more checks than are allowed
+MOST_SUBSETS = 100  # sets of axes in `exclude`, each of which is looked up for every combination
 _SPECIAL = frozenset("[],= *?")  # characters that mean something in an id or in a glob of ids
 _EXAMPLE = "such as {reduction: [sum, mean], shapes.n: [1, 8]}"
 
@@ -33,6 +34,10 @@ class _Axis(Struct, frozen=True):
     labels: Sequence[str]
 
 
+# Combinations that are left out: of some axes, by their keys, the frozen values.
+_Excluded = dict[tuple[str, ...], set[tuple[Any, ...]]]
+
+
 def multiply(
     item: Item, overrides: Overrides, most: int, findings: list[Finding]
 ) -> Iterator[Item]:
@@ -44,7 +49,7 @@ def multiply(
     assert isinstance(node.value, dict)
     matrix = node.value.get(MATRIX_KEY)
     axes = _read_axes(matrix, most, findings) if matrix is not None else {}
-    excluded = _read_excluded(matrix, axes, findings) if matrix is not None else []
+    excluded = _read_excluded(matrix, axes, findings) if matrix is not None else {}
     axes = _pin_axes(axes, overrides)
     others = [override for override in overrides.sets if override.key not in axes]
     plain = apply_sets(_without_matrix(node), others, findings)
@@ -83,7 +88,7 @@ def _pin_axes(axes: Mapping[str, _Axis], overrides: Overrides) -> dict[str, _Axi
 
 
 def _combine(
-    axes: Mapping[str, _Axis], excluded: Sequence[Mapping[str, Any]]
+    axes: Mapping[str, _Axis], excluded: _Excluded
 ) -> Iterator[tuple[dict[str, Node], tuple[str, ...]]]:
     """A value of every axis, by key, and what the id says of them."""
     names = _name_axes(axes)
@@ -91,8 +96,8 @@ def _combine(
     for choice in product(*(range(len(axis.values)) for axis in axes.values())):
         places = dict(zip(axes, choice, strict=True))
         if not any(
-            all(frozen[key][places[key]] == value for key, value in values.items())
-            for values in excluded
+            tuple(frozen[key][places[key]] for key in keys) in combinations
+            for keys, combinations in excluded.items()
         ):
             chosen = {key: axes[key].values[i] for key, i in places.items()}
             yield chosen, tuple(f"{names[key]}={axes[key].labels[i]}" for key, i in places.items())
@@ -156,19 +161,17 @@ def _find_repeated(key: str, values: Sequence[Node], findings: list[Finding]) ->
         seen.add(frozen)
 
 
-def _read_excluded(
-    matrix: Node, axes: Mapping[str, _Axis], findings: list[Finding]
-) -> list[dict[str, Any]]:
-    """The combinations that are left out: of some axes, the frozen values."""
+def _read_excluded(matrix: Node, axes: Mapping[str, _Axis], findings: list[Finding]) -> _Excluded:
+    """The combinations that are left out."""
     exclude = matrix.child(EXCLUDE_KEY)
     if exclude is None:
-        return []
+        return {}
     if not isinstance(exclude.value, list):
         message = f"'{EXCLUDE_KEY}' must be a list of mappings from axes to values"
         findings.append(Finding(exclude.mark, f"{message}, got {exclude.describe()}"))
-        return []
+        return {}
     known = {key: {_freeze(value) for value in axis.values} for key, axis in axes.items()}
-    excluded = []
+    excluded: _Excluded = {}
     for item in exclude.value:
         if not isinstance(item.value, dict) or not item.value:
             message = f"a combination to exclude must be a mapping, got {item.describe()}"
@@ -181,7 +184,11 @@ def _read_excluded(
             elif _freeze(value) not in known[key]:
                 message = f"the axis '{key}' has no value {value.describe()}"
                 findings.append(Finding(value.mark, message))
-        excluded.append({key: _freeze(value) for key, value in item.value.items()})
+        keys = tuple(sorted(item.value))
+        excluded.setdefault(keys, set()).add(tuple(_freeze(item.value[key]) for key in keys))
+    if len(excluded) > MOST_SUBSETS:
+        message = f"'{EXCLUDE_KEY}' combines axes in {len(excluded):,} ways"
+        findings.append(Finding(exclude.mark, f"{message}; at most {MOST_SUBSETS} are allowed"))
     return excluded
 
 

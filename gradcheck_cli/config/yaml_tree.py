@@ -99,7 +99,9 @@ def parse(text: str, path: str) -> Node:
     except yaml.MarkedYAMLError as error:
         builder.findings.append(_syntax_finding(error, text))
     except yaml.reader.ReaderError as error:
-        builder.findings.append(_character_finding(error, text))
+        builder.findings.append(_character_finding(error.position, error.character, text))
+    except UnicodeEncodeError as error:  # half of a character, as of a byte on the command line
+        builder.findings.append(_character_finding(error.start, ord(text[error.start]), text))
     if builder.findings:
         raise ConfigError(path, text, builder.findings)
     if builder.root is None:
@@ -127,10 +129,10 @@ def _syntax_finding(error: yaml.MarkedYAMLError, text: str) -> Finding:
     return Finding(mark, f"this is not YAML: {problem}{context}")
 
 
-def _character_finding(error: yaml.reader.ReaderError, text: str) -> Finding:
-    before = text[: error.position]
+def _character_finding(position: int, character: int | str, text: str) -> Finding:
+    before = text[:position]
     mark = Mark(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-    shown = f"U+{error.character:04X}" if isinstance(error.character, int) else error.character
+    shown = f"U+{character:04X}" if isinstance(character, int) else character
     return Finding(mark, f"the character {shown} is not allowed in YAML; remove it")
 
 

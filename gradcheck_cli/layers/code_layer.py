@@ -158,7 +158,12 @@ class CodeLayer(OwnLayer, frozen=True):
         if target is not None:
             return self._from_framework(target)
         if "value_and_grad" in functions:
-            return partial(problems.from_value_and_grad, functions["value_and_grad"])
+            value_and_grad = functions["value_and_grad"]
+            if not hasattr(value_and_grad, "__self__"):  # a method is one of its object
+                value_and_grad = as_function_of_arrays(
+                    value_and_grad, self.framework, self.data.dtype
+                )
+            return partial(problems.from_value_and_grad, value_and_grad)
         if "layer" in functions:
             return partial(problems.from_layer, functions["layer"], **known, loss=loss)
         backward = functions.get("backward")

@@ -30,8 +30,10 @@ def is_called(target: Any) -> bool:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether a value is an array of this framework."""
-    return isinstance(value, jax.Array)
+    """Whether a value is an array of this framework; a key that is drawn with is none."""
+    return isinstance(value, jax.Array) and not jax.dtypes.issubdtype(
+        value.dtype, jax.dtypes.prng_key
+    )
 
 
 def to_array(tensor: Any) -> Array:

@@ -95,8 +95,13 @@ class TorchFunction(Differentiable):
     def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
         """Call the function, on one thread, with the same random state as every other call."""
         self.restart()
-        with on_one_thread():
+        with working_in(self.floats):
             return call(self.function, values)
+
+    def call(self, *arguments: Any, **keywords: Any) -> Any:
+        """Call the function with tensors, as it is."""
+        with working_in(self.floats):
+            return self.function(*arguments, **keywords)
 
     def restart(self) -> None:
         """Make what the function draws the same in every call."""
@@ -143,7 +148,7 @@ class TorchFunction(Differentiable):
         ]
         if not parts:
             return dict.fromkeys(leaves)
-        with on_one_thread():
+        with working_in(self.floats):
             found = torch.autograd.grad(
                 sum(parts), list(leaves.values()), allow_unused=True, create_graph=graph
             )
@@ -203,14 +208,19 @@ class TorchFunction(Differentiable):
 
 
 @contextmanager
-def on_one_thread() -> Iterator[None]:
-    """A block that runs on one thread: two only wait for each other where tensors are small."""
-    threads = torch.get_num_threads()
+def working_in(floats: str) -> Iterator[None]:
+    """A block in which new tensors are of this type, such as the zeros of a first state.
+
+    It runs on one thread: two only wait for each other where tensors are small.
+    """
+    threads, default = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
+    torch.set_default_dtype(getattr(torch, floats))
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+        torch.set_default_dtype(default)
 
 
 def _without_context(target: Any) -> Parameters:

@@ -18,8 +18,8 @@ from gradcheck_cli.usercode.frameworks.state import keeps_nothing, list_function
 from gradcheck_cli.usercode.frameworks.torch import (
     KEEPS_NOTHING,
     TorchFunction,
-    on_one_thread,
     to_array,
+    working_in,
 )
 
 
@@ -32,6 +32,13 @@ class TorchModule(TorchFunction):
         self.name = type(target).__name__
         self.buffers = dict(target.named_buffers())
         self.weights = self._read_weights()
+        names = {id(parameter): name for name, parameter in target.named_parameters()}
+        self.paddings = {
+            names[id(part.weight)]: part.padding_idx
+            for part in target.modules()
+            if isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag)
+            if part.padding_idx is not None and part.weight.requires_grad
+        }
 
     def _read_weights(self) -> dict[str, Array]:
         """The parameters that are trained, by name; those of lazy modules once they are made."""
@@ -78,8 +85,19 @@ class TorchModule(TorchFunction):
         buffers = {
             name: self.convert_floats(buffer.clone()) for name, buffer in self.buffers.items()
         }
-        with on_one_thread(), _holding(self.module, {**buffers, **weights}):
-            return call(self.module, values)
+        with working_in(self.floats):
+            state = {**buffers, **weights, **self._keep_paddings(weights)}
+            with _holding(self.module, state):
+                return call(self.module, values)
+
+    def _keep_paddings(self, weights: Tensors) -> dict[str, Any]:
+        """The weights of embeddings with a padding, whose row has no gradient, as a constant."""
+        kept = {}
+        for name, row in self.paddings.items():
+            own = self.tensor(self.weights[name])
+            padding = torch.arange(len(own), device=own.device) == row
+            kept[name] = torch.where(padding[:, None], own, weights[name])
+        return kept
 
 
 @contextmanager

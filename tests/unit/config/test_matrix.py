@@ -61,6 +61,20 @@ def test_a_check_for_every_combination_but_the_excluded_ones() -> None:
     ]
 
 
+def test_combinations_are_excluded_by_few_sets_of_axes() -> None:
+    values = ", ".join(map(str, range(1, 91)))
+    axes = f"shapes.n: [{values}], shapes.N: [{values}]"
+    pairs = [f"{{shapes.n: {n}, shapes.N: {m}}}" for n in range(1, 91) for m in range(2, 91)]
+    text = f"form: XW\nshapes: {{M: 3}}\nmatrix: {{{axes}, exclude: [{', '.join(pairs)}]}}"
+    assert len(read(text)) == 90
+    keys = [f"inputs.{name}.scale" for name in "abcdefg"]
+    some = [[key for bit, key in enumerate(keys) if which >> bit & 1] for which in range(1, 128)]
+    excluded = ["{" + ", ".join(f"{key}: 1" for key in of) + "}" for of in some]
+    axes = ", ".join(f"{key}: [1, 2]" for key in keys)
+    text = f"form: XW\nmatrix: {{{axes}, exclude: [{', '.join(excluded)}]}}"
+    assert "'exclude' combines axes in 127 ways; at most 100 are allowed" in refused(text)
+
+
 def test_items_of_checks_inherit_a_matrix_and_add_axes() -> None:
     text = MATRIX + "checks:\n- {name: a}\n- {name: b, matrix: {loss: [huber, cosine]}}\n- {}\n"
     found = ids(read(text))
@@ -150,6 +164,7 @@ def test_set_of_an_axis_pins_it() -> None:
         ("backward.W=X @ delta", "--set:1:12: error: 'X @ delta'"),
         ("loss=", "--set:1:6: error: 'loss' must be"),
         ("loss=# huber", "--set:1:6: error: 'loss' must be"),
+        ("name=\udcff", "--set:1:6: error: the character U+DCFF is not allowed in YAML"),
     ],
 )
 def test_what_is_wrong_with_set_is_told_like_a_config(argument: str, said: str) -> None:

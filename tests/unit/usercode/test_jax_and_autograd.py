@@ -14,7 +14,7 @@ JAX = """
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gradcheck_cli import Numeric, Verdict, check, double_backward, from_jax
+from gradcheck_cli import Numeric, Verdict, check, double_backward, from_jax, from_value_and_grad
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.frameworks.layers import as_function_of_arrays
 
@@ -60,6 +60,15 @@ assert result.verdict == Verdict.PASS, result
 assert check(jax.jit(jnp.sin), inputs=x).verdict == Verdict.PASS
 assert np.array_equal(as_function_of_arrays(jnp.square, None, "float64")(x), x**2)  # no float32
 assert check(from_jax(jnp.sin, x, dtype="float32")).verdict == Verdict.PASS
+
+
+def noisy(x, key):
+    return jax.random.normal(key, x.shape) * x
+
+
+both = as_function_of_arrays(jax.value_and_grad(lambda x: jnp.sum(x**3)), None, "float64")
+assert check(from_value_and_grad(both, x)).verdict == Verdict.PASS
+assert check(from_jax(noisy, x, {"key": jax.random.key(0)})).verdict == Verdict.PASS
 try:
     from_jax(lambda x: jnp.sin(x.astype("float32")), x)
 except CodeError as error:

@@ -116,8 +116,39 @@ def test_numpy_code_is_not_said_to_draw_from_torch() -> None:
     assert (result.verdict, result.notes) == (Verdict.PASS, ())
 
 
+ONES = torch.ones(3, 2)
+
+
 def in_single(x: Any) -> Any:
-    return x @ torch.ones(3, 2)
+    return x @ ONES
+
+
+def test_tensors_that_a_function_makes_are_in_the_type_of_the_check() -> None:
+    def run(x: Any) -> Any:
+        state = torch.zeros(3)
+        for row in x @ torch.eye(3):
+            state = torch.tanh(row + state)
+        return state
+
+    assert check(run, inputs=X).verdict == Verdict.PASS
+    assert torch.get_default_dtype() == torch.float32
+
+
+class Words(torch.nn.Module):  # type: ignore[misc,name-defined]
+    def __init__(self, *, cut: bool) -> None:
+        super().__init__()
+        self.words = torch.nn.Embedding(4, 3, padding_idx=0)
+        self.cut = cut
+
+    def forward(self, ids: Any) -> Any:
+        found = torch.tanh(self.words(ids))
+        return found * (found.detach() if self.cut else found)
+
+
+@pytest.mark.parametrize(("cut", "verdict"), [(False, "pass"), (True, "fail")])
+def test_the_padding_of_an_embedding_is_a_constant(cut: bool, verdict: str) -> None:
+    net, ids = Words(cut=cut), {"ids": np.array([0, 2, 2, 1])}
+    assert check(from_torch(net, {}, ids)).verdict == verdict
 
 
 def test_types_that_do_not_fit_are_told_with_what_to_do() -> None:
