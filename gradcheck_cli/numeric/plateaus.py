@@ -32,8 +32,8 @@ SMALL_STEP = 2.0**-10
 # How far around x a jump is looked for, in steps and of the scale: the plateaus of (1 − cos x)/x²
 # are up to 1e4 as long as the step that is taken on them.
 SPAN, FURTHEST = 2.0**16, 0.25
-# Entries of an input that are looked at, those of the smallest steps, unless one has a jump: then
-# all are. It takes some 90 evaluations each.
+# Entries of an input that are looked at, those of the smallest steps and those that seem known best
+# over them, unless one has a jump: then all are. It takes some 90 evaluations each.
 SOME = 2
 # How much more a slope may be off than the nearest jump over its distance.
 DOUBTED = 2.0
@@ -73,14 +73,16 @@ def doubt_small_steps(differences: WholeForwards, best: Best, every: NDArray[np.
     step, uncertainty = best.step[0, :, 0], best.uncertainty[0, :, 0]
     small = (step > 0) & (step < SMALL_STEP * differences.scale[every]) & np.isfinite(uncertainty)
     rows = np.flatnonzero(small & ~best.invariant & ~best.proven)
-    some = rows[np.argsort(step[rows] / differences.scale[every[rows]])][:SOME]
+    shares = step[rows] / differences.scale[every[rows]]
+    first = [np.argsort(order)[:SOME] for order in (shares, uncertainty[rows] * step[rows])]
+    some = rows[np.union1d(*first)]
     found = [_doubt(differences, best, row, int(every[row])) for row in some]
     for row in np.setdiff1d(rows, some) if any(found) else ():
         _doubt(differences, best, row, int(every[row]))
 
 
 def _doubt(differences: WholeForwards, best: Best, row: np.intp, entry: int) -> bool:
-    """Whether there is a jump around x that matters for an entry, which is uncertain by it then."""
+    """Whether there is a jump around x, by which an entry is uncertain then."""
     step = float(best.step[0, row, 0])
     span = min(SPAN * step, FURTHEST * float(differences.scale[entry]))
 
@@ -94,8 +96,7 @@ def _doubt(differences: WholeForwards, best: Best, row: np.intp, entry: int) -> 
     with np.errstate(all="ignore"):
         found = [follow_jump(at(side), side * slope, matters) for side in (1.0, -1.0)]
     doubt = DOUBTED * max(jump / max(share * span, step) for jump, share in found)
-    if not doubt > best.uncertainty[0, row, 0]:
-        return False
-    best.uncertainty[:, row] = np.maximum(best.uncertainty[:, row], doubt)
-    best.noise[:, row] = np.maximum(best.noise[:, row], doubt)
-    return True
+    if doubt > best.uncertainty[0, row, 0]:
+        best.uncertainty[:, row] = np.maximum(best.uncertainty[:, row], doubt)
+        best.noise[:, row] = np.maximum(best.noise[:, row], doubt)
+    return doubt > 0

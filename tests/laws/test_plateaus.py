@@ -30,6 +30,11 @@ FUNCTIONS: dict[str, tuple[Callable[[Array], Array], ...]] = {
         lambda x: 0.5 - x**2 / 4,
         lambda x: -np.log(np.cosh(x)) / x**2,
     ),
+    "(1 + x)² - 1 - 2x": (
+        lambda x: (1 + x) ** 2 - 1 - 2 * x,
+        lambda x: 2 * x,
+        lambda x: np.full(x.shape, -2.0),
+    ),
 }
 
 
@@ -45,6 +50,16 @@ def test_no_right_gradient_fails_and_that_of_a_plateau_does_not_pass(
         assert right.verdict != Verdict.FAIL
         wrong = check(function, lambda delta, x: delta * on_plateau(x), {"x": x}, seed=seed)
         assert wrong.verdict != Verdict.PASS
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-5])
+def test_entries_of_many_sizes_round_by_different_amounts(scale: float) -> None:
+    """Where those of one size stand still over the finest probes, others do not."""
+    function, derivative, _ = FUNCTIONS["(1 - cos x) / x²"]
+    for seed in range(SEEDS):
+        x = scale * 10 ** np.random.default_rng(seed).uniform(-2, 0, 6)
+        right = check(function, lambda delta, x: delta * derivative(x), {"x": x}, seed=seed)
+        assert right.verdict != Verdict.FAIL
 
 
 def test_a_curve_that_asks_for_tiny_steps_is_none() -> None:
