@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from msgspec import Struct
@@ -18,6 +18,9 @@ NOISE_SHARE = 0.3  # noise below this share of an uncertainty does not explain i
 CLEAR_SLOPE = 4.0
 # Of the largest entry: what is known to that has settled well enough.
 UNRESOLVED = 1e-9
+# What is asked for of entries that are clear: how they got there is not.
+CLEAR_FIELDS = ("cells", "slope")
+BLOCK = 2**13  # entries that are judged at once: their arrays fit a cache
 # The axis of the entries in arrays that have others before it; in all others it is the first.
 ENTRY_AXES = {"cells": 2, "between": 2, "last": 1, "drift": 1}
 
@@ -83,7 +86,8 @@ class Best(Struct, eq=False):
     def joined(cls, parts: Iterable[Best], count: int) -> Best:
         """What is known of consecutive entries, `count` in all, as one.
 
-        Of millions of entries, not all is held twice: a part is made when those before are taken.
+        Of millions of entries, not all is held twice: a part is made when those before are taken;
+        and of one that is clear only what is asked for later.
         """
         whole: Best | None = None
         start = 0
@@ -92,22 +96,31 @@ class Best(Struct, eq=False):
                 return part
             whole = part.enlarged(count) if whole is None else whole
             rows = slice(start, start + len(part.proven))
-            for name, axis in _AXES.items():
-                getattr(whole, name)[_at(axis, rows)] = getattr(part, name)
+            for name in CLEAR_FIELDS if part.clear else _AXES:
+                getattr(whole, name)[_at(_AXES[name], rows)] = getattr(part, name)
             start = rows.stop
         assert whole is not None
         return whole
 
     def enlarged(self, count: int) -> Best:
-        """Arrays as these, but for so many entries, to be filled."""
+        """Arrays as these of so many entries, of zeros: those that are not set take no memory."""
         arrays = {}
         for name, axis in _AXES.items():
             mine = getattr(self, name)
             shape = (*mine.shape[:axis], count, *mine.shape[axis + 1 :])
-            arrays[name] = np.empty(shape, dtype=mine.dtype)
+            arrays[name] = np.zeros(shape, dtype=mine.dtype)
         return Best(**arrays)
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Best:
+    def blocks(self) -> Iterator[tuple[slice, Best]]:
+        """The entries in parts, which are views, with where they are."""
+        if len(self.proven) <= BLOCK:
+            yield slice(None), self
+            return
+        for start in range(0, len(self.proven), BLOCK):
+            rows = slice(start, start + BLOCK)
+            yield rows, self.take(rows)
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Best:
         """The same of some entries, in this order."""
         return Best(**{name: getattr(self, name)[_at(axis, rows)] for name, axis in _AXES.items()})
 
@@ -167,12 +180,17 @@ class Best(Struct, eq=False):
         return known
 
     @property
-    def unsettled(self) -> NDArray[np.bool_]:
+    def largest(self) -> Float:
+        """The largest entry that is known, of each table and cotangent: (TABLES, 1, cotangents)."""
+        known = np.where(np.isfinite(self.uncertainty), np.abs(self.value), 0.0)
+        largest: Float = np.max(known, axis=1, keepdims=True, initial=0.0)
+        return largest
+
+    def unsettled(self, largest: Float) -> NDArray[np.bool_]:
         """Which entries and cotangents have quotients that grow, or on a side drift by what counts
         beside the largest entry."""
-        size = np.where(np.isfinite(self.uncertainty[0]), np.abs(self.value[0]), 0.0)
-        counts = UNRESOLVED * np.max(size, axis=0, initial=0.0)
-        return np.asarray(self.grows | np.any(self.drift > counts, axis=0))
+        drifts = np.any(self.drift > UNRESOLVED * largest[0], axis=0)
+        return np.asarray(self.grows | drifts)
 
     @property
     def clear(self) -> bool:
@@ -228,14 +246,14 @@ class Best(Struct, eq=False):
 
     def unresolved(self, share: float) -> NDArray[np.intp]:
         """The entries that are not known to this share of the largest, or do not settle."""
-        uncertainty = self.uncertainty[0]
-        size = np.where(np.isfinite(uncertainty), np.abs(self.value[0]), 0.0)
-        known = (uncertainty <= share * np.max(size, initial=0.0)) & ~self.unsettled
+        largest = self.largest
+        known = self.uncertainty[0] <= share * np.max(largest[0])
+        known &= ~self.unsettled(largest)
         return np.flatnonzero(~np.all(known, axis=1) & ~(self.invariant | self.proven))
 
     def better_than(self, uncertainty: Float) -> NDArray[np.bool_]:
         """Which entries are less uncertain, settled and have a slope, for every cotangent."""
-        known = (self.uncertainty[0] < uncertainty) & ~self.unsettled
+        known = (self.uncertainty[0] < uncertainty) & ~self.unsettled(self.largest)
         return np.asarray(np.all(known, axis=1) & self.sloping)
 
     def refine(

@@ -97,23 +97,32 @@ def doubt_small(
     though what it takes from the largest one is as much. An entry below the rounding of the outputs
     that it moves anywhere is hidden whatever is seen of it. among: the rows that are looked at.
     """
+    if not np.any(differences.size):
+        return
     share = SMALL * differences.rounding**SMALL_POWER
     step = differences.reach * FIRST_STEP * differences.scale
     most = share * differences.size / step[every, None]
-    values = np.abs(best.value)
-    size = np.min(np.where(values > 0, values, np.inf), axis=0)
-    known = np.min(best.uncertainty, axis=0)
-    small = among[np.any((size < most) & (known < most), axis=1)[among]]
-    for rows in differences.chunks(small):
+    small = np.zeros(len(every), dtype=bool)
+    for some, part in best.blocks():
+        size, known = _least(part)
+        small[some] = np.any((size < most[some]) & (known < most[some]), axis=1)
+    for rows in differences.chunks(among[small[among]]):
+        size, known = _least(best.take(rows))
         entries = every[rows]
         # The step that a value was seen at may be far larger than the first.
-        seen = np.max(best.step[0, rows], axis=1, where=known[rows] < np.inf, initial=0.0)
+        seen = np.max(best.step[0, rows], axis=1, where=known < np.inf, initial=0.0)
         first = differences.exact(entries, np.maximum(step[entries], seen))
         far = differences.exact(entries, LEAP * FIRST_STEP * differences.scale[entries])
         hidden, lost = (DEVIATIONS * some for some in differences.hidden(entries, first, far))
-        hidden = np.maximum(hidden, np.where(size[rows] <= lost, lost, 0.0))
+        hidden = np.maximum(hidden, np.where(size <= lost, lost, 0.0))
         best.uncertainty[:, rows] = np.maximum(best.uncertainty[:, rows], hidden)
         best.noise[:, rows] = np.maximum(best.noise[:, rows], hidden)
+
+
+def _least(best: Best) -> tuple[Float, Float]:
+    """The least value but zero of the tables of every entry, and the least uncertainty."""
+    size = np.abs(best.value)
+    return np.min(size, axis=0, where=size > 0, initial=np.inf), np.min(best.uncertainty, axis=0)
 
 
 def doubt_faint(best: Best) -> None:

@@ -15,7 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.best import UNRESOLVED, Best
+from gradcheck_cli.numeric.best import Best
+from gradcheck_cli.numeric.choose import choose_slopes
 from gradcheck_cli.numeric.climb import FIRST_STEP, MAX_LEVELS, climb, measure_at
 from gradcheck_cli.numeric.differences import WHOLE, Differences
 from gradcheck_cli.numeric.doubts import doubt_faint, doubt_small, doubt_zeros
@@ -25,11 +26,6 @@ from gradcheck_cli.numeric.other_steps import leap_until_moved, retry_nearer, wi
 from gradcheck_cli.numeric.pilots import Pilots
 from gradcheck_cli.numeric.plateaus import doubt_small_steps
 from gradcheck_cli.numeric.quotients import WholeForwards
-
-# Of the uncertainty of a cell: its noise where its quotients have settled to that.
-SETTLED = 0.1
-# Of the gap between the slopes of a kink: as well as both must be known for it to be one.
-KINK_KNOWN = 0.1
 
 Progress = Callable[[int], None]
 Entries = NDArray[np.intp]
@@ -164,7 +160,7 @@ def measure_entries(
         best = Best.joined(_count_each(parts, counts), len(every))
         differences.evaluations = before + sum(counts)
         if step is None:
-            if not best.clear:
+            if not all(part.clear for _, part in best.blocks()):
                 widen_steps(differences, best, every)
                 retry_nearer(differences, best, every)
                 doubt_zeros(differences, best, every)
@@ -216,27 +212,6 @@ def _measure_chunk(differences: Differences, entries: NDArray[np.intp], step: fl
     return best
 
 
-def _smooth(best: Best) -> Float:
-    """The cell of every entry and cotangent where there is no kink: the central one, or the mean of
-    both sides, which converge where the curvature jumps and the centre hardly does.
-    """
-    central, right, left = np.moveaxis(best.cells, 1, 0)
-    mean = (right + left) / 2
-    mean[1] += np.abs(right[0] - left[0]) / 2
-    mean[3] = right[3]
-    return np.asarray(np.where(mean[1] < central[1], mean, central))
-
-
-def _unsettled(value: Float, uncertainty: Float, noise: Float) -> NDArray[np.bool_]:
-    """Which cells are of quotients that disagree by more than their noise, and are best by chance.
-
-    What is known to UNRESOLVED of the largest entry has settled well enough.
-    """
-    size = np.where(np.isfinite(uncertainty), np.abs(value), 0.0)
-    large = UNRESOLVED * np.max(size, axis=-2, keepdims=True, initial=0.0)
-    return np.asarray((noise < SETTLED * uncertainty) & (uncertainty > large))
-
-
 def _gradient(
     best: Best,
     order: Entries | slice,
@@ -245,51 +220,23 @@ def _gradient(
     *,
     by_ladder: bool,
 ) -> NumericGradient:
-    """The three tables of the ladder as one gradient: central where smooth, sides at kinks.
+    """The three tables of the ladder as one gradient.
 
     order: the places in the gradient of the entries, as they were measured.
     by_ladder: whether there was one, for entries to settle on; else steps are fixed.
     """
-    value, uncertainty, noise, step = _smooth(best)
-    _, right, left = best.value
-    _, u_right, u_left = best.uncertainty
-    gap = np.abs(right - left)
-    kink = KINK_KNOWN * gap > u_right + u_left
-    settles = by_ladder & ~best.proven[:, None]
-    sides = _unsettled(*(part[1:] for part in (best.value, best.uncertainty, best.noise)))
-    kink &= ~(settles & (np.any(sides, axis=0) | best.unsettled))
-    # Neither a kink that is known nor none: any value of both sides may be right.
-    apart = [np.abs(value - side) for side in (right, left)]
-    unclear = (gap > u_right + u_left) | (apart[0] > uncertainty + u_right)
-    unclear = (unclear | (apart[1] > uncertainty + u_left)) & ~kink
-    both = np.maximum(apart[0] + u_right, apart[1] + u_left)
-    unsettled = ~kink & ~unclear & _unsettled(value, uncertainty, noise) | best.unsettled
-    unsettled &= settles
-    uncertainty = np.where(unclear, np.maximum(uncertainty, both), uncertainty)
-    low = np.minimum(right - u_right, left - u_left)
-    high = np.maximum(right + u_right, left + u_left)
-    floored = (value == 0.0) & ~best.invariant[:, None]
-    uncertainty = np.where(floored, np.maximum(uncertainty, best.floor), uncertainty)
-    noise = np.where(floored, np.maximum(noise, best.floor), noise)  # by which it is hidden
-    uncertainty = np.where(unsettled, np.inf, uncertainty)
-
-    def shaped(array: NDArray[Any]) -> NDArray[Any]:
-        placed = np.empty_like(array.T)
-        placed[:, order] = array.T
-        return placed.reshape(shape)
-
+    largest = np.max([part.largest for _, part in best.blocks()], axis=0)
+    arrays: dict[str, Any] = {}
+    for rows, part in best.blocks():
+        places = rows if isinstance(order, slice) else order[rows]
+        for name, array in choose_slopes(part, largest, by_ladder=by_ladder).items():
+            if name not in arrays:
+                arrays[name] = np.empty(best.slope.shape[::-1], array.dtype)
+            arrays[name][:, places] = array.T
     return NumericGradient(
-        value=shaped(np.where(np.isfinite(uncertainty), value, np.nan)),
-        uncertainty=shaped(uncertainty),
-        noise=shaped(noise),
-        step=shaped(step),
-        kink=shaped(kink),
-        low=shaped(np.where(kink, low, value - uncertainty)),
-        high=shaped(np.where(kink, high, value + uncertainty)),
+        **{name: array.reshape(shape) for name, array in arrays.items()},
         steepest=float(np.max(best.slope, where=np.isfinite(best.slope), initial=0.0)),
         evaluations=evaluations,
         shape=shape,
-        possible=shaped(best.possible),
         unused=bool(np.all(best.unused)),
-        unsettled=shaped(unsettled),
     )
