@@ -105,12 +105,12 @@ def _try_shapes(draft: Draft, path: str, timeout: float) -> tuple[str, str]:
     from gradcheck_cli.run.try_shapes import try_shapes
 
     try:
-        found, fits = try_shapes(draft, path, timeout)
+        tried = try_shapes(draft, path, timeout)
     except (GradcheckError, OSError) as error:
         raise UsageError(f"the code cannot be tried: {error}") from error
-    if found is None:
+    if tried is None:
         return draft.text, SHAPES_NOT_FOUND
-    return found.text, SHAPES_TRIED if fits else SHAPES_DOUBTED
+    return tried.draft.text, SHAPES_TRIED if tried.fits else SHAPES_DOUBTED
 
 
 def _save(path: Path, text: str, force: bool) -> None:

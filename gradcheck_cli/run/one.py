@@ -56,7 +56,8 @@ def run_check(
     """
     work = partial(check_problems, power=power)
     try:
-        return _report(check, run_problems(check, work, advance, timeout, allow_code, warm))
+        report = _report(check, run_problems(check, work, advance, timeout, allow_code, warm))
+        doubted = report.outcome == Outcome.WRONG
     except LeaveError as error:
         return replace(report_failure(check, str(error)), outcome=Outcome.NOT_RUN)
     except UnfinishedError as error:
@@ -65,24 +66,38 @@ def run_check(
         note = f"the diagnosis was not finished: {error}"
         return _report(check, replace(error.early, notes=(*error.early.notes, note)))
     except Exception as error:
-        other = _with_other_shapes(check, error, timeout)
-        if other is not None:
-            return run_check(other, advance, timeout, power, allow_code, warm)
-        return report_failure(check, describe_failure(check, error))
+        report = report_failure(check, describe_failure(check, error))
+        doubted = isinstance(error, GradcheckError)
+    if not doubted or check.draft is None or check.draft.tried:
+        return report
+    changed = _change_shapes(check, check.draft, timeout)
+    if isinstance(changed, str):
+        return report_failure(check, changed)
+    if changed is None:
+        return report
+    return run_check(changed, advance, timeout, power, allow_code, warm)
 
 
-def _with_other_shapes(
-    check: ConfigCheck, error: Exception, timeout: float | None
-) -> ConfigCheck | None:
-    """The check of code that has no config with shapes that it takes; None where none are found."""
-    if check.draft is None or check.draft.tried or not isinstance(error, GradcheckError):
-        return None
-    from gradcheck_cli.run.try_shapes import change_shapes
+def _change_shapes(
+    check: ConfigCheck, draft: Draft, timeout: float | None
+) -> ConfigCheck | str | None:
+    """A check of code without a config, with other shapes than were read, by which its gradients
+    may be judged; None where there are none; or what to say where they cannot be judged."""
+    from gradcheck_cli.run.try_shapes import replace_shapes, try_shapes
 
     try:
-        return change_shapes(check, timeout)
+        tried = try_shapes(draft, check.path, timeout)
     except (GradcheckError, OSError):
         return None
+    if tried is not None and tried.other is not None:
+        return (
+            f"its gradients are wrong with the shapes {_list_given(tried.draft)}\n"
+            f"  and right with others: {_list_given(tried.other)}\n"
+            f"  which are meant is not in the code: {_advise_config(check, tried.draft)}"
+        )
+    if tried is None or not tried.fits or tried.draft.described == draft.described:
+        return None
+    return replace_shapes(check, tried.draft)
 
 
 def describe_failure(check: ConfigCheck, error: Exception) -> str:
@@ -110,11 +125,20 @@ def _advise(check: ConfigCheck) -> Iterator[str]:
 
 def _describe_reading(check: ConfigCheck, draft: Draft) -> str:
     """What is checked of code that has no config, and how to change it."""
-    data = ", ".join(f"{key}: {draft.given[key]}" for key in draft.given if key not in draft.names)
     how = "by trying" if draft.tried else "from its text"
+    return f"found {how}: {_list_given(draft)}; {_advise_config(check, draft)}"
+
+
+def _list_given(draft: Draft) -> str:
+    """What functions of the user are given, in one line."""
+    return ", ".join(f"{key}: {draft.given[key]}" for key in draft.given if key not in draft.names)
+
+
+def _advise_config(check: ConfigCheck, draft: Draft) -> str:
+    """How to get a config of code that has none."""
     options = ["--allow-code"] * draft.tried
     init = _quote(["gradcheck", "init", *options, f"{check.path}:{check.name}"])
-    return f"found {how}: {data}; `{init}` writes a config for you to change"
+    return f"`{init}` writes a config for you to change"
 
 
 def run_problems(

@@ -6,112 +6,172 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.config.findings import ConfigError
-from gradcheck_cli.config.init.trials import FITS, Search, Trial
+from gradcheck_cli.config.init.template import Draft
+from gradcheck_cli.config.init.trials import DONE, FITS, Search, Trial, is_plausible
 from gradcheck_cli.config.load import read_config
-from gradcheck_cli.errors import GradcheckError, is_ours
+from gradcheck_cli.errors import GradcheckError, LackingError, is_ours
 from gradcheck_cli.layers.code_layer import CodeLayer
 from gradcheck_cli.processes.sandbox import run_in_sandbox
 from gradcheck_cli.usercode.calling.methods import METHODS
 from gradcheck_cli.usercode.calling.readings import fits_forward
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from gradcheck_cli.config.builders.check import ConfigCheck
     from gradcheck_cli.config.init.reading import Described
-    from gradcheck_cli.config.init.template import Draft
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.sandbox_child import Supervisor
 
+    Shape = tuple[int, ...]
 
-def try_shapes(draft: Draft, path: str, timeout: float | None) -> tuple[Draft | None, bool]:
-    """The config with shapes that the forward takes, and whether gradients may be judged by them:
-    these have the shapes of their inputs, and are not right with other shapes alone; None where no
-    shapes were found near those read.
+# Of a hundred shapes, a wrong gradient agrees in one direction with some, in three with none.
+DIRECTIONS = 3
 
-    What a backward makes of them is for the check to say: shapes are not chosen for it.
+
+class Tried(Struct, frozen=True):
+    """What came of trying shapes.
+
+    draft: the config with shapes that the forward takes. fits: whether gradients may be judged by
+    them: they have the shapes of their inputs, and are right, or right with no other shapes.
+    other: the config with the shapes that make gradients right, where those of `draft` do not.
+    """
+
+    draft: Draft
+    fits: bool
+    other: Draft | None = None
+
+
+def try_shapes(draft: Draft, path: str, timeout: float | None) -> Tried | None:
+    """Try shapes, those that were read first; None where none near them are taken by the forward.
 
     path: of the config, from whose folder its code is found.
     timeout: seconds that a trial may take.
     Raises GradcheckError where the code cannot be imported or ends its process, and OSError where
     there is no process to run it in.
     """
-    described, fits = run_in_sandbox(partial(_search, path), draft, _ignore, timeout)
-    found = None if described is None else replace(draft, described=described, tried=True)
-    return found, fits
+    return run_in_sandbox(partial(_search, path), draft, _ignore, timeout)
 
 
-def change_shapes(check: ConfigCheck, timeout: float | None) -> ConfigCheck | None:
-    """A check of code that has no config, with shapes that its forward takes.
-
-    None where none are found, or gradients have other shapes than their inputs, or are right with
-    other shapes alone: it is not known which of the two is wrong. Raises as `try_shapes`.
-    """
-    assert check.draft is not None
-    found, fits = try_shapes(check.draft, check.path, timeout)
-    if found is None or not fits or not isinstance(check.layer, CodeLayer):
-        return None
-    [made] = read_config(found.line, check.path)
+def replace_shapes(check: ConfigCheck, draft: Draft) -> ConfigCheck:
+    """A check of code that has no config, with the shapes of another draft of it."""
+    [made] = read_config(draft.line, check.path)
     assert isinstance(made.layer, CodeLayer)
+    assert isinstance(check.layer, CodeLayer)
     new = made.layer.data
     data = replace(check.layer.data, inputs=new.inputs, constants=new.constants, sizes=new.sizes)
-    return replace(check, layer=replace(check.layer, data=data), draft=found)
+    return replace(check, layer=replace(check.layer, data=data), draft=draft)
 
 
-def _search(path: str, draft: Draft, supervisor: Supervisor) -> tuple[Described | None, bool]:
-    backward = draft.names.get("backward", "").rpartition(":")[2].rpartition(".")[2]
-    backwards = {backward, *(of_pair for _, of_pair in METHODS)}
-
-    def read_problems(described: Described) -> list[Problem]:
-        [check] = read_config(replace(draft, described=described).line, path)
-        return check.layer.problems()
-
-    def attempt(described: Described) -> Trial:
-        try:
-            for problem in read_problems(described):
-                problem.forward(problem.copy_inputs())
-                problem.evaluate_backward()
-        except ConfigError as error:
-            return Trial(0.0, str(error))
-        except GradcheckError as error:
-            return _judge(error, backwards)
-        return Trial(FITS)
-
-    def passes(described: Described, test: Callable[[Problem], bool]) -> bool:
-        with suppress(GradcheckError):
-            return all(map(test, read_problems(described)))
-        return False
-
-    passes, search = supervisor.watch(passes), Search(supervisor.watch(attempt))
+def _search(path: str, draft: Draft, supervisor: Supervisor) -> Tried | None:
+    trials = _Trials(path, draft)
+    search = Search(supervisor.watch(trials.attempt))
+    measure, is_right = supervisor.watch(trials.measure), supervisor.watch(trials.is_right)
     found = search.run(draft.described)
     if not found:
-        return None, False
-    if not passes(found[0], _gradients_fit):
-        return found[0], False
-    # Where gradients are right with other shapes alone, nobody knows which are meant.
-    right = [passes(one, _is_right) for one in found]
-    others = any(right) or any(passes(one, _is_right) for one in search.go_on())
-    return found[0], right[0] or not others
+        return None
+    made = partial(replace, draft, tried=True)
+    first, shapes = made(described=found[0]), measure(found[0])
+    if is_right(found[0]):
+        return Tried(first, True)
+    others = [one for one in (*found[1:], *search.go_on()) if is_plausible(one, found[0])]
+    right = next(filter(is_right, others), None)
+    if right is not None:
+        meant = shapes.gradients is None or shapes.tell(measure(right))
+        other = made(described=right)
+        return Tried(other, True) if meant else Tried(first, False, other)
+    told = next((one for one in others if shapes.tell(measure(one))), None)
+    return Tried(first, shapes.fits) if told is None else Tried(made(described=told), True)
 
 
-def _gradients_fit(problem: Problem) -> bool:
-    """Whether every gradient has the shape of its input, where it is one of the outputs' sum."""
-    import numpy as np
+class _Shapes(Struct, frozen=True):
+    """The shapes of inputs, and of their gradients; these None where the backward raised."""
 
-    gradients = problem.evaluate_backward()
-    return problem.cotangent is None or all(
-        name in gradients and np.shape(gradients[name]) == x.shape
-        for name, x in problem.inputs.items()
-    )
+    inputs: Mapping[str, Shape]
+    gradients: Mapping[str, Shape] | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether every gradient has the shape of its input."""
+        return self.gradients == self.inputs
+
+    def tell(self, others: _Shapes) -> bool:
+        """Whether gradients say that others are meant: all inputs that have another number of axes
+        there have fewer, those of their gradients here. Broadcasting hides it from the forward."""
+        if self.gradients is None or not others.fits:
+            return False
+        ranks = {name: len(shape) for name, shape in self.inputs.items()}
+        changed = [name for name, one in others.inputs.items() if len(one) != ranks.get(name)]
+        return bool(changed) and all(
+            len(others.inputs[name]) < ranks.get(name, 0)
+            and self.gradients.get(name) == others.inputs[name]
+            for name in changed
+        )
+
+
+class _Trials:
+    """Runs the code with shapes. path: of the config; draft: what it is but for its shapes."""
+
+    def __init__(self, path: str, draft: Draft) -> None:
+        self.path = path
+        self.draft = draft
+        backward = draft.names.get("backward", "").rpartition(":")[2].rpartition(".")[2]
+        self.backwards = {backward, *(of_pair for _, of_pair in METHODS)}
+
+    def read_problems(self, described: Described) -> list[Problem]:
+        """The problems of the check with these shapes."""
+        [check] = read_config(replace(self.draft, described=described).line, self.path)
+        return check.layer.problems()
+
+    def attempt(self, described: Described) -> Trial:
+        """How far the code comes."""
+        try:
+            for problem in self.read_problems(described):
+                problem.forward(problem.copy_inputs())
+                problem.evaluate_backward()
+        except (ConfigError, LackingError) as error:
+            return Trial(0.0, str(error))
+        except GradcheckError as error:
+            return _judge(error, self.backwards)
+        return Trial(DONE)
+
+    def measure(self, described: Described) -> _Shapes:
+        """The shapes of inputs and of gradients; those that are of no sum have those of inputs."""
+        inputs: dict[str, Shape] = {}
+        gradients: dict[str, Shape] = {}
+        for problem in self.read_problems(described):
+            shapes = {name: x.shape for name, x in problem.inputs.items()}
+            inputs |= shapes
+            if problem.cotangent is not None:
+                try:
+                    made = problem.evaluate_backward()
+                except GradcheckError:
+                    return _Shapes(inputs, None)
+                shapes = {name: np.shape(one) for name, one in made.items() if name in shapes}
+            gradients |= shapes
+        return _Shapes(inputs, gradients)
+
+    def is_right(self, described: Described) -> bool:
+        """Whether gradients agree with the forward in a few directions, or nothing says so."""
+        with suppress(GradcheckError):
+            return self.measure(described).fits and all(
+                map(_is_right, self.read_problems(described))
+            )
+        return False
 
 
 def _is_right(problem: Problem) -> bool:
-    """Whether gradients agree with the forward in one direction; also where none says so."""
-    return problem.cotangent is None or fits_forward(
-        problem.forward, problem.backward, problem.inputs, problem.cotangent
+    cotangent = problem.cotangent
+    if cotangent is None:
+        return True
+    return any(map(np.any, problem.evaluate_backward().values())) and all(
+        fits_forward(problem.forward, problem.backward, problem.inputs, cotangent, seed)
+        for seed in range(DIRECTIONS)
     )
 
 
@@ -130,7 +190,7 @@ def _judge(error: GradcheckError, backwards: set[str]) -> Trial:
             share = trace.tb_lasti / len(code.co_code)
             if code.co_name in backwards:
                 by_rank = isinstance(error.__cause__, TypeError | IndexError)
-                share = 1 + share / 2 if by_rank else FITS
+                share += 1 if by_rank else FITS
             return Trial(share, str(error))
         trace = trace.tb_next
     return Trial(1.0, str(error))

@@ -173,6 +173,47 @@ def test_a_mistake_in_every_style_is_found_without_a_config(tmp_path: Path) -> N
     assert outcomes(done) == dict.fromkeys(MISTAKES, "wrong")
 
 
+GUESSED = {
+    "bce_kl_loss": ("-0.5 * (1 - np.exp(logvar))", "-0.5 * (1 + np.exp(logvar))"),
+    "prelu": ("da = np.sum(dout * np.minimum", "da = np.sum(dout * np.maximum"),
+    "planar_logdet": ("dw = z.T @ da + g.sum() * u", "dw = z.T @ da + g.sum() * w"),
+    "info_nce": ("/ len(z_a) / temperature", "/ len(z_a) * temperature"),
+    "filter_nll": ("2 * e * de / S", "e * de / S"),
+    "Windows": ("+= dcols[:, :, i]", "= dcols[:, :, i]"),
+    "Attention": (
+        "dA * self.A, axis=-1, keepdims=True))",
+        "dA * self.A, axis=-2, keepdims=True))",
+    ),
+}
+
+
+def test_what_parameters_are_is_told_by_gradients_where_the_text_does_not(tmp_path: Path) -> None:
+    text = (DATA / "guessed.py").read_text()
+    (tmp_path / "right.py").write_text(text)
+    for name, (right, wrong) in GUESSED.items():
+        assert right in text
+        (tmp_path / f"{name}.py").write_text(text.replace(right, wrong))
+    done = run_here(*RUN, *(f"right.py:{name}" for name in GUESSED), cwd=tmp_path)
+    assert outcomes(done) == dict.fromkeys(GUESSED, "ok")
+    done = run_here(*RUN, *(f"{name}.py:{name}" for name in GUESSED), cwd=tmp_path)
+    assert outcomes(done) == dict.fromkeys(GUESSED, "wrong")
+
+
+def test_gradients_that_are_right_with_other_shapes_alone_are_no_failure(tmp_path: Path) -> None:
+    """Here those that were read are taken, too; both are shown."""
+    (tmp_path / "guessed.py").write_text((DATA / "guessed.py").read_text())
+    done = run_here("run", "--allow-code", "guessed.py:mse", cwd=tmp_path)
+    assert done.returncode == 2, done.stdout
+    assert "wrong with the shapes inputs: {y_pred: [n, N]}" in done.stdout
+    assert "right with others: inputs: {y_pred: [N]}" in done.stdout
+
+
+def test_a_loss_that_may_return_gradients_is_told_where_it_is_no_check(tmp_path: Path) -> None:
+    (tmp_path / "guessed.py").write_text((DATA / "guessed.py").read_text())
+    done = run_here("run", "--list", "guessed.py", cwd=tmp_path)
+    assert "left out of 'guessed.py': mse; `gradcheck init guessed.py:mse`" in done.stderr
+
+
 def test_shapes_that_are_not_in_the_text_are_tried(tmp_path: Path) -> None:
     text = (DATA / "unread.py").read_text()
     (tmp_path / "a.py").write_text(text)
@@ -204,19 +245,6 @@ def test_no_shapes_are_tried_for_which_a_wrong_backward_would_fit(
     assert done.returncode != 0
     assert outcomes(done)["affine"] in ("wrong", "error")
     assert "found by trying" not in done.stdout
-
-
-def test_shapes_that_gradients_do_not_have_are_no_failure(tmp_path: Path) -> None:
-    """Which of the two is wrong is not known where the shapes are a guess."""
-    (tmp_path / "a.py").write_text(
-        "import numpy as np\n\n\n"
-        "def loss(p, q, k):\n"
-        "    d = (p[:, None] * k).sum(axis=(0, 1)) - q\n"
-        "    dp = np.zeros((2, 2))\n"
-        "    return 0.5 * np.sum(d * d), dp, -d\n"
-    )
-    done = run_here("run", "--allow-code", "a.py:loss", cwd=tmp_path)
-    assert done.returncode in (0, 2), done.stdout
 
 
 def test_code_that_cannot_be_read_does_not_stop_the_rest(

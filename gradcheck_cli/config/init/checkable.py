@@ -17,6 +17,7 @@ from gradcheck_cli.config.init.definitions import (
     complete_name,
     find_backward,
     gives_gradients,
+    is_loss_of_several,
     is_of_framework,
     read_file,
 )
@@ -66,10 +67,12 @@ def list_left_out(path: str, names: Sequence[str]) -> list[str]:
 
 
 def _is_gradient(node: ast.stmt) -> bool:
-    """Whether a function is called like a gradient, and not like what is done with one."""
+    """Whether a function is called like a gradient, and not like what is done with one, or is a
+    loss that may return some."""
     if not isinstance(node, ast.FunctionDef) or WITH_GRADIENTS.search(node.name):
         return False
-    return bool(GRADIENT_CALLED.search(node.name)) and not _is_abstract(node)
+    called = bool(GRADIENT_CALLED.search(node.name)) and not _is_abstract(node)
+    return called or is_loss_of_several(node)
 
 
 def _is_checkable_class(tree: ast.Module, made: ast.ClassDef) -> bool:

@@ -35,7 +35,9 @@ DERIVED = {
 FORWARD = re.compile(r"_?(forward|fwd|fprop)_?")
 DERIVATIVE = re.compile(r"_prime$|_deriv")
 LOSS_LIKE = re.compile(
-    r"loss|cost|nll|xent|entropy|mse|objective|criterion|^(J|L|E|value|energy)$", re.IGNORECASE
+    r"loss|cost|nll|xent|entropy|mse|nce|likelihood|elbo|hinge|huber|objective|criterion"
+    r"|^(J|L|E|value|energy)$",
+    re.IGNORECASE,
 )
 GRADIENT_LIKE = re.compile(r"^(g|d_?[A-Za-z]\w{0,6})$|grad|jac\b", re.IGNORECASE)
 GRADIENT_CALLED = re.compile(r"grad(ient)?s?|back(prop|ward)|bprop", re.IGNORECASE)
@@ -88,7 +90,9 @@ def find_kind(tree: ast.Module, found: Definition, name: str) -> str:
         return "forward"
     if any(map(gives_gradients, ast.walk(found))):
         return "value_and_grad"
-    return "layer" if find_made_class(tree, found) is not None else "forward"
+    if find_made_class(tree, found) is not None:
+        return "layer"
+    return "value_and_grad" if is_loss_of_several(found) else "forward"
 
 
 def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
@@ -122,6 +126,15 @@ def gives_gradients(node: ast.AST) -> bool:
     turned = "grad" in first and len(others) == 1 and LOSS_LIKE.search(others[0])
     gradients = not GRADIENT_LIKE.search(first) and all(map(_is_gradient, value.elts[1:]))
     return bool(LOSS_LIKE.search(first) or turned or gradients)
+
+
+def is_loss_of_several(function: ast.FunctionDef) -> bool:
+    """Whether a function is called like a loss and returns more, which may be gradients."""
+    several = (
+        isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and node.value.elts[1:]
+        for node in ast.walk(function)
+    )
+    return bool(LOSS_LIKE.search(function.name)) and any(several)
 
 
 def _is_gradient(node: ast.expr) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from itertools import combinations, count
 
@@ -20,15 +20,18 @@ from gradcheck_cli.config.init.reading import Described
 # Calls of the code: of eleven functions whose shapes had to be found, ten took 4 to 97, one 733.
 MOST_TRIALS = 1500
 MOST_BEYOND = 300  # more of them after the first shapes that are taken, for some that are plainer
+MOST_FURTHER = 100  # of those that are near to shapes that are taken
 MOST_ALIKE = 50  # trials that may all end in the same way: what is wrong is not the shapes, then
 MOST_AXES = 4  # that an array is given
-FITS = 2.0  # what is reached where the code takes the shapes
+FITS = 2.0  # what is reached where the forward takes the shapes
+DONE = 3.0  # where the backward does not raise, either
 WORTH = 6.0  # changes of shapes that lead through a whole forward are tried as early as none
 
 INDEX = "1"  # where a number is an index, an axis or a step
+NUMBER = "[]"  # the shape of one that has a gradient
 
 _SHAPE = re.compile(r"\[[^\[\]]*\]")
-_SEVERAL = re.compile(r"\[(\[[^\[\]]*\](?:, )?)+\]")
+_ITEM = re.compile(r"\[[^\[\]]*\]|[^\[\], ]+")
 _AXIS = re.compile(r"(?<=[\[ ])[^\W\d]\w*(?=[],])")
 _NUMBER = re.compile(r"\d+")
 
@@ -36,8 +39,8 @@ _NUMBER = re.compile(r"\d+")
 class Trial(Struct, frozen=True):
     """How far the code came with some shapes.
 
-    reached: 0 at the start of the forward, 1 at its end, more in the backward, FITS where the
-        shapes are taken.
+    reached: 0 at the start of the forward, 1 at its end, more in a backward that says something of
+        its inputs' shapes, from FITS on where the forward takes the shapes, DONE at the end.
     complaint: what was wrong, which may hold sizes.
     """
 
@@ -68,10 +71,12 @@ class Search:
         self.ends: set[tuple[float, str]] = set()
         self.waiting: list[tuple[float, int, float, Described]] = []
         self.seen: set[_Key] = set()
+        self.read: tuple[str, ...] = ()
         self.fitting: list[tuple[Described, float]] = []
 
     def run(self, read: Described) -> list[Described]:
         """The shapes that were found, the most general first."""
+        self.read = tuple(read.sizes)
         self.add(read, 0.0, 0.0)
         return self.find()
 
@@ -79,7 +84,7 @@ class Search:
         """More shapes, where `run` found some: also those that are a change away from these."""
         for described, price in self.fitting:
             self.change(described, price)
-        self.most = len(self.trials) + MOST_BEYOND
+        self.most = len(self.trials) + MOST_FURTHER
         return self.find(further=True)
 
     def find(self, *, further: bool = False) -> list[Described]:
@@ -102,7 +107,7 @@ class Search:
                 self.fitting.append((described, price))
                 found.append(described)
                 found[-1] = self.split(described)
-        return [_drop_sizes(one) for one in sorted(found, key=_count_shared_axes)]
+        return [_drop_sizes(one, self.read) for one in sorted(found, key=_count_shared_axes)]
 
     def change(self, described: Described, price: float) -> None:
         """Put the shapes that are one change away into the order of trials."""
@@ -133,10 +138,11 @@ class Search:
     def unify(self, described: Described) -> Described:
         """Make one size of two that a complaint names, as long as the code comes further so."""
         while not (trial := self.try_shapes(described)).fits:
-            numbers = [int(number) for number in _NUMBER.findall(trial.complaint)]
-            named = {*numbers, *(number + 1 for number in numbers if "index" in trial.complaint)}
-            sizes = [name for name, value in described.sizes.items() if value in named]
-            for one, other in combinations(sizes, 2):
+            # What a constructor is handed by name comes last, and keeps its name.
+            pairs = combinations([*described.sizes.items()][::-1], 2)
+            for (one, value), (other, second) in pairs:
+                if not _are_named(value, second, trial.complaint):
+                    continue
                 changed = _rename(described, other, one)
                 if self.try_shapes(changed).reached > trial.reached:
                     described = changed
@@ -160,11 +166,30 @@ class Search:
         return described
 
 
+def is_plausible(described: Described, other: Described) -> bool:
+    """Whether shapes that are not in the text may be meant where others are taken, too: no setting
+    is 1, which hides a factor, and nothing with a capital is a vector, which hides a transpose."""
+    others = dict(_givens(other))
+    changed = [(name, given) for name, given in _givens(described) if given != others[name]]
+    return not any(
+        given.text == INDEX or (name[0].isupper() and "," not in given.text)
+        for name, given in changed
+    )
+
+
 def _count_shared_axes(described: Described) -> int:
     """How many axes have the size of another: more in shapes that only happen to be taken."""
     shapes = [shape for _, given in _givens(described) for shape in _SHAPE.findall(given.text)]
     axes: int = sum(shape.count(",") + 1 for shape in shapes)
     return axes - len(_drop_sizes(described).sizes)
+
+
+def _are_named(one: int, other: int, complaint: str) -> bool:
+    """Whether two sizes are in a complaint, as they are or so many times; of an index, one more."""
+    numbers = {int(number) for number in _NUMBER.findall(complaint)}
+    numbers |= {number + 1 for number in numbers} if "index" in complaint else set()
+    times = {number // one for number in numbers if number and not number % one}
+    return any(count * other in numbers for count in times)
 
 
 _Key = tuple[tuple[str, str], ...]
@@ -179,27 +204,32 @@ def _changes(described: Described, complaint: str) -> Iterator[tuple[float, Desc
     """What is one change away, and its price: a number or a list is an array, an array has an axis
     more or less. What the line that failed names is changed first."""
     new = _new_size(described)[0]
+    shapes = {shape for _, given in _givens(described) for shape in _SHAPE.findall(given.text)}
     for name, given in _givens(described):
         far = 0 if re.search(rf"\b{re.escape(name)}\b", complaint) else 1
-        for price, text in _texts(given.text, new):
-            yield price + far, _with(described, name, text)
+        texts = [*_texts(given.text, new)]
+        if given.text in (SETTING, NUMBER):
+            texts += [(1, shape) for shape in sorted(shapes) if shape != NUMBER]
+        for price, text in texts:
+            array = name in described.constants and _SHAPE.fullmatch(text)
+            yield price + far, _with(described, name, f"{{shape: {text}}}" if array else text)
 
 
 def _texts(text: str, new: str) -> Iterator[tuple[float, str]]:
     """What else an input or constant may be, and the price of it."""
     if text == SETTING:
-        yield 1, f"{{shape: [{new}]}}"
+        yield 1, f"[{new}]"
         yield 1, INDEX
     if text.startswith("{shape"):
         yield 2, f"{{distribution: integers, low: 0, high: 2, {text[1:]}"
     if text.startswith("{"):
         yield 2, INDEX
-    if _SEVERAL.fullmatch(text):
-        yield 1, f"[{len(_SHAPE.findall(text))}]"
+    if text.startswith("[") and "[" in text[1:]:  # a list of arrays
+        yield 1, f"[{len(_ITEM.findall(text[1:-1]))}]"
     for found in _SHAPE.finditer(text):
         axes = [axis for axis in found.group()[1:-1].split(", ") if axis]
         places = range(len(axes))
-        shapes = [(1, axes[:place] + axes[place + 1 :]) for place in places if len(axes) > 1]
+        shapes = [(1 if len(axes) > 1 else 3, axes[:place] + axes[place + 1 :]) for place in places]
         shapes += [(2, [*axes[:place], new, *axes[place + 1 :]]) for place in places]
         if len(axes) < MOST_AXES:
             shapes += [(1, [*axes[:place], new, *axes[place:]]) for place in {0, len(axes)}]
@@ -244,8 +274,8 @@ def _rename(described: Described, old: str, new: str) -> Described:
     return Described(renamed(dict(described.inputs)), renamed(dict(described.constants)), sizes)
 
 
-def _drop_sizes(described: Described) -> Described:
-    """Without the sizes that no shape names."""
+def _drop_sizes(described: Described, kept: Collection[str] = ()) -> Described:
+    """Without the sizes that no shape names. kept: those that a constructor may be handed."""
     text = " ".join(given.text for _, given in _givens(described))
-    named = set(re.findall(r"\w+", text))
+    named = {*re.findall(r"\w+", text), *kept}
     return replace(described, sizes={k: v for k, v in described.sizes.items() if k in named})

@@ -43,9 +43,13 @@ def fits_forward(
     backward: Gradients,
     arrays: Mapping[str, Array],
     cotangent: Array,
+    seed: int = 0,
 ) -> bool:
-    """Whether gradients agree with a central difference of cotangent · forward in one direction."""
-    rng = np.random.default_rng(0)
+    """Whether gradients agree with a central difference of cotangent · forward in one direction.
+
+    seed: of the direction.
+    """
+    rng = np.random.default_rng(seed)
     direction = {name: rng.standard_normal(array.shape) for name, array in arrays.items()}
     step = STEP * max(1.0, *(float(np.max(np.abs(x), initial=0.0)) for x in arrays.values()))
     ends = [

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from gradcheck_cli.config.init.inference.settings import WEIGHT
-from gradcheck_cli.config.init.inference.values import BIAS, ITEMS, RECORD, Value
+from gradcheck_cli.config.init.inference.values import BIAS, ITEMS, RECORD, SAMPLES, Value
 from gradcheck_cli.config.init.syntax import (
     Function,
     list_returned_gradients,
@@ -19,6 +19,8 @@ from gradcheck_cli.config.init.syntax import (
 GRADIENT = re.compile(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)
 AFFIX = re.compile(r"^(self\.)?(d_?|grads?_|nabla_|delta_|g_)|_grads?$|^self\.", re.IGNORECASE)
 PLAIN = re.compile(r"\w+(\[.*\])?$")
+AROUND = (("", ""), ("d", ""), ("grad", ""), ("", "grad"))
+LETTERS = 2  # more of them name a part of a parameter: d_recon is of recon_x
 LABELS = re.compile(r"^(labels?|targets?|y_true|idx|indices|t|y|Y)$")
 
 
@@ -32,7 +34,11 @@ def names_without_gradient(
     """
     spelled = None if teller is None else list_returned_gradients(teller, value_first=loss)
     if loss and any(map(GRADIENT.search, spelled or ())):  # without a state: loss, dW, hs[-1]
-        spelled = [one for one in spelled or () if GRADIENT.search(one) or not PLAIN.match(one)]
+        spelled = [
+            one
+            for one in spelled or ()
+            if GRADIENT.search(one) or not PLAIN.match(one) or one in values
+        ]
     few = bool(spelled) and len(spelled or ()) < len(values)
     keeps = teller is not None and not returns_value(teller)  # gradients on its object
     labels = [name for name in values if (loss or few or keeps) and LABELS.match(name)]
@@ -77,22 +83,32 @@ def has_gradient(name: str, teller: Function | None) -> bool:
     return bool(BIAS.search(name) and re.search(rf"\b(d|grad_){name}\b|\b{name}_grad\b", text))
 
 
+def _fold(name: str) -> str:
+    return name.casefold().replace("_", "")
+
+
+def _is_data(name: str) -> bool:
+    return bool(SAMPLES.match(name))
+
+
 def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:
     """The parameters whose gradients these texts are."""
-    folded = {one.casefold().replace("_", "") for one in spelled}
+    folded = {_fold(one) for one in spelled}
+    stems = {_fold(AFFIX.sub("", one)) for one in spelled if AFFIX.search(one)}
 
     def is_named(name: str) -> bool:
-        parts = [str(key) for key in values[name].fields]
-        if any(part.casefold().replace("_", "") in folded for part in parts):
-            return True
-        return any(
-            f"{start}{one}{end}".casefold().replace("_", "") in folded
-            for one in (name, *parts)
-            for start, end in (("d", ""), ("grad", ""), ("", "grad"))
-        )
+        own = _fold(name)
+        parts = [own, *(_fold(str(key)) for key in values[name].fields)]
+        spellings = {f"{start}{one}{end}" for one in parts for start, end in AROUND}
+        cut_short = (stem for stem in stems if len(stem) > LETTERS and stem in own)
+        return not spellings.isdisjoint(folded) or any(cut_short)
 
     named = [name for name in names if is_named(name)]
     records = [name for name in names if values[name].kind in (RECORD, ITEMS)]
+    if named and not records:
+        others = sorted((one for one in names if one not in named), key=_is_data)
+        chosen = {*named, *others[: max(0, len(spelled) - len(named))]}
+        return [name for name in names if name in chosen]
     if len(named) == len(spelled) or set(named) & set(records):
         return named
     vectors = [name for name in names if values[name].ends or WEIGHT.match(name)]

@@ -125,6 +125,13 @@ def _count(call: NumpyCall) -> Value:
     return made
 
 
+def _order(call: NumpyCall) -> Value:
+    """Places in what is sorted, each once."""
+    made = array((call.values[0].as_array(1).axes or [])[:1])
+    made.counts = True
+    return made
+
+
 def _make(call: NumpyCall) -> Value:
     """An array that is made or drawn: its shape is `size=` or `shape=`, or where NumPy has it."""
     named = call.keyword("size", "shape")
@@ -197,6 +204,7 @@ FUNCTIONS: dict[str, Callable[[NumpyCall], Value]] = {
     "log": _log,
     "len": read_length,
     **dict.fromkeys(("arange", "range"), _count),
+    "argsort": _order,
     **dict.fromkeys(
         ("concatenate", "cat", "hstack", "vstack", "stack", "column_stack"), join_along
     ),

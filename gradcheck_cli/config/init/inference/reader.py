@@ -157,7 +157,9 @@ class Reader:
             elif isinstance(target, ast.Name):
                 scope[target.id] = broadcast(old, value)
             elif old.axes is not None and value.axes is not None:
-                unify_all(old.axes, value.axes)
+                pairs = zip(old.axes, value.axes, strict=True)
+                stretched = [one if other.root.value == 1 else other for one, other in pairs]
+                unify_all(old.axes, stretched)
 
     def key(self, node: ast.expr, scope: Scope) -> Any:
         """A key that is known: a text, "W" + str(1), a whole number; else None."""

@@ -22,7 +22,7 @@ ARRAY, SIZE, NUMBER, RECORD, ITEMS, OBJECT, FUNCTION, TEXT = (
 
 # Names of what has one axis, of weights, and of what is added to a product with them.
 VECTOR = re.compile(
-    r"^(b|bias|biases|gamma|beta|theta|y|t|labels?|targets?|idx|idxs|tokens?|sentence|words)(_?\w?\d*)$"
+    r"^(b|bias|biases|gamma|beta|theta|y|t|labels?|targets?|idx|idxs|tokens?|sentence|words|times|events|rewards|returns)(_?\w?\d*)$"
 )
 WEIGHT = re.compile(r"^(W|w|U|V|weights?|Theta|theta|c_)(_?\w{0,4}\d*)$|weight|kernel|_w$")
 BIAS = re.compile(r"^b($|_|\d|[a-z]?\d*$)|_b$|bias|gamma|beta|^g\d?$|shift|scale", re.IGNORECASE)
@@ -149,7 +149,7 @@ class Value:
             return False
         found = re.search(
             r"^(x|y|z|a|h|c|t|d|g|v|q|k|s|u|in|i|o|f)\d?$|data|mask|target|label|logits|scores|input|image|pred|hat|prev|"
-            r"true|delta|hidden|state|query|key|val|emb|act|prob|idx|ind|tok|ids|params|wt|wp",
+            r"true|recon|adj|var|mean|delta|hidden|state|query|key|val|emb|act|prob|idx|ind|tok|ids|params|wt|wp",
             self.name,
             re.IGNORECASE,
         )
