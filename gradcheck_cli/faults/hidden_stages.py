@@ -66,11 +66,11 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
     forward = effort.count(problem.forward)
     outputs = np.asarray(problem.forward(problem.inputs))
     inner = list_inner_values(forward, problem.inputs)
-    frames = Counter(one.frame for one in inner)  # a helper such as a sigmoid says less
+    frames = Counter(one.moment[0] for one in inner)  # a helper such as a sigmoid says less
     measured: dict[int, Hidden] = {}
     for nameless in (False, True):  # what has a name says more
         most = len(measured) + MOST_STAGES
-        for place, one in sorted(enumerate(inner), key=lambda pair: -frames[pair[1].frame]):
+        for place, one in sorted(enumerate(inner), key=lambda pair: -frames[pair[1].moment[0]]):
             entries = sum(known.value.size for known in measured.values())
             small = not nameless and entries + one.value.size <= MOST_SMALL
             if len(measured) >= most and not small:
@@ -116,7 +116,7 @@ def _grade(array: NDArray[Any]) -> Float:
 
 def _measure(problem: Problem, inner: InnerValue) -> Hidden | None:
     """∂L/∂value by differences; None where it is zero, or is not known well."""
-    after = [one for one in inner.reader.values if one.event > inner.event]
+    after = inner.list_later()
     cells = inner.value.size * sum(one.value.size for one in after)
     alone = inner.inline is not None or cells > MOST_CELLS
     responses = None if alone else Responses(problem, inner, after)

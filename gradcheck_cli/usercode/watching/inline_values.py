@@ -64,7 +64,7 @@ class Inline(Struct, frozen=True):
 def find_inline(frame: FrameType) -> list[tuple[Inline, NDArray[Any]]]:
     """The arrays inside the line that a function is about to run."""
     found = []
-    for one in _read_file(frame.f_code.co_filename).get(frame.f_lineno, ()):
+    for one in _read_line(frame.f_code.co_filename, frame.f_lineno):
         try:
             value = one.evaluate(frame)
         except Exception:
@@ -76,18 +76,24 @@ def find_inline(frame: FrameType) -> list[tuple[Inline, NDArray[Any]]]:
 
 
 @cache
-def _read_file(path: str) -> dict[int, list[Inline]]:
-    """The expressions of a file, by the line that their statement begins at."""
+def _read_line(path: str, line: int) -> list[Inline]:
+    """The expressions of the statement that begins at a line."""
+    node = _read_file(path).get(line)
+    return [] if node is None else list(_of_statement(node))
+
+
+@cache
+def _read_file(path: str) -> dict[int, ast.stmt]:
+    """The statements of a file that give a value, by the line that they begin at."""
     try:
         tree = ast.parse("".join(linecache.getlines(path)))
     except (SyntaxError, ValueError):
         return {}
-    statements = (
-        node
+    return {
+        node.lineno: node
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.Return) and node.value is not None
-    )
-    return {node.lineno: found for node in statements if (found := list(_of_statement(node)))}
+    }
 
 
 def _of_statement(node: Any) -> Iterator[Inline]:

@@ -19,6 +19,7 @@ from gradcheck_cli.usercode.watching.movers import Follower, Move, Mover
 from gradcheck_cli.usercode.watching.watchers import (
     MOST_LINES,
     Collector,
+    Moment,
     Watcher,
     same_numbers,
     watch,
@@ -58,8 +59,8 @@ class InnerValue(Struct, frozen=True):
 
     name: in the user's code, `z1` or `(x @ W)`; source: the line after which it is there,
     `net.py:12`, in a loop `net.py:12, time 2`.
-    value: at the inputs; reader: calls the forward; event, frame: when and where it is there,
-    counted in lines and calls of the user's functions. inline: of what has no name but its text.
+    value: at the inputs; reader: calls the forward; event, moment: when it is there, in lines of all
+    of the user's functions, and in which call of them. inline: of what has no name but its text.
     """
 
     name: str
@@ -67,7 +68,7 @@ class InnerValue(Struct, frozen=True):
     value: Array
     reader: Reader
     event: int
-    frame: int
+    moment: Moment
     inline: Inline | None = None
 
     def read(self, inputs: Mapping[str, Any]) -> Array:
@@ -84,13 +85,17 @@ class InnerValue(Struct, frozen=True):
         finally:
             move.undo()
 
+    def list_later(self) -> list[InnerValue]:
+        """The inner values that are there after this one."""
+        return [one for one in self.reader.values if one.event > self.event]
+
     def follow(
         self, inputs: Mapping[str, Any], by: Array
     ) -> tuple[dict[tuple[int, str], Array], Any]:
-        """What the inner values are where this one, which has a name, is another by so much; and
-        what the forward returns."""
+        """What the later inner values are where this one, which has a name, is another by so much;
+        and what the forward returns."""
         move = Move(self, by)
-        follower = Follower(self.reader.values, move)
+        follower = Follower(self.list_later(), move)
         try:
             outputs = watch(lambda: self.reader.forward(inputs), follower.enter)
         finally:
@@ -133,6 +138,6 @@ def list_inner_values(
         again = f", time {times[place]}" if times[place] > 1 else ""
         source = f"{one.source}{again}"
         values.append(
-            InnerValue(one.name, source, one.value, reader, one.event, one.frame, one.inline)
+            InnerValue(one.name, source, one.value, reader, one.event, one.moment, one.inline)
         )
     return values

@@ -13,7 +13,7 @@ from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks import as_value_like
 from gradcheck_cli.usercode.watching.inline_values import Inline
 from gradcheck_cli.usercode.watching.tracing import view_as_array
-from gradcheck_cli.usercode.watching.watchers import Collector, LineTracer, list_held
+from gradcheck_cli.usercode.watching.watchers import Collector, LineTracer, Moment, list_held
 
 if TYPE_CHECKING:
     from gradcheck_cli.usercode.watching.inner_values import InnerValue
@@ -26,13 +26,17 @@ class Follower(Collector):
         super().__init__(values)
         self.move = move
 
-    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+    def wants(self, number: int) -> bool:
+        """Whether something is wanted of this call, or it has the value."""
+        return number == self.move.of.moment[0] or super().wants(number)
+
+    def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
         """Copy what is wanted here, then move the value if it is here.
 
         In this order: variables that are read again are what they were.
         """
-        going = super().look(frame, number, event, value, step)
-        if self.lines == self.move.of.event and number == self.move.of.frame:
+        going = super().look(frame, moment, event, value, step)
+        if moment == self.move.of.moment:
             self.move.make(frame, event, value)
         return going
 
@@ -44,15 +48,18 @@ class Mover(LineTracer):
         super().__init__()
         self.move = move
 
-    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+    def wants(self, number: int) -> bool:
+        """Whether this call has the value."""
+        return number == self.move.of.moment[0]
+
+    def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
         """Move what is to be moved, if it is here."""
-        if self.lines != self.move.of.event:
+        if moment != self.move.of.moment:
             return step
         if self.move.of.inline is not None:
             return self.replace(frame, self.move.of.inline)
         sys.settrace(None)
-        if number == self.move.of.frame:
-            self.move.make(frame, event, value)
+        self.move.make(frame, event, value)
         return None
 
     def replace(self, frame: FrameType, inline: Inline) -> Any:

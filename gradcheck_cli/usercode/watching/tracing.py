@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from types import CodeType, FrameType
+from functools import cache
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from gradcheck_cli.text import format_path
 
 MOST_LINES = 30_000  # that are watched in one call: about a second; the rest runs at full speed
 MOST_PARTS = 50  # of a list, a dict or an object that are looked at
+_ARRAYS = np.ndarray, np.generic
+_PLAIN = int, float, str, list, tuple, dict, type(None), FunctionType  # most of what else is held
 INSTALLED = (
     "site-packages",
     "dist-packages",
@@ -99,8 +102,10 @@ def _same(array: NDArray[Any], wanted: NDArray[Any]) -> bool:
 
 def view_as_array(value: Any) -> NDArray[Any] | None:
     """An array or a tensor as an array of the same memory; None for all else."""
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, _ARRAYS):
         return np.asarray(value)
+    if isinstance(value, _PLAIN):
+        return None
     with suppress(Exception):  # of one that has no numbers, or lives elsewhere
         if hasattr(value, "detach") and hasattr(value, "numpy"):
             return np.asarray(value.detach().cpu().numpy())
@@ -127,6 +132,7 @@ def _parts(value: Any, depth: int = 2) -> Iterator[NDArray[Any]]:
             yield from _parts(part, depth - 1)
 
 
+@cache  # it is asked of every function that is entered
 def is_users(file: str) -> bool:
     """Whether a file is the user's, and not of Python, of a library or of this package."""
     return not (file.startswith("<") or is_ours(file) or any(part in file for part in INSTALLED))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ MOST_LINES = 2_000  # of a forward that is watched: about a second; longer ones 
 RETURNED = "(…)"  # ends the name of what a function returned, until a variable holds it
 MOST_PARTS = 30  # of a list, a dict or an object that are looked at
 
+Moment = tuple[int, int]  # which call of the user's functions, and how many lines it has run
+
 
 def watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any]) -> Any:
     """What a call returns while a tracer is told of the functions that are entered."""
@@ -39,8 +41,9 @@ def watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any]) 
 class Found(Struct):
     """An array as it was when it changed last.
 
-    array: itself, so that its memory is no other's; old: whether it was there before: an argument
-    that is not of the user's code, or what an object or a container holds from an earlier call.
+    array: itself, so that its memory is no other's; event: the lines that all calls have run then.
+    old: whether it was there before: an argument that is not of the user's code, or what an object
+    or a container holds from an earlier call.
     """
 
     array: Array
@@ -48,34 +51,41 @@ class Found(Struct):
     source: str
     value: Array
     event: int
-    frame: int
+    moment: Moment
     inline: Inline | None = None
     old: bool = False
 
 
 class LineTracer:
-    """Counts the lines and the calls of the user's functions, and looks before each line."""
+    """Counts the calls of the user's functions, and looks before each of their lines."""
 
     def __init__(self) -> None:
-        self.lines = self.frames = 0
+        self.calls = 0
 
     def enter(self, frame: FrameType, event: str, _: Any) -> Any:
         """A function is entered."""
         if not is_users(frame.f_code.co_filename):
             return None
-        number = self.frames
-        self.frames += 1
+        number, lines = self.calls, 0
+        self.calls += 1
+        if not self.wants(number):
+            return None  # it runs at full speed, and the calls that it makes are seen
 
         def step(frame: FrameType, event: str, value: Any) -> Any:
+            nonlocal lines
             if event not in ("line", "return"):
                 return step
-            self.lines += 1
-            return self.look(frame, number, event, value, step)
+            lines += 1
+            return self.look(frame, (number, lines), event, value, step)
 
         return step
 
-    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
-        """What traces this call on, `step` for the same; number: of the call; value: returned."""
+    def wants(self, number: int) -> bool:
+        """Whether there is something to look at in this call."""
+        raise NotImplementedError
+
+    def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
+        """What traces this call on, `step` for the same; value: what it returns, if it does."""
         raise NotImplementedError
 
 
@@ -93,6 +103,7 @@ class Watcher(LineTracer):
         self.every = every
         self.before: list[Found] = []
         self.found: dict[tuple[int, tuple[int, ...]], Found] = {}
+        self.lines = 0
         self.places: dict[int, str] = {}
         self.paths: dict[str, str] = {}
 
@@ -101,12 +112,18 @@ class Watcher(LineTracer):
         file = frame.f_code.co_filename
         return f"{self.paths.setdefault(file, format_path(file))}:{line}"
 
-    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+    def wants(self, number: int) -> bool:
+        """All calls are looked at."""
+        return True
+
+    def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
         """Note what is held now, after the line before, and what this line hands on."""
+        self.lines += 1
         if self.lines > MOST_LINES:
             sys.settrace(None)
             return None
-        new, caller = number not in self.places, frame.f_back
+        number, caller = moment[0], frame.f_back
+        new = number not in self.places
         source = self.places.get(number) or self.name_place(frame, frame.f_code.co_firstlineno)
         handed = False  # from outside of the user's code
         if new and self.every:
@@ -114,11 +131,11 @@ class Watcher(LineTracer):
             source = source if caller is None else self.name_place(caller, caller.f_lineno)
         for name, array in list_held(frame, event, value):
             old = handed or (new and not name.isidentifier())
-            self.see(array, name, source, number, old=old)
+            self.see(array, name, source, moment, old=old)
         self.places[number] = source = self.name_place(frame, frame.f_lineno)
         if event == "line":
             for one, array in find_inline(frame):
-                self.see(array, f"({one.text})", source, number, one)
+                self.see(array, f"({one.text})", source, moment, one)
         return step
 
     def see(
@@ -126,7 +143,7 @@ class Watcher(LineTracer):
         array: Array,
         name: str,
         source: str,
-        frame: int,
+        moment: Moment,
         inline: Inline | None = None,
         *,
         old: bool = False,
@@ -135,7 +152,7 @@ class Watcher(LineTracer):
         place = array.__array_interface__["data"][0], array.shape
         known = self.found.get(place)
         if known is None and array.size <= self.most:
-            found = Found(array, name, source, array.copy(), self.lines, frame, inline, old)
+            found = Found(array, name, source, array.copy(), self.lines, moment, inline, old)
             self.found[place] = found
         if known is None or inline is not None:
             return
@@ -144,7 +161,7 @@ class Watcher(LineTracer):
             if self.every:
                 self.before.append(copy(known))
             known.value, known.event = array.copy(), self.lines
-            known.name, known.source, known.frame, known.old = name, source, frame, False
+            known.name, known.source, known.moment, known.old = name, source, moment, False
 
 
 class Collector(LineTracer):
@@ -152,34 +169,44 @@ class Collector(LineTracer):
 
     def __init__(self, values: Sequence[InnerValue]) -> None:
         super().__init__()
-        self.wanted: dict[int, list[InnerValue]] = {}
+        self.wanted: dict[Moment, list[InnerValue]] = {}
         for one in values:
-            self.wanted.setdefault(one.event, []).append(one)
-        self.last = max(self.wanted, default=0)
+            self.wanted.setdefault(one.moment, []).append(one)
+        self.numbers = {number for number, _ in self.wanted}
         self.found: dict[tuple[int, str], Array] = {}
 
-    def look(self, frame: FrameType, number: int, event: str, value: Any, step: Any) -> Any:
+    def wants(self, number: int) -> bool:
+        """Whether something is wanted of this call."""
+        return number in self.numbers
+
+    def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
         """Copy what is wanted here."""
-        wanted = [one for one in self.wanted.get(self.lines, ()) if one.frame == number]
-        held = dict(list_held(frame, event, value)) if wanted else {}
+        if moment not in self.wanted:
+            return step
+        wanted = self.wanted.pop(moment)
+        held = dict(list_held(frame, event, value, [one.name for one in wanted]))
         for one in wanted:
             inline = one.inline if event == "line" else None
             array = view_as_array(inline.evaluate(frame)) if inline else held.get(one.name)
             if array is not None:
                 self.found[one.event, one.name] = array.copy()
-        if self.lines < self.last:
+        if self.wanted:
             return step
         sys.settrace(None)
         return None
 
 
-def list_held(frame: FrameType, event: str, returned: Any) -> Iterator[tuple[str, Array]]:
+def list_held(
+    frame: FrameType, event: str, returned: Any, wanted: Collection[str] | None = None
+) -> Iterator[tuple[str, Array]]:
     """The arrays of floats that a function holds or returns, with names: `z`, `self.z`, `relu(…)`.
 
     Variables come first, and what lists, dicts and objects in them hold.
+    wanted: the names that are asked for; of other variables nothing is looked at.
     """
     for name, value in frame.f_locals.items():
-        yield from _list_parts(name, value, 2)
+        if wanted is None or any(one.startswith(name) for one in wanted):
+            yield from _list_parts(name, value, 2)
     if event == "return":
         name, several = frame.f_code.co_name, isinstance(returned, tuple)
         for place, part in enumerate(returned if several else [returned]):
