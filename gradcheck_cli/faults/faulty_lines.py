@@ -208,7 +208,7 @@ def _list_changes(
     one = values[place]
     typical = float(np.sqrt(np.mean(one.value**2)))
     move = MOVED * typical * np.random.default_rng(place).uniform(1, 2, one.value.shape)
-    found, outputs = one.follow({}, move)
+    found, outputs = one.follow({}, move, one.list_later())
     made = [
         at
         for at, other in enumerate(values)

@@ -33,6 +33,7 @@ MOST_STAGES = 8
 # so that all steps of a small loop are among them.
 MOST_SMALL = 144
 MOVED = 2.0**-10  # of its typical entry: by how much a value is moved to see whether it matters
+ROUNDING = 1e-12  # of the largest output: a smaller change is rounding, as of a shift of a softmax
 RECOGNIZED = 1e-6  # how near the outputs of an activation are to a value that is one's
 # An upstream gradient that is known worse tells no fault from another.
 LARGEST_UNCERTAINTY = 1e-5
@@ -66,30 +67,37 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
     forward = effort.count(problem.forward)
     outputs = np.asarray(problem.forward(problem.inputs))
     inner = list_inner_values(forward, problem.inputs)
-    frames = Counter(one.moment[0] for one in inner)  # a helper such as a sigmoid says less
-    measured: dict[int, Hidden] = {}
-    for nameless in (False, True):  # what has a name says more
-        most = len(measured) + MOST_STAGES
-        for place, one in sorted(enumerate(inner), key=lambda pair: -frames[pair[1].moment[0]]):
-            entries = sum(known.value.size for known in measured.values())
-            small = not nameless and entries + one.value.size <= MOST_SMALL
-            if len(measured) >= most and not small:
-                break
-            if not effort.affords(one.value.size):
-                continue
-            if (one.inline is not None) == nameless and _matters(problem, one, outputs):
-                hidden = _measure(problem, one)
-                measured |= {} if hidden is None else {place: hidden}
-    places = sorted(measured)
-    found = [measured[place] for place in places]
+    chosen = _choose_values(problem, inner, outputs, effort)
+    if inner:
+        inner[0].reader.values[:] = chosen  # of the others nothing is read from here on
+    measured = [(one, _measure(problem, one)) for one in chosen]
+    found = [hidden for _, hidden in measured if hidden is not None]
     cotangent = np.asarray(problem.cotangent, dtype=np.float64)
     last = Hidden(outputs, cotangent, 0.0, OUTPUT, problem.forward)
     every, axis = [*found, last], _find_sample_axis(problem, [*found, last])
-    stages = {
-        place: _make_stage(one, every[order + 1 :], axis)
-        for order, (place, one) in enumerate(zip(places, found, strict=True))
-    }
-    return [stages[place] for place in sorted(places, key=lambda at: inner[at].inline is not None)]
+    stages = [_make_stage(one, every[order + 1 :], axis) for order, one in enumerate(found)]
+    nameless = [one.inline is not None for one, hidden in measured if hidden is not None]
+    return [stages[place] for place in np.argsort(nameless, kind="stable")]
+
+
+def _choose_values(
+    problem: Problem, inner: Sequence[InnerValue], outputs: Any, effort: Effort
+) -> list[InnerValue]:
+    """The inner values whose gradients are measured, as many as calls are left for."""
+    frames = Counter(one.moment[0] for one in inner)  # a helper such as a sigmoid says less
+    order = sorted(range(len(inner)), key=lambda place: -frames[inner[place].moment[0]])
+    chosen: set[int] = set()
+    for nameless in (False, True):  # what has a name says more
+        most = len(chosen) + MOST_STAGES
+        for place in order:
+            one = inner[place]
+            entries = one.value.size + sum(inner[other].value.size for other in chosen)
+            if len(chosen) >= most and (nameless or entries > MOST_SMALL):
+                break
+            kind = (one.inline is not None) == nameless
+            if kind and effort.affords(entries) and _matters(problem, one, outputs):
+                chosen.add(place)
+    return [inner[place] for place in sorted(chosen)]
 
 
 def _matters(problem: Problem, inner: InnerValue, outputs: Any) -> bool:
@@ -106,7 +114,8 @@ def _matters(problem: Problem, inner: InnerValue, outputs: Any) -> bool:
         return False
     size = MOVED * (float(np.sqrt(np.mean(value * value))) or 1.0)
     moved = np.asarray(inner.move(problem.inputs, size * _grade(value)))
-    return bool(np.isfinite(moved).all()) and not np.array_equal(moved, outputs)
+    change = np.max(np.abs(moved - outputs), initial=0.0)  # not a number, or infinite, beside edges
+    return bool(ROUNDING * np.max(np.abs(outputs), initial=0.0) < change < np.inf)
 
 
 def _grade(array: NDArray[Any]) -> Float:
@@ -116,7 +125,7 @@ def _grade(array: NDArray[Any]) -> Float:
 
 def _measure(problem: Problem, inner: InnerValue) -> Hidden | None:
     """∂L/∂value by differences; None where it is zero, or is not known well."""
-    after = inner.list_later()
+    after = [one for one in inner.list_later() if one.inline is None]
     cells = inner.value.size * sum(one.value.size for one in after)
     alone = inner.inline is not None or cells > MOST_CELLS
     responses = None if alone else Responses(problem, inner, after)
@@ -157,7 +166,7 @@ class Responses:
 
     def __init__(self, problem: Problem, inner: InnerValue, after: Sequence[InnerValue]) -> None:
         def forward(moved: Mapping[str, Any]) -> Any:
-            found, outputs = inner.follow(problem.inputs, moved[inner.name] - inner.value)
+            found, outputs = inner.follow(problem.inputs, moved[inner.name] - inner.value, after)
             values = [found.get((one.event, one.name), one.value * np.nan) for one in after]
             return np.concatenate([np.ravel(value) for value in (*values, outputs)])
 

@@ -7,7 +7,7 @@ it. So the upstream gradient of a hidden layer is measured, though the forward k
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,12 +90,12 @@ class InnerValue(Struct, frozen=True):
         return [one for one in self.reader.values if one.event > self.event]
 
     def follow(
-        self, inputs: Mapping[str, Any], by: Array
+        self, inputs: Mapping[str, Any], by: Array, later: Sequence[InnerValue]
     ) -> tuple[dict[tuple[int, str], Array], Any]:
-        """What the later inner values are where this one, which has a name, is another by so much;
+        """What some later inner values are where this one, which has a name, is another by so much;
         and what the forward returns."""
         move = Move(self, by)
-        follower = Follower(self.list_later(), move)
+        follower = Follower(later, move)
         try:
             outputs = watch(lambda: self.reader.forward(inputs), follower.enter)
         finally:

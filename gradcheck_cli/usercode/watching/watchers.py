@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from copy import copy
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_LINES = 2_000  # of a forward that is watched: about a second; longer ones are left alone
 RETURNED = "(…)"  # ends the name of what a function returned, until a variable holds it
+VARIABLE = re.compile(r"\W*\w*")  # that a name such as `z`, `self.z` or `hs[2]` begins with
 MOST_PARTS = 30  # of a list, a dict or an object that are looked at
 
 Moment = tuple[int, int]  # which call of the user's functions, and how many lines it has run
@@ -184,7 +186,8 @@ class Collector(LineTracer):
         if moment not in self.wanted:
             return step
         wanted = self.wanted.pop(moment)
-        held = dict(list_held(frame, event, value, [one.name for one in wanted]))
+        variables = {VARIABLE.match(one.name)[0] for one in wanted}  # type: ignore[index]
+        held = dict(list_held(frame, event, value, variables))
         for one in wanted:
             inline = one.inline if event == "line" else None
             array = view_as_array(inline.evaluate(frame)) if inline else held.get(one.name)
@@ -197,16 +200,16 @@ class Collector(LineTracer):
 
 
 def list_held(
-    frame: FrameType, event: str, returned: Any, wanted: Collection[str] | None = None
+    frame: FrameType, event: str, returned: Any, wanted: Set[str] | None = None
 ) -> Iterator[tuple[str, Array]]:
     """The arrays of floats that a function holds or returns, with names: `z`, `self.z`, `relu(…)`.
 
     Variables come first, and what lists, dicts and objects in them hold.
-    wanted: the names that are asked for; of other variables nothing is looked at.
+    wanted: the variables that are looked at; None: all of them.
     """
-    for name, value in frame.f_locals.items():
-        if wanted is None or any(one.startswith(name) for one in wanted):
-            yield from _list_parts(name, value, 2)
+    variables = frame.f_locals
+    for name in variables if wanted is None else wanted & variables.keys():
+        yield from _list_parts(name, variables[name], 2)
     if event == "return":
         name, several = frame.f_code.co_name, isinstance(returned, tuple)
         for place, part in enumerate(returned if several else [returned]):
