@@ -10,7 +10,7 @@ from __future__ import annotations
 import linecache
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -40,12 +40,15 @@ MOST_LINES = 4  # of which one is wrong; more lead nowhere
 
 
 class Slopes(Struct, frozen=True):
-    """The slopes of L along two moves of a value, (2, entries): what its gradient gives."""
+    """The slopes of L along two moves of a value, (2, entries): what its gradient gives.
+
+    take: gives the slope along one of the moves, measured once.
+    """
 
     name: str
     value: NDArray[Any]
     moves: Float
-    slopes: Float
+    take: Callable[[int], float]
 
     def fit(self, array: NDArray[Any]) -> bool:
         """Whether an array is the gradient, whatever axes of length 1 it has, or flat."""
@@ -53,21 +56,48 @@ class Slopes(Struct, frozen=True):
         if array.size != self.value.size or (len(shapes[0]) > 1 and shapes[0] != shapes[1]):
             return False
         flat = np.asarray(array, dtype=np.float64).ravel()
-        reach = np.abs(self.moves) @ np.abs(flat)
-        return bool(np.all(np.abs(self.moves @ flat - self.slopes) <= NEAR * reach))
+        reach = NEAR * np.abs(self.moves) @ np.abs(flat)
+        given = self.moves @ flat
+        return all(abs(given[way] - self.take(way)) <= reach[way] for way in range(DIRECTIONS))
 
 
-class Watched(Struct, frozen=True):
+class Watched:
     """What a backward computes on its way, in order.
 
-    made, gradients: of each, the places of what is made of it, and the gradients that are; right:
-    of those that are ∂L/∂ something, what that is called, by place.
+    before: the gradients that it returns, flat; right: of the values that are ∂L/∂ something, what
+    that is called, by place.
     """
 
-    values: Sequence[InnerValue]
-    made: Sequence[Collection[int]]
-    gradients: Sequence[Collection[str]]
-    right: Mapping[int, str]
+    def __init__(
+        self, values: Sequence[InnerValue], before: Mapping[str, Float], right: Mapping[int, str]
+    ) -> None:
+        self.values = values
+        self.before = before
+        self.right = right
+        self.changes = cache(self._list_changes)
+
+    def made(self, place: int) -> list[int]:
+        """The places of what is made of a value."""
+        return self.changes(place)[0]
+
+    def gradients(self, place: int) -> list[str]:
+        """The gradients that are made of a value."""
+        return self.changes(place)[1]
+
+    def _list_changes(self, place: int) -> tuple[list[int], list[str]]:
+        """The other values, and the gradients, that change with one, as a call of it shows."""
+        one = self.values[place]
+        typical = float(np.sqrt(np.mean(one.value**2)))
+        move = MOVED * typical * np.random.default_rng(place).uniform(1, 2, one.value.shape)
+        found, outputs = one.follow({}, move, one.list_later())
+        made = [
+            at
+            for at, other in enumerate(self.values)
+            if at != place and _is_moved(found.get((other.event, other.name)), other.value)
+        ]
+        after = np.split(outputs, np.cumsum([part.size for part in self.before.values()])[:-1])
+        parts = zip(self.before.items(), after, strict=True)
+        return made, [name for (name, part), other in parts if _is_moved(other, part)]
 
     def list_open(self, right: Mapping[str, int]) -> list[int]:
         """The places of what is not known to be right: nothing right is made of it that has as many
@@ -76,9 +106,9 @@ class Watched(Struct, frozen=True):
         right: how many entries the right gradients have, by name.
         """
         sizes = {place: self.values[place].value.size for place in self.right}
-        for place in reversed(range(len(self.values))):
-            told = sum(sizes.get(later, 0) for later in self.made[place])
-            returned = sum(right.get(name, 0) for name in self.gradients[place])
+        for place in reversed([place for place in range(len(self.values)) if place not in sizes]):
+            told = sum(sizes.get(later, 0) for later in self.made(place))
+            returned = sum(right.get(name, 0) for name in self.gradients(place))
             size = self.values[place].value.size
             if max(told, returned) >= size:
                 sizes[place] = size
@@ -118,11 +148,11 @@ class Watched(Struct, frozen=True):
 
     def list_parents(self, place: int) -> list[str]:
         """What a value is made of that is known to be right, `dh is ∂L/∂h`."""
-        before = [one for one in range(place) if place in self.made[one]]
+        before = [one for one in range(place) if place in self.made(one)]
         return [
             f"{self.values[one].name} is ∂L/∂{self.right[one]}"
             for one in before
-            if one in self.right and not any(other in self.made[one] for other in before)
+            if one in self.right and not any(other in self.made(one) for other in before)
         ]
 
     def sort(self, lines: Collection[str], still_open: Sequence[int]) -> list[str]:
@@ -150,15 +180,15 @@ def find_faulty_lines(
         return {}
     still_open = watched.list_open({name: problem.inputs[name].size for name in right})
     lines = {
-        name: {watched.line(one) for one in still_open if name in watched.gradients[one]}
+        name: {watched.line(one) for one in still_open if name in watched.gradients(one)}
         for name in wrong
     }
     for name, origin in wrong.items():
         lines[name] |= {origin.partition(", ")[2]} if origin else set()
     turned = [
-        {watched.line(one) for one in still_open if place in {one, *watched.made[one]}}
+        {watched.line(one) for one in still_open if place in {one, *watched.made(one)}}
         for place in still_open
-        if watched.is_right_at_another_time(place) and set(wrong) & set(watched.gradients[place])
+        if watched.is_right_at_another_time(place) and set(wrong) & set(watched.gradients(place))
     ]
     common = set.intersection(*lines.values(), *turned)
     return {name: watched.describe(common or some, still_open) for name, some in lines.items()}
@@ -194,29 +224,8 @@ def _watch(problem: Problem) -> Watched | None:
     again = np.array_equal(join(), np.concatenate([*before.values()]))
     if not 0 < len(values) <= MOST_VALUES or not again:
         return None
-    changes = [_list_changes(values, place, before) for place in range(len(values))]
     fitting = [[of.name for of in slopes if of.fit(one.value)] for one in values]
-    right = {place: names[0] for place, names in enumerate(fitting) if names}
-    made, gradients = zip(*changes, strict=True)
-    return Watched(values, made, gradients, right)
-
-
-def _list_changes(
-    values: Sequence[InnerValue], place: int, before: Mapping[str, Float]
-) -> tuple[list[int], list[str]]:
-    """The other values of a backward, and the gradients, that change with one."""
-    one = values[place]
-    typical = float(np.sqrt(np.mean(one.value**2)))
-    move = MOVED * typical * np.random.default_rng(place).uniform(1, 2, one.value.shape)
-    found, outputs = one.follow({}, move, one.list_later())
-    made = [
-        at
-        for at, other in enumerate(values)
-        if at != place and _is_moved(found.get((other.event, other.name)), other.value)
-    ]
-    after = np.split(outputs, np.cumsum([part.size for part in before.values()])[:-1])
-    parts = zip(before.items(), after, strict=True)
-    return made, [name for (name, part), other in parts if _is_moved(other, part)]
+    return Watched(values, before, {place: of[0] for place, of in enumerate(fitting) if of})
 
 
 def _call(problem: Problem) -> dict[str, Float]:
@@ -255,13 +264,14 @@ def _take_slopes(
     weights = np.asarray(problem.cotangent, dtype=np.float64)
     for scale in (typical, size):  # of a probability that is near 0, its own
         moves = scale * drawn
-        ends = [
-            float(np.sum(weights * np.asarray(move(by * along.reshape(value.shape)))))
-            for along in moves
-            for by in (STEP, -STEP)
-        ]
-        slopes = (np.array(ends[::2]) - np.array(ends[1::2])) / (2 * STEP)
-        if np.isfinite(slopes).all():
-            if slopes.all():
-                yield Slopes(name, value, moves, slopes)
+        take = cache(partial(_take_slope, weights, move, moves.reshape(-1, *value.shape)))
+        if np.isfinite(take(0)):
+            if take(0) != 0:
+                yield Slopes(name, value, moves, take)
             return
+
+
+def _take_slope(weights: Float, move: Callable[[Float], Any], moves: Float, way: int) -> float:
+    """The slope of L along one of these moves of a value, by two calls."""
+    ends = [float(np.sum(weights * np.asarray(move(by * moves[way])))) for by in (STEP, -STEP)]
+    return (ends[0] - ends[1]) / (2 * STEP)

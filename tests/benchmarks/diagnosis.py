@@ -2,10 +2,12 @@
 
     python -m tests.benchmarks.diagnosis --gradients 5000
     python -m tests.benchmarks.diagnosis --realistic 2000
+    python -m tests.benchmarks.diagnosis --cost docs/examples configs
 
-The second is described in tests/benchmarks/realistic.py. The first: random layers of the paper's
-forms, with gradients that are wrong at random, in several ways. Prints how many got no name, one
-that describes what was done to them, or another, and each of the last.
+The second is described in tests/benchmarks/realistic.py, the third in diagnosis_cost.py there. The
+first: random layers of the paper's forms, with gradients that are wrong at random, in several ways.
+Prints how many got no name, one that describes what was done to them, or another, and each of the
+last.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 
 from gradcheck_cli.layers.losses import LOSSES
 from gradcheck_cli.measure.comparison import compare_entries
-from tests.benchmarks import realistic
+from tests.benchmarks import diagnosis_cost, realistic
 from tests.support.faults import diagnosis, rights
 from tests.support.layers import Float, layer, problem
 
@@ -70,11 +72,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gradients", type=int, default=1000)
     parser.add_argument("--realistic", type=int, help="mistakes that people make, so many")
+    parser.add_argument("--cost", nargs="+", help="configs: what diagnoses cost, beside the checks")
     parser.add_argument("--show", nargs="*", default=["wrong"], help="realistic ones to be printed")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.realistic:
         realistic.main(arguments.realistic, arguments.seed, arguments.show)
+        return
+    if arguments.cost:
+        diagnosis_cost.main(arguments.cost)
         return
     started, seed, total = time.perf_counter(), arguments.seed * 10**6, 0
     table: dict[str, Counter[str]] = defaultdict(Counter)

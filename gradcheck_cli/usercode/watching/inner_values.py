@@ -59,8 +59,9 @@ class InnerValue(Struct, frozen=True):
 
     name: in the user's code, `z1` or `(x @ W)`; source: the line after which it is there,
     `net.py:12`, in a loop `net.py:12, time 2`.
-    value: at the inputs; reader: calls the forward; event, moment: when it is there, in lines of all
-    of the user's functions, and in which call of them. inline: of what has no name but its text.
+    value: at the inputs; reader: calls the forward; event, moment: when it is there, in lines of
+    all of the user's functions, and in which call of them. inline: of what has no name but its
+    text.
     """
 
     name: str

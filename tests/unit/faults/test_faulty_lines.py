@@ -111,3 +111,32 @@ def test_functions_that_take_long_are_left_alone(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(faulty_lines, "MOST_SECONDS", 0.0)
     assert said(tmp_path, OF_NET, "x.T @ back", "np.tanh(x.T) @ back", SMALL) == {"W1": ""}
+
+
+LOSS = """\
+import numpy as np
+
+def softmax_loss(x, y):
+    p = np.exp(x - x.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    rows = np.arange(len(y))
+    dx = p.copy()
+    dx[rows, y] -= 1
+    grad = np.sin(dx)
+    return -np.log(p[rows, y]).sum(), grad
+"""
+
+
+def test_a_loss_that_computes_its_gradient_itself_has_lines_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loss.py").write_text(LOSS)
+    (tmp_path / "c.yaml").write_text(
+        "value_and_grad: loss.py:softmax_loss\ninputs: {x: [4, 3]}\n"
+        "constants: {y: {distribution: integers, low: 0, high: 3, shape: [4]}}\n"
+    )
+    (check,) = suite.run(load_config(str(tmp_path / "c.yaml")), allow_code=True).checks
+    assert check.result is not None, check.error
+    (gradient,) = check.result.gradients
+    assert gradient.faulty.startswith("loss.py:9 `grad = np.sin(dx)`"), gradient

@@ -123,3 +123,31 @@ def test_data_that_a_closure_holds_is_left_as_it_was() -> None:
     moved = held.move(W, np.ones(X.shape))
     assert not np.array_equal(moved, forward(W))
     np.testing.assert_array_equal(data, X)
+
+
+def halve(x: Array) -> Array:
+    while np.max(np.abs(x)) > 1.0:
+        x = x / 2
+    return x
+
+
+def halved(W: Array) -> Array:
+    z = halve(X) @ halve(W)
+    a = (lambda v: np.exp(-v))(z)
+    return np.tanh(a).sum(axis=1)
+
+
+def test_a_value_is_found_however_many_lines_other_functions_run_before() -> None:
+    found = {one.name: one for one in list_inner_values(lambda v: halved(**v), W)}
+    z = halve(X) @ halve(64 * W["W"])
+    assert np.array_equal(found["z"].read({"W": 64 * W["W"]}), z)
+    moved = np.tanh(np.exp(-(z + 1))).sum(axis=1)
+    np.testing.assert_allclose(found["z"].move({"W": 64 * W["W"]}, np.ones_like(z)), moved)
+
+
+def test_what_follows_a_value_is_read_where_that_is_moved() -> None:
+    found = {one.name: one for one in list_inner_values(lambda v: halved(**v), W)}
+    z, a = found["z"], found["a"]
+    later, outputs = z.follow(W, np.ones_like(z.value), [a])
+    np.testing.assert_allclose(later[a.event, "a"], np.exp(-(z.value + 1)))
+    np.testing.assert_allclose(outputs, np.tanh(np.exp(-(z.value + 1))).sum(axis=1))
