@@ -40,7 +40,7 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
     alone would exceed it at the next step.
     """
     step = differences.exact(entries, first)
-    rung = differences.rung(entries, step)
+    rung, fourth = differences.first_rung(entries, step)
     place = differences.last_place(rung.moved)
     best = Best.start(DEVIATIONS * rung.floor, rung.slope, DEVIATIONS * rung.noise[0], place)
     rungs = Rungs(differences.stencil.order, coarse=differences.steps > 0)
@@ -52,7 +52,7 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
         rungs.climb(rung.value, noise, step)
         going = step > 0
         if rungs.levels == 1:
-            going &= ~fit_parabolas(differences, entries, step, rung, best)
+            going &= ~fit_parabolas(step, rung, fourth, best)
         else:
             _note_growth(best, rows, *rungs.growth(noise))
         if rungs.ready:

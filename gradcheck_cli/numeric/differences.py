@@ -64,10 +64,10 @@ class Differences(ABC):
     ) -> Rung:
         """Quotients of one point on each side, each over the step that was really taken."""
 
-    def right(self, entries: NDArray[np.intp], step: Float) -> Float | None:
-        """The quotients of the right side alone (entries, cotangents); None: they cost as much as
-        those of both."""
-        return None
+    def first_rung(self, entries: NDArray[np.intp], step: Float) -> tuple[Rung, Float | None]:
+        """The quotients at the first step of a ladder; and those of the right side at that over
+        RATIO, (entries, cotangents), where they cost less than those of both; else None."""
+        return self.rung(entries, step), None
 
     def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> tuple[Float, Float]:
         """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere; and

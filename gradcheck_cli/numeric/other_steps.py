@@ -143,9 +143,11 @@ def retry_nearer(differences: Differences, best: Best, every: NDArray[np.intp]) 
     In a tensor of many units, noise around is that of a function which oscillates, leaves its
     domain or grows by many orders of magnitude within the scale of the largest.
     """
+    rows = best.unresolved(RETRIED)
+    if not len(rows):
+        return
     own = differences.own_scale()
     apart = own < OWN_UNITS * differences.scale
-    rows = best.unresolved(RETRIED)
     rows = rows[apart[every[rows]]]
     nearer = differences.rescaled(own) if len(rows) else None
     if nearer is None:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.best import Best
-from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.ladder import FEW_QUOTIENTS_FACTOR, RATIO, SPREAD_FACTOR, Rung
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 
@@ -21,28 +20,22 @@ FORETOLD_NOISE = 2.0
 LITTLE_NOISE = 1e-9  # of a slope: the less of it, the less passes for a parabola by chance
 
 
-def fit_parabolas(
-    differences: Differences, entries: NDArray[np.intp], step: Float, first: Rung, best: Best
-) -> NDArray[np.bool_]:
+def fit_parabolas(step: Float, first: Rung, fourth: Float | None, best: Best) -> NDArray[np.bool_]:
     """Keep the slopes of entries whose parabolas, from their first rung, meet a fourth point.
 
+    fourth: the quotients of the right side at the step over RATIO, if they were taken.
     Returns which these are: none where one of the entries has no parabola, or they are few. An
     entry that noise hides a part of is left to a ladder.
     """
-    none = np.zeros(len(entries), dtype=bool)
-    if len(entries) < MANY:
+    none = np.zeros(len(step), dtype=bool)
+    if fourth is None or len(step) < MANY:
         return none
     slope, right, _ = first.value
     noise, hidden = DEVIATIONS * first.noise[0], FORETOLD_NOISE * DEVIATIONS * first.noise[1]
-    fits: NDArray[np.bool_] = np.all(hidden <= LITTLE_NOISE * np.abs(slope), axis=1)
-    near = differences.exact(entries, step / RATIO)
-    fourth = differences.right(entries, near) if fits.any() else None
-    if fourth is None:
-        return none
-    foretold = slope + (right - slope) * (near / step)[:, None]
-    apart = np.abs(fourth - foretold)
+    apart = np.abs(fourth - slope - (right - slope) / RATIO)
     if not np.all(apart <= hidden):
         return none
+    fits: NDArray[np.bool_] = np.all(hidden <= LITTLE_NOISE * np.abs(slope), axis=1)
     uncertainty = SPREAD_FACTOR * apart + FEW_QUOTIENTS_FACTOR * noise
     for known, new in zip(best.cells, (slope, uncertainty, noise, step[:, None]), strict=True):
         np.copyto(known, new, where=fits[:, None])

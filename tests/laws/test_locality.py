@@ -94,6 +94,17 @@ def test_a_sample_of_entries_is_measured_at_the_same_places() -> None:
     assert agree(local, whole)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_many_entries_agree_both_ways(loss: str) -> None:
+    """So many that a squared error shows its parabolas by a fourth point; a Huber loss has none."""
+    checked = problem(layer("XW", n=8, N=20, M=15, loss=loss))
+    for name in checked.inputs:
+        local, whole = both(checked, name)
+        assert local.method == "superposition"
+        assert agree(local, whole)
+        assert np.array_equal(local.kink, whole.kink)
+
+
 @pytest.mark.parametrize("scale", [1e-150, 1e-8, 1e8, 1e75])
 def test_scales_do_not_matter(scale: float) -> None:
     checked = problem(layer("XW", loss="linear"))

@@ -28,7 +28,8 @@ class Slices(Struct, frozen=True):
     forward: x → outputs, in one step; inner: x → z.
     sliced: maps slice s of x, in any number of variants stacked along the axis, to those of z.
     outer: maps z in K variants (K, rows, columns) to outputs (K, outputs); or some slices of z, if
-        it is given which, (K, slices, rows, columns) to theirs (K, slices, outputs).
+        it is given which, (K, slices, rows, columns) to theirs (K, slices, outputs); an array that
+        nothing else has.
     cotangent: that of all outputs; or of theirs (slices, outputs).
     splits: whether outer can be given slices; else it needs z whole.
     """

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.differences import SLICES, SUPERPOSITION, Differences
-from gradcheck_cli.numeric.ladder import TABLES, Rung
+from gradcheck_cli.numeric.ladder import RATIO, TABLES, Rung
 from gradcheck_cli.numeric.local.claims import Responses, Slices, prove_claims
 from gradcheck_cli.numeric.local.noise import measure_surroundings
 from gradcheck_cli.numeric.noise import Float
@@ -75,34 +75,39 @@ class LocalQuotients(Differences):
         """See `Differences`; here `moved` is one column: whether an entry moves any output."""
         return self._stencil(entries, step, moved)
 
+    def first_rung(self, entries: NDArray[np.intp], step: Float) -> tuple[Rung, Float | None]:
+        """By superposition with a fourth point, that takes half as much as the two others."""
+        if self.responses is None or self.stencil.order > 2:
+            return super().first_rung(entries, step)
+        return self._measure(entries, step, None, fourth=True)
+
     def _pair(
         self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
     ) -> Rung:
+        return self._measure(entries, step, moved, fourth=False)[0]
+
+    def _measure(
+        self,
+        entries: NDArray[np.intp],
+        step: Float,
+        moved: NDArray[np.bool_] | None,
+        *,
+        fourth: bool,
+    ) -> tuple[Rung, Float | None]:
+        """The quotients of both sides; with `fourth`, also of the right one at the step / RATIO."""
         part, place = self._place(entries)
-        value, slope = np.empty((TABLES, len(entries))), np.empty(len(entries))
+        value, slope = np.empty((TABLES + fourth, len(entries))), np.empty(len(entries))
         widths = np.empty((TABLES, len(entries)))
         if self.responses is None:
             self.evaluations += -(-2 * len(entries) // len(self.parts))
         for some in self._blocks(part):
             own, at = part[some.start], place[some]
-            outputs, widths[1:, some] = self._sides(own, at, step[some])
-            value[1:, some], slope[some] = self._contracted(own, outputs)
+            outputs, widths[1:, some] = self._sides(own, at, step[some], fourth=fourth)
+            value[1:, some], slope[some] = self._contracted(own, outputs, len(at))
+        value[2] *= -1.0
         value[0], widths[0] = value[1] + value[2], widths[1] + widths[2]
-        return self._rung(entries, value / widths, slope, step, widths, moved)
-
-    def right(self, entries: NDArray[np.intp], step: Float) -> Float | None:
-        """By superposition, the quotients of the right side alone."""
-        if self.responses is None:
-            return None
-        part, place = self._place(entries)
-        value = np.empty((len(entries), 1))
-        for some in self._blocks(part):
-            own = part[some.start]
-            z = self._moved(own, place[some], step[some], np.add)
-            moves, cotangent = self._moves(own, self._outputs(own, z))
-            value[some, 0] = moves @ cotangent
-        value /= step[:, None]
-        return value
+        rung = self._rung(entries, value[:TABLES] / widths, slope, step, widths, moved)
+        return rung, (value[TABLES] * (RATIO / step))[:, None] if fourth else None
 
     def _blocks(self, part: NDArray[np.intp]) -> Iterator[slice]:
         """Entries of one slice that are evaluated at once; part: the slice of each."""
@@ -113,30 +118,32 @@ class LocalQuotients(Differences):
             start = end
 
     def _sides(
-        self, part: np.intp, place: NDArray[np.intp], step: Float
+        self, part: np.intp, place: NDArray[np.intp], step: Float, *, fourth: bool
     ) -> tuple[NDArray[Any], Float]:
-        """The outputs above, then below (2·K, outputs), and how far off each is, (K,) or (2, K)."""
+        """The outputs above, below and, with `fourth`, nearer above (2·K or 3·K, outputs); and how
+        far off the first two are, (K,) or (2, K)."""
         if self.responses is None:
             z, widths = self._evaluated(part, place, step)
-            return self._outputs(part, z), widths
-        return self._outputs(part, self._moved(part, place, step, np.add, np.subtract)), step
-
-    def _moved(
-        self, part: np.intp, place: NDArray[np.intp], step: Float, *sides: np.ufunc
-    ) -> NDArray[Any]:
-        """A slice of z, moved by the responses to these steps, on one side after the other."""
-        assert self.responses is not None
-        change = self.responses.select(place) * step.astype(self.z.dtype)[:, None, None]
-        z = np.empty((len(sides), *change.shape), dtype=change.dtype)
-        for side, moved in zip(sides, z, strict=True):
-            side(self.parts[part], change, out=moved)
-        return z.reshape(-1, *change.shape[1:])
-
-    def _outputs(self, part: np.intp, z: NDArray[Any]) -> NDArray[Any]:
-        """The outputs of variants of a slice of z (K, outputs)."""
+        else:
+            z, widths = self._superposed(part, place, step, fourth=fourth), step
         if self.slices.splits:
-            return self.slices.outer(z[:, None], slice(part, part + 1))[:, 0]
-        return self._in_whole(z, part)
+            return self.slices.outer(z[:, None], slice(part, part + 1))[:, 0], widths
+        return self._in_whole(z, part), widths
+
+    def _superposed(
+        self, part: np.intp, place: NDArray[np.intp], step: Float, *, fourth: bool
+    ) -> NDArray[Any]:
+        """A slice of z above, below and, with `fourth`, nearer above, by its responses."""
+        assert self.responses is not None
+        here = self.parts[part]
+        change = self.responses.select(place) * step.astype(self.z.dtype)[:, None, None]
+        z = np.empty((2 + fourth, *change.shape), dtype=change.dtype)
+        np.add(here, change, out=z[0])
+        np.subtract(here, change, out=z[1])
+        if fourth:
+            change /= RATIO
+            np.add(here, change, out=z[2])
+        return z.reshape(-1, *here.shape)
 
     def _evaluated(
         self, part: np.intp, place: NDArray[np.intp], step: Float
@@ -161,19 +168,15 @@ class LocalQuotients(Differences):
             whole[:, part] = variants[:, 0]
         return self.slices.outer(whole, None)
 
-    def _contracted(self, part: np.intp, outputs: NDArray[Any]) -> tuple[Float, Float]:
-        """The changes to the right and left, contracted with the cotangent (2, K), and the larger
-        Σ |c|·move; outputs: above, then below (2·K, outputs)."""
-        moves, cotangent = self._moves(part, outputs)
-        value = (moves @ cotangent).reshape(2, -1)
-        value[1] *= -1.0
-        np.abs(moves, out=moves)
-        return value, np.max((moves @ np.abs(cotangent)).reshape(2, -1), axis=0)
-
-    def _moves(self, part: np.intp, outputs: NDArray[Any]) -> tuple[NDArray[Any], Float]:
-        """How the outputs of a slice of z differ from those at x, and their cotangent."""
+    def _contracted(self, part: np.intp, outputs: NDArray[Any], count: int) -> tuple[Float, Float]:
+        """The changes of the outputs, contracted with the cotangent (2 or 3, K), and of the first
+        two the larger Σ |c|·move; outputs: see `_sides`."""
         own, around = part if self.slices.splits else 0, self.surroundings
-        return outputs - around.center[own], around.cotangent[own]
+        moves, cotangent = outputs.astype(np.float64, copy=False), around.cotangent[own]
+        moves -= around.center[own]
+        value = (moves @ cotangent).reshape(-1, count)
+        sizes = np.abs(moves[: 2 * count], out=moves[: 2 * count])
+        return value, np.max((sizes @ np.abs(cotangent)).reshape(2, -1), axis=0)
 
     def _rung(
         self,

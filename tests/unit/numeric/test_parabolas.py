@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,46 +11,27 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.best import Best
-from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.ladder import RATIO, Rung
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.parabolas import MANY, fit_parabolas
-from gradcheck_cli.numeric.stencils import STENCILS
 
 STEP, NOISE = 0.5, 1e-15
 Curve = Callable[[Float], Float]
 
 
-class Curves(Differences):
-    """A curve for every entry, through 0, which is a function of how far that is moved."""
-
-    def __init__(self, curve: Curve, count: int) -> None:
-        super().__init__(np.ones(count), np.ones(count), STENCILS[2])
-        self.curve = curve
-
-    def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        return [entries]
-
-    def rung(self, entries: NDArray[np.intp], step: Float, moved: Any = None) -> Rung:
-        return self._pair(entries, step, moved)
-
-    def _pair(self, entries: NDArray[np.intp], step: Float, moved: Any) -> Rung:
-        right, left = self.curve(step) / step, self.curve(-step) / -step
-        value = np.stack([(right + left) / 2, right, left])[..., None]
-        noise = np.multiply.outer([0.5, 1.0, 1.0], NOISE / step)[..., None]
-        slope = np.abs(value[0])
-        return Rung(value, noise, slope, np.zeros_like(slope), slope != 0)
-
-    def right(self, entries: NDArray[np.intp], step: Float) -> Float:
-        return np.asarray(self.curve(step) / step)[:, None]
-
-
 def fit(curve: Curve, count: int = MANY) -> tuple[NDArray[np.bool_], Best]:
-    """Which entries are seen to have parabolas, and what is then known of them."""
-    differences, entries, step = Curves(curve, count), np.arange(count), np.full(count, STEP)
-    first = differences.rung(entries, step)
+    """Which entries are seen to have parabolas, and what is then known of them.
+
+    curve: of every entry, through 0, of how far each is moved.
+    """
+    step = np.full(count, STEP)
+    right, left, fourth = (curve(move) / move for move in (step, -step, step / RATIO))
+    value = np.stack([(right + left) / 2, right, left])[..., None]
+    noise = np.multiply.outer([0.5, 1.0, 1.0], NOISE / step)[..., None]
+    slope = np.abs(value[0])
+    first = Rung(value, noise, slope, np.zeros_like(slope), slope != 0)
     best = Best.start(first.floor, first.slope, DEVIATIONS * first.noise[0])
-    return fit_parabolas(differences, entries, step, first, best), best
+    return fit_parabolas(step, first, fourth[:, None], best), best
 
 
 def slopes(count: int) -> Float:
