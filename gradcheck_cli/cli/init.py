@@ -55,6 +55,7 @@ def init_command(
     For a form of the paper, or for code of your own, layers.py:affine, which is read, and not run
     without --allow-code.
     """
+    from gradcheck_cli.config.init.definitions import refuse_deep
     from gradcheck_cli.config.init.template import draft_code_config, write_form_config
 
     code, path = _split_words(words)
@@ -74,7 +75,8 @@ def init_command(
     folder = Path() if path == STDOUT else Path(path).parent
     text, tried = write_form_config(form or "XW"), ""
     for kind, named in given.items():
-        draft = draft_code_config(kind, named, folder, backward)
+        with refuse_deep(named):
+            draft = draft_code_config(kind, named, folder, backward)
         text, tried = draft.text, SHAPES_READ
         if allow_code:
             text, tried = _try_shapes(draft, path, timeout)

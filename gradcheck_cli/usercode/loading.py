@@ -33,7 +33,7 @@ from gradcheck_cli.text import format_path, suggest
 from gradcheck_cli.usercode.calling.signatures import bind, name_of, parameters
 from gradcheck_cli.usercode.frameworks import load_framework, loaded
 
-_REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
+_REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[^\W\d][\w.]*):(?P<name>[^\W\d][\w.]*)")
 
 
 class Reference(Struct, frozen=True):

@@ -373,3 +373,38 @@ def test_what_is_defined_twice_is_checked_once(folder: Path) -> None:
     wrong = TWO.replace("dout.sum(axis=0)", "dout")
     (folder / "two.py").write_text(wrong + TWO)
     assert outcomes(run_here(*RUN, "two.py", cwd=folder)) == {"affine": "ok", "Scale": "ok"}
+
+
+GREEK = """
+def σ(z):
+    return z**2
+
+
+def σ_prime(z):
+    return 2 * z
+
+
+class Δ:
+    def forward(self, ξ):
+        self.ξ = ξ
+        return ξ**3
+
+    def backward(self, δ):
+        return 3 * δ * self.ξ**2
+"""
+
+
+def test_names_have_the_letters_that_python_allows(folder: Path) -> None:
+    (folder / "γ.py").write_text(GREEK, encoding="utf-8")
+    assert outcomes(run_here(*RUN, "γ.py", cwd=folder)) == {"σ": "ok", "Δ": "ok"}
+    assert outcomes(run_here(*RUN, "γ.py:σ", cwd=folder)) == {"σ": "ok"}
+
+
+@pytest.mark.parametrize("terms", [700, 50_000])
+def test_code_that_is_nested_too_deep_is_told_so(terms: int, folder: Path) -> None:
+    total = " + ".join(["b"] * terms)
+    (folder / "two.py").write_text(TWO.replace("x @ w + b", f"x @ w + {total}"))
+    for words in (("run", "two.py"), ("init", "two.py:affine", "-")):
+        done = run_here(*words, cwd=folder)
+        assert done.returncode == 2
+        assert "is nested too deep to be read" in done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gradcheck_cli.config.init.checkable import list_checkable, list_left_out
-from gradcheck_cli.config.init.definitions import find_definition, read_file
+from gradcheck_cli.config.init.definitions import find_definition, read_file, refuse_deep
 from gradcheck_cli.config.init.template import Draft, draft_code_config
 from gradcheck_cli.errors import UsageError
 
@@ -17,10 +17,12 @@ def list_names(path: str) -> tuple[list[str], list[str]]:
     Raises UsageError where it is no Python file, or there is nothing to check.
     """
     read_file(f"{path}:")
-    names = list(dict.fromkeys(list_checkable(path)))
+    with refuse_deep(path):
+        names = list(dict.fromkeys(list_checkable(path)))
+        left_out = list_left_out(path, names)
     if not names:
         raise UsageError(f"'{path}' has no function or class with a backward or gradients")
-    return names, list_left_out(path, names)
+    return names, left_out
 
 
 def draft_check(path: str, name: str) -> tuple[Draft, str]:
@@ -28,6 +30,7 @@ def draft_check(path: str, name: str) -> tuple[Draft, str]:
 
     Raises UsageError where it is not there, or has no backward.
     """
-    draft = draft_code_config(None, f"{path}:{name}", Path(path).parent)
+    with refuse_deep(f"{path}:{name}"):
+        draft = draft_code_config(None, f"{path}:{name}", Path(path).parent)
     definition = find_definition(read_file(f"{path}:")[2], name)
     return draft, "\n" * (definition.lineno - 1) + f"{{name: {name}, {draft.line[1:]}"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -54,12 +55,23 @@ def read_file(code: str) -> tuple[Path, str, ast.Module]:
         raise UsageError(f"'{code}' must be a Python file and a name in it: layers.py:affine")
     path = Path(where)
     try:
-        tree = _parse(path.read_bytes())
+        with refuse_deep(where):
+            tree = _parse(path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot read '{where}': {error.strerror or error}") from error
     except (SyntaxError, ValueError) as error:
         raise UsageError(f"'{where}' is not Python: {error}") from error
     return path, name, tree
+
+
+@contextmanager
+def refuse_deep(where: str) -> Iterator[None]:
+    """A block that reads code; raises UsageError where that is nested too deep, as a sum of many
+    hundred terms is."""
+    try:
+        yield
+    except (RecursionError, MemoryError) as error:
+        raise UsageError(f"'{where}' is nested too deep to be read") from error
 
 
 @lru_cache(maxsize=2)  # a forward and its backward may stand in two files

@@ -58,7 +58,11 @@ class Axis:
         if root.base is not None:
             return root.base.size(allocate) + root.offset
         if root.calculate is not None:
-            return root.calculate()
+            calculate, root.calculate = root.calculate, lambda: 1  # where it needs the axis itself
+            try:
+                return calculate()
+            finally:
+                root.calculate = calculate
         ends, root.ends = root.ends, []  # where an end is reckoned from the axis itself
         far = max((end() for end in ends), default=0)
         if root.value is None:

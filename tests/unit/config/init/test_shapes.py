@@ -137,6 +137,18 @@ def test_a_vector_that_is_cut_into_parts_is_as_long_as_these() -> None:
     assert described.constants["X"].text.endswith(f", {n_in}]}}")
 
 
+def test_sizes_that_are_reckoned_from_each_other_come_to_an_end() -> None:
+    text = (
+        "def f(h, V, b):\n H = h.shape[1]\n"
+        " n = h @ V[:, 2 * H :] + b[2 * H :]\n return (1 - h @ V[:, :H] + b[:H]) * n\n"
+        "def f_backward(dout, h, V, b):\n H = h.shape[1]\n dn = dout @ V[:, 2 * H :].T\n"
+        " da = np.concatenate([dn * h, dn, dn], 1)\n return dn, h.T @ da, da.sum(0)\n"
+    )
+    tree = ast.parse(text)
+    forward, backward = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    assert describe_function(tree, forward, others=[backward]).inputs.keys() == {"h", "V", "b"}
+
+
 def test_functions_of_the_file_are_followed() -> None:
     text = "def affine(x, w): return x @ w\ndef f(x, first, second):\n"
     text += " return affine(np.tanh(affine(x, first)), second)\n"
