@@ -104,8 +104,8 @@ def find_steps(values: Float, flat: NDArray[np.bool_], eps: float) -> Float:
 
     (*outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs): on every line of the finer
     spacings many neighbours are equal, at several levels. (A unit that is dead or saturated is flat
-    at one or two. One that is so on some lines alone has a corner between them.) What rounds some
-    outputs rounds all.
+    at one or two. One that is so on some lines alone has a corner between them; several have many
+    levels, but no number of which these are multiples.) What rounds some outputs rounds all.
     """
     constant = np.all(flat[:, :-1], axis=(0, 1, 2))
     found = np.zeros(constant.shape)
@@ -113,9 +113,10 @@ def find_steps(values: Float, flat: NDArray[np.bool_], eps: float) -> Float:
         every = values[(..., *output)]
         finer, jumps = every[:, :-1], np.abs(np.diff(every, axis=2))
         levels = np.unique(finer[:, :, 1:][jumps[:, :-1] == 0])
-        if len(levels) >= LEAST_LEVELS and np.isfinite(finer).all():
+        moved = jumps[jumps > 0]
+        rounded = len(moved) >= LEAST_LEVELS or _are_multiples(np.diff(levels), moved)
+        if len(levels) >= LEAST_LEVELS and rounded and np.isfinite(finer).all():
             last = FEW_ULPS * eps * np.max(np.abs(levels))
-            moved = jumps[jumps > 0]
             rare = np.count_nonzero(moved <= last) <= RARE * len(moved)
             jump = np.min(moved[moved > last] if rare else moved, initial=np.min(np.diff(levels)))
             found[output] = jump if jump > last else 0.0
@@ -128,3 +129,10 @@ def median(values: Float) -> float:
     """The middle value, or the mean of two; np.median would import numpy.ma, for 15 ms."""
     ordered, count = np.sort(values), len(values)
     return float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+
+
+def _are_multiples(gaps: Float, moved: Float) -> bool:
+    """Whether gaps between levels are multiples of one number: of the smallest, or a part of it."""
+    least = np.min(np.concatenate([gaps, moved]), initial=np.inf)
+    counts = np.multiply.outer(np.arange(1, FEW), gaps) / least
+    return bool(np.any(np.all(np.abs(counts - np.rint(counts)) < OFF, axis=1)))

@@ -76,3 +76,19 @@ def test_the_end_of_a_clip_is_not_noise_wherever_it_is() -> None:
         smooth = np.abs(x - low) > 0.01
         assert np.all(found.growth[smooth] < 1e-14)
         assert np.all(found.near[smooth] < 1e-14)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_several_saturated_units_are_no_steps_of_rounding(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    weights, outer = random.normal(size=(4, 6)), random.normal(size=(6, 1))
+    x = random.normal(size=4)
+
+    def units(points: Float) -> Float:
+        return np.tanh(1e5 * points @ weights) @ outer
+
+    def rounds(points: Float) -> Float:
+        return np.round(points @ weights @ outer, 1)
+
+    assert function_noise(units, x, np.ones(4)).steps[0] == 0
+    assert function_noise(rounds, x, np.ones(4)).steps[0] == pytest.approx(0.1)
