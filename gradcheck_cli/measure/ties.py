@@ -25,7 +25,11 @@ Entries = NDArray[np.intp]
 # Points off a tie, at each of which others come first; how far off, in units of the scale, is eps
 # to this power: the slopes of a smooth function hardly change over that.
 DRAWS, OFF_POWER = 16, 0.4
-VARIED = 1e-3  # of the largest slope: what changes by more off a tie crosses a corner
+VARIED = 1e-3  # of the largest slope: what changes by more off a tie may cross a corner
+# Points so much nearer tell a corner from a curve: what slopes differ by stays at a corner, and
+# shrinks with the distance on a curve, such as that of an inverse of a matrix that is nearly
+# singular.
+NEARER, STAYS = 2.0**-4, 0.5
 MOST_MEMBERS, MOST_TIES = 4, 8  # of a tie, whose slopes are measured there; of an input
 CALLS = 8  # that such a slope takes at most
 ALONG = 2.0**-7  # of the scale: how far those that tie are moved to see whether they still do
@@ -163,9 +167,22 @@ class Ties:
         self, entries: Entries, shift: Float | float = 0.0
     ) -> tuple[Float, NDArray[np.bool_]]:
         """Slopes of entries at points off the tie, DRAWS × outputs × entries, NaN where they are
-        not known, and which of them differ there. shift: is added to x."""
+        not known, and which of them differ there by a corner. shift: is added to x."""
+        slopes, spread, unknown = self._spread_off(entries, shift, 1.0)
+        largest = np.nanmax(np.abs(slopes), axis=(0, 2), initial=0.0)[:, None]
+        varied = spread > VARIED * largest + unknown
+        if varied.any():
+            _, nearer, unknown = self._spread_off(entries, shift, NEARER)
+            varied &= nearer > STAYS * spread + unknown
+        return slopes, varied
+
+    def _spread_off(
+        self, entries: Entries, shift: Float | float, share: float
+    ) -> tuple[Float, Float, Float]:
+        """The slopes at points a share as far off, by how much they differ, and how far that may be
+        off. NaN where nothing is known."""
         random, x = np.random.default_rng(0), self.x
-        off = float(np.finfo(x.dtype).eps) ** OFF_POWER * self.scale
+        off = share * float(np.finfo(x.dtype).eps) ** OFF_POWER * self.scale
         slopes = []
         for _ in range(DRAWS):
             near = (x + shift + off * random.standard_normal(x.shape)).astype(x.dtype)
@@ -177,9 +194,8 @@ class Ties:
             slopes.append(np.where(unknown < np.inf, [found, unknown], np.nan))
         self.evaluations += DRAWS * CALLS * len(entries)
         values, u = np.moveaxis(np.array(slopes), 1, 0)
-        largest = np.nanmax(np.abs(values), axis=(0, 2), initial=0.0)[:, None]
         spread = np.fmax.reduce(values, axis=0) - np.fmin.reduce(values, axis=0)
-        return values, spread > VARIED * largest + np.fmax.reduce(u, axis=0)
+        return values, spread, np.fmax.reduce(u, axis=0)
 
     def _mask(self, entries: Entries) -> Float:
         """Ones at these entries, in the shape of x."""

@@ -97,3 +97,26 @@ def test_units_that_do_not_tie_may_have_any_subgradients() -> None:
         np.array([1.0, -2.0, 1.0, 1.0]),
     )
     assert check(problem).verdict == Verdict.PASS
+
+
+def test_slopes_that_a_curve_varies_off_a_tie_excuse_nothing() -> None:
+    """Those of the inverse of a matrix that is nearly singular, whose entries tie."""
+    hilbert = 1.0 / (1 + np.add.outer(np.arange(4.0), np.arange(4.0)))
+    cotangent = np.random.default_rng(0).normal(size=(4, 4))
+    inverse = np.linalg.inv(hilbert)
+    gradient = -inverse.T @ cotangent @ inverse.T
+    error = np.zeros((4, 4))
+    error[0, 1], error[1, 0] = 1.0, -1.0  # which leaves the sum of this tie as it is
+
+    def verdict_of(share: float) -> Verdict:
+        claimed = gradient + share * np.abs(gradient).max() * error
+        problem = Problem(
+            {"A": hilbert},
+            lambda inputs: np.linalg.inv(inputs["A"]),
+            lambda inputs, delta: {"A": claimed},
+            cotangent,
+        )
+        return check(problem).verdict
+
+    assert verdict_of(0.0) == Verdict.PASS
+    assert verdict_of(1e-5) == Verdict.FAIL
