@@ -19,7 +19,7 @@ CLEAR_SLOPE = 4.0
 # Of the largest entry: what is known to that has settled well enough.
 UNRESOLVED = 1e-9
 # What is asked for of entries that are clear: how they got there is not.
-CLEAR_FIELDS = ("cells", "slope")
+CLEAR_FIELDS = ("cells", "slope", "place", "proven")
 BLOCK = 2**13  # entries that are judged at once: their arrays fit a cache
 # The axis of the entries in arrays that have others before it; in all others it is the first.
 ENTRY_AXES = {"cells": 2, "between": 2, "last": 1, "drift": 1}
@@ -87,7 +87,7 @@ class Best(Struct, eq=False):
         """What is known of consecutive entries, `count` in all, as one.
 
         Of millions of entries, not all is held twice: a part is made when those before are taken;
-        and of one that is clear only what is asked for later.
+        and of entries that are clear only what is asked for later.
         """
         whole: Best | None = None
         start = 0
@@ -96,8 +96,11 @@ class Best(Struct, eq=False):
                 return part
             whole = part.enlarged(count) if whole is None else whole
             rows = slice(start, start + len(part.proven))
-            for name in CLEAR_FIELDS if part.clear else _AXES:
+            for name in CLEAR_FIELDS:
                 getattr(whole, name)[_at(_AXES[name], rows)] = getattr(part, name)
+            others = np.flatnonzero(~part.clear)
+            if len(others):
+                whole.put(start + others, part.take(others))
             start = rows.stop
         assert whole is not None
         return whole
@@ -182,8 +185,10 @@ class Best(Struct, eq=False):
     @property
     def largest(self) -> Float:
         """The largest entry that is known, of each table and cotangent: (TABLES, 1, cotangents)."""
-        known = np.where(np.isfinite(self.uncertainty), np.abs(self.value), 0.0)
-        largest: Float = np.max(known, axis=1, keepdims=True, initial=0.0)
+        largest: Float = np.zeros((TABLES, 1, self.slope.shape[1]))
+        for _, part in self.blocks():
+            size = np.where(np.isfinite(part.uncertainty), np.abs(part.value), 0.0)
+            np.maximum(largest, np.max(size, axis=1, keepdims=True, initial=0.0), out=largest)
         return largest
 
     def unsettled(self, largest: Float) -> NDArray[np.bool_]:
@@ -193,11 +198,12 @@ class Best(Struct, eq=False):
         return np.asarray(self.grows | drifts)
 
     @property
-    def clear(self) -> bool:
-        """Whether every entry has settled and is known to UNRESOLVED of itself: no other step adds
+    def clear(self) -> NDArray[np.bool_]:
+        """Which entries have settled and are known to UNRESOLVED of themselves: no other step adds
         anything to that, and none is in doubt of being zero."""
-        known = self.uncertainty < UNRESOLVED * np.abs(self.value)
-        return bool(known.all()) and not (self.grows.any() or self.drift.any())
+        known = np.all(self.uncertainty < UNRESOLVED * np.abs(self.value), axis=(0, 2))
+        going = np.any(self.grows | np.any(self.drift > 0, axis=0), axis=1)
+        return np.asarray(known & ~going)
 
     def settle_at_zero(self, row: int, possible: Float, uncertainty: Float, unused: bool) -> None:
         """An entry is zero by invariance: all there is to know of it."""

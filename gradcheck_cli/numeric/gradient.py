@@ -160,7 +160,7 @@ def measure_entries(
         best = Best.joined(_count_each(parts, counts), len(every))
         differences.evaluations = before + sum(counts)
         if step is None:
-            if not all(part.clear for _, part in best.blocks()):
+            if not all(part.clear.all() for _, part in best.blocks()):
                 widen_steps(differences, best, every)
                 retry_nearer(differences, best, every)
                 doubt_zeros(differences, best, every)
@@ -204,7 +204,7 @@ def _measure_chunk(differences: Differences, entries: NDArray[np.intp], step: fl
         return measure_at(differences, entries, np.full(len(entries), step))
     scale = differences.reach * differences.scale[entries]
     best = climb(differences, entries, FIRST_STEP * scale, MAX_LEVELS)
-    if best.clear:
+    if best.clear.all():
         return best
     if isinstance(differences, WholeForwards):
         settle_invariant(differences, entries, best)
@@ -225,7 +225,7 @@ def _gradient(
     order: the places in the gradient of the entries, as they were measured.
     by_ladder: whether there was one, for entries to settle on; else steps are fixed.
     """
-    largest = np.max([part.largest for _, part in best.blocks()], axis=0)
+    largest = best.largest
     arrays: dict[str, Any] = {}
     for rows, part in best.blocks():
         places = rows if isinstance(order, slice) else order[rows]

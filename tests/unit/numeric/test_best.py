@@ -115,9 +115,9 @@ def known(uncertainty: float) -> Best:
 
 
 def test_what_is_known_to_nine_digits_and_has_settled_is_clear() -> None:
-    assert known(1e-10).clear
-    assert not known(1e-8).clear
-    assert not fresh().clear
+    assert known(1e-10).clear.all()
+    assert not known(1e-8).clear.any()
+    assert not fresh().clear.any()
 
 
 @pytest.mark.parametrize(
@@ -126,4 +126,16 @@ def test_what_is_known_to_nine_digits_and_has_settled_is_clear() -> None:
 def test_an_entry_that_is_not_is_seen_among_others(name: str, value: float) -> None:
     best = known(0.0)
     getattr(best, name)[..., 1, 0] = value
-    assert not best.clear
+    assert best.clear.tolist() == [True, False]
+
+
+def test_of_entries_that_are_clear_the_cells_are_joined_and_of_others_all() -> None:
+    parts = [known(0.0), known(0.0)]
+    for part in parts:
+        part.most[:] = part.place[:] = 7.0
+    parts[1].drift[0, 1] = 1.0
+    joined = Best.joined(iter(parts), 4)
+    assert np.array_equal(joined.value, np.ones(joined.value.shape))
+    assert joined.most[:, 0].tolist() == [0.0, 0.0, 0.0, 7.0]
+    assert joined.place[:, 0].tolist() == [7.0, 7.0, 7.0, 7.0]
+    assert joined.clear.tolist() == [True, True, True, False]
