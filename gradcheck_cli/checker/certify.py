@@ -201,8 +201,9 @@ class Certifier:
         best = Slopes(slopes.numeric, slopes.numeric, slopes.uncertainty).bound(self.counts)
         self.located = found.entries if found else []
         result = self._compare_entries(self.located)
-        if found is not None and diagnosis is None:
-            self.doubtful = self._is_doubtful(found) or self._is_unclear(result)
+        if found is not None:
+            unsure = diagnosis is None and (self._is_doubtful(found) or self._is_unclear(result))
+            self.doubtful = unsure or self._may_stand_still()
         over_allowed = max(
             divide(bound.lower, self.rtol * group.norm + self.atol * group.count**0.5)
             for bound, group in zip(of_groups, self.groups, strict=True)
@@ -238,11 +239,19 @@ class Certifier:
 
     def _is_doubtful(self, found: Found) -> bool:
         """Whether an error is in every row, and small, or all there is of a gradient of zero, or
-        seen by tiny steps alone, as where numbers that cancel stand still."""
+        seen by tiny steps alone."""
         gap = np.max(np.abs(self.slopes.gap))
         everywhere = found.rows is None and not found.exact
-        tiny = self.directions.step < TINY_STEP * self.directions.scale
-        return bool(everywhere and (self._is_hidden() or tiny or gap <= MOST_DOUBTED * self.norm))
+        small = self._is_hidden() or gap <= MOST_DOUBTED * self.norm
+        return bool(everywhere and (small or self._is_tiny()))
+
+    def _is_tiny(self) -> bool:
+        """Whether errors are seen by tiny steps alone, as where numbers that cancel stand still."""
+        return bool(self.directions.step < TINY_STEP * self.directions.scale)
+
+    def _may_stand_still(self) -> bool:
+        """Whether they are also larger than the gradient: then no factor explains them."""
+        return self._is_tiny() and bool(np.max(np.abs(self.slopes.gap)) > self.norm)
 
     def _is_hidden(self) -> bool:
         """Whether outputs move along every direction by hardly more than is unsure of them."""
