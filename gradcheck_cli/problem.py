@@ -29,6 +29,9 @@ CONSTRAINTS = (
     "positive",
 )
 INFINITE = float("inf")
+# How far another point is to call functions at, before they are asked for anything: what they
+# remember of that call is wrong by this share, and stays inside their domain.
+ELSEWHERE = 1.0 + 2.0**-10
 TURNS = 3  # other values of a size or a constant that a problem may be had for
 
 

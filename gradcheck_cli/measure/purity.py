@@ -16,15 +16,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.errors import ForwardError
-from gradcheck_cli.problem import Problem
+from gradcheck_cli.problem import ELSEWHERE, Problem
 from gradcheck_cli.result import Code, Refusal
 from gradcheck_cli.text import format_shape
 
 LARGE = 2**26  # bytes of an array, from which there is no copy of it to spare
-# A second point to call a backward at, before it is asked for the gradient: what it remembers of
-# that call is wrong by this share, and stays inside the domain of the function.
-ELSEWHERE = 1.0 + 2.0**-10
-
 
 # A second answer that is off by less, over the largest entry, may be meant: sums in another order.
 ROUGHEST = 1e-6

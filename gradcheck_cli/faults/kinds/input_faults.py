@@ -21,8 +21,7 @@ from gradcheck_cli.faults.other_inputs import (
 )
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
-from gradcheck_cli.measure.purity import ELSEWHERE
-from gradcheck_cli.problem import Stage
+from gradcheck_cli.problem import ELSEWHERE, Stage
 
 Float = NDArray[np.float64]
 

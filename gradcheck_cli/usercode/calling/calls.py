@@ -45,6 +45,7 @@ from gradcheck_cli.usercode.calling.values import (
     is_output,
     items_of,
     join_flat,
+    move_elsewhere,
     split_flat,
 )
 from gradcheck_cli.usercode.complex_numbers import TORCH
@@ -107,9 +108,7 @@ class Calls:
         self.reader = GradientReader(source, self.inputs, self.arrays, list_arrays(pair.owner))
         if loss is not None:
             self.loss_call = bind_loss(parameters(loss), [*arguments, *self.asked], known)
-        # A copy: what this call changes in place must not be what later calls are compared with.
-        copies = {name: array.copy() for name, array in self.arrays.items()}
-        _, values, returned = self.run(copies)
+        _, values, returned = self.run_first()
         self.back = self.bind_back(pair, arguments, returned, derivative)
         if loss is not None and self.back.upstream and LOSS_GRADIENT not in values:
             raise CodeError(
@@ -182,6 +181,14 @@ class Calls:
         """What the functions are handed: inputs with these arrays, and copies of the constants."""
         inputs = {name: rebuilt(value, name, arrays) for name, value in self.inputs.items()}
         return {**copy_deep(self.constants), CONTEXT: Context(), **inputs}
+
+    def run_first(self) -> tuple[Pair, dict[str, Any], Sequence[Any]]:
+        """A call of the forward elsewhere: what the functions remember of their first call must not
+        be right at the inputs. At these, where it raises elsewhere."""
+        try:
+            return self.run(move_elsewhere(self.arrays))
+        except CodeError:
+            return self.run({name: array.copy() for name, array in self.arrays.items()})
 
     def run(self, arrays: Mapping[str, Any]) -> tuple[Pair, dict[str, Any], Sequence[Any]]:
         """A call of the forward: the pair, the values it was handed, what it returned."""

@@ -13,7 +13,13 @@ from gradcheck_cli.errors import CodeError, GradcheckError, UntakenError
 from gradcheck_cli.problem import Label, Problem, Stackable
 from gradcheck_cli.usercode.calling.annotations import as_annotated
 from gradcheck_cli.usercode.calling.signatures import bind
-from gradcheck_cli.usercode.calling.values import NO_FLOATS, Array, join_flat, split_flat
+from gradcheck_cli.usercode.calling.values import (
+    NO_FLOATS,
+    Array,
+    join_flat,
+    move_elsewhere,
+    split_flat,
+)
 from gradcheck_cli.usercode.copies import copy_deep
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
 from gradcheck_cli.usercode.frameworks.stacks import Stacks, agree, probes
@@ -53,7 +59,7 @@ class FrameworkProblem:
         self.unused: dict[str, None] = {}
         # What gives the outputs in the calls of a check: `run`, or the same compiled.
         self.fast: Callable[[Tensors], list[Any]] = self.run
-        first = self._evaluate(self.arrays)
+        first = self._evaluate_first()
         if not first:
             raise CodeError(f"{function.name} returns no tensor of floats, so there is no gradient")
         self.shapes = [output.shape for output in first]
@@ -99,6 +105,14 @@ class FrameworkProblem:
     def _evaluate(self, arrays: Mapping[str, Array]) -> list[Array]:
         # Copies: a function may return a tensor that it fills anew in every call.
         return [self.function.array(output).copy() for output in self.fast(self._tensors(arrays))]
+
+    def _evaluate_first(self) -> list[Array]:
+        """The outputs elsewhere: what a function remembers of its first call must not be right at
+        the inputs. At these, where it raises elsewhere."""
+        try:
+            return self._evaluate(move_elsewhere(self.arrays))
+        except CodeError:
+            return self._evaluate(self.arrays)
 
     def _compile(self) -> Callable[[Tensors], list[Any]] | None:
         """The function compiled, where that gives what it gives by itself, call after call."""
