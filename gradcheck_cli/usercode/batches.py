@@ -7,10 +7,9 @@ from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError, GradcheckError
 from gradcheck_cli.options import AUTO
-from gradcheck_cli.problem import Problem
+from gradcheck_cli.problem import ELSEWHERE, Problem
 from gradcheck_cli.text import format_shape
 
-ELSEWHERE = 1.0 + 2.0**-10  # times the inputs: another point, inside the domain
 SAME = 1e-6  # of the largest output: what another order of summing may change, float32 aside
 
 
