@@ -238,52 +238,6 @@ class Best(Struct, eq=False):
         if not every:
             self.cells[:, :, rows] = mine
 
-    def noisy(self, share: float, noisy: float) -> NDArray[np.intp]:
-        """The entries that noise keeps from being known to this share of the largest.
-
-        noisy: the least share of noise in their uncertainty.
-        """
-        size = np.abs(self.value[0])
-        largest = np.max(size, where=np.isfinite(size), initial=0.0)
-        uncertainty, noise = self.uncertainty[0], self.noise[0]
-        unknown = (uncertainty > share * largest) & (noise > noisy * uncertainty)
-        unknown &= np.isfinite(uncertainty) & ~(self.invariant | self.proven)[:, None]
-        return np.flatnonzero(np.any(unknown, axis=1))
-
-    def unresolved(self, share: float) -> NDArray[np.intp]:
-        """The entries that are not known to this share of the largest, or do not settle."""
-        largest = self.largest
-        known = self.uncertainty[0] <= share * np.max(largest[0])
-        known &= ~self.unsettled(largest)
-        return np.flatnonzero(~np.all(known, axis=1) & ~(self.invariant | self.proven))
-
-    def better_than(self, uncertainty: Float) -> NDArray[np.bool_]:
-        """Which entries are less uncertain, settled and have a slope, for every cotangent."""
-        known = (self.uncertainty[0] < uncertainty) & ~self.unsettled(self.largest)
-        return np.asarray(np.all(known, axis=1) & self.sloping)
-
-    def refine(
-        self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_], noisy: float
-    ) -> None:
-        """Take another's cells for these rows where they agree and noise is all that is left.
-
-        usable: which of them may be taken, (rows, cotangents); noisy: the least share of noise in
-        their uncertainty.
-        """
-        mine = self.cells[:, :, rows]
-        agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
-        # Quotients may agree at larger steps by chance, far from those of these.
-        low, high = self.between[:, :, rows]
-        agree &= (other.value + other.uncertainty >= low) & (
-            other.value - other.uncertainty <= high
-        )
-        # Without noise nothing moved, as between two saturated ends: that tells no slope.
-        settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
-        better = agree & settled & (other.uncertainty < mine[1]) & usable
-        self.grows[rows] &= ~better[0]
-        self.drift[:, rows] *= ~better[0]
-        self.cells[:, :, rows] = np.where(better, other.cells, mine)
-
 
 _AXES = {field.name: ENTRY_AXES.get(field.name, 0) for field in fields(Best)}
 

@@ -93,13 +93,13 @@ def widen_steps(differences: Differences, best: Best, every: NDArray[np.intp]) -
 
     Where noise leaves hardly anything of an entry, ever larger ones, as long as they help.
     """
-    if differences.reach < 1 or not len(best.noisy(UNRESOLVED, SOMEWHAT)):
+    if differences.reach < 1 or not len(_find_noisy(best, UNRESOLVED, SOMEWHAT)):
         return
     first = FIRST_STEP * differences.scale[every]
-    _widen(differences, best, every, best.noisy(UNRESOLVED, MOSTLY), first, NOISE_SHARE)
+    _widen(differences, best, every, _find_noisy(best, UNRESOLVED, MOSTLY), first, NOISE_SHARE)
     if differences.steps:
         return  # which may be as much higher as the outputs are larger there
-    rows = best.noisy(HIDDEN, SOMEWHAT)
+    rows = _find_noisy(best, HIDDEN, SOMEWHAT)
     for _ in range(MOST_WIDENINGS):
         if not len(rows):
             break
@@ -109,7 +109,7 @@ def widen_steps(differences: Differences, best: Best, every: NDArray[np.intp]) -
         still = _widen(differences, best, every, rows, first, SOMEWHAT)
         helped = np.any(best.uncertainty[0, rows] < before / HELPED, axis=1)
         going = helped | still
-        rows = np.intersect1d(rows[going], best.noisy(HIDDEN, SOMEWHAT))
+        rows = np.intersect1d(rows[going], _find_noisy(best, HIDDEN, SOMEWHAT))
 
 
 def _widen(
@@ -132,7 +132,7 @@ def _widen(
         near = best.slope[part] - best.first_noise[part]
         held = wider.slope + wider.first_noise >= HELD_SLOPE * near
         slope = np.abs(wider.value[0]) > CLEAR_SLOPE * wider.uncertainty[0]
-        best.refine(part, wider, held & slope, noisy)
+        _refine(best, part, wider, held & slope, noisy)
         still.append(wider.unmoved)
     return np.concatenate(still)
 
@@ -143,7 +143,7 @@ def retry_nearer(differences: Differences, best: Best, every: NDArray[np.intp]) 
     In a tensor of many units, noise around is that of a function which oscillates, leaves its
     domain or grows by many orders of magnitude within the scale of the largest.
     """
-    rows = best.unresolved(RETRIED)
+    rows = _find_unresolved(best, RETRIED)
     if not len(rows):
         return
     own = differences.own_scale()
@@ -155,7 +155,55 @@ def retry_nearer(differences: Differences, best: Best, every: NDArray[np.intp]) 
     for chunk in nearer.chunks(rows):
         first = FIRST_STEP * nearer.reach * nearer.scale[every[chunk]]
         again = climb(nearer, every[chunk], first, MAX_LEVELS)
-        better = again.better_than(best.uncertainty[0, chunk])
+        better = _is_better(again, best.uncertainty[0, chunk])
         best.replace(chunk, again, better)
         doubt_small(nearer, best, every, chunk[better])
     differences.evaluations += nearer.evaluations
+
+
+def _find_noisy(best: Best, share: float, noisy: float) -> NDArray[np.intp]:
+    """The entries that noise keeps from being known to this share of the largest.
+
+    noisy: the least share of noise in their uncertainty.
+    """
+    size = np.abs(best.value[0])
+    largest = np.max(size, where=np.isfinite(size), initial=0.0)
+    uncertainty, noise = best.uncertainty[0], best.noise[0]
+    unknown = (uncertainty > share * largest) & (noise > noisy * uncertainty)
+    unknown &= np.isfinite(uncertainty) & ~(best.invariant | best.proven)[:, None]
+    return np.flatnonzero(np.any(unknown, axis=1))
+
+
+def _find_unresolved(best: Best, share: float) -> NDArray[np.intp]:
+    """The entries that are not known to this share of the largest, or do not settle."""
+    largest = best.largest
+    known = best.uncertainty[0] <= share * np.max(largest[0])
+    known &= ~best.unsettled(largest)
+    return np.flatnonzero(~np.all(known, axis=1) & ~(best.invariant | best.proven))
+
+
+def _is_better(best: Best, uncertainty: Float) -> NDArray[np.bool_]:
+    """Which entries are less uncertain, settled and have a slope, for every cotangent."""
+    known = (best.uncertainty[0] < uncertainty) & ~best.unsettled(best.largest)
+    return np.asarray(np.all(known, axis=1) & best.sloping)
+
+
+def _refine(
+    best: Best, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_], noisy: float
+) -> None:
+    """Take another's cells for these rows where they agree and noise is all that is left.
+
+    usable: which of them may be taken, (rows, cotangents); noisy: the least share of noise in
+    their uncertainty.
+    """
+    mine = best.cells[:, :, rows]
+    agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
+    # Quotients may agree at larger steps by chance, far from those of these.
+    low, high = best.between[:, :, rows]
+    agree &= (other.value + other.uncertainty >= low) & (other.value - other.uncertainty <= high)
+    # Without noise nothing moved, as between two saturated ends: that tells no slope.
+    settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
+    better = agree & settled & (other.uncertainty < mine[1]) & usable
+    best.grows[rows] &= ~better[0]
+    best.drift[:, rows] *= ~better[0]
+    best.cells[:, :, rows] = np.where(better, other.cells, mine)
