@@ -219,8 +219,10 @@ def report_failure(check: ConfigCheck, reason: str) -> CheckReport:
 def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> CheckReport:
     expected = Verdict(check.expect)
     outcome = _outcome(result, expected)
-    if result and check.draft and (check.draft.tried or outcome != Outcome.OK):
-        result = replace(result, notes=(*result.notes, _describe_reading(check, check.draft)))
+    if result and check.draft:
+        zero = any(one.zero is not None for one in result.gradients)  # for what it was given, maybe
+        if check.draft.tried or zero or outcome != Outcome.OK:
+            result = replace(result, notes=(*result.notes, _describe_reading(check, check.draft)))
     report = CheckReport(
         id=printable(check.id),
         path=printable(check.path),

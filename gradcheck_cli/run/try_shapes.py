@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.config.findings import ConfigError
+from gradcheck_cli.config.init.inference.givens import Given
 from gradcheck_cli.config.init.template import Draft
 from gradcheck_cli.config.init.trials import DONE, FITS, Search, Trial, is_plausible
 from gradcheck_cli.config.load import read_config
@@ -76,17 +78,20 @@ def _search(path: str, draft: Draft, supervisor: Supervisor) -> Tried | None:
     if not found:
         return None
     made = partial(replace, draft, tried=True)
-    first, shapes = made(described=found[0]), measure(found[0])
-    if is_right(found[0]):
-        return Tried(first, True)
-    others = [one for one in (*found[1:], *search.go_on()) if is_plausible(one, found[0])]
+    taken = next((one for one in found if measure(one).fits), found[0])
+    shapes = measure(taken)
+    told = search.take(shapes.shrink(taken))
+    if told is not None and measure(told).fits:
+        taken, shapes = told, measure(told)
+    if is_right(taken):
+        return Tried(made(described=taken), True)
+    others = (one for one in (*found, *search.go_on()) if is_plausible(one, taken))
     right = next(filter(is_right, others), None)
-    if right is not None:
-        meant = shapes.gradients is None or shapes.tell(measure(right))
-        other = made(described=right)
-        return Tried(other, True) if meant else Tried(first, False, other)
-    told = next((one for one in others if shapes.tell(measure(one))), None)
-    return Tried(first, shapes.fits) if told is None else Tried(made(described=told), True)
+    if right is None:
+        return Tried(made(described=taken), shapes.fits)
+    if shapes.gradients is None:
+        return Tried(made(described=right), True)
+    return Tried(made(described=taken), False, made(described=right))
 
 
 class _Shapes(Struct, frozen=True):
@@ -100,18 +105,22 @@ class _Shapes(Struct, frozen=True):
         """Whether every gradient has the shape of its input."""
         return self.gradients == self.inputs
 
-    def tell(self, others: _Shapes) -> bool:
-        """Whether gradients say that others are meant: all inputs that have another number of axes
-        there have fewer, those of their gradients here. Broadcasting hides it from the forward."""
-        if self.gradients is None or not others.fits:
-            return False
-        ranks = {name: len(shape) for name, shape in self.inputs.items()}
-        changed = [name for name, one in others.inputs.items() if len(one) != ranks.get(name)]
-        return bool(changed) and all(
-            len(others.inputs[name]) < ranks.get(name, 0)
-            and self.gradients.get(name) == others.inputs[name]
-            for name in changed
-        )
+    def shrink(self, described: Described) -> Described:
+        """The same where inputs have the shapes of their gradients, if these have fewer axes or
+        entries: broadcasting, or that not all is used, hides from the forward what is meant.
+
+        A number stays out: it may be a sum that lacks its axis.
+        """
+        names = {value: name for name, value in described.sizes.items()}
+        inputs = dict(described.inputs)
+        for name, gradient in (self.gradients or {}).items():
+            before = self.inputs.get(name, ())
+            fewer = len(gradient) < len(before)
+            shorter = len(gradient) == len(before) and prod(gradient) < prod(before)
+            if gradient and (fewer or shorter):
+                axes = ", ".join(names.get(size, str(size)) for size in gradient)
+                inputs[name] = Given(f"[{axes}]", guess=True)
+        return replace(described, inputs=inputs)
 
 
 class _Trials:

@@ -233,8 +233,9 @@ def test_shapes_that_are_not_in_the_text_are_tried(tmp_path: Path) -> None:
         ("x.T @ dout, dout.sum(axis=0)", "dout.T @ x, dout.sum(axis=0)"),
         ("x.T @ dout, dout.sum(axis=0)", "x @ dout, dout.sum(axis=0)"),
         ("x.T @ dout, dout.sum(axis=0)", "x.T @ dout, dout"),
+        ("x.T @ dout, dout.sum(axis=0)", "x.T @ dout, dout.sum()"),
     ],
-    ids=["transposed", "does not fit", "not summed"],
+    ids=["transposed", "does not fit", "not summed", "summed over all"],
 )
 def test_no_shapes_are_tried_for_which_a_wrong_backward_would_fit(
     right: str, wrong: str, folder: Path
@@ -263,6 +264,40 @@ def test_code_that_cannot_be_read_does_not_stop_the_rest(
     done = run_here(*RUN, "two.py", cwd=folder)
     assert outcomes(done) == {"Scale": "ok"}
     assert "left out of 'two.py': affine, Chain; `gradcheck init two.py:affine`" in done.stderr
+
+
+RULES = """
+import jax
+
+
+@jax.custom_vjp
+def cube(x):
+    return x**3
+
+
+def forward(x):
+    return cube(x), x
+
+
+def backward(x, g):
+    return (3 * x**2 * g,)
+
+
+cube.defvjp(forward, backward)
+"""
+
+
+def test_what_jax_is_told_a_rule_of_is_a_check_and_the_rule_none(tmp_path: Path) -> None:
+    (tmp_path / "rules.py").write_text(RULES)
+    assert run_here("run", "--list", "rules.py", cwd=tmp_path).stdout == "cube\trules.py:6\n"
+
+
+def test_what_was_given_is_told_where_a_gradient_is_zero(tmp_path: Path) -> None:
+    code = "def f(x):\n    return 0 * x\n\n\ndef f_backward(g, x):\n    return 0 * g\n"
+    (tmp_path / "a.py").write_text(code)
+    done = run_here("run", "--allow-code", "a.py", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "note: f: found from its text: inputs: {x: [n, N]}" in done.stdout
 
 
 def test_a_folder_of_code_says_that_files_are_named(folder: Path) -> None:

@@ -16,7 +16,9 @@ from gradcheck_cli.config.init.definitions import (
     GRADIENT_CALLED,
     complete_name,
     find_backward,
+    find_rules,
     gives_gradients,
+    has_own_rule,
     is_loss_of_several,
     is_of_framework,
     read_file,
@@ -38,7 +40,7 @@ def list_checkable(path: str) -> list[str]:
     except UsageError:
         return []
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    backwards = {find_backward(tree, node.name) for node in functions}
+    backwards = {find_backward(tree, node.name) for node in functions} | find_rules(tree)
     return [
         node.name
         for node in tree.body
@@ -92,7 +94,7 @@ def _is_abstract(method: ast.FunctionDef) -> bool:
 
 def _is_checkable_function(tree: ast.Module, function: ast.FunctionDef) -> bool:
     paired = find_backward(tree, function.name) is not None or find_returned_function(function)
-    if paired or any(map(gives_gradients, ast.walk(function))):
+    if paired or has_own_rule(function) or any(map(gives_gradients, ast.walk(function))):
         return True
     made = find_made_class(tree, function)
     return made is not None and is_given_layers(made, classes_of(tree))

@@ -162,7 +162,7 @@ def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
         bases = [ast.unparse(base) for base in found.bases if ast.unparse(base) not in own]
         named = {base.rpartition(".")[2] for base in bases}
         return "." not in name and not named.isdisjoint(("Module", "Function"))
-    if _is_custom(found):
+    if is_custom(found):
         return True
     if find_backward(tree, name) is not None:
         return False
@@ -179,10 +179,31 @@ def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
     return not modules.isdisjoint(FRAMEWORKS)
 
 
-def _is_custom(function: ast.FunctionDef) -> bool:
+def is_custom(function: ast.FunctionDef) -> bool:
     """Whether a function is decorated as one that jax or autograd differentiates."""
-    decorated = map(ast.unparse, function.decorator_list)
-    return any(re.search(r"custom_[vj]|jit|primitive", one) for one in decorated)
+    return _is_decorated(function, r"custom_[vj]|jit|primitive")
+
+
+def has_own_rule(function: ast.FunctionDef) -> bool:
+    """Whether jax or autograd differentiates a function by a rule that is beside it."""
+    return _is_decorated(function, r"custom_[vj]|primitive")
+
+
+def find_rules(tree: ast.Module) -> set[str]:
+    """The functions of rules: `f.defvjp(forward, backward)`, `defvjp(f, rule)`, `@f.defjvp`."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    told = (call for call in calls if re.search(r"\bdef(vjp|jvp)", ast.unparse(call.func)))
+    handed = {ast.unparse(argument) for call in told for argument in call.args}
+    return {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and not has_own_rule(node)
+        if node.name in handed or _is_decorated(node, r"\.def(vjp|jvp)")
+    }
+
+
+def _is_decorated(function: ast.FunctionDef, like: str) -> bool:
+    return any(re.search(like, ast.unparse(one)) for one in function.decorator_list)
 
 
 def find_backward(tree: ast.Module, name: str) -> str | None:
@@ -222,7 +243,7 @@ def find_derived(tree: ast.Module, name: str, kind: str) -> dict[str, str]:
     """The functions of other derivatives of a function, by the key of a config that names them."""
     definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     known = list(definitions)
-    if name in known and _is_custom(definitions[name]):  # its JVP is a part of itself
+    if name in known and is_custom(definitions[name]):  # its JVP is a part of itself
         return {}
     stem = FORWARD.sub("", name)
     found = {}

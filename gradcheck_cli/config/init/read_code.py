@@ -90,7 +90,7 @@ def describe_class(
     kept.fields |= {key: owner.fields[key] for key in late}
     described = reading.describe([other] if other is not None else [])
     weights = dict(_weights_of(kept, made)) if own_gradients else {}
-    if loss or (other is not None and gives_own_alone(other, weights)):
+    if (loss and weights) or (other is not None and gives_own_alone(other, weights)):
         left = {
             name: Given(f"{{shape: {one.text}}}", one.guess)
             for name, one in described.inputs.items()

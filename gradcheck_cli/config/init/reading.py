@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from gradcheck_cli.config.init.inference.axes import settle_sums, unify_all
 from gradcheck_cli.config.init.inference.givens import (
+    LABELS,
     NUMBERS,
     SETTING,
     Given,
@@ -18,7 +19,6 @@ from gradcheck_cli.config.init.inference.givens import (
     is_setting,
 )
 from gradcheck_cli.config.init.inference.gradients import (
-    LABELS,
     has_gradient,
     list_undifferentiated,
     names_without_gradient,
@@ -223,7 +223,7 @@ class Reading:
             if name in without or given.text == SETTING or is_fixed(name, value):
                 constants[name] = self.fixed(name, value)
             else:
-                several = value.kind == ITEMS and SETTING in given.text
+                several = value.kind == ITEMS and re.search(rf"{SETTING}|\[\]", given.text)
                 inputs[name] = Given(f"[{len(value.fields)}]", guess=True) if several else given
         inputs |= self.promote(constants, teller, len(inputs))
         constants |= {name: self.fixed(name, value) for name, value in extra.items()}

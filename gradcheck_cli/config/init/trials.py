@@ -87,6 +87,11 @@ class Search:
         self.most = len(self.trials) + MOST_FURTHER
         return self.find(further=True)
 
+    def take(self, described: Described) -> Described | None:
+        """The shapes where the code takes them, no square where it need not be; else None."""
+        self.most = len(self.trials) + MOST_FURTHER
+        return self.split(described) if self.try_shapes(described).fits else None
+
     def find(self, *, further: bool = False) -> list[Described]:
         """Shapes that the code takes, of those that wait to be tried, and what they lead to.
 
@@ -168,11 +173,12 @@ class Search:
 
 def is_plausible(described: Described, other: Described) -> bool:
     """Whether shapes that are not in the text may be meant where others are taken, too: no setting
-    is 1, which hides a factor, and nothing with a capital is a vector, which hides a transpose."""
+    is 1, which hides a factor, no array a number, which hides sums over an axis and indices that
+    are there twice, and nothing with a capital is a vector, which hides a transpose."""
     others = dict(_givens(other))
     changed = [(name, given) for name, given in _givens(described) if given != others[name]]
     return not any(
-        given.text == INDEX or (name[0].isupper() and "," not in given.text)
+        given.text == INDEX or NUMBER in given.text or (name[0].isupper() and "," not in given.text)
         for name, given in changed
     )
 
@@ -208,6 +214,8 @@ def _changes(described: Described, complaint: str) -> Iterator[tuple[float, Desc
     for name, given in _givens(described):
         far = 0 if re.search(rf"\b{re.escape(name)}\b", complaint) else 1
         texts = [*_texts(given.text, new)]
+        if _SHAPE.fullmatch(given.text):
+            texts.append((3, NUMBER))
         if given.text in (SETTING, NUMBER):
             texts += [(1, shape) for shape in sorted(shapes) if shape != NUMBER]
         for price, text in texts:
@@ -229,7 +237,7 @@ def _texts(text: str, new: str) -> Iterator[tuple[float, str]]:
     for found in _SHAPE.finditer(text):
         axes = [axis for axis in found.group()[1:-1].split(", ") if axis]
         places = range(len(axes))
-        shapes = [(1 if len(axes) > 1 else 3, axes[:place] + axes[place + 1 :]) for place in places]
+        shapes = [(1, axes[:place] + axes[place + 1 :]) for place in places if len(axes) > 1]
         shapes += [(2, [*axes[:place], new, *axes[place + 1 :]]) for place in places]
         if len(axes) < MOST_AXES:
             shapes += [(1, [*axes[:place], new, *axes[place:]]) for place in {0, len(axes)}]

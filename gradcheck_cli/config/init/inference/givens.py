@@ -18,6 +18,7 @@ from gradcheck_cli.config.init.inference.values import (
 )
 
 MASK = re.compile(r"mask|^R$")
+LABELS = re.compile(r"^(labels?|targets?|y_true|idx|indices|t|y|Y)$")
 OFFSETS = re.compile(r"^offsets?$")  # where the bags of an array of indices start
 LENGTHS = re.compile(r"len(gth)?s?$", re.IGNORECASE)
 # Numbers that are settings, by the names that they have, and what to set them to.
@@ -110,13 +111,14 @@ class Giver:
         if value.kind in (SIZE, NUMBER, RECORD, ITEMS):
             given = self.given(name, value)
             return given or Given(SETTING)
-        if is_setting(value) or (value.kind is None and value.meets_numbers):
+        numbers = value.kind is None and value.meets_numbers
+        if is_setting(value) or (numbers and not LABELS.match(name)):
             return Given(NUMBERS.get(name, SETTING))
         if OFFSETS.match(name):
             return Given("{values: [0, 2]}")
         array = value if value.axes is not None else self.guessed(name)
         shape = self.sizes.shape(array.axes or [])
-        if MASK.search(name):
+        if MASK.search(name) or numbers:  # labels, as in y log p + (1 − y) log(1 − p)
             return Given(f"{{distribution: mask, shape: {shape}}}", value.axes is None)
         if value.classes is not None or LENGTHS.search(name):
             high = self.sizes.write(value.classes) if value.classes is not None else "2"

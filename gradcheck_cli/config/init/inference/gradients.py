@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from gradcheck_cli.config.init.inference.givens import LABELS
 from gradcheck_cli.config.init.inference.settings import WEIGHT
 from gradcheck_cli.config.init.inference.values import BIAS, ITEMS, RECORD, SAMPLES, Value
 from gradcheck_cli.config.init.syntax import (
@@ -15,13 +16,13 @@ from gradcheck_cli.config.init.syntax import (
     returns_mapping,
     returns_value,
 )
+from gradcheck_cli.usercode.calling.gradients import names_gradient
 
 GRADIENT = re.compile(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)
 AFFIX = re.compile(r"^(self\.)?(d_?|grads?_|nabla_|delta_|g_)|_grads?$|^self\.", re.IGNORECASE)
 PLAIN = re.compile(r"\w+(\[.*\])?$")
 AROUND = (("", ""), ("d", ""), ("grad", ""), ("", "grad"))
 LETTERS = 2  # more of them name a part of a parameter: d_recon is of recon_x
-LABELS = re.compile(r"^(labels?|targets?|y_true|idx|indices|t|y|Y)$")
 
 
 def names_without_gradient(
@@ -44,7 +45,9 @@ def names_without_gradient(
     labels = [name for name in values if (loss or few or keeps) and LABELS.match(name)]
     left = [name for name in values if name not in labels] or list(values)
     records = [name for name in left if values[name].kind in (RECORD, ITEMS)]
-    if loss and spelled and [len(values[one].fields) for one in records] == [len(spelled)]:
+    parts = [list(values[one].fields.values()) for one in records]
+    alike = loss and spelled and len(parts) == 1 and len(parts[0]) == len(spelled)
+    if alike and any(map(names_gradient, spelled or (), (part.name for part in parts[0]))):
         return [name for name in values if name not in records]  # (loss, (grad_W, grad_b))
     by_name = teller is not None and returns_mapping(teller)
     kept = _kept(left, spelled, values) if spelled else left
@@ -114,4 +117,5 @@ def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Val
     vectors = [name for name in names if values[name].ends or WEIGHT.match(name)]
     theta = [name for name in names if re.match(r"theta|params|weights", name, re.IGNORECASE)]
     count = len(spelled)
-    return next((one[:count] for one in (records, vectors, theta, list(names)) if one), [])
+    groups = [one for one in (records, vectors, theta, list(names)) if one]
+    return next((one[:count] for one in groups if len(one) >= count), groups[0] if groups else [])

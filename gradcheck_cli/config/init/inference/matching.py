@@ -19,7 +19,7 @@ def match_gradients(
     """
     arrays = {name: value for name, value in values.items() if value.kind == ARRAY}
     # W has a column an output; a sum over all of them would be right of a number alone.
-    several = any(name[0] == "W" and (one.rank or 0) > 1 for name, one in arrays.items())
+    several = any(name[0] in "Ww" and _has_columns(one) for name, one in arrays.items())
     gradients = {name: scope.get(f"d{name}") for name in arrays}
     labelled = owner is not None and any(map(TARGET.match, arrays))  # of weights, not of (X, y)
     if returned.kind == ITEMS and len(returned.fields) == len(arrays) and not labelled:
@@ -37,6 +37,12 @@ def match_gradients(
         both = zip(weights.fields.values(), gradients_of_them.fields.values(), strict=False)
         for value, gradient in both:
             _match_shapes(value, gradient)
+
+
+def _has_columns(value: Value) -> bool:
+    """Whether an array has two axes or more, none of which has one entry."""
+    axes = value.axes or []
+    return len(axes) > 1 and all(axis.root.value != 1 for axis in axes)
 
 
 def names_of_other_shapes(arrays: Mapping[str, Value], returned: Value) -> list[str]:

@@ -267,9 +267,15 @@ def test_a_bias_beside_a_matrix_is_no_number_where_its_gradient_is_summed_up() -
 
 
 def test_a_gradient_that_is_a_number_is_that_of_a_number() -> None:
+    back = "def back(dy, x, b):\n db = np.sum(dy)\n return dy * x, db\n"
+    described = describe(back + "def f(x, b):\n n, d = x.shape\n return x**2 / 2 + b")
+    assert given(described) == "x: [n, d], b: []"
+
+
+def test_a_sum_over_all_may_lack_its_axis_where_there_is_a_column_an_output() -> None:
     back = "def back(dy, x, w, b):\n db = np.sum(dy)\n return dy @ w.T, x.T @ dy, db\n"
     described = describe(back + "def f(x, w, b): return x @ w + b")
-    assert given(described) == "x: [n, N], w: [N, M], b: []"
+    assert given(described) == "x: [n, N], w: [N, M], b: [M]"
 
 
 def test_a_state_behind_the_gradients_is_none() -> None:
