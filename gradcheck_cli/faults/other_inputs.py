@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,32 +92,40 @@ def _measure_at(
     return measured.once(key, measure)
 
 
-def take_slopes(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Values | None:
-    """The slopes of L along two random directions at other inputs, by two forwards each.
+def take_slopes(
+    measured: MeasuredGradient, stage: Stage, changed: Inputs, count: int = DIRECTIONS
+) -> Values | None:
+    """The slopes of L along so many random directions at other inputs, by two forwards each.
 
     None where the forward does not take them, or no calls are left.
     """
-
-    def measure() -> Values | None:
-        inputs = {**measured.problem.inputs, **changed}
-        x, delta = inputs[measured.name], np.asarray(stage.cotangent, dtype=np.float64)
-        step, forward = _step(measured), measured.count(stage)
-        if not measured.effort.is_left:
+    found: list[tuple[float, float]] = []
+    for way in range(count):
+        key = "slope", way, id(stage), *_key(changed)
+        slope = measured.once(key, partial(_take_slope, measured, stage, changed, way))
+        if slope is None:
             return None
-        with suppress(Exception):  # what code of the user raises at other inputs
-            points = [x + by * along for along in draw_directions(measured) for by in (step, -step)]
-            terms = [
-                delta * np.asarray(forward({**inputs, measured.name: point.astype(x.dtype)}))
-                for point in points
-            ]
-            ends = np.array([np.sum(one) for one in terms]).reshape(DIRECTIONS, 2)
-            rounding = ROUNDINGS * np.finfo(x.dtype).eps * np.sum(np.abs(terms[0])) / step
-            if np.isfinite(ends).all():
-                slopes = (ends[:, 0] - ends[:, 1]) / (2 * step)
-                return Values(slopes, np.full(DIRECTIONS, rounding), np.arange(DIRECTIONS))
-        return None
+        found.append(slope)
+    slopes, roundings = np.transpose(found)
+    return Values(slopes, roundings, np.arange(count))
 
-    return measured.once(("slopes", id(stage), *_key(changed)), measure)
+
+def _take_slope(
+    measured: MeasuredGradient, stage: Stage, changed: Inputs, way: int
+) -> tuple[float, float] | None:
+    """The slope along one of the directions, and how far rounding may move it."""
+    inputs = {**measured.problem.inputs, **changed}
+    x, delta = inputs[measured.name], np.asarray(stage.cotangent, dtype=np.float64)
+    along, step, forward = draw_directions(measured)[way], _step(measured), measured.count(stage)
+    if not measured.effort.is_left:
+        return None
+    with suppress(Exception):  # what code of the user raises at other inputs
+        points = [(x + by * along).astype(x.dtype) for by in (step, -step)]
+        terms = [delta * np.asarray(forward({**inputs, measured.name: one})) for one in points]
+        slope = float(np.sum(terms[0]) - np.sum(terms[1])) / (2 * step)
+        rounding = ROUNDINGS * np.finfo(x.dtype).eps * float(np.sum(np.abs(terms[0]))) / step
+        return (slope, rounding) if np.isfinite(slope) else None
+    return None
 
 
 def draw_directions(measured: MeasuredGradient) -> Float:
@@ -156,10 +165,12 @@ def claim_slopes(measured: MeasuredGradient, stage: Stage) -> Float:
 
 def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
     """Whether the gradient changes with these inputs, and may be the wrong one but for a factor."""
-    before, slopes = (take_slopes(measured, stage, inputs) for inputs in ({}, changed))
-    if before is None or slopes is None or not slopes.differs_from(before):
+    # One slope tells whether anything changes, two what.
+    before, first = (take_slopes(measured, stage, inputs, 1) for inputs in ({}, changed))
+    if before is None or first is None or not first.differs_from(before):
         return False
-    return agree(measured, stage, slopes)
+    slopes = take_slopes(measured, stage, changed)
+    return slopes is not None and agree(measured, stage, slopes)
 
 
 def agree(measured: MeasuredGradient, stage: Stage, slopes: Values) -> bool:

@@ -96,6 +96,9 @@ class Values(Struct, frozen=True):
 
 def spread_uncertainty(weights: Float, uncertainty: Float) -> Float:
     """Σ |w|·u, in which an infinite u counts only where w is not zero."""
+    spread = np.abs(weights) @ uncertainty
+    if np.isfinite(spread).all():
+        return np.asarray(spread)
     lost = np.isinf(uncertainty)
     known = np.abs(weights) @ np.where(lost, 0.0, uncertainty)
     return np.where((weights != 0) @ lost, np.inf, known)

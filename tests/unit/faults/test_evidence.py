@@ -84,4 +84,15 @@ def test_an_input_that_the_gradient_does_not_depend_on_is_not_measured() -> None
     right = next(iter(rights(problem)))
     right.claimed = compare_entries(draw((5, 4)), right.gradient, 1e-9, 0.0)
     assert not list(use_inputs(right, {"b": 2 * INPUTS["b"]}, "", ""))
-    assert right.effort.calls == 8
+    assert right.effort.calls == 4
+
+
+def test_the_jacobian_of_a_single_output_is_the_gradient_that_was_measured() -> None:
+    def loss(v: Any) -> Any:
+        return np.sum(np.tanh(v["x"] @ v["w"] + v["b"])).reshape(1)
+
+    right = next(iter(rights(Problem(INPUTS, loss, lambda *_: {}, np.full(1, 0.25)))))
+    jacobian = right.measure_jacobian(right.declared[0])
+    slope = 1 - np.tanh(INPUTS["x"] @ INPUTS["w"] + INPUTS["b"]) ** 2
+    np.testing.assert_allclose(jacobian.value[0], (slope @ INPUTS["w"].T).ravel(), rtol=1e-9)
+    assert right.effort.calls == 0
