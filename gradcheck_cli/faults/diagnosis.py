@@ -11,7 +11,6 @@ from contextlib import suppress
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.catalogue import FAULTS, describe_fault
 from gradcheck_cli.faults.confirm import confirm, shuffle_inputs
@@ -22,11 +21,9 @@ from gradcheck_cli.faults.kinds.pattern_faults import describe_contradiction, de
 from gradcheck_cli.faults.matching import Match, find_match, vary
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Effort
-from gradcheck_cli.measure.comparison import Comparison, compare_entries
+from gradcheck_cli.measure.comparison import Comparison, Float, compare_entries
 from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code, Diagnosis
-
-Float = NDArray[np.float64]
 
 MOST_AGAIN = 500  # calls of a forward, to look inside it at other inputs; a small one takes a third
 

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.values import Values
-from gradcheck_cli.measure.comparison import Comparison, allowed_error, largest
-
-Float = NDArray[np.float64]
+from gradcheck_cli.measure.comparison import Comparison, Float, allowed_error, largest
 
 # The decimal digits of evidence that a fault needs: one chance in a million that it fits by chance.
 # With it tests/benchmarks/diagnosis.py counts one wrong name among 5,000 random gradients.

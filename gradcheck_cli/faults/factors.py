@@ -9,8 +9,8 @@ from itertools import combinations
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
+from gradcheck_cli.measure.comparison import Float
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import join_words
 
@@ -147,7 +147,7 @@ def name_factor(
 @lru_cache(maxsize=8)  # of the sizes and constants of a check, and where some of them are others
 def _tabulate_names(
     numbers: tuple[tuple[str, float], ...],
-) -> tuple[list[tuple[Kind, str]], NDArray[np.float64]]:
+) -> tuple[list[tuple[Kind, str]], Float]:
     """Names of factors, each with its kind, and their values."""
     every = list(_list_names(dict(numbers)))
     return [(kind, name) for kind, name, _ in every], np.array([value for *_, value in every])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code
 
@@ -45,7 +43,7 @@ class Injected(Struct, frozen=True):
     discrete: bool = False
     by: Factor | None = None
     named: tuple[Factor, ...] = ()
-    upstream: tuple[Stage, NDArray[np.float64]] | None = None
+    upstream: tuple[Stage, Float] | None = None
     part: str = ""
     cause: str = ""
     next_step: str = ""

@@ -18,11 +18,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from gradcheck_cli.measure.comparison import Float
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import join_words
 from gradcheck_cli.usercode.watching.inner_values import InnerValue, list_inner_values
-
-Float = NDArray[np.float64]
 
 DIRECTIONS = 2  # one slope fits any gradient but for a factor
 STEP = 2.0**-17  # of the typical entry, in which slopes are taken: near the cube root of ε

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.values import Values
-from gradcheck_cli.measure.comparison import Comparison, largest
+from gradcheck_cli.measure.comparison import Comparison, Float, largest
 from gradcheck_cli.text import join_words
-
-Float = NDArray[np.float64]
 
 # Singular values below this share of the largest leave weights undetermined: measured parts are
 # known to about so many digits.

@@ -19,12 +19,10 @@ from gradcheck_cli.faults.measured_gradient import MOST_CELLS, rows_are_samples
 from gradcheck_cli.faults.values import Effort, Values
 from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
 from gradcheck_cli.layers.mistaken_slopes import LATER, evaluate_at, mistake_slope, mistake_softmax
-from gradcheck_cli.measure.comparison import largest
+from gradcheck_cli.measure.comparison import Float, largest
 from gradcheck_cli.measure.measure import measure_roughly
 from gradcheck_cli.problem import Problem, Stage, no_stages
 from gradcheck_cli.usercode.watching.inner_values import InnerValue, list_inner_values
-
-Float = NDArray[np.float64]
 
 # Inner values whose gradients are measured, the first that matter: of those with a name of their
 # own, and of those without.

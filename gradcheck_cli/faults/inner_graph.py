@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.hidden_stages import OUTPUT, strip_time
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.comparison import largest
+from gradcheck_cli.measure.comparison import Float, largest
 from gradcheck_cli.problem import Stage
 
-Float = NDArray[np.float64]
 Edge = tuple[int, int]  # from the place of an earlier value to that of a later one
 # Of an edge, outputs of the later × outputs of the earlier, and ∂L/∂(the later) to what goes back.
 Change = Callable[[Float, Float], Float]

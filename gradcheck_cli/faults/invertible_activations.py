@@ -9,9 +9,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gradcheck_cli.measure.comparison import Float
 from gradcheck_cli.problem import Stage
 
-Float = NDArray[np.float64]
 Change = Callable[[Float], Float]
 
 

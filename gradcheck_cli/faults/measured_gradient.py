@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.factors import list_numbers
 from gradcheck_cli.faults.invertible_activations import list_inner_stages
 from gradcheck_cli.faults.values import CALLS_AN_ENTRY, Effort, Values, spread_evenly
-from gradcheck_cli.measure.comparison import Comparison, largest
+from gradcheck_cli.measure.comparison import Comparison, Float, largest
 from gradcheck_cli.measure.measure import measure_roughly
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Problem, Stage, no_stages
 
-Float = NDArray[np.float64]
 Made = TypeVar("Made")
 
 # What is measured of a large gradient: so many outputs × entries of a Jacobian (2 MB), so many

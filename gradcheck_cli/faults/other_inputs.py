@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
+from gradcheck_cli.measure.comparison import Float
 from gradcheck_cli.measure.measure import scale_of
 from gradcheck_cli.problem import Stage
 
-Float = NDArray[np.float64]
 Inputs = Mapping[str, NDArray[Any]]
 
 DIRECTIONS = 2  # one slope fits any gradient but for a factor

@@ -9,11 +9,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.result import ErrorMap
 from gradcheck_cli.text import join_words
-
-Float = NDArray[np.float64]
 
 MOST_LISTED = 6  # indices of an axis that are listed one by one
 LARGEST_SHARE = 0.9  # of the wrong entries: slices that hold so many hold most of them

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.catalogue import describe_fault
 from gradcheck_cli.faults.diagnosis import Finding
@@ -22,7 +21,7 @@ from gradcheck_cli.faults.kinds.upstream_faults import MOST_UNKNOWNS, describe_u
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import name_slices
 from gradcheck_cli.faults.values import Values
-from gradcheck_cli.measure.comparison import Comparison, largest
+from gradcheck_cli.measure.comparison import Comparison, Float, largest
 from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code, Diagnosis
 from gradcheck_cli.text import join_words
@@ -98,7 +97,7 @@ def _explain_by_upstream(
     one: Wrong,
     measured: MeasuredGradient,
     stage: Stage,
-    delta: NDArray[np.float64],
+    delta: Float,
     code: Code,
     observation: str,
 ) -> Diagnosis | None:

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from gradcheck_cli.measure.comparison import Float
 
 CALLS_AN_ENTRY = 4.0  # of a slope by five points, where the first two steps are near enough
 

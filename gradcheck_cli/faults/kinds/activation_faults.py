@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.invertible_activations import ACTIVATIONS, InvertibleActivation
@@ -29,10 +28,9 @@ from gradcheck_cli.layers.mistaken_slopes import (
     OPPOSITE,
     TWICE,
 )
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import Stage, no_stages
 
-Float = NDArray[np.float64]
 Change = Callable[[Float], Float]
 
 OBSERVATIONS = {

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.inner_graph import NOTHING, Change, Edge, Graph, find_graph
 from gradcheck_cli.faults.kinds.product_faults import SHIFTS, SLOPES, shift_in_time
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
-from gradcheck_cli.measure.comparison import Comparison, largest
+from gradcheck_cli.measure.comparison import Comparison, Float, largest
 from gradcheck_cli.text import join_words
 
-Float = NDArray[np.float64]
 Suspect = Callable[[MeasuredGradient, Comparison], Iterator[Injected]]
 
 # Of the largest entry: how far a gradient may be off that is put together of measured parts; and in

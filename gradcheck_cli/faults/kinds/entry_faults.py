@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from math import log10
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.comparison import Comparison, largest
+from gradcheck_cli.measure.comparison import Comparison, Float, largest
 from gradcheck_cli.text import join_words
-
-Float = NDArray[np.float64]
 
 TYPICAL_ERROR = 0.01  # relative: of the mutants with one wrong entry, and with noise
 DECIMALS = range(9)  # to which entries may be rounded; more are below what a check resolves

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import no_stages
-
-Float = NDArray[np.float64]
 
 
 def keep_diagonal(measured: MeasuredGradient) -> Iterator[Injected]:

@@ -8,7 +8,6 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.evidence import may_give
 from gradcheck_cli.faults.fault import Injected
@@ -16,9 +15,7 @@ from gradcheck_cli.faults.fitting import fit_part
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.layers.mistaken_slopes import LATER
-from gradcheck_cli.measure.comparison import Comparison
-
-Float = NDArray[np.float64]
+from gradcheck_cli.measure.comparison import Comparison, Float
 
 MOST_ARRAYS = 6  # of one shape, of which every pair is tried
 

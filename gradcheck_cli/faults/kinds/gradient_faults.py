@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import Factor, invert_name, name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.comparison import Comparison, agrees
-
-Float = NDArray[np.float64]
+from gradcheck_cli.measure.comparison import Comparison, Float, agrees
 
 MOST_AXES = 4  # of which all orders are tried
 SMALL, MOSTLY = 1e-3, 0.5  # a difference, over the largest entry, and of how many entries

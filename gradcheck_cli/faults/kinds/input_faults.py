@@ -20,10 +20,8 @@ from gradcheck_cli.faults.other_inputs import (
     use_inputs,
 )
 from gradcheck_cli.faults.values import Values
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import ELSEWHERE, Stage
-
-Float = NDArray[np.float64]
 
 TYPICAL_RATE = 0.01  # the learning rate in mutants
 MOST_UNKNOWNS = 32  # entries of an input that is solved for; the gradient is measured for each

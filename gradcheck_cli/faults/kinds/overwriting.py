@@ -7,13 +7,11 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
-
-Float = NDArray[np.float64]
+from gradcheck_cli.measure.comparison import Float
 
 
 def overwrite_terms(measured: MeasuredGradient) -> Iterator[Injected]:

@@ -15,8 +15,6 @@ from gradcheck_cli.faults.regions import Region, describe_indices, find_region
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 
-Float = NDArray[np.float64]
-
 # Of a slice that is never written: its zeros, and their share elsewhere.
 LEAST_ZEROS, MOST_OTHER_ZEROS = 4, 0.1
 MASK_CAUSE = (

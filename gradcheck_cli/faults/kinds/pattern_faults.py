@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import list_entries
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.text import count_of, join_words
 
 LEAST_ADDED = 2  # entries that should be zero, of a gradient without a mask
@@ -162,7 +162,7 @@ def _without(measured: MeasuredGradient, at: NDArray[np.intp]) -> Injected:
     )
 
 
-def _fills_slice(analytic: NDArray[np.float64], numeric: NDArray[np.float64]) -> bool:
+def _fills_slice(analytic: Float, numeric: Float) -> bool:
     """Whether a row or column is zero where it has several nonzeros, which says more."""
     for axis in range(analytic.ndim):
         others = tuple(other for other in range(analytic.ndim) if other != axis)

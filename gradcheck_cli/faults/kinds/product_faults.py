@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.hidden_stages import OUTPUT, strip_time
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import Stage
 
-Float = NDArray[np.float64]
 Shape = tuple[int, ...]
 Series = Sequence[Float]  # an array that a forward computes, once or at each step of a loop
 

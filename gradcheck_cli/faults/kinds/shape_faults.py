@@ -8,19 +8,16 @@ from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.catalogue import describe_fault
 from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.kinds.upstream_faults import list_upstream_sums
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.comparison import Comparison, compare_entries
+from gradcheck_cli.measure.comparison import Comparison, Float, compare_entries
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.result import Code, Diagnosis
 from gradcheck_cli.text import format_shape, join_words
-
-Float = NDArray[np.float64]
 
 
 def match_shape_fault(

@@ -14,10 +14,8 @@ from gradcheck_cli.faults.fitting import fit_weights
 from gradcheck_cli.faults.kinds.upstream_faults import change_stage, list_sample_axes, list_stages
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import describe_numbers
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import Stage
-
-Float = NDArray[np.float64]
 
 MOST_SWAPPED = 12  # samples of which all pairs are tried in each other's place: 66 candidates
 MOST_PARTS = 64  # samples or outputs whose weights are solved for; each is a column to solve

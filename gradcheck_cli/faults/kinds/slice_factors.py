@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.faults.fault import Injected
@@ -14,10 +13,8 @@ from gradcheck_cli.faults.kinds.part_faults import fit_part_factor
 from gradcheck_cli.faults.kinds.slice_faults import MOST_SLICES
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import Region, describe_indices
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.text import join_words
-
-Float = NDArray[np.float64]
 
 MOST_FACTORS = 4  # of slices that are listed
 NEAR_ONE = 1e-3  # a factor so near is that of an epsilon

@@ -15,8 +15,6 @@ from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.text import join_words
 
-Float = NDArray[np.float64]
-
 LONGEST_SHIFT = 2  # of a padding that is cut off elsewhere
 MOST_SLICES = 128  # along an axis; every slice is compared with every other
 

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.other_inputs import NUDGED, agree, measure_gradient_at, take_slopes
-from gradcheck_cli.measure.comparison import Comparison
+from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import Stage
-
-Float = NDArray[np.float64]
 
 LARGEST_SHARE = 0.5  # of the entries of an input: a statistic of it has no more
 # What stands in the place of a statistic v of n numbers.

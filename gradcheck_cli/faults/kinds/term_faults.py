@@ -15,8 +15,6 @@ from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import list_entries
 from gradcheck_cli.measure.comparison import Comparison
 
-Float = NDArray[np.float64]
-
 LEAST_ENTRIES = 3  # of a gradient in which a term is looked for: its weight takes one of them
 LEAST_TERM = 1e-3  # over the largest entry: a regulariser that adds less is none
 WEIGHT_PRECISION = 1e-12  # of the weights of a gradient and a term in it, fitted together
