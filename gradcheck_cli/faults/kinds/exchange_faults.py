@@ -17,6 +17,10 @@ from gradcheck_cli.faults.values import Values
 from gradcheck_cli.layers.mistaken_slopes import LATER
 from gradcheck_cli.measure.comparison import Comparison, Float
 
+NOT_PASSED_ON = (
+    "what lies between the two, a factor or a derivative, is not multiplied by on the way back"
+)
+LOOK_BETWEEN = "look at the lines between the two, and at what each multiplies by"
 MOST_ARRAYS = 6  # of one shape, of which every pair is tried
 
 
@@ -30,9 +34,8 @@ def pass_on(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Inje
                     measured.contract(stage, np.asarray(gradient, dtype=np.float64)),
                     f"it is the gradient with {later} in the place of {stage.symbol}",
                     choices=float(len(stage.mistaken)),
-                    cause="what lies between the two, a factor or a derivative, is not multiplied "
-                    "by on the way back",
-                    next_step="look at the lines between the two, and at what each multiplies by",
+                    cause=NOT_PASSED_ON,
+                    next_step=LOOK_BETWEEN,
                 )
 
 

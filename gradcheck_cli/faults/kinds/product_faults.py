@@ -7,13 +7,15 @@ them. The product with another array in the place of a may be the wrong one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 
 import numpy as np
+from msgspec import Struct
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.hidden_stages import OUTPUT, strip_time
+from gradcheck_cli.faults.kinds.exchange_faults import LOOK_BETWEEN, NOT_PASSED_ON
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import Stage
@@ -26,6 +28,10 @@ SHIFTS = (-1, 0, 1)  # in time: a loop takes an array of this step, of the one b
 LAYOUTS = ((False, False), (True, True), (False, True), (True, False))
 # Of the largest entry: a product so near to the right gradient is it; ∂L/∂z was measured, too.
 SAME = 1e-7
+OTHER_ARRAY = (
+    "weights have the gradient aᵀ ∂L/∂z, where a is what they multiply in the forward, and another "
+    "array is taken for it"
+)
 # f′(z) by y = f(z), of a z that the code has no name for.
 SLOPES: dict[str, Callable[[Float], Float]] = {
     "": np.ones_like,
@@ -35,10 +41,54 @@ SLOPES: dict[str, Callable[[Float], Float]] = {
 }
 
 
+class Products(Struct, frozen=True):
+    """The products of ∂L/∂z with arrays, by what reports call these.
+
+    stages: those of z; of_what: `∂L/∂z`; spread: how far a product may be off, over its largest
+    entry.
+    """
+
+    stages: Sequence[Stage]
+    of_what: str
+    products: Sequence[tuple[str, Float]]
+    spread: float
+
+
 def fit_product(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The product of ∂L/∂z with another array than the one that gives the right gradient."""
+    """The product of ∂L/∂z with another array, or with another ∂L/∂z, than those that give the
+    right gradient."""
     if not measured.inner or not measured.whole or measured.value.ndim != 2:
         return
+    every = list(_list_products(measured))
+    around = [_find_rights(measured, one) for one in every]
+    rights = {
+        name: one.of_what
+        for one in reversed(every)  # the first says most
+        for name, product in one.products
+        if _is_multiple(measured.value, product)
+    }
+    for one, of in zip(every, around, strict=True):
+        yield from _exchange(measured, one, of, rights)
+
+
+def _find_rights(measured: MeasuredGradient, one: Products) -> dict[str, Float]:
+    """The arrays whose product is the right gradient, with what else that has."""
+    return {
+        name: rest
+        for name, product in one.products
+        if (rest := _find_around(measured, one.stages, product)) is not None
+    }
+
+
+def _is_multiple(right: Float, product: Float) -> bool:
+    """Whether the right gradient is a product but for a factor, such as 1/√d beside it."""
+    square = np.sum(product**2)
+    rest = right - np.sum(right * product) / square * product if square else right
+    return bool(np.max(np.abs(rest)) <= SAME * np.max(np.abs(right)))
+
+
+def _list_products(measured: MeasuredGradient) -> Iterator[Products]:
+    """The products that have the shape of the gradient."""
     arrays = _list_arrays(measured)
     for stages in _list_times(measured):
         shapes = [stage.cotangent.shape for stage in stages]
@@ -50,43 +100,44 @@ def fit_product(measured: MeasuredGradient, comparison: Comparison) -> Iterator[
         ]
         for below, slope in SLOPES.items() if fitting else ():
             gradients = [_pull_back(measured, stage, slope) for stage in stages]
-            spread = max(stage.precision for stage in stages)
             products = [
                 (name, product)
                 for name, values, columns in fitting
                 for product in _multiply(values, gradients, columns, measured.shape)
             ]
-            name = _name_times(stages)
-            of_what = f"∂L/∂{name}{below}"
-            yield from _exchange(measured, stages, products, spread, of_what)
+            spread = max(stage.precision for stage in stages)
+            yield Products(stages, f"∂L/∂{_name_times(stages)}{below}", products, spread)
 
 
 def _exchange(
     measured: MeasuredGradient,
-    stages: Sequence[Stage],
-    products: Sequence[tuple[str, Float]],
-    spread: float,
-    of_what: str,
+    one: Products,
+    around: Mapping[str, Float],
+    rights: Mapping[str, str],
 ) -> Iterator[Injected]:
-    """The products that are not the right gradient, with what they stand in the place of."""
-    around, rights = np.zeros(measured.shape), list[str]()
-    for name, product in products:
-        rest = _find_around(measured, stages, product)
-        if rest is not None:
-            around, rights = rest, [*rights, name]
-    for name, product in products:
-        if name not in rights:
-            right = re.sub(r" \(\S+:\d+[^)]*\)", "", rights[0]) if rights else ""
-            instead = f" in the place of {right}" if right else ""
-            yield Injected(
-                measured.whole_values(around + product, spread * np.max(np.abs(product))),
-                f"it is the product of {of_what} with {name}{instead}",
-                choices=float(len(products) * len(SLOPES)),
-                cause="weights have the gradient aᵀ ∂L/∂z, where a is what they multiply in the "
-                "forward, and another array is taken for it",
-                next_step=f"look at the product that makes {measured.label.gradient}: it takes "
-                "what the weights multiply",
-            )
+    """The products that are not the right gradient, with what they stand in the place of.
+
+    around: of those that are it, what else the gradient has; rights: of which ∂L/∂z each array
+    gives it, but for a factor.
+    """
+    rest = [np.zeros(measured.shape), *around.values()][-1]
+    for name, product in one.products:
+        if name in around:
+            continue
+        of_other = "" if around else rights.get(name, "")
+        instead = f"that of {of_other}" if of_other else next(iter(around), "")
+        instead = re.sub(r" \(\S+:\d+[^)]*\)", "", instead)
+        yield Injected(
+            measured.whole_values(rest + product, one.spread * np.max(np.abs(product))),
+            f"it is the product of {one.of_what} with {name}"
+            f"{' in the place of ' * bool(instead)}{instead}",
+            choices=float(len(one.products) * len(SLOPES)),
+            cause=NOT_PASSED_ON if of_other else OTHER_ARRAY,
+            next_step=LOOK_BETWEEN
+            if of_other
+            else f"look at the product that makes {measured.label.gradient}: it takes what the "
+            "weights multiply",
+        )
 
 
 def _list_times(measured: MeasuredGradient) -> Iterator[list[Stage]]:

@@ -281,6 +281,27 @@ def test_the_input_of_an_activation_in_a_product() -> None:
     assert found.observation.endswith("in the place of h")
 
 
+def test_a_product_with_what_comes_back_before_a_softmax_says_what_it_should_be_with() -> None:
+    def softmax(s: Array) -> Array:
+        return np.exp(s) / np.exp(s).sum(axis=1, keepdims=True)
+
+    def attention(q: Array, k: Array, v: Array) -> Array:
+        scores = q @ k.T / np.sqrt(q.shape[1])
+        p = softmax(scores)
+        return p @ v
+
+    def backward(delta: Array, q: Array, k: Array, v: Array) -> Array:
+        p = softmax(q @ k.T / np.sqrt(q.shape[1]))
+        dp = delta @ v.T
+        ds = p * (dp - (dp * p).sum(axis=1, keepdims=True)) / np.sqrt(q.shape[1])
+        return dp @ k, ds.T @ q, p.T @ delta
+
+    found = diagnose(attention, backward, q=draw(size=(4, 3)), k=draw(size=(5, 3)), v=W.T)
+    assert found.code == "GC146"
+    assert found.observation.startswith("it is the product of ∂L/∂p (")
+    assert found.observation.endswith("with k in the place of that of ∂L/∂scores")
+
+
 def test_gradients_that_one_upstream_gradient_gives_together() -> None:
     labels = np.array([0, 2, 1, 2])
 
