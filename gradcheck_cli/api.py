@@ -48,6 +48,9 @@ def check(
     with these inputs, ForwardError where the outputs are no numbers.
     """
     __tracebackhide__ = True
+    for name, given, kind in (("numeric", numeric, Numeric), ("tolerance", tolerance, Tolerance)):
+        if not isinstance(given, kind | None):
+            raise TypeError(f"{name} must be a {kind.__name__}, got {given!r}")
     try:
         if isinstance(forward, Problem):
             problems: Sequence[Problem] = [forward]

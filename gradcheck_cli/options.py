@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from msgspec import Struct
 
 ORDERS = (2, 4, 6)
@@ -40,6 +42,14 @@ class Numeric(Struct, frozen=True):
     jobs: int = 1
     widen: bool = True
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no way to take it."""
+        _expect(self.order in (None, *ORDERS), "order", self.order, "2, 4 or 6")
+        _expect(self.mode in MODES, "mode", self.mode, f"one of {', '.join(MODES)}")
+        for name in ("step", "sample", "budget", "jobs"):
+            value = getattr(self, name)
+            _expect(value is None or 0 < value < inf, name, value, "a number above 0")
+
     def entries(self, size: int) -> int:
         """How many entries of a gradient of this size are measured one by one, time aside."""
         if self.sample is not None:
@@ -60,3 +70,17 @@ class Tolerance(Struct, frozen=True):
     rtol: float | None = None
     atol: float = 0.0
     repeat: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what would let anything pass, or nothing."""
+        fits = self.rtol is None or 0 < self.rtol < 1
+        _expect(fits, "rtol", self.rtol, "a number above 0, below 1")
+        for name in ("atol", "repeat"):
+            value = getattr(self, name)
+            _expect(0 <= value < inf, name, value, "a number, 0 or more")
+
+
+def _expect(fits: bool, name: str, value: object, what: str) -> None:
+    """Raises ValueError where a value does not fit."""
+    if not fits:
+        raise ValueError(f"'{name}' must be {what}, got {value!r}")

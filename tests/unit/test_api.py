@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inspect import signature
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -76,6 +77,32 @@ def test_delta_seed_numeric_and_tolerance_are_heard() -> None:
     drawn, other = check(np.sin, backward, x, seed=1), check(np.sin, backward, x, seed=2)
     values = {one.gradients[0].max_abs_error for one in (ones, drawn, other)}
     assert len(values) == 3
+
+
+@pytest.mark.parametrize("rtol", [nan, 0.0, -1.0, 1.0, inf])
+def test_a_tolerance_that_lets_anything_pass_or_nothing_is_refused(rtol: float) -> None:
+    with pytest.raises(ValueError, match="'rtol' must be a number above 0, below 1"):
+        Tolerance(rtol=rtol)
+
+
+@pytest.mark.parametrize("name", ["atol", "repeat"])
+@pytest.mark.parametrize("value", [nan, inf, -1.0])
+def test_so_are_what_is_added_to_it(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' must be a number, 0 or more"):
+        Tolerance(**{name: value})
+
+
+def test_options_that_make_no_sense_are_refused() -> None:
+    wrong: list[dict[str, Any]] = [{"step": -1.0}, {"step": nan}, {"sample": 0}, {"jobs": 0}]
+    for options in wrong:
+        with pytest.raises(ValueError, match="must be a number above 0"):
+            Numeric(**options)
+    with pytest.raises(ValueError, match="'order' must be 2, 4 or 6, got 3"):
+        Numeric(order=3)
+    with pytest.raises(ValueError, match="'mode' must be one of auto, entries, directions"):
+        Numeric(mode="fast")
+    with pytest.raises(TypeError, match=r"tolerance must be a Tolerance, got 0\.001"):
+        check(np.tanh, lambda delta, x: delta, 0.5, tolerance=0.001)  # type: ignore[arg-type]
 
 
 def test_help_shows_what_assert_gradients_takes() -> None:
