@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from gradcheck_cli.text import join_words
 from gradcheck_cli.usercode.calling.gradients import (
     by_name,
@@ -54,6 +56,7 @@ class GradientReader:
         self.states = self.reads = 0
         self.updated: dict[str, None] = {}
         self.beside: dict[str, str] = {}
+        self.kept_others: dict[str, None] = {}
 
     def read(
         self,
@@ -79,6 +82,8 @@ class GradientReader:
             return {names[0]: claimed}
         found = self._read_returned(claimed, names, order)
         if owner is not None:
+            if noting:
+                self._note_kept_others(owner, found)
             self._read_kept(owner, names, found)
         self._read_updates(updated, found)
         for name in (name for name in self.held if found.get(name) is None):
@@ -129,6 +134,13 @@ class GradientReader:
             if found.get(name) is None:  # the gradients of its arrays stand beside those of others
                 found[name] = claimed
         return found
+
+    def _note_kept_others(self, owner: Any, found: Mapping[str, Any]) -> None:
+        """Note of which parameters the object keeps another gradient than was returned."""
+        for name in self.held:
+            kept = find_gradient(owner, name) if found.get(name) is not None else None
+            if kept is not None and not np.array_equal(kept, found[name]):
+                self.kept_others[name] = None
 
     def _read_kept(self, owner: Any, names: Sequence[str], found: dict[str, Any]) -> None:
         """Add the gradients that an object keeps of inputs that none was returned of."""
@@ -197,6 +209,11 @@ class GradientReader:
             f"{self.source.backward} leaves {name}, of the shape of {parameter}, which is no "
             "input: it is not checked"
             for name, parameter in self.beside.items()
+        )
+        notes += tuple(
+            f"{self.source.backward} returns ∂L/∂{name}, and leaves another one in its object: "
+            "what it returns is checked"
+            for name in self.kept_others
         )
         if self.updated:
             notes += (

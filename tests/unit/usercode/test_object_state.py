@@ -88,6 +88,23 @@ def test_an_object_may_hold_its_parameters_so(kind: type[Any], parameter: dict[s
     assert [str(one.verdict) for one in wrong.gradients] == ["pass", "fail"]
 
 
+class Both(Shown):
+    """Returns the gradient of its parameter, and keeps it."""
+
+    def backward(self, delta: Array) -> Any:
+        self.dW = self.factor * self.x.T @ delta
+        return delta @ self.W.T, self.x.T @ delta
+
+
+@pytest.mark.parametrize(("factor", "notes"), [(1.0, 0), (2.0, 1)])
+def test_a_gradient_that_is_kept_beside_another_that_is_returned_is_told(
+    factor: float, notes: int
+) -> None:
+    result = check(from_layer(Both(factor), {"x": X, "W": W}))
+    told = [note for note in result.notes if "and leaves another one in its object" in note]
+    assert (result.verdict, len(told)) == ("pass", notes)
+
+
 def test_a_view_of_an_array_is_the_same_view_of_another() -> None:
     whole, other = np.zeros((3, 4)), np.arange(12.0).reshape(3, 4)
     pairs = [(a.T, a[1:, ::2], a[::-1, ::-1], a[2]) for a in (whole, other)]
