@@ -99,6 +99,7 @@ def look_at(
         guess=measured.guess,
         inner=inner,
         watched=stages,
+        outside=measured,
     )
 
 

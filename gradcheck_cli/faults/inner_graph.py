@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.hidden_stages import OUTPUT, strip_time
+from gradcheck_cli.faults.hidden_stages import strip_time
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import Float, largest
 from gradcheck_cli.problem import Stage
@@ -137,7 +137,7 @@ class Graph(Struct, frozen=True, dict=True):
 
 def find_graph(measured: MeasuredGradient) -> Graph | None:
     """The graph of inner values, measured once; None where it is not known."""
-    return measured.once("graph", lambda: _measure_graph(measured))
+    return measured.once("graph", lambda: _measure_graph(measured)) if measured.inner else None
 
 
 def _measure_graph(measured: MeasuredGradient) -> Graph | None:
@@ -145,7 +145,7 @@ def _measure_graph(measured: MeasuredGradient) -> Graph | None:
     inner = [stage for stage in measured.watched if stage.respond is not None]
     if problem.cotangent is None or sum(np.size(one.cotangent) for one in inner) > MOST_ENTRIES:
         return None
-    outputs = Stage(problem.forward, problem.cotangent, symbol=OUTPUT)
+    outputs = measured.outputs
     stages = [stage for stage in inner if _is_known(stage, [*inner, outputs])]
     known = {
         place: measured.measure_jacobian(stage)
@@ -165,7 +165,9 @@ def _measure_graph(measured: MeasuredGradient) -> Graph | None:
     ]
     if outputs.cotangent.size > 1:  # of a single number it is the gradient
         whole = measured.measure_jacobian(outputs)
-        jacobians[-1] = whole.value if np.array_equal(whole.at, at) else jacobians[-1]
+        if not np.isin(at, whole.at).all():
+            whole = measured.measure_at(outputs, None, measured.problem.inputs, at)
+        jacobians[-1] = whole.value[:, np.isin(whole.at, at)]
     inputs = [jacobian.copy() for jacobian in jacobians]
     for (earlier, later), edge in edges.items():
         direct[earlier] = direct[earlier] - edge.T @ total[later]
@@ -174,7 +176,7 @@ def _measure_graph(measured: MeasuredGradient) -> Graph | None:
     through = np.sum([own @ taken for own, taken in zip(total, inputs, strict=True)], axis=0)
     return Graph(
         [strip_time(stage.name) for stage in stages[:-1]] + ["the output"],
-        [np.ravel(np.asarray(one.forward(problem.inputs), dtype=np.float64)) for one in stages],
+        [np.ravel(measured.read(one)) for one in stages],
         edges,
         direct,
         inputs,

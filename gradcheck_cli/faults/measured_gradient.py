@@ -56,8 +56,9 @@ class MeasuredGradient:
     measure: gives the numeric gradient of an input; effort: counts what else is measured.
     guess: whether the outputs may be taken for those of an activation; inner: the stages that are
     looked at in place of those that the forward is known to have; watched: these, and those that do
-    not depend on the input. claimed: the wrong gradient that is looked at, so that what does not
-    fit it is given up early.
+    not depend on the input; outside: the same gradient without these, what was measured of which is
+    known. claimed: the wrong gradient that is looked at, so that what does not fit it is given up
+    early.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class MeasuredGradient:
         guess: bool = False,
         inner: Sequence[Stage] = (),
         watched: Sequence[Stage] = (),
+        outside: MeasuredGradient | None = None,
     ) -> None:
         self.problem = problem
         self.name = name
@@ -83,7 +85,7 @@ class MeasuredGradient:
         self.inner = inner
         self.watched = watched or inner
         self.claimed: Comparison | None = None
-        self._known: dict[Any, Any] = {}
+        self._known: dict[Any, Any] = {} if outside is None else outside._known
 
     def once(self, key: Any, measure: Callable[[], Made]) -> Made:
         """What `measure` gives, measured when it is first asked for by this key."""
@@ -147,11 +149,32 @@ class MeasuredGradient:
         problem = self.problem
         if problem.cotangent is None or self.inner:
             return list(self.inner)
-        stages = list(problem.stages(problem.inputs))
-        if stages:
-            return stages
-        axis = 0 if rows_are_samples(problem, np.shape(problem.cotangent)) else None
-        return [Stage(problem.forward, problem.cotangent, problem.batched, sample_axis=axis)]
+        return list(problem.stages(problem.inputs)) or [self.outputs]
+
+    @property
+    def outputs(self) -> Stage:
+        """The outputs as a stage, with the upstream gradient that the problem has."""
+        return self.once("outputs", self._make_outputs)
+
+    def _make_outputs(self) -> Stage:
+        problem, delta = self.problem, np.asarray(self.problem.cotangent)
+        axis = 0 if rows_are_samples(problem, delta.shape) else None
+        return Stage(problem.forward, delta, problem.batched, sample_axis=axis)
+
+    def read(self, stage: Stage) -> Float:
+        """What a stage gives at the inputs, read once."""
+        return self.once(("value", id(stage)), lambda: self._read(stage))
+
+    def _read(self, stage: Stage) -> Float:
+        with np.errstate(all="ignore"):
+            return np.asarray(stage.forward(self.problem.inputs), dtype=np.float64)
+
+    @property
+    def arrays(self) -> dict[str, Float]:
+        """The inputs and inner values, by what reports call them."""
+        inputs = self.problem.inputs.items()
+        found = {name: np.asarray(x, dtype=np.float64) for name, x in inputs}
+        return found | {stage.name: self.read(stage) for stage in self.watched}
 
     @cached_property
     def others(self) -> dict[str, NDArray[Any]]:

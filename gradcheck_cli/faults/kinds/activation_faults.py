@@ -96,8 +96,8 @@ def guess_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
 
     def inject(measured: MeasuredGradient) -> Iterator[Injected]:
         for stage in _list_plain_stages(measured):
+            y = measured.read(stage)
             with np.errstate(all="ignore"):
-                y = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
                 for guess in _list_guesses(stage, y):
                     if np.all(guess.contains(y)):
                         changed = (
@@ -138,8 +138,7 @@ def _mistake_slope(key: str, guess: InvertibleActivation, y: Float) -> Float:
 def guess_other_slope(measured: MeasuredGradient) -> Iterator[Injected]:
     """The formula of another activation's derivative, by y, in the place of f′."""
     for stage in _list_plain_stages(measured):
-        with np.errstate(all="ignore"):
-            y = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
+        y = measured.read(stage)
         for guess in _list_guesses(stage, y):
             for written, formula in FORMULAS.items() if np.all(guess.contains(y)) else ():
                 changed = stage.cotangent * formula(y) / guess.slope_by_output(y)
@@ -167,17 +166,15 @@ def pass_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
 def use_function_for_slope(measured: MeasuredGradient) -> Iterator[Injected]:
     """The function in the place of its derivative, where the layer has the shape of its input."""
     for stage in _list_elementwise_stages(measured):
-        with np.errstate(all="ignore"):
-            output = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
         observation = f"it is {stage.symbol} times the output, f for f′"
-        yield Injected(measured.whole_values(stage.cotangent * output), observation)
+        value = stage.cotangent * measured.read(stage)
+        yield Injected(measured.whole_values(value), observation)
 
 
 def evaluate_at_output(measured: MeasuredGradient) -> Iterator[Injected]:
     """The derivative at the output, where the layer has the shape of its input."""
     for stage in _list_elementwise_stages(measured):
-        with np.errstate(all="ignore"):
-            output = np.asarray(stage.forward(measured.problem.inputs)).astype(measured.x.dtype)
+        output = measured.read(stage).astype(measured.x.dtype)
         same = "the output is the input" if np.array_equal(output, measured.x) else ""
         observation = "it is the gradient at the output in the place of the input"
         yield from use_inputs(measured, {measured.name: output}, observation, same)
@@ -249,9 +246,8 @@ def remove_mask(measured: MeasuredGradient) -> Iterator[Injected]:
     if not off.any() or off.all():
         return
     value, uncertainty = jacobian.value.copy(), jacobian.uncertainty.copy()
-    outputs = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
     size = SWITCHING_DISTANCE * max(
-        float(np.sqrt(np.mean(np.square(array)))) for array in (measured.x, outputs)
+        float(np.sqrt(np.mean(np.square(array)))) for array in (measured.x, measured.read(stage))
     )
     # Whatever the other factor is, its sum has a sign: one of these is on.
     for moved in (measured.x + size, measured.x - size, -measured.x):

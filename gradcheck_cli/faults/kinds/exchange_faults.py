@@ -45,7 +45,7 @@ def fit_exchange(measured: MeasuredGradient, comparison: Comparison) -> Iterator
     Where an upstream gradient is a difference, as p − t of a softmax with its loss, z for p adds a
     multiple of z − p to it; where it is a product, it is multiplied by z/p.
     """
-    arrays = _list_arrays(measured)
+    arrays = {**measured.arrays, "the output": measured.read(measured.outputs)}
     for delta, symbol, pull_back, add in _list_places(measured):
         of_shape = {name: one for name, one in arrays.items() if one.shape == delta.shape}
         names = list(of_shape)[:MOST_ARRAYS]
@@ -74,16 +74,6 @@ def _add_multiple(
     if may_give(term, comparison, right):
         weight, _ = fit_part(comparison, term, right)
         yield Injected(right + term * weight, said, parameters=1, choices=choices)
-
-
-def _list_arrays(measured: MeasuredGradient) -> dict[str, Float]:
-    """What may stand in another's place: inputs, inner values and the outputs."""
-    problem = measured.problem
-    arrays: dict[str, Any] = dict(problem.inputs)
-    for stage in measured.watched:
-        arrays[stage.name] = stage.forward(problem.inputs)
-    arrays["the output"] = problem.forward(problem.inputs)
-    return {name: np.asarray(array, dtype=np.float64) for name, array in arrays.items()}
 
 
 def _list_places(

@@ -146,13 +146,11 @@ def _list_times(measured: MeasuredGradient) -> Iterator[list[Stage]]:
     for stage in measured.watched:
         yield [stage]
         groups.setdefault(strip_time(stage.name), []).append(stage)
-    problem = measured.problem
-    outputs = Stage(problem.forward, np.asarray(problem.cotangent), symbol=OUTPUT)
     for stages in groups.values():
         if len(stages) > 1:
             yield stages
-            if stages[-1].cotangent.shape == outputs.cotangent.shape:
-                yield [*stages, outputs]  # a loop may return the last of its values
+            if stages[-1].cotangent.shape == measured.outputs.cotangent.shape:
+                yield [*stages, measured.outputs]  # a loop may return the last of its values
 
 
 def _name_times(stages: Sequence[Stage]) -> str:
@@ -164,18 +162,16 @@ def _name_times(stages: Sequence[Stage]) -> str:
 
 def _pull_back(measured: MeasuredGradient, stage: Stage, slope: Callable[[Float], Float]) -> Float:
     """∂L/∂z of a stage, or of what is below it."""
-    y = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
-    return np.asarray(stage.cotangent, dtype=np.float64) * slope(y)
+    return np.asarray(stage.cotangent, dtype=np.float64) * slope(measured.read(stage))
 
 
 def _list_arrays(measured: MeasuredGradient) -> dict[str, Series]:
     """Inputs and inner values; of a loop those of all its steps, and of the steps beside them."""
-    inputs = measured.problem.inputs
     found: dict[str, Series] = {
-        name: [np.asarray(x, dtype=np.float64)] for name, x in inputs.items()
+        name: [np.asarray(x, dtype=np.float64)] for name, x in measured.problem.inputs.items()
     }
     for stages in _list_times(measured):
-        values = [np.asarray(one.forward(inputs), dtype=np.float64) for one in stages]
+        values = [measured.read(one) for one in stages]
         name = _name_times(stages)
         for shift in SHIFTS if len(stages) > 1 else (0,):
             when = {-1: " of the step before", 0: "", 1: " of the step after"}[shift]

@@ -63,15 +63,11 @@ def _multiply_by_arrays(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def _list_arrays(measured: MeasuredGradient) -> Iterator[tuple[str, Float]]:
     """Inputs, the norms of their rows and columns, and inner values."""
-    problem = measured.problem
-    for name, array in problem.inputs.items():
-        x = np.asarray(array, dtype=np.float64)
+    for name, x in measured.arrays.items():
         yield name, x
-        for axis in (0, 1) if x.ndim == 2 else ():
+        for axis in (0, 1) if name in measured.problem.inputs and x.ndim == 2 else ():
             of = "column" if axis == 0 else "row"
             yield f"‖{name}‖ of each {of}", np.linalg.norm(x, axis=axis, keepdims=True)
-    for stage in measured.watched:
-        yield stage.name, np.asarray(stage.forward(problem.inputs), dtype=np.float64)
 
 
 def _fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:

@@ -36,7 +36,7 @@ def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Ite
         size = np.size(stage.cotangent)
         if stage.move is None or not 0 < size <= LARGEST_SHARE * _largest_input(measured):
             continue
-        value = np.asarray(stage.forward(measured.problem.inputs), dtype=np.float64)
+        value = measured.read(stage)
         for what, change in OTHERS.items():
             other = change(value, _largest_input(measured) / size)
             moved = _move(measured, stage, what, other - value)
