@@ -12,6 +12,9 @@ from gradcheck_cli.numeric.noise import Float
 
 # Of the uncertainty of a cell: its noise where its quotients have settled to that.
 SETTLED = 0.1
+# Of the uncertainty of a cell: noise that may hide a kink within its step. With units of a net 1e-9
+# from their corners, 4 of 120 right gradients failed without that.
+NOISY = 0.3
 # Of the gap between the slopes of a kink: as well as both must be known for it to be one.
 KINK_KNOWN = 0.1
 
@@ -38,6 +41,9 @@ def choose_slopes(best: Best, largest: Float, *, by_ladder: bool) -> dict[str, N
     unsettled = ~kink & ~unclear & _unsettled(value, uncertainty, noise, largest[0]) | going
     unsettled &= settles
     uncertainty = np.where(unclear, np.maximum(uncertainty, both), uncertainty)
+    uncertainty = np.maximum(
+        uncertainty, np.where(kink, 0.0, _hidden_kink(best, value, uncertainty, noise))
+    )
     low = np.minimum(right - u_right, left - u_left)
     high = np.maximum(right + u_right, left + u_left)
     floored = (value == 0.0) & ~best.invariant[:, None]
@@ -66,6 +72,20 @@ def _smooth(best: Best) -> Float:
     mean[1] += np.abs(right[0] - left[0]) / 2
     mean[3] = right[3]
     return np.asarray(np.where(mean[1] < central[1], mean, central))
+
+
+def _hidden_kink(best: Best, value: Float, uncertainty: Float, noise: Float) -> Float:
+    """How far off a value may be where both sides were clearly seen apart by large steps, it lies
+    between, and noise hides whether they are apart at x: all values between may be right. Else 0.
+    """
+    low, high = best.between[:, 1:]
+    apart = np.max(low, axis=0) - np.min(high, axis=0)
+    known = KINK_KNOWN * apart
+    hidden = (apart > np.sum(high - low, axis=0)) & (noise > NOISY * uncertainty)
+    hidden &= (np.sum(best.uncertainty[1:], axis=0) > known) & (uncertainty > known)
+    below, above = value - np.min(low, axis=0), np.max(high, axis=0) - value
+    hidden &= (below > 0) & (above > 0)
+    return np.asarray(np.where(hidden, np.maximum(below, above), 0.0))
 
 
 def _unsettled(value: Float, uncertainty: Float, noise: Float, largest: Float) -> NDArray[np.bool_]:

@@ -119,3 +119,22 @@ def test_a_quotient_that_does_not_settle_says_what_was_seen() -> None:
     assert gradient.verdict in (Verdict.INCONCLUSIVE, Verdict.PASS)
     if gradient.verdict == Verdict.INCONCLUSIVE:
         assert "does not settle" in gradient.reason or "kink" in gradient.reason
+
+
+@pytest.mark.parametrize("distance", [1e-8, 1e-9, 1e-10])
+def test_a_corner_that_rounding_hides_within_the_step_is_uncertainty(distance: float) -> None:
+    """A unit of a net is so far from its corner; large steps see both slopes, tiny ones neither."""
+    random = np.random.default_rng(9)
+    W, V = random.normal(size=(5, 7)), random.normal(size=(7, 3))
+
+    def net(x: Any) -> Any:
+        return np.tanh(np.maximum(x @ W, 0) @ V)
+
+    def backward(delta: Any, x: Any) -> Any:
+        return W @ ((V @ (delta * (1 - net(x) ** 2))) * (x @ W > 0))
+
+    for seed in range(8):
+        draws = np.random.default_rng(seed)
+        x, w = draws.normal(size=5), W[:, 0]
+        x -= w * (x @ w + distance * draws.uniform(-3, 3)) / (w @ w)
+        assert check(net, backward, x, seed=seed).verdict != Verdict.FAIL
