@@ -41,8 +41,9 @@ def is_tensor(value: Any) -> bool:
 
 
 def to_array(tensor: Any) -> Array:
-    """A tensor as an array; bfloat16, which NumPy lacks, as float32."""
+    """A tensor as an array, a sparse one as dense; bfloat16, which NumPy lacks, as float32."""
     plain = tensor.detach().cpu()
+    plain = plain if plain.layout == torch.strided else plain.to_dense()
     return np.asarray((plain.float() if plain.dtype == torch.bfloat16 else plain).numpy())
 
 

@@ -41,11 +41,11 @@ class TorchModule(TorchFunction):
         }
 
     def _read_weights(self) -> dict[str, Array]:
-        """The parameters that are trained, by name; those of lazy modules once they are made."""
+        """The parameters that are trained and not empty; of lazy modules, once they are made."""
         return {
             name: to_array(parameter)
             for name, parameter in self.module.named_parameters()
-            if not is_lazy(parameter) and parameter.requires_grad
+            if not is_lazy(parameter) and parameter.requires_grad and parameter.numel()
         }
 
     def keeps_nothing(self) -> bool:

@@ -134,6 +134,28 @@ def test_tensors_that_a_function_makes_are_in_the_type_of_the_check() -> None:
     assert torch.get_default_dtype() == torch.float32
 
 
+class Odd(torch.nn.Module):  # type: ignore[misc,name-defined]
+    """Holds an empty parameter, a number, none at all, and weights with a sparse gradient."""
+
+    def __init__(self, *, cut: bool) -> None:
+        super().__init__()
+        self.empty = torch.nn.Parameter(torch.zeros(0))
+        self.scale = torch.nn.Parameter(torch.tensor(2.0))
+        self.register_parameter("none", None)
+        self.words = torch.nn.Embedding(4, 3, sparse=True)
+        self.cut = cut
+
+    def forward(self, ids: Any) -> Any:
+        found = self.scale * self.words(ids)
+        return found * (found.detach() if self.cut else found)
+
+
+@pytest.mark.parametrize(("cut", "verdict"), [(False, "pass"), (True, "fail")])
+def test_parameters_may_be_empty_and_their_gradients_sparse(cut: bool, verdict: str) -> None:
+    result = check(from_torch(Odd(cut=cut), {}, {"ids": np.array([0, 2, 2, 1])}))
+    assert verdicts(result) == dict.fromkeys(["∂L/∂scale", "∂L/∂words.weight"], verdict)
+
+
 class Words(torch.nn.Module):  # type: ignore[misc,name-defined]
     def __init__(self, *, cut: bool) -> None:
         super().__init__()
