@@ -18,6 +18,18 @@ MANY = 2**6  # entries all of which must be parabolas: by chance one of them may
 # over that at the larger one: the root of 11/3.
 FORETOLD_NOISE = 2.0
 LITTLE_NOISE = 1e-9  # of a slope: the less of it, the less passes for a parabola by chance
+# Of Σ |c|·move over the step: a fourth point that is further off is clearly no parabola's.
+BENT = 1e-6
+
+
+def foretell(right: Float, left: Float) -> Float:
+    """The quotient of the right side at the step over RATIO, of a parabola with these at it."""
+    return (right + left) / 2 + (right - left) / (2 * RATIO)
+
+
+def is_bent(right: Float, left: Float, fourth: Float, slope: Float) -> bool:
+    """Whether the fourth point of some entry is clearly no parabola's; all are quotients."""
+    return not np.all(np.abs(fourth - foretell(right, left)) <= BENT * slope)
 
 
 def fit_parabolas(step: Float, first: Rung, fourth: Float | None, best: Best) -> NDArray[np.bool_]:
@@ -30,9 +42,9 @@ def fit_parabolas(step: Float, first: Rung, fourth: Float | None, best: Best) ->
     none = np.zeros(len(step), dtype=bool)
     if fourth is None or len(step) < MANY:
         return none
-    slope, right, _ = first.value
+    slope, right, left = first.value
     noise, hidden = DEVIATIONS * first.noise[0], FORETOLD_NOISE * DEVIATIONS * first.noise[1]
-    apart = np.abs(fourth - slope - (right - slope) / RATIO)
+    apart = np.abs(fourth - foretell(right, left))
     if not np.all(apart <= hidden):
         return none
     fits: NDArray[np.bool_] = np.all(hidden <= LITTLE_NOISE * np.abs(slope), axis=1)

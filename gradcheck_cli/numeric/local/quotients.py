@@ -17,6 +17,7 @@ from gradcheck_cli.numeric.ladder import RATIO, TABLES, Rung
 from gradcheck_cli.numeric.local.claims import Responses, Slices, prove_claims
 from gradcheck_cli.numeric.local.noise import measure_surroundings
 from gradcheck_cli.numeric.noise import Float
+from gradcheck_cli.numeric.parabolas import is_bent
 from gradcheck_cli.numeric.stencils import Stencil
 
 BLOCK = 2**15  # numbers that are evaluated at once: in the cache of one core
@@ -76,7 +77,8 @@ class LocalQuotients(Differences):
         return self._stencil(entries, step, moved)
 
     def first_rung(self, entries: NDArray[np.intp], step: Float) -> tuple[Rung, Float | None]:
-        """By superposition with a fourth point, that takes half as much as the two others."""
+        """By superposition with a fourth point, that takes half as much as the two others; not
+        where the first entries have no parabola."""
         if self.responses is None or self.stencil.order > 2:
             return super().first_rung(entries, step)
         return self._measure(entries, step, None, fourth=True)
@@ -103,7 +105,10 @@ class LocalQuotients(Differences):
         for some in self._blocks(part):
             own, at = part[some.start], place[some]
             outputs, widths[1:, some] = self._sides(own, at, step[some], fourth=fourth)
-            value[1:, some], slope[some] = self._contracted(own, outputs, len(at))
+            changes, slope[some] = self._contracted(own, outputs, len(at))
+            value[1 : TABLES + fourth, some] = changes
+            if fourth and some.start == 0:
+                fourth = not is_bent(changes[0], -changes[1], RATIO * changes[2], slope[some])
         value[2] *= -1.0
         value[0], widths[0] = value[1] + value[2], widths[1] + widths[2]
         rung = self._rung(entries, value[:TABLES] / widths, slope, step, widths, moved)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.ladder import RATIO, Rung
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
-from gradcheck_cli.numeric.parabolas import MANY, fit_parabolas
+from gradcheck_cli.numeric.parabolas import MANY, fit_parabolas, is_bent
 
 STEP, NOISE = 0.5, 1e-15
 Curve = Callable[[Float], Float]
@@ -101,3 +101,12 @@ def test_an_entry_that_noise_hides_is_left_to_a_ladder() -> None:
     fits, best = fit(lambda move: flat * parabolas(move))
     assert np.flatnonzero(~fits).tolist() == [5]
     assert np.isinf(best.uncertainty[0, 5, 0])
+
+
+@pytest.mark.parametrize(("curve", "bent"), [(parabolas, False), (np.expm1, True)])
+def test_a_curve_is_told_from_a_parabola_before_its_noise_is_known(
+    curve: Curve, bent: bool
+) -> None:
+    step = np.full(MANY, STEP)
+    right, left, fourth = (curve(move) / move for move in (step, -step, step / RATIO))
+    assert is_bent(right, left, fourth, np.abs(right)) == bent
