@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from gradcheck_cli.checker.gradients import GradientChecker
 from gradcheck_cli.checker.measurements import MOST_DIAGNOSED
-from gradcheck_cli.faults.common_fault import explain_as_one
 from gradcheck_cli.faults.diagnosis import look_at, match_fault
 from gradcheck_cli.faults.hidden_stages import find_hidden_stages
 from gradcheck_cli.faults.kinds.shape_faults import match_shape_fault
@@ -24,6 +23,7 @@ from gradcheck_cli.faults.regions import describe_location, map_errors
 from gradcheck_cli.faults.shared_explanations import (
     Wrong,
     describe_reduction,
+    explain_as_one,
     explain_by_others,
     explain_together,
     find_reduction,

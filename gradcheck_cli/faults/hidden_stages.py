@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.faults.measured_gradient import MOST_CELLS, rows_are_samples
@@ -38,19 +38,7 @@ LARGEST_UNCERTAINTY = 1e-5
 OUTPUT = "the upstream gradient"  # what reports call ∂L/∂outputs
 
 
-class Hidden(Struct, frozen=True):
-    """A value on the way, or the outputs, with ∂L/∂value.
-
-    symbol: what reports call that; read: the value at some inputs.
-    """
-
-    value: Float
-    gradient: Float
-    precision: float
-    symbol: str
-    read: Callable[[Mapping[str, Any]], Any]
-    respond: Callable[[Stage], Any] | None = None
-    move: Callable[[Mapping[str, Any], Any], Any] | None = None
+Known = tuple[Stage, Float]  # a stage, and what it gives at the inputs
 
 
 def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
@@ -68,13 +56,13 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
     chosen = _choose_values(problem, inner, outputs, effort)
     if inner:
         inner[0].reader.values[:] = chosen  # of the others nothing is read from here on
-    measured = [(one, _measure(problem, one)) for one in chosen]
-    found = [hidden for _, hidden in measured if hidden is not None]
+    measured = [(one, stage) for one in chosen if (stage := _measure(problem, one)) is not None]
     cotangent = np.asarray(problem.cotangent, dtype=np.float64)
-    last = Hidden(outputs, cotangent, 0.0, OUTPUT, problem.forward)
-    every, axis = [*found, last], _find_sample_axis(problem, [*found, last])
-    stages = [_make_stage(one, every[order + 1 :], axis) for order, one in enumerate(found)]
-    nameless = [one.inline is not None for one, hidden in measured if hidden is not None]
+    found: list[Known] = [(stage, one.value) for one, stage in measured]
+    found.append((Stage(problem.forward, cotangent), outputs))
+    axis = _find_sample_axis(problem, [value.shape for _, value in found])
+    stages = [_complete(found, place, axis) for place in range(len(measured))]
+    nameless = [one.inline is not None for one, _ in measured]
     return [stages[place] for place in np.argsort(nameless, kind="stable")]
 
 
@@ -121,8 +109,9 @@ def _grade(array: NDArray[Any]) -> Float:
     return np.linspace(1.0, 2.0, array.size).reshape(array.shape)
 
 
-def _measure(problem: Problem, inner: InnerValue) -> Hidden | None:
-    """∂L/∂value by differences; None where it is zero, or is not known well."""
+def _measure(problem: Problem, inner: InnerValue) -> Stage | None:
+    """The stage of an inner value, with ∂L/∂value by differences; None where that is zero, or is
+    not known well."""
     after = [one for one in inner.list_later() if one.inline is None]
     cells = inner.value.size * sum(one.value.size for one in after)
     alone = inner.inline is not None or cells > MOST_CELLS
@@ -133,14 +122,13 @@ def _measure(problem: Problem, inner: InnerValue) -> Hidden | None:
     peak, off = largest(np.abs(gradient.value)), largest(gradient.uncertainty)
     if not 0 < peak < np.inf or not off <= LARGEST_UNCERTAINTY * peak:
         return None
-    return Hidden(
-        inner.value,
-        gradient.value.reshape(inner.value.shape),
-        off / peak,
-        _symbol(inner.name, inner.source),
+    return Stage(
         inner.read,
-        None if responses is None else responses.of,
-        inner.move,
+        gradient.value.reshape(inner.value.shape),
+        symbol=_symbol(inner.name, inner.source),
+        precision=off / peak,
+        respond=None if responses is None else responses.of,
+        move=inner.move,
     )
 
 
@@ -192,52 +180,45 @@ def _claim_nothing(*_: Any) -> dict[str, Any]:
     return {}
 
 
-def _find_sample_axis(problem: Problem, found: Sequence[Hidden]) -> int | None:
+def _find_sample_axis(problem: Problem, every: Sequence[tuple[int, ...]]) -> int | None:
     """0 where the rows of inner values are samples: all matrices have as many, and two differ."""
-    shapes = {one.value.shape for one in found if one.value.ndim > 1}
+    shapes = {shape for shape in every if len(shape) > 1}
     if any(rows_are_samples(problem, shape) for shape in shapes):
         return 0
     return 0 if len(shapes) > 1 and len({shape[0] for shape in shapes}) == 1 else None
 
 
-def _make_stage(one: Hidden, later: Sequence[Hidden], axis: int | None) -> Stage:
-    """The stage of an inner value, and what may be taken for its gradient: that of a later one."""
+def _complete(found: Sequence[Known], place: int, axis: int | None) -> Stage:
+    """A stage with its axis of samples, and what may be taken for its gradient: that of a later
+    one."""
+    stage, value = found[place]
     alike = [
-        other
-        for other in later
-        if other.value.shape == one.value.shape and not np.allclose(other.gradient, one.gradient)
+        (later, y)
+        for later, y in found[place + 1 :]
+        if y.shape == value.shape and not np.allclose(later.cotangent, stage.cotangent)
     ]
-    mistaken = _list_mistakes(one, alike)
-    return Stage(
-        one.read,
-        one.gradient,
-        symbol=one.symbol,
-        sample_axis=axis if one.value.ndim > 1 else None,
-        mistaken=mistaken,
-        precision=one.precision,
-        respond=one.respond,
-        move=one.move,
-    )
+    mistaken = _list_mistakes(stage, value, alike)
+    return replace(stage, sample_axis=axis if value.ndim > 1 else None, mistaken=mistaken)
 
 
-def _list_mistakes(one: Hidden, later: Sequence[Hidden]) -> dict[str, Any]:
+def _list_mistakes(stage: Stage, z: Float, later: Sequence[Known]) -> dict[str, Any]:
     """What people take for ∂L/∂z, where y is computed from z, as by an activation.
 
-    later: the values that y may be. What z adds to the outputs by other ways stays as it is.
+    later: the stages that y may be of. What z adds to the outputs by other ways stays as it is.
     """
-    z = one.value
-    for other in later:
-        y, delta = other.value, other.gradient
+    gradient = stage.cotangent
+    for other, y in later:
+        delta = other.cotangent
         if _is_softmax(z, y):
             return mistake_softmax(y, delta)
         activation = recognize(z, y)
         if activation is not None:
-            around = one.gradient - delta * evaluate_at(activation.derivative, z=z)
-            none = np.abs(around) <= LARGEST_UNCERTAINTY * np.max(np.abs(one.gradient))
+            around = gradient - delta * evaluate_at(activation.derivative, z=z)
+            none = np.abs(around) <= LARGEST_UNCERTAINTY * np.max(np.abs(gradient))
             around = np.where(none, 0.0, around)
             wrong = mistake_slope(activation, z, y, delta)
             return {key: value + around for key, value in wrong.items()}
-    return {f"{LATER}{other.symbol}": other.gradient for other in later}
+    return {f"{LATER}{other.symbol}": other.cotangent for other, _ in later}
 
 
 def _is_softmax(z: Float, y: Float) -> bool:

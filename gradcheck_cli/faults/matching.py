@@ -93,9 +93,7 @@ def vary(
 def _transpose(injected: Injected, measured: MeasuredGradient) -> Injected | None:
     """The transpose of a square gradient with a fault in it."""
     shape, values = measured.shape, injected.values
-    if not (measured.whole and len(shape) == 2 and shape[0] == shape[1] > 1):
-        return None
-    if len(values.at) != measured.value.size:
+    if not measured.is_square or len(values.at) != measured.value.size:
         return None
     value, uncertainty = (
         array.reshape(shape).T.ravel() for array in (values.value, values.uncertainty)

@@ -100,6 +100,11 @@ class MeasuredGradient:
         return self.gradient.entries is None
 
     @property
+    def is_square(self) -> bool:
+        """Whether it is a matrix that has a transpose of the same shape, and is not one entry."""
+        return self.whole and self.value.ndim == 2 and self.shape[0] == self.shape[1] > 1
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Of the gradient; of the measured entries, if that is not all of it."""
         return self.value.shape

@@ -156,7 +156,7 @@ def claim_slopes(measured: MeasuredGradient, stage: Stage) -> Float:
         at = slice(None) if measured.whole else measured.gradient.entries
         claims[at] = np.where(measured.claimed.smooth.ravel(), analytic, 0.0)
         gradients = [claims]
-        if measured.whole and measured.x.ndim == 2 and measured.shape[0] == measured.shape[1]:
+        if measured.is_square:
             gradients.append(claims.reshape(measured.shape).T.ravel())
         return np.stack(gradients) @ draw_directions(measured).reshape(DIRECTIONS, -1).T
 

@@ -1,23 +1,28 @@
 """What one gradient is wrong by, which another gradient of the same backward is wrong by, too.
 
 A bias has a number a unit, so that a factor a unit could be anything there, and so could another
-upstream gradient; that the weights have the same is evidence.
+upstream gradient; that the weights have the same is evidence. And a slip in one place spoils
+several gradients, and of each it may look like another: a carry that is lost is an output that is
+cut off for one, and an input that is left out for the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import describe_fault
-from gradcheck_cli.faults.diagnosis import Finding
+from gradcheck_cli.faults.diagnosis import Finding, describe_match
 from gradcheck_cli.faults.evidence import Fit, measure_fit
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor, solve_weights
 from gradcheck_cli.faults.kinds.upstream_faults import MOST_UNKNOWNS, describe_upstream
+from gradcheck_cli.faults.matching import Match, vary
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import name_slices
 from gradcheck_cli.faults.values import Values
@@ -41,6 +46,9 @@ class Wrong(Struct, frozen=True):
     comparison: Comparison
     finding: Finding
     inside: MeasuredGradient | None = None
+
+
+LookInside = Callable[[Wrong], MeasuredGradient | None]
 
 
 def explain_by_others(one: Wrong, others: Iterable[Wrong]) -> Diagnosis | None:
@@ -126,30 +134,20 @@ def explain_together(wrong: Mapping[str, Wrong]) -> dict[str, Diagnosis]:
     found = [_solve_together(list(unknown.values()), stage) for stage in common]
     # A stage with a name says most, and one where few entries differ.
     best = min(
-        (
-            (stage.respond is None, one.differ, one)
-            for stage, one in zip(common, found, strict=True)
-            if one
-        ),
+        ((stage.respond is None, *one) for stage, one in zip(common, found, strict=True) if one),
         key=lambda ranked: ranked[:2],
         default=None,
     )
-    return {} if best is None else dict(zip(unknown, best[2].diagnoses, strict=True))
+    return {} if best is None else dict(zip(unknown, best[2], strict=True))
 
 
 def _holds(stages: Sequence[Stage], stage: Stage) -> bool:
     return any(stage is one for one in stages)
 
 
-class Together(Struct, frozen=True):
-    """The diagnoses of gradients by one upstream gradient, of which so many entries differ."""
-
-    diagnoses: Sequence[Diagnosis]
-    differ: int
-
-
-def _solve_together(wrong: Sequence[Wrong], stage: Stage) -> Together | None:
-    """The diagnoses by one upstream gradient at a stage, if the entries are enough to solve it."""
+def _solve_together(wrong: Sequence[Wrong], stage: Stage) -> tuple[int, list[Diagnosis]] | None:
+    """How many entries of one upstream gradient at a stage differ, and the diagnoses by it; None
+    where the entries are not enough to solve it."""
     size = np.size(stage.cotangent)
     parts, allowed, targets = [], [], []
     for one in wrong:
@@ -177,7 +175,7 @@ def _solve_together(wrong: Sequence[Wrong], stage: Stage) -> Together | None:
         if found is None or not differ:
             return None
         diagnoses.append(found)
-    return Together(diagnoses, differ)
+    return differ, diagnoses
 
 
 def _fit_surely(values: Values, comparison: Comparison) -> Fit | None:
@@ -212,3 +210,50 @@ def describe_reduction(one: Diagnosis | None, observation: str) -> Diagnosis:
     """The diagnosis of each gradient where all of them are those of another reduction."""
     diagnosis = describe_fault(Code.OTHER_REDUCTION, observation)
     return replace(diagnosis, evidence=one.evidence, fits=one.fits) if one else diagnosis
+
+
+def explain_as_one(wrong: Mapping[str, Wrong], look_inside: LookInside) -> dict[str, Diagnosis]:
+    """The diagnoses by one fault that surely explains all of these gradients; empty without one.
+
+    look_inside: gives a gradient by the stages inside the forward.
+    """
+    matches = {name: one.finding.match for name, one in wrong.items()}
+    told = {None if match is None else match.injected.observation for match in matches.values()}
+    if len(told) < 2:
+        return {}
+    candidates = [match for match in matches.values() if match is not None and match.fit.sure]
+    for match in sorted(candidates, key=lambda one: one.rank):
+        found: dict[str, Match] = {}
+        for name, one in wrong.items():
+            same = _find_same(one, match, look_inside)
+            if same is None:
+                break
+            found[name] = same
+        else:
+            return {name: describe_match(same) for name, same in found.items()}
+    return {}
+
+
+def _find_same(one: Wrong, match: Match, look_inside: LookInside) -> Match | None:
+    """The same fault, in the same words, of another gradient; None where it does not explain it."""
+    own = one.finding.match
+    if own is not None and own.injected.observation == match.injected.observation:
+        return own
+    for measured in _list_views(one, look_inside):
+        measured.claimed = one.comparison
+        with suppress(GradcheckError):  # of code of the user where the diagnosis looks
+            for injected in match.fault.list_suspects(measured, one.comparison):
+                if match.injected.observation.startswith(injected.observation):
+                    for found in vary(match.fault, injected, measured, one.comparison, 0):
+                        same = found.injected.observation == match.injected.observation
+                        if same and found.fit.sure:
+                            return found
+    return None
+
+
+def _list_views(one: Wrong, look_inside: LookInside) -> Iterator[MeasuredGradient]:
+    """A gradient from outside, then by the stages inside the forward."""
+    yield one.measured
+    inside = one.inside or look_inside(one)
+    if inside is not None:
+        yield inside

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.inner_graph import NOTHING, Change, Edge, Graph, find_graph
+from gradcheck_cli.faults.invertible_activations import ACTIVATIONS
 from gradcheck_cli.faults.kinds.product_faults import SHIFTS, SLOPES, shift_in_time
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Values
@@ -22,8 +23,6 @@ PRECISION, SHARE = 1e-9, 10.0
 FACTORS = {0.0: "without", -1.0: "with −1 times", 2.0: "with twice"}  # of what goes back
 BACK = "in what goes back from"  # in observations
 WAYS = 10.0  # in which each edge is tried, about
-# Of activations, above what their outputs are, and the key of f′.
-OWN_SLOPES = {"tanh": (-1.0, " below a tanh"), "sigmoid": (0.0, " below a sigmoid")}
 
 
 def drop_edges(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
@@ -76,12 +75,12 @@ def mistake_slopes(said: str, mistake: Callable[[Float, Float], Float]) -> Suspe
         if graph is None:
             return
         for name, places in graph.group_steps().items():
-            for activation, (low, below) in OWN_SLOPES.items():
-                known = {place: graph.values[place] for place in places}
-                if all(np.all((low < y) & (y < 1)) for y in known.values()):
-                    by = {place: mistake(y, SLOPES[below](y)) for place, y in known.items()}
-                    slopes = {place: by[place] / SLOPES[below](y) for place, y in known.items()}
-                    where = f"with {said} for f′ below {name}, if that is a {activation}"
+            known = {place: graph.values[place] for place in places}
+            for guess in ACTIVATIONS:
+                if all(np.all(guess.contains(y)) for y in known.values()):
+                    right = {place: guess.slope_by_output(y) for place, y in known.items()}
+                    slopes = {at: mistake(y, right[at]) / right[at] for at, y in known.items()}
+                    where = f"with {said} for f′ below {name}, if that is a {guess.name}"
                     yield _inject(graph, graph.hand_back(slopes=slopes), where)
 
     return suspect

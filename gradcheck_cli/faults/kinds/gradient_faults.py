@@ -155,7 +155,7 @@ def swap_gradients(measured: MeasuredGradient) -> Iterator[Injected]:
 def transpose(measured: MeasuredGradient) -> Iterator[Injected]:
     """The transpose of a square matrix."""
     value = measured.value
-    if measured.whole and value.ndim == 2 and value.shape[0] == value.shape[1] > 1:
+    if measured.is_square:
         yield Injected(
             measured.whole_values(value.T, measured.uncertainty.T),
             "it is the transpose of the numeric gradient",
@@ -182,7 +182,7 @@ def permute_axes(measured: MeasuredGradient, comparison: Comparison) -> Iterator
 def swap_index(measured: MeasuredGradient) -> Iterator[Injected]:
     """One index in the place of the other: m_ii or m_jj for m_ij, (35) as it is printed."""
     value = measured.value
-    if not (measured.whole and value.ndim == 2 and value.shape[0] == value.shape[1] > 1):
+    if not measured.is_square:
         return
     diagonal, uncertainty = np.diag(value), np.diag(measured.uncertainty)
     for axis, index in ((0, "i"), (1, "j")):
@@ -208,7 +208,7 @@ def fit_triangle(measured: MeasuredGradient, comparison: Comparison) -> Iterator
 
 def _list_triangles(measured: MeasuredGradient) -> Iterator[Injected]:
     value, shape = measured.value, measured.shape
-    if not (measured.whole and len(shape) == 2 and shape[0] == shape[1] >= LEAST_SIDE):
+    if not measured.is_square or len(value) < LEAST_SIDE:
         return
     eye, below, ones = np.eye(len(value)), np.tri(len(value), k=-1), np.ones(shape)
     above, nothing = below.T, np.zeros(shape)

@@ -14,7 +14,8 @@ import numpy as np
 from msgspec import Struct
 
 from gradcheck_cli.faults.fault import Injected
-from gradcheck_cli.faults.hidden_stages import OUTPUT, strip_time
+from gradcheck_cli.faults.hidden_stages import strip_time
+from gradcheck_cli.faults.invertible_activations import ACTIVATIONS
 from gradcheck_cli.faults.kinds.exchange_faults import LOOK_BETWEEN, NOT_PASSED_ON
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import Comparison, Float
@@ -35,8 +36,7 @@ OTHER_ARRAY = (
 # f′(z) by y = f(z), of a z that the code has no name for.
 SLOPES: dict[str, Callable[[Float], Float]] = {
     "": np.ones_like,
-    " below a tanh": lambda y: 1 - y * y,
-    " below a sigmoid": lambda y: y * (1 - y),
+    **{f" below a {one.name}": one.slope_by_output for one in ACTIVATIONS},
     " below a relu": lambda y: (y > 0).astype(np.float64),
 }
 
@@ -106,7 +106,7 @@ def _list_products(measured: MeasuredGradient) -> Iterator[Products]:
                 for product in _multiply(values, gradients, columns, measured.shape)
             ]
             spread = max(stage.precision for stage in stages)
-            yield Products(stages, f"∂L/∂{_name_times(stages)}{below}", products, spread)
+            yield Products(stages, f"∂L/∂{_name_times(measured, stages)}{below}", products, spread)
 
 
 def _exchange(
@@ -153,11 +153,11 @@ def _list_times(measured: MeasuredGradient) -> Iterator[list[Stage]]:
                 yield [*stages, measured.outputs]  # a loop may return the last of its values
 
 
-def _name_times(stages: Sequence[Stage]) -> str:
+def _name_times(measured: MeasuredGradient, stages: Sequence[Stage]) -> str:
     """What reports call values: one by its own name, those of a loop without their time."""
     if len(stages) == 1:
         return stages[0].name
-    return strip_time(stages[0].name) + " and the output" * (stages[-1].symbol == OUTPUT)
+    return strip_time(stages[0].name) + " and the output" * (stages[-1] is measured.outputs)
 
 
 def _pull_back(measured: MeasuredGradient, stage: Stage, slope: Callable[[Float], Float]) -> Float:
@@ -172,7 +172,7 @@ def _list_arrays(measured: MeasuredGradient) -> dict[str, Series]:
     }
     for stages in _list_times(measured):
         values = [measured.read(one) for one in stages]
-        name = _name_times(stages)
+        name = _name_times(measured, stages)
         for shift in SHIFTS if len(stages) > 1 else (0,):
             when = {-1: " of the step before", 0: "", 1: " of the step after"}[shift]
             found[name + when] = shift_in_time(values, shift)
