@@ -112,7 +112,7 @@ def find_steps(values: Float, flat: NDArray[np.bool_], eps: float) -> Float:
     for output in map(tuple, np.argwhere(constant)) if np.any(constant) else ():
         every = values[(..., *output)]
         finer, jumps = every[:, :-1], np.abs(np.diff(every, axis=2))
-        levels = np.unique(finer[:, :, 1:][jumps[:, :-1] == 0])
+        levels = _distinct(finer[:, :, 1:][jumps[:, :-1] == 0])
         moved = jumps[jumps > 0]
         rounded = len(moved) >= LEAST_LEVELS or _are_multiples(np.diff(levels), moved)
         if len(levels) >= LEAST_LEVELS and rounded and np.isfinite(finer).all():
@@ -123,6 +123,12 @@ def find_steps(values: Float, flat: NDArray[np.bool_], eps: float) -> Float:
     if np.any(found):
         found[constant & (found == 0)] = median(found[found > 0])
     return found
+
+
+def _distinct(values: Float) -> Float:
+    """The different values, ascending; np.unique would import numpy.ma, for 15 ms."""
+    ordered = np.sort(values)
+    return ordered[np.diff(ordered, prepend=-np.inf) > 0]
 
 
 def median(values: Float) -> float:

@@ -73,9 +73,11 @@ def doubt_small_steps(differences: WholeForwards, best: Best, every: NDArray[np.
     step, uncertainty = best.step[0, :, 0], best.uncertainty[0, :, 0]
     small = (step > 0) & (step < SMALL_STEP * differences.scale[every]) & np.isfinite(uncertainty)
     rows = np.flatnonzero(small & ~best.invariant & ~best.proven)
+    if not len(rows):
+        return
     shares = step[rows] / differences.scale[every[rows]]
     first = [np.argsort(order)[:SOME] for order in (shares, uncertainty[rows] * step[rows])]
-    some = rows[np.union1d(*first)]
+    some = rows[sorted({*first[0], *first[1]})]  # np.union1d would import numpy.ma, for 15 ms
     found = [_doubt(differences, best, row, int(every[row])) for row in some]
     for row in np.setdiff1d(rows, some) if any(found) else ():
         _doubt(differences, best, row, int(every[row]))

@@ -49,3 +49,14 @@ def test_what_is_heavy_is_not_imported_before_a_config_was_validated(name: str) 
     )
     done = run_words([sys.executable, "-c", script], cwd=PACKAGE.parent)
     assert done.returncode == code, done.stderr
+
+
+@pytest.mark.parametrize("name", ["batch", "mean"])
+def test_a_check_that_passes_does_not_import_masked_arrays(name: str) -> None:
+    """They take 15 ms, and np.median, np.unique and what uses it import them."""
+    script = (
+        "import sys; from gradcheck_cli.cli import exit_code; "
+        f"code = exit_code(['run', 'configs/{name}.yaml']); "
+        "sys.exit('numpy.ma' in sys.modules or code)"
+    )
+    assert run_words([sys.executable, "-c", script], cwd=PACKAGE.parent).returncode == 0
