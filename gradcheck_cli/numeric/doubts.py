@@ -9,11 +9,13 @@ from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.climb import FIRST_STEP, LEAP
 from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.ladder import RATIO
-from gradcheck_cli.numeric.noise import DEVIATIONS, FAINT, Float
+from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import LAST_PLACES
 
 # Of the largest entry: what the roundings on the way to the outputs may come to at most.
 MOST_LOST = 1e-9
+# Of the same: an entry that is as small may be of a tail, where they are large beside it.
+TAIL = 1e-5
 # What the roundings of a right backward may come to, in those of outputs that are differences.
 ROUNDED = 8.0
 # Roundings of the largest entry, below which it does not matter what is hidden of a zero; else that
@@ -133,7 +135,7 @@ def doubt_faint(best: Best) -> None:
     """
     size, step = np.abs(best.value[0]), best.step[0]
     largest = np.max(size, axis=0, where=size < np.inf, initial=0.0)
-    faint = (size > 0) & (size <= FAINT * largest) & (step > 0)
+    faint = (size > 0) & (size <= TAIL * largest) & (step > 0)
     lost = np.minimum(best.place / step, MOST_LOST * largest)
     for part in (best.uncertainty, best.noise):
         np.copyto(part, np.maximum(part, lost), where=faint)

@@ -50,7 +50,8 @@ def leap_until_moved(differences: Differences, entries: NDArray[np.intp], best: 
         far = climb(differences, entries[still], first, MAX_LEVELS)
         steeper = _is_steeper_between(differences, entries[still], first, far.slope)
         best.replace(still, far, far.sloping & ~steeper)
-        still = still[far.unmoved]
+        faint = ~far.sloping & np.any(far.noise[0] > SOMEWHAT * far.uncertainty[0], axis=1)
+        still = still[far.unmoved | (faint & ~steeper)]
 
 
 def _flat_here(

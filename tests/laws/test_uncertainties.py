@@ -31,6 +31,14 @@ def holds(found: NumericGradient, truth: Float) -> bool:
     return bool(np.all(np.abs(found.value - truth) <= found.uncertainty))
 
 
+@pytest.mark.parametrize("slope", [1e-9, 1e-6, 1e-3, 1e-2])
+def test_a_slope_that_an_offset_hides_is_seen_by_steps_that_move_the_outputs(slope: float) -> None:
+    x = np.linspace(0.5, 1.0, 4)
+    found = measured(lambda x: 1e12 + slope * x, x, np.ones(4))
+    assert np.all(found.uncertainty < 1e-3 * slope)
+    assert holds(found, np.full(4, slope))
+
+
 @pytest.mark.parametrize("size", [3e-4, 1e-3, 3e-3, 3e-2])
 def test_a_bounded_function_that_an_offset_hides_is_not_zero_by_invariance(size: float) -> None:
     """It comes back to where it is at x from time to time, however far x is moved."""
