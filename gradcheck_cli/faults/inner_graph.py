@@ -150,7 +150,7 @@ def _measure_graph(measured: MeasuredGradient) -> Graph | None:
     known = {
         place: measured.measure_jacobian(stage)
         for place, stage in enumerate(stages)
-        if any(stage is one for one in measured.inner)
+        if measured.is_inner(stage)
     }
     if not known:
         return None

@@ -123,15 +123,17 @@ def explain_together(wrong: Mapping[str, Wrong]) -> dict[str, Diagnosis]:
     Of a hidden layer it has more entries than each of them, but not than all of them.
     """
     unknown = {
-        name: one
+        name: (one, one.inside)
         for name, one in wrong.items()
         if one.finding.diagnosis.code == Code.NO_KNOWN_FAULT and one.inside is not None
     }
-    stages = [list(one.inside.inner) for one in unknown.values() if one.inside is not None]
+    insides = [inside for _, inside in unknown.values()]
     if len(unknown) < 2:
         return {}
-    common = [stage for stage in stages[0] if all(_holds(of, stage) for of in stages)]
-    found = [_solve_together(list(unknown.values()), stage) for stage in common]
+    common = [
+        stage for stage in insides[0].inner if all(inside.is_inner(stage) for inside in insides)
+    ]
+    found = [_solve_together([*unknown.values()], stage) for stage in common]
     # A stage with a name says most, and one where few entries differ.
     best = min(
         ((stage.respond is None, *one) for stage, one in zip(common, found, strict=True) if one),
@@ -141,21 +143,21 @@ def explain_together(wrong: Mapping[str, Wrong]) -> dict[str, Diagnosis]:
     return {} if best is None else dict(zip(unknown, best[2], strict=True))
 
 
-def _holds(stages: Sequence[Stage], stage: Stage) -> bool:
-    return any(stage is one for one in stages)
-
-
-def _solve_together(wrong: Sequence[Wrong], stage: Stage) -> tuple[int, list[Diagnosis]] | None:
+def _solve_together(
+    wrong: Sequence[tuple[Wrong, MeasuredGradient]], stage: Stage
+) -> tuple[int, list[Diagnosis]] | None:
     """How many entries of one upstream gradient at a stage differ, and the diagnoses by it; None
-    where the entries are not enough to solve it."""
+    where the entries are not enough to solve it.
+
+    wrong: each gradient, and the same by the stages inside the forward.
+    """
     size = np.size(stage.cotangent)
     parts, allowed, targets = [], [], []
-    for one in wrong:
-        assert one.inside is not None
-        jacobian = one.inside.measure_jacobian(stage)
+    for one, inside in wrong:
+        jacobian = inside.measure_jacobian(stage)
         parts.append(jacobian.value)
         allowed.append(one.comparison.allowed.ravel()[jacobian.at])
-        targets.append(one.inside.subtract_around(stage, one.comparison.analytic)[jacobian.at])
+        targets.append(inside.subtract_around(stage, one.comparison.analytic)[jacobian.at])
     columns = np.concatenate(parts, axis=1)
     if not 1 < size <= min(MOST_UNKNOWNS, columns.shape[1] - LEAST_SPARE):
         return None
@@ -164,14 +166,10 @@ def _solve_together(wrong: Sequence[Wrong], stage: Stage) -> tuple[int, list[Dia
         return None
     delta = np.asarray(stage.cotangent, dtype=np.float64)
     told, differ = describe_upstream(stage, delta, other.reshape(delta.shape))
-    names = join_words([_name(one) for one in wrong])
+    said = f"{join_words([_name(one) for one, _ in wrong])} are all the gradient {told}"
     diagnoses = []
-    for one in wrong:
-        assert one.inside is not None
-        found = _explain_by_upstream(
-            one, one.inside, stage, other, Code.OTHER_UPSTREAM,
-            f"{names} are all the gradient {told}",
-        )  # fmt: skip
+    for one, inside in wrong:
+        found = _explain_by_upstream(one, inside, stage, other, Code.OTHER_UPSTREAM, said)
         if found is None or not differ:
             return None
         diagnoses.append(found)
