@@ -185,12 +185,14 @@ class Collector(LineTracer):
         """Copy what is wanted here."""
         if moment not in self.wanted:
             return step
-        wanted = self.wanted.pop(moment)
-        variables = {VARIABLE.match(one.name)[0] for one in wanted}  # type: ignore[index]
-        held = dict(list_held(frame, event, value, variables))
+        wanted, held = self.wanted.pop(moment), frame.f_locals
+        parts = [one.name for one in wanted if one.name not in held]
+        if parts:  # of lists and objects, or what is returned
+            variables = {VARIABLE.match(name)[0] for name in parts}  # type: ignore[index]
+            held = {**held, **dict(list_held(frame, event, value, variables))}
         for one in wanted:
             inline = one.inline if event == "line" else None
-            array = view_as_array(inline.evaluate(frame)) if inline else held.get(one.name)
+            array = view_as_array(inline.evaluate(frame) if inline else held.get(one.name))
             if array is not None:
                 self.found[one.event, one.name] = array.copy()
         if self.wanted:
