@@ -247,17 +247,17 @@ class MeasuredGradient:
 
         What flows around an inner stage, as the gradient of a regulariser does, stays as it is.
         """
-        return self.flow_through(stage, cotangent) + self.flow_around(stage)
+        through = self.flow_through(stage, cotangent)
+        return through + self.flow_around(stage) if self.is_inner(stage) else through
 
     def flow_around(self, stage: Stage) -> Values:
-        """What of the gradient flows around an inner stage; zeros of a stage of all there is."""
+        """What of the gradient flows around an inner stage; of other stages nothing does."""
         return self.once(("around", id(stage)), lambda: self._find_around(stage))
 
     def _find_around(self, stage: Stage) -> Values:
         own = self.flow_through(stage, stage.cotangent)
         rest = self.right.take(own.at) - own
-        nothing = not self.is_inner(stage) or rest.is_zero
-        return rest * 0.0 if nothing else rest
+        return rest * 0.0 if rest.is_zero else rest
 
     def count(self, stage: Stage) -> Callable[[Any], Any]:
         """The forward of a stage, with every call counted; of an inner one it is where it is read,
