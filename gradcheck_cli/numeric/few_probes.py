@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.grids import FLAT_SHARE, cancelled_size, median
 from gradcheck_cli.numeric.noise import (
+    ALIKE,
     AWAY,
     GROWTH,
     MOVED_DEVIATIONS,
@@ -39,9 +40,6 @@ PROBES = 3 * POINTS - 1  # on three lines, of which two share their middle
 ORDERS = (3, 4, 5)  # of differences: over the fine spacing no smooth part is left of them
 # Spacings of the points, in units of the scale of x and, of the finer one, at least so many eps.
 FINE, FINE_EPS, COARSE = 1e-6, 2.0**10, 1e-3
-# Two estimates of one variance from a line each hardly differ by more; of those that do, the larger
-# one has something else in it.
-ALIKE = 16.0
 # Over the variance that rounding makes: the fine line may have a corner, or a fast wave.
 LOUD_VARIANCE_RATIO = 1e6
 # The variance from so many outputs, the middle one of three lines each, is made surer by a factor

@@ -39,6 +39,10 @@ SPACINGS = (1e-11, 1e-6, 1e-3)
 # Over the variance at a finer spacing: more than noise differs between two.
 ROUGH_VARIANCE_RATIO = 1e3
 SCATTER_SHARE = 0.1  # of the whole variance of the points: they are not on a curve
+# Two estimates of one variance hardly differ by more; of those that do, the larger one has
+# something else in it.
+ALIKE = 16.0
+STILL = 4.0  # times the variance over the finest probes: more is seen over wider ones alone
 MOST_NOISE = 1e-3  # noise over the values around: there is no curve to differentiate
 GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
 MOVED_DEVIATIONS = 10.0  # deviations of noise, from which on an output has moved
@@ -128,9 +132,10 @@ def function_noise(
     by_spacing, by_spacing_away = variances(
         values / np.stack([unit, unit_away])[:, None, None, None], flat
     )
-    near = unit * np.sqrt(_pooled(by_spacing))
-    size = np.where(np.isfinite(center), np.abs(center), 0.0)
     eps = float(np.finfo(x.dtype).eps)
+    ordinary = eps * max(1.0, float(np.max(np.abs(x), initial=0.0)))
+    near = unit * np.sqrt(_pooled(by_spacing, (ordinary / unit) ** 2))
+    size = np.where(np.isfinite(center), np.abs(center), 0.0)
     rounding = ROUNDING * eps * size
     steps, every = find_steps(values, flat, eps), values.reshape(-1, *values.shape[4:])
     grid, looked = measure_grid(evaluate, x, scale, every)
@@ -255,12 +260,17 @@ def _smallest(variances: Float) -> Float:
     return smallest
 
 
-def _pooled(variances: Float) -> Float:
+def _pooled(variances: Float, ordinary: Float) -> Float:
     """Of the spacings, the smallest of the means over lines, each of which has a few samples only.
 
-    Where each spacing has a line that is flat or leaves the domain, the mean of the smallest.
+    Where each spacing has a line that is flat or leaves the domain, the mean of the smallest. What
+    scatters as much at both wider ones, by no more than numbers near 1 or x round, stands still
+    over the finest: it is a difference of such. ordinary: the square of that rounding.
     """
-    pooled: Float = np.fmin.reduce(np.mean(variances, axis=1), axis=0)
+    finest, *wider = by_spacing = np.mean(variances, axis=1)
+    less, more = np.min(wider, axis=0), np.max(wider, axis=0)
+    still = (STILL * finest < less) & (more < ALIKE * less) & (more <= ordinary)
+    pooled: Float = np.where(still, less, np.fmin.reduce(by_spacing, axis=0))
     known = np.isfinite(pooled)
     return pooled if known.all() else np.where(known, pooled, np.mean(_smallest(variances), axis=0))
 

@@ -92,3 +92,11 @@ def test_several_saturated_units_are_no_steps_of_rounding(seed: int) -> None:
 
     assert function_noise(units, x, np.ones(4)).steps[0] == 0
     assert function_noise(rounds, x, np.ones(4)).steps[0] == pytest.approx(0.1)
+
+
+def test_a_difference_that_stands_still_over_the_finest_probes_rounds_over_others() -> None:
+    """The last place of (1 + x)² is 2e-16, so that of x² by this formula is, too, of any size."""
+    for seed in range(10):
+        x = 1e-6 * np.random.default_rng(seed).normal(size=6)
+        found = function_noise(lambda p: (1 + p) ** 2 - 1 - 2 * p, x, np.full(6, 1e-6))
+        assert np.all((found.near > 1e-17) & (found.near < 1e-15)), seed
