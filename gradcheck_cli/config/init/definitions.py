@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from gradcheck_cli.config.init.classes import classes_of, find_made_class, find_methods
+from gradcheck_cli.config.init.inference.values import TARGET
 from gradcheck_cli.config.init.syntax import find_method, list_returned_gradients, parameter_names
 from gradcheck_cli.config.kinds import KINDS
 from gradcheck_cli.errors import UsageError
@@ -36,13 +37,12 @@ DERIVED = {
 FORWARD = re.compile(r"_?(forward|fwd|fprop)_?")
 DERIVATIVE = re.compile(r"_prime$|_deriv")
 LOSS_LIKE = re.compile(
-    r"loss|cost|nll|xent|entropy|mse|nce|likelihood|elbo|hinge|huber|objective|criterion"
+    r"loss|cost|squared_error|nll|xent|entropy|mse|info_?nce|likelihood|elbo|hinge|huber|objective|criterion"
     r"|^(J|L|E|value|energy)$",
     re.IGNORECASE,
 )
 GRADIENT_LIKE = re.compile(r"^(g|d_?[A-Za-z]\w{0,6})$|grad|jac\b", re.IGNORECASE)
 GRADIENT_CALLED = re.compile(r"grad(ient)?s?|back(prop|ward)|bprop", re.IGNORECASE)
-LABEL_LIKE = re.compile(r"^(Y|y|t|labels?|targets?)$")
 FRAMEWORKS = ("torch", "jax", "autograd")
 
 Definition = ast.FunctionDef | ast.ClassDef
@@ -119,7 +119,7 @@ def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
     else:
         takes = {one.name: parameter_names(one) for one in methods}
         backward = takes.get(paired[1], []) if paired else []
-        labelled = any(map(LABEL_LIKE.match, backward)) and not any(map(is_upstream, backward))
+        labelled = any(map(TARGET.match, backward)) and not any(map(is_upstream, backward))
         losses = [
             one
             for one, names in takes.items()
@@ -276,7 +276,7 @@ def find_loss(tree: ast.Module, name: str, given: Mapping[str, str]) -> str | No
     if backward is None or name not in functions:
         return None
     takes = parameter_names(backward)
-    labels = [one for one in takes if LABEL_LIKE.match(one)]
+    labels = [one for one in takes if TARGET.match(one)]
     if (
         not labels
         or any(map(is_upstream, takes))

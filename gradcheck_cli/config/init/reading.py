@@ -229,7 +229,7 @@ class Reading:
         constants |= {name: self.fixed(name, value) for name, value in extra.items()}
         if self.output.kind == OBJECT and self.output.text:  # a function that makes a module
             taken = plain_parameter("x")
-            apply(self.output, taken, (), self.sizes.allocate)
+            apply(self.output, taken, self.sizes.allocate)
             inputs["x"] = self.giver.array(taken if taken.axes else self.giver.guessed("x"))
         return Described(inputs, constants, dict(self.sizes.values))
 

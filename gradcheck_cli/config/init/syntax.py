@@ -11,7 +11,7 @@ Function = ast.FunctionDef
 
 # A shape in a docstring: "x: input of shape (N, D)", "W: (D, C) array".
 _SHAPE = (
-    r"(?:^|;)\W*(?:\w+,\s*)*(?:{name})\b(?:,\s*\w+)*[^\n]*?"
+    r"(?:^|;|\),)\W*(?:\w+,\s*)*(?:{name})\b(?:,\s*\w+)*[^\n]*?"
     r"(?:\n\s+[^\n:]*?)?\(\s*(?P<shape>[\w'\s,.*]+?)\s*\)"
 )
 _ARTICLES = re.compile(r"\b(the|a|this|of|number|size)\s+")

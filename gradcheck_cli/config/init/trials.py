@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from itertools import combinations, count
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.config.init.inference.givens import SETTING, Given
+from gradcheck_cli.config.init.inference.values import BIAS
 from gradcheck_cli.config.init.reading import Described
 
 # Calls of the code: of eleven functions whose shapes had to be found, ten took 4 to 97, one 733.
@@ -23,6 +24,7 @@ MOST_BEYOND = 300  # more of them after the first shapes that are taken, for som
 MOST_FURTHER = 100  # of those that are near to shapes that are taken
 MOST_ALIKE = 50  # trials that may all end in the same way: what is wrong is not the shapes, then
 MOST_AXES = 4  # that an array is given
+MOST_TOLD = 10  # a size that a complaint names: products of sizes would grow from trial to trial
 FITS = 2.0  # what is reached where the forward takes the shapes
 DONE = 3.0  # where the backward does not raise, either
 WORTH = 6.0  # changes of shapes that lead through a whole forward are tried as early as none
@@ -33,6 +35,7 @@ NUMBER = "[]"  # the shape of one that has a gradient
 _SHAPE = re.compile(r"\[[^\[\]]*\]")
 _ITEM = re.compile(r"\[[^\[\]]*\]|[^\[\], ]+")
 _AXIS = re.compile(r"(?<=[\[ ])[^\W\d]\w*(?=[],])")
+_FIRST = re.compile(r"\[(\w+), ")
 _NUMBER = re.compile(r"\d+")
 
 
@@ -143,12 +146,8 @@ class Search:
     def unify(self, described: Described) -> Described:
         """Make one size of two that a complaint names, as long as the code comes further so."""
         while not (trial := self.try_shapes(described)).fits:
-            # What a constructor is handed by name comes last, and keeps its name.
-            pairs = combinations([*described.sizes.items()][::-1], 2)
-            for (one, value), (other, second) in pairs:
-                if not _are_named(value, second, trial.complaint):
-                    continue
-                changed = _rename(described, other, one)
+            for old, new in _list_equal(described.sizes, trial.complaint.partition("\n")[0]):
+                changed = _rename(described, old, new)
                 if self.try_shapes(changed).reached > trial.reached:
                     described = changed
                     break
@@ -173,13 +172,17 @@ class Search:
 
 def is_plausible(described: Described, other: Described) -> bool:
     """Whether shapes that are not in the text may be meant where others are taken, too: no setting
-    is 1, which hides a factor, no array a number, which hides sums over an axis and indices that
-    are there twice, and nothing with a capital is a vector, which hides a transpose."""
+    is 1, which hides a factor, no bias a number, which hides a sum that lacks its axis, no index
+    is, which hides one that is there twice, and nothing with a capital is a vector, which hides a
+    transpose."""
     others = dict(_givens(other))
-    changed = [(name, given) for name, given in _givens(described) if given != others[name]]
+    changed = [(name, given.text) for name, given in _givens(described) if given != others[name]]
     return not any(
-        given.text == INDEX or NUMBER in given.text or (name[0].isupper() and "," not in given.text)
-        for name, given in changed
+        text == INDEX
+        or (BIAS.search(name) and text == NUMBER)
+        or (NUMBER in text and text != NUMBER)
+        or (name[0].isupper() and "," not in text and text != NUMBER)
+        for name, text in changed
     )
 
 
@@ -190,12 +193,19 @@ def _count_shared_axes(described: Described) -> int:
     return axes - len(_drop_sizes(described).sizes)
 
 
-def _are_named(one: int, other: int, complaint: str) -> bool:
-    """Whether two sizes are in a complaint, as they are or so many times; of an index, one more."""
+def _list_equal(sizes: Mapping[str, int], complaint: str) -> Iterator[tuple[str, str]]:
+    """Sizes that may be meant to be others, or numbers, as a complaint names both, as they are or
+    so many times; of an index, one more."""
     numbers = {int(number) for number in _NUMBER.findall(complaint)}
     numbers |= {number + 1 for number in numbers} if "index" in complaint else set()
-    times = {number // one for number in numbers if number and not number % one}
-    return any(count * other in numbers for count in times)
+    # What a constructor is handed by name comes last, and keeps its name.
+    for (new, value), (old, other) in combinations([*sizes.items()][::-1], 2):
+        times = {number // value for number in numbers if number and not number % value}
+        if any(count * other in numbers for count in times):
+            yield old, new
+    told = sorted(number for number in numbers - {*sizes.values()} if 1 < number <= MOST_TOLD)
+    for old in (name for name, value in sizes.items() if value in numbers):
+        yield from ((old, str(number)) for number in told)
 
 
 _Key = tuple[tuple[str, str], ...]
@@ -208,7 +218,7 @@ def _key(described: Described) -> _Key:
 
 def _changes(described: Described, complaint: str) -> Iterator[tuple[float, Described]]:
     """What is one change away, and its price: a number or a list is an array, an array has an axis
-    more or less. What the line that failed names is changed first."""
+    more or less, there is one sample. What the line that failed names is changed first."""
     new = _new_size(described)[0]
     shapes = {shape for _, given in _givens(described) for shape in _SHAPE.findall(given.text)}
     for name, given in _givens(described):
@@ -221,6 +231,16 @@ def _changes(described: Described, complaint: str) -> Iterator[tuple[float, Desc
         for price, text in texts:
             array = name in described.constants and _SHAPE.fullmatch(text)
             yield price + far, _with(described, name, f"{{shape: {text}}}" if array else text)
+    yield 1, _drop_batch(described)
+
+
+def _drop_batch(described: Described) -> Described:
+    """The same without the first axis that most arrays have, in these."""
+    firsts = [found[1] for _, given in _givens(described) if (found := _FIRST.search(given.text))]
+    batch = max(firsts, key=firsts.count, default="")
+    for name, given in _givens(described):
+        described = _with(described, name, given.text.replace(f"[{batch}, ", "["))
+    return described
 
 
 def _texts(text: str, new: str) -> Iterator[tuple[float, str]]:

@@ -44,13 +44,11 @@ def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
         if found.kind == FUNCTION:
             return _follow(reader, found, node, scope)
         if found.kind == OBJECT and found.text:
-            taken = [reader.value(one, scope) for one in node.args] or [Value()]
-            return modules.apply(found, taken[0], taken[1:], reader.allocate)
+            taken = reader.value(node.args[0], scope) if node.args else Value()
+            return modules.apply(found, taken, reader.allocate)
         if found.kind == OBJECT:
             return _call_method(reader, found, "__call__", node, scope)
-    if (owner is not None and owner.kind == RECORD) or (
-        owner and name in ("get", "pop", "keys", "items", "values")
-    ):
+    if owner is not None and (owner.kind == RECORD or name in ("get", "pop", "keys", "items")):
         return _call_record(reader, owner, name, node, scope)
     if name == "append" and owner is not None and owner.kind == ITEMS:
         owner.fields[len(owner.fields)] = reader.value(node.args[0], scope)
@@ -64,7 +62,7 @@ def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
             return made
         applied = modules.make(modules.FUNCTIONS.get(name, ""), arguments[1:], named)
         if applied is not None:
-            return modules.apply(applied, arguments[0], (), reader.allocate)
+            return modules.apply(applied, arguments[0], reader.allocate)
     return call_numpy(NumpyCall(reader, name, owner, arguments, node, keywords, scope))
 
 

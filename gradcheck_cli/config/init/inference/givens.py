@@ -19,7 +19,6 @@ from gradcheck_cli.config.init.inference.values import (
 
 MASK = re.compile(r"mask|^R$")
 LABELS = re.compile(r"^(labels?|targets?|y_true|idx|indices|t|y|Y)$")
-OFFSETS = re.compile(r"^offsets?$")  # where the bags of an array of indices start
 LENGTHS = re.compile(r"len(gth)?s?$", re.IGNORECASE)
 # Numbers that are settings, by the names that they have, and what to set them to.
 NUMBERS = {
@@ -114,16 +113,13 @@ class Giver:
         numbers = value.kind is None and value.meets_numbers
         if is_setting(value) or (numbers and not LABELS.match(name)):
             return Given(NUMBERS.get(name, SETTING))
-        if OFFSETS.match(name):
-            return Given("{values: [0, 2]}")
         array = value if value.axes is not None else self.guessed(name)
         shape = self.sizes.shape(array.axes or [])
         if MASK.search(name) or numbers:  # labels, as in y log p + (1 − y) log(1 − p)
             return Given(f"{{distribution: mask, shape: {shape}}}", value.axes is None)
         if value.classes is not None or LENGTHS.search(name):
-            high = self.sizes.write(value.classes) if value.classes is not None else "2"
-            low = 0 if value.classes is not None else 1
-            high = high if low == 0 else "3"
+            classes = value.classes
+            low, high = (1, "3") if classes is None else (0, self.sizes.write(classes))
             return Given(
                 f"{{distribution: integers, low: {low}, high: {high}, shape: {shape}}}",
                 value.axes is None,
@@ -145,4 +141,4 @@ def is_fixed(name: str, value: Value) -> bool:
         and all(one.kind == SIZE for one in value.fields.values())
     )
     plain = value.kind in (SIZE, NUMBER) or value.classes is not None or is_setting(value)
-    return plain or sizes or any(one.search(name) for one in (MASK, LENGTHS, OFFSETS))
+    return plain or sizes or any(one.search(name) for one in (MASK, LENGTHS))

@@ -21,7 +21,6 @@ from gradcheck_cli.usercode.calling.gradients import names_gradient
 GRADIENT = re.compile(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)
 AFFIX = re.compile(r"^(self\.)?(d_?|grads?_|nabla_|delta_|g_)|_grads?$|^self\.", re.IGNORECASE)
 PLAIN = re.compile(r"\w+(\[.*\])?$")
-AROUND = (("", ""), ("d", ""), ("grad", ""), ("", "grad"))
 LETTERS = 2  # more of them name a part of a parameter: d_recon is of recon_x
 
 
@@ -42,7 +41,9 @@ def names_without_gradient(
         ]
     few = bool(spelled) and len(spelled or ()) < len(values)
     keeps = teller is not None and not returns_value(teller)  # gradients on its object
-    labels = [name for name in values if (loss or few or keeps) and LABELS.match(name)]
+    told = {name for name in values if any(names_gradient(one, name) for one in spelled or ())}
+    unsaid = [name for name in values if name not in told] if loss or few or keeps else []
+    labels = [name for name in unsaid if LABELS.match(name)]
     left = [name for name in values if name not in labels] or list(values)
     records = [name for name in left if values[name].kind in (RECORD, ITEMS)]
     parts = [list(values[one].fields.values()) for one in records]
@@ -86,25 +87,19 @@ def has_gradient(name: str, teller: Function | None) -> bool:
     return bool(BIAS.search(name) and re.search(rf"\b(d|grad_){name}\b|\b{name}_grad\b", text))
 
 
-def _fold(name: str) -> str:
-    return name.casefold().replace("_", "")
-
-
 def _is_data(name: str) -> bool:
     return bool(SAMPLES.match(name))
 
 
 def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:
     """The parameters whose gradients these texts are."""
-    folded = {_fold(one) for one in spelled}
-    stems = {_fold(AFFIX.sub("", one)) for one in spelled if AFFIX.search(one)}
+    stems = {AFFIX.sub("", one).casefold() for one in spelled if AFFIX.search(one)}
 
     def is_named(name: str) -> bool:
-        own = _fold(name)
-        parts = [own, *(_fold(str(key)) for key in values[name].fields)]
-        spellings = {f"{start}{one}{end}" for one in parts for start, end in AROUND}
-        cut_short = (stem for stem in stems if len(stem) > LETTERS and stem in own)
-        return not spellings.isdisjoint(folded) or any(cut_short)
+        parts = [name, *map(str, values[name].fields)]
+        cut_short = (stem for stem in stems if len(stem) > LETTERS and stem in name.casefold())
+        told = (one == part or names_gradient(one, part) for one in spelled for part in parts)
+        return any(told) or any(cut_short)
 
     named = [name for name in names if is_named(name)]
     records = [name for name in names if values[name].kind in (RECORD, ITEMS)]

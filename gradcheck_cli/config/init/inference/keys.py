@@ -24,11 +24,6 @@ def read_key(reader: Reader, node: ast.expr, scope: Scope) -> Any:
             return read_key(reader, value, scope)
         case ast.BinOp(left=ast.Constant(value=str(text)), op=ast.Mod(), right=right):
             return _fill(reader, text, right, scope)
-        case ast.Call(func=ast.Attribute(value=ast.Constant(value=str(text)), attr="format")):
-            places = [read_key(reader, one, scope) for one in node.args]
-            with suppress(ValueError, IndexError, KeyError):
-                return None if None in places else text.format(*places)
-            return None
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             one, other = read_key(reader, left, scope), read_key(reader, right, scope)
             if isinstance(one, str) and isinstance(other, str | int):

@@ -9,7 +9,6 @@ from gradcheck_cli.config.init.inference.axes import unify_all
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     ITEMS,
-    RECORD,
     Value,
     array,
     number,
@@ -38,13 +37,6 @@ def list_items(reader: Reader, over: ast.expr, scope: Scope) -> list[Value]:
             counted.counts = True
             counted.bound = values[0].axis if len(values) == 1 else None
             return [counted]
-        case ast.Call(func=ast.Attribute(value=owner, attr="values" | "items" as which)):
-            record = reader.value(owner, scope)
-            if record.kind == RECORD:
-                pairs = record.fields.items()
-                texts = {key: reader.value(ast.Constant(key), scope) for key in record.fields}
-                keyed = which == "items"
-                return [row(texts[k], one) if keyed else one for k, one in pairs]
         case ast.Call(func=ast.Name(id="reversed" | "list" | "sorted"), args=[inner]):
             return list_items(reader, inner, scope)
         case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]):

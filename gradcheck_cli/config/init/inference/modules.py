@@ -9,7 +9,7 @@ from msgspec import Struct
 from gradcheck_cli.config.init.inference.axes import Axis, product, unify
 from gradcheck_cli.config.init.inference.operations import Allocate
 from gradcheck_cli.config.init.inference.values import ITEMS, OBJECT, Value, array
-from gradcheck_cli.config.init.inference.windows import ARGUMENTS, adapt, slide
+from gradcheck_cli.config.init.inference.windows import ARGUMENTS, slide
 
 TAKES_ALL = 0  # axes: as many as there are
 
@@ -30,7 +30,6 @@ class Module(Struct, frozen=True):
 MODULES = {
     "Linear": Module(out=1),
     "Embedding": Module(rank=2, out=1, indexes=True),
-    "EmbeddingBag": Module(rank=1, out=1, indexes=True),
     "LayerNorm": Module(),
     "BatchNorm1d": Module(rank=2, axis=1),
     "BatchNorm2d": Module(rank=4, axis=1),
@@ -44,8 +43,7 @@ MODULES = {
 KEEPING = frozenset(
     ("ReLU", "GELU", "Tanh", "Sigmoid", "Dropout", "Softmax", "LeakyReLU", "SiLU", "Identity")
 )
-RECURRENT = frozenset(("RNN", "GRU", "LSTM"))
-SEVERAL = RECURRENT | {"MultiheadAttention"}  # they return a state, or weights, too
+SEVERAL = frozenset(("RNN", "GRU", "LSTM", "MultiheadAttention"))  # with a state, or weights
 MADE = frozenset((*MODULES, *KEEPING, *ARGUMENTS, "Sequential", "Flatten"))
 # Functions that do what a layer of this name does.
 FUNCTIONS = {
@@ -53,7 +51,6 @@ FUNCTIONS = {
     "max_pool2d": "MaxPool2d",
     "avg_pool1d": "AvgPool1d",
     "avg_pool2d": "AvgPool2d",
-    "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
 }
 
 
@@ -69,16 +66,14 @@ def make(name: str, arguments: Sequence[Value], named: Mapping[str, Value]) -> V
     return made
 
 
-def apply(layer: Value, taken: Value, others: Sequence[Value], allocate: Allocate) -> Value:
-    """What a layer makes of an array. others: what it is handed besides."""
+def apply(layer: Value, taken: Value, allocate: Allocate) -> Value:
+    """What a layer makes of an array."""
     if layer.text == "Sequential":
         for part in layer.fields.values():
-            taken = apply(part, taken, (), allocate)
+            taken = apply(part, taken, allocate)
         return taken
     if layer.text == "Flatten":
         return flatten(taken, allocate)
-    if layer.text.startswith("Adaptive"):
-        return adapt(layer, taken)
     module = MODULES.get(layer.text)
     if module is None:
         return slide(layer, taken, allocate) if layer.text in ARGUMENTS else taken
@@ -90,8 +85,7 @@ def apply(layer: Value, taken: Value, others: Sequence[Value], allocate: Allocat
     last = layer.fields[module.out].as_size() if module.out in layer.fields else first
     if module.indexes:
         given.classes = first
-        bags = [Axis(value=2)] if layer.text == "EmbeddingBag" and others else taken.axes
-        return array([*bags, last])
+        return array([*taken.axes, last])
     if len(taken.axes) < (module.rank or 1):
         return array(None)
     unify(taken.axes[module.axis], first)
@@ -100,9 +94,6 @@ def apply(layer: Value, taken: Value, others: Sequence[Value], allocate: Allocat
     found = array(axes)
     if layer.text in ARGUMENTS:
         found = slide(layer, found, allocate)
-    if layer.text in RECURRENT:
-        for state in others:
-            _match_state(layer, state, axes)
     return Value(ITEMS, fields={0: found, 1: Value()}) if layer.text in SEVERAL else found
 
 
@@ -111,14 +102,3 @@ def flatten(taken: Value, allocate: Allocate) -> Value:
     if taken.axes is None or len(taken.axes) < 3:
         return taken
     return array([taken.axes[0], product(taken.axes[1:], allocate)])
-
-
-def _match_state(layer: Value, state: Value, axes: Sequence[Axis]) -> None:
-    """The first state of one layer: 1, the batch, the size of the output."""
-    parts = list(state.fields.values()) if state.kind == ITEMS else [state]
-    first = layer.fields.get("batch_first")
-    batch = axes[0 if first is not None and first.number else 1]
-    for part in parts:
-        part.as_array(3)
-        for one, other in zip(part.axes or (), (Axis(value=1), batch, axes[-1]), strict=False):
-            unify(one, other)

@@ -108,6 +108,14 @@ def _same(call: NumpyCall) -> Value:
     return call.values[0]
 
 
+def _square(call: NumpyCall) -> Value:
+    """A parameter that only square matrices may be."""
+    axes = (call.values[0].as_array(2).axes or []) if call.values[0].is_parameter else []
+    if len(axes) > 1:
+        unify_all(axes[-1:], axes[-2:-1])
+    return Value()
+
+
 def _log(call: NumpyCall) -> Value:
     """The same; what a logarithm is taken of is positive, with all that it is made of."""
     value: Value | None = call.values[0]
@@ -202,6 +210,7 @@ FUNCTIONS: dict[str, Callable[[NumpyCall], Value]] = {
     **dict.fromkeys(REDUCED, _reduce),
     **dict.fromkeys(SAME, _same),
     "log": _log,
+    **dict.fromkeys(("inv", "cholesky", "solve", "eigh"), _square),
     "len": read_length,
     **dict.fromkeys(("arange", "range"), _count),
     "argsort": _order,

@@ -17,8 +17,6 @@ ARGUMENTS = {
     "MaxPool2d": (0, 2),
     "AvgPool1d": (0, 1),
     "AvgPool2d": (0, 2),
-    "AdaptiveAvgPool1d": (0, 1),
-    "AdaptiveAvgPool2d": (0, 2),
 }
 
 
@@ -33,16 +31,6 @@ def slide(layer: Value, taken: Value, allocate: Allocate) -> Value:
         kernel, stride, pad, dilation = _settings(layer, first, count - back, allocate)
         axes[-back] = _slid(axes[-back], (kernel, stride, pad, dilation), allocate)
     return array(axes)
-
-
-def adapt(layer: Value, taken: Value) -> Value:
-    """What a pool makes of the last axes of an array that gives as many entries as it is told."""
-    count = ARGUMENTS[layer.text][1]
-    told = layer.fields.get(0, Value())
-    parts = list(told.fields.values()) if told.kind == ITEMS else [told] * count
-    if taken.axes is None or len(taken.axes) < count + 1 or len(parts) != count:
-        return taken
-    return array([*taken.axes[:-count], *(part.as_size() for part in parts)])
 
 
 def _settings(

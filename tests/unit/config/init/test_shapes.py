@@ -118,6 +118,15 @@ def given(described: Described) -> str:
             "x: [n, C], w: [K, C]",
         ),
         ("def f(w, X): return np.sum(X @ w) + np.dot(w, w)", "w: [n], X: [N, n]"),
+        ("def f(A, X): return np.linalg.solve(A, X)", "A: [n, n], X: [N, M]?"),
+        (
+            'def f(p, c):\n "Of a mixture; p (K,), c (K, D)."\n return p @ c',
+            "p: [K], c: [K, D]",
+        ),
+        (
+            "def f(times, X):\n order = np.argsort(times)\n return X[order, :]",
+            "times: [n], X: [n, N]",
+        ),
     ],
 )
 def test_products_sums_and_indices_tell_shapes(text: str, expected: str) -> None:
@@ -276,6 +285,30 @@ def test_a_sum_over_all_may_lack_its_axis_where_there_is_a_column_an_output() ->
     back = "def back(dy, x, w, b):\n db = np.sum(dy)\n return dy @ w.T, x.T @ dy, db\n"
     described = describe(back + "def f(x, w, b): return x @ w + b")
     assert given(described) == "x: [n, N], w: [N, M], b: [M]"
+
+
+def test_a_sum_that_keeps_its_axis_leaves_others_open() -> None:
+    text = (
+        "class Net:\n"
+        " def forward(self, x):\n"
+        "  self.A = np.exp(x)\n"
+        "  self.A /= self.A.sum(axis=1, keepdims=True)\n"
+        "  return self.A\n"
+    )
+    assert given(describe(text)) == "x: [n, N]"
+
+
+def test_what_is_called_like_labels_and_has_a_gradient_is_an_input() -> None:
+    back = "def back(g, y, p, h):\n dy, dp = g * p * h, g * y * h\n return dy, dp\n"
+    described = describe(back + "def f(y, p, h): return y * p * h")
+    assert list(described.inputs) == ["y", "p"]
+
+
+def test_labels_are_not_taken_for_a_number() -> None:
+    loss = "loss = -np.sum(np.log(targets * p + (1 - targets) * (1 - p)))"
+    text = f"def f(z, targets):\n p = 1 / (1 + np.exp(-z))\n {loss}\n return loss, p - targets"
+    described = describe(text, loss=True)
+    assert described.constants["targets"].text == "{distribution: mask, shape: [n, N]}"
 
 
 def test_a_state_behind_the_gradients_is_none() -> None:

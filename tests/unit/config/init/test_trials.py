@@ -66,6 +66,25 @@ def test_a_square_is_made_oblong_where_it_can_be() -> None:
     assert len({rows, inner, columns}) == 3
 
 
+def test_all_that_has_a_batch_may_be_one_sample() -> None:
+    tried: list[set[str]] = []
+
+    def attempt(described: Described) -> Trial:
+        tried.append({one.text for one in described.inputs.values()})
+        return Trial(FITS if tried[-1] == {"[N]"} else 0.5, "not one sample")
+
+    inputs = {"x": Given("[n, N]"), "y": Given("[n, N]")}
+    assert Search(attempt).run(Described(inputs, {}, {"n": 4, "N": 5}))
+    assert tried.index({"[N]"}) < 3
+
+
+def test_a_size_is_that_which_the_code_tells() -> None:
+    found, calls = search(lambda x, w: np.dot(x, np.ones(7)) * w, x="[n, N]", w="[n]")
+    assert found is not None
+    assert {name: one.text for name, one in found.inputs.items()} == {"x": "[n, 7]", "w": "[n]"}
+    assert calls < 20
+
+
 @pytest.mark.parametrize("text", ["[n]", "[n, N, M]"])
 def test_a_function_that_takes_nothing_ends_the_search(text: str) -> None:
     def function(x: Any) -> Any:
