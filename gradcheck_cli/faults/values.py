@@ -37,12 +37,12 @@ class Effort(Struct):
         """Whether the slopes of so many entries may still be measured."""
         return CALLS_AN_ENTRY * entries <= self.left
 
-    def count(self, forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def count(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         """The forward, with every call counted."""
 
-        def call(inputs: Any) -> Any:
+        def call(*arguments: Any) -> Any:
             self.calls += 1
-            return forward(inputs)
+            return forward(*arguments)
 
         return call
 

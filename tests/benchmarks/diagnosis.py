@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.diagnosis --gradients 5000
     python -m tests.benchmarks.diagnosis --realistic 2000
-    python -m tests.benchmarks.diagnosis --cost docs/examples configs
+    python -m tests.benchmarks.diagnosis --cost
 
 The second is described in tests/benchmarks/realistic.py, the third in diagnosis_cost.py there. The
 first: random layers of the paper's forms, with gradients that are wrong at random, in several ways.
@@ -72,14 +72,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gradients", type=int, default=1000)
     parser.add_argument("--realistic", type=int, help="mistakes that people make, so many")
-    parser.add_argument("--cost", nargs="+", help="configs: what diagnoses cost, beside the checks")
+    parser.add_argument("--cost", nargs="*", help="configs: what diagnoses cost, beside the checks")
     parser.add_argument("--show", nargs="*", default=["wrong"], help="realistic ones to be printed")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.realistic:
         realistic.main(arguments.realistic, arguments.seed, arguments.show)
         return
-    if arguments.cost:
+    if arguments.cost is not None:
         diagnosis_cost.main(arguments.cost)
         return
     started, seed, total = time.perf_counter(), arguments.seed * 10**6, 0

@@ -1,16 +1,20 @@
 """What the diagnoses of failing checks cost, beside the checks themselves.
 
-    python -m tests.benchmarks.diagnosis --cost docs/examples configs
+    python -m tests.benchmarks.diagnosis --cost [CONFIG…]
 
 Runs the checks of these configs in this process, with what their code imports, and prints of those
 that fail the CPU time and the calls of the forward until the verdict, after it, and their ratio.
+Without a config: of docs/examples and configs, then of the wrong backward passes in
+tests/data/mistakes, of which many have no simple name.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
@@ -23,7 +27,9 @@ from gradcheck_cli.faults.values import Effort
 from gradcheck_cli.options import Numeric, Tolerance
 from gradcheck_cli.problem import Problem, Stackable
 from gradcheck_cli.result import CheckResult, Verdict
+from tests.benchmarks.mistakes import write_checks
 
+ROOT = Path(__file__).parents[2]
 SLOWEST = 10  # checks that are listed
 
 
@@ -67,8 +73,19 @@ def measure_all(paths: Sequence[str]) -> Iterator[Cost]:
 
 
 def main(paths: Sequence[str]) -> None:
-    """Print the costs of all together, and of those whose diagnosis costs most."""
+    """Print the costs for some configs, or for those of this repository."""
     warnings.simplefilter("ignore")
+    if paths:
+        print_costs(paths)
+        return
+    print_costs([str(ROOT / "docs" / "examples"), str(ROOT / "configs")])
+    with tempfile.TemporaryDirectory() as folder:
+        write_checks(Path(folder), [])
+        print_costs([f"{folder}/all.yaml"])
+
+
+def print_costs(paths: Sequence[str]) -> None:
+    """Print the costs of all together, and of those whose diagnosis costs most."""
     costs = list(measure_all(paths))
     ratios = [cost.seconds[1] / cost.seconds[0] for cost in costs]
     for place in np.argsort(ratios)[: -SLOWEST - 1 : -1]:
