@@ -129,9 +129,10 @@ def _locate_reports(output: tuple[str, ...], folder: Path, where: str) -> Iterat
 
 def _locate(name: str, folder: Path, where: str) -> str:
     """A path of the project, from here."""
-    path = os.path.realpath(folder / name)
     inside = os.path.realpath(folder)
-    if name == "-" or os.path.isabs(name) or os.path.commonpath([path, inside]) != inside:
+    path = "" if "\0" in name else os.path.realpath(folder / name)  # no path has a NUL in it
+    fits = path and name != "-" and not os.path.isabs(name)
+    if not fits or os.path.commonpath([path, inside]) != inside:
         raise UsageError(f"{where}: '{name}' is not a path inside the folder of this file")
     return os.path.relpath(folder / name)
 

@@ -192,7 +192,7 @@ def _part(owner: Any, part: str, code: Reference) -> Any:
     if hasattr(owner, part):
         return getattr(owner, part)
     names = [name for name in dir(owner) if name[0] != "_"]
-    names = [name for name in names if callable(getattr(owner, name))]
+    names = [name for name in names if callable(inspect.getattr_static(owner, name, None))]
     of = code.where if isinstance(owner, ModuleType) else type(owner).__name__
     raise CodeError(f"{of} has no '{part}'{suggest(part, names, 'it has')}")
 

@@ -96,6 +96,7 @@ def test_a_tolerance_of_the_project_is_that_of_configs_without_one(
         ('paths = ["/etc"]', "'/etc' is not a path inside the folder of this file"),
         ('paths = ["a/../../b"]', "'a/../../b' is not a path inside the folder of this file"),
         ('paths = ["link"]', "'link' is not a path inside the folder of this file"),
+        ('paths = ["a\\u0000b"]', "'a\\x00b' is not a path inside the folder of this file"),
         ('paths = ["-"]', "'-' is not a path inside the folder of this file"),
         ('output = ["json=../a"]', "'../a' is not a path inside the folder of this file"),
         ('output = ["json=.git/a"]', "'.git/a' is hidden; no report is written there"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import getattr_static
 from typing import Any
 
 from gradcheck_cli.errors import CodeError
@@ -51,7 +52,7 @@ def methods(owner: Any) -> tuple[str, str]:
     has = {name: callable(getattr(owner, name, None)) for pair in METHODS for name in pair}
     lacking = "backward" if any(has[forward] for forward, _ in METHODS) else "forward"
     kind, own = type(owner).__name__, [name for name in dir(owner) if not name.startswith("_")]
-    names = [name for name in own if callable(getattr(owner, name))]
+    names = [name for name in own if callable(getattr_static(owner, name, None))]
     listed = f"; it has {join_words(names)}" if names else ""
     raise CodeError(
         f"{kind} has no method '{lacking}'{listed}; methods of other names are named by forward: "

@@ -144,3 +144,8 @@ def test_an_object_that_cannot_be_copied_is_told() -> None:
         CodeError, match="copying an object of Unmakeable raised ValueError: only one"
     ):
         from_layer(Unmakeable(), {"x": X, "W": W})
+
+
+def test_an_array_in_the_place_of_an_object_is_told() -> None:
+    with pytest.raises(CodeError, match="ndarray has no method 'forward'; it has all, any"):
+        from_layer(np.zeros(3), {"x": X})
