@@ -10,6 +10,7 @@ tests/data/mistakes, of which many have no simple name.
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import time
 import warnings
@@ -49,6 +50,8 @@ def measure(name: str, problem: Problem, numeric: Numeric, tolerance: Tolerance)
     def mark(_: CheckResult | None = None) -> None:
         marks.append((time.process_time(), effort.calls))
 
+    gc.collect()
+    gc.freeze()  # what frameworks of other checks hold is looked through in none
     mark()
     forward = forward.watched(count) if isinstance(forward, Stackable) else count(forward)
     counted = replace(problem, forward=forward)
