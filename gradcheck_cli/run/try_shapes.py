@@ -85,8 +85,12 @@ def _search(path: str, draft: Draft, supervisor: Supervisor) -> Tried | None:
         taken, shapes = told, measure(told)
     if is_right(taken):
         return Tried(made(described=taken), True)
-    others = (one for one in (*found, *search.go_on()) if is_plausible(one, taken))
-    right = next(filter(is_right, others), None)
+
+    def may_be_meant(one: Described) -> bool:
+        return is_plausible(one, taken) and is_right(one)
+
+    right = next(filter(may_be_meant, found), None)
+    right = right or next(filter(may_be_meant, search.go_on()), None)
     if right is None:
         return Tried(made(described=taken), shapes.fits)
     if shapes.gradients is None:
