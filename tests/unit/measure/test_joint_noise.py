@@ -56,8 +56,9 @@ def test_noise_of_all_inputs_together_is_that_of_each(seed: int) -> None:
     assert shared.evaluations == PROBES + OF_EACH * len(problem.inputs)
 
 
-@pytest.mark.parametrize("digits", range(1, 13))
+@pytest.mark.parametrize("digits", range(2, 13))
 def test_steps_of_one_input_are_not_hidden_by_how_others_move(digits: int) -> None:
+    """To one digit they are as far apart as the ends of units: a staircase, of slope 0."""
     problem = net(0, digits)
     assert JointNoise(problem).of("b") is None
     result = check(problem)
