@@ -29,6 +29,9 @@ RETRIED = 1e-7
 # Behind a leap, moves by a quarter of the first step are tried at these multiples of it: where they
 # are seen at all of them, the slope there was not hidden at the first step, but is absent.
 PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
+# Uncertainties that a slope behind a leap exceeds on both sides: over a step of 1e17, a rounding of
+# saturated outputs is a slope of 7 of them. One that is less clear is seen better a leap further.
+CLEAR_LEAP = 2.0**5
 # On the way there, at these shares of it, a slope stays the same, but for a factor of a curve.
 BETWEEN, STEEPER = (2.0**-4, 2.0**-8), 4.0
 
@@ -49,8 +52,9 @@ def leap_until_moved(differences: Differences, entries: NDArray[np.intp], best: 
             break
         far = climb(differences, entries[still], first, MAX_LEVELS)
         steeper = _is_steeper_between(differences, entries[still], first, far.slope)
-        best.replace(still, far, far.sloping & ~steeper)
-        faint = ~far.sloping & np.any(far.noise[0] > SOMEWHAT * far.uncertainty[0], axis=1)
+        clear = far.sloping_beyond(CLEAR_LEAP)
+        best.replace(still, far, clear & ~steeper)
+        faint = ~clear & np.any(far.noise[0] > SOMEWHAT * far.uncertainty[0], axis=1)
         still = still[far.unmoved | (faint & ~steeper)]
 
 
