@@ -239,6 +239,6 @@ class DataBuilder(Builder):
             )
         elif code.file is not None and not code.file.is_file():
             files = [path.name for path in folder.glob("*.py")] if folder.is_dir() else []
-            self.find(node.mark, f"no such file: '{code.file}'{suggest(code.where, files)}")
+            self.find(node.mark, f"no such file: '{code.place}'{suggest(code.where, files)}")
             return None
         return code
