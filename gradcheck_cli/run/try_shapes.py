@@ -135,11 +135,14 @@ class _Trials:
         self.draft = draft
         backward = draft.names.get("backward", "").rpartition(":")[2].rpartition(".")[2]
         self.backwards = {backward, *(of_pair for _, of_pair in METHODS)}
+        self.last: tuple[Described, list[Problem]] | None = None
 
     def read_problems(self, described: Described) -> list[Problem]:
-        """The problems of the check with these shapes."""
-        [check] = read_config(replace(self.draft, described=described).line, self.path)
-        return check.layer.problems()
+        """The problems of the check with these shapes; those that were asked for last are kept."""
+        if self.last is None or self.last[0] is not described:
+            [check] = read_config(replace(self.draft, described=described).line, self.path)
+            self.last = described, check.layer.problems()
+        return self.last[1]
 
     def attempt(self, described: Described) -> Trial:
         """How far the code comes."""
