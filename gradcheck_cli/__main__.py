@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 # Objects between two collections: imports make many and leave nothing to collect, and looking for
 # it takes a tenth of the start.
-COLLECT_AFTER = 50_000
+COLLECT_AFTER = 200_000
 # Bytes that are asked for and given back at once: from then on glibc keeps what arrays up to this
 # size give back for the next ones, where it would fetch pages anew, a fifth of a large check.
 KEPT = 2**24
