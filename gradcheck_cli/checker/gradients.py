@@ -25,7 +25,7 @@ from gradcheck_cli.measure.precision import (
 )
 from gradcheck_cli.measure.purity import Claim, Conduct
 from gradcheck_cli.measure.refuse import find_cut, find_refusal, result_without_values
-from gradcheck_cli.numeric.gradient import Progress
+from gradcheck_cli.numeric.gradient import NumericGradient, Progress
 from gradcheck_cli.options import AUTO, DIRECTIONS_FIRST, ENTRIES, Numeric, Tolerance
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import CheckResult, GradientResult, Verdict
@@ -140,12 +140,14 @@ class GradientChecker:
 
     def _judge_by_entries(self, name: str, claimed: Any) -> GradientResult:
         """The result by the numeric gradient of every entry, or of a sample."""
-        measured = self.measurements.measure(name)
-        label = self.problem.label(name)
-        result = compare(name, label, claimed, measured, self.rtol, self.atol)
+        result = self._compare(name, claimed, self.measurements.measure(name))
         if result.verdict == Verdict.FAIL or result.kinks:
             result = self._judge_ties(result, claimed)
         return result if result.verdict != Verdict.FAIL else self._allow_breaks(result, claimed)
+
+    def _compare(self, name: str, claimed: Any, numeric: NumericGradient) -> GradientResult:
+        """The result of a gradient by a numeric one, under the tolerance of the check."""
+        return compare(name, self.problem.label(name), claimed, numeric, self.rtol, self.atol)
 
     def _judge_ties(self, result: GradientResult, claimed: Any) -> GradientResult:
         """The result with what is known of entries that tie."""
@@ -153,9 +155,11 @@ class GradientChecker:
 
         name, numeric = result.name, self.measurements.gradients[result.name]
         found, clause = judge_ties(self.problem, name, claimed, numeric, self.rtol, self.atol)
+        if found is numeric:
+            return result
         self.measurements.count(found.evaluations - numeric.evaluations)
         self.measurements.gradients[name] = found
-        result = compare(name, self.problem.label(name), claimed, found, self.rtol, self.atol)
+        result = self._compare(name, claimed, found)
         return replace(result, reason=f"{result.reason}: {clause}") if clause else result
 
     def _allow_rounding(
@@ -193,8 +197,7 @@ class GradientChecker:
         spread = spread_by_rounding(self.problem, narrow, name, wide)
         numeric = self.measurements.measure(name)
         numeric = replace(numeric, rounding=numeric.rounding + numeric.of(spread))
-        label = self.problem.label(name)
-        result = compare(name, label, claimed, numeric, self.rtol, self.atol)
+        result = self._compare(name, claimed, numeric)
         return replace(result, notes=(*result.notes, describe_rounding(result, narrow)))
 
     def _look_again(
@@ -232,8 +235,7 @@ class GradientChecker:
             lambda: self.measurements.jumps_nowhere,
         )
         self.measurements.count(widened.evaluations - numeric.evaluations)
-        label = self.problem.label(name)
-        result = compare(name, label, claimed, widened, self.rtol, self.atol)
+        result = self._compare(name, claimed, widened)
         if result.verdict == Verdict.FAIL:
             return failed
         self.measurements.gradients[name] = widened

@@ -13,14 +13,11 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.measure.comparison import compare_entries
+from gradcheck_cli.measure.comparison import Float, compare_entries
 from gradcheck_cli.measure.measure import measure_entries_of, measure_roughly, scale_of
-from gradcheck_cli.numeric.gradient import NumericGradient
+from gradcheck_cli.numeric.gradient import Entries, NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
-
-Float = NDArray[np.float64]
-Entries = NDArray[np.intp]
 
 # Points off a tie, at each of which others come first; how far off, in units of the scale, is eps
 # to this power: the slopes of a smooth function hardly change over that.
@@ -42,7 +39,8 @@ def judge_ties(
 
     Asked of ties in which an entry is at a kink or looks wrong. What looks wrong is at a kink where
     slopes differ off the tie; these are its slopes then. Where the sum of a tie is wrong, its
-    entries are compared with the nearest ones that have the right one.
+    entries are compared with the nearest ones that have the right one. Where there is none to ask
+    of, it is the gradient itself.
     """
     if numeric.entries is not None:
         return numeric, ""
@@ -58,7 +56,9 @@ def judge_ties(
             allowed += len(tie) * (atol + np.max(numeric.rounding))
             numeric, said = ties.hold_sum(numeric, tie, a[:, tie], allowed)
             clause = clause or said
-    return replace(numeric, evaluations=numeric.evaluations + ties.evaluations), clause
+    if ties.evaluations:
+        numeric = replace(numeric, evaluations=numeric.evaluations + ties.evaluations)
+    return numeric, clause
 
 
 class Ties:
@@ -87,9 +87,7 @@ class Ties:
         """The numeric gradient with the least and largest slope off a tie at what looks wrong."""
         first = np.argsort(~wrong[:, tie].any(axis=0), kind="stable")[:MOST_MEMBERS]
         slopes, varied = self._take_slopes_off(tie[first])
-        low, high, kink = (
-            part.reshape(wrong.shape).copy() for part in (numeric.low, numeric.high, numeric.kink)
-        )
+        low, high, kink = _by_output(len(wrong), numeric.low, numeric.high, numeric.kink)
         for output in np.flatnonzero(varied.any(axis=1)):
             known, at = tie[kink[output, tie]], tie[wrong[output, tie]]
             least, most = np.nanmin(slopes[:, output]), np.nanmax(slopes[:, output])
@@ -97,9 +95,8 @@ class Ties:
             low[output, at] = np.min(low[output, known], initial=least - margin)
             high[output, at] = np.max(high[output, known], initial=most + margin)
             kink[output, at] = True
-        parts = {"low": low, "high": high, "kink": kink}
-        shaped = {of: part.reshape(numeric.value.shape) for of, part in parts.items()}
-        return replace(numeric, **shaped, unused=numeric.unused and not varied.any())
+        unused = numeric.unused and not varied.any()
+        return replace(_with(numeric, low=low, high=high, kink=kink), unused=unused)
 
     def hold_sum(
         self, numeric: NumericGradient, tie: Entries, claimed: Float, allowed: Float
@@ -117,18 +114,14 @@ class Ties:
             off &= self._still_tie(tie)
         if not off.any():
             return numeric, ""
-        value, uncertainty, kink = (
-            part.reshape(off.size, -1).copy()
-            for part in (numeric.value, numeric.uncertainty, numeric.kink)
-        )
+        arrays = numeric.value, numeric.uncertainty, numeric.kink
+        value, uncertainty, kink = _by_output(off.size, *arrays)
         at = np.ix_(off, tie)
         value[at] = claimed[off] + (slope - total)[off, None] / len(tie)
         uncertainty[at], kink[at] = u[off, None] / len(tie), False
-        parts = {"value": value, "uncertainty": uncertainty, "kink": kink}
-        shaped = {of: part.reshape(numeric.value.shape) for of, part in parts.items()}
         first = np.flatnonzero(off)[0]
         index = [int(axis) for axis in np.unravel_index(tie[0], self.x.shape)]
-        return replace(numeric, **shaped), (
+        return _with(numeric, value=value, uncertainty=uncertainty, kink=kink), (
             f"the {len(tie)} entries that tie with {index} cross no corner when they are moved "
             f"together: their sum is {slope[first]:.6g}, and {total[first]:.6g} is claimed"
         )
@@ -202,3 +195,14 @@ class Ties:
         ones = np.zeros(self.x.shape)
         ones.flat[entries] = 1.0
         return ones
+
+
+def _by_output(outputs: int, *arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """Copies of arrays of a gradient as outputs × entries."""
+    return [array.reshape(outputs, -1).copy() for array in arrays]
+
+
+def _with(numeric: NumericGradient, **arrays: NDArray[Any]) -> NumericGradient:
+    """The numeric gradient with other arrays, which are outputs × entries."""
+    shape = numeric.value.shape
+    return replace(numeric, **{name: array.reshape(shape) for name, array in arrays.items()})

@@ -162,7 +162,7 @@ def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
         bases = [ast.unparse(base) for base in found.bases if ast.unparse(base) not in own]
         named = {base.rpartition(".")[2] for base in bases}
         return "." not in name and not named.isdisjoint(("Module", "Function"))
-    if is_custom(found):
+    if _is_custom(found):
         return True
     if find_backward(tree, name) is not None:
         return False
@@ -179,7 +179,7 @@ def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
     return not modules.isdisjoint(FRAMEWORKS)
 
 
-def is_custom(function: ast.FunctionDef) -> bool:
+def _is_custom(function: ast.FunctionDef) -> bool:
     """Whether a function is decorated as one that jax or autograd differentiates."""
     return _is_decorated(function, r"custom_[vj]|jit|primitive")
 
@@ -243,7 +243,7 @@ def find_derived(tree: ast.Module, name: str, kind: str) -> dict[str, str]:
     """The functions of other derivatives of a function, by the key of a config that names them."""
     definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     known = list(definitions)
-    if name in known and is_custom(definitions[name]):  # its JVP is a part of itself
+    if name in known and _is_custom(definitions[name]):  # its JVP is a part of itself
         return {}
     stem = FORWARD.sub("", name)
     found = {}
