@@ -30,6 +30,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_path, suggest
+from gradcheck_cli.usercode.calling.methods import list_callables
 from gradcheck_cli.usercode.calling.signatures import bind, name_of, parameters
 from gradcheck_cli.usercode.frameworks import load_framework, loaded
 
@@ -191,10 +192,8 @@ def _part(owner: Any, part: str, code: Reference) -> Any:
     """An attribute of a module, a class or an object. Raises CodeError where it has none."""
     if hasattr(owner, part):
         return getattr(owner, part)
-    names = [name for name in dir(owner) if name[0] != "_"]
-    names = [name for name in names if callable(inspect.getattr_static(owner, name, None))]
     of = code.where if isinstance(owner, ModuleType) else type(owner).__name__
-    raise CodeError(f"{of} has no '{part}'{suggest(part, names, 'it has')}")
+    raise CodeError(f"{of} has no '{part}'{suggest(part, list_callables(owner), 'it has')}")
 
 
 def _make_importable(code: Reference) -> str:

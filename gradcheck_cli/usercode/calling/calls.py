@@ -42,10 +42,10 @@ from gradcheck_cli.usercode.calling.values import (
     as_array,
     as_inputs,
     as_number,
+    call_first,
     is_output,
     items_of,
     join_flat,
-    move_elsewhere,
     split_flat,
 )
 from gradcheck_cli.usercode.complex_numbers import TORCH
@@ -108,7 +108,7 @@ class Calls:
         self.reader = GradientReader(source, self.inputs, self.arrays, list_arrays(pair.owner))
         if loss is not None:
             self.loss_call = bind_loss(parameters(loss), [*arguments, *self.asked], known)
-        _, values, returned = self.run_first()
+        _, values, returned = call_first(self.run, self.arrays)
         self.back = self.bind_back(pair, arguments, returned, derivative)
         if loss is not None and self.back.upstream and LOSS_GRADIENT not in values:
             raise CodeError(
@@ -181,14 +181,6 @@ class Calls:
         """What the functions are handed: inputs with these arrays, and copies of the constants."""
         inputs = {name: rebuilt(value, name, arrays) for name, value in self.inputs.items()}
         return {**copy_deep(self.constants), CONTEXT: Context(), **inputs}
-
-    def run_first(self) -> tuple[Pair, dict[str, Any], Sequence[Any]]:
-        """A call of the forward elsewhere: what the functions remember of their first call must not
-        be right at the inputs. At these, where it raises elsewhere."""
-        try:
-            return self.run(move_elsewhere(self.arrays))
-        except CodeError:
-            return self.run({name: array.copy() for name, array in self.arrays.items()})
 
     def run(self, arrays: Mapping[str, Any]) -> tuple[Pair, dict[str, Any], Sequence[Any]]:
         """A call of the forward: the pair, the values it was handed, what it returned."""

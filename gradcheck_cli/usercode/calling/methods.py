@@ -41,6 +41,12 @@ def has_methods(owner: Any) -> bool:
     return any(all(callable(getattr(owner, name, None)) for name in pair) for pair in METHODS)
 
 
+def list_callables(owner: Any) -> list[str]:
+    """The names of what can be called of an object, a class or a module; no property is asked."""
+    names = [name for name in dir(owner) if not name.startswith("_")]
+    return [name for name in names if callable(getattr_static(owner, name, None))]
+
+
 def methods(owner: Any) -> tuple[str, str]:
     """The names of an object's forward and backward; the first of METHODS that it has both of.
 
@@ -51,8 +57,7 @@ def methods(owner: Any) -> tuple[str, str]:
             return pair
     has = {name: callable(getattr(owner, name, None)) for pair in METHODS for name in pair}
     lacking = "backward" if any(has[forward] for forward, _ in METHODS) else "forward"
-    kind, own = type(owner).__name__, [name for name in dir(owner) if not name.startswith("_")]
-    names = [name for name in own if callable(getattr_static(owner, name, None))]
+    kind, names = type(owner).__name__, list_callables(owner)
     listed = f"; it has {join_words(names)}" if names else ""
     raise CodeError(
         f"{kind} has no method '{lacking}'{listed}; methods of other names are named by forward: "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from gradcheck_cli.usercode.calling.gradients import gradient_of
 from gradcheck_cli.usercode.trees import leaves
 
 Array = NDArray[Any]
+Result = TypeVar("Result")
 NO_FLOATS = (
     "no input is an array of floats, so nothing has a gradient: integers are taken for labels; "
     "pass 1.0 for 1, or x.astype(float)"
@@ -101,9 +102,13 @@ def as_number(item: Any, who: str) -> Array:
     return array
 
 
-def move_elsewhere(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The inputs a bit away from where they are, for a first call."""
-    return {name: np.asarray(x * x.dtype.type(ELSEWHERE)) for name, x in arrays.items()}
+def call_first(call: Callable[[dict[str, Array]], Result], arrays: Mapping[str, Array]) -> Result:
+    """What a first call gives, a bit away from the inputs: what a function remembers of it must not
+    be right at them. At these, where it raises CodeError there; it is handed copies."""
+    try:
+        return call({name: np.asarray(x * x.dtype.type(ELSEWHERE)) for name, x in arrays.items()})
+    except CodeError:
+        return call({name: x.copy() for name, x in arrays.items()})
 
 
 def join_flat(arrays: Sequence[Array]) -> Array:

@@ -16,8 +16,8 @@ from gradcheck_cli.usercode.calling.signatures import bind
 from gradcheck_cli.usercode.calling.values import (
     NO_FLOATS,
     Array,
+    call_first,
     join_flat,
-    move_elsewhere,
     split_flat,
 )
 from gradcheck_cli.usercode.copies import copy_deep
@@ -59,7 +59,7 @@ class FrameworkProblem:
         self.unused: dict[str, None] = {}
         # What gives the outputs in the calls of a check: `run`, or the same compiled.
         self.fast: Callable[[Tensors], list[Any]] = self.run
-        first = self._evaluate_first()
+        first = call_first(self._evaluate, self.arrays)
         if not first:
             raise CodeError(f"{function.name} returns no tensor of floats, so there is no gradient")
         self.shapes = [output.shape for output in first]
@@ -105,14 +105,6 @@ class FrameworkProblem:
     def _evaluate(self, arrays: Mapping[str, Array]) -> list[Array]:
         # Copies: a function may return a tensor that it fills anew in every call.
         return [self.function.array(output).copy() for output in self.fast(self._tensors(arrays))]
-
-    def _evaluate_first(self) -> list[Array]:
-        """The outputs elsewhere: what a function remembers of its first call must not be right at
-        the inputs. At these, where it raises elsewhere."""
-        try:
-            return self._evaluate(move_elsewhere(self.arrays))
-        except CodeError:
-            return self._evaluate(self.arrays)
 
     def _compile(self) -> Callable[[Tensors], list[Any]] | None:
         """The function compiled, where that gives what it gives by itself, call after call."""
