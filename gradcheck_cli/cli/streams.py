@@ -97,9 +97,11 @@ def on_terminal() -> bool:
 def terminal_width() -> int | None:
     """The width of the terminal in columns, as COLUMNS or the terminal says; None without a
     terminal."""
+    if not on_terminal():
+        return None
     import shutil
 
-    return shutil.get_terminal_size().columns if on_terminal() else None
+    return shutil.get_terminal_size().columns
 
 
 def wants_color(asked: str) -> bool:
