@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from gradcheck_cli.config.project import Project
+from gradcheck_cli.processes.thread_map import count_cores
 from gradcheck_cli.text import suggest
 
 UNITS = {"s": 1, "m": 60, "h": 3600}  # of times, in seconds
@@ -17,8 +16,7 @@ LONGEST_TIMEOUT = 10.0**6  # s, which is eleven days; timers of the system end n
 def read_jobs(text: str) -> int:
     """How many processes `--jobs` asks for."""
     if text == "auto":
-        known = hasattr(os, "sched_getaffinity")
-        return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+        return count_cores()
     jobs = read_whole(text)
     if not jobs:
         raise click.BadParameter(f"'{text}' is no number of processes: give 1 or more, or auto")

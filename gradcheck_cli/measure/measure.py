@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.differences import Differences
+from gradcheck_cli.numeric.differences import SUPERPOSITION, Differences
 from gradcheck_cli.numeric.five_points import measure_slopes
 from gradcheck_cli.numeric.gradient import (
     Counted,
+    Each,
     Entries,
     NumericGradient,
     Progress,
@@ -28,6 +29,7 @@ from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.numeric.units import entry_scale
 from gradcheck_cli.options import AUTO, DIRECTIONS, DIRECTIONS_FIRST, ENTRIES, Numeric
 from gradcheck_cli.problem import Problem, Stack, Stackable
+from gradcheck_cli.processes.thread_map import thread_map
 from gradcheck_cli.result import BY_IDENTITY
 
 # Entries times the numbers that a forward reads: below it, whole forwards of many points at once
@@ -142,7 +144,11 @@ def measure_entries_of(
     count = problem.inputs[name].size if entries is None else len(entries)
     taken = _by_slices(problem, name, numeric, count)
     taken = taken or _by_whole_forwards(problem, name, numeric, count, noise_of(name))
-    each = one_by_one if numeric.jobs < 2 else partial(_in_processes, numeric.jobs)
+    each: Each = one_by_one
+    if taken.method == SUPERPOSITION:
+        each = _in_threads
+    elif numeric.jobs > 1:
+        each = partial(_in_processes, numeric.jobs)
     return measure_entries(taken, numeric.step, entries, progress, each, quick=quick)
 
 
@@ -165,6 +171,15 @@ def _in_processes(
     from gradcheck_cli.processes.fork_map import fork_map
 
     return fork_map(work, chunks, jobs, done)
+
+
+def _in_threads(
+    work: Work, chunks: list[Entries], done: Callable[[Entries], None]
+) -> Iterator[Counted]:
+    """work(chunk) of every chunk, which calls no function of the user's."""
+    for chunk, found in zip(chunks, thread_map(work, chunks), strict=True):
+        done(chunk)
+        yield found
 
 
 def _by_slices(problem: Problem, name: str, numeric: Numeric, count: int) -> Differences | None:

@@ -18,7 +18,9 @@ from gradcheck_cli.layers.paper import DTYPES
 from gradcheck_cli.measure import measure as measuring
 from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
+from gradcheck_cli.numeric.local import quotients
 from gradcheck_cli.options import Numeric
+from gradcheck_cli.processes import thread_map
 from tests.support.layers import extended_layers, layer, layers, problem
 from tests.support.verdicts import judge
 
@@ -103,6 +105,20 @@ def test_many_entries_agree_both_ways(loss: str) -> None:
         assert local.method == "superposition"
         assert agree(local, whole)
         assert np.array_equal(local.kink, whole.kink)
+
+
+@pytest.mark.parametrize("loss", ["squared-error", "softmax-cross-entropy"])
+def test_the_gradient_does_not_depend_on_how_many_cores_there_are(
+    loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = problem(layer("XW", n=8, N=20, M=15, loss=loss))
+    monkeypatch.setattr(quotients, "CHUNK", 64)
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(thread_map, "count_cores", lambda cores=cores: cores)
+        found.append(measure_gradient(checked, "W", Numeric()))
+    for name in ("value", "uncertainty", "evaluations"):
+        np.testing.assert_array_equal(*(getattr(one, name) for one in found))
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-8, 1e8, 1e75])

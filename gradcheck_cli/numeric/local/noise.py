@@ -10,7 +10,15 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.local.claims import Responses, Slices
-from gradcheck_cli.numeric.noise import LINES, ROUNDING, Float, draw_signs, function_noise
+from gradcheck_cli.numeric.noise import (
+    LINES,
+    ROUNDING,
+    Float,
+    Noise,
+    draw_signs,
+    function_noise,
+)
+from gradcheck_cli.processes.thread_map import thread_map
 
 # Numbers of z that are probed at once, at a hundred points each: their values fit a cache.
 PROBED = 2**11
@@ -56,17 +64,21 @@ def measure_surroundings(
         at_once = max(1, PROBED // z[0].size) if slices.splits else count
     outputs = slices.cotangents(slice(1)).size
     lines = min(LINES, max(2, SAMPLES // outputs))
-    found = []
-    for start in range(0, count, at_once):
+
+    def noise_of(start: int) -> Noise:
         parts = slice(start, start + at_once)
 
-        def evaluate(values: NDArray[Any], parts: slice = parts) -> NDArray[Any]:
+        def evaluate(values: NDArray[Any]) -> NDArray[Any]:
             if responses is None:
                 stack = slices.join(values[:, 0])
-                values = slices.cut(slices.sliced(stack, parts.start))[:, None]
+                values = slices.cut(slices.sliced(stack, start))[:, None]
             return slices.terms(values, parts)
 
-        found.append(function_noise(evaluate, points[parts], far[parts], lines, alike=(0, 1)))
+        return function_noise(evaluate, points[parts], far[parts], lines, alike=(0, 1))
+
+    # Only lines in x call functions of the user's, which may not bear to be called by threads.
+    map_all = map if responses is None else thread_map
+    found = list(map_all(noise_of, range(0, count, at_once)))
     center, near, away, growth = (
         np.concatenate([getattr(noise, name) for noise in found])
         for name in ("center", "near", "away", "growth")
