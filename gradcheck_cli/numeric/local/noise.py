@@ -57,28 +57,8 @@ def measure_surroundings(
     With responses, the probes are lines in z, as long as the responses make them; else lines in x.
     """
     count = len(z)
-    if responses is None:
-        points, far, at_once = x, scale, 1
-    else:
-        points, far = z, _spread(responses, scale)
-        at_once = max(1, PROBED // z[0].size) if slices.splits else count
-    outputs = slices.cotangents(slice(1)).size
-    lines = min(LINES, max(2, SAMPLES // outputs))
-
-    def noise_of(start: int) -> Noise:
-        parts = slice(start, start + at_once)
-
-        def evaluate(values: NDArray[Any]) -> NDArray[Any]:
-            if responses is None:
-                stack = slices.join(values[:, 0])
-                values = slices.cut(slices.sliced(stack, start))[:, None]
-            return slices.terms(values, parts)
-
-        return function_noise(evaluate, points[parts], far[parts], lines, alike=(0, 1))
-
-    # Only lines in x call functions of the user's, which may not bear to be called by threads.
-    map_all = map if responses is None else thread_map
-    found = list(map_all(noise_of, range(0, count, at_once)))
+    far = scale if responses is None else _spread(responses, scale)
+    found = _measure_noise(slices, x if responses is None else z, far, by_x=responses is None)
     center, near, away, growth = (
         np.concatenate([getattr(noise, name) for noise in found])
         for name in ("center", "near", "away", "growth")
@@ -101,6 +81,33 @@ def measure_surroundings(
         size=every(_norm(weight * center)),
         reach=min(noise.reach for noise in found),
     )
+
+
+def _measure_noise(slices: Slices, points: NDArray[Any], far: Float, *, by_x: bool) -> list[Noise]:
+    """The noise of the outputs of all slices, or of some after the other, around these points.
+
+    points, far: of x or of z, cut into slices; and how far each entry of theirs moves.
+    """
+    count, at_once = len(points), 1
+    if not by_x:
+        at_once = max(1, PROBED // points[0].size) if slices.splits else count
+    outputs = slices.cotangents(slice(1)).size
+    lines = min(LINES, max(2, SAMPLES // outputs))
+
+    def measure(start: int) -> Noise:
+        parts = slice(start, start + at_once)
+
+        def evaluate(values: NDArray[Any]) -> NDArray[Any]:
+            if by_x:
+                stack = slices.join(values[:, 0])
+                values = slices.cut(slices.sliced(stack, start))[:, None]
+            return slices.terms(values, parts)
+
+        return function_noise(evaluate, points[parts], far[parts], lines, alike=(0, 1))
+
+    # Lines in x call functions of the user's, which may not bear to be called by threads.
+    map_all = map if by_x else thread_map
+    return list(map_all(measure, range(0, count, at_once)))
 
 
 def _spread(responses: Responses, scale: Float) -> Float:
