@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,7 +160,7 @@ def move_in(
             ways[-1] = move_one(geometries[name], inputs[name], array)
     return [
         (
-            float(np.prod([weight for weight, _ in one])),
+            prod(weight for weight, _ in one),
             dict(zip(arrays, (point for _, point in one), strict=True)),
         )
         for one in product(*ways)

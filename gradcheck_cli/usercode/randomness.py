@@ -11,6 +11,8 @@ import pickle
 import random
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
+from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,13 +27,18 @@ SEED = 0
 class Stream(Struct, frozen=True):
     """A generator of random numbers that lives longer than a call.
 
-    get, put: read and set its state; start: the state before every call.
+    get, put: read and set its state; start: the state before every call; pickled: that as bytes.
     """
 
     name: str
     get: Callable[[], Any]
     put: Callable[[Any], None]
     start: Any
+    pickled: bytes
+
+    def was_drawn_from(self) -> bool:
+        """Whether its state is another than that before the call."""
+        return pickle.dumps(self.get()) != self.pickled
 
 
 class Randomness:
@@ -57,27 +64,35 @@ class Randomness:
             return work()
         finally:
             for stream, state in zip(streams, before, strict=True):
-                if probing and pickle.dumps(stream.get()) != pickle.dumps(stream.start):
+                if probing and stream.was_drawn_from():
                     self.drawn[stream.name] = stream
                 stream.put(state)
 
 
 def find_streams(function: Any) -> Iterator[Stream]:
     """The global generators, and those that stand in the module of a function."""
-    yield Stream("random", random.getstate, random.setstate, random.Random(SEED).getstate())
-    yield Stream(
+    yield from _global_streams(sys.modules.get("torch"))
+    inner = inspect.unwrap(function) if callable(function) else function
+    for name, value in list(getattr(inner, "__globals__", {}).items()):
+        if isinstance(value, np.random.Generator):
+            yield _stream_of(name, value)
+
+
+def _stream(name: str, get: Callable[[], Any], put: Callable[[Any], None], start: Any) -> Stream:
+    return Stream(name, get, put, start, pickle.dumps(start))
+
+
+@cache
+def _global_streams(torch: ModuleType | None) -> tuple[Stream, ...]:
+    """Those of Python, numpy and torch, which start alike in every call."""
+    of_numpy = _stream(
         "numpy.random",
         lambda: np.random.get_state(legacy=False),
         np.random.set_state,
         np.random.RandomState(SEED).get_state(legacy=False),
     )
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        yield _stream_of_torch(torch)
-    inner = inspect.unwrap(function) if callable(function) else function
-    for name, value in list(getattr(inner, "__globals__", {}).items()):
-        if isinstance(value, np.random.Generator):
-            yield _stream_of(name, value)
+    of_python = _stream("random", random.getstate, random.setstate, random.Random(SEED).getstate())
+    return of_python, of_numpy, *([] if torch is None else [_stream_of_torch(torch)])
 
 
 def _stream_of_torch(torch: Any) -> Stream:
@@ -90,7 +105,7 @@ def _stream_of_torch(torch: Any) -> Stream:
         torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
     start = torch.Generator().manual_seed(SEED).get_state().numpy().tobytes()
-    return Stream("torch", get, put, start)
+    return _stream("torch", get, put, start)
 
 
 def _stream_of(name: str, generator: np.random.Generator) -> Stream:
@@ -99,4 +114,4 @@ def _stream_of(name: str, generator: np.random.Generator) -> Stream:
     def put(state: Any) -> None:
         bits.state = state
 
-    return Stream(f"its generator '{name}'", lambda: bits.state, put, bits.state)
+    return _stream(f"its generator '{name}'", lambda: bits.state, put, bits.state)

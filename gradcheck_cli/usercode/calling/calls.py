@@ -279,14 +279,14 @@ class Calls:
         kept = values[CACHE] if CACHE in self.back.call.used else None
         before = [(array, array.copy()) for _, array in leaves(kept, CACHE)]
         handed = {name: values[name] for name in self.back.call.used if name in values}
-        update = Update(pair.owner, handed)
+        update = Update(pair.owner, handed, self.reader.noting)
         claimed = self.call_code(pair.backward, self.source.backward, self.back.call, values)
         inputs = [id(array) for array in arrays.values()]
         self.changes_cache = any(
             id(array) not in inputs and not np.array_equal(array, copied, equal_nan=True)
             for array, copied in before
         )
-        left, updated = update.left(pair.owner), update.gradients(pair.owner)
+        left, updated = update.left(), update.gradients()
         found = self.reader.read(claimed, pair.owner, self.call.used, updated, left)
         return {
             leaf: gradient

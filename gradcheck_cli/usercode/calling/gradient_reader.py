@@ -58,6 +58,11 @@ class GradientReader:
         self.beside: dict[str, str] = {}
         self.kept_others: dict[str, None] = {}
 
+    @property
+    def noting(self) -> bool:
+        """Whether the next gradients are looked through for such that are not checked."""
+        return self.reads < NOTED
+
     def read(
         self,
         claimed: Any,
@@ -74,8 +79,8 @@ class GradientReader:
         names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
         order = [*used, *self.held]
         claimed = self._name_fields(as_mapping(claimed))
+        noting = self.noting
         self.reads += 1
-        noting = self.reads <= NOTED
         if noting:
             self._note_unchecked(claimed, owner, names, order)
         if len(names) == 1 and is_of_parts(claimed, names[0], self.inputs[names[0]]):

@@ -19,6 +19,7 @@ from gradcheck_cli.usercode.frameworks import as_value_like, to_array
 # Where an object keeps the output of a forward that returns nothing.
 OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "z", "Z", "activation", "result", "loss")
 DEEPEST = 4  # objects, lists and dicts in each other that are searched for parameters
+_PLAIN = (type, str, int, float, type(None))  # holds no arrays
 _STEP = re.compile(r"\[(?P<index>\d+)\]|\.?(?P<name>\w+)")
 
 
@@ -129,7 +130,7 @@ def walk_arrays(
         if path:
             yield path, value
         return
-    if id(value) in seen or len(path) > DEEPEST or isinstance(value, type):
+    if id(value) in seen or len(path) > DEEPEST or isinstance(value, _PLAIN):
         return
     for step, part in list_parts(value):
         yield from walk_arrays(part, (*path, step), (*seen, id(value)))

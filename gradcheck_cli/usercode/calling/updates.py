@@ -18,17 +18,18 @@ class Update:
     """The arrays of an object before its backward, which may change them.
 
     handed: what the backward is handed, by name; without a learning rate there are no updates.
+    noting: whether it is asked what is left, which takes a while in large objects.
     """
 
-    def __init__(self, owner: Any, handed: Mapping[str, Any]) -> None:
+    def __init__(self, owner: Any, handed: Mapping[str, Any], noting: bool) -> None:
         rates = (handed[name] for name in RATES if name in handed)
         self.rate = next((rate for rate in rates if np.ndim(rate) == 0 and rate), None)
-        arrays = list_arrays(owner) if owner is not None else {}
-        self.before = {name: (array, array.copy()) for name, array in arrays.items()}
+        self.owner = owner if noting or self.rate is not None else None
+        self.before = {name: (array, array.copy()) for name, array in self._list().items()}
 
-    def left(self, owner: Any) -> dict[str, Any]:
+    def left(self) -> dict[str, Any]:
         """The arrays that are new, or not what they were."""
-        now = list_arrays(owner) if owner is not None else {}
+        now = self._list()
         same = {
             memory_of(array)
             for array, copied in self.before.values()
@@ -36,14 +37,14 @@ class Update:
         }
         return {name: array for name, array in now.items() if memory_of(array) not in same}
 
-    def gradients(self, owner: Any) -> dict[str, Any]:
+    def gradients(self) -> dict[str, Any]:
         """What was taken away from every array that was updated, over the learning rate.
 
         What was updated in place is set back: that is how such a layer gives its gradient.
         """
-        if self.rate is None or owner is None:
+        if self.rate is None:
             return {}
-        found, after = {}, list_arrays(owner)
+        found, after = {}, self._list()
         for name, (array, before) in self.before.items():
             now = after.get(name)
             changed = now is not None and now.shape == before.shape and not np.all(now == before)
@@ -51,3 +52,6 @@ class Update:
                 found[name] = (before - now) / self.rate
                 array[...] = before
         return found
+
+    def _list(self) -> dict[str, Any]:
+        return {} if self.owner is None else list_arrays(self.owner)
