@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradcheck_cli import Verdict, check, from_functions, from_value_and_grad
+from gradcheck_cli.numeric.units import SHRINK, entry_scale
 from gradcheck_cli.result import GradientResult, Zero
 from tests.support.verdicts import judge
 
@@ -117,3 +118,19 @@ def test_tiny_numbers_beside_others_stay_in_the_domain_of_a_root(seed: int, wide
     x = 10.0 ** np.random.default_rng(seed).uniform(-widest, 0, 8)
     problem = from_functions(np.sqrt, lambda delta, x: delta / (2 * np.sqrt(x)), {"x": x})
     assert check(problem).verdict == Verdict.PASS
+
+
+@given(seeds, st.sampled_from([1e3, 1e5, 1e8]))
+def test_a_wave_that_a_step_of_the_other_entries_meets_in_the_same_phase_passes(
+    seed: int, waves: float
+) -> None:
+    """A thousandth of the scale around holds a whole number of periods, and moves nothing."""
+    random = np.random.default_rng(seed)
+    others = random.normal(size=6)
+    period = entry_scale(np.append(0.0, others))[0] / SHRINK / waves
+    x = np.append(period * random.normal() / 6, others)
+    unit = np.append(period / (2 * np.pi), np.ones(6))
+    problem = from_functions(
+        lambda x: np.sin(x / unit), lambda delta, x: delta * np.cos(x / unit) / unit, {"x": x}
+    )
+    assert judge(problem).gradients[0].verdict == Verdict.PASS
