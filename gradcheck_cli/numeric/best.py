@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.ladder import TABLES
 from gradcheck_cli.numeric.noise import Float
 
-NOISE_SHARE = 0.3  # noise below this share of an uncertainty does not explain it
+# Of an uncertainty: noise that is less does not explain it, and hides no kink. With units of a net
+# 1e-9 from their corners, 4 of 120 right gradients failed where none was taken to be hidden.
+NOISE_SHARE = 0.3
 # Of what roundings on the way to the outputs may come to: what they are to be expected to make. In
 # 600 tails of x (1 + erf x) and its like, right entries of 20 were inconclusive or failed without.
 EXPECTED = 2.0**-3

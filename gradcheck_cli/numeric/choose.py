@@ -7,16 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.best import UNRESOLVED, Best
+from gradcheck_cli.numeric.best import NOISE_SHARE, UNRESOLVED, Best
+from gradcheck_cli.numeric.climb import KINK_KNOWN
 from gradcheck_cli.numeric.noise import Float
 
 # Of the uncertainty of a cell: its noise where its quotients have settled to that.
 SETTLED = 0.1
-# Of the uncertainty of a cell: noise that may hide a kink within its step. With units of a net 1e-9
-# from their corners, 4 of 120 right gradients failed without that.
-NOISY = 0.3
-# Of the gap between the slopes of a kink: as well as both must be known for it to be one.
-KINK_KNOWN = 0.1
 
 
 def choose_slopes(best: Best, largest: Float, *, by_ladder: bool) -> dict[str, NDArray[Any]]:
@@ -81,7 +77,7 @@ def _hidden_kink(best: Best, value: Float, uncertainty: Float, noise: Float) -> 
     low, high = best.between[:, 1:]
     apart = np.max(low, axis=0) - np.min(high, axis=0)
     known = KINK_KNOWN * apart
-    hidden = (apart > np.sum(high - low, axis=0)) & (noise > NOISY * uncertainty)
+    hidden = (apart > np.sum(high - low, axis=0)) & (noise > NOISE_SHARE * uncertainty)
     hidden &= (np.sum(best.uncertainty[1:], axis=0) > known) & (uncertainty > known)
     below, above = value - np.min(low, axis=0), np.max(high, axis=0) - value
     hidden &= (below > 0) & (above > 0)

@@ -26,7 +26,9 @@ LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
 PARABOLA = 2  # levels, after which one is recognized
 # Another step must promise to divide the uncertainty by this much.
 WORTH = 1.4
-KINK_NOISE_RATIO = 0.1  # of the gap of a kink: noise below this can still tell it from a sharp bend
+# Of the gap between the slopes of a kink: as well as both must be known for it to be one. Noise
+# below that can still tell it from a sharp bend.
+KINK_KNOWN = 0.1
 # A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
 # away; the other share is there because one difference can be small by chance.
 SHORTER = (0.5, 0.7)
@@ -124,7 +126,7 @@ def _finish(
     central = ~(noise[0] >= best.uncertainty[0, rows])
     gap = np.abs(best.value[1, rows] - best.value[2, rows])
     kinked = (gap > best.uncertainty[1, rows] + best.uncertainty[2, rows]) & np.isfinite(gap)
-    doubtful = kinked & (noise[1] < KINK_NOISE_RATIO * gap)
+    doubtful = kinked & (noise[1] < KINK_KNOWN * gap)
     drifting = np.any(best.drift[:, rows] > noise[1:], axis=0)
     best.done[rows] |= ~(central | doubtful | jumps | drifting)
     going: NDArray[np.bool_] = np.any(~best.done[rows], axis=1)
