@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.noise import MOVED_DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
-from gradcheck_cli.numeric.units import move_one_by_one
 
 # How far an entry is moved, in units of its scale: past the flat part of units that are saturated
-# by hundreds of times what this entry gives them, not past all digits of a float32.
-SHARES: Float = np.exp2(np.arange(11.0))
+# by hundreds of times what this entry gives them, not past all digits of a float32; up to where a
+# leap looks first.
+SHARES: Float = np.exp2(np.arange(12.0))
 # Where nothing is seen to move that far, the entry may be tiny beside what it is added to: it is
 # moved further, by these factors, until something moves or float64 has no digit in common with x.
-FURTHER: Float = np.exp2(10.0 * np.arange(1.0, 6.0))
+FURTHER: Float = np.exp2(11.0 * np.arange(1.0, 5.0))
 # The same of an entry that moved nothing at all near x, where each forward costs.
 UNUSED_SHARES = tuple(np.array([share]) for share in (0.5, SHARES[-1], FURTHER[-1] * SHARES[-1]))
 # Roundings, in eps of the outputs, that may move them where an entry is moved by its own scale: an
@@ -115,6 +115,9 @@ def settle_invariant(differences: WholeForwards, entries: NDArray[np.intp], best
 
 def _look(differences: WholeForwards, entry: int, limits: Limits) -> Invariance | None:
     """What moves of an entry by many shares show, if it is an invariance."""
+    far = SHARES[-1:]  # which alone shows most entries to be none
+    if not _is_rounding(*_totals(differences, _changes(differences, entry, far)), far, limits):
+        return None
     shares, changes = _move_until_seen(differences, entry, CLEAR * limits.unseen)
     move, total = _totals(differences, changes)
     if not _is_rounding(move, total, shares, limits):
@@ -255,13 +258,8 @@ def _changes(differences: WholeForwards, entry: int, shares: Float) -> Float:
 
     Returns (2, shares, outputs).
     """
-    moves = np.stack([shares, -shares])
-    outputs = move_one_by_one(
-        differences.evaluate,
-        differences.x,
-        np.full(moves.size, entry),
-        differences.scale[entry] * moves.ravel(),
-    )
-    differences.evaluations += moves.size
-    changes: Float = outputs.reshape(*moves.shape, -1) - differences.center
+    entries = np.full(len(shares), entry)
+    moves = differences.exact(entries, differences.scale[entry] * shares)
+    outputs = differences.move(np.tile(entries, 2), np.concatenate([moves, -moves]))
+    changes: Float = outputs.reshape(2, len(shares), -1) - differences.center
     return changes

@@ -26,9 +26,9 @@ HELD_SLOPE = 0.5
 MOSTLY, SOMEWHAT = 0.5, 0.1
 # Of the largest entry: what is known worse is measured again on an entry's own scale.
 RETRIED = 1e-7
-# Behind a leap, moves by a quarter of the first step are tried at these multiples of it: where they
-# are seen at all of them, the slope there was not hidden at the first step, but is absent.
-PROBES, SHARE_OF_FIRST = (1.0, 1.37), 0.25
+# Of the first step: moves as large are tried up to where a leap leads, and on from there. Where
+# both are seen, the slope there was not hidden at the first step, but is absent; one may be a jump.
+SHARE_OF_FIRST = 0.25
 # Uncertainties that a slope behind a leap exceeds on both sides: over a step of 1e17, a rounding of
 # saturated outputs is a slope of 7 of them. One that is less clear is seen better a leap further.
 CLEAR_LEAP = 2.0**5
@@ -66,13 +66,15 @@ def _flat_here(
     Rounding that hides a slope around x hides it there, too. Where it is seen there, it would have
     been seen here: the function is flat around x, and what happens further off says nothing of it.
     """
-    seen = np.ones((2, len(entries)), dtype=bool)
+    if not len(entries):
+        return np.zeros(0, dtype=bool)
     small = SHARE_OF_FIRST * FIRST_STEP * differences.scale[entries]
-    for probe in PROBES if len(entries) else ():
-        steps = [differences.exact(entries, probe * far + more) for more in (0.0, small)]
-        near, beyond = (differences.rung(entries, step) for step in steps)
-        change = beyond.value[1:] * steps[1][:, None] - near.value[1:] * steps[0][:, None]
-        noise = DEVIATIONS * (near.noise[1:] + beyond.noise[1:]) * steps[1][:, None]
+    steps = [differences.exact(entries, far + more) for more in (-small, 0.0, small)]
+    seen = np.ones((2, len(entries)), dtype=bool)
+    rungs = [differences.rung(entries, step) for step in steps]
+    for near, beyond, first, last in zip(rungs, rungs[1:], steps, steps[1:], strict=False):
+        change = beyond.value[1:] * last[:, None] - near.value[1:] * first[:, None]
+        noise = DEVIATIONS * (near.noise[1:] + beyond.noise[1:]) * last[:, None]
         seen &= np.any(np.abs(change) > noise, axis=2)
     flat: NDArray[np.bool_] = np.any(seen, axis=0)
     return flat

@@ -19,7 +19,9 @@ from gradcheck_cli.numeric.ladder import FEW_QUOTIENTS_FACTOR, RATIO, SPREAD_FAC
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
 
-PILOTS = 3  # the middle one of their steps is taken
+# The middle one of their steps is taken. Of one in so many entries they are those that move the
+# outputs most: noise may hide others.
+PILOTS, ONE_IN = 3, 32
 LEAST_ENTRIES = 8  # with fewer, pilots are no saving
 # In units of the scale: the first step of the pilots, and the largest, which is that of the ladder.
 FIRST_SHARE, LARGEST_SHARE = 2.0**-7, 2.0**-1
@@ -33,8 +35,9 @@ NOISE_ALONE = 8.0
 # thirds of the digits of rtol, 1e-6, which each entry is to have by itself. With eight digits of
 # its own, one entry in twenty of losses of 300 entries climbs the ladder, for 15 forwards.
 PROVEN, RESOLVED = 2.0**-20, 2.0**-27
-# Of the first entries, two steps must settle this share; else they are not alike, and all climb.
-TRIED, LEAST_PROVEN = 16, 0.5
+# After so many entries, two steps must have taken no more forwards than they save, which are about
+# so many for an entry that needs no ladder; else entries are not alike, and all climb.
+TRIED, LADDER = 16, 15
 
 
 class Terms(Struct, frozen=True):
@@ -73,7 +76,7 @@ class Pilots:
 
     def __init__(self, differences: Differences, entries: NDArray[np.intp]) -> None:
         self.share = self.largest = 0.0
-        self.tried = self.proven = 0
+        self.tried = self.spent = self.proven = 0
         exact = differences.x.dtype == np.float64 and differences.stencil.order == 2
         if not (exact and isinstance(differences, WholeForwards) and differences.alone):
             return
@@ -82,13 +85,15 @@ class Pilots:
 
     def _find(self, differences: WholeForwards, entries: NDArray[np.intp]) -> None:
         """The middle one of the shares that are best for a few entries."""
-        some = entries[np.linspace(0, len(entries) - 1, PILOTS + 2).astype(np.intp)[1:-1]]
+        count = max(PILOTS, len(entries) // ONE_IN)
+        some = entries[np.linspace(0, len(entries) - 1, count + 2).astype(np.intp)[1:-1]]
         share = FIRST_SHARE
+        step = differences.exact(some, share * differences.scale[some])
+        slope = np.max(differences.rung(some, step).slope, axis=1)
+        some = some[np.argsort(np.where(np.isfinite(slope), slope, 0.0))[-PILOTS:]]
         for _ in range(TRIES):
             step = differences.exact(some, share * differences.scale[some])
             cells, truncation = _two_steps(differences, some, step, differences.rung(some, step))
-            size = np.abs(cells[0, 0])
-            self.largest = float(np.max(size, where=np.isfinite(size), initial=0.0))
             factor = _best_factor(cells, truncation, self._enough(cells))
             known = np.isfinite(factor)
             if not known.any():
@@ -104,11 +109,17 @@ class Pilots:
 
         Those that they do not are tried once more, each at the step that is best for itself.
         """
+        before = differences.evaluations
         step = differences.exact(entries, self.share * differences.scale[entries])
         first = differences.rung(entries, step)
         best = Best.start(DEVIATIONS * first.floor, first.slope, DEVIATIONS * first.noise[0])
         moves = np.any(first.slope > 0, axis=1)
-        moved, still = np.flatnonzero(moves), np.flatnonzero(~moves)
+        # Noise is less over a longer step, but the next one is only so much longer.
+        least_noise = FEW_QUOTIENTS_FACTOR * np.max(best.first_noise, axis=1) / FARTHER
+        size = np.max(np.abs(first.value[0]), axis=1)
+        largest = np.max(size, where=np.isfinite(size), initial=self.largest)
+        hopeful = least_noise <= np.minimum(PROVEN * size, RESOLVED * largest)
+        moved, still = np.flatnonzero(moves & hopeful), np.flatnonzero(~moves)
         if len(moved):
             factor = self._try(differences, entries, moved, step[moved], first.of(moved), best)
             again = np.isfinite(factor)
@@ -120,11 +131,12 @@ class Pilots:
             if len(rows):
                 rung = differences.rung(at, best_step)
                 self._try(differences, entries, rows, best_step, rung, best)
+        self.spent += differences.evaluations - before
         best.proven[still] = settle_unused(differences, entries, best, still)
         best.floor[~best.proven] = 0.0  # the ladder's is that of its own steps
         self.tried += len(entries)
         self.proven += int(np.count_nonzero(best.proven))
-        if self.tried >= TRIED and self.proven < LEAST_PROVEN * self.tried:
+        if self.tried >= TRIED and self.spent > LADDER * self.proven:
             self.share = 0.0
         return best
 
@@ -143,12 +155,16 @@ class Pilots:
         proven = np.all(cells[1, 0] <= enough[:, None], axis=1)
         best.offer(rows[proven], cells[:, :, proven])
         best.proven[rows[proven]] = True
-        self.largest = float(np.max(np.abs(cells[0, 0, proven]), initial=self.largest))
         return np.where(proven, np.nan, _best_factor(cells, truncation, enough))
 
     def _enough(self, cells: Float) -> Float:
-        """The uncertainty that proves an entry: so little of itself, and of the largest one."""
-        size = np.max(np.abs(cells[0, 0]), axis=1)
+        """The uncertainty that proves an entry: so little of itself, and of the largest one.
+
+        The largest is at least as large as any is known to be.
+        """
+        size, least = np.abs(cells[0, 0]), np.abs(cells[0, 0]) - cells[1, 0]
+        self.largest = float(np.max(least, where=np.isfinite(least), initial=self.largest))
+        size = np.max(size, axis=1)
         return np.asarray(np.minimum(PROVEN * size, RESOLVED * self.largest))
 
 

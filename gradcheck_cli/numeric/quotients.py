@@ -29,6 +29,7 @@ from gradcheck_cli.numeric.units import entry_scale, move_one_by_one, shrink_sca
 # tables stay small and progress is told now and then.
 LEAST_CHUNK = 64
 MAX_CELLS, MAX_MASK = 2**16, 2**22  # numbers of a table, entries × outputs of a mask
+MOST_KEPT = 2**20  # numbers of outputs that are kept, where each point costs a forward: 8 MB
 # Of a slow forward few entries are measured at once, so that progress is told in time: seconds, and
 # how many evaluations an entry takes.
 TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
@@ -91,6 +92,7 @@ class WholeForwards(Differences):
         self.reach, self.cancelled = noise.reach, noise.cancelled
         self.steps = float(np.max(noise.steps, initial=0.0))
         self.center = self.noise.center
+        self.known: dict[tuple[int, float], Float] = {}
         stepped = np.maximum(np.abs(self.rounding * self.center), ROUNDING * self.noise.steps)
         # The steps of a type of few digits grow with its numbers.
         largest = np.max(np.abs(self.center), where=np.isfinite(self.center), initial=0.0)
@@ -136,13 +138,28 @@ class WholeForwards(Differences):
 
     def along(self, entry: int, moves: Float) -> Float:
         """Σ c·output, less what it is at x, where an entry is moved: a value for every move."""
-        points = np.stack([self.x] * len(moves))
-        points.reshape(len(moves), -1)[:, entry] += moves.astype(self.x.dtype)
-        outputs = np.asarray(self.evaluate(points), dtype=np.float64).reshape(len(moves), -1)
-        self.evaluations += len(moves)
-        moved: Float = outputs - self.center
+        moved = self.move(np.full(len(moves), entry), moves) - self.center
         weighed: Float = np.sum(moved if self.cotangent is None else self.cotangent * moved, axis=1)
         return weighed
+
+    def move(self, entries: NDArray[np.intp], by: Float) -> Float:
+        """The outputs where one entry of x is moved, each of these by so much: (moves, outputs).
+
+        Where each point costs a forward, none is evaluated twice.
+        """
+        if not self.alone:
+            self.evaluations += len(entries)
+            return move_one_by_one(self.evaluate, self.x, entries, by)
+        places = self.x.ravel()[entries] + by.astype(self.x.dtype)
+        keys = list(zip(entries.tolist(), places.tolist(), strict=True))
+        if len(self.known) * self.center.size > MOST_KEPT:
+            self.known.clear()
+        new = [at for at, key in enumerate(keys) if key not in self.known]
+        if new:
+            self.evaluations += len(new)
+            outputs = move_one_by_one(self.evaluate, self.x, entries[new], by[new])
+            self.known.update(zip([keys[at] for at in new], outputs, strict=True))
+        return np.stack([self.known[key] for key in keys])
 
     def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """These entries in parts that climb the ladder together."""
@@ -170,15 +187,9 @@ class WholeForwards(Differences):
     ) -> Rung:
         """Quotients of one point on each side, each over the step that was really taken."""
         count = len(entries)
-        rows = np.arange(count)
-        points = np.repeat(self.x.reshape(1, -1), 2 * count, axis=0)
-        here = points[rows, entries].astype(np.float64)
-        points[rows, entries] += step.astype(self.x.dtype)
-        points[rows + count, entries] -= step.astype(self.x.dtype)
-        above_x, below_x = points[rows, entries], points[rows + count, entries]
-        outputs = np.asarray(self.evaluate(points.reshape(2 * count, *self.x.shape)))
-        self.evaluations += 2 * count
-        outputs = outputs.reshape(2 * count, -1).astype(np.float64, copy=False)
+        x, by = self.x.ravel()[entries], step.astype(self.x.dtype)
+        here, above_x, below_x = x.astype(np.float64), x + by, x - by
+        outputs = self.move(np.tile(entries, 2), np.concatenate([step, -step]))
         above, below = outputs[:count], outputs[count:]
         changes = np.empty((TABLES, *above.shape))
         changes[0], changes[1], changes[2] = above - below, above - self.center, self.center - below

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gradcheck_cli.numeric.climb import FIRST_STEP, LEAP
 from gradcheck_cli.numeric.gradient import NumericGradient, measure_entries
+from gradcheck_cli.numeric.invariance import SHARES
 from gradcheck_cli.numeric.quotients import WholeForwards
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.numeric.units import entry_scale
@@ -37,6 +39,10 @@ def measure(leak: float) -> NumericGradient:
     scale = entry_scale(BIAS)
     differences = WholeForwards(evaluate, BIAS, scale, COTANGENT, STENCILS[2], alone=True)
     return measure_entries(differences, quick=True)
+
+
+def test_an_entry_is_moved_as_far_as_a_leap_so_that_both_take_one_point() -> None:
+    assert SHARES[-1] == LEAP * FIRST_STEP
 
 
 def test_entries_of_one_invariance_cost_half_of_the_first_of_them() -> None:

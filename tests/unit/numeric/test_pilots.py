@@ -14,7 +14,7 @@ from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.numeric.units import entry_scale
 from tests.support.layers import Float
 
-MOST_EVALUATIONS = 4.5  # an entry
+MOST_EVALUATIONS, MOST_SATURATED = 4.5, 12.0  # an entry
 SAMPLES, INPUTS, OUTPUTS = 8, 20, 15
 Function = Callable[[Any], Any]
 
@@ -61,6 +61,42 @@ def test_without_pilots_every_entry_climbs_the_ladder() -> None:
     assert slow.evaluations > 3 * quick.evaluations
     assert np.all(np.abs(quick.value - slow.value) <= quick.uncertainty + slow.uncertainty)
     assert np.median(slow.uncertainty) < np.median(quick.uncertainty)
+
+
+@pytest.mark.parametrize("scale", [4.0, 20.0, 80.0])
+def test_saturated_entries_of_a_softmax_cost_few_forwards(scale: float) -> None:
+    def log_sum_exp(z: Float) -> Float:
+        return np.asarray(np.log(np.sum(np.exp(z - np.max(z)))) + np.max(z))
+
+    def evaluate(points: Float) -> Float:
+        return np.array([[log_sum_exp(row) for row in DATA @ point] for point in points])
+
+    weights, cotangent = scale * WEIGHTS, np.ones(SAMPLES)
+    differences = WholeForwards(
+        evaluate, weights, entry_scale(weights), cotangent, STENCILS[2], alone=True
+    )
+    found = measure_entries(differences, quick=True)
+    z = DATA @ weights
+    shares = np.exp(z - np.max(z, axis=1, keepdims=True))
+    exact = DATA.T @ (shares / np.sum(shares, axis=1, keepdims=True))
+    assert found.evaluations <= MOST_SATURATED * WEIGHTS.size
+    assert np.all(np.abs(found.value - exact) <= found.uncertainty)
+    assert np.max(found.uncertainty) <= 1e-8 * np.max(np.abs(exact))
+
+
+def test_no_point_is_evaluated_twice_where_each_costs_a_forward() -> None:
+    points: list[bytes] = []
+
+    def evaluate(some: Float) -> Float:
+        points.extend(point.tobytes() for point in some)
+        return np.stack([np.maximum(DATA @ point - 20.0, 0.0) for point in some])
+
+    differences = WholeForwards(
+        evaluate, WEIGHTS, entry_scale(WEIGHTS), COTANGENT, STENCILS[2], alone=True
+    )
+    measure_entries(differences, quick=True)
+    again = len(points) - len(set(points))
+    assert again <= len(points) / 100  # x itself, and nothing else
 
 
 @pytest.mark.parametrize("place", 10.0 ** -np.arange(1.0, 9.0))
