@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Sequence
 
 from gradcheck_cli.config.init.classes import (
@@ -13,7 +12,6 @@ from gradcheck_cli.config.init.classes import (
     is_given_layers,
 )
 from gradcheck_cli.config.init.definitions import (
-    GRADIENT_CALLED,
     complete_name,
     find_backward,
     find_rules,
@@ -23,13 +21,9 @@ from gradcheck_cli.config.init.definitions import (
     is_of_framework,
     read_file,
 )
+from gradcheck_cli.config.init.names import GRADIENT, uses_gradients
 from gradcheck_cli.config.init.syntax import find_method, find_returned_function
 from gradcheck_cli.errors import UsageError
-
-# What functions do with gradients, by their names: numerical_gradient, clip_gradients, zero_grad.
-WITH_GRADIENTS = re.compile(
-    r"num|check|approx|clip|zero|descent|norm|test|plot|step|update|apply|reset|enable|no_grad|set_"
-)
 
 
 def list_checkable(path: str) -> list[str]:
@@ -71,9 +65,9 @@ def list_left_out(path: str, names: Sequence[str]) -> list[str]:
 def _is_gradient(node: ast.stmt) -> bool:
     """Whether a function is called like a gradient, and not like what is done with one, or is a
     loss that may return some."""
-    if not isinstance(node, ast.FunctionDef) or WITH_GRADIENTS.search(node.name):
+    if not isinstance(node, ast.FunctionDef) or uses_gradients(node.name):
         return False
-    called = bool(GRADIENT_CALLED.search(node.name)) and not _is_abstract(node)
+    called = bool(GRADIENT.search(node.name)) and not _is_abstract(node)
     return called or is_loss_of_several(node)
 
 

@@ -13,7 +13,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from gradcheck_cli.config.init.classes import classes_of, find_made_class, find_methods
-from gradcheck_cli.config.init.inference.values import TARGET
+from gradcheck_cli.config.init.names import (
+    DERIVED,
+    ENDS,
+    FORWARD,
+    GRADIENT,
+    STARTS,
+    is_gradient,
+    is_labels,
+    is_loss,
+)
 from gradcheck_cli.config.init.syntax import find_method, list_returned_gradients, parameter_names
 from gradcheck_cli.config.kinds import KINDS
 from gradcheck_cli.errors import UsageError
@@ -21,28 +30,6 @@ from gradcheck_cli.text import suggest
 from gradcheck_cli.usercode.calling.conventions import is_upstream
 from gradcheck_cli.usercode.calling.methods import METHODS
 
-# What the names of a backward end and start with, beside that of its forward.
-ENDS = (
-    *("_backward", "_gradient", "_grad", "_bwd", "_vjp"),
-    *("_prime", "_derivative", "_deriv", "_der", "prime"),
-)
-STARTS = ("backward_", "d_", "d", "grad_")
-# The same of other derivatives; a file with one function may call them by this alone.
-DERIVED = {
-    "jacobian": ("jacobian", "jac"),
-    "jvp": ("jvp", "pushforward"),
-    "hessian": ("hessian", "hess"),
-    "hvp": ("hvp", "hessp"),
-}
-FORWARD = re.compile(r"_?(forward|fwd|fprop)_?")
-DERIVATIVE = re.compile(r"_prime$|_deriv")
-LOSS_LIKE = re.compile(
-    r"loss|cost|squared_error|nll|xent|entropy|mse|info_?nce|likelihood|elbo|hinge|huber|objective|criterion"
-    r"|^(J|L|E|value|energy)$",
-    re.IGNORECASE,
-)
-GRADIENT_LIKE = re.compile(r"^(g|d_?[A-Za-z]\w{0,6})$|grad|jac\b", re.IGNORECASE)
-GRADIENT_CALLED = re.compile(r"grad(ient)?s?|back(prop|ward)|bprop", re.IGNORECASE)
 FRAMEWORKS = ("torch", "jax", "autograd")
 
 Definition = ast.FunctionDef | ast.ClassDef
@@ -119,11 +106,9 @@ def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
     else:
         takes = {one.name: parameter_names(one) for one in methods}
         backward = takes.get(paired[1], []) if paired else []
-        labelled = any(map(TARGET.match, backward)) and not any(map(is_upstream, backward))
+        labelled = any(map(is_labels, backward)) and not any(map(is_upstream, backward))
         losses = [
-            one
-            for one, names in takes.items()
-            if labelled and LOSS_LIKE.search(one) and names == backward
+            one for one, names in takes.items() if labelled and is_loss(one) and names == backward
         ]
     return f"{name}.{losses[0]}" if len(losses) == 1 else name
 
@@ -135,9 +120,9 @@ def gives_gradients(node: ast.AST) -> bool:
     if not isinstance(value, ast.Tuple) or not value.elts:
         return False
     first, *others = map(ast.unparse, value.elts)
-    turned = "grad" in first and len(others) == 1 and LOSS_LIKE.search(others[0])
-    gradients = not GRADIENT_LIKE.search(first) and all(map(_is_gradient, value.elts[1:]))
-    return bool(LOSS_LIKE.search(first) or turned or gradients)
+    turned = "grad" in first and len(others) == 1 and is_loss(others[0])
+    gradients = not is_gradient(first) and all(map(_is_gradient, value.elts[1:]))
+    return is_loss(first) or turned or gradients
 
 
 def is_loss_of_several(function: ast.FunctionDef) -> bool:
@@ -146,13 +131,13 @@ def is_loss_of_several(function: ast.FunctionDef) -> bool:
         isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and node.value.elts[1:]
         for node in ast.walk(function)
     )
-    return bool(LOSS_LIKE.search(function.name)) and any(several)
+    return is_loss(function.name) and any(several)
 
 
 def _is_gradient(node: ast.expr) -> bool:
     """Whether this is called like a gradient, or is a dict of such."""
     parts = node.values if isinstance(node, ast.Dict) else [node]
-    return bool(parts) and all(GRADIENT_LIKE.search(ast.unparse(one)) for one in parts)
+    return bool(parts) and all(is_gradient(ast.unparse(one)) for one in parts)
 
 
 def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
@@ -232,8 +217,8 @@ def _find_alike(functions: Sequence[ast.stmt], name: str) -> list[str]:
         other
         for other, node in definitions.items()
         if other != name
-        and GRADIENT_CALLED.search(other)
-        and GRADIENT_CALLED.sub("", other).strip("_") not in definitions  # whose gradient it is
+        and GRADIENT.search(other)
+        and GRADIENT.sub("", other).strip("_") not in definitions  # whose gradient it is
         and parameter_names(node) == taken
     ]
     return found if taken and len(found) == 1 else []
@@ -276,7 +261,7 @@ def find_loss(tree: ast.Module, name: str, given: Mapping[str, str]) -> str | No
     if backward is None or name not in functions:
         return None
     takes = parameter_names(backward)
-    labels = [one for one in takes if TARGET.match(one)]
+    labels = [one for one in takes if is_labels(one)]
     if (
         not labels
         or any(map(is_upstream, takes))
@@ -287,7 +272,7 @@ def find_loss(tree: ast.Module, name: str, given: Mapping[str, str]) -> str | No
     for other, node in functions.items():
         first, *more = [*parameter_names(node), ""]
         if (
-            LOSS_LIKE.search(other)
+            is_loss(other)
             and first.casefold() in (one.casefold() for one in (*returned[:1], *takes))
             and {*more[:-1]} <= {*takes}
         ):

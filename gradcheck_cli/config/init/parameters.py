@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from gradcheck_cli.config.init.inference.axes import Axis
 from gradcheck_cli.config.init.inference.reader import Reader
 from gradcheck_cli.config.init.inference.sizes import Sizes
-from gradcheck_cli.config.init.inference.values import ARRAY, FILTER, RECORD, SAMPLES, Value
+from gradcheck_cli.config.init.inference.values import ARRAY, RECORD, Value
+from gradcheck_cli.config.init.names import is_filter, is_samples
 from gradcheck_cli.config.init.syntax import (
     Function,
     annotations_of,
@@ -61,15 +62,14 @@ class Parameters:
             return made
         if is_vector(self.function, name, self.text):
             made.kind, made.axes = ARRAY, [Axis()]
-        elif SAMPLES.match(name) and BATCHES.search(ast.unparse(self.text)):
+        elif is_samples(name) and BATCHES.search(ast.unparse(self.text)):
             made.kind, made.axes = ARRAY, [Axis(), Axis(), Axis()]
         keys = read_keys(self.function, name)
         documented = () if keys else find_documented_shape(self.doc, name)
         shape = documented or find_unpacked_shape(self.function, name) or self.helper_shape(name)
         if shape:
             made.kind, made.axes = ARRAY, [self.axis(one) for one in shape]
-            self.sizes.small |= len(shape) == 4
-            for axis in made.axes if FILTER.match(name) else ():
+            for axis in made.axes if is_filter(name) else ():
                 axis.small = True
         return made
 
@@ -108,11 +108,3 @@ class Parameters:
             return self.sizes.named(text)
         count, of = int(times[1]), self.sizes.named(times[2])
         return Axis(calculate=lambda: count * of.size(self.sizes.allocate))
-
-    def document_fields(self, value: Value) -> None:
-        """Give the parts of a record the shapes that the docstring has for their keys."""
-        for key, needed in read_keys(self.function, value.name).items():
-            shape = find_documented_shape(self.doc, key)
-            if shape and needed:
-                part = value.field(key)
-                part.kind, part.axes = ARRAY, [self.axis(one) for one in shape]

@@ -14,14 +14,13 @@ from gradcheck_cli.config.init.inference.givens import Given
 from gradcheck_cli.config.init.inference.gradients import gives_own_alone
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
-    BIAS,
     ITEMS,
     NUMBER,
     OBJECT,
     RECORD,
-    WEIGHT,
     Value,
 )
+from gradcheck_cli.config.init.names import is_bias, is_weight
 from gradcheck_cli.config.init.reading import Described, Reading
 from gradcheck_cli.config.init.syntax import Function, find_method
 from gradcheck_cli.usercode.calling.conventions import RATES
@@ -77,7 +76,6 @@ def describe_class(
     reading = Reading(tree, taken or empty, loss, other, text=made)
     owner, settings = reading.make(made, maker or constructor)
     before = _copy_object(owner).fields  # without what the forward keeps
-    reading.initialize(owner, made)
     reading.follow(owner)
     reading.shorten_windows(settings)
     kept = Value(OBJECT, fields=before)
@@ -107,8 +105,8 @@ def describe_class(
 
 def _is_made_late(key: str, owner: Value, before: Mapping[str, Value]) -> bool:
     """Whether an attribute that is None at first is a weight when the forward has run."""
-    called = WEIGHT.search(key) or BIAS.search(key)
-    return bool(called) and before[key].kind is None and owner.fields[key].kind == ARRAY
+    called = is_weight(key) or is_bias(key)
+    return called and before[key].kind is None and owner.fields[key].kind == ARRAY
 
 
 def _copy_object(value: Value, known: dict[int, Value] | None = None) -> Value:
@@ -143,7 +141,7 @@ def _weights_of(
         name = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".removeprefix(".")
         wrapped = next((part.fields[one] for one in WRAPPED if one in part.fields), None)
         if isinstance(key, str) and _is_array(part):
-            if _has_gradient(key, text) or (path and (WEIGHT.search(key) or BIAS.search(key))):
+            if _has_gradient(key, text) or (path and (is_weight(key) or is_bias(key))):
                 yield name, part
         elif isinstance(key, str) and part.kind == NUMBER and _has_gradient(key, text):
             yield name, Value(ARRAY, axes=[])
@@ -161,7 +159,7 @@ def _weights_of(
         elif part.kind == OBJECT and part.node is not None:
             yield from _weights_of(part, part.node, name, around)
         elif part.kind == ITEMS:
-            lists = key == "params" or WEIGHT.search(str(key)) or BIAS.search(str(key))
+            lists = key == "params" or is_weight(str(key)) or is_bias(str(key))
             for place, one in part.fields.items():
                 if lists and _is_array(one):
                     yield f"{name}[{place}]", one

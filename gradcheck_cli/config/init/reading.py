@@ -10,8 +10,6 @@ from msgspec import Struct
 
 from gradcheck_cli.config.init.inference.axes import settle_sums, unify_all
 from gradcheck_cli.config.init.inference.givens import (
-    LABELS,
-    NUMBERS,
     SETTING,
     Given,
     Giver,
@@ -33,11 +31,17 @@ from gradcheck_cli.config.init.inference.values import (
     ITEMS,
     OBJECT,
     SIZE,
-    SIZE_LIKE,
-    SIZES_LIKE,
-    TARGET,
     Value,
     number,
+)
+from gradcheck_cli.config.init.names import (
+    NUMBERS,
+    is_labels,
+    is_size,
+    is_sizes,
+    is_state_before,
+    is_text,
+    is_window,
 )
 from gradcheck_cli.config.init.parameters import Parameters, plain_parameter
 from gradcheck_cli.config.init.syntax import (
@@ -51,11 +55,7 @@ from gradcheck_cli.usercode.calling.conventions import is_cache, is_upstream
 from gradcheck_cli.usercode.calling.gradients import gradient_names
 
 LAYERS = 3  # sizes of the layers of a network that is told them in a list, its input among them
-TEXT_LIKE = re.compile(r"(layer_)?(name|label|title|id)$")
-WINDOW_LIKE = re.compile(r"kernel|pool|window|filter_size|stride", re.IGNORECASE)
 SUMMED = re.compile(r"sum\((.*, )?(axis=|dim=)?\(?0,?\)?\)$")
-STATE_BEFORE = re.compile(r"(^|_)prev(_|$)")
-INITIALIZER = re.compile(r"_?(init|initiali[sz]e|build|reset)(_|$)")
 
 
 class Described(Struct, frozen=True):
@@ -113,8 +113,6 @@ class Reading:
 
     def follow(self, owner: Value | None) -> None:
         """Follow the text, of a method with its object."""
-        for value in self.values.values():
-            self.parameters.document_fields(value)
         scope = dict(self.values)
         if owner is not None:
             scope["self"] = self.owner = owner
@@ -129,7 +127,7 @@ class Reading:
 
     def tie_states(self) -> None:
         """Give the states before a step, h_prev and c_prev, the shape of the first after it."""
-        states = [value for name, value in self.values.items() if STATE_BEFORE.search(name)]
+        states = [value for name, value in self.values.items() if is_state_before(name)]
         for value in states:
             unify_all(value.axes or (), self.output.axes or ())
             unify_all(value.axes or (), states[0].axes or ())
@@ -150,7 +148,7 @@ class Reading:
             plain = isinstance(default, ast.Constant) and not _is_count(default)
             if plain or (name in NUMBERS and name in defaults):
                 taken[name] = self.reader.value(default, {}) if default is not None else value
-            elif SIZES_LIKE.search(name) and is_list(maker, name):
+            elif is_sizes(name) and is_list(maker, name):
                 value.kind = ITEMS
                 for place in range(LAYERS - 1 if name.startswith("hid") else LAYERS):
                     value.field(place).as_size()
@@ -164,25 +162,18 @@ class Reading:
             if value.kind in (SIZE, ITEMS) or name not in defaults
         }
 
-    def initialize(self, owner: Value, made: ast.ClassDef) -> None:
-        """Follow the methods that make what the constructor left at None, such as `initialize`."""
-        for node in made.body:
-            if isinstance(node, ast.FunctionDef) and INITIALIZER.match(node.name):
-                taken = {name: plain_parameter(name) for name in parameter_names(node)}
-                self.reader.follow(node, {**taken, "self": owner})
-
     def shorten_windows(self, settings: Mapping[str, Value]) -> None:
         """Note which sizes are those of windows, shorter than what they slide over."""
         for name, value in settings.items():
-            if value.kind == SIZE and WINDOW_LIKE.search(name):
+            if value.kind == SIZE and is_window(name):
                 value.as_size().root.small = True
 
     def constants_of(self, settings: Mapping[str, Value]) -> Iterator[tuple[str, Given]]:
         """What a constructor takes besides sizes that shapes name."""
         for name, value in settings.items():
-            if value.kind is None and SIZE_LIKE.search(name):
+            if value.kind is None and is_size(name):
                 value.as_size()
-            if value.kind is None and TEXT_LIKE.match(name):
+            if value.kind is None and is_text(name):
                 yield name, Given(name)
             if value.kind is None and not is_setting(value):
                 continue
@@ -225,7 +216,6 @@ class Reading:
             else:
                 several = value.kind == ITEMS and re.search(rf"{SETTING}|\[\]", given.text)
                 inputs[name] = Given(f"[{len(value.fields)}]", guess=True) if several else given
-        inputs |= self.promote(constants, teller, len(inputs))
         constants |= {name: self.fixed(name, value) for name, value in extra.items()}
         if self.output.kind == OBJECT and self.output.text:  # a function that makes a module
             taken = plain_parameter("x")
@@ -233,20 +223,10 @@ class Reading:
             inputs["x"] = self.giver.array(taken if taken.axes else self.giver.guessed("x"))
         return Described(inputs, constants, dict(self.sizes.values))
 
-    def promote(
-        self, constants: dict[str, Given], teller: Function | None, known: int
-    ) -> dict[str, Given]:
-        """Numbers that have a gradient, taken from the constants: as many as a loss returns
-        gradients beyond those of the inputs that are known."""
-        spelled = list_returned_gradients(teller, value_first=True) if self.loss and teller else []
-        numbers = [name for name, given in constants.items() if given.text == SETTING]
-        chosen = [name for name in numbers if name not in self.defaults][: len(spelled) - known]
-        return {name: Given("[]", guess=bool(constants.pop(name))) for name in chosen}
-
     def fixed(self, name: str, value: Value) -> Given:
         """What a config gives for values without a gradient; labels of a softmax are one-hot."""
         given = self.giver.fixed(name, value)
-        columns = TARGET.match(name) and value.rank == 2 and value.classes is None
+        columns = is_labels(name) and value.rank == 2 and value.classes is None
         text = ast.unparse(self.parameters.text)
         if columns and re.search(r"softmax|exp\(.*\bsum\(", text, re.DOTALL | re.IGNORECASE):
             shape = self.giver.array(value).text
@@ -257,21 +237,21 @@ class Reading:
         """Whether labels, without which no loss is returned, are left out by default."""
         default = self.defaults.get(name)
         none = isinstance(default, ast.Constant) and default.value is None
-        return self.loss and none and bool(LABELS.match(name))
+        return self.loss and none and is_labels(name)
 
     def follow_others(self, others: Sequence[Function]) -> dict[str, Value]:
         """Follow functions that are called with this one, a loss of its output and its backward;
         what they take by names that nothing here has: labels."""
         extra: dict[str, Value] = {}
         outputs: dict[str, Value] = {}
-        has = any(map(LABELS.match, self.values))
+        has = any(map(is_labels, self.values))
         for other in others:
             names = parameter_names(other)
             for name in names:
                 told = name in {**self.values, **outputs}
                 setting = name in NUMBERS and not is_upstream(name)
                 setting = setting and name not in parameter_defaults(other)
-                if not told and (setting or (not has and LABELS.match(name))):
+                if not told and (setting or (not has and is_labels(name))):
                     extra.setdefault(name, number() if setting else plain_parameter(name))
             known = {**self.values, **extra, **outputs}
             free = [name for name in names if name not in known]

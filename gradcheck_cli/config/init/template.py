@@ -21,9 +21,6 @@ from gradcheck_cli.config.init.classes import (
     need_methods,
 )
 from gradcheck_cli.config.init.definitions import (
-    DERIVATIVE,
-    ENDS,
-    LOSS_LIKE,
     Definition,
     complete_name,
     find_backward,
@@ -36,6 +33,7 @@ from gradcheck_cli.config.init.definitions import (
     read_file,
 )
 from gradcheck_cli.config.init.inference.givens import Given
+from gradcheck_cli.config.init.names import ENDS, is_derivative, is_loss
 from gradcheck_cli.config.init.read_code import describe_class, describe_function
 from gradcheck_cli.config.init.reading import Described
 from gradcheck_cli.config.init.syntax import find_method, find_returned_function, parameter_names
@@ -147,7 +145,7 @@ def draft_code_config(
     if kind == "forward" and (backward or (needed and not is_of_framework(tree, found, name))):
         named = backward.rpartition(":") if backward else ("", "", need_backward(tree, name, file))
         other = _relative(read_file(backward)[0], folder) if backward and named[1] else relative
-        entrywise = DERIVATIVE.search(named[2]) and not LOSS_LIKE.search(name)
+        entrywise = is_derivative(named[2]) and not is_loss(name)
         key = "derivative" if entrywise else "backward"
         own, dot, _ = name.rpartition(".")
         beside = "" if named[1] or "." in named[2] else own + dot  # a method of the same class

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.config.init.inference.givens import SETTING, Given
-from gradcheck_cli.config.init.inference.values import BIAS
+from gradcheck_cli.config.init.names import is_bias
 from gradcheck_cli.config.init.reading import Described
 
 # Calls of the code: of eleven functions whose shapes had to be found, ten took 4 to 97, one 733.
@@ -181,7 +181,7 @@ def is_plausible(described: Described, other: Described) -> bool:
     changed = [(name, given.text) for name, given in _givens(described) if given != others[name]]
     return not any(
         text == INDEX
-        or (BIAS.search(name) and text == NUMBER)
+        or (is_bias(name) and text == NUMBER)
         or (NUMBER in text and text != NUMBER)
         or (name[0].isupper() and "," not in text and text != NUMBER)
         for name, text in changed

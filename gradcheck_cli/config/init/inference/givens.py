@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from msgspec import Struct
 
 from gradcheck_cli.config.init.inference.sizes import Sizes
@@ -16,29 +14,10 @@ from gradcheck_cli.config.init.inference.values import (
     SIZE,
     Value,
 )
+from gradcheck_cli.config.init.names import NUMBERS, SHAPES, is_labels, is_lengths, is_mask
 
-MASK = re.compile(r"mask|^R$")
-LABELS = re.compile(r"^(labels?|targets?|y_true|idx|indices|t|y|Y)$")
-LENGTHS = re.compile(r"len(gth)?s?$", re.IGNORECASE)
-# Numbers that are settings, by the names that they have, and what to set them to.
-NUMBERS = {
-    "reg": "0.1", "lambd": "0.1", "lambda_": "0.1", "lam": "0.1", "l2": "0.1", "alpha": "0.5",
-    "eps": "1e-5", "epsilon": "1e-5", "momentum": "0.9", "p": "0.5", "keep_prob": "0.5",
-    "rate": "0.5", "drop": "0.5", "seed": "0", "stride": "1", "pad": "1", "padding": "1",
-    "delta": "1.0", "margin": "1.0", "temperature": "1.0", "pool_height": "2", "pool_width": "2",
-    "HH": "2", "WW": "2", "kernel_size": "2", "pool_size": "2", "scale": "2.0", "negative_slope":
-    "0.1", "G": "1", "groups": "1", "learning_rate": "0.1", "lr": "0.1",
-    "lo": "-0.5", "low": "-0.5", "min_val": "-0.5", "a_min": "-0.5", "hi": "0.5",
-    "high": "0.5", "max_val": "0.5", "a_max": "0.5",
-}  # fmt: skip
 SETTING = "0.5"  # a number of which nothing is known
 POSITIVE = "distribution: uniform, scale: 0.4, offset: 0.5"  # what a logarithm is taken of
-# By the name of an array, where the text says nothing of its shape.
-SHAPES = {
-    "w": ("N", "M"), "weight": ("N", "M"), "weights": ("N", "M"), "b": ("M",), "bias": ("M",),
-    "gamma": ("N",), "beta": ("N",), "wx": ("N", "H"), "wh": ("H", "H"), "prev_h": ("n", "H"),
-    "prev_c": ("n", "H"), "h0": ("n", "H"),
-}  # fmt: skip
 
 
 class Given(Struct, frozen=True):
@@ -111,13 +90,13 @@ class Giver:
             given = self.given(name, value)
             return given or Given(SETTING)
         numbers = value.kind is None and value.meets_numbers
-        if is_setting(value) or (numbers and not LABELS.match(name)):
+        if is_setting(value) or (numbers and not is_labels(name)):
             return Given(NUMBERS.get(name, SETTING))
         array = value if value.axes is not None else self.guessed(name)
         shape = self.sizes.shape(array.axes or [])
-        if MASK.search(name) or numbers:  # labels, as in y log p + (1 − y) log(1 − p)
+        if is_mask(name) or numbers:  # labels, as in y log p + (1 − y) log(1 − p)
             return Given(f"{{distribution: mask, shape: {shape}}}", value.axes is None)
-        if value.classes is not None or LENGTHS.search(name):
+        if value.classes is not None or is_lengths(name):
             classes = value.classes
             low, high = (1, "3") if classes is None else (0, self.sizes.write(classes))
             return Given(
@@ -141,4 +120,4 @@ def is_fixed(name: str, value: Value) -> bool:
         and all(one.kind == SIZE for one in value.fields.values())
     )
     plain = value.kind in (SIZE, NUMBER) or value.classes is not None or is_setting(value)
-    return plain or sizes or any(one.search(name) for one in (MASK, LENGTHS))
+    return plain or sizes or is_mask(name) or is_lengths(name)

@@ -6,9 +6,15 @@ import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from gradcheck_cli.config.init.inference.givens import LABELS
-from gradcheck_cli.config.init.inference.settings import WEIGHT
-from gradcheck_cli.config.init.inference.values import BIAS, ITEMS, RECORD, SAMPLES, Value
+from gradcheck_cli.config.init.inference.values import ITEMS, RECORD, Value
+from gradcheck_cli.config.init.names import (
+    is_bias,
+    is_labels,
+    is_parameters,
+    is_samples,
+    is_weight,
+    may_be_gradient,
+)
 from gradcheck_cli.config.init.syntax import (
     Function,
     list_returned_gradients,
@@ -18,7 +24,6 @@ from gradcheck_cli.config.init.syntax import (
 )
 from gradcheck_cli.usercode.calling.gradients import names_gradient
 
-GRADIENT = re.compile(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)
 AFFIX = re.compile(r"^(self\.)?(d_?|grads?_|nabla_|delta_|g_)|_grads?$|^self\.", re.IGNORECASE)
 PLAIN = re.compile(r"\w+(\[.*\])?$")
 LETTERS = 2  # more of them name a part of a parameter: d_recon is of recon_x
@@ -33,17 +38,17 @@ def names_without_gradient(
     there is none; loss: it returns a number first.
     """
     spelled = None if teller is None else list_returned_gradients(teller, value_first=loss)
-    if loss and any(map(GRADIENT.search, spelled or ())):  # without a state: loss, dW, hs[-1]
+    if loss and any(map(may_be_gradient, spelled or ())):  # without a state: loss, dW, hs[-1]
         spelled = [
             one
             for one in spelled or ()
-            if GRADIENT.search(one) or not PLAIN.match(one) or one in values
+            if may_be_gradient(one) or not PLAIN.match(one) or one in values
         ]
     few = bool(spelled) and len(spelled or ()) < len(values)
     keeps = teller is not None and not returns_value(teller)  # gradients on its object
     told = {name for name in values if any(names_gradient(one, name) for one in spelled or ())}
     unsaid = [name for name in values if name not in told] if loss or few or keeps else []
-    labels = [name for name in unsaid if LABELS.match(name)]
+    labels = [name for name in unsaid if is_labels(name)]
     left = [name for name in values if name not in labels] or list(values)
     records = [name for name in left if values[name].kind in (RECORD, ITEMS)]
     parts = [list(values[one].fields.values()) for one in records]
@@ -84,11 +89,7 @@ def gives_own_alone(backward: Function, weights: Iterable[str]) -> bool:
 def has_gradient(name: str, teller: Function | None) -> bool:
     """Whether a bias that may be left out has a gradient in the text of a backward."""
     text = "" if teller is None else ast.unparse(teller)
-    return bool(BIAS.search(name) and re.search(rf"\b(d|grad_){name}\b|\b{name}_grad\b", text))
-
-
-def _is_data(name: str) -> bool:
-    return bool(SAMPLES.match(name))
+    return bool(is_bias(name) and re.search(rf"\b(d|grad_){name}\b|\b{name}_grad\b", text))
 
 
 def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:
@@ -104,13 +105,17 @@ def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Val
     named = [name for name in names if is_named(name)]
     records = [name for name in names if values[name].kind in (RECORD, ITEMS)]
     if named and not records:
-        others = sorted((one for one in names if one not in named), key=_is_data)
+        others = sorted((one for one in names if one not in named), key=is_samples)
         chosen = {*named, *others[: max(0, len(spelled) - len(named))]}
         return [name for name in names if name in chosen]
     if len(named) == len(spelled) or set(named) & set(records):
         return named
-    vectors = [name for name in names if values[name].ends or WEIGHT.match(name)]
-    theta = [name for name in names if re.match(r"theta|params|weights", name, re.IGNORECASE)]
+    vectors = [
+        name
+        for name in names
+        if values[name].ends or is_weight(name) or (is_bias(name) and name.islower())
+    ]
+    theta = list(filter(is_parameters, names))
     count = len(spelled)
     groups = [one for one in (records, vectors, theta, list(names)) if one]
     return next((one[:count] for one in groups if len(one) >= count), groups[0] if groups else [])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gradcheck_cli.config.init.inference.axes import unify
-from gradcheck_cli.config.init.inference.values import ARRAY, ITEMS, NUMBER, SIZE, TARGET, Value
+from gradcheck_cli.config.init.inference.values import ARRAY, ITEMS, NUMBER, SIZE, Value
+from gradcheck_cli.config.init.names import is_labels
 
 
 def match_gradients(
@@ -21,7 +22,7 @@ def match_gradients(
     # W has a column an output; a sum over all of them would be right of a number alone.
     several = any(name[0] in "Ww" and _has_columns(one) for name, one in arrays.items())
     gradients = {name: scope.get(f"d{name}") for name in arrays}
-    labelled = owner is not None and any(map(TARGET.match, arrays))  # of weights, not of (X, y)
+    labelled = owner is not None and any(map(is_labels, arrays))  # of weights, not of (X, y)
     if returned.kind == ITEMS and len(returned.fields) == len(arrays) and not labelled:
         gradients = dict(zip(arrays, returned.fields.values(), strict=True))
     for name, value in arrays.items():

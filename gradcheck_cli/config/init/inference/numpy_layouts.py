@@ -12,7 +12,6 @@ from gradcheck_cli.config.init.inference.operations import concatenate, reshape,
 from gradcheck_cli.config.init.inference.subscripts import axis_of
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
-    BIAS,
     ITEMS,
     NUMBER,
     RECORD,
@@ -21,6 +20,7 @@ from gradcheck_cli.config.init.inference.values import (
     number,
     size,
 )
+from gradcheck_cli.config.init.names import is_bias
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.init.inference.reader import Reader
@@ -47,7 +47,7 @@ def add_axis(call: NumpyCall) -> Value:
     first = call.values[0]
     if not first.is_parameter:
         return Value()
-    first.as_array(first.guessed_rank if not BIAS.search(first.name) else 1)
+    first.as_array(first.guessed_rank if not is_bias(first.name) else 1)
     return array([Axis(value=1), *(first.axes or [])])
 
 

@@ -7,17 +7,14 @@ from collections.abc import Callable, Sequence
 from gradcheck_cli.config.init.inference.axes import Axis, more, product, unify, unify_all
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
-    BIAS,
     ITEMS,
     NUMBER,
-    SAMPLES,
     SIZE,
-    TARGET,
-    WEIGHT,
     Value,
     array,
     number,
 )
+from gradcheck_cli.config.init.names import is_bias, is_labels, is_samples, is_weight
 
 Allocate = Callable[[Axis], int]
 
@@ -28,8 +25,8 @@ def multiply_matrices(left: Value, right: Value) -> Value:
         side.as_array(1 if left is right else None)
         if side.axes is None:
             vector = side.guessed_rank == 1 and (other.rank or 2) > 1
-            vector |= other.rank == 1 and side.name.islower() and bool(TARGET.match(side.name))
-            batch = 2 if WEIGHT.search(side.name) else max(2, other.rank or 0)
+            vector |= other.rank == 1 and side.name.islower() and is_labels(side.name)
+            batch = 2 if is_weight(side.name) else max(2, other.rank or 0)
             side.as_array(1 if vector else batch)
     if not left.axes or not right.axes:
         return array(None)
@@ -41,7 +38,7 @@ def multiply_matrices(left: Value, right: Value) -> Value:
         + right.axes[:-2] * (len(left.axes) == 1)
         + right.axes[-1:] * (len(right.axes) > 1)
     )
-    column = bool(WEIGHT.search(left.name)) and not WEIGHT.search(right.name)
+    column = is_weight(left.name) and not is_weight(right.name)
     return array(axes, column=column)
 
 
@@ -62,7 +59,7 @@ def broadcast(left: Value, right: Value) -> Value:
         return left if right.axes is None else right
     if left.classes is not None or right.classes is not None:  # labels, where they are one-hot
         return left if right.classes is not None else right
-    if TARGET.match(left.name) or TARGET.match(right.name):  # of one shape with what it is for
+    if is_labels(left.name) or is_labels(right.name):  # of one shape with what it is for
         unify_all(left.axes, right.axes)
     return array(_join(left.axes, right.axes), column=left.column or right.column)
 
@@ -81,7 +78,7 @@ def _settle(value: Value, other: Value) -> None:
     if not value.is_parameter or other.axes is None:
         return
     value.kind = ARRAY
-    if (value.summed or BIAS.search(value.name)) and other.axes:
+    if (value.summed or is_bias(value.name)) and other.axes:
         axes = other.axes
         if len(axes) == 4:  # of images: a number a channel
             value.axes = [Axis(value=1), axes[1], Axis(value=1), Axis(value=1)]
@@ -91,7 +88,7 @@ def _settle(value: Value, other: Value) -> None:
         first = other.axes[:1]
         stretched = [Axis()] if len(other.axes) > 1 and first[0].root.value == 1 else first
         value.axes = [*stretched, *other.axes[1:]]  # against a row, rows
-        if len(value.axes) == 1 and SAMPLES.match(value.name) and not other.is_parameter:
+        if len(value.axes) == 1 and is_samples(value.name) and not other.is_parameter:
             value.axes.insert(0, Axis())  # against weights of an object, a batch
         value.tie_last()
 

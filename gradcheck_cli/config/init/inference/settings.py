@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gradcheck_cli.config.init.inference.givens import NUMBERS, Given
+from gradcheck_cli.config.init.inference.givens import Given
 from gradcheck_cli.config.init.inference.values import ARRAY, ITEMS, NUMBER, RECORD, SIZE, Value
+from gradcheck_cli.config.init.names import NUMBERS, is_bias, is_weight
 from gradcheck_cli.config.init.syntax import (
     Function,
     find_compared_text,
     parameter_defaults,
     read_keys,
 )
-
-WEIGHT = re.compile(r"^([Wbw]\w?\d*|weights?|bias(es)?|gamma|beta)$")
 
 
 def find_setting(function: Function, name: str, value: Value) -> Given | None:
@@ -28,7 +26,11 @@ def find_setting(function: Function, name: str, value: Value) -> Given | None:
         plain = isinstance(default.value, int | float | str)
         return Given(_yaml(default.value)) if plain else None
     keys = read_keys(function, name)
-    if keys and not any(map(WEIGHT.match, keys)) and not _holds_arrays(value, keys):
+    if (
+        keys
+        and not any(is_weight(key) or is_bias(key) for key in keys)
+        and not _holds_arrays(value, keys)
+    ):
         parts = _settings(function, name, keys)
         return Given("{" + ", ".join(f"{key}: {text}" for key, text in parts) + "}")
     mode = find_compared_text(function, name)

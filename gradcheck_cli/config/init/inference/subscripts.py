@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
 from gradcheck_cli.config.init.inference.operations import concatenate
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
-    BIAS,
     ITEMS,
     NUMBER,
     RECORD,
     SIZE,
-    SIZES_LIKE,
     Value,
     array,
     size,
 )
+from gradcheck_cli.config.init.names import is_bias, is_layers, is_sizes
 
 # What joins its subscripts: as vectors, as columns.
 JOINS = {"r_": 1, "c_": 2}
-# What a list of the parameters of every layer is called.
-LAYERS_LIKE = re.compile(r"^(params|parameters|layers|weights)$")
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.init.inference.reader import Reader, Scope
@@ -110,12 +106,12 @@ def _cut(reader: Reader, owner: Value, part: ast.Slice, scope: Scope) -> Value |
         reader.value(one, scope) if one is not None else None for one in (part.lower, part.upper)
     ]
     if all(one is None or one.kind == NUMBER for one in bounds):
-        if isinstance(part.upper, ast.UnaryOp) and SIZES_LIKE.search(owner.name):  # sizes[:-1]
+        if isinstance(part.upper, ast.UnaryOp) and is_sizes(owner.name):  # sizes[:-1]
             owner.kind = ITEMS
             for place in range(3):
                 owner.field(place).as_size()
             return _slice_of_items(owner, part)
-        if isinstance(part.upper, ast.UnaryOp) and LAYERS_LIKE.search(owner.name):  # params[:-1]
+        if isinstance(part.upper, ast.UnaryOp) and is_layers(owner.name):  # params[:-1]
             owner.kind = ITEMS
             for place in range(2):
                 owner.field(place)
@@ -174,7 +170,7 @@ def _index(reader: Reader, owner: Value, parts: list[ast.expr], scope: Scope) ->
             found.append(_slice_axis(reader, one, axis, scope))
             continue
         first_alone = isinstance(one, ast.Constant) and one.value == 0 and len(plain) > 2
-        if first_alone and owner.is_parameter and BIAS.search(owner.name) and axis.root.open:
+        if first_alone and owner.is_parameter and is_bias(owner.name) and axis.root.open:
             axis.root.value = 1  # b[0, 0, 0, c]
         index = _as_index(reader.value(one, scope), axis)
         if index.kind == ARRAY and first is None:

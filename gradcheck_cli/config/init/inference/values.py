@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Callable
 from typing import Any
 
 from gradcheck_cli.config.init.inference.axes import Axis, unify
+from gradcheck_cli.config.init.names import (
+    is_bias,
+    is_data,
+    is_even_size,
+    is_filter,
+    is_kernel_size,
+    is_size,
+    is_vector,
+    is_weight,
+)
 
 ARRAY, SIZE, NUMBER, RECORD, ITEMS, OBJECT, FUNCTION, TEXT = (
     "array",
@@ -19,22 +28,6 @@ ARRAY, SIZE, NUMBER, RECORD, ITEMS, OBJECT, FUNCTION, TEXT = (
     "function",
     "text",
 )
-
-# Names of what has one axis, of weights, and of what is added to a product with them.
-VECTOR = re.compile(
-    r"^(b|bias|biases|gamma|beta|theta|y|t|labels?|targets?|idx|idxs|tokens?|sentence|words|times|events|rewards|returns)(_?\w?\d*)$"
-)
-WEIGHT = re.compile(r"^(W|w|U|V|weights?|Theta|theta|c_)(_?\w{0,4}\d*)$|weight|kernel|_w$")
-BIAS = re.compile(r"^b($|_|\d|[a-z]?\d*$)|_b$|bias|gamma|beta|^g\d?$|shift|scale", re.IGNORECASE)
-KERNEL = re.compile(
-    r"^(f|k|HH|WW|FH|FW|[fkp]_?[hw]|[hw]f|kernel_size|ks|pool_?size|(n(um)?_?)?heads?)$"
-)
-EVEN = re.compile(r"emb|model|dim|hidden|^d_")  # what is cut into heads, or halves
-SIZE_LIKE = re.compile(r"size|dim|num|count|^n_|_n$|len")
-SIZES_LIKE = re.compile(r"(dims|sizes|layers|units|widths|channels|nodes|neurons)$|^arch")
-TARGET = re.compile(r"^(Y|y|y_true|t|targets?|labels?)$")
-SAMPLES = re.compile(r"^(x|X|inputs?|input_|data)$")
-FILTER = re.compile(r"^(K|kernel|filters?)$")
 
 
 class Value:
@@ -103,7 +96,7 @@ class Value:
         if self.kind == ARRAY and self.axes is None and rank is not None:
             self.axes = [Axis() for _ in range(rank)]
             self.tie_last()
-            for axis in self.axes if FILTER.match(self.name) else ():
+            for axis in self.axes if is_filter(self.name) else ():
                 axis.small = True
         return self
 
@@ -132,12 +125,12 @@ class Value:
     @property
     def guessed_rank(self) -> int:
         """How many axes an array of this name mostly has."""
-        return 1 if VECTOR.match(self.name) else 2
+        return 1 if is_vector(self.name) else 2
 
     @property
     def is_number_like(self) -> bool:
         """Whether this parameter is called like a setting, and not like data or a weight."""
-        long = len(self.name) > 2 and not WEIGHT.search(self.name) and not BIAS.search(self.name)
+        long = len(self.name) > 2 and not is_weight(self.name) and not is_bias(self.name)
         return self.is_parameter and long and not self.is_data_like
 
     @property
@@ -145,21 +138,15 @@ class Value:
         """Whether this is called like data, or what is made of it."""
         if self.has_gradient:
             return True
-        if self.name in ("C", "G") or SIZE_LIKE.search(self.name):
+        if self.name in ("C", "G") or is_size(self.name):
             return False
-        found = re.search(
-            r"^(x|y|z|a|h|c|t|d|g|v|q|k|s|u|in|i|o|f)\d?$|data|mask|target|label|logits|scores|input|image|pred|hat|prev|"
-            r"true|recon|adj|var|mean|delta|hidden|state|query|key|val|emb|act|prob|idx|ind|tok|ids|params|wt|wp",
-            self.name,
-            re.IGNORECASE,
-        )
-        return found is not None
+        return is_data(self.name)
 
 
 def note_name(axis: Axis, name: str) -> None:
     """Note what the name of a size tells of it."""
-    axis.small |= bool(KERNEL.match(name))
-    axis.even |= bool(EVEN.search(name))
+    axis.small |= is_kernel_size(name)
+    axis.even |= is_even_size(name)
 
 
 def number(value: float | None = None) -> Value:
