@@ -23,12 +23,13 @@ from gradcheck_cli.faults.regions import describe_location, map_errors
 from gradcheck_cli.faults.shared_explanations import (
     Wrong,
     describe_reduction,
+    explain_alike,
     explain_as_one,
     explain_by_others,
     explain_together,
     find_reduction,
 )
-from gradcheck_cli.faults.values import Effort
+from gradcheck_cli.faults.values import Effort, remember
 from gradcheck_cli.measure.comparison import compare_entries
 from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
@@ -98,7 +99,10 @@ class Diagnoser:
         atol: float,
         known: Set[str],
     ) -> None:
-        self.problem = problem
+        # Gradients of all inputs are looked at beside the same points.
+        self.problem = (
+            problem if problem.batched else replace(problem, forward=remember(problem.forward))
+        )
         self.measure = measure
         self.numeric = numeric
         self.rtol = rtol
@@ -199,7 +203,9 @@ class Diagnoser:
         if not comparison.wrong.any():  # of the entries that were measured after directions
             return result
         self.outside.most = share * self.calls
-        found = match_fault(measured, comparison, partial(self._look_inside, measured, share))
+        look_inside = partial(self._look_inside, measured, share)
+        found = explain_alike(measured, comparison, self.wrong.values(), look_inside)
+        found = found or match_fault(measured, comparison, look_inside)
         inside = self.looked.get(result.name)
         self.wrong[result.name] = Wrong(measured, comparison, found, inside)
         return replace(

@@ -34,19 +34,26 @@ class Fit(Struct, frozen=True):
     sure: bool
 
 
-def may_give(values: Values, comparison: Comparison, rest: Values | None = None) -> bool:
+def may_give(
+    values: Values,
+    comparison: Comparison,
+    rest: Values | None = None,
+    order: NDArray[np.intp] | None = None,
+) -> bool:
     """Whether three entries allow that a gradient, times a factor, and a rest are the analytic one.
 
     Most faults are refuted by them, in a tenth of the time that all entries take.
+    order: in which the entries of the gradient are taken, as for its transpose.
     """
     count = len(values.at)
     places = [count // 4, count // 2, count - 1]
     at = values.at[places]
+    taken = places if order is None else order[places]
     if comparison.numeric.kink.ravel()[at].any():
         return True
     # As numbers of Python, which three of are quicker than arrays.
     wanted, allowed = (of.ravel()[at].tolist() for of in (comparison.analytic, comparison.allowed))
-    found, unsure = (of[places].tolist() for of in (values.value, values.uncertainty))
+    found, unsure = (of[taken].tolist() for of in (values.value, values.uncertainty))
     largest_found = max(map(abs, found))
     by = max(1.0, max(map(abs, wanted)) / largest_found) if largest_found else 1.0
     off = [allowed[k] + by * unsure[k] for k in range(3)]

@@ -12,6 +12,7 @@ from contextlib import suppress
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS
@@ -73,13 +74,14 @@ def vary(
 
     order: of the fault, among those that are as simple.
     """
-    versions = [(injected, 1)]
-    turned = None if fault.code == Code.TRANSPOSED else _transpose(injected, measured)
-    if turned is not None:
-        versions.append((turned, 2))
-    for version, count in versions:
-        if not may_give(version.values, comparison):
+    values, turned = injected.values, measured.transposed
+    tries: list[tuple[NDArray[np.intp] | None, int]] = [(None, 1)]
+    if fault.code != Code.TRANSPOSED and len(values.at) == len(turned):
+        tries.append((turned, 2))
+    for entries, count in tries:
+        if not may_give(values, comparison, order=entries):
             continue
+        version = injected if entries is None else _transpose(injected, entries)
         found: Injected | None = version
         fit = measure_fit(version, comparison, count)
         if fit is None and not fault.alone:
@@ -90,17 +92,12 @@ def vary(
             yield Match(fault, found, fit, (kind, count, found.parameters, order))
 
 
-def _transpose(injected: Injected, measured: MeasuredGradient) -> Injected | None:
-    """The transpose of a square gradient with a fault in it."""
-    shape, values = measured.shape, injected.values
-    if not measured.is_square or len(values.at) != measured.value.size:
-        return None
-    value, uncertainty = (
-        array.reshape(shape).T.ravel() for array in (values.value, values.uncertainty)
-    )
+def _transpose(injected: Injected, order: NDArray[np.intp]) -> Injected:
+    """The transpose of a square gradient with a fault in it; order: in which its entries stand."""
+    values = injected.values
     return replace(
         injected,
-        values=Values(value, uncertainty, values.at),
+        values=Values(values.value[order], values.uncertainty[order], values.at),
         observation=f"{injected.observation}, transposed",
         choices=2 * injected.choices,
     )

@@ -28,6 +28,8 @@ Made = TypeVar("Made")
 # entries of a gradient: more than a fault needs as evidence, so that slices show, too.
 MOST_CELLS, MOST_ENTRIES = 2**18, 400
 JACOBIAN_SHARE = 0.25  # of the calls that are left: what a Jacobian may take
+# What no upstream gradient explains of an error: over all of it, and over what it is unsure by.
+UNEXPLAINED, UNSURE = 1e-3, 100.0
 # Entries of a gradient at other inputs, each known to eight digits: evidence enough for a fault.
 # Each costs four forwards.
 MOST_ELSEWHERE = 16
@@ -103,6 +105,12 @@ class MeasuredGradient:
     def is_square(self) -> bool:
         """Whether it is a matrix that has a transpose of the same shape, and is not one entry."""
         return self.whole and self.value.ndim == 2 and self.shape[0] == self.shape[1] > 1
+
+    @cached_property
+    def transposed(self) -> NDArray[np.intp]:
+        """The flat places of the entries of its transpose; none where that has another shape."""
+        size = self.value.size if self.is_square else 0
+        return np.arange(size).reshape(self.shape if size else (0,)).T.ravel()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -249,6 +257,31 @@ class MeasuredGradient:
         """
         through = self.flow_through(stage, cotangent)
         return through + self.flow_around(stage) if self.is_inner(stage) else through
+
+    def is_open(self, stage: Stage) -> bool:
+        """Whether the wrong gradient, or its transpose, may be that for another upstream gradient
+        at a stage, but for a factor: else all faults that change that are refuted at once."""
+        return self.claimed is None or self.once(("open", id(stage)), lambda: self._is_open(stage))
+
+    def _is_open(self, stage: Stage) -> bool:
+        assert self.claimed is not None
+        own = self.flow_through(stage, stage.cotangent)
+        at, rows = own.at, self.measure_jacobian(stage).value
+        if self.is_inner(stage):
+            rows = np.concatenate([rows, [self.flow_around(stage).value]])
+        allowed = self.claimed.allowed.ravel()[at] + own.uncertainty
+        if len(rows) >= len(at) or not np.isfinite(allowed).all() or self.gradient.kink.any():
+            return True
+        analytic = self.claimed.analytic.ravel()
+        gaps = [(analytic - self.value.ravel())[at]]
+        if len(at) == len(self.transposed):
+            gaps.append(analytic[self.transposed])
+        basis, unsure = np.linalg.qr(rows.T)[0], UNSURE * np.linalg.norm(allowed)
+        return any(
+            not np.linalg.norm(gap - basis @ (basis.T @ gap))
+            > max(unsure, UNEXPLAINED * np.linalg.norm(gap))
+            for gap in gaps
+        )
 
     def flow_around(self, stage: Stage) -> Values:
         """What of the gradient flows around an inner stage; of other stages nothing does."""

@@ -1,7 +1,7 @@
 """The gradient at other inputs, and what two slopes there rule out before it is measured.
 
 A rule that works with another array than it should gives the gradient at other inputs. To measure
-some entries of it takes a few dozen forwards, to see that it cannot be the wrong one takes four.
+some entries of it takes a few dozen forwards, to see that it cannot be the wrong one takes three.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ Inputs = Mapping[str, NDArray[Any]]
 
 DIRECTIONS = 2  # one slope fits any gradient but for a factor
 # In units of a slope's step, over the slope: within so many the ratios of slopes to claims are the
-# same. Truncation is less, and a kink that is crossed by chance moves few of many terms.
-SAME_RATIO = 64.0
+# same. Truncation is about one, and a kink that is crossed by chance moves few of many terms.
+SAME_RATIO = 512.0
+STEP = 0.125  # of the cube root of ε, which is best on two sides: one side bends more
 ROUNDINGS = 2.0  # of all outputs, which a sum of them and what they are made of may be off by
 NUDGED = 1e-4  # of an input: how far it is moved to see whether the gradient moves, too
 
@@ -93,16 +94,22 @@ def _measure_at(
 
 
 def take_slopes(
-    measured: MeasuredGradient, stage: Stage, changed: Inputs, count: int = DIRECTIONS
+    measured: MeasuredGradient,
+    stage: Stage,
+    changed: Inputs,
+    count: int = DIRECTIONS,
+    *,
+    central: bool = False,
 ) -> Values | None:
-    """The slopes of L along so many random directions at other inputs, by two forwards each.
+    """The slopes of L along so many random directions at other inputs, by a forward each and one.
 
-    None where the forward does not take them, or no calls are left.
+    central: by two each, which gives ten digits for six. None where the forward does not take the
+    inputs, or no calls are left.
     """
     found: list[tuple[float, float]] = []
     for way in range(count):
-        key = "slope", way, id(stage), *_key(changed)
-        slope = measured.once(key, partial(_take_slope, measured, stage, changed, way))
+        key = "slope", way, central, id(stage), *_key(changed)
+        slope = measured.once(key, partial(_take_slope, measured, stage, changed, way, central))
         if slope is None:
             return None
         found.append(slope)
@@ -111,18 +118,19 @@ def take_slopes(
 
 
 def _take_slope(
-    measured: MeasuredGradient, stage: Stage, changed: Inputs, way: int
+    measured: MeasuredGradient, stage: Stage, changed: Inputs, way: int, central: bool
 ) -> tuple[float, float] | None:
     """The slope along one of the directions, and how far rounding may move it."""
     inputs = {**measured.problem.inputs, **changed}
     x, delta = inputs[measured.name], np.asarray(stage.cotangent, dtype=np.float64)
-    along, step, forward = draw_directions(measured)[way], _step(measured), measured.count(stage)
+    along, forward = draw_directions(measured)[way], measured.count(stage)
+    step = _step(measured) / (STEP if central else 1.0)
     if not measured.effort.is_left:
         return None
     with suppress(Exception):  # what code of the user raises at other inputs
-        points = [(x + by * along).astype(x.dtype) for by in (step, -step)]
+        points = [(x + by * along).astype(x.dtype) for by in (step, -step if central else 0.0)]
         terms = [delta * np.asarray(forward({**inputs, measured.name: one})) for one in points]
-        slope = float(np.sum(terms[0]) - np.sum(terms[1])) / (2 * step)
+        slope = float(np.sum(terms[0]) - np.sum(terms[1])) / (2 * step if central else step)
         rounding = ROUNDINGS * np.finfo(x.dtype).eps * float(np.sum(np.abs(terms[0]))) / step
         return (slope, rounding) if np.isfinite(slope) else None
     return None
@@ -213,7 +221,7 @@ def _grade(inputs: Inputs, by: float) -> dict[str, NDArray[Any]]:
 
 def _step(measured: MeasuredGradient) -> float:
     """Of the slopes, in units of the scale."""
-    return float(np.cbrt(np.finfo(measured.x.dtype).eps))
+    return STEP * float(np.cbrt(np.finfo(measured.x.dtype).eps))
 
 
 def _key(changed: Inputs) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ cut off for one, and an input that is left out for the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -237,21 +237,41 @@ def _find_same(one: Wrong, match: Match, look_inside: LookInside) -> Match | Non
     own = one.finding.match
     if own is not None and own.injected.observation == match.injected.observation:
         return own
-    for measured in _list_views(one, look_inside):
-        measured.claimed = one.comparison
-        with suppress(GradcheckError):  # of code of the user where the diagnosis looks
-            for injected in match.fault.list_suspects(measured, one.comparison):
-                if match.injected.observation.startswith(injected.observation):
-                    for found in vary(match.fault, injected, measured, one.comparison, 0):
-                        same = found.injected.observation == match.injected.observation
-                        if same and found.fit.sure:
-                            return found
+    same = _find_again(one.measured, one.comparison, match)
+    inside = one.inside or look_inside(one) if same is None else None
+    return same if inside is None else _find_again(inside, one.comparison, match)
+
+
+def _find_again(measured: MeasuredGradient, comparison: Comparison, match: Match) -> Match | None:
+    """A fault in a gradient where it surely explains that in the same words as another one."""
+    told, measured.claimed = match.injected.observation, comparison
+    with suppress(GradcheckError):  # of code of the user where the diagnosis looks
+        for injected in match.fault.list_suspects(measured, comparison):
+            if told.startswith(injected.observation):
+                for found in vary(match.fault, injected, measured, comparison, 0):
+                    if found.injected.observation == told and found.fit.sure:
+                        return found
     return None
 
 
-def _list_views(one: Wrong, look_inside: LookInside) -> Iterator[MeasuredGradient]:
-    """A gradient from outside, then by the stages inside the forward."""
-    yield one.measured
-    inside = one.inside or look_inside(one)
-    if inside is not None:
-        yield inside
+def explain_alike(
+    measured: MeasuredGradient,
+    comparison: Comparison,
+    others: Iterable[Wrong],
+    look_inside: Callable[[], MeasuredGradient | None],
+) -> Finding | None:
+    """What is said of a gradient that has the fault of one that was looked at before.
+
+    look_inside: gives it by the stages inside the forward, where that fault was found.
+    """
+    tried: set[str] = set()
+    for other in others:
+        match = other.finding.match
+        if match is None or not match.plain or match.injected.observation in tried:
+            continue
+        tried.add(match.injected.observation)
+        view = measured if other.inside is None else look_inside()
+        same = None if view is None else _find_again(view, comparison, match)
+        if same is not None:
+            return Finding(describe_match(same), same)
+    return None

@@ -26,6 +26,7 @@ from gradcheck_cli.problem import ELSEWHERE, Stage
 TYPICAL_RATE = 0.01  # the learning rate in mutants
 MOST_UNKNOWNS = 32  # entries of an input that is solved for; the gradient is measured for each
 RATE_PRECISION, MOST_ITERATIONS = 1e-6, 6  # of Newton's method for the rate of an update
+SAME_RATES = 4.0  # times the smaller of the rates that two slopes give: the larger one of a step
 PROBING_RATE = 1e-4  # at which the effect of an update is measured; small beside the rates in use
 
 TWICE = "is counted twice, or a factor is missing beside it that is 1/2 here, such as 1/√4"
@@ -131,23 +132,26 @@ def _fit_rate(measured: MeasuredGradient, stage: Stage, name: str, step: Float) 
     """
     x, claims = measured.problem.inputs[name], claim_slopes(measured, stage)[0]
 
-    def slopes_at(rate: float) -> Values | None:
-        moved = (x - x.dtype.type(rate) * step).astype(x.dtype)
-        return take_slopes(measured, stage, {name: moved})
+    def move(rate: float) -> dict[str, NDArray[Any]]:
+        return {name: (x - x.dtype.type(rate) * step).astype(x.dtype)}
 
-    start, near = slopes_at(0.0), slopes_at(PROBING_RATE)
+    start, near = (take_slopes(measured, stage, inputs) for inputs in ({}, move(PROBING_RATE)))
     if start is None or near is None or not near.differs_from(start):
         return None
     change, here, rate = (near.value - start.value) / PROBING_RATE, start.value, 0.0
+    alone = (claims - here) / change
+    if not np.max(alone) < SAME_RATES * np.min(alone):
+        return None
     for _ in range(MOST_ITERATIONS):
         more = float((claims - here) @ change / (change @ change))
         rate += more
-        after = slopes_at(rate) if np.isfinite(rate) and rate > 0 else None
+        if abs(more) < RATE_PRECISION * rate:
+            return rate
+        found = np.isfinite(rate) and rate > 0
+        after = take_slopes(measured, stage, move(rate), central=True) if found else None
         if after is None or _distance(claims, after.value) > _distance(claims, here):
             return None
         here = after.value
-        if abs(more) < RATE_PRECISION * rate:
-            break
     return rate
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.other_inputs import NUDGED, agree, measure_gradient_at, take_slopes
+from gradcheck_cli.faults.values import remember
 from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import Stage
 
@@ -79,6 +80,6 @@ def _move(measured: MeasuredGradient, stage: Stage, what: str, by: Float) -> Sta
         def forward(inputs: Mapping[str, NDArray[np.floating]]) -> object:
             return move(inputs, by)
 
-        return Stage(forward, np.asarray(problem.cotangent, dtype=np.float64))
+        return Stage(remember(forward), np.asarray(problem.cotangent, dtype=np.float64))
 
     return measured.once(("moved", id(stage), what), make)

@@ -25,7 +25,14 @@ MOST_UNKNOWNS = 256  # entries of an upstream gradient that is solved for; fewer
 
 
 def list_stages(measured: MeasuredGradient) -> Iterator[Stage]:
-    """The stages whose upstream gradient a rule works with; not a loss, where it is 1."""
+    """The stages whose upstream gradient a rule works with, and another may explain what is wrong.
+
+    Not a loss, where it is 1.
+    """
+    return filter(measured.is_open, _list_handed(measured))
+
+
+def _list_handed(measured: MeasuredGradient) -> Iterator[Stage]:
     for stage in measured.stages:
         # That of a loss is 1, and is handed to nobody.
         handed = stage.cotangent.size > 1 or np.any(stage.cotangent != 1)
@@ -145,7 +152,7 @@ def describe_upstream(stage: Stage, delta: Float, other: Float) -> tuple[str, in
 def sum_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
     """The sum of the upstream gradient over another axis than that of samples."""
     if measured.whole and measured.value.size > 1:
-        for stage in list_stages(measured):
+        for stage in _list_handed(measured):
             for axis, total in _sum_over_axes(stage, measured.shape):
                 if axis != stage.sample_axis:
                     observation = f"it is the sum of {stage.symbol} over axis {axis}"

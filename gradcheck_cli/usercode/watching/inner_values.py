@@ -21,7 +21,7 @@ from gradcheck_cli.usercode.watching.watchers import (
     Collector,
     Moment,
     Watcher,
-    same_numbers,
+    key_of,
     watch,
 )
 
@@ -120,20 +120,17 @@ def list_inner_values(
     outputs = watch(lambda: forward(inputs), watcher.enter)
     if watcher.lines > MOST_LINES:
         return []
-    seen = [*(np.asarray(x) for x in inputs.values()), np.asarray(outputs)]
+    seen = {key_of(np.asarray(x)) for x in (*inputs.values(), outputs)}
     reader = Reader(forward)
     values = reader.values
     times: dict[tuple[str, str], int] = {}
     becomes = {id(one.array): one.value for one in watcher.found.values()}
     for one in sorted([*watcher.before, *watcher.found.values()], key=lambda found: found.event):
-        if one.old or any(
-            same_numbers(value, other)
-            for value in (one.value, becomes[id(one.array)])
-            for other in seen
-        ):
+        key = key_of(one.value)
+        if one.old or key in seen or key_of(becomes[id(one.array)]) in seen:
             continue
         if not every:
-            seen.append(one.value)
+            seen.add(key)
         place = (one.source, one.name)
         times[place] = times.get(place, 0) + 1
         again = f", time {times[place]}" if times[place] > 1 else ""
