@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, Array]
 
 
-# Sets that an input may be confined to.
+# The sets that an input may be confined to.
 CONSTRAINTS = (
     "symmetric",
     "positive-definite",
@@ -29,10 +29,11 @@ CONSTRAINTS = (
     "positive",
 )
 INFINITE = float("inf")
-# How far another point is to call functions at, before they are asked for anything: what they
-# remember of that call is wrong by this share, and stays inside their domain.
+# Before a function is asked for anything, it is called once with its inputs times this factor. A
+# function that remembers that call is then wrong by about 1e-3, which a check sees; the factor is
+# close to 1, so that the inputs stay where the function is defined.
 ELSEWHERE = 1.0 + 2.0**-10
-TURNS = 3  # other values of a size or a constant that a problem may be had for
+TURNS = 3  # how many other values of a size or a constant a diagnosis may ask for
 
 
 class Domain(Struct, frozen=True):
@@ -44,7 +45,7 @@ class Domain(Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """What an input of it is: `positive definite`, `at least 0`."""
+        """The domain as an adjective of an input: `positive definite`, `at least 0`."""
         if self.constraint is not None:
             words = self.constraint.replace("-", " ")
             return f"in the {words}" if self.constraint == "simplex" else words
@@ -54,11 +55,12 @@ class Domain(Struct, frozen=True):
 
 
 class Label(Struct, frozen=True):
-    """How a gradient is called in a report: `∂L/∂W`, its rule `XᵀΔ` and where that stands.
+    """The names that a report uses for a gradient.
 
-    equation: the paper's number, 52; None for a rule that is not the paper's.
+    gradient: its symbol, `∂L/∂W`; rule: the formula it is computed by, `XᵀΔ`.
+    equation: the number of that rule in the paper, such as 52; None for a rule of the user's.
     source: where the code of the rule is: `affine_backward, layers.py:12`.
-    by: what gives the gradient, in messages.
+    by: what returns the gradient, as messages call it.
     """
 
     gradient: str
@@ -69,16 +71,17 @@ class Label(Struct, frozen=True):
 
 
 class Stage(Struct, frozen=True):
-    """The forward up to some outputs, and the upstream gradient there: ∂L/∂outputs at the inputs.
+    """A first part of the forward, and the upstream gradient of what that part gives.
 
-    forward, batched: as those of a Problem, of the same inputs.
-    symbol: what reports call the upstream gradient; sample_axis: its axis that counts samples.
-    mistaken: what people take for it, by what they got wrong.
+    forward, batched: as in a Problem, and of the same inputs: the outputs of this part.
+    cotangent: ∂L/∂(these outputs) at the inputs of the problem.
+    symbol: what reports call that gradient; sample_axis: its axis that counts samples.
+    mistaken: wrong arrays that people use in its place, by the name of the mistake.
     precision: how far it may be off, over its largest entry, where it was measured.
-    respond: of a stage inside the forward, how the outputs of a later one change with its own:
-        outputs of that × its own, both flat; not a number where that is not known.
-    move: of such a stage, the outputs of all of the forward at some inputs, where its own are
-        others by so much.
+    respond: only of a stage inside the forward: the Jacobian of the outputs of a later stage by
+        the outputs of this one, both flat; nan where an entry is not known.
+    move: only of such a stage: takes inputs and an array, and gives the outputs of the whole
+        forward there when this array is added to the outputs of the stage.
     """
 
     forward: Callable[[Arrays], Any]
@@ -93,21 +96,25 @@ class Stage(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What reports call its outputs."""
+        """What reports call the outputs of this stage."""
         return self.symbol.removeprefix("∂L/∂")
 
 
 class Locality(Struct, frozen=True):
-    """A claim that the forward falls into slices: outputs = outer(z), z = inner(inputs).
+    """A claim that the forward falls into slices: z = inner(inputs), outputs = outer(z, cut).
 
-    inner: of inputs to z. It may be handed arrays that hold any number of slices; at_once: of those
-        in a call, 0 where more take no longer.
-    axes: of each input the axis across which it is cut, its first or last one, and that of z: slice
-        s of z depends on slice s of this input alone, all slices in the same way.
-    outer: of z, with any leading axes, to the outputs; what else it uses of the shape of z it takes
-        through `cut`, which is handed to it and leaves the slices that z has.
-    samples: the axis of z each slice of which has an output of its own; where `sums`, the outputs
-        are sums over the slices across the other axis. None: z is what the outputs are.
+    Slice s of z depends on slice s of an input alone, and all slices do so in the same way.
+
+    inner: maps inputs to z. The inputs that are cut may hold any number of slices.
+    at_once: how many slices a call of `inner` takes at most; 0 for any number.
+    axes: for each input that can be cut, the axis that counts its slices (the first or the last),
+        and the axis of z that counts them.
+    outer: maps z, which may have leading axes, to the outputs. It is also handed a function `cut`:
+        an array of the shape of z that `outer` uses must go through it, and comes back with only
+        the slices that this z has.
+    samples: the axis of z that counts samples, each of which has an output of its own; None where
+        z is the outputs.
+    sums: whether every output is a sum over the slices along the other axis of z.
     """
 
     inner: Callable[[Arrays], Any]
@@ -119,11 +126,12 @@ class Locality(Struct, frozen=True):
 
 
 class Stack(Struct, frozen=True):
-    """Many points of one input in one call, to roundings.
+    """A way to evaluate the forward at many points of one input in one call.
 
-    evaluate: of points (K, *input), any number of them, to the outputs (K, *outputs).
-    scatter: how far an output may be off by what else is in the call, in the outputs' shape.
-    size: points that a call takes; more take several.
+    evaluate: maps points (K, *input), for any K, to outputs (K, *outputs).
+    scatter: how far rounding may move an output when other points are in the same call; of the
+        outputs' shape.
+    size: how many points one call of the user's function takes.
     """
 
     evaluate: Callable[[Any], Any]
@@ -132,10 +140,10 @@ class Stack(Struct, frozen=True):
 
 
 class Stackable(Struct, frozen=True):
-    """A forward of one point, with a way to evaluate many points of an input in one call.
+    """A forward that takes one point, and may also have a way to evaluate many in one call.
 
-    stack: of the inputs, the name of one and how many points there will be; None where it has no
-        way that gives the same as the forward, or that is worth it for so few.
+    stack: takes the inputs, the name of one of them and the number of points to come; returns a
+        Stack, or None where none agrees with the forward or so few points are not worth it.
     """
 
     forward: Callable[[Arrays], Any]
@@ -146,7 +154,7 @@ class Stackable(Struct, frozen=True):
         return self.forward(inputs)
 
     def watched(self, watch: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Stackable:
-        """The same with something done around every call; watch: gives a function that does it."""
+        """The same forward with every call wrapped; watch: wraps a function."""
 
         def stack(inputs: Arrays, name: str, points: int) -> Stack | None:
             found: Stack | None = watch(self.stack)(inputs, name, points)
@@ -156,14 +164,14 @@ class Stackable(Struct, frozen=True):
 
 
 def no_stages(inputs: Arrays) -> Sequence[Stage]:
-    """The forward is all there is to look at."""
+    """No stages: a diagnosis can look at the whole forward only."""
     return ()
 
 
 class Problem(Struct, frozen=True):
     """A differentiable function at a point, and the backward pass that is to be checked.
 
-    The function and what is claimed of it:
+    The function and the claim about it:
     inputs: named float arrays of any shape; all of them are differentiated.
     forward: maps such inputs to one float array, the outputs. It must not change them. It may be
         `Stackable`.
@@ -172,53 +180,54 @@ class Problem(Struct, frozen=True):
         vector in turn: then the gradients are Jacobians, of shape outputs × input.
 
     What a reader of the result should know:
-    labels: how each gradient is called in a report; `∂L/∂name` where one is missing.
-    notes: of the problem; observed: is asked for more of them when the check is done.
+    labels: the names of each gradient in a report; `∂L/∂name` where one is missing.
+    notes: sentences about the problem; late_notes: called when the check is done, for those that
+        are known only then.
 
     How the functions may behave:
-    in_place: whether the backward may change what it is handed; changed: what else than its inputs
-        its last call changed, by name.
+    in_place: whether the backward may change the arrays it is handed.
+    other_changes: names of what else the last call of the backward changed, such as its cache.
     batched: forward also accepts one of its inputs with a leading axis of K points, and then
         returns K outputs along a leading axis.
-    locality: what the numeric side may use to evaluate less, once it has probed it.
+    locality: a claim by which the numeric side may evaluate less, once probes have confirmed it.
 
-    What a diagnosis may ask:
-    stages: where the upstream gradient that the rules work with is not the cotangent, as in a layer
-        below a loss: the parts of the forward that the diagnosis looks at, at some inputs.
-    numbers: what a factor may be called by: sizes, constants.
-    change: the same problem where a size, or a constant that is a number, is another than it is:
-        of its name and value, which may be that of an axis; turn: which of TURNS others; None where
-        that cannot be.
-    parts: the sizes of several outputs that the forward gives as one.
-    origins: is asked, where gradients are wrong, after which lines of the user's they are there, by
-        name: `f, a.py:12`.
-    passed: is asked, where gradients are wrong, which backward passes of the user's own are between
-        the outputs and each input, by name: `Square, a.py:12`, each place in the graph by itself.
+    What a diagnosis may ask for:
+    stages: maps inputs to the parts of the forward that a diagnosis looks at, where the upstream
+        gradient in the rules is not the cotangent, as in a layer below a loss.
+    numbers: sizes and constants, by the names with which a report writes a factor: `1/n`.
+    change: maps a name and a value to the same problem with another value of a size or a numeric
+        constant; the third argument says which of TURNS other values. None where there is none.
+    parts: the sizes of the outputs, where the forward has several that were joined into one.
+    origins: gives for each input the line of the user's code that computed its wrong gradient:
+        `f, a.py:12`.
+    backward_passes: gives for each input the user's own backward passes between the outputs and
+        it, by their place in the graph: `Square, a.py:12`.
 
-    Complex numbers, and low precision:
-    complex_inputs, complex_outputs: the inputs that are real and imaginary parts of complex numbers
-        along their last axis, and whether the outputs are.
-    narrow: where the backward works in another type than the inputs', the same problem with all of
-        it in that type; precision: how far the backward may be off by the rounding of that type,
-        over the largest entry of a gradient; else 0.
-    low: the type that the functions work in where NumPy has none of that name, bfloat16: inputs are
-        then in float32, rounded to it, and the functions are handed that type of these alone.
-    lost: the line of the forward that makes low precision of float64, as a clause.
+    Complex numbers and low precision:
+    complex_inputs: the inputs whose last axis holds the real and the imaginary part of complex
+        numbers; complex_outputs: whether that of the outputs does.
+    narrow: where this problem was widened to float64 for the numeric side, the problem as it was.
+    precision: there, how far rounding may move the backward, over the largest entry; else 0.
+    working_type: "bfloat16" where the functions work in that type, which NumPy lacks: inputs are
+        then float32 arrays of numbers rounded to it, and are converted for each call; else empty.
+    cast_line: the line of the forward that turns float64 into low precision, as a clause.
 
     Domains of the inputs:
-    domains: of the inputs that have one: their points near the inputs lead into it; room: how far
-        their entries can be moved before they come near its end; edges: which way is in for those
-        at a bound, 1 or −1, and 0 for others.
-    inside: makes the same problem with some inputs in domains, where its inputs stand for others.
+    domains: of the inputs that have one; an array near such an input is first moved into it.
+    room: how far their entries can be moved before they come near the boundary.
+    edges: for entries at a bound the direction that leads inside, 1 or −1; 0 for all others.
+    confine: maps domains to the same problem with inputs confined to them, where the inputs of
+        this one are not those that the user named, as in a check of second derivatives.
 
-    Problems beside this one:
-    identity: the other side of an identity that the one gradient is a side of, and how far rounding
-        may have moved it: then nothing is differenced.
-    otherwise: what is checked instead where the first problem of a check, whose gradients this one
-        differences, did not pass.
-    twice: makes the problem of the derivative of its gradients, where a framework has one.
+    Problems related to this one:
+    identity: gives what the one gradient must equal, computed in another way, and how far rounding
+        may have moved that; where there is one, nothing is differenced.
+    fallback: what is checked instead where the first problem of the check did not pass, whose
+        gradients this one would difference.
+    make_double_backward: makes the problem of the derivative of the gradients, where a framework
+        has one.
 
-    Source: the cotangent is the paper's δ = ∂L/∂y (8), of a batch its Δ = ∂L/∂Y (39).
+    Source: the cotangent is the paper's δ = ∂L/∂y (8), and for a batch its Δ = ∂L/∂Y (39).
     """
 
     inputs: Arrays
@@ -228,10 +237,10 @@ class Problem(Struct, frozen=True):
 
     labels: Mapping[str, Label] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    observed: Callable[[], tuple[str, ...]] = tuple
+    late_notes: Callable[[], tuple[str, ...]] = tuple
 
     in_place: bool = False
-    changed: Callable[[], Sequence[str]] = tuple
+    other_changes: Callable[[], Sequence[str]] = tuple
     batched: bool = False
     locality: Locality | None = None
 
@@ -240,30 +249,30 @@ class Problem(Struct, frozen=True):
     change: Callable[[str, float, int], Problem | None] | None = None
     parts: tuple[int, ...] = ()
     origins: Callable[[], Mapping[str, str]] = dict
-    passed: Callable[[], Mapping[str, Mapping[int, str]]] = dict
+    backward_passes: Callable[[], Mapping[str, Mapping[int, str]]] = dict
 
     complex_inputs: frozenset[str] = frozenset()
     complex_outputs: bool = False
     narrow: Problem | None = None
     precision: float = 0.0
-    low: str = ""
-    lost: str = ""
+    working_type: str = ""
+    cast_line: str = ""
 
     domains: Mapping[str, Domain] = field(default_factory=dict)
     room: Mapping[str, Array] = field(default_factory=dict)
     edges: Mapping[str, Array] = field(default_factory=dict)
-    inside: Callable[[Mapping[str, Domain]], Problem] | None = None
+    confine: Callable[[Mapping[str, Domain]], Problem] | None = None
 
     identity: Callable[[], tuple[Array, Array]] | None = None
-    otherwise: Problem | None = None
-    twice: Callable[[], Problem] | None = None
+    fallback: Problem | None = None
+    make_double_backward: Callable[[], Problem] | None = None
 
     def copy_inputs(self) -> dict[str, Array]:
-        """The inputs as copies, which a function that is handed them may change."""
+        """Copies of the inputs, which the function that gets them may change."""
         return {name: x.copy() for name, x in self.inputs.items()}
 
     def evaluate_backward(self) -> Mapping[str, Any]:
-        """What the backward gives at the inputs; it is handed copies."""
+        """What the backward returns at the inputs; it is handed copies."""
         cotangent = None if self.cotangent is None else self.cotangent.copy()
         return self.backward(self.copy_inputs(), cotangent)
 
@@ -273,5 +282,5 @@ class Problem(Struct, frozen=True):
 
     @property
     def claimant(self) -> str:
-        """What gives the gradients, in messages: the backward, or another function."""
+        """What messages call the function that returns the gradients: `the backward`."""
         return self.label(next(iter(self.inputs))).by

@@ -1,4 +1,4 @@
-"""What makes a check blind: it passes, and would for many a wrong rule."""
+"""Inputs that make a check blind: with them, many a wrong rule would pass, too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradcheck_cli.problem import Problem
 
 
 def find_blind_spots(problem: Problem) -> list[str]:
-    """What of a problem lets wrong rules pass, as notes."""
+    """Notes on what lets wrong rules pass, such as a symmetric input."""
     notes = []
     if problem.cotangent is not None and not np.any(problem.cotangent):
         notes.append("the upstream gradient is zero: every gradient is zero, whatever the rule")

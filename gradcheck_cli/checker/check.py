@@ -1,4 +1,4 @@
-"""check(problems) → CheckResult: each problem in the type that shows most, their results as one."""
+"""check(problems) → CheckResult: check each problem in the best precision, and join the results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from gradcheck_cli.checker.gradients import Asked, GradientChecker
+from gradcheck_cli.checker.gradients import CheckOptions, GradientChecker
 from gradcheck_cli.checker.join import join_results
 from gradcheck_cli.checker.one_problem import check_one_problem
 from gradcheck_cli.measure.precision import widen
@@ -28,34 +28,33 @@ def check(
 ) -> CheckResult:
     """Check every gradient of a problem against central differences.
 
-    problems: one, or several as one result, such as a backward and a Jacobian of one forward.
-    numeric, tolerance: see their classes; what they leave open is found or has its default.
-    progress: is told, now and then, how many more entries were measured.
-    power: also put the faults of the catalogue into the right gradients, and see which of them a
-        check like this would catch.
-    keep: is handed the result without diagnoses, which take more calls of the forward, before they
-        are made.
-    Returns the verdict, a result per input, and the work it took. What the backward returns is
-    never trusted: a wrong type, shape or value is a failure with its reason, not an exception.
-    Raises ForwardError where the forward's outputs are no numbers or do not fit the cotangent.
+    problems: one or several, such as a backward and a Jacobian of one forward.
+    numeric, tolerance: see their classes; None: the defaults.
+    progress: called now and then with how many more entries were measured.
+    power: also put the faults of the catalogue into right gradients, and see which of them the
+        check would catch.
+    keep: called with the result before its failures are diagnosed, which takes more forwards.
+    Returns the verdict, a result for each input, and the work it took. A backward that returns a
+    wrong type, shape or value gives a failure with its reason, not an exception.
+    Raises ForwardError where the outputs are not numbers or do not have the cotangent's shape.
     """
-    asked = Asked(numeric or Numeric(), tolerance or Tolerance(), progress, power, keep)
+    options = CheckOptions(numeric or Numeric(), tolerance or Tolerance(), progress, power, keep)
     results: list[CheckResult] = []
     for problem in [problems] if isinstance(problems, Problem) else problems:
-        if problem.otherwise is not None and results and results[0].verdict != Verdict.PASS:
-            problem = problem.otherwise
+        if problem.fallback is not None and results and results[0].verdict != Verdict.PASS:
+            problem = problem.fallback
         started = time.perf_counter()
-        result = _check_in_best_type(problem, asked)
+        result = _check_in_best_type(problem, options)
         results.append(replace(result, seconds=time.perf_counter() - started))
     return join_results(results)
 
 
-def _check_in_best_type(problem: Problem, asked: Asked) -> CheckResult:
-    """The result of one problem: in float64, where its functions take that, or in its own type."""
-    if asked.numeric.widen:
+def _check_in_best_type(problem: Problem, options: CheckOptions) -> CheckResult:
+    """Check one problem in float64 if its functions accept that, else in its own type."""
+    if options.numeric.widen:
         problem = widen(problem)
     if problem.narrow is None:
-        return check_one_problem(GradientChecker(problem, asked))
+        return check_one_problem(GradientChecker(problem, options))
     from gradcheck_cli.checker.low_precision import check_low_precision
 
-    return check_low_precision(problem, problem.narrow, asked)
+    return check_low_precision(problem, problem.narrow, options)

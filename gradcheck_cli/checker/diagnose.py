@@ -68,7 +68,7 @@ def diagnose(
     diagnoser = Diagnoser(
         checker.problem,
         measurements.measure,
-        checker.asked.numeric,
+        checker.options.numeric,
         checker.rtol,
         checker.atol,
         known,
@@ -76,7 +76,7 @@ def diagnose(
     gradients = diagnoser.diagnose(list(result.gradients), claimed, measurements.evaluations)
     notes = (*result.notes, *diagnoser.notes)
     result = replace(result, gradients=tuple(gradients), notes=notes)
-    if not checker.asked.power:
+    if not checker.options.power:
         return result
     mutants, exercise = diagnoser.mutate()
     return replace(result, mutants=tuple(mutants), exercise=tuple(exercise))

@@ -1,4 +1,4 @@
-"""One gradient of a problem: refused as it is, or measured, compared and judged."""
+"""Judge one gradient of a problem: measure it and compare, or refuse what is no gradient."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from gradcheck_cli.checker.refusals import explain_refusal, mark_in_place
 from gradcheck_cli.measure.budget import LEAST_ENTRIES
 from gradcheck_cli.measure.casts import find_cast
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
-from gradcheck_cli.measure.measure import mode_of
+from gradcheck_cli.measure.measure import choose_mode
 from gradcheck_cli.measure.precision import (
-    claim_in_float64,
+    call_backward_in_float64,
     describe_own_type,
     describe_rounding,
-    low_type,
+    find_low_type,
 )
 from gradcheck_cli.measure.purity import Claim, Conduct
-from gradcheck_cli.measure.refuse import find_cut, find_refusal, result_without_values
+from gradcheck_cli.measure.refuse import find_integer_gradient, find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
 from gradcheck_cli.options import AUTO, DIRECTIONS_FIRST, ENTRIES, Numeric, Tolerance
 from gradcheck_cli.problem import Problem
@@ -36,8 +36,8 @@ AT_RANDOM = (
 )
 
 
-class Asked(Struct, frozen=True):
-    """How a problem is to be checked: the arguments of `check`, where each is described."""
+class CheckOptions(Struct, frozen=True):
+    """How to check a problem: the arguments of `check`, which describes each of them."""
 
     numeric: Numeric
     tolerance: Tolerance
@@ -47,79 +47,88 @@ class Asked(Struct, frozen=True):
 
 
 class GradientChecker:
-    """Checks the gradients of a problem one by one: they share what is measured, and a tolerance.
+    """Checks the gradients of a problem one by one.
 
-    measurements: the numeric gradients so far; rtol, atol: see Tolerance.
+    measurements: the numeric gradients so far; rtol, atol: the tolerance, see `Tolerance`.
     """
 
-    def __init__(self, problem: Problem, asked: Asked) -> None:
+    def __init__(self, problem: Problem, options: CheckOptions) -> None:
         self.problem = problem
-        self.asked = asked
-        rtol = asked.tolerance.rtol
+        self.options = options
+        rtol = options.tolerance.rtol
         self.rtol = rtol if rtol is not None else default_rtol(problem)
-        self.atol = asked.tolerance.atol
-        self.measurements = Measurements(problem, asked.numeric, asked.progress)
+        self.atol = options.tolerance.atol
+        self.measurements = Measurements(problem, options.numeric, options.progress)
 
     @cached_property
-    def lost(self) -> str:
-        """The line of the forward that makes low precision of float64, as a clause, if one does."""
+    def cast_line(self) -> str:
+        """The line of the forward that turns float64 into low precision, as a clause; or empty."""
         inputs = self.problem.copy_inputs()
         wide = {str(x.dtype) for x in inputs.values()} == {"float64"}
-        found = self.problem.identity is None and wide and not self.problem.lost
-        return find_cast(self.problem.forward, inputs) if found else self.problem.lost
+        if self.problem.cast_line or self.problem.identity is not None or not wide:
+            return self.problem.cast_line
+        return find_cast(self.problem.forward, inputs)
 
     def check(self, name: str, forward: Conduct, claim: Claim) -> GradientResult:
-        """The result of one gradient: refused as it is, or compared with what is measured."""
+        """The result of one gradient; what cannot be compared with a numeric gradient is refused.
+
+        forward: how the forward behaves; claim: what the backward returned.
+        """
         problem, claimed = self.problem, claim.gradients.get(name)
         outputs = () if problem.cotangent is not None else forward.outputs.shape
         label, shape = problem.label(name), (*outputs, *problem.inputs[name].shape)
-        refusal = forward.fault or claim.fault or find_refusal(claimed, shape, label)
         if claim.differs and forward.note:
             return result_without_values(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE)
+        refusal = forward.fault or claim.fault or find_refusal(claimed, shape, label)
         if refusal is None:
-            values = claim.values[name]
-            result = self._judge(name, values)
-            if result.verdict == Verdict.FAIL and problem.narrow is not None:
-                result = self._allow_rounding(result, values, problem.narrow)
-            refusal = find_cut(claimed, label) if result.verdict == Verdict.FAIL else None
+            result = self._judge_values(name, claim.values[name])
+            if result.verdict == Verdict.FAIL:
+                refusal = find_integer_gradient(claimed, label)
         if refusal is not None:
-            return explain_refusal(
-                result_without_values(name, label, shape, refusal.sentence), refusal
-            )
-        if result.verdict == Verdict.INCONCLUSIVE and self.lost:
-            reason = f"{result.reason}; the forward makes low precision of float64{self.lost}"
-            result = replace(result, reason=reason)
+            refused = result_without_values(name, label, shape, refusal.sentence)
+            return explain_refusal(refused, refusal)
         self.measurements.budget.finish_gradient()
         if claim.in_place is None or claim.place != name:
             return result
         return mark_in_place(result, claim.in_place, allowed=problem.in_place)
 
-    def _judge(self, name: str, claimed: Any) -> GradientResult:
-        """The result of a gradient by random directions, by its entries, or by one then the other.
+    def _judge_values(self, name: str, claimed: Any) -> GradientResult:
+        """The result of a gradient, with allowance for the rounding of a backward in low precision;
+        an inconclusive one names the line of the forward that loses precision."""
+        result = self._judge(name, claimed)
+        if result.verdict == Verdict.FAIL and self.problem.narrow is not None:
+            result = self._allow_rounding(result, claimed, self.problem.narrow)
+        if result.verdict == Verdict.INCONCLUSIVE and self.cast_line:
+            cast = f"; the forward makes low precision of float64{self.cast_line}"
+            result = replace(result, reason=result.reason + cast)
+        return result
 
-        Directions that are taken first leave to entries what they do not settle, and what is wrong
-        with a gradient that is small enough; of a larger one they find where it is wrong.
+    def _judge(self, name: str, claimed: Any) -> GradientResult:
+        """The result of a gradient by random directions, by its entries, or by both.
+
+        Where directions come first, entries are measured if directions do not settle the verdict,
+        or if the gradient is wrong and small. In a large wrong gradient, directions find the place.
         """
         mode = self._choose_mode(name, claimed.size)
         result = None if mode == ENTRIES else self._judge_by_directions(name, claimed, mode)
         return result or self._judge_by_entries(name, claimed)
 
     def _has_room(self, size: int) -> bool:
-        """Whether the budget allows for the entries of a gradient of this size."""
-        return self.measurements.budget.has_room(self.asked.numeric.entries(size))
+        """Whether the budget allows measuring the entries of a gradient of this size."""
+        return self.measurements.budget.has_room(self.options.numeric.entries(size))
 
     def _choose_mode(self, name: str, size: int) -> str:
-        """How a gradient of this size is judged: by entries, directions, or directions first."""
-        numeric, known = self.asked.numeric, name in self.measurements.gradients
-        mode = ENTRIES if known else mode_of(self.problem, name, numeric)
-        if mode == DIRECTIONS_FIRST and self.asked.power:  # faults are put into entries
+        """How to judge a gradient of this size: by entries, by directions, or directions first."""
+        numeric, known = self.options.numeric, name in self.measurements.gradients
+        mode = ENTRIES if known else choose_mode(self.problem, name, numeric)
+        if mode == DIRECTIONS_FIRST and self.options.power:  # mutants need every numeric entry
             return ENTRIES
         if mode == ENTRIES and numeric.mode == AUTO and not self._has_room(size):
             return DIRECTIONS_FIRST
         return mode
 
     def _judge_by_directions(self, name: str, claimed: Any, mode: str) -> GradientResult | None:
-        """The result by random directions; None where entries are to be measured after them."""
+        """The result by random directions; None where entries must be measured after them."""
         from gradcheck_cli.checker.certify import Certifier
 
         size, measurements = claimed.size, self.measurements
@@ -139,18 +148,18 @@ class GradientChecker:
         return self._look_again(result, claimed, located) if again else result
 
     def _judge_by_entries(self, name: str, claimed: Any) -> GradientResult:
-        """The result by the numeric gradient of every entry, or of a sample."""
+        """The result by the numeric gradient of all entries, or of a sample of them."""
         result = self._compare(name, claimed, self.measurements.measure(name))
         if result.verdict == Verdict.FAIL or result.kinks:
             result = self._judge_ties(result, claimed)
         return result if result.verdict != Verdict.FAIL else self._allow_breaks(result, claimed)
 
     def _compare(self, name: str, claimed: Any, numeric: NumericGradient) -> GradientResult:
-        """The result of a gradient by a numeric one, under the tolerance of the check."""
+        """Compare with a numeric gradient, under the tolerance of the check."""
         return compare(name, self.problem.label(name), claimed, numeric, self.rtol, self.atol)
 
     def _judge_ties(self, result: GradientResult, claimed: Any) -> GradientResult:
-        """The result with what is known of entries that tie."""
+        """The result when ties are taken into account: inputs that are equal, as in a maximum."""
         from gradcheck_cli.measure.ties import judge_ties
 
         name, numeric = result.name, self.measurements.gradients[result.name]
@@ -165,16 +174,19 @@ class GradientChecker:
     def _allow_rounding(
         self, failed: GradientResult, claimed: Any, narrow: Problem
     ) -> GradientResult:
-        """The result by the forward in the backward's own type, where only rounding is wrong.
+        """The result against the forward in the backward's own type, where only rounding is wrong.
 
-        A saturated unit leaves digits in float64 that a backward in another type cannot have. Two
-        things show that: in float64 the backward is right, and in its own type nothing is seen.
+        Near saturation float64 keeps digits that a backward in low precision cannot have. The
+        failure is one of rounding if the backward is right when it is called in float64, and does
+        not fail against a forward in its own type.
+
+        narrow: the problem in that type.
         """
-        name, wide = failed.name, claim_in_float64(self.problem, narrow, failed.name)
+        name, wide = failed.name, call_backward_in_float64(self.problem, narrow, failed.name)
         in_float64 = Verdict.FAIL if wide is None else self._judge(name, wide).verdict
         if in_float64 == Verdict.FAIL:
             return failed
-        own = GradientChecker(narrow, self.asked)
+        own = GradientChecker(narrow, self.options)
         own.measurements.budget = self.measurements.budget
         result = own._judge(name, claimed)
         self.measurements.evaluations += own.measurements.evaluations
@@ -190,8 +202,10 @@ class GradientChecker:
     def _explain_by_rounding(
         self, name: str, claimed: Any, wide: Any, narrow: Problem
     ) -> GradientResult:
-        """The result where a gradient may be off by what roundings of its backward are seen to
-        make; wide: what that gives in float64."""
+        """The result where a gradient may be off by as much as simulated roundings move it.
+
+        wide: what the backward returns in float64.
+        """
         from gradcheck_cli.measure.rounded_backward import spread_by_rounding
 
         spread = spread_by_rounding(self.problem, narrow, name, wide)
@@ -203,21 +217,24 @@ class GradientChecker:
     def _look_again(
         self, result: GradientResult, claimed: Any, located: NDArray[np.intp]
     ) -> GradientResult:
-        """The failure that directions saw, or what entries that look wrong say of it."""
+        """The result when entries that look wrong are measured again, with other steps.
+
+        located: the flat indices of the entries where directions found the error.
+        """
         if not self.measurements.budget.has_room(LEAST_ENTRIES):
             return result
         from gradcheck_cli.checker.second_look import look_again
 
         found, forwards = look_again(
-            self.problem, result, claimed, located, self.asked.numeric, self.rtol, self.atol
+            self.problem, result, claimed, located, self.options.numeric, self.rtol, self.atol
         )
         self.measurements.count(forwards)
         return found
 
     def _allow_breaks(self, failed: GradientResult, claimed: Any) -> GradientResult:
-        """The result where jumps between smooth pieces of the forward are uncertainty.
+        """The result when jumps between smooth pieces of the forward widen the uncertainty.
 
-        It stays as it is where these do not explain all that is wrong, or the budget has no room.
+        The failure stands where they do not explain every error, or the budget has no room.
         """
         from gradcheck_cli.measure.breaks import widen_by_breaks
         from gradcheck_cli.numeric.jumps import MOST_EVALUATIONS
@@ -232,7 +249,7 @@ class GradientChecker:
             numeric,
             self.rtol,
             self.atol,
-            lambda: self.measurements.jumps_nowhere,
+            lambda: self.measurements.is_smooth,
         )
         self.measurements.count(widened.evaluations - numeric.evaluations)
         result = self._compare(name, claimed, widened)
@@ -243,5 +260,5 @@ class GradientChecker:
 
 
 def default_rtol(problem: Problem) -> float:
-    """The rtol of the coarsest type among the inputs."""
-    return DEFAULT_RTOL[low_type(problem) or "float64"]
+    """The rtol that goes with the coarsest type among the inputs."""
+    return DEFAULT_RTOL[find_low_type(problem) or "float64"]

@@ -1,4 +1,4 @@
-"""The results of several problems as one: the worst verdict, and all that was seen."""
+"""Join the results of several problems into one, with the worst of their verdicts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gradcheck_cli.result import CheckResult, Mutant, Verdict
 
 
 def join_results(parts: Sequence[CheckResult]) -> CheckResult:
-    """Several results under the same tolerance as one: gradients in order, the worst verdict."""
+    """One result for several with the same tolerance: all gradients in order, the worst verdict."""
     if len(parts) == 1:
         return parts[0]
     return CheckResult(
@@ -32,7 +32,7 @@ def _mutants(parts: Sequence[CheckResult]) -> tuple[Mutant, ...] | None:
 
 
 def worst_verdict(verdicts: list[Verdict]) -> Verdict:
-    """One verdict for many: fail before inconclusive before pass."""
+    """The worst of some verdicts: fail is worse than inconclusive, which is worse than pass."""
     for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
         if verdict in verdicts:
             return verdict

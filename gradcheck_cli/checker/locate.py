@@ -28,7 +28,7 @@ def locate(result: CheckResult, problem: Problem) -> CheckResult:
         # Of code that fails now: what was found before stands.
         with suppress(Exception), np.errstate(all="ignore"):
             origins = problem.origins()
-            passed = problem.passed()
+            passed = problem.backward_passes()
             faulty = find_faulty_lines(problem, right, {of: origins.get(of, "") for of in wrong})
     gradients = tuple(
         replace(one, source=origins.get(one.name, one.source), faulty=faulty.get(one.name, ""))

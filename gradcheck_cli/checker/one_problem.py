@@ -1,4 +1,4 @@
-"""The method, in one screen: call the backward, measure, compare, explain what is wrong."""
+"""The method on one screen: call the backward, measure, compare, and diagnose what is wrong."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from gradcheck_cli.result import CheckResult, GradientResult, Verdict
 
 
 def check_one_problem(checker: GradientChecker) -> CheckResult:
-    """The result of all gradients of a problem, with diagnoses of those that are wrong."""
-    started, asked = time.perf_counter(), checker.asked
+    """Check all gradients of a problem, and diagnose those that are wrong."""
+    started, options = time.perf_counter(), checker.options
     forward = observe_forward(checker.problem)
-    claim = call_backward(checker.problem, asked.tolerance.repeat)
+    claim = call_backward(checker.problem, options.tolerance.repeat)
     gradients = [checker.check(name, forward, claim) for name in checker.problem.inputs]
     result = _summarize(checker, gradients, forward, claim)
-    if result.verdict == Verdict.FAIL or asked.power:
-        # The catalogue of faults is imported where there is something to say.
+    if result.verdict == Verdict.FAIL or options.power:
+        # Imported here: a check that passes does not need the catalogue of faults.
         from gradcheck_cli.checker.diagnose import diagnose
         from gradcheck_cli.checker.locate import locate
 
-        if asked.keep is not None:
-            asked.keep(replace(result, seconds=time.perf_counter() - started))
+        if options.keep is not None:
+            options.keep(replace(result, seconds=time.perf_counter() - started))
         result = locate(diagnose(result, checker, claim.values), checker.problem)
     return result
 
@@ -35,7 +35,7 @@ def check_one_problem(checker: GradientChecker) -> CheckResult:
 def _summarize(
     checker: GradientChecker, gradients: Sequence[GradientResult], forward: Conduct, claim: Claim
 ) -> CheckResult:
-    """The results of all gradients as that of the problem."""
+    """The result of the problem from those of its gradients."""
     problem = checker.problem
     notes = [*problem.notes, *find_blind_spots(problem), forward.note, claim.note]
     return CheckResult(
@@ -45,5 +45,5 @@ def _summarize(
         atol=checker.atol,
         evaluations=checker.measurements.evaluations,
         seconds=0.0,
-        notes=(*filter(None, notes), *problem.observed()),
+        notes=(*filter(None, notes), *problem.late_notes()),
     )

@@ -1,4 +1,4 @@
-"""Gradients that are refused whatever their values are, with what the catalogue says of that."""
+"""Results of gradients that are refused before their values count, with their diagnosis."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from gradcheck_cli.result import GradientResult, Refusal, Verdict
 
 
 def mark_in_place(result: GradientResult, fault: Refusal, *, allowed: bool) -> GradientResult:
-    """A gradient beside which it is said that the backward changes an argument.
+    """The result of a gradient whose backward changes an argument in place.
 
-    Where that is allowed, or values are wrong besides, it is a note; else it is the failure.
+    That is a failure; it is only a note if it is allowed, or if the values are wrong anyway.
     """
     if allowed or result.verdict == Verdict.FAIL:
         sentence = fault.sentence.partition(";")[0] + ", which is allowed" * allowed
@@ -20,7 +20,7 @@ def mark_in_place(result: GradientResult, fault: Refusal, *, allowed: bool) -> G
 
 
 def explain_refusal(result: GradientResult, refusal: Refusal) -> GradientResult:
-    """A gradient that was refused, with what the catalogue says of that."""
+    """The result of a refused gradient with the diagnosis that the catalogue has for it."""
     from gradcheck_cli.faults.catalogue import describe_fault
 
     return replace(result, diagnosis=describe_fault(refusal.code))

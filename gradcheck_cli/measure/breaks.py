@@ -1,6 +1,8 @@
-"""The uncertainty that jumps of a forward between smooth pieces make, looked for when it matters.
+"""Jumps of a forward between smooth pieces, and how uncertain they make a numeric gradient.
 
-An exact backward of an inexact solver is right, though it is not the slope of the piece around x.
+A solver that stops at a tolerance gives such a forward. The exact backward of the solution is
+right, though it differs from the slope of the smooth piece around x, which differences measure.
+Jumps are looked for only where a gradient would fail otherwise.
 """
 
 from __future__ import annotations
@@ -19,20 +21,19 @@ from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.numeric.jumps import find_jumps
 from gradcheck_cli.problem import Problem
 
-# Of the largest entry: an error above is not what a solver that stops early is off by.
+# Over the largest entry: a solver that stops early is off by less; a larger error is a fault.
 MOST_ERROR = 0.01
-# How much more a slope may be off than by the height of a jump over the distance to the next, which
-# is known along some lines only: in some 140 problems (fixed points, Newton's method, adaptive
-# quadrature) up to 3 times as much; one more was found at 9 times.
+# A slope may be off by the height of a jump over the distance to the next jump, times this factor,
+# because both are measured along a few lines only. In some 140 problems (fixed points, Newton's
+# method, adaptive quadrature) 3 was enough, and in one more 9.
 SAWTOOTH = 16.0
-# Of the largest entry, what that may come to: more is a forward that is meant to jump.
+# Over the largest entry: if the uncertainty would grow by more, the forward is meant to jump.
 MOST_SLOPE = 0.5
 
 
-def jumps_nowhere(problem: Problem) -> tuple[bool, int]:
-    """Whether a forward does not jump where all of its inputs move together; and how often it was
-    called."""
-    with suppress(Exception), np.errstate(all="ignore"):  # of inputs that cannot be so far away
+def is_smooth_around(problem: Problem) -> tuple[bool, int]:
+    """Whether the forward has no jumps when all inputs move together, and the forwards taken."""
+    with suppress(Exception), np.errstate(all="ignore"):  # it may fail so far from the inputs
         joint = joint_evaluator(problem)
         if joint is not None:
             found = find_jumps(*joint, None)
@@ -47,21 +48,20 @@ def widen_by_breaks(
     numeric: NumericGradient,
     rtol: float,
     atol: float,
-    nowhere: Callable[[], bool] = lambda: False,
+    is_smooth: Callable[[], bool] = lambda: False,
 ) -> NumericGradient:
-    """The numeric gradient with the uncertainty that jumps near x make, where there are some.
+    """The numeric gradient with its uncertainty widened by jumps of the forward near x.
 
-    Nothing is looked for where more is wrong than jumps could explain, or where there are none.
-    nowhere: tells that, if it is known.
+    It stays as it is where the errors are too large for jumps to explain, or there are none.
+    is_smooth: whether it is known that there are none; called only where it matters.
     """
     found = compare_entries(claimed, numeric, rtol, atol)
     known = numeric.method == WHOLE and np.all(np.isfinite(numeric.value)) and not numeric.jumps
     if not known or not found.over_largest(np.where(found.wrong, found.error, 0.0)) <= MOST_ERROR:
         return numeric
-    if nowhere():
+    if is_smooth():
         return numeric
-    x = problem.inputs[name]
-    scale = scale_of(problem, name)
+    x, scale = problem.inputs[name], scale_of(problem, name)
     measured = scale if numeric.entries is None else scale.ravel()[numeric.entries]
     most = MOST_SLOPE * float(np.max(np.abs(numeric.value) * measured))
     cotangent = problem.cotangent

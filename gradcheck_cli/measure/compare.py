@@ -1,4 +1,4 @@
-"""Analytic against numeric ± uncertainty → pass, fail or inconclusive, with the reason."""
+"""Compare analytic with numeric ± uncertainty: pass, fail or inconclusive, with the reason."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Label
 from gradcheck_cli.result import Entry, GradientResult, Verdict, Zero
 
-# The uncertainty of the numeric side does the work of a tolerance; rtol is left for the rounding
-# of the analytic side: thousands of ulps of its own type.
+# The uncertainty of the numeric side does most of a tolerance's work. rtol only has to allow for
+# the rounding of the analytic side: thousands of eps of its own type.
 DEFAULT_RTOL = {"float64": 1e-9, "float32": 1e-3, "float16": 5e-2, "bfloat16": 1e-1}
-# A pass needs two thirds of the digits that rtol asks for; with fewer, rtol would mean nothing.
+# A pass needs a resolution of rtol to this power, two thirds of its digits: with less, a pass would
+# not say that the gradient is right to about rtol.
 DIGITS_NEEDED = 2 / 3
 
 
 def compare(
     name: str, label: Label, analytic: Any, numeric: NumericGradient, rtol: float, atol: float
 ) -> GradientResult:
-    """Judge every entry of a gradient; analytic has the numeric gradient's shape.
+    """Compare every entry of a gradient, and give the verdict.
 
-    An entry is wrong where |a − m| > u + rtol·max(|a|, |m|) + atol. The gradient is inconclusive
-    where nothing is wrong, but there is nothing to compare, or the resolution (the largest u over
-    the largest entry) has less than two thirds of the digits of rtol.
+    analytic: of the shape of the whole gradient.
+    An entry is wrong where |a − m| > u + rtol·max(|a|, |m|) + atol. Where none is wrong, the
+    gradient is inconclusive if there is nothing to compare, or if the resolution (the largest u
+    over the largest entry) has less than two thirds of the digits of rtol.
     """
     found = compare_entries(analytic, numeric, rtol, atol)
     resolution, bound = _over_size(found)
@@ -72,10 +74,10 @@ def compare(
 
 
 def _over_size(found: Comparison) -> tuple[float, float]:
-    """The uncertainty, and the error with it, at smooth entries, over the size of the gradient.
+    """The resolution and the bound: the largest u, and the largest |a − m| + u, over a size.
 
-    That is its largest entry; what it could be, where it is zero by invariance; and the steepest
-    slope around, where rounding hides all of it.
+    The size is the largest entry of the gradient. For a gradient that is zero by invariance it is
+    what each entry could be, and where rounding hides the whole gradient, the steepest slope near.
     """
     u = found.numeric.uncertainty
     if found.zero is None:
@@ -93,7 +95,7 @@ def _over_size(found: Comparison) -> tuple[float, float]:
 
 
 def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, str]:
-    """The verdict of a gradient, and why it is not pass."""
+    """The verdict of a gradient, and the reason if it is not pass."""
     a, m = found.analytic, found.numeric.value
     count = int(found.wrong.sum())
     if count:
@@ -131,7 +133,7 @@ def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, s
 
 
 def _worst_entry(found: Comparison) -> Entry:
-    """The entry with the largest error over what is allowed."""
+    """The entry with the largest ratio of error to allowed error."""
     position = found.worst
     index = np.unravel_index(position, found.analytic.shape)
     # Adding 0 turns -0 into 0.
@@ -149,7 +151,7 @@ def _worst_entry(found: Comparison) -> Entry:
 
 
 def _notes(found: Comparison, name: str, verdict: Verdict, bound: float) -> tuple[str, ...]:
-    """What the verdict does not say: what was left out, and what could not be seen."""
+    """Notes on what the verdict leaves open: entries left out, and errors that cannot be seen."""
     passed = verdict == Verdict.PASS
     zero = found.zero if passed else None
     notes = [

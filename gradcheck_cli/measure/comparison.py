@@ -1,4 +1,4 @@
-"""Analytic against numeric ± uncertainty, entry by entry, and which are wrong."""
+"""Compare analytic with numeric ± uncertainty entry by entry, and find those that are wrong."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ Float = NDArray[np.float64]
 
 
 class Comparison(Struct, frozen=True, dict=True):
-    """Both sides of a gradient, entry by entry, and what follows for every entry.
+    """Both sides of a gradient, and the error of every entry; all arrays have one shape.
 
-    At a kink every value between the slopes is a subgradient: there the analytic value is
-    compared with the nearest of them, and the entry says nothing about the resolution.
+    At a kink every value between the two slopes is a subgradient, so the analytic value is compared
+    with the nearest one, and the entry does not count for the resolution.
+
+    error: |a − m|; allowed: u + rtol·max(|a|, |m|) + atol; wrong: where error > allowed.
+    relative: error / max(|a|, |m|); over_allowed: error / allowed.
     """
 
     analytic: Float
@@ -35,27 +38,27 @@ class Comparison(Struct, frozen=True, dict=True):
 
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
-        """The entries whose errors a report shows: all; where some are wrong, only those that are
-        known."""
+        """The entries whose errors a report shows: all, or those with a finite error over allowed
+        if some entry is wrong."""
         known = np.isfinite(self.over_allowed)
         return known if self.wrong.any() else np.ones(known.shape, dtype=bool)
 
     @cached_property
     def worst(self) -> int:
-        """The place, in the order of memory, of the largest error over what is allowed."""
-        # np.argmax takes the first nan for the largest, which is what should be shown.
+        """The flat index of the largest error over what is allowed."""
+        # np.argmax counts nan as the largest, and nan is what should be shown first.
         return int(np.argmax(np.where(self.shown, self.over_allowed, -1.0)))
 
     @cached_property
     def smooth(self) -> NDArray[np.bool_]:
-        """Where there is no kink."""
+        """The entries that are not at a kink."""
         return ~self.numeric.kink
 
     @cached_property
     def zero(self) -> Zero | None:
-        """Why neither gradient differs from zero by more than the uncertainty; None where one does.
+        """Why both gradients are zero within the uncertainty; None where one of them is not.
 
-        By invariance only where the numeric gradient has seen that at every smooth entry.
+        It is by invariance only if the numeric gradient shows that for every smooth entry.
         """
         numeric, smooth = self.numeric, self.smooth
         u = numeric.uncertainty
@@ -67,7 +70,7 @@ class Comparison(Struct, frozen=True, dict=True):
 
     @cached_property
     def largest_entry(self) -> float:
-        """The largest entry of the numeric gradient, of those at no kink."""
+        """The largest |entry| of the numeric gradient, kinks left out."""
         finite = np.isfinite(self.numeric.value) & self.smooth
         return float(np.max(np.abs(self.numeric.value), where=finite, initial=0.0))
 
@@ -87,7 +90,7 @@ def allowed_error(a: Float, m: Float, u: Float, rtol: float, atol: float) -> Flo
 def compare_entries(
     analytic: Any, numeric: NumericGradient, rtol: float, atol: float
 ) -> Comparison:
-    """Both sides, entry by entry; analytic has the shape of the whole gradient."""
+    """Compare every entry that was measured; analytic has the shape of the whole gradient."""
     array = numeric.of(np.asarray(analytic))
     a = np.asarray(array.real if array.dtype.kind == "c" else array, dtype=np.float64)
     nearest = np.where(numeric.kink, np.clip(a, numeric.low, numeric.high), numeric.value)
@@ -108,6 +111,6 @@ def agrees(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) ->
 
 
 def largest(values: Float) -> float:
-    """The largest value; inf where one of them is not a number, 0 of none."""
+    """The largest value; inf if one of them is nan, 0 if there are none."""
     found = float(np.max(values, initial=0.0))
     return float("inf") if isnan(found) else found

@@ -1,4 +1,4 @@
-"""What a comparison of a gradient could not see, as sentences."""
+"""Sentences on what a comparison of a gradient could not see, and why."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gradcheck_cli.result import Zero
 
 NO_POWER = "the gradient is zero on both sides: this check has no power"
 LITTLE_POWER = "the gradient is zero but for entries at a kink: this check has little power"
-NOISY = 0.1  # the share of noise in an uncertainty from which noise is named as its cause
-NEAR = 1e-3  # of an entry's scale: rounding alone chooses larger steps
-MISSED = (1, 10, 100, 1000)  # wrong entries whose chance to be missed by a sample is printed
+NOISY = 0.1  # noise is named as the cause where it makes this share of an uncertainty
+NEAR = 1e-3  # of an entry's scale: a smaller step was forced by something near, not by rounding
+MISSED = (1, 10, 100, 1000)  # numbers of wrong entries whose chance to be missed is printed
 
 
 def describe_unresolved(found: Comparison, resolution: float) -> str:
-    """Why the numeric gradient is not known better, at its least certain entry."""
+    """Why the numeric gradient is too uncertain, seen at its least certain entry."""
     u = np.where(found.smooth, found.numeric.uncertainty, -1.0)
     position = int(np.argmax(u))
     where, index = list(found.numeric.index(position)), np.unravel_index(position, u.shape)
@@ -62,7 +62,7 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
 
 
 def describe_hidden(found: Comparison) -> str:
-    """A sentence: rounding hides every entry of a gradient that is claimed not to be zero."""
+    """Rounding hides every entry of a gradient that the analytic side says is not zero."""
     return (
         "rounding hides the whole gradient: its analytic entries are at most "
         f"{largest(np.abs(found.analytic[found.smooth])):.1e}, and the numeric ones are 0 ± "
@@ -72,7 +72,7 @@ def describe_hidden(found: Comparison) -> str:
 
 
 def describe_unsettled(found: Comparison, unsettled: NDArray[np.bool_]) -> str:
-    """Which entries have quotients that never agree, so that nothing is known of them."""
+    """Which entries have quotients that do not converge, so that nothing is known about them."""
     positions = np.flatnonzero(unsettled)
     return (
         f"the difference quotient does not settle in {len(positions)} of {unsettled.size} entries, "
@@ -82,7 +82,7 @@ def describe_unsettled(found: Comparison, unsettled: NDArray[np.bool_]) -> str:
 
 
 def describe_steps(numeric: NumericGradient) -> str:
-    """A sentence: the forward is piecewise constant, and what may be done about it."""
+    """The forward is piecewise constant, and what to do about it."""
     return (
         f"the forward moves in steps of about {numeric.jumps:.0e}, between which it is constant: "
         "rounding, sign or argmax, or an iteration that stops early; check it without, or accept "
@@ -91,7 +91,7 @@ def describe_steps(numeric: NumericGradient) -> str:
 
 
 def describe_breaks(found: Comparison) -> str:
-    """A sentence: the forward jumps between smooth pieces, which explains the difference."""
+    """The forward jumps between smooth pieces, and that explains the difference."""
     return (
         f"analytic and numeric differ by {found.over_largest(found.error):.0e} of the largest "
         f"entry, which is no more than jumps of the forward by about "
@@ -101,7 +101,7 @@ def describe_breaks(found: Comparison) -> str:
 
 
 def describe_sample(numeric: NumericGradient) -> str:
-    """How much of a gradient was measured, and what that could miss; nothing if it was all."""
+    """How many entries were measured, and what that could miss; empty if all were."""
     if numeric.entries is None:
         return ""
     size, count = int(np.prod(numeric.shape)), numeric.value.shape[-1]
@@ -117,7 +117,7 @@ def describe_sample(numeric: NumericGradient) -> str:
 
 
 def describe_zero(found: Comparison, zero: Zero | None, name: str, bound: float) -> str:
-    """Why a gradient that is zero on both sides is."""
+    """Why a gradient is zero on both sides; empty if it is not."""
     if zero is None:
         return ""
     if found.numeric.kink.any():
@@ -133,7 +133,7 @@ def describe_zero(found: Comparison, zero: Zero | None, name: str, bound: float)
 
 
 def describe_lost(found: Comparison, bound: float) -> str:
-    """Which claimed entries of a gradient are too small to be told from zero."""
+    """Which analytic entries are too small to be distinguished from zero; empty if none are."""
     a, numeric = np.abs(found.analytic), found.numeric
     lost = (a > 0) & (np.maximum(a, np.abs(numeric.value)) <= numeric.uncertainty)
     lost &= found.smooth & ~numeric.invariant
@@ -150,14 +150,14 @@ def describe_lost(found: Comparison, bound: float) -> str:
 
 
 def describe_kinks(found: Comparison) -> str:
-    """Which entries are at a kink; nothing where none is."""
+    """Which entries are at a kink; empty if none are."""
     numeric = found.numeric
     kinks = np.flatnonzero(numeric.kink)
     if not len(kinks):
         return ""
     index = np.unravel_index(kinks[0], numeric.kink.shape)
     values = np.array([numeric.low[index], numeric.high[index], found.analytic[index]])
-    # A slope of zero is not known to be that: it is written as one, to the digits that are shown.
+    # A slope that is zero to the digits that are shown is written as 0.
     values = np.where(np.abs(values) < 1e-6 * np.max(np.abs(values)), 0.0, values)
     low, high, analytic = (f"{value:.6g}" for value in values)
     return (

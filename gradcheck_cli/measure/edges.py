@@ -1,4 +1,4 @@
-"""Slopes at the bounds of an input that do not settle as steps shrink, such as that of x log x."""
+"""Entries at a bound whose one-sided quotients do not converge as the step shrinks: x log x."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gradcheck_cli.problem import Problem
 
 Float = NDArray[np.float64]
 
-# Steps, in units of the scale of an entry, at which one-sided quotients are compared.
+# Steps at which one-sided quotients are compared, in units of the scale of the entry.
 STEPS = 4.0 ** -np.arange(8.0, 21.0, 4.0)
-# A change of the quotient, over the one before it, from which on it does not settle: that of a
-# logarithm stays the same, that of a root grows; that of x^1.5 is a sixteenth.
+# From one step to the next, quotients that converge change by less than this share of their change
+# before: that share is 1 for a logarithm, more for a root, and 1/16 for x^1.5.
 SETTLES = 0.5
-DEVIATIONS = 10.0  # of rounding, that a change is no change within
+DEVIATIONS = 10.0  # a change of fewer deviations of the rounding is none
 
 
 def doubt_edges(problem: Problem, name: str, numeric: NumericGradient) -> NumericGradient:
-    """The numeric gradient, unknown at bounds where its quotients do not settle."""
+    """The numeric gradient, its entries at bounds unsettled where they do not converge."""
     edges = problem.edges.get(name)
     if edges is None or not np.any(edges) or numeric.entries is not None:
         return numeric
@@ -43,8 +43,11 @@ def doubt_edges(problem: Problem, name: str, numeric: NumericGradient) -> Numeri
 
 
 def _unsettled(problem: Problem, name: str, entry: int, inward: float) -> NDArray[np.bool_]:
-    """Whether the quotients of an entry, by its flat index, do not settle; for every output where
-    there is no cotangent."""
+    """Whether the one-sided quotients of an entry do not converge.
+
+    entry: its flat index; inward: the direction into the domain, 1 or −1. For a Jacobian, an array
+    of the outputs' shape.
+    """
     x, scale = problem.inputs[name], scale_of(problem, name)
     points = np.repeat(x.reshape(1, -1), len(STEPS) + 1, axis=0)
     points[1:, entry] += (inward * STEPS * scale.flat[entry]).astype(x.dtype)

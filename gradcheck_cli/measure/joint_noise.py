@@ -1,8 +1,9 @@
-"""The noise of a forward, from twenty values in which all of its inputs are moved together.
+"""Measure the noise of a forward once for all inputs, by moving all of them together.
 
-What rounds on the way to the outputs does so whichever input is moved. Where noise is more than
-some roundings of the outputs, one input may have it and another not; and the steps in which one of
-them moves the outputs are hidden by how the others do: such inputs have theirs measured.
+Rounding on the way to the outputs is the same whichever input moves, so inputs can share one
+measurement. They cannot where the noise is more than a few roundings of the outputs, since then it
+may come from one input; or where an input moves the outputs in steps, which the others would hide.
+Such inputs have their noise measured alone.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from gradcheck_cli.numeric.noise import (
 )
 from gradcheck_cli.problem import Problem
 
-# Of the largest output, in eps: noise that is no more is that of any input. That of the problems of
-# tests/benchmarks/zoo which are smooth is 6 at most; of those that round on the way 1e3 and more.
+# Noise of at most so many eps of the largest output is rounding, which all inputs share. In the
+# smooth problems of tests/benchmarks/zoo it is 6 at most, in those that round on the way over 1e3.
 MOST_ROUNDINGS = 16.0
-# Numbers of all inputs: of more, twenty points of them all would take more than 42 MB.
+# Numbers in all inputs together: with more, the twenty points would take more than 42 MB.
 MOST_NUMBERS = 2**18
-# How far an input is moved by itself, beside the finest spacing of probes; quotients of smooth
-# outputs hardly differ between the first and that, but of some that step or bend by more than this.
+# To see whether the outputs move smoothly with an input, quotients over a fine step and over COARSE
+# (a share of the scale) are compared: smooth ones differ by less than SMOOTH of themselves.
 COARSE, SMOOTH = 1e-3, 0.5
 
 
 class JointNoise:
-    """The noise of the outputs of a problem whose forward takes one point.
+    """The noise of the outputs of a problem whose forward takes one point at a time.
 
-    evaluations: of the forward, so far.
+    evaluations: forwards taken so far.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -47,7 +48,7 @@ class JointNoise:
         self.evaluations = 0
 
     def of(self, name: str) -> Noise | None:
-        """The noise near the inputs as one of them is moved; None where that must be measured."""
+        """The noise near the inputs as one of them moves; None where it must be measured alone."""
         sizes = [x.size for x in self.problem.inputs.values()]
         shared = not self.problem.batched and len(sizes) > 1 and sum(sizes) <= MOST_NUMBERS
         if shared and self._of_all is not None and self._moves_smoothly(name, self._of_all):
@@ -56,7 +57,7 @@ class JointNoise:
 
     @cached_property
     def _of_all(self) -> Noise | None:
-        """The noise where all inputs are moved together, if it is no more than some roundings."""
+        """The noise when all inputs move together; None if it is more than a few roundings."""
         joint = joint_evaluator(self.problem)
         if joint is None:
             return None
@@ -65,7 +66,7 @@ class JointNoise:
         try:
             with np.errstate(all="ignore"):
                 found = noise_of_few(*joint)
-        except Exception:  # of a forward that cannot have all its inputs so far away
+        except Exception:  # the forward may fail where all inputs have moved
             return None
         if found is None or not _is_rounding(found, joint[1].dtype):
             return None
@@ -73,7 +74,7 @@ class JointNoise:
         return replace(found, pace=(time.perf_counter() - started) / found.evaluations)
 
     def _moves_smoothly(self, name: str, noise: Noise) -> bool:
-        """Whether outputs that move with this input do so near it, and in proportion."""
+        """Whether the outputs move in proportion to this input, from the smallest steps on."""
         x, scale = self.problem.inputs[name], scale_of(self.problem, name)
         shares = np.array([fine_spacing(x.dtype), COARSE, AWAY])
         direction = draw_directions(np.random.default_rng(0), scale, scale.shape)
@@ -90,7 +91,7 @@ class JointNoise:
 
 
 def _is_rounding(noise: Noise, dtype: Any) -> bool:
-    """Whether it is no more than some roundings of the largest output, at x and away from it."""
+    """Whether the noise is at most a few roundings of the largest output, at x and away from it."""
     largest = float(np.max(np.abs(noise.center), initial=0.0))
     worst = np.max(np.maximum(noise.near, noise.away), initial=0.0)
     eps: Float = np.finfo(dtype).eps

@@ -1,4 +1,4 @@
-"""The numeric gradient of an input of a problem, as the options ask for it."""
+"""Measure the numeric gradient of an input, in the way that the options and the problem allow."""
 
 from __future__ import annotations
 
@@ -32,43 +32,44 @@ from gradcheck_cli.problem import Problem, Stack, Stackable
 from gradcheck_cli.processes.thread_map import thread_map
 from gradcheck_cli.result import BY_IDENTITY
 
-# Entries times the numbers that a forward reads: below it, whole forwards of many points at once
-# take some tens of milliseconds, and the plain method is the one to trust; from the other one on
-# they take hours.
+# The cost of whole forwards is counted as entries × numbers that a forward reads. Below AFFORDABLE
+# they take some tens of milliseconds where a call takes many points, and no faster method is
+# needed; from MOST_NUMBERS on they take hours.
 AFFORDABLE, MOST_NUMBERS = 2**22, 2**37
-# Entries that are measured at once whatever a forward costs: they take a few times as many forwards
-# as random directions do (some 60), and tell more.
+# So few entries are measured one by one whatever a forward costs: they take a few times as many
+# forwards as random directions (some 60), and tell more.
 FEW_ENTRIES = 100
-# Where a problem has more entries than this, half the digits of each are enough; see `Pilots`.
+# In a problem with more entries, half the digits of each are enough; see `Pilots`.
 ALL_DIGITS = 100
-# Entries that are measured to see how long all of them take; evaluations that an entry takes.
-TRIED, TYPICAL = 2**11, 12
+# Entries that are measured to estimate how long all of them take.
+TRIED = 2**11
+TYPICAL = 12  # evaluations of the forward that an entry takes
 
 
-def mode_of(problem: Problem, name: str, numeric: Numeric) -> str:
-    """How a gradient is to be measured: its entries, random directions, or these first."""
+def choose_mode(problem: Problem, name: str, numeric: Numeric) -> str:
+    """How to measure a gradient: by entries, by random directions, or by directions first."""
     if _is_costly(problem, name, numeric):
         return DIRECTIONS_FIRST
-    if problem.cotangent is None or _feasible(problem, name, numeric):
-        if numeric.budget is None or numeric.mode != AUTO:
-            return ENTRIES
-        within = _seconds(problem, name, numeric) <= numeric.budget
-        return ENTRIES if within else DIRECTIONS
-    return DIRECTIONS
+    if problem.cotangent is not None and not _is_feasible(problem, name, numeric):
+        return DIRECTIONS
+    if numeric.budget is None or numeric.mode != AUTO:
+        return ENTRIES
+    seconds = _estimate_seconds(problem, name, numeric)
+    return ENTRIES if seconds <= numeric.budget else DIRECTIONS
 
 
 def _is_costly(problem: Problem, name: str, numeric: Numeric) -> bool:
-    """Whether entries would take more forwards than directions do; a count, the same everywhere."""
-    locality = problem.locality
-    alone = not problem.batched and (locality is None or name not in locality.axes)
-    alone = alone and problem.cotangent is not None
-    alone = alone and problem.identity is None and problem.precision == 0
+    """Whether directions should come first: the forward takes one point at a time, and there are
+    many entries. That is a matter of counts, not of time, so it is the same on every machine."""
+    by_slices = problem.locality is not None and name in problem.locality.axes
+    plain = problem.cotangent is not None and problem.identity is None and problem.precision == 0
+    one_point = plain and not problem.batched and not by_slices
     free = numeric.mode == AUTO and numeric.sample is None and numeric.step is None
-    return alone and free and problem.inputs[name].size > FEW_ENTRIES
+    return one_point and free and problem.inputs[name].size > FEW_ENTRIES
 
 
-def _feasible(problem: Problem, name: str, numeric: Numeric) -> bool:
-    """Whether entries are to be measured, as far as sizes tell."""
+def _is_feasible(problem: Problem, name: str, numeric: Numeric) -> bool:
+    """Whether entries can be measured one by one, judged by sizes alone."""
     size = problem.inputs[name].size
     entries = numeric.entries(size)
     if numeric.mode != AUTO or numeric.sample is not None or not entries:
@@ -81,8 +82,8 @@ def _feasible(problem: Problem, name: str, numeric: Numeric) -> bool:
     return has_few_responses(problem, name)
 
 
-def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
-    """About the time that the entries of a gradient take, from the time that some take."""
+def _estimate_seconds(problem: Problem, name: str, numeric: Numeric) -> float:
+    """About how long the entries of a gradient take, from the time that some of them take."""
     count = numeric.entries(problem.inputs[name].size)
     if count <= TRIED:
         return 0.0
@@ -96,7 +97,7 @@ def _seconds(problem: Problem, name: str, numeric: Numeric) -> float:
 
 
 def measure_gradient(problem: Problem, name: str, numeric: Numeric) -> NumericGradient:
-    """The numeric gradient of one input of a problem: of all its entries, or of a sample."""
+    """The numeric gradient of one input: all of its entries, or a sample of them."""
     if problem.identity is not None:
         return as_numeric_gradient(*problem.identity())
     size, most = problem.inputs[name].size, numeric.sample
@@ -105,9 +106,9 @@ def measure_gradient(problem: Problem, name: str, numeric: Numeric) -> NumericGr
 
 
 def as_numeric_gradient(value: Any, rounding: Any, method: str = BY_IDENTITY) -> NumericGradient:
-    """The other side of an identity, or what is known, as a numeric gradient that took no step.
+    """A gradient that is known without differences, such as the other side of an identity.
 
-    rounding: how far it may be off.
+    rounding: how far each entry may be off.
     """
     m, u = np.asarray(value, dtype=np.float64), np.asarray(rounding, dtype=np.float64)
     u = np.broadcast_to(u, m.shape)
@@ -134,28 +135,30 @@ def measure_entries_of(
     progress: Progress | None = None,
     noise_of: Callable[[str], Noise | None] = lambda name: None,
 ) -> NumericGradient:
-    """The numeric gradient at these flat indices of an input; None: at all of them.
+    """The numeric gradient at some entries of an input.
 
-    noise_of: gives that of the outputs as an input is moved, where whole forwards need it; None: it
-        is not known.
+    entries: their flat indices; None: all.
+    progress: called now and then with how many more entries were measured.
+    noise_of: maps the name of an input to the noise of the outputs as it moves, or None where that
+        must be measured; called only if whole forwards are used.
     """
     every = sum(x.size for x in problem.inputs.values())
     quick = problem.cotangent is not None and every > ALL_DIGITS
     count = problem.inputs[name].size if entries is None else len(entries)
-    taken = _by_slices(problem, name, numeric, count)
-    taken = taken or _by_whole_forwards(problem, name, numeric, count, noise_of(name))
+    differences = _by_slices(problem, name, numeric, count)
+    differences = differences or _by_whole_forwards(problem, name, numeric, count, noise_of(name))
     each: Each = one_by_one
-    if taken.method == SUPERPOSITION:
+    if differences.method == SUPERPOSITION:
         each = _in_threads
     elif numeric.jobs > 1:
         each = partial(_in_processes, numeric.jobs)
-    return measure_entries(taken, numeric.step, entries, progress, each, quick=quick)
+    return measure_entries(differences, numeric.step, entries, progress, each, quick=quick)
 
 
 def measure_roughly(problem: Problem, name: str, entries: NDArray[np.intp]) -> tuple[Float, Float]:
-    """The gradient at these flat indices of an input, for a diagnosis, and its uncertainty.
+    """The gradient at these flat indices of an input and its uncertainty, by few evaluations.
 
-    Of a Jacobian arrays of outputs × entries, outputs flat.
+    That is enough for a diagnosis. For a Jacobian: arrays of outputs × entries, outputs flat.
     """
     x, cotangent = problem.inputs[name], problem.cotangent
     weights = None if cotangent is None else np.asarray(cotangent, dtype=np.float64)
@@ -176,14 +179,15 @@ def _in_processes(
 def _in_threads(
     work: Work, chunks: list[Entries], done: Callable[[Entries], None]
 ) -> Iterator[Counted]:
-    """work(chunk) of every chunk, which calls no function of the user's."""
+    """work(chunk) for every chunk; work must call nothing of the user's."""
     for chunk, found in zip(chunks, thread_map(work, chunks), strict=True):
         done(chunk)
         yield found
 
 
 def _by_slices(problem: Problem, name: str, numeric: Numeric, count: int) -> Differences | None:
-    """Quotients that evaluate less than the forward, where so many entries are worth it."""
+    """Difference quotients that evaluate less than whole forwards; None where there are none, or
+    so few entries are not worth it."""
     numbers = count * sum(array.size for array in problem.inputs.values())
     affordable = numbers < AFFORDABLE if problem.batched else count <= FEW_ENTRIES
     if affordable or not numeric.locality or problem.locality is None or problem.cotangent is None:
@@ -213,13 +217,14 @@ def _by_whole_forwards(
 
 
 def stack_of(problem: Problem, name: str, points: int) -> Stack | None:
-    """How so many points of an input are evaluated in few calls, where the forward has a way."""
+    """A way to evaluate so many points of an input in few calls, if the forward has one."""
     forward = problem.forward
     return forward.stack(problem.inputs, name, points) if isinstance(forward, Stackable) else None
 
 
 def scale_of(problem: Problem, name: str) -> Float:
-    """The scale of every entry of an input; where it lives in a domain, no more than its room."""
+    """The scale of every entry of an input, from which steps begin; in a domain, at most the
+    distance to its boundary."""
     return np.minimum(entry_scale(problem.inputs[name]), problem.room.get(name, np.inf))
 
 
@@ -236,9 +241,9 @@ def points_evaluator(problem: Problem, name: str) -> Evaluate:
 
 
 def joint_evaluator(problem: Problem) -> tuple[Evaluate, NDArray[Any], Float] | None:
-    """The forward as a function of K points of all inputs at once, flat: (K, all) → (K, *outputs).
+    """The forward as a function of K points of all inputs joined: (K, size of all) → (K, *outputs).
 
-    Returns that, the inputs and their scales; None where they have several types.
+    Returns that function, the inputs joined, and their scales; None where inputs differ in type.
     """
     inputs = problem.inputs
     if len({x.dtype for x in inputs.values()}) > 1:

@@ -1,4 +1,4 @@
-"""A backward in low precision against the same forward in float64, at the same rounded inputs."""
+"""Compare a backward in low precision with the same forward in float64, at the same inputs."""
 
 from __future__ import annotations
 
@@ -19,41 +19,39 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import GradientResult
 
 WIDE = np.dtype(np.float64)
-# Roundings of its own type by which an entry may be off, over the largest entry of the gradient:
-# what sums that cancel leave. Of a layer with tanh and sums of 64 terms it was at most 2; roundings
-# of more terms add up like their root.
+# By how many eps of its own type a right entry may be off, over the largest entry of the gradient,
+# since sums that cancel leave roundings of that size. In a layer with tanh and sums of 64 terms it
+# was at most 2; with more terms it grows like the root of their number.
 ROUNDINGS, TERMS = 16.0, 64
 
-
-# From one to the next number, over it, of the types that are widened.
+# eps of the types of low precision: the distance from 1 to the next number.
 EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
-def low_type(problem: Problem) -> str:
+def find_low_type(problem: Problem) -> str:
     """The coarsest type below float64 among the inputs; empty where there is none."""
-    types = {problem.low, *map(str, {x.dtype for x in problem.inputs.values()})}
+    types = {problem.working_type, *map(str, {x.dtype for x in problem.inputs.values()})}
     return max(types & set(EPS), key=lambda kind: EPS[kind], default="")
 
 
 def is_finer(kind: Any, than: str) -> bool:
-    """Whether a type of floats has more digits than one of those of low precision."""
+    """Whether a type has more digits than one of low precision; than: its name in EPS."""
     return bool(kind == WIDE) or EPS.get(str(kind), np.inf) < EPS[than]
 
 
-def in_float64(problem: Problem, narrow: Problem) -> Problem | None:
-    """The problem with its backward in float64, too; None where that does not follow its inputs.
+def widen_backward(problem: Problem, narrow: Problem) -> Problem | None:
+    """The problem with its backward called in float64, too; None where that does not work.
 
-    problem: one that was widened; narrow: as it was.
+    problem: one that was widened; narrow: the problem as it was.
     """
-    inputs = {name: x.copy() for name, x in problem.inputs.items()}
-    delta = problem.cotangent
-    with suppress(Exception):  # whatever a backward raises that does not take float64
-        claimed = narrow.backward(inputs, None if delta is None else delta.copy())
+    with suppress(Exception):  # a backward that does not accept float64 may raise anything
+        claimed = replace(problem, backward=narrow.backward).evaluate_backward()
         kinds = [np.asarray(gradient).dtype for gradient in claimed.values()]
-        if all(is_finer(kind, low_type(narrow)) for kind in kinds):
+        low = find_low_type(narrow)
+        if all(is_finer(kind, low) for kind in kinds):
             note = (
-                f"inputs are in {low_type(narrow)}; the backward was handed them in float64, where "
-                "no rounding hides what is wrong, and is wrong there"
+                f"inputs are in {low}; the backward was handed them in float64, where no rounding "
+                "hides what is wrong, and is wrong there"
             )
             return replace(
                 problem,
@@ -65,14 +63,17 @@ def in_float64(problem: Problem, narrow: Problem) -> Problem | None:
     return None
 
 
-def as_reference(wide: Problem, results: Sequence[GradientResult]) -> dict[str, NumericGradient]:
-    """Gradients of a backward that passed in float64, each with how far it may be off."""
+def make_references(wide: Problem, results: Sequence[GradientResult]) -> dict[str, NumericGradient]:
+    """The gradients of a backward that passed in float64, as numeric gradients to compare with.
+
+    results: those of the check in float64; their bounds become the uncertainty.
+    """
     claimed = wide.evaluate_backward()
     found = {}
     for one in results:
         values = np.asarray(claimed[one.name])
-        off = (one.bound or 0.0) * float(np.max(np.abs(values), initial=0.0))
-        found[one.name] = as_numeric_gradient(values, off, one.method or WHOLE)
+        error = (one.bound or 0.0) * float(np.max(np.abs(values), initial=0.0))
+        found[one.name] = as_numeric_gradient(values, error, one.method or WHOLE)
     return found
 
 
@@ -83,18 +84,18 @@ def widen(problem: Problem) -> Problem:
     the type of its inputs: then a note says so.
     """
     types = {name: x.dtype for name, x in problem.inputs.items()}
-    narrow = low_type(problem)
+    narrow = find_low_type(problem)
     if not narrow or problem.identity is not None:
         return problem
     inputs = {name: x.astype(WIDE) for name, x in problem.inputs.items()}
-    lost = find_cast(problem.forward, {name: x.copy() for name, x in inputs.items()})
+    cast = find_cast(problem.forward, {name: x.copy() for name, x in inputs.items()})
     given = None
-    with suppress(Exception):  # whatever a forward raises that does not take float64
+    with suppress(Exception):  # a forward that does not accept float64 may raise anything
         given = np.asarray(problem.forward({name: x.copy() for name, x in inputs.items()})).dtype
     if given is None or not is_finer(given, narrow):
         what = "does not take" if given is None else f"gives {given} for"
         note = f"the forward {what} inputs in float64: it was measured in {narrow}"
-        return replace(problem, notes=(*problem.notes, note + lost), lost=lost)
+        return replace(problem, notes=(*problem.notes, note + cast), cast_line=cast)
     delta = problem.cotangent
 
     def backward(arrays: Mapping[str, Any], cotangent: Any) -> Mapping[str, Any]:
@@ -109,7 +110,7 @@ def widen(problem: Problem) -> Problem:
         f"{roundings:.0f} roundings of a gradient's largest entry, {precision:.0e}"
     )
     if given != WIDE:
-        note += f"; the forward gives {given} there, which counts as its noise{lost}"
+        note += f"; the forward gives {given} there, which counts as its noise{cast}"
     return replace(
         problem,
         inputs=inputs,
@@ -118,33 +119,33 @@ def widen(problem: Problem) -> Problem:
         notes=(*problem.notes, note),
         precision=precision,
         narrow=problem,
-        lost=lost,
+        cast_line=cast,
     )
 
 
 def longest_sum(problem: Problem) -> int:
-    """How many terms the sums of a problem have at most: an axis of an input, or all outputs."""
+    """The most terms that a sum in the backward may have: an axis of an input, or all outputs."""
     axes = [int(length) for x in problem.inputs.values() for length in x.shape]
     outputs = 1 if problem.cotangent is None else int(problem.cotangent.size)
     return max([outputs, *axes])
 
 
 def round_gradient(numeric: NumericGradient, precision: float) -> NumericGradient:
-    """The numeric gradient with what the backward may be off by.
+    """The numeric gradient with an allowance for the rounding of a backward in low precision.
 
-    precision: that of a problem, over the largest entry.
+    precision: how far that may move an entry, over the largest one (see `Problem`).
     """
     finite = np.where(np.isfinite(numeric.value), np.abs(numeric.value), 0.0)
     return replace(numeric, rounding=precision * float(np.max(finite, initial=0.0)))
 
 
-def claim_in_float64(problem: Problem, narrow: Problem, name: str) -> NDArray[Any] | None:
-    """What the backward of a narrow problem claims where it is handed float64 all the same.
+def call_backward_in_float64(problem: Problem, narrow: Problem, name: str) -> NDArray[Any] | None:
+    """The gradient that the backward of a narrow problem returns when it is handed float64.
 
-    problem: the same one, widened. None where it does not take float64, or does not follow it.
+    problem: the same one, widened. None where the backward raises, or returns another type.
     """
-    inputs = {of: x.copy() for of, x in problem.inputs.items()}
-    with suppress(Exception):  # whatever a backward raises that does not take float64
+    inputs = problem.copy_inputs()
+    with suppress(Exception):  # a backward that does not accept float64 may raise anything
         claimed = np.asarray(narrow.backward(inputs, problem.cotangent)[name])
         if claimed.dtype == WIDE and claimed.shape[-inputs[name].ndim :] == inputs[name].shape:
             return claimed
@@ -152,8 +153,8 @@ def claim_in_float64(problem: Problem, narrow: Problem, name: str) -> NDArray[An
 
 
 def describe_own_type(narrow: Problem) -> str:
-    """A note: the backward differs from the forward in float64 by its own rounding alone."""
-    kind = low_type(narrow)
+    """The note of a gradient that differs from float64 only by rounding in its own type."""
+    kind = find_low_type(narrow)
     return (
         f"it was measured in {kind}: there the backward rounds away what it has in float64, where "
         "it is right"
@@ -161,8 +162,8 @@ def describe_own_type(narrow: Problem) -> str:
 
 
 def describe_rounding(passed: GradientResult, narrow: Problem) -> str:
-    """A note: how far off a gradient is that is right in float64."""
+    """The note of a gradient that is right in float64: how far rounding moves it."""
     return (
-        f"in float64 it is right; in {low_type(narrow)} it is off by up to "
+        f"in float64 it is right; in {find_low_type(narrow)} it is off by up to "
         f"{passed.max_abs_error:.0e}, which is what its backward rounds there"
     )

@@ -1,7 +1,7 @@
-"""Whether functions leave alone what they are handed, and answer the same when asked again.
+"""Find functions that change their arguments, or that return something else when called again.
 
-A backward that works on its arguments, or remembers earlier calls, can be right in a check and
-wrong in training; a forward that does makes every difference meaningless.
+A backward that writes into its arguments, or remembers earlier calls, can be right in a check and
+wrong in training. A forward that does so makes every difference meaningless.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from gradcheck_cli.problem import ELSEWHERE, Problem
 from gradcheck_cli.result import Code, Refusal
 from gradcheck_cli.text import format_shape
 
-LARGE = 2**26  # bytes of an array, from which there is no copy of it to spare
-
-# A second answer that is off by less, over the largest entry, may be meant: sums in another order.
+LARGE = 2**26  # bytes: larger arrays are not copied, to save memory; a checksum shows changes
+# Over the largest entry: if a second answer differs by less, it may be a sum in another order, and
+# the message names `tolerance.repeat`, which allows that.
 ROUGHEST = 1e-6
 
 
 class Claim(Struct, frozen=True):
-    """What a backward returned, by input, and what is wrong with how it was returned.
+    """What a backward returned, and how it behaved.
 
-    differs: it answered differently when called again. in_place: it changed an argument, of which
-    it had a copy, so that its gradients can be compared; place: the input beside whose gradient
-    that is said. note: what a reader should know of its answers.
+    gradients: what it returned for each input.
+    fault: why none of them can be compared.
+    differs: whether that is because a second call returned something else.
+    in_place: the failure for changing an argument; that was a copy, so the gradients can still be
+        compared. place: the input whose result reports it.
+    note: a sentence on how its answers differ, where that is allowed.
     """
 
     gradients: Mapping[str, Any]
@@ -43,7 +46,7 @@ class Claim(Struct, frozen=True):
 
     @property
     def values(self) -> dict[str, Any]:
-        """The gradients to compare: whole numbers and booleans as floats."""
+        """The gradients as floats, where they are whole numbers or booleans."""
         return {
             name: one.astype(np.float64) if one is not None and one.dtype.kind in "iub" else one
             for name, one in self.gradients.items()
@@ -51,8 +54,11 @@ class Claim(Struct, frozen=True):
 
 
 class Conduct(Struct, frozen=True):
-    """How a forward behaves. fault: why it cannot be differenced; note: what a reader should know;
-    outputs: its value."""
+    """How a forward behaves.
+
+    outputs: its value at the inputs.
+    fault: why it cannot be differenced; note: a sentence if its outputs vary from call to call.
+    """
 
     outputs: NDArray[Any]
     fault: Refusal | None = None
@@ -60,10 +66,11 @@ class Conduct(Struct, frozen=True):
 
 
 def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
-    """The gradients a backward claims, called as training would: after a call elsewhere.
+    """Call a backward as training would, and see how it behaves.
 
-    repeat: how far a second answer may be from the first, over the largest entry.
-    It is called again at the same point, and its arguments are compared with what they were.
+    It is called elsewhere first, in case it remembers calls; then twice at the inputs. Afterwards
+    its arguments are compared with what they were.
+    repeat: how far the second answer may be from the first, over the largest entry.
     """
     with suppress(Exception):
         problem.backward(
@@ -74,14 +81,14 @@ def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
     first = _copy_values(first)
     if not isinstance(first, Mapping):
         kind = type(first).__name__
-        told = f"{problem.claimant} must return gradients by input name, not {kind}"
-        return Claim({}, Refusal(Code.NOT_RETURNED, told))
+        sentence = f"{problem.claimant} must return gradients by input name, not {kind}"
+        return Claim({}, Refusal(Code.NOT_RETURNED, sentence))
     in_place, place = None, ""
     if changed:
         names = " and ".join(changed.values())
-        told = f"{problem.claimant} changes {names} in place; let it work on a copy"
+        sentence = f"{problem.claimant} changes {names} in place; let it work on a copy"
         remedy = "" if lost else ", or accept it by in_place: allowed"
-        in_place = Refusal(Code.CHANGES_ARGUMENTS, told + remedy)
+        in_place = Refusal(Code.CHANGES_ARGUMENTS, sentence + remedy)
         place = next(name for name in (*changed, *problem.inputs) if name in problem.inputs)
     if lost:
         return Claim(first, in_place)
@@ -89,11 +96,11 @@ def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
     notes = []
     for name in problem.inputs:
         gap = _compare(first.get(name), _array(again.get(name)))
-        if not gap.told:
+        if not gap.clause:
             continue
         sentence = (
             f"{problem.claimant} answers differently when called again: "
-            f"{problem.label(name).gradient} {gap.told}"
+            f"{problem.label(name).gradient} {gap.clause}"
         )
         if gap.share > repeat:
             cause = "; it must not remember earlier calls or draw at random"
@@ -109,7 +116,11 @@ def _array(value: Any) -> Any:
 
 
 def _call(problem: Problem) -> tuple[Any, dict[str, str], bool]:
-    """One call: what came back, which arguments were changed, and whether one was no copy."""
+    """Call the backward once at the inputs.
+
+    Returns what it returned; the arguments that it changed, described by name; and whether one of
+    these was not a copy, so that the inputs themselves are spoilt.
+    """
     inputs = {name: Lent(x) for name, x in problem.inputs.items()}
     cotangent = None if problem.cotangent is None else Lent(problem.cotangent)
     claimed = problem.backward(
@@ -121,14 +132,14 @@ def _call(problem: Problem) -> tuple[Any, dict[str, str], bool]:
     if cotangent is not None and cotangent.changed:
         changed[""] = "the upstream gradient it was handed"
         lost = lost or cotangent.large
-    changed |= {f"[{what}]": what for what in problem.changed()}
+    changed |= {f"[{what}]": what for what in problem.other_changes()}
     return claimed, changed, lost
 
 
 class Lent:
-    """An array that is handed to a function: a copy or, if it is large, itself.
+    """An array that is lent to a function, to see whether the function changes it.
 
-    Either way it is seen whether the function changed it. Then nothing else is done with it.
+    What is lent is a copy; of a large array it is the array itself.
     """
 
     def __init__(self, array: NDArray[Any]) -> None:
@@ -138,7 +149,7 @@ class Lent:
 
     @property
     def changed(self) -> bool:
-        """Whether it is not what it was."""
+        """Whether the function has changed it."""
         if self.large:
             return bool(_digest(self.array) != self.before)
         return not _same(self.array, self.before)
@@ -154,15 +165,15 @@ def _digest(array: NDArray[Any]) -> int:
 
 
 def _copy_values(value: Any) -> Any:
-    """The gradients by name, which a backward may reuse the memory of."""
+    """Copies of the gradients, since a backward may use their memory again in the next call."""
     if not isinstance(value, Mapping):
         return value
     return {name: one if one is None else _copy_array(one) for name, one in value.items()}
 
 
 def _copy_array(value: Any) -> NDArray[Any]:
-    """A copy as an array: of what is none, such as a tuple of arrays, as one of objects. An entry
-    that is masked has no value."""
+    """A copy as an array, where masked entries are nan. What does not fit into an array of
+    numbers, such as a ragged tuple, becomes one of objects."""
     try:
         return np.array((value * 1.0).filled(np.nan) if hasattr(value, "filled") else value)
     except ValueError:
@@ -170,7 +181,7 @@ def _copy_array(value: Any) -> NDArray[Any]:
 
 
 def _same(left: Any, right: Any) -> bool:
-    """Whether two arrays are equal, nan being nan; part by part where they are large."""
+    """Whether two arrays are equal, where nan equals nan; large ones are compared in parts."""
     left, right = np.asarray(left), np.asarray(right)
     if left.shape == right.shape and left.ndim and left.nbytes > LARGE and len(left) > 1:
         return all(_same(one, other) for one, other in zip(left, right, strict=True))
@@ -179,14 +190,17 @@ def _same(left: Any, right: Any) -> bool:
 
 
 class Gap(Struct, frozen=True):
-    """How two answers differ, in words, empty where they do not; and over the largest entry."""
+    """How two answers differ.
 
-    told: str = ""
+    clause: where and by how much; empty if they are equal. share: that over the largest entry.
+    """
+
+    clause: str = ""
     share: float = float("inf")
 
 
 def _compare(first: Any, again: Any) -> Gap:
-    """Where two answers differ the most."""
+    """How two answers differ, at the entry where they differ most."""
     if first is None or again is None:
         return Gap() if first is again else Gap("is there only once")
     if first.shape != again.shape:
@@ -200,15 +214,16 @@ def _compare(first: Any, again: Any) -> Gap:
     index = np.unravel_index(np.argmax(gaps), gaps.shape)
     where, gap = [int(axis) for axis in index], float(gaps[index])
     peak = float(np.max(np.abs(before), initial=0.0))
-    told = f"at {where} is {first[index]:.6g}, then {again[index]:.6g}"
+    clause = f"at {where} is {first[index]:.6g}, then {again[index]:.6g}"
     share = gap / peak if peak > 0 else float("inf")
-    return Gap(f"{told}, which differ by {gap:.1e}" if np.isfinite(gap) else told, share)
+    return Gap(f"{clause}, which differ by {gap:.1e}" if np.isfinite(gap) else clause, share)
 
 
 def observe_forward(problem: Problem) -> Conduct:
-    """Call the forward twice on copies and see what it does.
+    """Call the forward twice on copies of the inputs, and see how it behaves.
 
-    Raises ForwardError where its outputs are not finite real numbers or do not fit the cotangent.
+    Raises ForwardError where its outputs are not finite real numbers, or are not of the cotangent's
+    shape.
     """
     inputs = {name: Lent(x) for name, x in problem.inputs.items()}
     for name, x in problem.inputs.items():
@@ -233,8 +248,8 @@ def observe_forward(problem: Problem) -> Conduct:
     changed = [name for name, lent in inputs.items() if lent.changed]
     if changed:
         names = " and ".join(changed)
-        told = f"the forward changes its input {names} in place; let it work on a copy"
-        return Conduct(outputs, Refusal(Code.CHANGES_ARGUMENTS, told))
+        sentence = f"the forward changes its input {names} in place; let it work on a copy"
+        return Conduct(outputs, Refusal(Code.CHANGES_ARGUMENTS, sentence))
     again = np.array(problem.forward({name: lent.array for name, lent in inputs.items()}))
     if again.shape != outputs.shape or not _same(again, outputs):
         return Conduct(outputs, note=_unrepeatable(outputs, again))

@@ -1,4 +1,4 @@
-"""What a gradient is refused for before its values are compared: its type, its shape, a nan."""
+"""Reasons to refuse a gradient before its values are compared: its type, its shape, a nan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gradcheck_cli.text import format_shape
 def find_refusal(analytic: Any, shape: tuple[int, ...], label: Label) -> Refusal | None:
     """Why a gradient is wrong whatever its values are, or None.
 
-    analytic: what the backward returned; shape: of the gradient it must be.
+    analytic: what the backward returned; shape: the one that the gradient must have.
     """
     name = label.gradient
     if analytic is None:
@@ -40,8 +40,8 @@ def find_refusal(analytic: Any, shape: tuple[int, ...], label: Label) -> Refusal
     return None
 
 
-def find_cut(analytic: Any, label: Label) -> Refusal | None:
-    """Why a gradient of wrong values is wrong: it was cut off to whole numbers; or None."""
+def find_integer_gradient(analytic: Any, label: Label) -> Refusal | None:
+    """The refusal of a wrong gradient of whole numbers, whose type cuts off fractions; or None."""
     if analytic.dtype.kind not in "iub":
         return None
     sentence = (

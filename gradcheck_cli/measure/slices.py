@@ -1,4 +1,4 @@
-"""What a problem claims of its slices, as functions of one input: of matrices that are cut."""
+"""Turn the locality that a problem claims into functions of one input, as a matrix of slices."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gradcheck_cli.problem import Locality, Problem
 
 Array = NDArray[Any]
 
-MOST_RESPONSES = 2**24  # numbers of responses that are kept
+MOST_RESPONSES = 2**24  # numbers that measured responses may hold: 128 MB
 
 
 def has_few_responses(problem: Problem, name: str) -> bool:
-    """Whether superposition is claimed of an input, and the responses to be measured are few."""
+    """Whether an input can be cut into slices, and the responses to measure fit into memory."""
     if problem.locality is None or name not in problem.locality.axes:
         return False
     (axis, along), x = problem.locality.axes[name], problem.inputs[name]
@@ -31,7 +31,8 @@ def has_few_responses(problem: Problem, name: str) -> bool:
 
 
 def measure_by_slices(problem: Problem, name: str, numeric: Numeric) -> Differences | None:
-    """Quotients that evaluate less than the forward, where that is claimed and true."""
+    """Difference quotients by slices or superposition; None where the problem claims no locality
+    of this input, or probes contradict the claim."""
     if problem.locality is None or not has_few_responses(problem, name):
         return None
     x = problem.inputs[name]
@@ -44,7 +45,7 @@ def measure_by_slices(problem: Problem, name: str, numeric: Numeric) -> Differen
 
 
 def slices_of(problem: Problem, claimed: Locality, name: str) -> Slices:
-    """What is claimed of all inputs, as functions of one of them, as a matrix of its slices."""
+    """The claim about one input, as functions of the matrix of its slices."""
     cut = _Cut(problem, claimed, name)
     return Slices(
         axis=cut.across,
@@ -58,11 +59,12 @@ def slices_of(problem: Problem, claimed: Locality, name: str) -> Slices:
 
 
 class _Cut:
-    """An input that is cut, as a matrix of its slices.
+    """One input cut into slices, which are the rows or the columns of a matrix.
 
-    axis, along: the axes of the input and of z; across: that of the matrices. beside: the axes of
-    the other inputs that are cut with it. whole: whether the outputs are z; owned: whether each
-    slice has outputs of its own.
+    axis, along: the axis that counts slices in the input, and in z (see `Locality`).
+    across: that axis of the matrix: 0 where slices are rows, 1 where they are columns.
+    beside: other inputs that are cut along the same axis of z, with their axes.
+    whole: whether z is the outputs; owned: whether each slice has outputs of its own.
     """
 
     def __init__(self, problem: Problem, claimed: Locality, name: str) -> None:
@@ -83,19 +85,19 @@ class _Cut:
         self.cotangent = self._of_z(cotangent) if self.whole else cotangent
 
     def forward(self, matrix: Array) -> Any:
-        """The outputs of all slices of the input."""
+        """The outputs of the whole input."""
         x = matrix.reshape(self.x.shape)
         outputs = self.problem.forward({**self.problem.inputs, self.name: x})
         return self._of_z(np.asarray(outputs)).ravel() if self.whole else outputs
 
     def inner(self, matrix: Array, others: Mapping[str, Array]) -> Array:
-        """z of any slices of the input, where the others that are cut have as many."""
+        """z of some slices of the input; others: the inputs beside, cut to as many slices."""
         shape = (-1, *self.x.shape[1:]) if self.axis == 0 else (*self.x.shape[:-1], -1)
         inputs = {**self.problem.inputs, **others, self.name: matrix.reshape(shape)}
         return self._of_z(np.asarray(self.claimed.inner(inputs)))
 
     def sliced(self, stack: Array, part: int) -> Array:
-        """z of many variants of one slice, in calls of as many as the forward may be handed."""
+        """z of many variants of one slice, in calls of at most `at_once` slices."""
         count = stack.shape[self.across]
         most = self.claimed.at_once or count
         pieces = [
@@ -106,13 +108,13 @@ class _Cut:
         return found[0] if len(found) == 1 else np.concatenate(found, axis=self.across)
 
     def outer(self, z: Array, parts: slice | None) -> Any:
-        """The outputs of z, or of some slices of it, a matrix each."""
+        """The outputs of z; parts: which slices z holds, each as a matrix; None: all."""
         if self.whole:
             return z.reshape(*z.shape[:-2], -1)
         return self.claimed.outer(z, lambda array: self._cut(array, parts))
 
     def cotangent_of(self, parts: slice | None) -> Array:
-        """The cotangent of the outputs, or of those of some slices, a row each."""
+        """The cotangent of all outputs, flat; or a row for each of some slices."""
         if parts is None:
             return self.cotangent.ravel()
         if self.whole:
@@ -125,7 +127,7 @@ class _Cut:
         return np.broadcast_to(self.cotangent, (count, self.cotangent.size))
 
     def _others(self, part: int, piece: Array) -> dict[str, Array]:
-        """The same slice of the inputs beside, as often as there are variants."""
+        """The same slice of the inputs beside, repeated for every variant."""
         count, inputs = piece.shape[self.across], self.problem.inputs
         return {
             other: np.repeat(np.take(inputs[other], [part], axis), count, axis)
@@ -133,7 +135,7 @@ class _Cut:
         }
 
     def _cut(self, array: Array, parts: slice | None) -> Array:
-        """An array like z, or some slices of it, a matrix each."""
+        """An array of the shape of z, or some of its slices, each as a matrix."""
         if parts is None:
             return array
         if self.across == 0:
@@ -141,7 +143,7 @@ class _Cut:
         return np.ascontiguousarray(array[:, parts].T)[..., None]
 
     def _of_z(self, z: Array) -> Array:
-        """z with its slices as rows, or as columns."""
+        """z as a matrix with its slices as rows, or as columns."""
         if z.ndim == 2 and self.along == self.across:
             return z
         rows: Array = np.moveaxis(z, self.along, 0).reshape(z.shape[self.along], -1)
@@ -149,5 +151,5 @@ class _Cut:
 
 
 def _as_matrix(x: Array, across: int) -> Array:
-    """An input with its slices as rows, or as columns, in the order of its entries."""
+    """An input as a matrix with its slices as rows, or as columns, without moving entries."""
     return x.reshape(x.shape[0], -1) if across == 0 else x.reshape(-1, x.shape[-1])

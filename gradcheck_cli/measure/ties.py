@@ -1,8 +1,9 @@
-"""Entries of an input that tie, as in a sort or a maximum: to move one of them shows too little.
+"""Entries of an input that are equal (a tie), where the forward has a maximum or sorts.
 
-Of three that tie, one that is moved alone comes first or last; what it is in the middle is seen a
-little off the tie only. All of them moved together cross no corner: subgradients that lie between
-the slopes of each entry may still have a wrong sum.
+Moving one entry of a tie shows too little. Of three equal entries, one that is moved alone becomes
+the first or the last; its slope in the middle shows only at points a little off the tie. And when
+the whole tie moves together, no corner is crossed: so the sum of its subgradients is known, and
+may be wrong though each of them lies between the slopes of its entry.
 """
 
 from __future__ import annotations
@@ -19,28 +20,28 @@ from gradcheck_cli.numeric.gradient import Entries, NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 
-# Points off a tie, at each of which others come first; how far off, in units of the scale, is eps
-# to this power: the slopes of a smooth function hardly change over that.
+# Random points near a tie, each with another order of its entries. Their distance, in units of the
+# scale, is eps to this power: over that, the slopes of a smooth function hardly change.
 DRAWS, OFF_POWER = 16, 0.4
-VARIED = 1e-3  # of the largest slope: what changes by more off a tie may cross a corner
-# Points so much nearer tell a corner from a curve: what slopes differ by stays at a corner, and
-# shrinks with the distance on a curve, such as that of an inverse of a matrix that is nearly
-# singular.
+VARIED = 1e-3  # of the largest slope: slopes that differ by more may be on two sides of a corner
+# Points nearer by NEARER tell a corner from a curve: on a curve the difference of slopes shrinks
+# with the distance, as in the inverse of a nearly singular matrix; at a corner more than STAYS of
+# it stays.
 NEARER, STAYS = 2.0**-4, 0.5
-MOST_MEMBERS, MOST_TIES = 4, 8  # of a tie, whose slopes are measured there; of an input
-CALLS = 8  # that such a slope takes at most
-ALONG = 2.0**-7  # of the scale: how far those that tie are moved to see whether they still do
+MOST_MEMBERS, MOST_TIES = 4, 8  # entries of a tie whose slopes are measured; ties of an input
+CALLS = 8  # forwards that a slope off a tie takes at most
+ALONG = 2.0**-7  # of the scale: how far a tie is moved to see whether it is still one there
 
 
 def judge_ties(
     problem: Problem, name: str, claimed: Any, numeric: NumericGradient, rtol: float, atol: float
 ) -> tuple[NumericGradient, str]:
-    """The numeric gradient with what is known of entries that tie, and a clause on a wrong sum.
+    """The numeric gradient corrected at ties, and a clause about a tie with a wrong sum, or empty.
 
-    Asked of ties in which an entry is at a kink or looks wrong. What looks wrong is at a kink where
-    slopes differ off the tie; these are its slopes then. Where the sum of a tie is wrong, its
-    entries are compared with the nearest ones that have the right one. Where there is none to ask
-    of, it is the gradient itself.
+    Only ties with an entry that is at a kink or looks wrong are examined. An entry that looks wrong
+    is at a kink if its slopes at points near the tie differ; they are its slopes then. If the sum
+    of a tie is wrong, its entries are compared with the nearest ones whose sum is right. Without
+    such ties the numeric gradient is returned unchanged, as the same object.
     """
     if numeric.entries is not None:
         return numeric, ""
@@ -62,9 +63,9 @@ def judge_ties(
 
 
 class Ties:
-    """The entries of an input of a problem that tie, and their slopes.
+    """The ties of one input, and the slopes of their entries.
 
-    evaluations: of the forward, so far.
+    evaluations: forwards taken so far.
     """
 
     def __init__(self, problem: Problem, name: str) -> None:
@@ -73,8 +74,9 @@ class Ties:
         self.evaluations = 0
 
     def find(self, kink: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> list[Entries]:
-        """The flat indices of entries that are equal, or of one that is at a kink and looks wrong.
+        """The ties to examine, each as the flat indices of its entries.
 
+        An entry by itself is one, too, if it is at a kink and looks wrong.
         kink, wrong: outputs × entries.
         """
         _, place, counts = np.unique(self.x.ravel(), return_inverse=True, return_counts=True)
@@ -84,7 +86,8 @@ class Ties:
     def widen(
         self, numeric: NumericGradient, tie: Entries, wrong: NDArray[np.bool_]
     ) -> NumericGradient:
-        """The numeric gradient with the least and largest slope off a tie at what looks wrong."""
+        """The numeric gradient with wrong entries of a tie at a kink between the smallest and the
+        largest slope near the tie."""
         first = np.argsort(~wrong[:, tie].any(axis=0), kind="stable")[:MOST_MEMBERS]
         slopes, varied = self._take_slopes_off(tie[first])
         low, high, kink = _by_output(len(wrong), numeric.low, numeric.high, numeric.kink)
@@ -101,9 +104,10 @@ class Ties:
     def hold_sum(
         self, numeric: NumericGradient, tie: Entries, claimed: Float, allowed: Float
     ) -> tuple[NumericGradient, str]:
-        """The numeric gradient with the sum of entries that tie, and a clause where it is wrong.
+        """The numeric gradient, checked for the sum of the entries of a tie, and a clause.
 
-        claimed: outputs × those that tie; allowed: how far their sum may be off.
+        claimed: the analytic entries, outputs × entries of the tie; allowed: how far their sum may
+        be off. The clause is empty where the sum is right.
         """
         moved = self._move_together(tie)
         slope, total = moved.value.reshape(-1), claimed.sum(axis=1)
@@ -127,7 +131,7 @@ class Ties:
         )
 
     def _move_together(self, tie: Entries) -> NumericGradient:
-        """The slope of the outputs where these entries are moved by the same."""
+        """The slope of the outputs when all entries of a tie move by the same amount."""
         x, unit = self.x, float(np.min(self.scale.flat[tie]))
         moves = unit * self._mask(tie)
         found = measure_entries_of(
@@ -150,7 +154,7 @@ class Ties:
         return replace(found, value=found.value / unit, uncertainty=found.uncertainty / unit)
 
     def _still_tie(self, tie: Entries) -> NDArray[np.bool_]:
-        """Of which outputs the slopes vary off a tie, and as much where all of it has moved."""
+        """Which outputs depend on the order of the tie, here and where the whole tie has moved."""
         some = tie[:MOST_MEMBERS]
         step = ALONG * float(np.min(self.scale.flat[tie])) * self._mask(tie)
         at, *moved = (self._take_slopes_off(some, shift)[1] for shift in (0.0 * step, step, -step))
@@ -159,8 +163,10 @@ class Ties:
     def _take_slopes_off(
         self, entries: Entries, shift: Float | float = 0.0
     ) -> tuple[Float, NDArray[np.bool_]]:
-        """Slopes of entries at points off the tie, DRAWS × outputs × entries, NaN where they are
-        not known, and which of them differ there by a corner. shift: is added to x."""
+        """Slopes of entries at points near the tie, and which of them differ across a corner.
+
+        shift: added to x. The slopes are DRAWS × outputs × entries, nan where they are not known.
+        """
         slopes, spread, unknown = self._spread_off(entries, shift, 1.0)
         largest = np.nanmax(np.abs(slopes), axis=(0, 2), initial=0.0)[:, None]
         varied = spread > VARIED * largest + unknown
@@ -172,8 +178,10 @@ class Ties:
     def _spread_off(
         self, entries: Entries, shift: Float | float, share: float
     ) -> tuple[Float, Float, Float]:
-        """The slopes at points a share as far off, by how much they differ, and how far that may be
-        off. NaN where nothing is known."""
+        """Slopes at points near the tie, their spread, and the uncertainty of a slope.
+
+        share: of the usual distance of the points. nan where a slope is not known.
+        """
         random, x = np.random.default_rng(0), self.x
         off = share * float(np.finfo(x.dtype).eps) ** OFF_POWER * self.scale
         slopes = []
@@ -191,18 +199,18 @@ class Ties:
         return values, spread, np.fmax.reduce(u, axis=0)
 
     def _mask(self, entries: Entries) -> Float:
-        """Ones at these entries, in the shape of x."""
+        """An array of the shape of x with ones at these entries."""
         ones = np.zeros(self.x.shape)
         ones.flat[entries] = 1.0
         return ones
 
 
 def _by_output(outputs: int, *arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """Copies of arrays of a gradient as outputs × entries."""
+    """Copies of arrays of the gradient's shape, as outputs × entries."""
     return [array.reshape(outputs, -1).copy() for array in arrays]
 
 
 def _with(numeric: NumericGradient, **arrays: NDArray[Any]) -> NumericGradient:
-    """The numeric gradient with other arrays, which are outputs × entries."""
+    """The numeric gradient with some of its arrays replaced; they are outputs × entries."""
     shape = numeric.value.shape
     return replace(numeric, **{name: array.reshape(shape) for name, array in arrays.items()})

@@ -65,7 +65,7 @@ def watch_calls(problem: Problem, supervisor: Supervisor) -> Problem:
     """The problem, with a time limit for every call of the user's code."""
     from gradcheck_cli.problem import Stackable
 
-    identity, otherwise, forward = problem.identity, problem.otherwise, problem.forward
+    identity, fallback, forward = problem.identity, problem.fallback, problem.forward
     locality = problem.locality
     watch = supervisor.watch
     return replace(
@@ -73,8 +73,8 @@ def watch_calls(problem: Problem, supervisor: Supervisor) -> Problem:
         forward=forward.watched(watch) if isinstance(forward, Stackable) else watch(forward),
         backward=watch(problem.backward),
         origins=watch(problem.origins),
-        passed=watch(problem.passed),
+        backward_passes=watch(problem.backward_passes),
         identity=None if identity is None else watch(identity),
         locality=locality and replace(locality, inner=watch(locality.inner)),
-        otherwise=None if otherwise is None else watch_calls(otherwise, supervisor),
+        fallback=None if fallback is None else watch_calls(fallback, supervisor),
     )

@@ -71,8 +71,8 @@ def within(problem: Problem, domains: Domains) -> Problem:
 
     Raises CodeError where an input is not in its domain, or is complex.
     """
-    if problem.inside is not None:
-        return problem.inside(domains)
+    if problem.confine is not None:
+        return problem.confine(domains)
     geometries = find_geometries(problem.inputs, domains, problem.complex_inputs)
     return replace(confine(problem, geometries), domains=domains) if geometries else problem
 

@@ -108,5 +108,5 @@ def work_in_bfloat16(problem: Problem) -> Problem:
         forward=forward,
         backward=backward,
         cotangent=None if delta is None else round_to_bfloat16(delta),
-        low=BFLOAT16,
+        working_type=BFLOAT16,
     )

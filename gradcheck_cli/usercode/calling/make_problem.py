@@ -35,9 +35,9 @@ def make_problem(calls: Calls, delta: Array | None, seed: int, convention: str =
         cotangent=cotangent,
         labels={leaf: Label(f"∂L/∂{leaf}", source=calls.place) for leaf in calls.arrays},
         notes=tuple(calls.notes),
-        observed=partial(describe_calls, calls),
+        late_notes=partial(describe_calls, calls),
         parts=tuple(outputs) if calls.count > 1 else (),
-        changed=lambda: [CACHE] if calls.changes_cache else [],
+        other_changes=lambda: [CACHE] if calls.changes_cache else [],
         origins=partial(_find_origins, calls, cotangent),
     )
     return work_in_bfloat16(made) if calls.low else as_real(made, convention)

@@ -45,7 +45,7 @@ class Claim(Struct, frozen=True):
     derivative: what the user's function returns at some inputs: as it is, or along tangents.
     symbol: of the outputs; gradients: they are the gradients for the inputs, one after the other.
     who: the user's function; source: where its code is.
-    observed: what a reader should know after the check.
+    late_notes: what a reader should know after the check.
     geometries: of the inputs that are kept in a domain.
     tree: the inputs as the functions take them, where some are dicts or tuples of arrays.
     complex_inputs, complex_outputs: as those of a Problem.
@@ -58,7 +58,7 @@ class Claim(Struct, frozen=True):
     symbol: str
     who: str
     source: str
-    observed: Callable[[], tuple[str, ...]] = tuple
+    late_notes: Callable[[], tuple[str, ...]] = tuple
     gradients: bool = False
     geometries: Geometries = {}
     tree: Mapping[str, Any] = {}
@@ -139,7 +139,7 @@ class ClaimCalls(Calls):
             symbol="y",
             who=self.source.backward,
             source=self.place,
-            observed=lambda: (*self.notes, *describe_calls(self)),
+            late_notes=lambda: (*self.notes, *describe_calls(self)),
             tree=self.inputs if set(self.inputs) != set(self.arrays) else {},
         )
 

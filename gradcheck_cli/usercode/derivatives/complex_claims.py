@@ -49,7 +49,7 @@ def in_parts(claim: Claim, outputs: bool, convention: str, kind: str) -> Claim:
         forward=parts.forward,
         derivative=getattr(parts, kind),
         shape=(*claim.shape, 2) if outputs else claim.shape,
-        observed=lambda: (*claim.observed(), *told),
+        late_notes=lambda: (*claim.late_notes(), *told),
         complex_inputs=names,
         complex_outputs=outputs,
     )

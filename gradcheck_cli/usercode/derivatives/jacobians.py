@@ -51,7 +51,7 @@ def check_jacobian(claim: Claim, seed: int) -> list[Problem]:
             name: Label(f"{of}{name}", source=claim.source, by=claim.who) for name in claim.inputs
         },
         notes=(note,) if large else (),
-        observed=claim.observed,
+        late_notes=claim.late_notes,
         complex_inputs=claim.complex_inputs,
         complex_outputs=claim.complex_outputs,
     )

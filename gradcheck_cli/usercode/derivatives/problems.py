@@ -217,12 +217,12 @@ def derive(
 def _confinable(claim: Claim, check: Callable[[Claim], list[Problem]]) -> list[Problem]:
     """The problems of a claim, each of which can be made anew with inputs in domains."""
 
-    def inside(place: int, domains: Domains) -> Problem:
+    def confine(place: int, domains: Domains) -> Problem:
         geometries = find_geometries(claim.inputs, domains, claim.complex_inputs)
         made = check(replace(claim, geometries=geometries))[place]
         return replace(made, domains=domains)
 
     return [
-        replace(problem, inside=partial(inside, place))
+        replace(problem, confine=partial(confine, place))
         for place, problem in enumerate(check(claim))
     ]

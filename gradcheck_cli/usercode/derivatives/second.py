@@ -225,7 +225,7 @@ def _measured(
     if bent:
         return problems
     return [
-        replace(problem, otherwise=other)
+        replace(problem, fallback=other)
         for problem, other in zip(problems, by_forward("the gradient did not pass"), strict=True)
     ]
 

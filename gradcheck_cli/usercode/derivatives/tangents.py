@@ -58,7 +58,7 @@ def check_along(claim: Claim, seed: int) -> list[Problem]:
                 for name in claim.inputs
             },
             notes=tuple(describe(claim.geometries)),
-            observed=claim.observed,
+            late_notes=claim.late_notes,
         )
     ]
 

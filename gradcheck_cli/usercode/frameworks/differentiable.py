@@ -107,7 +107,7 @@ class Differentiable(ABC):
         """
         raise NotImplementedError
 
-    def find_passed(self, function: Any, tensors: Tensors) -> dict[str, dict[int, str]]:
+    def find_backward_passes(self, function: Any, tensors: Tensors) -> dict[str, dict[int, str]]:
         """The backward passes of the user's own that each tensor's gradient comes through.
 
         By a number for each place in the graph; none where the framework keeps no graph.

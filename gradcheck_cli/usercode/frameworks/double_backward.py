@@ -87,7 +87,7 @@ class DoubleBackward:
                 of: Label(f"∂(v·∇L)/∂{of}", source=name, by=f"the double backward of {name}")
                 for of in self.inputs
             },
-            observed=self.notes,
+            late_notes=self.notes,
             parts=self.sizes if len(self.sizes) > 1 else (),
-            low=self.low,
+            working_type=self.low,
         )

@@ -197,18 +197,18 @@ class FrameworkProblem:
             backward=self.backward,
             cotangent=delta,
             labels={name: Label(f"∂L/∂{name}", source=self.function.name) for name in self.arrays},
-            observed=self.notes,
+            late_notes=self.notes,
             parts=sizes if len(sizes) > 1 else (),
-            low=BFLOAT16 if self.function.low == BFLOAT16 else "",
-            twice=partial(differentiate_twice, self, delta, seed),
+            working_type=BFLOAT16 if self.function.low == BFLOAT16 else "",
+            make_double_backward=partial(differentiate_twice, self, delta, seed),
             origins=partial(self.find_origins, delta),
-            passed=self.find_passed,
+            backward_passes=self.find_backward_passes,
         )
 
-    def find_passed(self) -> dict[str, dict[int, str]]:
+    def find_backward_passes(self) -> dict[str, dict[int, str]]:
         """The user's own backward passes between outputs and inputs (see `Problem`), by an extra
         call."""
-        return self.function.find_passed(self.run, self._tensors(self.arrays))
+        return self.function.find_backward_passes(self.run, self._tensors(self.arrays))
 
     def find_origins(self, delta: Array) -> dict[str, str]:
         """After which lines of the user's the gradients are there, in an extra call."""

@@ -96,12 +96,12 @@ def double_backward(problem: Problem) -> list[Problem]:
 
     Example: check(double_backward(from_torch(torch.nn.Tanh(), torch.randn(4, 3))))
     """
-    if problem.twice is None:
+    if problem.make_double_backward is None:
         raise CodeError(
             "double_backward is of a function of torch, jax or autograd, whose reverse mode can be "
             "differentiated; this backward is written by hand"
         )
-    return [problem, problem.twice()]
+    return [problem, problem.make_double_backward()]
 
 
 def from_framework(

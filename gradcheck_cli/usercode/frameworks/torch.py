@@ -16,7 +16,7 @@ from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
 from gradcheck_cli.usercode.frameworks.state import keeps_nothing
-from gradcheck_cli.usercode.frameworks.torch_graph import find_passed, list_nodes
+from gradcheck_cli.usercode.frameworks.torch_graph import find_backward_passes, list_nodes
 from gradcheck_cli.usercode.low_precision import held
 
 ONCE = "Error"  # the type of the node of a graph that a once_differentiable backward leaves
@@ -159,10 +159,10 @@ class TorchFunction(Differentiable):
         """A tensor of zeros."""
         return torch.zeros_like(tensor)
 
-    def find_passed(self, function: Any, tensors: Tensors) -> dict[str, dict[int, str]]:
+    def find_backward_passes(self, function: Any, tensors: Tensors) -> dict[str, dict[int, str]]:
         """The torch.autograd.Functions between the outputs and each leaf of the graph."""
         leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
-        return find_passed(function(leaves), leaves)
+        return find_backward_passes(function(leaves), leaves)
 
     def keeps_nothing(self) -> bool:
         """Whether a call leaves nothing behind, as far as the text of the function tells."""

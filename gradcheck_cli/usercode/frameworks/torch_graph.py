@@ -20,7 +20,9 @@ def list_nodes(last: Any) -> Iterator[Any]:
         ahead += before
 
 
-def find_passed(outputs: Sequence[Any], leaves: Mapping[str, Any]) -> dict[str, dict[int, str]]:
+def find_backward_passes(
+    outputs: Sequence[Any], leaves: Mapping[str, Any]
+) -> dict[str, dict[int, str]]:
     """The torch.autograd.Functions between the outputs and each leaf, by their place in the graph.
 
     Source: a node of one has its class as `_forward_cls`, a leaf's node its tensor as `variable`.

@@ -59,7 +59,7 @@ def scattered(problem: Problem, ulps: float) -> Problem:
         Stackable(problem.forward, stacks.stack),
         problem.backward,
         problem.cotangent,
-        observed=lambda: tuple(stacks.notes("here")),
+        late_notes=lambda: tuple(stacks.notes("here")),
     )
 
 
