@@ -1,12 +1,15 @@
 """A gradient checker: analytic backprop against central finite differences.
 
 The public API: `check(forward, backward, inputs)` returns a `CheckResult` with a `Verdict`,
-`assert_gradients` raises it; the `from_…` functions make a `Problem` of what is written otherwise.
+`assert_gradients` raises if it is not a pass. The `from_…` functions make a `Problem` of other
+code, such as a layer with a cache, a Jacobian or a torch module.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # not typing's: until `__main__` listens, Ctrl-C is Python's traceback
+# Not imported from typing, which takes a while: until `__main__` handles signals, Ctrl-C prints a
+# traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -89,7 +92,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is used: the command starts without numpy."""
+    """Import a public name when it is first used, so that the command can start without numpy."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

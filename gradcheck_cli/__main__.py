@@ -1,4 +1,4 @@
-"""The console script, and python -m gradcheck_cli: nothing is imported before Ctrl-C is heard."""
+"""The console script, and python -m gradcheck_cli: it handles Ctrl-C before it imports the rest."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 INTERRUPTED = 130
-# Objects between two collections: imports make many and leave nothing to collect, and looking for
-# it takes a tenth of the start.
+# New objects after which garbage is collected. Imports make many and leave no garbage; collecting
+# at Python's default takes a tenth of the start.
 COLLECT_AFTER = 200_000
-# Bytes that are asked for and given back at once: from then on glibc keeps what arrays up to this
-# size give back for the next ones, where it would fetch pages anew, a fifth of a large check.
+# An allocation of so many bytes, freed at once, makes glibc keep the memory of arrays up to this
+# size for later ones. Else it maps new pages for each, which takes a fifth of a large check.
 KEPT = 2**24
 
 
 def main() -> NoReturn:
-    """Run the command; Ctrl-C while it is still importing is a quiet 130, too."""
+    """Run the command; Ctrl-C ends it with 130 and no traceback, even while it imports."""
     gc.set_threshold(COLLECT_AFTER)
     bytes(KEPT)
     open_descriptors()
@@ -36,9 +36,9 @@ def main() -> NoReturn:
 
 
 def open_descriptors() -> None:
-    """Open those of stdin, stdout and stderr that are closed.
+    """Open stdin, stdout and stderr where they are closed.
 
-    A file of the run would get their numbers, and what others print would be written into it.
+    Otherwise a file that the run opens would get one of their numbers, and prints would end in it.
     """
     for descriptor in range(3):
         try:
@@ -48,7 +48,7 @@ def open_descriptors() -> None:
 
 
 if __name__ == "__main__":
-    # python -m puts the current folder first: a click.py or a numpy.py there is not ours to import.
+    # python -m puts the current folder first; a click.py or numpy.py there must not be imported.
     if not sys.flags.safe_path:
         del sys.path[0]
     main()

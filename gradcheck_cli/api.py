@@ -1,4 +1,4 @@
-"""Checks from Python: `check` returns what was found, `assert_gradients` raises it."""
+"""Checks from Python: `check` returns the result, `assert_gradients` raises if it is no pass."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def check(
 ) -> CheckResult:
     """Check every gradient of a forward and its backward against central differences.
 
-    forward, backward, inputs, constants, delta, seed, batched, slices: as in `from_functions`; or a
-        `Problem`, or several, in place of all of them. Without a backward, forward is a torch
-        module or function, a jax function or one of autograd, as in `from_torch`, and what is
-        checked is its framework's reverse mode.
-    in_place: whether the backward may change what it is handed; it is compared either way.
-    numeric, tolerance: see their classes; what they leave open is found or has its default.
-    Returns the verdict, a result per gradient and the work it took; a wrong gradient is no
-    exception. What forward or backward raises is raised; CodeError where they cannot be called
-    with these inputs, ForwardError where the outputs are no numbers.
+    forward, backward, inputs, constants, delta, seed, batched, slices: see `from_functions`.
+        Instead of all of them, forward may be a `Problem` or several. Without a backward, forward
+        is a torch module or function, or a function of jax or autograd, see `from_torch`; then the
+        reverse mode of that framework is checked.
+    in_place: whether the backward may change the arrays it is handed.
+    numeric, tolerance: see their classes; None: the defaults.
+    Returns the verdict, a result for each gradient and the work it took. A wrong gradient does not
+    raise. What forward or backward raises is raised; CodeError where they cannot be called with
+    these inputs, ForwardError where the outputs are not numbers.
     """
     __tracebackhide__ = True
     for name, given, kind in (("numeric", numeric, Numeric), ("tolerance", tolerance, Tolerance)):
@@ -75,10 +75,10 @@ def check(
 
 @takes_what(check)
 def assert_gradients(*arguments: Any, **options: Any) -> CheckResult:
-    """`check`, for a test: returns the result of a pass.
+    """`check` for a test suite: returns the result if every gradient passes.
 
-    Raises GradientError, which is an AssertionError, where a gradient is wrong, and where the check
-    is inconclusive: what is wrong in one line, then the report that the command prints.
+    Raises GradientError, an AssertionError, if a gradient is wrong or the check is inconclusive.
+    Its text is a line that says what is wrong, then the report that the command prints.
     """
     __tracebackhide__ = True
     result = check(*arguments, **options)

@@ -1,6 +1,6 @@
-"""Every error a user can meet. Constructors take data and write the sentence.
+"""The errors that a user can meet; `GradcheckError` is the root of all of them.
 
-`GradcheckError` is the one root; a message says what was wrong, what was expected and what to do.
+A message says what was wrong, what was expected and what to do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class GradcheckError(Exception):
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM, or SIGHUP, as of a terminal that is closed; number: the signal's."""
+    """The command got SIGTERM, or SIGHUP because its terminal was closed; number: the signal's."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -26,9 +26,9 @@ class TerminatedError(KeyboardInterrupt):
 
 
 class FormulaError(GradcheckError):
-    """A formula that cannot be evaluated: what is wrong, and where in its text.
+    """A formula that cannot be evaluated.
 
-    `offset` and `length` count characters of the formula.
+    offset, length: which characters of the formula are wrong.
     """
 
     def __init__(self, message: str, offset: int = 0, length: int = 1) -> None:
@@ -43,48 +43,49 @@ class ArrayError(GradcheckError):
 
 
 class ForwardError(GradcheckError):
-    """A forward that cannot be checked: it fails, or what it returns is not an array of numbers."""
+    """A forward that cannot be checked: it raises, or does not return an array of numbers."""
 
 
 class GradientError(GradcheckError, AssertionError):
-    """A gradient is wrong, or could not be told right from wrong; the text is the report."""
+    """A gradient is wrong, or whether it is right is not known; the text is the report."""
 
     __module__ = "gradcheck_cli"  # as users import it, and test runners name it
 
 
 class DiedError(GradcheckError):
-    """A process that worked on a part of a check ended before its work did; how: `by SIGKILL`."""
+    """A process that did a part of a check ended before it was done; how: `by SIGKILL`."""
 
     def __init__(self, how: str) -> None:
         super().__init__(f"a process of the check ended {how}")
 
 
-MOST_CHARACTERS = 2000  # of the message of a user's exception
-MOST_FRAMES = 6  # of the user's traceback; the last ones, where it happened
+MOST_CHARACTERS = 2000  # of the message of a user's exception that are shown
+MOST_FRAMES = 6  # of the user's traceback that are shown: the last ones, where it was raised
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def is_ours(path: str) -> bool:
-    """Whether a file of a traceback is one of this package, and no business of the user's."""
+    """Whether a file of a traceback belongs to this package, so that users need not see it."""
     return path.startswith((_PACKAGE, "<frozen"))
 
 
 class CodeError(GradcheckError):
-    """The user's own code, called in a way it does not take, or raising: their lines, not ours."""
+    """The user's own code cannot be called in this way, or raises; the text shows their lines."""
 
     @classmethod
     def raised(cls, function: str, error: BaseException) -> CodeError:
-        """What `function` raised, as Python would show it, from the user's frames alone."""
+        """The error for what `function` raised, with a traceback of the user's frames alone."""
         if isinstance(error, SystemExit):
-            told = f"{function} called sys.exit({'' if error.code is None else repr(error.code)})"
+            code = "" if error.code is None else repr(error.code)
+            sentence = f"{function} called sys.exit({code})"
         else:
             kind, text = type(error).__name__, _text(error)[:MOST_CHARACTERS]
-            told = f"{function} raised {kind}: {text}" if text else f"{function} raised {kind}"
-        return cls("\n".join([told, *_frames(error), *_remedy(error)]))
+            sentence = f"{function} raised {kind}" + f": {text}" * bool(text)
+        return cls("\n".join([sentence, *_frames(error), *_remedy(error)]))
 
 
 class UntakenError(CodeError):
-    """A function takes no input or constant of this name, nor one more in order."""
+    """A function has no parameter for an input or constant of this name, nor one by position."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -92,7 +93,7 @@ class UntakenError(CodeError):
 
 
 class LackingError(CodeError):
-    """A function needs values for parameters of these names."""
+    """A function has parameters of these names for which there is no value."""
 
     def __init__(self, names: Sequence[str], message: str) -> None:
         super().__init__(message)
@@ -100,7 +101,7 @@ class LackingError(CodeError):
 
 
 class LeaveError(CodeError):
-    """A check that calls Python code, which may run only where the user says so."""
+    """A check names Python code, and the user has not allowed that to run."""
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__(
@@ -109,9 +110,9 @@ class LeaveError(CodeError):
 
 
 class UnfinishedError(CodeError):
-    """The process of the user's code ended before its work did.
+    """The process of the user's code ended before the check was done.
 
-    early: the result that it kept before, or None.
+    early: the result without diagnoses, if it was sent before that; else None.
     """
 
     def __init__(self, message: str, early: Any) -> None:
@@ -134,7 +135,7 @@ def _frames(error: BaseException) -> list[str]:
     return lines
 
 
-# What to change in the config, by what a Python error of one says.
+# Patterns in the message of a Python error, and what to change in the config where one is found.
 REMEDIES = (
     (
         r"\blist\b",
@@ -149,16 +150,17 @@ REMEDIES = (
 
 
 def _remedy(error: BaseException) -> list[str]:
-    """What to change in the config, where a Python error is one of it."""
+    """What to change in the config, if a Python error points to a mistake there."""
     of_types = isinstance(error, AttributeError | TypeError | IndexError)
     if not of_types and not isinstance(error, ValueError):
         return []
-    told = [remedy for pattern, remedy in REMEDIES if of_types and re.search(pattern, _text(error))]
-    return [f"  {remedy}" for remedy in [*_unmade(error), *told]][:1]
+    text = _text(error)
+    found = [remedy for pattern, remedy in REMEDIES if of_types and re.search(pattern, text)]
+    return [f"  {remedy}" for remedy in [*_advise_attributes(error), *found]][:1]
 
 
-def _unmade(error: BaseException) -> list[str]:
-    """What to give in the config where a line needs attributes of an object that are None."""
+def _advise_attributes(error: BaseException) -> list[str]:
+    """What to add to the config, if the line that raised uses attributes of self that are None."""
     import traceback
 
     frames = list(traceback.walk_tb(error.__traceback__))
@@ -178,7 +180,7 @@ def _unmade(error: BaseException) -> list[str]:
 
 
 def _text(error: BaseException) -> str:
-    """The message of an exception, which may be the user's own and broken."""
+    """The message of an exception; empty if the exception is the user's and cannot be printed."""
     try:
         return str(error)
     except Exception:
@@ -186,11 +188,11 @@ def _text(error: BaseException) -> str:
 
 
 class UsageError(GradcheckError):
-    """A command line that names nothing that can be checked."""
+    """A command line that cannot be carried out."""
 
 
 def describe_internal_error(error: BaseException) -> str:
-    """What to say of an exception that is a bug of this package, and where it was raised."""
+    """The message for an exception that is a bug of this package, with the line that raised it."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next

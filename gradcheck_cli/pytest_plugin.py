@@ -1,7 +1,7 @@
-"""The plugin of pytest: a config is a test file, a check of it a test.
+"""The pytest plugin: a config is a test file, and each of its checks is a test.
 
-pytest loads this module in every project where the package is installed, so it imports nothing
-else before a config is met.
+pytest loads this module wherever the package is installed, so the rest of the package is imported
+only when there is a config.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option and the keys of the ini file."""
+    """Add the option and the keys of the ini file."""
     parser.getgroup("gradcheck").addoption(
         "--gradcheck-allow-code",
         action="store_true",
@@ -32,12 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker of all checks."""
+    """Register the marker that all checks have."""
     config.addinivalue_line("markers", "gradcheck: a check of a gradcheck config")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ConfigFile | None:
-    """A YAML file that says what is to be checked is a test file."""
+    """Collect a YAML file as a test file if it is a config."""
     if file_path.suffix not in SUFFIXES:
         return None
     if not any(file_path.match(glob) for glob in parent.config.getini(CONFIGS)):
@@ -46,7 +46,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ConfigFile
     from gradcheck_cli.config.load import is_config
     from gradcheck_cli.config.schema import CHECKS_KEY
 
-    # Other keys of ours are in the data of other tests, too.
+    # These keys alone make a file a config: YAML files of other programs have our other keys, too.
     if not is_config(file_path, {*KINDS, CHECKS_KEY}):
         return None
     return ConfigFile.from_parent(parent, path=file_path)
@@ -61,10 +61,10 @@ def gradcheck() -> Callable[..., CheckResult]:
 
 
 class ConfigFile(pytest.File):
-    """A config; what is wrong with it is an error of the collection."""
+    """A config; an error in it is an error of the collection."""
 
     def collect(self) -> Iterator[CheckItem]:
-        """A test a check."""
+        """Make a test for each check."""
         from gradcheck_cli.config.load import load_config
         from gradcheck_cli.config.overrides import read_overrides
         from gradcheck_cli.config.project import find_project
@@ -82,7 +82,7 @@ class ConfigFile(pytest.File):
 
 
 class CheckItem(pytest.Item):
-    """A check of a config, with its id as name."""
+    """A check of a config as a test, named by its id."""
 
     def __init__(self, *, check: ConfigCheck, **given: Any) -> None:
         super().__init__(**given)
@@ -95,7 +95,7 @@ class CheckItem(pytest.Item):
             self.add_marker(pytest.mark.skip(reason=reason))
 
     def runtest(self) -> None:
-        """Run the check; one that does not come out as its config expects fails."""
+        """Run the check, and fail if it does not come out as its config expects."""
         from gradcheck_cli.options import TIMEOUT
         from gradcheck_cli.report import Outcome
         from gradcheck_cli.run.one import run_check
@@ -108,5 +108,5 @@ class CheckItem(pytest.Item):
             pytest.fail(f"{write_headline(report)}\n{render_details(report)}", pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the config has the check."""
+        """The file and the line of the check, and its name."""
         return self.path, self.check.line - 1, self.name

@@ -1,4 +1,4 @@
-"""What a run reports: frozen records, which formats only print and JSON writes as they are."""
+"""The report of a run: frozen records, which JSON writes as they are and other formats print."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SCHEMA_VERSION = 1
 
 
 class Outcome(StrEnum):
-    """A verdict against what the config expected of it.
+    """How a check came out: its verdict compared with the one that its config expects.
 
-    ERROR: the check could not be run; NOT_RUN: it names Python code, which needs leave to run.
+    ERROR: the check could not be run; NOT_RUN: it names Python code and --allow-code is missing.
     """
 
     OK = "ok"
@@ -30,11 +30,11 @@ class Outcome(StrEnum):
 
 
 class ExitCode(IntEnum):
-    """How the command ends: a script can trust each of these numbers to mean one thing.
+    """The exit codes of the command, each with one meaning.
 
     NOTHING_CHECKED: a usage error, a config that cannot be read, a check that could not be run or
-    needs leave to, a report that could not be written. HUNG_UP, INTERRUPTED and TERMINATED: 128 +
-    the signal, as shells say.
+    lacks --allow-code, a report that could not be written. HUNG_UP, INTERRUPTED and TERMINATED:
+    128 + the number of the signal, as in shells.
     """
 
     OK = 0
@@ -48,10 +48,10 @@ class ExitCode(IntEnum):
 
 
 class Settings(Struct, frozen=True):
-    """What a config asked for, as far as a reader of the report needs it.
+    """The settings of a check, as far as a reader of the report needs them.
 
-    form to gradient_reduction: of a layer of the paper; forward, backward: of a layer of the
-    user's own, the formula or the code.
+    form … gradient_reduction: for a layer of the paper, else None. forward, backward: for a layer
+    of the user's own, the formula or the name of the function.
     """
 
     sizes: dict[str, int]
@@ -74,13 +74,13 @@ class Settings(Struct, frozen=True):
 
 
 class CheckReport(Struct, frozen=True):
-    """A check of a config and how it came out.
+    """A check of a config, and how it came out.
 
-    id: names it on the command line; path, line: where the config describes it.
-    rule_lines: where it gives a rule of its own, by input.
-    expected: the verdict the config expects; outcome: how that turned out.
+    id: its name on the command line; path, line: where the config describes it.
+    rule_lines: the lines where the config gives rules of its own, by input.
+    expected: the verdict that the config expects; outcome: how the check came out against that.
     result: None where the check was not run; error then says why.
-    rerun: the command that runs just this check again.
+    rerun: the command that runs only this check again.
     """
 
     id: str
@@ -96,7 +96,7 @@ class CheckReport(Struct, frozen=True):
 
 
 class Environment(Struct, frozen=True):
-    """What checks were run with: versions, the system and its cores."""
+    """Where the checks ran: versions, the system and its cores."""
 
     python: str
     numpy: str

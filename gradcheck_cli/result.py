@@ -1,4 +1,4 @@
-"""What a check found out about its gradients: frozen records."""
+"""The result of a check and its parts: frozen records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WHOLE_FORWARDS, BY_DIRECTIONS, BY_IDENTITY = "whole forwards", "directions", "an
 
 
 class Verdict(StrEnum):
-    """What is known of a gradient."""
+    """Whether a gradient, or all gradients of a check, are right, wrong or not known."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -20,8 +20,8 @@ class Verdict(StrEnum):
 class Zero(StrEnum):
     """Why a gradient is zero on both sides.
 
-    INVARIANT: moving the input moves the outputs by no more than their rounding; UNSEEN: rounding
-    or noise hides whatever it may be, so that the check has no power.
+    INVARIANT: moving the input moves the outputs by no more than their rounding.
+    UNSEEN: rounding or noise may hide a gradient that is not zero, so that the check has no power.
     """
 
     INVARIANT = "invariant"
@@ -99,7 +99,8 @@ class Refusal(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """One entry of a gradient: both sides, their uncertainty, analytic over numeric."""
+    """One entry of a gradient: its index, both values, the uncertainty of the numeric one, and the
+    ratio analytic / numeric (None where the numeric value is 0)."""
 
     index: tuple[int, ...]
     analytic: float
@@ -109,13 +110,15 @@ class Entry(Struct, frozen=True):
 
 
 class Diagnosis(Struct, frozen=True):
-    """What is wrong with a gradient, as far as it can be told.
+    """What is wrong with a gradient, as far as that is known.
 
-    code, title: of a fault in the catalogue, or that none fits; `gradcheck explain` has more.
-    observation: what was seen; evidence: how well the fault explains it; cause: the usual one;
-    next_step: what to look at.
-    fits: max |a − explained| over the largest entry; None of a fault that does not give entries.
-    factor: `0.125 = 1/n`: analytic over numeric, where that is all that is wrong; else empty.
+    code, title: the fault of the catalogue that explains it, or that none does; `gradcheck explain`
+        says more about each.
+    observation: what was seen; evidence: how well the fault explains it; cause: what usually
+        causes it; next_step: what to look at.
+    fits: the largest |analytic − explained| over the largest entry; None if the fault does not say
+        what the entries are.
+    factor: `0.125 = 1/n`: analytic / numeric, if the gradient is wrong by a factor; else empty.
     """
 
     code: str
@@ -131,11 +134,12 @@ class Diagnosis(Struct, frozen=True):
 class ErrorMap(Struct, frozen=True):
     """The relative errors of a gradient as a picture.
 
-    cells: log10 of the largest in each cell, None where nothing is wrong; the last axis runs
-        across, all others down.
-    pooled: how many entries a cell holds, down and across.
-    panels: of three or more axes, the sizes of all but the last two: the rows are those of a panel
-        for each of their indices, one below the other. Empty where all is one panel.
+    cells: rows of log10 of the largest error in each cell, None where nothing is wrong. The last
+        axis of the gradient runs across, the others run down.
+    pooled: how many entries a cell stands for, down and across.
+    panels: for a gradient of three or more axes, the sizes of all but the last two. There is a
+        panel for each of their indices, and the rows of all panels follow each other. Empty where
+        there is one panel.
     """
 
     cells: tuple[tuple[float | None, ...], ...]
@@ -144,9 +148,9 @@ class ErrorMap(Struct, frozen=True):
 
 
 class MutantStatus(StrEnum):
-    """What a check made of a fault that was put into a right gradient.
+    """Whether a check would have failed for a fault that was put into a right gradient.
 
-    EQUAL: it changes nothing, whatever the arrays hold.
+    EQUAL: the fault does not change the gradient, whatever the arrays hold.
     """
 
     CAUGHT = "caught"
@@ -157,8 +161,9 @@ class MutantStatus(StrEnum):
 class Mutant(Struct, frozen=True):
     """A fault that was put into a right gradient, and whether the check would have failed.
 
-    gradient: which one; told: the fault in words; error: its largest relative error.
-    reason, remedy: of a survivor: why it is not seen, and what to change in the config.
+    gradient: the symbol of the gradient; told: the fault in words; error: the largest relative
+        error that it makes.
+    reason, remedy: why a survivor is not caught, and what to change in the config.
     """
 
     code: str
@@ -172,12 +177,12 @@ class Mutant(Struct, frozen=True):
 
 
 class Exercise(Struct, frozen=True):
-    """How much of the forward's Jacobian by one input is not zero at the inputs of a check.
+    """How much of the forward's Jacobian by one input is nonzero at the inputs of a check.
 
-    name: the input; gradient: what its gradient is called.
-    entries, exercised: how many entries of the Jacobian are not zero at these inputs or at others,
-        and how many at these; draws: of how many others.
-    idle: the entries of the input that outputs depend on at others alone, in words.
+    name: the input; gradient: the symbol of its gradient.
+    entries: how many entries of the Jacobian are nonzero at these inputs or at other random ones;
+        exercised: how many of them are nonzero at these; draws: how many other inputs were drawn.
+    idle: the entries of the input on which no output depends here, though some do elsewhere.
     """
 
     name: str
@@ -189,37 +194,38 @@ class Exercise(Struct, frozen=True):
 
 
 class GradientResult(Struct, frozen=True):
-    """One gradient, analytic against numeric.
+    """The result of one gradient: analytic value a, numeric value m, its uncertainty u.
 
-    name: the input it is the gradient of; gradient: its symbol, ∂L/∂W.
+    name: the input; gradient: the symbol of its gradient, ∂L/∂W; shape: of the gradient.
     rule: the analytic rule; equation: its number in the paper, None for a rule of the user's;
-        source: where its code is, of a rule in Python.
-    shape: of the gradient.
-    entries, measured, wrong, kinks: how many entries it has, and of how many of them the numeric
-        gradient was measured; of these, how many are wrong and how many are at a kink.
-    max_abs_error: max |a − m| over the entries.
-    max_rel_error: |a − m| / max(|a|, |m|) of the worst entry.
-    max_over_allowed: max |a − m| / (u + rtol·max(|a|, |m|) + atol): the error over what is allowed,
-        above 1 exactly where an entry is wrong.
-    uncertainty: the largest uncertainty of an entry of the numeric gradient.
-    resolution: that over the largest entry: the smallest error that can be seen.
-    bound: max (|a − m| + u) over the largest entry: the analytic gradient is right to this.
-    zero: why the gradient is zero on both sides, of one that passed; None of all others. By
-        invariance, resolution and bound are over what the gradient could be: Σ |cotangent·output|
-        over the scale of the input. Unseen, there are none.
-    step: the median of the steps the values were taken at.
-    method: how much of the forward was evaluated for an entry: all of it (`whole forwards`), what
-        the entry touches (`slices`), or what comes after a measured response (`superposition`); or
-        `an identity`, the other side of which was computed without a step; or
-        `directions`: then the errors and the uncertainty are those of derivatives along them, the
-        bounds are of ‖error‖/‖gradient‖, and `measured` counts the entries looked at besides.
-    directions: how many random ones; 0 where entries were measured.
+        source: where the code of a rule in Python is.
     reason: why the verdict is not pass, as a sentence; empty for a pass.
+    entries: how many entries the gradient has; measured: how many of them have a numeric value;
+        wrong, kinks: how many of those are wrong, and are at a kink.
+    max_abs_error: the largest |a − m|.
+    max_rel_error: |a − m| / max(|a|, |m|) of the worst entry.
+    max_over_allowed: the largest |a − m| / (u + rtol·max(|a|, |m|) + atol), the error over what is
+        allowed: above 1 exactly where an entry is wrong.
+    uncertainty: the largest u.
+    resolution: that over the largest entry: the smallest error that can be seen.
+    bound: the largest |a − m| + u over the largest entry: the analytic gradient is right to this.
+    zero: if the gradient passed and is zero on both sides, why; else None. If it is zero by
+        invariance, resolution and bound are over what it could be, Σ |cotangent·output| over the
+        scale of the input; if it is unseen, they are None.
+    step: the median of the steps at which entries were measured.
+    method: how the numeric gradient was measured. By entries: `whole forwards`, `slices` (only the
+        part of the forward that an entry affects), or `superposition` (only what follows the
+        measured response to an entry). `an identity`: computed in another way, without a step.
+        `directions`: along random directions; then errors and uncertainty are those of directional
+        derivatives, resolution and bound are relative to ‖gradient‖, and `measured` counts the
+        entries that were measured besides.
+    directions: how many random directions; 0 where entries were measured.
     worst: the entry with the largest error over what is allowed; None where values were not
         compared.
     notes: what else a reader should know.
-    diagnosis: of a failure; where: the wrong entries are, as a sentence; map: as a picture.
-    faulty: the lines of the backward where it goes wrong, `net.py:12`, as a sentence.
+    diagnosis: of a failure; where: in words, where the wrong entries are; map: the same as a
+        picture.
+    faulty: in words, the lines of the backward where it goes wrong: `net.py:12`.
     """
 
     name: str
@@ -253,12 +259,13 @@ class GradientResult(Struct, frozen=True):
 
 
 class CheckResult(Struct, frozen=True):
-    """One check: its verdict, a result per gradient, the tolerance, the work it took.
+    """The result of a check: its verdict, a result for each gradient, and the tolerance.
 
-    evaluations: of the forward, in all; seconds: wall-clock time.
+    evaluations: how often the forward was evaluated; seconds: wall-clock time.
     notes: what makes the check weaker than it looks.
     mutants: the faults that were put into its gradients; None where that was not asked for.
-    exercise: besides, how much of each Jacobian its inputs exercise, of a forward of the user's.
+    exercise: with mutants, and for a forward of the user's own, how much of each Jacobian is
+        nonzero at the inputs.
     """
 
     verdict: Verdict
@@ -272,7 +279,7 @@ class CheckResult(Struct, frozen=True):
     exercise: tuple[Exercise, ...] = ()
 
     def __repr__(self) -> str:
-        """Its verdict and those of its gradients: a result has too many numbers to print."""
+        """The verdicts alone: a result has too many numbers to print."""
         verdicts = ", ".join(f"{of.gradient} {of.verdict.value}" for of in self.gradients)
         return f"<CheckResult {self.verdict.value}: {verdicts}>"
 

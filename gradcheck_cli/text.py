@@ -1,4 +1,4 @@
-"""Words for people: shapes, paths, lists and near misses, and text that is safe to print."""
+"""Text for people: shapes, paths, lists, suggestions for typing errors; text safe to print."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-MOST_CHOICES = 12  # in a list of what may have been meant
+MOST_CHOICES = 12  # that a message lists
 
 
 def describe_exit(code: int) -> str:
@@ -21,7 +21,7 @@ def describe_exit(code: int) -> str:
 
 
 def format_path(path: str) -> str:
-    """A path as a reader at the terminal would write it: from here, where it is below."""
+    """The path relative to the current folder, if it is in there; else as it is."""
     try:
         here = os.getcwd() + os.sep
     except OSError:  # it was deleted
@@ -29,8 +29,8 @@ def format_path(path: str) -> str:
     return path[len(here) :] if path.startswith(here) else path
 
 
-# What GitHub takes for a command, wherever a line begins: `::error::`; or anywhere: `##[group]`.
-# `x[::n]` and `a::b` are none.
+# GitHub takes `::error::` for a command at the start of a line, and `##[group]` anywhere. `x[::n]`
+# and `a::b` are not commands.
 _COMMAND = re.compile(r"(?<![\w\[(,.\])]):(?=:[A-Za-z])|(?<=##)\[")
 
 
@@ -54,14 +54,16 @@ def printable_lines(text: str) -> str:
 
 
 def mask_unprintable(line: str) -> str:
-    """The line with as many characters as it has, those that are not printable replaced by `�`."""
+    """The line with `�` for every character that is not printable, so that columns stay."""
     shown = "".join(char if char.isprintable() else "�" for char in line)
     return shown.replace("##[", "##�")
 
 
 def suggest(word: str, known: Iterable[str], what: str = "") -> str:
-    """`; did you mean 'shapes'?`; where nothing is near, the list of `what` is known, if asked: of
-    many, the nearest."""
+    """`; did you mean 'shapes'?`: the known word nearest to this one.
+
+    what: where none is near, the known words are listed behind this; empty: they are not.
+    """
     from difflib import get_close_matches
 
     choices = list(known)
@@ -70,7 +72,7 @@ def suggest(word: str, known: Iterable[str], what: str = "") -> str:
         by_folded.setdefault(choice.casefold(), []).append(choice)
     folded = word.casefold()
     close = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
-    if len(folded) > 3:  # a word that was cut short, such as softmax
+    if len(folded) > 3:  # it may be the start of a longer word, as `softmax` is
         close = close or [choice for choice in by_folded if choice.startswith(folded)]
     if close:
         meant = [f"'{choice}'" for choice in by_folded[close[0]]]
@@ -82,7 +84,7 @@ def suggest(word: str, known: Iterable[str], what: str = "") -> str:
 
 
 def name_part(name: str, key: Any) -> str:
-    """A part of a value as it is written: `params.W`, `weights[0]`."""
+    """The name of a part of a value: `params.W`, `weights[0]`."""
     return f"{name}[{key}]" if isinstance(key, int) else f"{name}.{key}"
 
 
@@ -102,7 +104,7 @@ def join_words(words: Sequence[str], last: str = "and") -> str:
 
 
 def name_some(names: Sequence[str], most: int) -> str:
-    """`a, b and 3 more`: the first of many."""
+    """`a, b and 3 more`: the first `most` names."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 

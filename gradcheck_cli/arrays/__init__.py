@@ -1,4 +1,4 @@
-"""Where input arrays come from: drawn from a seed, given inline, read from .npy or .csv."""
+"""Input arrays: drawn from a seed, given inline, or read from .npy or .csv files."""
 
 from gradcheck_cli.arrays.files import ARRAY_FILES, read_file
 from gradcheck_cli.arrays.sources import (

@@ -1,7 +1,7 @@
-"""Bounds of an input: how its entries move between them, and away from one that they are at.
+"""Bounds of an input: how differences move its entries without leaving them.
 
-A function at a bound is continued past it as its mirror image through that point, 2f(x) − f(x + v)
-for f(x − v): a slope that is measured from both sides there is the one-sided slope.
+At a bound the function is continued past it by f(x − v) = 2f(x) − f(x + v), the reflection of its
+graph through the point at x. A central difference there then gives the one-sided slope.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# Roundings of an entry: nearer to a bound than that it counts as at it, as nothing is in between.
+# An entry counts as at a bound if it is no further from it than so many spacings of numbers of its
+# size: there is no room for steps in between.
 AT_BOUND = 8.0
 
 
 def shorten(v: Array, length: Array) -> Array:
-    """A step that never leads more than half of the way to where a domain ends.
+    """The step v shortened so that it never goes more than half of the way to the boundary.
 
-    length: that of v, in units of that way. The step is v to third order, and odd in v.
+    length: the length of v over the distance to the boundary. For a small v, the step differs from
+    it in third order only, and −v gives the opposite step.
     """
     return np.asarray(v / np.hypot(1.0, 2 * length))
 
 
 def find_outside(x: Array, low: float, high: float) -> str:
-    """Which entry is outside; empty if none is."""
+    """The first entry outside of the bounds, in words; empty if there is none."""
     outside = np.argwhere((x < low) | (x > high))
     if not len(outside):
         return ""
@@ -37,7 +39,7 @@ def find_outside(x: Array, low: float, high: float) -> str:
 
 
 def draw_between(raw: Array, low: float, high: float) -> Array:
-    """Any numbers as numbers between the bounds: mirrored at one, squeezed between two."""
+    """Map any numbers to numbers between the bounds: reflect at one, squeeze between two."""
     if np.isinf(low) and np.isinf(high):
         return raw
     if np.isinf(high):
@@ -48,13 +50,16 @@ def draw_between(raw: Array, low: float, high: float) -> Array:
 
 
 def at_bounds(x: Array, low: float, high: float) -> Array:
-    """The way inwards from a bound: 1 at the lower one, −1 at the upper one, 0 between them."""
+    """The direction inwards: 1 at the lower bound, −1 at the upper one, 0 between them."""
     near = AT_BOUND * np.abs(np.spacing(x))
     return np.where(x - low <= near, 1.0, np.where(high - x <= near, -1.0, 0.0))
 
 
 def move_between(x: Array, v: Array, low: float, high: float) -> list[tuple[float, Array]]:
-    """Where v leads: as weights and points of a function that is continued past its bounds."""
+    """Where v leads, as weights and points: f there is Σ weight · f(point).
+
+    That is one point, or two where an entry at a bound would go past it.
+    """
     step = shorten(v, v / room_between(x, low, high))
     mirrored = at_bounds(x, low, high) * v < 0
     point = x + np.where(mirrored, -step, step)
@@ -64,6 +69,6 @@ def move_between(x: Array, v: Array, low: float, high: float) -> list[tuple[floa
 
 
 def room_between(x: Array, low: float, high: float) -> Array:
-    """The way to the nearest bound; from a bound, that to the other one."""
+    """The distance to the nearest bound; for an entry at a bound, to the other one."""
     inward, below, above = at_bounds(x, low, high), x - low, high - x
     return np.where(inward > 0, above, np.where(inward < 0, below, np.fmin(below, above)))

@@ -1,4 +1,4 @@
-"""Domains of inputs: how an array is brought into one, moves within it, and what is tangent to it.
+"""Domains: how to draw an array in one, move it within, and project a gradient to its tangents.
 
 Matrices are along the last two axes, points of a simplex along the last one.
 """
@@ -26,31 +26,34 @@ from gradcheck_cli.problem import Domain
 from gradcheck_cli.text import format_shape
 
 Array = NDArray[Any]
-# A function is Σ weight · f(point): one point, or several where it is continued past a bound.
+# (weight, point) pairs: the function there is Σ weight · f(point). There is one pair, or two where
+# the function is continued past a bound.
 Points = list[tuple[float, Array]]
 
-# Relative to the largest entry: what numbers that went through a text may be off by, and in low
-# precision some roundings.
+# How far an array may be from its domain, over its largest entry: numbers written in text have some
+# six digits, and numbers in low precision are off by some eps.
 WRITTEN, ROUNDINGS = 1e-6, 8
 SYMMETRIC_PART = "of its gradient G, (G + Gᵀ)/2 is compared"
-# Of the identity, over the size of what was drawn: keeps a drawn matrix from being near singular.
+# A multiple of the identity, over the size of the entries, that is added to a drawn matrix to keep
+# it far from singular.
 RIDGE = 0.5
 
 
 class Geometry(Struct, frozen=True):
-    """What is known of a domain.
+    """A domain as functions of arrays.
 
-    compared: of the gradient G of an input in it, as a sentence.
-    fault: (x, slack) → why an array is not in it; empty if it is, but for this share of its size.
-    draw: an array of any numbers → one in it, of the same shape.
-    tangent: (x, g) → the orthogonal projection of g, of the shape of x with any leading axes, onto
-        the directions in which x may move.
-    move: (x, v) → where a tangent v leads: x at v = 0, with the derivative v there, and never out
+    compared: a sentence on what part of the gradient G is compared.
+    fault: (x, slack) → why x is not in the domain, or empty; slack: how far it may be from it, over
+        its largest entry.
+    draw: an array of any numbers → one of the same shape in the domain.
+    tangent: (x, g) → the orthogonal projection of g onto the directions in which x can move; g has
+        the shape of x, and may have leading axes.
+    move: (x, v) → where the tangent v leads: to x for v = 0, with derivative v there, and never out
         of the domain.
-    straight: whether that has no second derivative at x.
-    room: how far every entry can be moved before move shortens its step.
-    edge: which way is in for entries at a bound, 1 or −1, and 0 for others.
-    words: what an input in it is.
+    straight: x → whether the second derivative of that is zero at x.
+    room: x → how far every entry can be moved before `move` shortens its step.
+    edge: x → the direction inside for entries at a bound, 1 or −1, and 0 for all others.
+    words: an input in the domain as an adjective: `positive definite`.
     """
 
     compared: str
@@ -71,7 +74,7 @@ def find_fault(geometry: Geometry, x: Array) -> str:
 
 
 def geometry_of(domain: Domain) -> Geometry:
-    """What is known of a domain."""
+    """The geometry of a domain."""
     if domain.constraint is not None:
         return replace(GEOMETRIES[domain.constraint], words=domain.words)
     low, high = domain.low, domain.high
@@ -138,21 +141,21 @@ def _turn(x: Array) -> Array:
 
 
 def _draw_positive_definite(raw: Array) -> Array:
-    """AAᵀ and half of the identity, in units of the size of A."""
+    """AAᵀ/n plus a multiple of the identity, scaled to the size of the entries of A."""
     n = raw.shape[-1]
     size = float(np.sqrt(np.mean(raw**2))) or 1.0
     return np.asarray(raw @ _turn(raw) / (n * size) + RIDGE * size * np.eye(n))
 
 
 def _move_positive_definite(x: Array, v: Array) -> Array:
-    """X + V, V shortened to half of what X⁻¹V of norm 1 would be: then X⁻¹(X + V) has no zero."""
+    """X + V, where V is shortened until X⁻¹V has norm ½ at most: then X + V is never singular."""
     ratio = np.linalg.solve(symmetrize(x), v)
     squares = np.sum(ratio * _turn(ratio), axis=(-2, -1), keepdims=True)
     return np.asarray(x + shorten(v, np.sqrt(np.maximum(squares, 0))))
 
 
 def _room_positive_definite(x: Array) -> Array:
-    """1/√tr(X⁻¹VX⁻¹V) of V = (e_i e_jᵀ + e_j e_iᵀ)/2."""
+    """1/√tr(X⁻¹VX⁻¹V) for V = (e_i e_jᵀ + e_j e_iᵀ)/2, the tangent of each entry."""
     inverse = np.linalg.inv(symmetrize(x))
     diagonal = np.diagonal(inverse, axis1=-2, axis2=-1)
     return np.asarray(
@@ -161,7 +164,7 @@ def _room_positive_definite(x: Array) -> Array:
 
 
 def _tall(function: Callable[..., Array]) -> Callable[..., Array]:
-    """A function of matrices with orthonormal columns as one of matrices with such rows, too."""
+    """Make a function of tall matrices accept wide ones, too, by transposing them."""
 
     def turned(*matrices: Array) -> Array:
         if matrices[0].shape[-2] >= matrices[0].shape[-1]:
@@ -183,7 +186,7 @@ def _project_orthogonal(x: Array, g: Array) -> Array:
 
 
 def _move_orthogonal(x: Array, v: Array) -> Array:
-    """(X + V)(I + VᵀV)^(−1/2), the polar factor of X + V; of a long V, of a shortened one.
+    """(X + V)(I + VᵀV)^(−1/2), the polar factor of X + V, where a long V is shortened.
 
     Source: P.-A. Absil, R. Mahony, R. Sepulchre, "Optimization Algorithms on Matrix Manifolds"
     (2008), (4.8).
@@ -191,7 +194,7 @@ def _move_orthogonal(x: Array, v: Array) -> Array:
     v = shorten(v, np.linalg.norm(v, axis=(-2, -1), keepdims=True))
     values, vectors = np.linalg.eigh(_turn(v) @ v)
     root = (vectors / np.sqrt(1 + np.maximum(values, 0))[..., None, :]) @ _turn(vectors)
-    # Of the root only what it differs from 1 by, so that x itself comes back exactly.
+    # Written with the difference of the root from 1, so that v = 0 gives exactly x.
     return np.asarray(x + v + (x + v) @ (root - np.eye(v.shape[-1])) * np.any(v))
 
 
@@ -222,7 +225,7 @@ def _move_simplex(x: Array, v: Array) -> Array:
 
 
 def _room_simplex(x: Array) -> Array:
-    """1/‖v/x‖ of v = e_i − 1/n."""
+    """1/‖v/x‖ for v = e_i − 1/n, the tangent of each entry."""
     n = x.shape[-1]
     others = np.sum(1 / (n * x) ** 2, axis=-1, keepdims=True) - 1 / (n * x) ** 2
     return np.asarray(1 / np.sqrt(((1 - 1 / n) / x) ** 2 + others))

@@ -1,6 +1,7 @@
-"""Arrays in .npy and .csv files, which anybody may have written.
+"""Read arrays from .npy and .csv files, which may come from anybody.
 
-A file is read once, within bounds, and what it holds is never quoted: it may be a link to a secret.
+A file is read once, and no more than a bound. Messages never quote what it holds, since its path
+may be a link to a secret.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARRAY_FILES = (".npy", ".csv")
-# Bytes of a .npy: a check of an array holds three of its size, and may take 4 GiB in all.
+# Bytes of a .npy: a check holds three arrays of its size, and may take 4 GiB in all.
 LARGEST_NPY = 4 * 2**30 // 3
-LARGEST_CSV = 64 * 2**20  # bytes of a .csv; its numbers take some eight times that to read
+LARGEST_CSV = 64 * 2**20  # bytes of a .csv; reading it takes some eight times as much memory
 
 
 def read_file(path: Path, shown: str | None = None) -> NDArray[Any]:
-    """The array in a .npy or .csv file. Pickles are refused: they run code when they are read.
+    """Read the array in a .npy or .csv file; pickles are refused, since reading one runs code.
 
-    shown: what errors call the file, if not by its path.
-    Raises ArrayError for a file that is missing, of another kind, not numeric or not finite.
+    shown: the name of the file in errors; None: its path.
+    Raises ArrayError where the file is missing, of another kind, not numeric or not finite.
     """
     shown = shown or path.as_posix()
     try:
@@ -62,13 +63,13 @@ def _read_npy(file: BinaryIO, shown: str) -> NDArray[Any]:
         array = np.load(file, allow_pickle=False)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # numpy raises whatever a broken header makes of it
+    except Exception as error:  # numpy may raise anything for a broken header
         if "pickle" in str(error).lower():
             raise ArrayError(
                 f"'{shown}' holds Python objects (a pickle), which would run code; "
                 "save plain numbers with numpy.save"
             ) from error
-        # What numpy's parser says of a header names its own objects.
+        # numpy's messages about a broken header may name its own objects, which help nobody.
         lines = [line for line in str(error).splitlines()[:1] if " object at 0x" not in line]
         reason = "".join(f": {line}" for line in lines)
         raise ArrayError(f"'{shown}' is not a .npy file{reason}") from error
@@ -83,7 +84,7 @@ def _read_csv(file: BinaryIO, shown: str) -> NDArray[Any]:
     data = file.read(LARGEST_CSV)
     lines = (line for _, line in _number_lines(data))
     try:
-        # Read here, because numpy would also follow URLs and unpack archives.
+        # numpy gets lines, not the path: by itself it would also follow URLs and unpack archives.
         first = next(lines, None)
         if first is None:
             raise ArrayError(f"'{shown}' holds no numbers")
@@ -95,7 +96,7 @@ def _read_csv(file: BinaryIO, shown: str) -> NDArray[Any]:
 
 
 def _number_lines(data: bytes) -> Iterator[tuple[int, str]]:
-    """The lines of a .csv that hold more than a comment, with their positions from 1."""
+    """The lines of a .csv that hold numbers, with their numbers from 1 and without comments."""
     text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig")
     for position, line in enumerate(text, start=1):
         numbers = line.partition("#")[0].strip()
@@ -104,7 +105,7 @@ def _number_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _csv_fault(lines: Iterable[tuple[int, str]]) -> str:
-    """What is wrong with the first line that is not like comma-separated numbers."""
+    """What is wrong with the first line that is not comma-separated numbers."""
     first, width = 0, 0
     for position, line in lines:
         cells = line.split(",")
@@ -128,7 +129,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _refuse_unusable(array: NDArray[Any], shown: str) -> None:
-    """Raise ArrayError where an array that was read is not of finite real numbers."""
+    """Raise ArrayError unless an array holds finite real numbers."""
     import numpy as np
 
     if array.dtype.kind not in "fiu":

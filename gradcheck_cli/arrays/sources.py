@@ -1,7 +1,7 @@
-"""What an array is made of: a distribution and a seed, or values that are given.
+"""Make arrays from a distribution and a seed, or from given values.
 
-Every drawn array has a random stream of its own, keyed by its name and the seed, so that no array
-is ever a copy of another: a cotangent equal to x would hide a transposed outer product.
+Every array is drawn from a random stream of its own, keyed by its name and the seed, so that no
+array is a copy of another: a cotangent equal to x would hide a transposed outer product.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 LARGEST = sys.float_info.max
-MAX_AXES = 32  # of an array: what every numpy can have
+MAX_AXES = 32  # of an array: as many as every version of numpy allows
 
 
 class Drawn(Struct, frozen=True):
     """An array drawn from a distribution, times `scale`, plus `offset`.
 
-    integers are whole numbers from `low` to below `high`, as they are; a mask holds a 1 with the
-    probability `keep`, else a 0.
+    Two distributions have parameters of their own: `integers` are from `low` to below `high`,
+    without scale and offset; an entry of a `mask` is 1 with probability `keep`, else 0.
     """
 
     distribution: str = "normal"
@@ -43,7 +43,7 @@ class Drawn(Struct, frozen=True):
     keep: float = 0.5
 
     def array(self, name: str, shape: Shape, seed: int) -> NDArray[Any]:
-        """The array of this name: the same for the same name, shape and seed."""
+        """Draw the array of this name; the same name, shape and seed give the same array."""
         import numpy as np
 
         stream = np.random.default_rng([seed, crc32(name.encode())])
@@ -52,7 +52,8 @@ class Drawn(Struct, frozen=True):
 
 
 def _draw_one_hot(drawn: Drawn, stream: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
-    """One 1 among the outputs of every sample: the last axis, or that before it in a column."""
+    """A single 1 among the outputs of every sample, which are along the last axis; in a column of
+    shape (…, M, 1), along the axis before it."""
     import numpy as np
 
     sizes = shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape
@@ -83,12 +84,12 @@ DISTRIBUTIONS = tuple(_DRAW)
 
 
 class Given(Struct, frozen=True):
-    """An array the config gives, inline (nested lists) or by a file that was read."""
+    """An array that the config gives inline, as nested lists, or by a file."""
 
     values: Any
 
     def array(self, name: str, shape: Shape, seed: int) -> NDArray[Any]:
-        """A copy of the values, whole numbers as such; a single number fills the shape."""
+        """A copy of the values; whole numbers stay whole, and a single number fills the shape."""
         import numpy as np
 
         array = np.array(self.values)
@@ -102,7 +103,7 @@ Source = Drawn | Given
 def draw(
     name: str, shape: Shape, seed: int, dtype: Any, source: Drawn | None = None
 ) -> NDArray[Any]:
-    """An array of this type as `source` draws it, by default normal; if complex, both parts."""
+    """Draw an array of this type, normal by default; for a complex type, both parts are drawn."""
     import numpy as np
 
     drawn = source or Drawn()
@@ -113,15 +114,16 @@ def draw(
 
 
 class ArraySpec(Struct, frozen=True):
-    """An array before it is made: its shape and where its values come from."""
+    """What an array is made from: its shape and the source of its values."""
 
     shape: Shape
     source: Source
 
     def resize(self, size: int, other: int) -> ArraySpec:
-        """The array with axes of another size; of given values, the first of them.
+        """The spec with another size for all axes of this size.
 
-        Whole numbers that are drawn below the size, as labels are, are drawn below the other.
+        Given values are cut to it. Whole numbers drawn below the old size, such as labels, are
+        drawn below the new one.
         """
         import numpy as np
 
@@ -135,8 +137,9 @@ class ArraySpec(Struct, frozen=True):
         return ArraySpec(shape, Given(values[tuple(slice(axis) for axis in shape)]))
 
     def array(self, name: str, seed: int, dtype: str, *, floats: bool = False) -> NDArray[Any]:
-        """The array. Floats are of `dtype`; whole numbers stay whole, or with `floats` become such.
+        """Make the array, with floats of `dtype`.
 
+        floats: whether whole numbers become floats, too; else they stay whole.
         Raises ArrayError where a value is too large for `dtype`.
         """
         import numpy as np
@@ -154,9 +157,9 @@ class ArraySpec(Struct, frozen=True):
 
 
 def inline_shape(values: Any, *, booleans: bool = False) -> Shape:
-    """The shape of nested lists of numbers; of booleans, too, where they may be.
+    """The shape of nested lists of numbers; booleans: whether booleans are allowed, too.
 
-    Raises ArrayError where they are ragged or empty.
+    Raises ArrayError where the lists are ragged or empty, or hold anything else.
     """
     if not isinstance(values, list):
         if isinstance(values, bool) and booleans:

@@ -1,4 +1,4 @@
-"""What random directions say of a gradient, as sentences: that it is right, or what is wrong."""
+"""Sentences about a gradient that random directions have judged: its bound, or what is wrong."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def describe_factor(factor: Factor, slopes: Slopes) -> Diagnosis:
 def describe_errors(
     found: Found, entries: GradientResult, slopes: Slopes, index: Callable[[int, int], str]
 ) -> str:
-    """What is wrong and where, as a sentence; index: writes an entry by its row and column."""
+    """What is wrong and where; index: writes the entry at a row and a column."""
     if found.exact:
         listed = [index(row, column) for row, column in found.entries[:MOST_LISTED]]
         more = len(found.entries) - len(listed)
@@ -54,9 +54,10 @@ def describe_errors(
 def describe_certificate(
     limits: Sequence[Bounds], groups: Sequence[Group], norm: float, counts: Sequence[int]
 ) -> str:
-    """What random directions that agree say of all entries.
+    """The bound on the error that random directions give, with its probability.
 
-    norm: of the gradient. counts: of the directions of each group.
+    limits: the bounds of each group of entries; norm: of the gradient; counts: how many directions
+    each group had.
     """
     if norm == 0.0:
         return "the gradient is zero on both sides: this check has no power"
@@ -85,10 +86,10 @@ def _list_ranges(word: str, parts: Sequence[range]) -> str:
 
 
 def judge_bound(bound: float, norm: float, rtol: float, *, hidden: bool) -> tuple[Verdict, str]:
-    """The verdict of a gradient of this norm in which nothing wrong was seen, with its reason.
+    """The verdict of a gradient in which no error was seen, with its reason if it is not pass.
 
-    bound: what the norm of the error is at most. hidden: whether the outputs move by no more than
-    what is unsure of them.
+    bound: the largest norm that the error may have; norm: of the gradient; hidden: whether the
+    outputs move by no more than their uncertainty.
     """
     if not np.isfinite(bound):
         return Verdict.INCONCLUSIVE, (

@@ -1,7 +1,7 @@
-"""A verdict of a large gradient from derivatives along random directions, and where it is wrong.
+"""Judge a large gradient by derivatives along random directions, and find where it is wrong.
 
-A pass bounds the norm of the error; a mismatch is searched by halving down to rows, columns or
-entries, which are then measured by themselves.
+Where all directions agree, they bound the norm of the error. Where one does not, the error is
+searched by halving, down to rows, columns or entries, which are then measured by themselves.
 """
 
 from __future__ import annotations
@@ -40,26 +40,30 @@ from gradcheck_cli.numeric.noise import DEVIATIONS
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import BY_DIRECTIONS, Diagnosis, GradientResult, Verdict
 
-SEED = 0x6772  # any number: directions are drawn from a stream of their own, apart from inputs
-# Of groups of smaller entries: an error of one is found as surely, its bound is 20 times wider.
+SEED = 0x6772  # any number: directions have a random stream of their own, apart from the inputs
+# Directions for each group of smaller entries. With three, an error is found as surely as with
+# more, but its bound is 20 times wider.
 DIRECTIONS_OF_OTHERS = 3
-MOST_SEARCHED = 400  # evaluations, after which a search is left where it stands
-# Uncertainties within which a derivative along a direction is zero for all that is known.
+MOST_SEARCHED = 400  # forwards after which the search for wrong entries stops where it is
+# A derivative along a direction of at most so many uncertainties may be zero.
 NOTHING_SEEN = 10.0
-# Of the norm of a gradient: an error everywhere may be that of a forward that stops at a tolerance.
+# Over the norm of the gradient: a smaller error in every row may be that of a forward that stops at
+# a tolerance, so that entries are measured before it is a failure.
 MOST_DOUBTED = 1e-3
-
-# Of the scale of x: steps below are also those within which numbers that cancel stand still.
+# Over the scale of x: over smaller steps, a forward in which large numbers cancel may be constant.
 TINY_STEP = 2.0**-10
-# Uncertainties of an entry by which it is wrong for sure: a right one of sinh(x), x up to 70, was
-# off by two. (With 10, entries of relu nets off by 1e-6 of themselves were looked at again.)
+# An entry is clearly wrong if it is off by more than so many uncertainties. Right ones of sinh(x),
+# x up to 70, were off by two; with 10, relu nets that are wrong by 1e-6 were not clear.
 CLEAR_GAP = 4.0
 
 
 class Certifier:
     """Checks one gradient of a problem against derivatives along random directions.
 
-    tell: is called, now and then, while that goes on.
+    tell: called now and then while it works.
+    located: (row, column) of entries that look wrong.
+    doubtful: whether the error that was seen may not be the backward's, so that entries should be
+        measured before it is a failure.
     """
 
     def __init__(
@@ -79,12 +83,12 @@ class Certifier:
         self.norm = float(root_mean_square(self.claimed) * self.claimed.size**0.5)
         self.rounding = problem.precision * float(np.max(np.abs(self.claimed), initial=0.0))
         self.groups = group_by_size(self.claimed)
-        self.located: list[tuple[int, int]] = []  # (row, column) of entries that look wrong
-        self.doubtful = False  # whether an error that was seen may be none of the backward's
+        self.located: list[tuple[int, int]] = []
+        self.doubtful = False
         wanted = [DIRECTION_COUNT, *[DIRECTIONS_OF_OTHERS] * (len(self.groups) - 1)]
         cut = budget.fit_directions(sum(wanted)) / sum(wanted)
-        self.counts = [max(1, int(count * cut)) for count in wanted]
-        self.most = budget.share  # forwards
+        self.counts = [max(1, int(count * cut)) for count in wanted]  # directions, by group
+        self.most = budget.share  # forwards that may be taken
         self.rtol = rtol
         self.atol = atol
         self.tell = tell
@@ -97,14 +101,11 @@ class Certifier:
 
     @cached_property
     def slopes(self) -> Slopes:
-        """Both derivatives along all directions; those that differ by no factor, measured again."""
+        """Both derivatives along all directions. Those that differ are measured again, unless a
+        factor explains all differences."""
         with np.errstate(all="ignore"):
             slopes = self._measure_slopes()
-            return (
-                slopes
-                if find_factor(slopes, self.rtol, self.problem.numbers)
-                else self._confirm(slopes)
-            )
+            return slopes if self._find_factor(slopes) else self._confirm(slopes)
 
     @property
     def differs(self) -> bool:
@@ -113,13 +114,13 @@ class Certifier:
 
     @property
     def passes(self) -> bool:
-        """Whether no direction shows an error, and they leave room for none that rtol forbids."""
+        """Whether no direction shows an error, and together they bound it well enough for rtol."""
         limits = join_bounds(self.slopes.bound(self.counts))
         known = limits.upper <= self.rtol**DIGITS_NEEDED * self.norm
         return known and self.norm > 0 and not self.differs
 
     def certify(self) -> GradientResult:
-        """The verdict, with the certificate or with what is wrong and where."""
+        """The verdict, with the bound on the error, or with what is wrong and where."""
         with np.errstate(all="ignore"):
             factor = self._find_factor(self.slopes)
             if factor is not None:
@@ -128,14 +129,15 @@ class Certifier:
             return self._report(self._locate(self.slopes) if self.differs else None)
 
     def _draw(self, number: int) -> None:
-        """Direction `number` of all that are measured, those of each group in order."""
+        """Draw direction `number`; directions are counted group by group."""
         group = self.groups[int(np.searchsorted(np.cumsum(self.counts), number, side="right"))]
         self.directions.draw(number, group.mask)
 
     def _project(self, box: Box = WHOLE_BOX) -> Derivative:
-        """What is claimed along the direction that was drawn last, with all of its rounding.
+        """The analytic derivative along the current direction, with its uncertainty by rounding.
 
-        Roundings of another type are e with |e| ≤ `rounding`, and e·v is normal with ‖e‖.
+        A backward in low precision is off by some e with |e| ≤ `rounding` in every entry; along a
+        normal direction v, e·v is normal with deviation ‖e‖.
         """
         found = self.directions.product(self.claimed, box)
         count = np.count_nonzero(self.directions.vector[box])
@@ -143,7 +145,7 @@ class Certifier:
         return replace(found, uncertainty=found.uncertainty + rounded)
 
     def _measure_slopes(self) -> Slopes:
-        """Both derivatives along all directions."""
+        """The analytic and the numeric derivative along all directions."""
         rows = []
         for number in range(sum(self.counts)):
             self.tell()
@@ -156,9 +158,9 @@ class Certifier:
         return find_factor(slopes, self.rtol, self.problem.numbers)
 
     def _confirm(self, slopes: Slopes) -> Slopes:
-        """The slopes, where those that differ are measured again until one is borne out.
+        """Measure directions that differ again, the worst first, until a difference is confirmed.
 
-        One that is not is as uncertain as its two measurements differ.
+        Where it is not, the uncertainty grows by how far the two measurements are apart.
         """
         uncertainty = slopes.uncertainty.copy()
         shares = np.abs(slopes.gap) / uncertainty
@@ -174,7 +176,7 @@ class Certifier:
         return replace(slopes, uncertainty=uncertainty)
 
     def _locate(self, slopes: Slopes) -> Found:
-        """Where the gap comes from, along the direction that shows it best."""
+        """Find the part of the gradient that is wrong, along the direction that shows it best."""
         best = int(np.nanargmax(np.abs(slopes.gap) / slopes.uncertainty))
         self._draw(best)
 
@@ -194,7 +196,10 @@ class Certifier:
         )
 
     def _report(self, found: Found | None, diagnosis: Diagnosis | None = None) -> GradientResult:
-        """The result: the bounds of all entries, and the wrong entries that were measured."""
+        """The result: the bound on the error, and wrong entries that were measured by themselves.
+
+        found: where the error is; None where no direction shows one.
+        """
         slopes = self.slopes
         of_groups = slopes.bound(self.counts)
         limits = join_bounds(of_groups)
@@ -238,35 +243,36 @@ class Certifier:
         )
 
     def _is_doubtful(self, found: Found) -> bool:
-        """Whether an error is in every row, and small, or all there is of a gradient of zero, or
-        seen by tiny steps alone."""
+        """Whether an error in every row may not be the backward's: it is small, or the gradient may
+        be zero, or only tiny steps were taken."""
         gap = np.max(np.abs(self.slopes.gap))
         everywhere = found.rows is None and not found.exact
         small = self._is_hidden() or gap <= MOST_DOUBTED * self.norm
         return bool(everywhere and (small or self._is_tiny()))
 
     def _is_tiny(self) -> bool:
-        """Whether errors are seen by tiny steps alone, as where numbers that cancel stand still."""
+        """Whether only tiny steps were taken, over which a forward that cancels may be constant."""
         return bool(self.directions.step < TINY_STEP * self.directions.scale)
 
     def _may_stand_still(self) -> bool:
-        """Whether they are also larger than the gradient: then no factor explains them."""
+        """Whether the forward may be constant over these steps: they are tiny, and the error is
+        larger than the gradient."""
         return self._is_tiny() and bool(np.max(np.abs(self.slopes.gap)) > self.norm)
 
     def _is_hidden(self) -> bool:
-        """Whether outputs move along every direction by hardly more than is unsure of them."""
+        """Whether every numeric derivative may be zero within its uncertainty."""
         moved = np.abs(self.slopes.numeric) > NOTHING_SEEN * self.slopes.uncertainty
         return not np.any(moved)
 
     def _is_unclear(self, result: GradientResult) -> bool:
-        """Whether entries that were moved are wrong by little more than is unsure of them."""
+        """Whether even the worst entry that was measured is wrong by few uncertainties only."""
         worst = result.worst
         if worst is None:
             return False
         return not abs(worst.analytic - worst.numeric) > CLEAR_GAP * worst.uncertainty
 
     def _compare_entries(self, entries: Sequence[tuple[int, int]]) -> GradientResult:
-        """The result of some entries, each measured by itself; one that says nothing of none."""
+        """The result of some entries, each measured by itself; without entries, an empty pass."""
         label = self.problem.label(self.name)
         room = max(1.0, (self.most - self.directions.evaluations) / DIRECTION)
         entries = entries[: int(min(room, len(entries)))]
@@ -276,7 +282,7 @@ class Certifier:
         return compare(self.name, label, self.claimed, measured, self.rtol, self.atol)
 
     def _measure_entries(self, entries: Sequence[tuple[int, int]]) -> NumericGradient:
-        """The numeric gradient of these (row, column) entries alone."""
+        """The numeric gradient at these (row, column) entries."""
         places = sorted(set(entries))
         measured = [self.directions.at(row, column) for row, column in places]
         value = np.array([one.value for one in measured])
@@ -296,11 +302,11 @@ class Certifier:
         )
 
     def flatten(self, places: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
-        """The flat indices of (row, column) entries of the matrix."""
+        """The flat indices of (row, column) entries."""
         width = self.directions.matrix.shape[1]
         return np.array([row * width + column for row, column in places], dtype=np.intp)
 
     def _index(self, row: int, column: int) -> str:
-        """An entry of the matrix as reports write it, by its index in the gradient."""
+        """The index in the gradient of an entry of the matrix, as reports write it."""
         flat = row * self.directions.matrix.shape[1] + column
         return str([int(axis) for axis in np.unravel_index(flat, self.claimed.shape)])

@@ -1,4 +1,4 @@
-"""Where in the user's code wrong gradients are computed, and where they went wrong."""
+"""Find where in the user's code wrong gradients are computed, and the lines that look wrong."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from gradcheck_cli.text import join_words
 
 
 def locate(result: CheckResult, problem: Problem) -> CheckResult:
-    """The result with the functions that wrote its wrong gradients, and the lines to look at."""
+    """The result with the place in the code of every wrong gradient, and the lines to look at."""
     by_verdict = {
         verdict: {one.name for one in result.gradients if one.verdict == verdict}
         for verdict in (Verdict.PASS, Verdict.FAIL)
     }
     right, wrong = by_verdict.values()
     origins: Mapping[str, str] = {}
-    passed: Mapping[str, Mapping[int, str]] = {}
+    passes: Mapping[str, Mapping[int, str]] = {}
     faulty: Mapping[str, str] = {}
     if any(one.source for one in result.gradients if one.name in wrong):
-        # Of code that fails now: what was found before stands.
+        # Code that raises now, after the check, does not change the result.
         with suppress(Exception), np.errstate(all="ignore"):
             origins = problem.origins()
-            passed = problem.backward_passes()
+            passes = problem.backward_passes()
             faulty = find_faulty_lines(problem, right, {of: origins.get(of, "") for of in wrong})
     gradients = tuple(
         replace(one, source=origins.get(one.name, one.source), faulty=faulty.get(one.name, ""))
@@ -36,26 +36,25 @@ def locate(result: CheckResult, problem: Problem) -> CheckResult:
         else one
         for one in result.gradients
     )
-    told = describe_passed(gradients, passed)
-    return replace(result, gradients=gradients, notes=(*result.notes, *filter(None, [told])))
+    note = describe_suspects(gradients, passes)
+    return replace(result, gradients=gradients, notes=(*result.notes, *filter(None, [note])))
 
 
-def describe_passed(
-    results: Sequence[GradientResult], passed: Mapping[str, Mapping[int, str]]
+def describe_suspects(
+    results: Sequence[GradientResult], passes: Mapping[str, Mapping[int, str]]
 ) -> str:
-    """Which backward of the user's all wrong gradients come through, and no right one.
+    """The backward passes of the user that all wrong gradients go through, and no right one does.
 
-    passed: the backward passes between the outputs and each input, each by a number of its own.
-    Empty where there is none such.
+    passes: see `Problem.backward_passes`. Empty where there is no such pass.
     """
     wrong = [one for one in results if one.verdict == Verdict.FAIL]
     right = [one for one in results if one.verdict == Verdict.PASS]
     if not wrong or not right:
         return ""
-    right_too = {number for one in right for number in passed.get(one.name, {})}
-    common = set.intersection(*({*passed.get(one.name, {})} for one in wrong))
+    right_too = {number for one in right for number in passes.get(one.name, {})}
+    common = set.intersection(*({*passes.get(one.name, {})} for one in wrong))
     places, shared = (
-        dict.fromkeys(passed[wrong[0].name][number] for number in sorted(some))
+        dict.fromkeys(passes[wrong[0].name][number] for number in sorted(some))
         for some in (common - right_too, common & right_too)
     )
     if not places:
@@ -68,7 +67,7 @@ def describe_passed(
 
 
 def _describe_shared(places: Sequence[str]) -> str:
-    """What else may be wrong: backward passes of several inputs, of which one is right."""
+    """What else may be wrong: passes that right gradients go through, too."""
     if not places:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""One process that this one starts: it sends messages, its end is noticed, and it is killed."""
+"""A child process: it sends messages, its parent notices when it ends, and can kill it."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from typing import Any, Literal, NoReturn, Self
 from gradcheck_cli.processes.signals import end_with_parent, hold_signals, release_signals
 from gradcheck_cli.text import describe_exit
 
-POLL = 0.1  # s between looks at whether a child lives: a crash is noticed within them
+POLL = 0.1  # s between two looks at whether a child lives; a crash is noticed after that
 EXIT_TIME = 1.0  # s that a child which closed its pipe may take to end
 CANNOT_SEND = 74  # the exit code of a child whose pipe is gone: EX_IOERR of sysexits.h
 PART_TIME = 2  # s that the next part of a message may take
-# Of a message. Text that code writes into the pipe reads as the header of a larger one.
+# Bytes of a message. If code prints into the pipe, its text looks like the header of a larger one.
 MOST_BYTES = (1 << 24) - 1
 PROGRESS_TIME = 0.05  # s between two messages of progress
 
 PROGRESS = "progress"
 
-_ENDINGS: list[Callable[[], None]] = []  # what this process does at its end, if it is a child
+_ENDINGS: list[Callable[[], None]] = []  # called at the end of this process, if it is a child
 
 
 def run_at_end(ending: Callable[[], None]) -> None:
-    """Have a function called when this process ends, if it is a `Child` and is not killed."""
+    """Call a function when this process ends, if it is a `Child` and is not killed."""
     if ending not in _ENDINGS:
         _ENDINGS.append(ending)
 
 
 def start_method() -> Literal["fork", "spawn"]:
-    """Whether a child is forked, with all that is in memory, or spawned and sent its work.
+    """Whether children are forked, with all that is in memory, or spawned and sent their work.
 
-    Linux forks. macOS does not: its libraries start threads, and a fork beside threads may hang. A
-    program that set multiprocessing to spawn is obeyed.
+    Only Linux forks: on macOS libraries start threads, beside which a fork may hang. If the program
+    has set multiprocessing to spawn, children are spawned.
     """
     spawn = multiprocessing.get_start_method(allow_none=True) == "spawn"
     return "fork" if sys.platform == "linux" and not spawn else "spawn"
 
 
 class EndedError(Exception):
-    """A child sends no more; the text says how it ended.
+    """A child will send no more messages; the text says how it ended.
 
-    code: its exit code, or None where it lives but has closed its pipe, or sent what is no message.
+    code: its exit code; None where it lives, but closed its pipe or wrote something else into it.
     """
 
     def __init__(self, code: int | None) -> None:
@@ -59,9 +59,9 @@ class EndedError(Exception):
 
 
 class Child:
-    """A process that runs work(parent, *arguments), parent being a `Parent`.
+    """A process that calls work(parent, *arguments), where parent is a `Parent`.
 
-    own_group: it leads a group of processes, and all that it starts is killed with it.
+    own_group: whether processes that it starts are killed with it.
     Raises OSError where no process can be started.
     """
 
@@ -69,14 +69,14 @@ class Child:
         context: Any = multiprocessing.get_context(start_method())
         self.own_group = own_group
         self.connection, theirs = context.Pipe()
-        # Not a daemon: those may not start processes, which the code of users may want to.
+        # Not a daemon, which may not start processes: the user's code may do so.
         self.process = context.Process(
             target=_begin, args=(os.getpid(), own_group, theirs, work, arguments), daemon=False
         )
         try:
             _bound_part_time(self.connection)
             with hold_signals(), warnings.catch_warnings():
-                # Python warns of forks beside threads; the only ones are BLAS's, which expect them.
+                # Python warns of a fork beside threads; BLAS has the only ones, and is safe.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self.process.start()
         except BaseException:
@@ -86,13 +86,13 @@ class Child:
             theirs.close()
 
     def poll(self, seconds: float = 0.0) -> bool:
-        """Whether a message, or the end of the child, comes within so many seconds."""
-        # Its end is looked for, too: what it started may hold its end of the pipe open.
+        """Whether a message comes, or the child ends, within so many seconds."""
+        # The pipe alone does not show its end: processes that it started may keep it open.
         return bool(self.connection.poll(seconds)) or not self.process.is_alive()
 
     def receive(self) -> tuple[str, Any]:
-        """The next message: its kind and its value; EndedError where none can come any more."""
-        # Whatever is read may have been written by the code of a user.
+        """The next message: its kind and its value. Raises EndedError if there will be none."""
+        # The user's code may have written anything into the pipe.
         with suppress(Exception):
             if self.connection.poll():
                 kind, value = pickle.loads(self.connection.recv_bytes(MOST_BYTES))
@@ -100,12 +100,12 @@ class Child:
         raise EndedError(self._await_exit(EXIT_TIME))
 
     def send(self, value: Any) -> None:
-        """Send to the child; where it has ended, `receive` says so."""
+        """Send a value to the child; if it has ended, the next `receive` raises."""
         with suppress(OSError):
             self.connection.send(value)
 
     def kill(self) -> None:
-        """End the child now, whatever it does."""
+        """End the child at once."""
         with hold_signals():
             if self.process.pid is not None:
                 if self.own_group:
@@ -120,14 +120,14 @@ class Child:
         self.process.terminate()
 
     def stop(self, seconds: float) -> None:
-        """Wait so many seconds for the child to end, then end it."""
+        """Wait so many seconds for the child to end, then kill it."""
         with hold_signals():
             self._await_exit(seconds)
             self.kill()
 
     def _await_exit(self, seconds: float) -> int | None:
         """The exit code of the child; None where it still runs after so many seconds."""
-        # Not process.join(seconds), which waits for ever where code closed all its descriptors.
+        # process.join(seconds) would wait for ever if the code closed all file descriptors.
         until = time.monotonic() + seconds
         while self.process.is_alive():
             if time.monotonic() > until:
@@ -137,16 +137,16 @@ class Child:
         return code
 
     def __enter__(self) -> Self:
-        """Nothing: it was started when it was made."""
+        """Return the child, which is running already."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill it."""
+        """Kill the child."""
         self.kill()
 
 
 class Parent:
-    """The process that started this one, as this one sees it."""
+    """The parent process, as a child sees it."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -156,16 +156,16 @@ class Parent:
 
     def send(self, kind: str, value: Any = None) -> None:
         """Send a message."""
-        if os.getpid() != self._sender:  # code forked this process, and the copy came back
+        if os.getpid() != self._sender:  # the user's code forked, and this is the copy
             os._exit(1)
         self.connection.send((kind, value))
 
     def receive(self) -> Any:
-        """Wait for what the parent sends."""
+        """Wait for the next value from the parent."""
         return self.connection.recv()
 
     def advance(self, entries: int) -> None:
-        """Send how many more entries were measured, no more often than the parent looks."""
+        """Count entries that were measured, and send their number, but not too often."""
         self._entries += entries
         if time.monotonic() - self._sent > PROGRESS_TIME:
             self.send(PROGRESS, self._entries)
@@ -179,11 +179,11 @@ def _begin(
     work: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> NoReturn:
-    """The whole life of a child; its exit code is 0 where the work was done."""
+    """Run a child from start to end; its exit code is 0 if the work was done."""
     code = 1
-    _ENDINGS.clear()  # a fork has those of its parent
+    _ENDINGS.clear()  # a fork inherits those of its parent
     try:
-        for name in ("SIGINT", "SIGHUP"):  # the parent hears them, and ends this process
+        for name in ("SIGINT", "SIGHUP"):  # the parent handles them, and ends this process
             if hasattr(signal, name):
                 signal.signal(signal.Signals[name], signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -197,7 +197,7 @@ def _begin(
     except OSError:
         code = CANNOT_SEND
     finally:
-        with suppress(KeyboardInterrupt):  # of a signal that comes just now
+        with suppress(KeyboardInterrupt):  # a signal may come just now
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for ending in _ENDINGS:
             with suppress(Exception):
@@ -209,7 +209,7 @@ def _begin(
 
 
 def _bound_part_time(connection: Connection) -> None:
-    """Let a read fail that waits long for the rest of a message: a child may stop amid one."""
+    """Make a read fail if the rest of a message does not come: a child may stop in the middle."""
     if sys.platform != "win32":
         import socket
         import struct

@@ -19,22 +19,22 @@ Result = TypeVar("Result")
 
 CONNECT_TIME = 10.0  # s that a scheduler may take to answer
 POLL = 0.05  # s between looks at what is done
-QUIET_TIME = 5.0  # s without a result, after which it is asked whether there are workers
-WORKER_TIME = 30.0  # s that a cluster may be without a worker, as one that grows when it is used is
-CLOSE_TIME = 2.0  # s that a cluster which may be gone may take to take leave
+QUIET_TIME = 5.0  # s without a result, after which the scheduler is asked whether it has workers
+WORKER_TIME = 30.0  # s that a cluster may have no worker: some start them only when there is work
+CLOSE_TIME = 2.0  # s to wait for a connection to close, since the cluster may be gone
 SCHEDULER_LOST = "the connection to the Dask scheduler was lost before this was done"
 NO_WORKER = f"the Dask cluster had no worker for {WORKER_TIME:g} s"
 
 
 @contextmanager
 def connect(address: str) -> Iterator[Dask]:
-    """The cluster of the scheduler at this address; UsageError where none answers."""
+    """Connect to the scheduler at this address; raises UsageError if none answers."""
     try:
         from distributed import Client
     except ImportError as error:
         message = "--dask needs another package: pip install 'gradcheck-cli[dask]'"
         raise UsageError(message) from error
-    for name in ("distributed", "tornado", "asyncio"):  # what is lost is in the report
+    for name in ("distributed", "tornado", "asyncio"):  # the report says what was lost
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     answers: list[Any] = []
 
@@ -44,7 +44,7 @@ def connect(address: str) -> Iterator[Dask]:
         except Exception as error:
             answers.append(error)
 
-    # Beside this thread: its own time limit is for each of several tries.
+    # In a thread, because the client's own time limit holds for each of several attempts.
     asking = threading.Thread(target=ask, daemon=True)
     with raise_on_signals():
         asking.start()
@@ -75,9 +75,9 @@ class Dask:
         fail: Callable[[Item, str], Result],
         advance: Advance,
     ) -> Generator[tuple[int, Result]]:
-        """See `Executor`. An item that is lost with its worker is worked on again, on another."""
+        """See `Executor`. If a worker is lost, another one works on its items again."""
         futures = [self.client.submit(work, item, _ignore, pure=False) for item in items]
-        # They are kept to the end: the client, when it loses the scheduler, goes through them.
+        # `futures` keeps them all alive: a client that loses its scheduler goes through them.
         waiting = {future: place for place, future in enumerate(futures)}
         since, problem = time.monotonic(), ""
         try:
@@ -101,7 +101,7 @@ class Dask:
                     self.client.cancel(list(waiting))
 
     def _find_problem(self) -> str:
-        """Why no more results will come; empty where there is a worker, or soon will be one."""
+        """Why no more results will come; empty if there is a worker, or one comes soon."""
         try:
             self.client.wait_for_workers(1, timeout=WORKER_TIME)
         except TimeoutError:
@@ -112,7 +112,7 @@ class Dask:
 
 
 def _take_result(future: Any) -> tuple[Any, str]:
-    """The result of an item that is done, or why there is none."""
+    """The result of a future that is done, and why there is none, or an empty text."""
     if future.status in ("cancelled", "lost"):
         return None, SCHEDULER_LOST
     try:

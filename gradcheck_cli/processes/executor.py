@@ -1,4 +1,4 @@
-"""What an executor is: it works on many items and yields each result as soon as it is there."""
+"""The interface of executors, which work on many items and yield results as they are done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-Advance = Callable[[int], None]  # takes how many more entries were measured
+Advance = Callable[[int], None]  # called with how many more entries were measured
 
 
 class Executor(Protocol):
@@ -22,11 +22,11 @@ class Executor(Protocol):
         advance: Advance,
         /,
     ) -> Generator[tuple[int, Result]]:
-        """Yield each result with the place of its item, in the order in which they are done.
+        """Yield the place of each item with its result, in the order in which they are done.
 
-        work: makes the result of an item; it can be sent to other processes.
+        work: makes the result of an item; it must be fit to be sent to other processes.
         fail: makes the result of an item that could not be worked on, from the reason.
-        advance: takes the progress that is made between results.
+        advance: called with the progress between two results.
         """
 
 

@@ -1,4 +1,4 @@
-"""A map in forked processes, which have all that is in memory without being sent it."""
+"""A map in forked processes, which share what is in memory, so that nothing has to be sent."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def fork_map(
     jobs: int,
     done: Callable[[Item], None],
 ) -> list[Result]:
-    """[work(item) for item in items], in that many processes, or in this one where none is forked.
+    """[work(item) for item in items], in that many processes, or in this one if it cannot fork.
 
-    work: any function, which need not be fit to be sent.
-    done: is called in this process with every item that is done.
-    Raises GradcheckError with the text of what work raised, and DiedError where a process ended
-    before its work did.
+    work: any function; it is not sent.
+    done: called in this process with every item that is done.
+    Raises GradcheckError with the message of what work raised, and DiedError if a process ended
+    before it was done.
     """
     if jobs < 2 or len(items) < 2 or not _can_fork():
         return _map_in_turn(work, items, done)
-    # The time limit of a call is for calls of this process, and it makes none meanwhile.
+    # The time limit holds for calls in this process, which makes none until the children are done.
     faulthandler.cancel_dump_traceback_later()
     results: dict[int, Result] = {}
     with ExitStack() as stack:
@@ -69,7 +69,7 @@ def _serve(
     for place in places:
         try:
             parent.send(RESULT, (place, work(items[place])))
-        except BrokenPipeError:  # nobody waits for it any more
+        except BrokenPipeError:  # the parent has ended
             return
         except Exception as error:
             parent.send(FAILED, str(error) or type(error).__name__)

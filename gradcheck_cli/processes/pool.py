@@ -1,4 +1,4 @@
-"""Work on many items in processes that are started once; a process that ends costs one item."""
+"""An executor that works in several processes; a process that crashes costs one item only."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from gradcheck_cli.processes.signals import interrupt_once
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MOST_AT_ONCE = 32  # items that a worker is handed at once
-SHARES = 8  # a worker is handed this part of its share of the rest, so that all end together
-STOP_TIME = 2.0  # s that a worker which is asked to end may take to end what it started
+MOST_AT_ONCE = 32  # items that a worker gets at once
+# A worker gets 1/SHARES of its fair share of the items that are left, so that all end together.
+SHARES = 8
+STOP_TIME = 2.0  # s that a worker has to end, with the processes that it started
 
 READY, RESULT, FAILED, ENDED = "ready", "result", "failed", "ended"
 
 
 class Pool:
-    """An `Executor` that works in so many processes at a time."""
+    """An `Executor` that works in so many processes."""
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
@@ -51,8 +52,8 @@ class Pool:
                     elif kind == RESULT:
                         yield worker.places.popleft(), value
                     elif worker.places:
-                        # It was at the first of its items; if it ended, the others are done
-                        # elsewhere.
+                        # It failed at the first of its items. If its process ended, the others
+                        # wait again, for any worker.
                         place = worker.places.popleft()
                         if kind == ENDED:
                             waiting.extendleft(reversed(worker.places))
@@ -65,14 +66,14 @@ class Pool:
 
 
 def take_share(waiting: deque[int], jobs: int) -> list[int]:
-    """Take the places of the items that one of `jobs` workers is handed next: fewer, the fewer are
-    left."""
+    """Take the places of the next items for one of `jobs` workers; the fewer are left, the fewer
+    it gets."""
     count = min(MOST_AT_ONCE, -(-len(waiting) // (SHARES * jobs)))
     return [waiting.popleft() for _ in range(count)]
 
 
 class _Crew:
-    """The workers of a pool; problem: why the last one could not be started, or ended."""
+    """The workers of a pool; problem: why the last one that is gone ended, or did not start."""
 
     def __init__(self, items: Sequence[Any], work: Callable[[Any, Advance], Any]) -> None:
         self.items = items
@@ -89,7 +90,7 @@ class _Crew:
             self.problem = error.strerror or str(error)
 
     def receive(self) -> Iterator[tuple[_Worker, str, Any]]:
-        """A message, of which kind, from each worker that has sent one or has ended."""
+        """The kind and value of a message from each worker that has sent one or has ended."""
         wait([worker.child.connection for worker in self.workers], POLL)
         for worker in [worker for worker in self.workers if worker.child.poll()]:
             try:
@@ -102,7 +103,7 @@ class _Crew:
             yield worker, kind, value
 
     def stop(self) -> None:
-        """End all workers and what they started."""
+        """End all workers and the processes that they started."""
         for worker in self.workers:
             worker.child.terminate()
         for worker in self.workers:
@@ -110,22 +111,22 @@ class _Crew:
 
 
 class _Worker:
-    """A process of the pool; places: those of the items it was handed and has not done."""
+    """A process of the pool; places: of the items that it has got and not done."""
 
     def __init__(self, child: Child) -> None:
         self.child = child
         self.places: deque[int] = deque()
 
     def hand(self, places: list[int]) -> None:
-        """Hand the worker more items; handed none, it ends."""
+        """Hand the worker more items; if there are none, it ends."""
         self.places.extend(places)
         self.child.send(places)
 
 
 def _serve(parent: Parent, items: Sequence[Item], work: Callable[[Item, Advance], Result]) -> None:
-    """Work on the items whose places come, until none come."""
-    signal.signal(signal.SIGTERM, interrupt_once)  # so that what it started ends, too
-    with suppress(KeyboardInterrupt, EOFError, OSError):  # nobody listens any more
+    """Work on the items whose places the parent sends, until it sends none."""
+    signal.signal(signal.SIGTERM, interrupt_once)  # so that processes which it started end, too
+    with suppress(KeyboardInterrupt, EOFError, OSError):  # the parent has ended
         parent.send(READY)
         while places := parent.receive():
             for place in places:

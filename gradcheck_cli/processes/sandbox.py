@@ -1,6 +1,6 @@
-"""Work in a process of its own: whatever the user's code does there costs one check at most.
+"""Run the user's code in a process of its own, so that it can spoil one check at most.
 
-It may print, exit, crash, take all memory or never return; the report goes on.
+It may print, exit, crash, take all memory or never return: the other checks still run.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def run_in_sandbox(
 ) -> Result:
     """The result of work(argument, supervisor) in a process of its own.
 
-    timeout: seconds that a call may take which the supervisor watches; None: any time.
-    last_call: a `make_clock`, where another process also reads when the last call began.
-    opened: the file descriptors that code opened in this process, and may use in the other one.
-    Raises GradcheckError with the text of the one that was raised there, UnfinishedError where the
-    process ended without a result, and OSError where none can be started.
+    timeout: seconds that a call of the user's code may take; None: any time.
+    last_call: a clock by `make_clock`, if another process must also know when the last call began.
+    opened: file descriptors that the user's code has opened here and may use there.
+    Raises GradcheckError with the message of the one that was raised there, UnfinishedError if the
+    process ended without a result, and OSError if none can be started.
     """
     clock = make_clock() if last_call is None else last_call
     dump = Dump()
@@ -47,7 +47,7 @@ def run_in_sandbox(
 
 
 def make_clock() -> Any:
-    """A number that processes share: when the last call of a user's code began, in s."""
+    """A number in shared memory: the time in s at which the last call of the user's code began."""
     context: Any = multiprocessing.get_context(start_method())
     return context.RawValue("d", time.monotonic())
 
@@ -60,14 +60,14 @@ def receive_result(
     last_call: Any,
     grace: float = GRACE,
 ) -> Any:
-    """The result that a process sends; raises as `run_in_sandbox`.
+    """Wait for the result that a child sends; raises what `run_in_sandbox` raises.
 
-    grace: seconds beyond the limit of a call after which the process is given up.
+    grace: seconds beyond the time limit of a call after which the child is given up.
     """
     early = None
     while True:
         if not child.poll(POLL):
-            # A process that is stopped cannot end itself.
+            # A child ends itself after the limit, unless it was stopped.
             if timeout is not None and time.monotonic() - last_call.value > timeout + grace:
                 raise UnfinishedError(describe_timeout(timeout), early)
             advance(0)
@@ -87,7 +87,7 @@ def receive_result(
 
 
 def _describe_end(end: EndedError, timeout: float | None, dump: Dump) -> str:
-    """Why a process sent no result."""
+    """Why a child ended without a result."""
     if timeout is not None and dump.is_of_timeout():
         return "\n".join([describe_timeout(timeout), *dump.read_frames()])
     if end.code is None or not dump.is_empty():

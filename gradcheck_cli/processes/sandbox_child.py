@@ -1,4 +1,4 @@
-"""The process the user's code runs in: bounded in time and memory, and its prints kept apart."""
+"""The process that runs the user's code, with limits on its time, memory and prints."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from gradcheck_cli.processes.watchdog import Dump, Watchdog
 
 RESULT, EARLY, ERROR = "result", "early", "error"
 
-# Of what the code prints, which is called thousands of times.
+# How much the code may print, since it is called thousands of times.
 PRINTED_LINES = 20
 PRINTED_CHARACTERS = 4000
 
 
 class Supervisor:
-    """What the work in a sandbox reports to.
+    """What the work in a sandbox can ask for.
 
-    watch: gives a function the time limit on each of its calls.
-    advance: takes how many more entries were measured.
+    watch: wraps a function so that each of its calls has the time limit.
+    advance: reports how many more entries were measured.
     """
 
     def __init__(self, parent: Parent, watchdog: Watchdog) -> None:
@@ -33,13 +33,13 @@ class Supervisor:
         self.advance = parent.advance
 
     def keep(self, result: Any) -> None:
-        """Keep a result that holds if the rest of the work is never done."""
+        """Send a result that counts if the rest of the work is never done."""
         self._parent.send(EARLY, result)
 
 
-def serve(parent: Parent, *asked: Any) -> None:
-    """Do the work in this process, and send what comes of it; asked: as by `work_supervised`."""
-    parent.send(*work_supervised(parent, *asked))
+def serve(parent: Parent, *arguments: Any) -> None:
+    """Do the work in this process, and send its message; arguments: those of `work_supervised`."""
+    parent.send(*work_supervised(parent, *arguments))
 
 
 def work_supervised(
@@ -51,10 +51,10 @@ def work_supervised(
     last_call: Any,
     opened: frozenset[int],
 ) -> tuple[str, Any]:
-    """Do the work in this process, which is for code of the user from here on; returns a message:
-    its result, or why there is none.
+    """Do the work in this process, under the limits for the user's code.
 
-    opened: file descriptors that code opened before this process was forked, and may use.
+    opened: file descriptors that the code opened before this process was forked, and may use.
+    Returns a message with the result, or with the reason why there is none.
     """
     try:
         _limit_memory()
@@ -71,18 +71,18 @@ def work_supervised(
 
 
 def describe_no_process(error: OSError) -> str:
-    """What to say where the system gives no process, or not what one needs."""
+    """The message where the system cannot start a process, or one lacks what it needs."""
     return f"there is no process to run its code in: {error.strerror or error}"
 
 
 def _make_message(
     work: Callable[[Any, Supervisor], Any], argument: Any, supervisor: Supervisor, dump: Dump
 ) -> tuple[str, Any]:
-    """What came of the work, whatever its code raised."""
+    """Do the work, and make a message of its result or of what it raised."""
     try:
         return RESULT, work(argument, supervisor)
     except DiedError as error:
-        if dump.is_of_timeout():  # a call took too long, and the parent reads which
+        if dump.is_of_timeout():  # a call took too long; the parent reads which from the dump
             os._exit(1)
         return ERROR, str(error)
     except GradcheckError as error:
@@ -91,12 +91,12 @@ def _make_message(
         return ERROR, "not enough memory for this check; use smaller sizes"
     except KeyboardInterrupt:
         return ERROR, "the code raised KeyboardInterrupt"
-    except Exception as error:  # most likely of what the code did to its process
+    except Exception as error:  # most likely because of what the code did to its process
         return ERROR, f"the check could not be done: {type(error).__name__}: {error}"
 
 
 def _limit_memory() -> None:
-    """Make a huge allocation a MemoryError, not the end of other programs."""
+    """Make a huge allocation raise MemoryError, so that the system does not kill other programs."""
     with suppress(ImportError, ValueError, OSError, AttributeError):
         import resource
 
@@ -105,12 +105,12 @@ def _limit_memory() -> None:
 
 
 def _hide_descriptors(needed: set[int]) -> None:
-    """Point every descriptor that the parent has open at nothing: the code may write to any number.
+    """Point every file descriptor of the parent to the null device, so that the code cannot use it.
 
-    They are not closed: a number that is free would be given to a file of the code's, and closed
-    when an object of the parent's is collected here.
+    They are not closed: the code's next file would get the number of a closed one, and would be
+    closed itself when the parent's object for that number is garbage here.
     """
-    with suppress(OSError, ValueError, AttributeError):  # a program may have set another stream
+    with suppress(OSError, ValueError, AttributeError):  # the program may have replaced stderr
         needed.add(sys.stderr.fileno())
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in list_descriptors() - {null, *needed}:
@@ -123,7 +123,7 @@ def list_descriptors() -> frozenset[int]:
     found = set()
     for name in os.listdir("/dev/fd"):
         with suppress(OSError):
-            os.fstat(int(name))  # the one that listed them is closed again
+            os.fstat(int(name))  # raises for the descriptor that listed them, closed by now
             found.add(int(name))
     return frozenset(found)
 
@@ -143,7 +143,7 @@ def _redirect_streams() -> Iterator[None]:
 
 
 class _LimitedOutput(io.TextIOBase):
-    """Passes on the first of what is printed, and counts the rest; also of bytes, by `buffer`."""
+    """Passes on the first lines that are printed, and counts the rest; `buffer` takes bytes."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -152,7 +152,7 @@ class _LimitedOutput(io.TextIOBase):
         self.characters = 0
 
     def write(self, text: str) -> int:
-        """Pass the text on as far as not too much was printed before."""
+        """Pass on as much of the text as the limits still allow."""
         lines = text.splitlines(keepends=True)[: max(0, PRINTED_LINES - self.lines)]
         passed = "".join(lines)[: max(0, PRINTED_CHARACTERS - self.characters)]
         self.lines += text.count("\n")
@@ -161,7 +161,7 @@ class _LimitedOutput(io.TextIOBase):
         return len(text)
 
     def write_rest(self) -> None:
-        """Say how much was not passed on."""
+        """Write how much was left out."""
         if self.lines > PRINTED_LINES:
             more = self.lines - PRINTED_LINES
             self._pass_on(f"… and {more:,} more lines that the code printed\n")
@@ -185,16 +185,16 @@ class _LimitedOutput(io.TextIOBase):
 
 
 class _BytesOfText(io.RawIOBase):
-    """Passes bytes on as text."""
+    """Passes bytes on to a text stream."""
 
     def __init__(self, text: io.TextIOBase) -> None:
         self.text = text
 
     def writable(self) -> bool:
-        """Whether bytes can be written: they can."""
+        """Bytes can be written."""
         return True
 
     def write(self, data: Any) -> int:
-        """Pass bytes on as text; a byte that is no text is shown by its number."""
+        """Pass bytes on as text; those that are not UTF-8 are written as numbers."""
         self.text.write(bytes(data).decode("utf-8", "backslashreplace"))
         return len(data)

@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP: what they do at each stage of the command, and where they must wait.
+"""What Ctrl-C, SIGTERM and SIGHUP do at each stage of the command.
 
-At first they end it at once: nothing is computed yet. While checks run, the first one raises. From
-then on, and while reports are written, they wait: nothing that was computed is lost.
+Before any check runs, a signal ends the command at once. While checks run, the first signal raises
+an exception. After that, and while reports are written, signals wait, so that no result is lost.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import NoReturn
 
 from gradcheck_cli.errors import TerminatedError
 
-# Windows has no SIGHUP, which a terminal sends that is closed.
+# The signals that are handled. Windows has no SIGHUP, which comes when a terminal is closed.
 HELD = tuple(name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 END, RAISE, WAIT = "end", "raise", "wait"  # what a signal does
-# s after the first signal in which others wait: reports are written by then, unless what reads them
-# hangs.
+# s after the first signal from which another one ends the command: reports are written by then,
+# unless the program that reads them hangs.
 PATIENCE = 30.0
 
 
 class _Handler:
-    """What handles the signals of the command."""
+    """The handler of all signals; reaction: what a signal does at this stage."""
 
     def __init__(self) -> None:
         self.reaction = END
@@ -33,7 +33,7 @@ class _Handler:
         self.since = 0.0
 
     def __call__(self, number: int, frame: object) -> None:
-        """A signal came."""
+        """React to a signal."""
         if self.reaction == END:
             _end(number)
         if self.first is None:
@@ -44,7 +44,7 @@ class _Handler:
             self.raise_first()
 
     def raise_first(self) -> None:
-        """Raise for the first signal, if one came; those that come from now on wait."""
+        """Raise the exception of the first signal, if one came; later signals wait."""
         if self.first is not None:
             self.reaction = WAIT
             if self.first == signal.SIGINT:
@@ -56,24 +56,24 @@ _handler = _Handler()
 
 
 def end_on_signals() -> None:
-    """Have signals end this process at once, with the exit code of shells; before any work."""
+    """From now on, signals end this process at once, with the exit code that shells use."""
     for name in HELD:
         number = signal.Signals[name]
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and background jobs want it
+        if signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup and in the background
             signal.signal(number, _handler)
 
 
 def defer_signals() -> None:
-    """Have signals wait: for the next `raise_on_signals`, or for ever."""
+    """From now on, signals wait until the next `raise_on_signals`."""
     _handler.reaction = WAIT
 
 
 @contextmanager
 def raise_on_signals() -> Iterator[Callable[[], None]]:
-    """Have the first signal in the block, or deferred before it, raise; after the block, all wait.
+    """Raise an exception for the first signal in the block or waiting before it; later ones wait.
 
-    Raises KeyboardInterrupt, or TerminatedError for others. Yields what raises it once more, if it
-    was raised in code that made another exception of it.
+    Raises KeyboardInterrupt for Ctrl-C, and TerminatedError for others. Yields a function that
+    raises it again, for the case that other code caught the exception.
     """
     _handler.reaction = RAISE
     try:
@@ -84,7 +84,7 @@ def raise_on_signals() -> Iterator[Callable[[], None]]:
 
 
 def _end(number: int) -> NoReturn:
-    _handler.reaction = WAIT  # another one says nothing more
+    _handler.reaction = WAIT  # a second signal prints nothing
     with suppress(OSError):
         how = "interrupted" if number == signal.SIGINT else "terminated"
         os.write(2, f"gradcheck: {how}\n".encode())
@@ -93,10 +93,8 @@ def _end(number: int) -> NoReturn:
 
 @contextmanager
 def hold_signals() -> Iterator[None]:
-    """Make these signals wait until the block is done; a child that starts in it waits, too.
-
-    It then calls `release_signals`.
-    """
+    """Block signals until the block is done. A child that is started in it has them blocked until
+    it calls `release_signals`."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -104,7 +102,7 @@ def hold_signals() -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, _held())
-    except KeyboardInterrupt as error:  # raised once signals are held, and the block must be done
+    except KeyboardInterrupt as error:  # a signal came just before; the block must still be done
         came_before = error
     try:
         yield
@@ -115,7 +113,7 @@ def hold_signals() -> Iterator[None]:
 
 
 def release_signals() -> None:
-    """Let the signals come that were held when this process was started."""
+    """Deliver the signals that were blocked when this process was started."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _held())
 
@@ -125,18 +123,18 @@ def _held() -> list[signal.Signals]:
 
 
 def interrupt_once(number: int, frame: object) -> NoReturn:
-    """Raise KeyboardInterrupt for a signal; others, while the process ends, do nothing."""
+    """A handler that raises KeyboardInterrupt once, and ignores the signal from then on."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def end_with_parent(parent: int) -> None:
-    """Have this process killed when its parent, the process of that id, ends (Linux only)."""
+    """Let the system kill this process when its parent, of that id, ends (Linux only)."""
     if sys.platform == "linux":
         import ctypes
 
         PR_SET_PDEATHSIG = 1
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before it could be asked
+        if os.getppid() != parent:  # it has ended already
             os._exit(1)

@@ -1,4 +1,4 @@
-"""A map in threads of this process: most of what NumPy does with large arrays lets others run."""
+"""A map in threads: NumPy releases the interpreter's lock in most operations on large arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MOST_THREADS = 4  # with more, they wait for the interpreter between the operations of NumPy
+MOST_THREADS = 4  # more threads would wait for the interpreter's lock between NumPy's operations
 
 
 def count_cores() -> int:
@@ -20,9 +20,9 @@ def count_cores() -> int:
 
 
 def thread_map(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """work(item) of every item, in their order, in a thread a core.
+    """work(item) for every item, in their order, with one thread for each core.
 
-    work: calls nothing of the user's, and changes nothing that is read for another item.
+    work: must call nothing of the user's, and change nothing that the work on other items reads.
     """
     threads = min(len(items), count_cores(), MOST_THREADS)
     if threads < 2:
@@ -30,7 +30,7 @@ def thread_map(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterato
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    # What is set for this thread, such as how NumPy treats an overflow, holds for them, too.
+    # The settings of this thread, such as NumPy's errstate, hold in the others, too.
     contexts = [copy_context() for _ in items]
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(lambda context, item: context.run(work, item), contexts, items)

@@ -1,6 +1,6 @@
-"""Processes that have loaded code once: the sandbox of each check of that code is forked from one.
+"""Processes that load the user's code once, and fork a sandbox for each check of that code.
 
-What happens in a sandbox costs one check, as ever: the process it is forked from runs no check.
+A crash still costs one check only, since the process that is forked runs no check itself.
 """
 
 from __future__ import annotations
@@ -31,16 +31,18 @@ Result = TypeVar("Result")
 
 UNFINISHED = "unfinished"
 
-MOST = 4  # processes that are kept: one that has loaded torch takes 300 MB
-THREAD_TIME = 0.2  # s that the thread of the time limit, which is cancelled, may take to end
-STOP_TIME = 2.0  # s that one which is asked to end may take to end the sandbox it forked
+MOST = 4  # processes that are kept; one that has loaded torch takes 300 MB
+THREAD_TIME = 0.2  # s that the thread of the time limit may take to end after it was cancelled
+STOP_TIME = 2.0  # s that a process has to end, with the sandbox that it forked
 
 
 class WarmProcesses:
-    """The processes that have loaded code, by what they have loaded.
+    """The processes that have loaded code, by the key of that code.
 
-    Close it: until then they wait for work. A copy that is sent to another process keeps none, as
-    nobody would close it there: there, every sandbox loads its code itself.
+    They wait for work until `close`. A copy that is sent to another process keeps none, since
+    nobody would close it there: each sandbox then loads its code itself.
+
+    most: how many processes are kept.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -57,10 +59,10 @@ class WarmProcesses:
         advance: Advance,
         timeout: float | None,
     ) -> Result:
-        """`run_in_sandbox`, in a process that has called `load`, or in one that has not.
+        """`run_in_sandbox`, forked from a process that has called `load`, where that is possible.
 
-        key: names what is loaded. What load raises, and a time limit that it passes, is raised as
-        if the work had met it.
+        key: names the code that `load` loads. What `load` raises, or a time limit that it exceeds,
+        is raised as if the work had done so.
         """
         process = self._find(key, load, timeout)
         if process is None:
@@ -80,8 +82,8 @@ class WarmProcesses:
     def _find(
         self, key: Hashable, load: Callable[[], None], timeout: float | None
     ) -> _WarmProcess | None:
-        """The process that has loaded this code; None where none is kept, or its threads forbid a
-        fork."""
+        """The process that has loaded this code, started now if there is none; None if no processes
+        are kept, or the code has started threads, beside which a fork may hang."""
         if self._most == 0 or key in self._unfit:
             return None
         process = self._processes.pop(key, None)
@@ -102,7 +104,7 @@ class WarmProcesses:
                 process.stop()
                 self._unfit.add(key)
                 return None
-        self._processes[key] = process  # the last: the one that was not used for longest is first
+        self._processes[key] = process  # at the end: the first is the one unused for longest
         return process
 
     def close(self) -> None:
@@ -111,20 +113,20 @@ class WarmProcesses:
             self._processes.popitem()[1].stop()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How another process gets it: without processes, and never with any."""
+        """Pickle as an object that keeps no processes."""
         return WarmProcesses, (0,)
 
     def __enter__(self) -> Self:
-        """Nothing: processes are started when they are needed."""
+        """Return this; processes are started when they are needed."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """End all processes."""
         self.close()
 
 
 class _WarmProcess:
-    """A process that calls load, and then forks a sandbox for each work that it is sent."""
+    """A process that calls `load`, and then forks a sandbox for each piece of work."""
 
     def __init__(self, load: Callable[[], None], timeout: float | None) -> None:
         self.timeout = timeout
@@ -134,11 +136,11 @@ class _WarmProcess:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it waits for work, and has not ended meanwhile."""
+        """Whether it still runs, and waits for work."""
         return not self.child.poll()
 
     def start(self) -> bool:
-        """Wait until it has loaded; whether it can be forked. Raises what load raised."""
+        """Wait until the code is loaded; returns whether it can be forked. Raises as load did."""
         fit: bool = receive_result(self.child, _ignore, self.timeout, self.dump, self.clock)
         return fit
 
@@ -149,17 +151,18 @@ class _WarmProcess:
         advance: Advance,
         timeout: float | None,
     ) -> tuple[str, Any]:
-        """The message of a sandbox that it forks; raises where none comes from this process."""
+        """The message of the sandbox that it forks for this work; raises if the process itself
+        ends or hangs."""
         self.clock.value = time.monotonic()
         self.child.send((work, argument, timeout))
-        # It gives up its sandbox itself, before it is given up.
+        # It gives up a sandbox that hangs after one GRACE; only if that fails, too, is it given up.
         outcome: tuple[str, Any] = receive_result(
             self.child, advance, timeout, self.dump, self.clock, 2 * GRACE
         )
         return outcome
 
     def stop(self) -> None:
-        """End it, and the sandbox that it may have forked."""
+        """End the process, and a sandbox that it may have forked."""
         with hold_signals(), self.dump.file:
             self.child.terminate()
             self.child.stop(STOP_TIME)
@@ -168,18 +171,18 @@ class _WarmProcess:
 def _serve(
     parent: Parent, load: Callable[[], None], timeout: float | None, dump: Dump, clock: Any
 ) -> None:
-    """Load the code, then fork a sandbox for each work that comes."""
+    """Load the code, then fork a sandbox for each piece of work that the parent sends."""
     try:
         before = list_descriptors()
         kind, value = work_supervised(parent, _call, load, timeout, dump, clock, frozenset())
-        # What belongs to the parent leads nowhere from here on; what is new was opened by the code.
+        # The parent's descriptors are hidden by now: all new ones were opened by the code.
         opened = list_descriptors() - before
         parent.send(kind, _is_fit() if kind == RESULT else value)
     except OSError as error:
         parent.send(ERROR, describe_no_process(error))
         return
-    signal.signal(signal.SIGTERM, interrupt_once)  # so that what it started ends, too
-    with suppress(KeyboardInterrupt, EOFError, OSError):  # nobody listens any more
+    signal.signal(signal.SIGTERM, interrupt_once)  # so that its sandbox ends, too
+    with suppress(KeyboardInterrupt, EOFError, OSError):  # the parent has ended
         while True:
             work, argument, timeout = parent.receive()
             outcome = _run(parent, work, argument, timeout, clock, opened)
@@ -198,7 +201,7 @@ def _run(
     clock: Any,
     opened: frozenset[int],
 ) -> tuple[str, Any]:
-    """A message with the result of a work in a sandbox, or why there is none."""
+    """Do a piece of work in a sandbox; a message with its result, or why there is none."""
     try:
         return RESULT, run_in_sandbox(
             work, argument, parent.advance, timeout, last_call=clock, opened=opened
@@ -212,7 +215,8 @@ def _run(
 
 
 def _is_fit() -> bool:
-    """Whether this process has one thread: a fork would have only that, and wait for the others."""
+    """Whether this process has one thread only: a fork has no others, and may wait for their locks
+    for ever."""
     until = time.monotonic() + THREAD_TIME
     while len(os.listdir("/proc/self/task")) > 1:
         if time.monotonic() > until:

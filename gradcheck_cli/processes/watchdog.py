@@ -1,4 +1,4 @@
-"""The time limit of each call of a user's code, which may hang outside of Python."""
+"""The time limit on each call of the user's code, which may hang outside of Python."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from gradcheck_cli.text import format_path
 
 Result = TypeVar("Result")
 
-# Of a time limit: calls that begin within it of the first share its alarm, since setting one costs
-# some 50 µs; a call may thus be ended that much early.
+# Setting an alarm costs some 50 µs. Calls that begin within this share of the time limit after one
+# was set do not set another, so a call may be ended that much too early.
 REARM = 0.1
-GRACE = 2.0  # s beyond the limit after which a process is killed that should have ended itself
+GRACE = 2.0  # s beyond the limit after which a process that has not ended itself is killed
 
-_STARTS = re.compile(r"[\\/]multiprocessing[\\/]")  # the files that start this process
+_STARTS = re.compile(r"[\\/]multiprocessing[\\/]")  # files that start a process
 _FRAME = re.compile(r'File "(.+)", line (\d+) in (.+)')
 
 
 class Dump:
-    """A file without a name, where a process that is ended writes which call it was in."""
+    """A file without a name, to which a process that is ended by an alarm writes where it was."""
 
     def __init__(self, file: BinaryIO | None = None) -> None:
         if file is None:
@@ -38,7 +38,7 @@ class Dump:
         self.file = file
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How a process that is spawned gets it."""
+        """Pickle for a process that is spawned: it gets a duplicate of the descriptor."""
         if sys.platform == "win32":
             import _winapi
             import msvcrt
@@ -51,23 +51,23 @@ class Dump:
         return _open, (DupFd(self.file.fileno()),)
 
     def is_empty(self) -> bool:
-        """Whether nothing was written: no process was ended yet."""
+        """Whether nothing was written, so that no process was ended by an alarm."""
         return os.fstat(self.file.fileno()).st_size == 0
 
     def is_of_timeout(self) -> bool:
-        """Whether a process was ended, which faulthandler begins with; code may write here, too."""
+        """Whether it has the heading that faulthandler writes; code may write into it, too."""
         self.file.seek(0)
         return re.search(rb"^Timeout \(", self.file.read(), re.MULTILINE) is not None
 
     def read_frames(self) -> list[str]:
-        """The lines of the user's code that were running when a process was ended."""
+        """The lines of the user's code that were running when the process was ended."""
         self.file.seek(0)
         text = self.file.read().decode("utf-8", "replace")
         whole = _FRAME.findall(text)
         inner = dropwhile(lambda frame: is_ours(frame[0]), whole)
         frames = list(takewhile(lambda frame: not is_ours(frame[0]), inner))
         if frames and is_ours(whole[0][0]) and _STARTS.search(frames[0][0]):
-            return []  # the process was in no code of the user's, but read what that returned
+            return []  # none of the user's code was running: we were reading what it returned
         lines = []
         for path, line, name in reversed(frames[:MOST_FRAMES]):
             source = linecache.getline(path, int(line)).strip()
@@ -86,20 +86,20 @@ def _open(duplicate: Any) -> Dump:
 
 
 class Watchdog:
-    """Ends this process where a call does not return in time, and dumps where it was.
+    """Ends this process if a call does not return in time, and dumps where it was.
 
-    limit: in s; None: a call may take any time.
-    last_call: a value that the parent reads, too: when the last call began.
+    limit: s that a call may take; None: any time.
+    last_call: a number shared with the parent: when the last call began.
     """
 
     def __init__(self, limit: float | None, dump: Dump, last_call: Any) -> None:
         self.limit = limit
         self.dump = dump
         self.last_call = last_call
-        self.armed = (0, 0.0)  # the process and the time
+        self.armed = (0, 0.0)  # the process that set the last alarm, and when
 
     def start_call(self) -> None:
-        """Begin the time of a call."""
+        """Start the time of a call."""
         now = self.last_call.value = time.monotonic()
         if self.limit is None:
             return
@@ -109,7 +109,7 @@ class Watchdog:
             self.armed = (os.getpid(), now)
 
     def stop(self) -> None:
-        """End the time: no call is going on any more."""
+        """Cancel the alarm, since no call is running any more."""
         faulthandler.cancel_dump_traceback_later()
 
     def watch(self, function: Callable[..., Result]) -> Callable[..., Result]:
@@ -123,5 +123,5 @@ class Watchdog:
 
 
 def describe_timeout(limit: float) -> str:
-    """What to say of a call that took longer."""
+    """The message for a call that took longer than the limit."""
     return f"a call did not return within {limit:g} s; --timeout allows more"

@@ -1,4 +1,4 @@
-"""Formats of a report: one module each, with a function from a SuiteReport to text."""
+"""Formats of a report: a module for each, with a function from a SuiteReport to text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from gradcheck_cli.report import SuiteReport
 
 
 class Screen(Struct, frozen=True):
-    """What a report for people is written to, and how much of it.
+    """How a report for people is written, and how much of it.
 
-    width: in columns; None where nothing limits it. quiet: only what is wrong, and the summary;
-    verbose: also settings, steps and times; durations: so many of the slowest checks.
-    statistics: the most frequent faults and the slowest file, however short the report is.
+    width: columns of the window; None: no limit. color: whether it has colours.
+    quiet: only failures and the summary; verbose: also settings, steps and times.
+    durations: how many of the slowest checks are listed.
+    statistics: whether the most frequent faults and the slowest file are shown in a short report,
+        too.
     """
 
     width: int | None = None
@@ -26,7 +28,7 @@ class Screen(Struct, frozen=True):
 
 
 TABLE, JSONL, GITHUB = "table", "jsonl", "github"
-# Modules are imported when their format is used: rich takes a while.
+# A format's module is imported when it is used, since rich takes a while to import.
 FORMATS = (TABLE, "plain", "json", JSONL, "junit", GITHUB, "gitlab", "sarif", "markdown", "html")
 MUTANT_FORMATS = (TABLE, "json", JSONL)
 
@@ -34,7 +36,7 @@ MUTANT_FORMATS = (TABLE, "json", JSONL)
 def render(report: SuiteReport, format: str, screen: Screen, *, mutants: bool = False) -> str:
     """The report in one of FORMATS, as text that ends with a newline.
 
-    mutants: a table is of the faults that checks would catch, not of how they came out.
+    mutants: whether the table shows which faults the checks would catch, not how they came out.
     """
     module = import_module(f"{__name__}.{'mutants' if mutants and format == TABLE else format}")
     text: str = module.render(report, screen)

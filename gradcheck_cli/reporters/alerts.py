@@ -1,4 +1,4 @@
-"""What is wrong as alerts of code scanning: a rule, a level, a sentence, places, a fingerprint."""
+"""Failures as alerts for code scanning: a rule, a level, a sentence, places, a fingerprint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradcheck_cli.report import Outcome, SuiteReport
 from gradcheck_cli.reporters.details import Detail, list_details
 from gradcheck_cli.reporters.places import Place, list_places
 
-# Rules of what is no fault of the catalogue, by the kind of the detail, with their titles.
+# Rules for alerts without a fault of the catalogue, by the kind of the detail: id and title.
 OTHER_RULES = {
     "fail": ("unexpected", "a check that is expected to fail does not, or not for a known reason"),
     "inconclusive": ("inconclusive", "the numeric gradient is not known well enough to tell"),
@@ -23,8 +23,8 @@ OTHER_RULES = {
 class Alert(Struct, frozen=True):
     """Something wrong with a gradient or a check.
 
-    kind: fail, inconclusive, error or not run; fingerprint: the same while it is not repaired,
-    wherever it moves to in its file.
+    rule: the code of the fault, or one of OTHER_RULES; kind: fail, inconclusive, error or not run.
+    fingerprint: stays the same until it is repaired, also if it moves in its file.
     """
 
     rule: str

@@ -1,4 +1,4 @@
-"""What is wrong with a check, from what to how to run it again, in the words of every format."""
+"""What is wrong with a check, and how to run it again, in words that all formats share."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from gradcheck_cli.reporters.words import describe_gradient
 from gradcheck_cli.result import CheckResult, Code, ErrorMap, GradientResult, Verdict
 from gradcheck_cli.text import name_some
 
-MOST_ALIKE = 3  # checks that are named as wrong in the same way as another
+MOST_ALIKE = 3  # checks that are named where they fail in the same way as another
 
 
 class Detail(Struct, frozen=True):
     """What is wrong with a check, or with one gradient of it.
 
-    kind: of the heading: fail, inconclusive, error or not run; place: where the config has it;
-    source: where the code of the gradient is, `backward, layers.py:12`, if it is the user's.
-    gradient: with its rule; symbol: without.
-    lines: what is wrong. worst: names the worst entry; values: its numbers, with their names.
-    code, title, observed: the fault and what was seen of it; advice: evidence, usual cause and
-    what to do next, with these names.
-    map: of the errors of a gradient of this shape; shows_more: whether it shows anything that the
-    words do not.
+    kind: fail, inconclusive, error or not run.
+    id: of the check; place: its path and line in the config.
+    gradient: the symbol of the gradient with its rule; symbol: without it; shape: of the gradient.
+    source: where the user's code of the gradient is: `backward, layers.py:12`.
+    lines: what is wrong.
+    worst: the name of the worst entry; values: names and numbers of that entry.
+    code, title, observed: the fault, and what was seen.
+    advice: names and texts: evidence, usual cause, what to do next, lines to look at.
+    where: the wrong entries in words; map: as a picture; shows_more: whether the picture shows
+        anything that the words do not.
     rerun: the command that runs the check again; empty for a config on stdin, which is gone.
     """
 
@@ -49,12 +51,12 @@ class Detail(Struct, frozen=True):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """The config, the check and the gradient that it is about."""
+        """The config, the check and the gradient that this detail is about."""
         return self.place.rpartition(":")[0], self.id, self.symbol
 
     @property
     def code_place(self) -> str:
-        """The file and the line of that code."""
+        """The file and the line of the user's code."""
         return self.source.partition(", ")[2]
 
 
@@ -76,8 +78,10 @@ def list_details(check: CheckReport) -> Iterator[Detail]:
 
 
 def group_alike(checks: Iterable[CheckReport], *, every: bool = False) -> list[list[Detail]]:
-    """What is wrong with checks; together what is of one item of a config and has one reason, as
-    with many seeds. every: each by itself.
+    """What is wrong with checks, in groups of one item of a config and one reason, as the same
+    check with many seeds has them.
+
+    every: whether each detail is a group by itself.
     """
     groups: dict[tuple[object, ...], list[Detail]] = {}
     for check in checks:
@@ -89,7 +93,7 @@ def group_alike(checks: Iterable[CheckReport], *, every: bool = False) -> list[l
 
 
 def name_alike(others: Sequence[Detail]) -> str:
-    """The checks and gradients that are wrong in the same way as one that is told in full."""
+    """A line that names the checks which fail in the same way as one that is shown in full."""
     return f"alike: {name_some([other.id for other in others], MOST_ALIKE)}"
 
 

@@ -16,8 +16,8 @@ Rows = tuple[tuple[float | None, ...], ...]
 class Shade(Struct, frozen=True):
     """How a range of relative errors is drawn.
 
-    least: log10 of the smallest error it stands for; bound: the same as text; character: on a
-    screen; kind: how it is coloured; name: in a legend.
+    least: log10 of the smallest error in the range; bound: the same as text.
+    character: how it is drawn on a screen; kind: its colour; name: its name in a legend.
     """
 
     least: float
@@ -35,21 +35,22 @@ SHADES = (
     Shade(-3.0, "1e-3", "▓", BAD, "to 0.1"),
     Shade(-1.0, "0.1", "█", BAD, "above"),
 )
-# The bounds stand between the shades that they part.
+# Bounds stand between the two shades that they separate.
 LEGEND = "relative error: · none  " + "  ".join(
     word for shade in SHADES[1:] for word in (shade.bound, shade.character) if word
 )
 
 
 def find_shade(cell: float | None) -> int:
-    """The place in SHADES of a cell of a map: log10 of an error, None where nothing is wrong."""
+    """The index in SHADES for a cell of a map: log10 of an error, None where nothing is wrong."""
     if cell is None:
         return 0
     return max(place for place, shade in enumerate(SHADES) if cell >= shade.least)
 
 
 def split_panels(of: ErrorMap) -> list[tuple[str, Rows]]:
-    """The panels of a map: what is at its place before the last two axes, `0, 1`, and its rows."""
+    """The panels of a map, each with its rows; its name is its index before the last two axes,
+    such as `0, 1`."""
     names = [", ".join(map(str, index)) for index in product(*map(range, of.panels))]
     height = len(of.cells) // len(names)
     return [
@@ -58,7 +59,7 @@ def split_panels(of: ErrorMap) -> list[tuple[str, Rows]]:
 
 
 def describe_panels(of: ErrorMap) -> str:
-    """What a panel is, where there are several."""
+    """What a panel shows; empty if there is one only."""
     if not of.panels:
         return ""
     before = ", ".join("ijklm"[: len(of.panels)])
@@ -67,7 +68,7 @@ def describe_panels(of: ErrorMap) -> str:
 
 
 def describe_pooling(of: ErrorMap) -> str:
-    """What a cell of a map stands for, where it is more than an entry."""
+    """How many entries a cell of a map stands for; empty if it is one."""
     down, across = of.pooled
     if (down, across) == (1, 1):
         return ""

@@ -19,7 +19,7 @@ MOST = 9  # annotations; GitHub shows ten of each kind a step, and one says how 
 def render(report: SuiteReport, screen: Screen) -> str:
     """At most MOST annotations, one that says how many more, and the summary line."""
     found = group_alike(check for check in report.checks if check.outcome != Outcome.OK)
-    # What is wrong comes before what is not known.
+    # Wrong gradients come before inconclusive ones.
     found.sort(key=lambda group: KINDS[group[0].kind] == UNSURE)
     lines = [_annotate(*group) for group in found[:MOST]]
     lines += _count_rest(len(found) - MOST)
@@ -27,7 +27,7 @@ def render(report: SuiteReport, screen: Screen) -> str:
 
 
 def annotate_config(error: ConfigError) -> str:
-    """What is wrong with configs, as annotations."""
+    """The errors of configs as annotations."""
     lines = [
         _format_command(
             "error",
@@ -68,7 +68,7 @@ def _annotate(detail: Detail, *others: Detail) -> str:
 
 
 def _format_command(kind: str, title: str, message: str, place: Place | None) -> str:
-    """A workflow command; without a place it points at no file."""
+    """A workflow command, at a line of a file if there is a place."""
     where = f"file={_escape_property(place.path)},line={place.line}," if place is not None else ""
     return f"::{kind} {where}title={_escape_property(title)}::{_escape_data(message)}"
 

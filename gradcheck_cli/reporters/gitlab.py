@@ -1,4 +1,4 @@
-"""The report as code quality of GitLab: what is wrong, in the diff of a merge request."""
+"""The report for GitLab's code quality, which shows failures in the diff of a merge request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEVERITIES = {"fail": "major", "inconclusive": "minor", "error": "critical", "no
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
-    """A list of alerts; those of a config on stdin have no place there, and are left out."""
+    """A list of alerts; those of a config on stdin are left out, since they have no place."""
     alerts = [
         {
             "description": alert.message,

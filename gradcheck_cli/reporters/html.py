@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: for a phone, paper, light and dark."""
+"""The report as one HTML file without other files: for screens, phones and paper."""
 
 from __future__ import annotations
 
@@ -34,22 +34,21 @@ from gradcheck_cli.reporters.words import (
 from gradcheck_cli.result import CheckResult
 from gradcheck_cli.text import count_of, format_shape
 
-MOST_ROWS = 2000  # of gradients; a browser draws so many at once
+MOST_ROWS = 2000  # gradients with a row each; a browser draws so many at once
 MOST_OPEN = 20  # articles that are not folded
-MANY_ROWS = 40  # of gradients, from which files that are all right are folded
+MANY_ROWS = 40  # with more gradients, files in which all is as expected are folded
 COLUMNS = ("check", "gradient", "shape", "abs. error", "rel. error", "error / allowed", "verdict")
 FILE_COLUMNS = ("config", "checks", "gradients", *Outcome, "error / allowed", "time")
-# Nothing is fetched and nothing is run, whatever names and formulas hold.
+# The browser fetches and runs nothing, whatever names and formulas contain.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-# What the table shows: the id of a switch, and its name. What a switch hides, html.css says.
+# The ids and names of the switches of the table; html.css hides rows by them.
 SWITCHES = {"all": "all", "only-bad": "not as expected", "only-ok": "as expected"}
 
-
-Anchors = dict[tuple[str, str, str], str]  # of articles, by the key of a detail
+Anchors = dict[tuple[str, str, str], str]  # the anchor of an article, by the key of its detail
 
 
 class Wrong(Struct, frozen=True):
-    """Something that is not as expected, and others that are so alike; anchor: of its article."""
+    """A failure and others like it; anchor: the anchor of its article."""
 
     anchor: str
     detail: Detail
@@ -87,7 +86,7 @@ def render(report: SuiteReport, screen: Screen) -> str:
 
 
 def render_result(result: CheckResult) -> str:
-    """The result of one check as a table alone, for a notebook; above it what is wrong."""
+    """The result of one check for a notebook: a line that says what is wrong, and a table."""
     names = COLUMNS[1:]
     table = tag("table", tag("thead", tag("tr", *(tag("th", name) for name in names))))
     for gradient in result.gradients:
@@ -109,7 +108,7 @@ def _header(report: SuiteReport, title: str) -> Element:
 
 
 def _list_contents(wrong: Sequence[Wrong]) -> Iterator[Element]:
-    """A link to every article, where there are several."""
+    """A list of links to all articles, if there are several."""
     if len(wrong) < 2:
         return
     links = tag("ol")
@@ -124,7 +123,7 @@ def _list_contents(wrong: Sequence[Wrong]) -> Iterator[Element]:
 
 
 def _article(one: Wrong, *, folded: bool) -> Element:
-    """What is wrong with a check or with a gradient; it can be folded."""
+    """What is wrong with a check or with a gradient, as an article that can be folded."""
     of = one.detail
     kind = KINDS[of.kind]
     badge = tag("span", of.kind, class_=f"badge {kind}")
@@ -149,7 +148,7 @@ def _article(one: Wrong, *, folded: bool) -> Element:
         article.append(tag("p", of.where))
     if of.map is not None:
         article.append(draw_map(of.map, of.shape, of.where))
-    if not of.place.startswith(f"{STDIN}:"):  # what stood there is gone
+    if not of.place.startswith(f"{STDIN}:"):  # a config on stdin cannot be run again
         article.append(tag("p", "rerun: ", tag("code", of.rerun), class_="rerun"))
     if one.others:
         article.append(tag("p", name_alike(one.others), class_="place"))
@@ -157,7 +156,7 @@ def _article(one: Wrong, *, folded: bool) -> Element:
 
 
 def _places(of: Detail) -> Element:
-    """The backward in Python, and the config that has it checked."""
+    """The place of the backward in Python, and of the config that checks it."""
     if not of.code_place:
         return tag("p", of.place, class_="place")
     name = of.source.partition(", ")[0]
@@ -166,7 +165,7 @@ def _places(of: Detail) -> Element:
 
 
 def _section_of_gradients(checks: Sequence[CheckReport], anchors: Anchors) -> Iterator[Element]:
-    """A row a gradient, file by file; of very many, a row a config file. On a phone, cards."""
+    """A table of all gradients by file; of very many, a table of the config files."""
     count = sum(len(check.result.gradients) for check in checks if check.result is not None)
     if not count:
         return

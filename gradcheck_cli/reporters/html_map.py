@@ -1,4 +1,4 @@
-"""The map of a gradient's errors in HTML: a table of cells that say their place and their error."""
+"""The map of a gradient's errors in HTML: a table whose cells show their index and their error."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gradcheck_cli.reporters.html_tag import tag
 from gradcheck_cli.result import ErrorMap
 from gradcheck_cli.text import printable
 
-FEW, SOME = 12, 24  # columns up to which cells are large, and of middle size
-EVERY = 5  # of more columns or rows than FEW, so many have one with its number
-MOST_STOPS = 60  # cells of a map that the Tab key stops at
+FEW, SOME = 12, 24  # columns up to which cells are large, and up to which they are of middle size
+EVERY = 5  # with more columns or rows than FEW, one of so many has a number
+MOST_STOPS = 60  # with more wrong cells, the Tab key stops at none
 
 
 def draw_map(of: ErrorMap, shape: tuple[int, ...], where: str) -> Element:
-    """The relative errors as a picture with its legend, a table a panel."""
+    """The relative errors as a picture with its legend; every panel is a table."""
     columns = len(of.cells[0])
     size = "large" if columns <= FEW else "middle" if columns <= SOME else "dense"
     wrong = sum(cell is not None for row in of.cells for cell in row)
@@ -52,12 +52,15 @@ def _draw_panel(name: str, rows: Rows, places: _Places, size: str) -> Iterator[E
 
 
 class _Places:
-    """Where the cells of a map are in the gradient, in words."""
+    """Names the index in the gradient of each cell of a map.
+
+    stops: whether the Tab key stops at wrong cells.
+    """
 
     def __init__(self, of: ErrorMap, shape: tuple[int, ...], *, stops: bool) -> None:
         self.down, self.across = of.pooled
         self.stops = stops
-        # A column is drawn as a row; of many axes without panels, all but the last run down.
+        # A column vector is drawn as a row. Without panels, all axes but the last run down.
         self.turned = len(shape) == 2 and shape[1] == 1
         self.before = shape[:-1] if not of.panels else shape[-2:-1]
         self.shape = shape
@@ -71,7 +74,7 @@ class _Places:
         return self._name_row(i) if self.down == 1 else str(i * self.down)
 
     def draw_cell(self, panel: str, i: int, j: int, cell: float | None, columns: int) -> Element:
-        """A cell with what is shown when it is pointed at, or has the focus."""
+        """A cell, with the text that is shown when it is pointed at or has the focus."""
         index = ", ".join(filter(None, (panel, *self._name_place(i, j))))
         error = "right" if cell is None else f"relative error {10.0**cell:.1e}"
         if cell == 0.0:

@@ -1,4 +1,4 @@
-"""Elements of HTML: whatever texts they hold, they are text."""
+"""Make elements of HTML, in which every text is escaped and printable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tag(kind: str, /, *children: Child, **attributes: str) -> Element:
 
 
 def tag_pairs(pairs: tuple[tuple[str, str], ...], *, numeric: bool = False) -> Element:
-    """Names and what they stand for; numeric: which are numbers."""
+    """A list of names and values; numeric: whether the values are numbers."""
     found = tag("dl", class_="numbers" if numeric else "advice")
     for name, value in pairs:
         found.append(tag("dt", name))

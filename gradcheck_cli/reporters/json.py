@@ -1,4 +1,4 @@
-"""The report as JSON: the records as they are; what is not a finite number is null."""
+"""The report as JSON: the records as they are, with null for a number that is not finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report as lines of JSON: one a check, as soon as it is done, and a last one of all."""
+"""The report as lines of JSON: one for each check, as soon as it is done, and one for the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradcheck_cli.reporters import Screen
 
 
 class CheckLine(CheckReport, frozen=True, tag_field="type", tag="check"):
-    """A check and how it came out; lines stand in the order in which checks were done."""
+    """A check and how it came out. The lines of a run are in the order in which checks end."""
 
 
 SummaryLine = msgspec.defstruct(

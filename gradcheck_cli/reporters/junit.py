@@ -1,4 +1,4 @@
-"""The report as JUnit XML, as CI servers read it: a test a check, a suite a config."""
+"""The report as JUnit XML for CI servers: every check is a test, every config a suite."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gradcheck_cli.reporters.places import describe_places
 from gradcheck_cli.reporters.table import render_details
 from gradcheck_cli.text import printable, printable_lines
 
-NAMES = {Outcome.ERROR: "error", Outcome.NOT_RUN: "skipped"}  # of the element of a check
-# What XML 1.0 cannot hold.
+NAMES = {Outcome.ERROR: "error", Outcome.NOT_RUN: "skipped"}  # elements of checks that did not run
+# Characters that XML 1.0 forbids.
 _FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

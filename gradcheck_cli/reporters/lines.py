@@ -1,4 +1,4 @@
-"""Lines as text for a screen, broken at its width: the one place that hands them to rich."""
+"""Turn lines into text for a screen, broken at its width. Only this module writes by rich."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ UNLIMITED = 10_000  # columns: without a terminal no sentence is broken
 
 
 class Indented(Struct, frozen=True):
-    """A text that stays indented by so many columns where a narrow window breaks it."""
+    """A text indented by so many columns, also where a narrow window breaks its line."""
 
     text: Text
     by: int
 
 
-# A Text with no_wrap is never broken: tables, and commands that are copied.
+# A Text with no_wrap is never broken: rows of tables, and commands for users to copy.
 Line = Text | Indented | Table
 
 
 def indent(text: Text | str, by: int = 2) -> Line:
-    """The text as one that stays indented where a window breaks it."""
+    """The text, indented; see `Indented`."""
     return Indented(Text(text) if isinstance(text, str) else text, by)
 
 
 def render_lines(lines: Iterable[Line], screen: Screen) -> str:
-    """Lines and tables as text, broken at the width of the screen."""
+    """Write lines and tables as text, broken at the width of the screen."""
     console = Console(
         file=StringIO(),
         width=screen.width or UNLIMITED,
@@ -52,7 +52,8 @@ def render_lines(lines: Iterable[Line], screen: Screen) -> str:
 
 
 def _join_texts(console: Console, lines: Iterable[Line]) -> Iterator[Text | Table]:
-    """Tables, and the lines between them as one text each: rich takes as long for either."""
+    """The tables, and the lines between two of them joined: rich takes as long for many lines as
+    for one."""
     texts: list[Text] = []
     for line in lines:
         if not isinstance(line, Table):
@@ -67,7 +68,7 @@ def _join_texts(console: Console, lines: Iterable[Line]) -> Iterator[Text | Tabl
 
 
 def _break_line(console: Console, line: Text | Indented) -> Iterator[Text]:
-    """The lines that a line takes in this window."""
+    """The lines that one line becomes in a window of this width."""
     width = console.options.max_width
     text, by = (line.text, line.by) if isinstance(line, Indented) else (line, 0)
     if not text.no_wrap and text.cell_len + by > width:
@@ -75,5 +76,5 @@ def _break_line(console: Console, line: Text | Indented) -> Iterator[Text]:
     else:
         parts = iter(text.split("\n", allow_blank=True))
     for part in parts:
-        part.rstrip()  # where a line is broken, its colour would hide the space from others
+        part.rstrip()  # here, because at the end of a coloured line `render_lines` cannot see it
         yield Text(" " * by).append_text(part) if by else part

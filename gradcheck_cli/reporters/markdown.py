@@ -22,7 +22,7 @@ from gradcheck_cli.reporters.words import (
 from gradcheck_cli.text import format_shape, printable
 
 MOST_ROWS = 200  # of the table
-MOST_DETAILS = 50  # things that are wrong, shown in full; a step summary holds a megabyte
+MOST_DETAILS = 50  # failures that are shown in full; a step summary holds a megabyte
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _HEAD = ("check", "gradient", "shape", "abs. error", "rel. error", "error / allowed", "verdict")
 _FILE_HEAD = ("config", "checks", "gradients", *Outcome, "error / allowed", "time")
@@ -52,7 +52,7 @@ def render(report: SuiteReport, screen: Screen) -> str:
 
 
 def _list_table(report: SuiteReport) -> Iterator[str]:
-    """A row a gradient; of more than MOST_ROWS, a row a config file."""
+    """One row for each gradient; if there are more than MOST_ROWS, for each config file."""
     rows = list_rows(report.checks)
     if not rows:
         return
@@ -86,7 +86,7 @@ def _escape(text: str) -> str:
 
 
 def _fence(text: str) -> str:
-    """Text as it is; the fence is longer than any in it."""
+    """A code block with the text; its fence is longer than any in the text."""
     runs = [len(run) for run in re.findall("`+", text)]
     fence = "`" * max(3, 1 + max(runs, default=0))
     return "\n".join([f"{fence}text", text.strip("\n"), fence])

@@ -1,4 +1,7 @@
-"""What checks would catch, for a person: a row a fault or a check, then every survivor."""
+"""Which faults the checks would catch, for a person: a table, then every survivor.
+
+The table of one check has a row for each fault, that of several a row for each check.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ STYLES = {
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
-    """The report as text, with colours if the screen has them."""
+    """The report as text, in colours if the screen has them."""
     checks = [check for check in report.checks if check.result is not None]
     table = _layout_faults(checks[0]) if len(checks) == 1 else _layout_checks(checks)
     lines: list[Line] = [table] if checks and not screen.quiet else []
@@ -62,7 +65,7 @@ def _list_mutants(check: CheckReport) -> Sequence[Mutant]:
 
 
 def _layout_faults(check: CheckReport) -> Table:
-    """A row a fault, a column a gradient."""
+    """A table with a row for each fault and a column for each gradient."""
     mutants = _list_mutants(check)
     gradients = list(dict.fromkeys(mutant.gradient for mutant in mutants))
     table = _start_table("fault", *gradients)
@@ -77,7 +80,7 @@ def _layout_faults(check: CheckReport) -> Table:
 
 
 def _count_statuses(mutants: Sequence[Mutant]) -> Text:
-    """`caught`, or how many are where they are not all."""
+    """`caught`, or, of several mutants, how many have each status."""
     if not mutants:
         return Text("–", style="dim")
     counts = Counter(mutant.status for mutant in mutants)
@@ -90,7 +93,7 @@ def _count_statuses(mutants: Sequence[Mutant]) -> Text:
 
 
 def _layout_checks(checks: Sequence[CheckReport]) -> Table:
-    """A row a check."""
+    """A table with a row for each check."""
     table = _start_table("check", *NAMES.values())
     for label, check in zip(label_checks(checks), checks, strict=True):
         counts = Counter(mutant.status for mutant in _list_mutants(check))
@@ -103,7 +106,7 @@ def _layout_checks(checks: Sequence[CheckReport]) -> Table:
 
 
 def _list_survivors(check: CheckReport, quiet: bool) -> Iterator[Line]:
-    """The survivors of a check, and what of it changes nothing; or why it could not be run."""
+    """The survivors of a check, and the faults that change nothing; or why it could not be run."""
     if check.outcome == Outcome.ERROR:
         yield from (line for detail in list_details(check) for line in layout_detail(detail))
     mutants = _list_mutants(check)

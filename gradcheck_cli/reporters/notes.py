@@ -1,4 +1,4 @@
-"""What else a reader of a report should know: notes, and with --verbose the settings and work."""
+"""The notes of a report, and the settings and the work that --verbose shows."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gradcheck_cli.result import (
 )
 from gradcheck_cli.text import format_shape, join_words, name_some
 
-MOST_SUBJECTS = 3  # of a note that holds for several gradients
+MOST_SUBJECTS = 3  # gradients that are named where a note holds for several
 MOST_NOTES = 20  # lines; with --verbose all of them
 
 
 def list_notes(checks: Sequence[CheckReport], most: int | None) -> list[str]:
-    """Notes, each once, with what they hold for; of more than `most`, how many more there are."""
+    """The notes of all checks, each once with the gradients it holds for; at most so many."""
     subjects: dict[str, list[str]] = {}
     for check in checks:
         if check.result is not None:
@@ -39,7 +39,7 @@ def list_notes(checks: Sequence[CheckReport], most: int | None) -> list[str]:
 
 
 def list_result_notes(id: str, result: CheckResult) -> Iterator[tuple[str, str]]:
-    """The notes of a check with this id: what each is about, and its text."""
+    """The notes of one check: what each is about, and its text; id: of the check."""
     yield from ((id, note) for note in result.notes)
     for gradient in result.gradients:
         if gradient.method not in ("", WHOLE_FORWARDS, BY_DIRECTIONS, BY_IDENTITY):
@@ -72,11 +72,11 @@ def describe_exercise(check: CheckReport) -> str:
     idle = [one.idle for one in of if one.idle]
     if exercised == entries:
         return f"{start} all {entries} entries {can}"
-    told = f"{start} {exercised} of {entries} entries {can} ({exercised / entries:.0%})"
+    share = f"{start} {exercised} of {entries} entries {can} ({exercised / entries:.0%})"
     if not idle:
-        return f"{told}, and every entry of the inputs by some of them"
+        return f"{share}, and every entry of the inputs by some of them"
     return (
-        f"{told}; no output depends on {join_words(idle)} here, as where a unit is off, saturated "
+        f"{share}; no output depends on {join_words(idle)} here, as where a unit is off, saturated "
         "or not the largest: a rule that is wrong there alone passes; more seeds (--seeds 5) or "
         "other numbers show it"
     )
@@ -106,7 +106,7 @@ def _describe_measuring(gradient: GradientResult) -> str:
     if gradient.uncertainty is not None:
         words.append(f"uncertainty {format_number(gradient.uncertainty)}")
     seen = gradient.resolution is not None and 0 < gradient.resolution < inf
-    # Of a gradient that is zero the ladder never settles: its step says nothing.
+    # For a gradient of zero the ladder does not converge, so its step means nothing.
     if seen and gradient.step is not None and gradient.zero is None:
         words.append(f"step {gradient.step:.2g}")
     if seen:

@@ -1,4 +1,4 @@
-"""Where what is wrong stands: the code of a backward, and the config that has it checked."""
+"""The places of a failure: the code of the backward, and the config of its check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 from gradcheck_cli.reporters.details import Detail
 
 STDIN = "-"
-# Where CI servers say that the root of the checkout is: paths of annotations are seen from there.
+# Variables in which CI servers give the root of the checkout: annotations have paths from there.
 ROOTS = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")
 
 
@@ -22,9 +22,9 @@ class Place(Struct, frozen=True):
 
 
 def list_places(detail: Detail) -> list[Place]:
-    """Where to look first, and what is related to it; nothing for a config on stdin.
+    """The places of a failure, the first to look at first: a backward in Python, then the config.
 
-    A backward in Python comes before the config.
+    A config on stdin has none.
     """
     texts = filter(None, (detail.code_place, detail.place))
     found = (find_place(*text.rpartition(":")[::2]) for text in texts)
@@ -32,7 +32,7 @@ def list_places(detail: Detail) -> list[Place]:
 
 
 def describe_places(details: Iterable[Detail]) -> list[str]:
-    """`layers.py:12, checked by c.yaml:3`: each once, of what has a place in a file."""
+    """`layers.py:12, checked by c.yaml:3`: the places of all details in files, each once."""
     found = (
         ", checked by ".join(f"{place.path}:{place.line}" for place in list_places(detail))
         for detail in details
@@ -41,14 +41,14 @@ def describe_places(details: Iterable[Detail]) -> list[str]:
 
 
 def find_place(path: str, line: int | str) -> Place | None:
-    """A line of a file; None where it is no file, as a config on stdin and the code of eval."""
+    """A line of a file; None where there is no file, as for stdin and for code of `eval`."""
     if path in (STDIN, "") or path.startswith("<"):
         return None
     return Place(_relate_to_checkout(path), int(line))
 
 
 def _relate_to_checkout(path: str) -> str:
-    """The path from the root of the checkout, where a CI server says it; else as it is."""
+    """The path from the root of the checkout, if a CI server gives that; else as it is."""
     for name in ROOTS:
         root = os.environ.get(name)
         if root:

@@ -1,6 +1,7 @@
-"""The report for cut and awk: a line a gradient, fields between tabs, in an order that stays.
+"""The report for cut and awk: one line for each gradient, with tabs between its fields.
 
-A field that has nothing to say is `-`; numbers have all their digits; there is no header.
+The order of fields never changes. An empty field is `-`; numbers have all their digits; there is no
+header.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from gradcheck_cli.text import printable
 NOTHING = "-"
 
 Value = str | float | int | None
-# The fields of a line, in this order; new ones come behind these.
+# The fields of a line, in this order; new ones are added to LATER.
 WHICH: dict[str, Callable[[CheckReport], Value]] = {
     "outcome": lambda check: check.outcome.value,
     "check": lambda check: check.id,
@@ -44,7 +45,7 @@ FIELDS = (*WHICH, *GRADIENT, *WHERE, *LATER)
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
-    """A line a gradient; of a check that could not be run, one line without a gradient."""
+    """One line for each gradient, and one for each check that could not be run."""
     return "".join(
         "\t".join(map(_field, _values(check, gradient))) + "\n"
         for check in report.checks

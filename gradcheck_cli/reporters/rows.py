@@ -1,6 +1,6 @@
-"""Tables that fit: rules are cut to the width of the window; numbers and verdicts never are.
+"""Tables that fit the window: rules are cut to its width, numbers and verdicts never are.
 
-Laid out here and not by rich, which takes half a millisecond a row and cuts what must stay.
+They are not laid out by rich, which takes half a millisecond for each row and cuts any cell.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from gradcheck_cli.reporters.words import (
 from gradcheck_cli.result import GradientResult
 from gradcheck_cli.text import count_of, format_shape
 
-PIPED_WIDTH = 80  # columns, where there is no window
-GAP = 2  # columns between two of a table
-LEAST_GRADIENT, LEAST_PATH = 16, 12  # columns that a cell keeps when it is cut
+PIPED_WIDTH = 80  # characters of a line where there is no window
+GAP = 2  # spaces between two columns
+LEAST_GRADIENT, LEAST_PATH = 16, 12  # characters that a cell keeps when it is cut
 
 Cells = Sequence[Text]
 
 
 class Column(Struct, frozen=True):
-    """A column of a table: its name, in several lines, and whether its cells stand at the right."""
+    """A column of a table: its name, perhaps in several lines, and whether cells align right."""
 
     name: str
     right: bool = False
@@ -58,9 +58,10 @@ OUTCOME_NAMES = {
 
 
 def layout_rows(rows: Sequence[Row], screen: Screen) -> Iterator[Line]:
-    """A row a gradient behind the id of its check; in a narrow window below it.
+    """One row for each gradient, with the id of its check in the first column.
 
-    In a window too narrow for that, a few lines a gradient.
+    In a narrow window the id is a heading above the rows, and in a very narrow one each gradient
+    takes a few lines.
     """
     if not rows:
         return
@@ -92,7 +93,7 @@ def layout_rows(rows: Sequence[Row], screen: Screen) -> Iterator[Line]:
 
 
 def layout_files(files: Sequence[FileRow], screen: Screen) -> Iterator[Line]:
-    """A row a config file; in a very narrow window, two lines each."""
+    """One row for each config file; in a very narrow window, two lines."""
     columns = _file_columns(files)
     fixed = [[cell(file) for _, cell in columns] for file in files]
     heads = [column for column, _ in columns]
@@ -112,7 +113,7 @@ def layout_files(files: Sequence[FileRow], screen: Screen) -> Iterator[Line]:
 def draw_table(
     columns: Sequence[Column], rows: Sequence[Cells], headings: dict[int, Text] | None = None
 ) -> Iterator[Line]:
-    """The lines of a table; a heading stands above the row of that number."""
+    """The lines of a table; headings: lines that stand above the rows of these numbers."""
     widths = _widths(columns, rows)
     height = max(1 + column.name.count("\n") for column in columns)
     for line in range(height):
@@ -126,7 +127,7 @@ def draw_table(
 
 
 def _head_line(column: Column, line: int, height: int) -> str:
-    """A line of a head of this height; names stand at its bottom."""
+    """One line of a column's head; heads are of this height, and names stand at the bottom."""
     lines = column.name.split("\n")
     return ([""] * (height - len(lines)) + lines)[line]
 
@@ -142,7 +143,7 @@ def _join_cells(columns: Sequence[Column], row: Cells, widths: Sequence[int]) ->
 
 
 def _fixed_cells(row: Row) -> Cells:
-    """The cells that are never cut."""
+    """The cells of a row that are never cut."""
     shape = format_shape(row.gradient.shape)
     return (*map(Text, (shape, *format_errors(row.gradient))), _style_verdict(row))
 
@@ -154,7 +155,8 @@ def _style_verdict(row: Row) -> Text:
 def _file_columns(
     files: Sequence[FileRow],
 ) -> list[tuple[Column, Callable[[FileRow], Text]]]:
-    """The columns behind the path and what they hold; outcomes that no check has are left out."""
+    """The columns after the path, each with its cell for a file; outcomes that no check has are
+    left out."""
 
     def count(outcome: Outcome) -> Callable[[FileRow], Text]:
         style = STYLES[KINDS[outcome.value]]
@@ -190,7 +192,7 @@ def _width(texts: Sequence[str]) -> int:
 
 
 def _spare_width(columns: Sequence[Column], cells: Sequence[Cells], screen: Screen) -> int:
-    """The width that these columns leave to one before them."""
+    """The width that these columns leave for one more before them."""
     widths = _widths(columns, cells)
     return (screen.width or PIPED_WIDTH) - sum(widths) - GAP * len(widths)
 
@@ -203,7 +205,7 @@ def _widths(columns: Sequence[Column], rows: Sequence[Cells]) -> list[int]:
 
 
 def _cut_rule(gradient: GradientResult, longest: int) -> str:
-    """The gradient, its rule and its equation in so many columns: the rule is cut at its end."""
+    """`∂L/∂W = XᵀΔ (52)` in at most so many characters: the end of the rule is cut."""
     text = describe_gradient(gradient)
     equation = f" ({gradient.equation})" if gradient.equation is not None else ""
     room = longest - len(equation)
@@ -213,7 +215,7 @@ def _cut_rule(gradient: GradientResult, longest: int) -> str:
 
 
 def _cut_end(text: str, longest: int) -> str:
-    """The text in at most so many columns: … stands for what is left out of its end."""
+    """The text in at most so many characters, with … for what is cut from its end."""
     if cell_len(text) <= longest:
         return text
     while text and cell_len(text) >= longest:
@@ -222,7 +224,7 @@ def _cut_end(text: str, longest: int) -> str:
 
 
 def _cut_start(text: str, longest: int) -> str:
-    """The text in at most so many columns: … stands for what is left out of its start."""
+    """The text in at most so many characters, with … for what is cut from its start."""
     if cell_len(text) <= longest:
         return text
     while text and cell_len(text) >= longest:
@@ -231,7 +233,7 @@ def _cut_start(text: str, longest: int) -> str:
 
 
 def _stack_rows(rows: Sequence[Row]) -> Iterator[Line]:
-    """A few lines a gradient."""
+    """A few lines for each gradient."""
     for id, of_check in groupby(rows, key=lambda row: row.id):
         yield Text(id, style="bold")
         for row in of_check:

@@ -1,4 +1,4 @@
-"""The report as SARIF 2.1.0, which code scanning of GitHub and others reads."""
+"""The report as SARIF 2.1.0, for code scanning by GitHub and others."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from gradcheck_cli.reporters.words import format_number
 from gradcheck_cli.run.step_sweep import CheckSteps, Curve, GradientSteps, StepsReport
 from gradcheck_cli.text import format_shape
 
-WIDTH, WIDEST = 80, 100  # columns: where nothing says how many, and at most
-ROWS = 16  # of a drawing: a row a decade of the error
+WIDTH, WIDEST = 80, 100  # columns where there is no window, and at most
+ROWS = 16  # of a drawing: one for each decade of the error
 MARGIN = 8  # columns left of the drawing
 COLORS = {2: "cyan", 4: "green", 6: "magenta"}
 CHOSEN, KNOWN = "┊", "╌"
@@ -55,7 +55,7 @@ def _layout_check(check: CheckSteps, width: int) -> Iterator[Line]:
 
 
 def draw(of: GradientSteps, width: int) -> Iterator[Line]:
-    """The drawing: the error of each stencil upwards, the step to the right."""
+    """Draw the error of each stencil (upwards) against the step (to the right)."""
     across = min(len(of.steps), width - MARGIN - 1)
     cells: dict[tuple[int, int], tuple[str, str]] = {}
     low, high = log10(of.steps[-1]), log10(of.steps[0])
@@ -81,12 +81,12 @@ def draw(of: GradientSteps, width: int) -> Iterator[Line]:
 
 
 def _row(error: float) -> int:
-    """The row of an error: 0 for 1 and more, ROWS for 1e-16 and less."""
+    """The row of an error: 0 for an error of 1 or more, ROWS for one of 1e-16 or less."""
     return min(ROWS, max(0, round(-log10(error)))) if error > 0 else ROWS
 
 
 def _draw_axis(low: float, high: float, across: int) -> Iterator[Line]:
-    """The line below a drawing, and the powers of ten of the step."""
+    """The axis below a drawing, with powers of ten of the step."""
     ticks, labels = ["─"] * across, [" "] * (across + 6)
     decades = 2 if across >= 56 else 4
     for exponent in range(-(-floor(low) // decades) * decades, floor(high) + 1, decades):
@@ -102,7 +102,7 @@ def _draw_axis(low: float, high: float, across: int) -> Iterator[Line]:
 
 
 def describe(of: GradientSteps) -> Iterator[str]:
-    """What the drawing shows."""
+    """What the drawing shows, in words."""
     names = ", ".join(str(curve.order) for curve in of.curves)
     yield f"{names}: error of the stencil of this order, over the largest entry; across: the step"
     yield "; ".join(
@@ -125,6 +125,6 @@ def describe(of: GradientSteps) -> Iterator[str]:
 
 
 def _is_exact(curve: Curve) -> bool:
-    """Whether the largest step is as good as any: then there is no truncation."""
+    """Whether the largest step is as good as any, so that there is no truncation error."""
     largest = curve.errors[0]
     return largest is not None and isfinite(largest) and largest < 1e-9

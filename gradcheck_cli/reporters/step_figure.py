@@ -12,12 +12,12 @@ from gradcheck_cli.errors import UsageError
 from gradcheck_cli.run.step_sweep import GradientSteps, StepsReport
 
 SUFFIXES = (".svg", ".png", ".pdf")
-MOST = 24  # gradients in a figure
+MOST = 24  # gradients that a figure shows
 COLORS = {2: "#0b6e99", 4: "#2f7d32", 6: "#8e3b9c"}
 
 
 def refuse_path(path: str) -> None:
-    """Raises UsageError where no figure can be saved there, before anything is measured."""
+    """Raises UsageError if no figure can be saved there; called before anything is measured."""
     if Path(path).suffix.lower() not in SUFFIXES:
         raise UsageError(f"'{path}' must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if not (Path(path).parent).is_dir():
@@ -30,9 +30,9 @@ def refuse_path(path: str) -> None:
 
 
 def save(report: StepsReport, path: str) -> None:
-    """Draw a panel for every gradient, in the format that the path's ending names.
+    """Draw a panel for every gradient; the ending of the path gives the format.
 
-    Raises UsageError where there is nothing to draw, or the file cannot be written.
+    Raises UsageError if there is nothing to draw, or the file cannot be written.
     """
     panels = [
         (check.id, gradient)
@@ -100,7 +100,7 @@ def _draw_panel(axis: Any, id: str, of: GradientSteps) -> None:
 
 
 def _write(figure: Any, path: Path) -> None:
-    """The file whole, or not at all."""
+    """Write the whole file, or nothing."""
     beside: str | None = None
     try:
         handle, beside = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)

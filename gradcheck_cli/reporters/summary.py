@@ -1,4 +1,4 @@
-"""All checks in a few lines: how they came out, file by file, which faults, what took longest."""
+"""All checks in a few lines: outcomes by file, the most frequent faults, the slowest checks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from gradcheck_cli.reporters.words import BAD, KINDS, OK, UNSURE, format_bound
 from gradcheck_cli.result import Verdict
 from gradcheck_cli.text import count_of
 
-MOST_SEEDS = 5  # in the summary line
-MOST_CODES = 3  # of the most frequent faults
+MOST_SEEDS = 5  # that the summary line lists
+MOST_CODES = 3  # faults that are listed, the most frequent ones
 
 
 class FileRow(Struct, frozen=True):
     """A config file, or several, as a row of a table.
 
-    name: its path; outcomes: how many checks came out how; worst: the largest error over what is
-    allowed, of gradients that are not expected to be wrong; None where none was measured.
+    name: its path; checks, gradients: how many; outcomes: how many checks have each outcome.
+    worst: the largest error over what is allowed, among gradients that are expected to be right;
+        None where none was measured.
     """
 
     name: str
@@ -33,16 +34,17 @@ class FileRow(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """How it is coloured."""
+        """The kind of the row, which is its colour."""
         if self.outcomes[Outcome.WRONG] or self.outcomes[Outcome.ERROR]:
             return BAD
         return UNSURE if self.outcomes[Outcome.INCONCLUSIVE] else OK
 
 
 def list_files(checks: Sequence[CheckReport], most: int) -> list[FileRow]:
-    """A row a config file; of more than `most`, those that are not all ok, and one row of the rest.
+    """One row for each config file.
 
-    What is left of very many that are not all ok is in the last row, too.
+    Of more than `most` files, only those with a check that is not ok have a row, `most` at most;
+    one more row sums up all other files.
     """
     by_path: dict[str, list[CheckReport]] = {}
     for check in checks:
@@ -57,7 +59,7 @@ def list_files(checks: Sequence[CheckReport], most: int) -> list[FileRow]:
 
 
 def sum_up(name: str, checks: Sequence[CheckReport]) -> FileRow:
-    """The row of these checks."""
+    """One row for these checks."""
     outcomes = Counter(check.outcome for check in checks)
     errors = [
         gradient.max_over_allowed
@@ -77,7 +79,7 @@ def sum_up(name: str, checks: Sequence[CheckReport]) -> FileRow:
 
 
 def find_slowest(checks: Sequence[CheckReport], count: int) -> list[tuple[float, str]]:
-    """The slowest checks, so many of them: seconds and id."""
+    """The seconds and ids of the slowest `count` checks."""
     times = [(check.result.seconds, check.id) for check in checks if check.result is not None]
     return sorted(times, key=lambda time: -time[0])[:count]
 
@@ -101,7 +103,8 @@ def list_statistics(checks: Sequence[CheckReport]) -> Iterator[str]:
 
 
 def summarize(report: SuiteReport) -> Iterator[tuple[str, str]]:
-    """How many checks came out how, how well that is known, the seed, the time; texts and kinds."""
+    """The parts of the summary line, each with its kind: the number of checks with each outcome,
+    to what gradients that passed are right, the seeds and the time."""
     counted = [(name, count) for name, count in report.counts.items() if count]
     yield count_of(len(report.checks), "check") + ": " * bool(counted), ""
     for position, (name, count) in enumerate(counted):
@@ -121,14 +124,14 @@ def summarize(report: SuiteReport) -> Iterator[tuple[str, str]]:
 
 
 def _name_seeds(seeds: Sequence[int]) -> str:
-    """`seed 0`, `seeds 0, 1, 7`; of many, the first, the last and how many."""
+    """`seed 0`, `seeds 0, 1, 7`; of many, their number, the first and the last."""
     if len(seeds) <= MOST_SEEDS:
         return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
     return f"{len(seeds):,} seeds from {seeds[0]} to {seeds[-1]}"
 
 
 def list_bounds(checks: Sequence[CheckReport]) -> Iterator[float]:
-    """To how much of its largest entry each gradient that passed is right."""
+    """The bounds of all gradients that passed."""
     for check in checks:
         for gradient in check.result.gradients if check.result is not None else ():
             if gradient.verdict == Verdict.PASS and gradient.bound and isfinite(gradient.bound):

@@ -1,6 +1,6 @@
 """The report for a person: a table, then what is wrong, then a summary line.
 
-Up to a screenful of gradients the table has a row a gradient; beyond it, a row a config file.
+The table has one row for each gradient, or, if they do not fit on a screen, for each config file.
 """
 
 from __future__ import annotations
@@ -38,15 +38,14 @@ SCREENFUL = 40  # rows of gradients, about what a window shows at once
 # Of config files: rich takes 0.35 to 0.6 ms a row, and nobody reads more.
 MOST_FILES = 60
 MAP_WIDTH, GAP = 74, 2  # columns of all panels of a map, and between two
-MOST_IDS = 6  # of the checks of a file that were not run
-MOST_NOT_RUN = 3  # files of such checks that have a line each
-# Things that are wrong, told in full: a screenful each for the first, and a line says how many more
-# checks there are.
+MOST_IDS = 6  # checks of a file that were not run and are named
+MOST_NOT_RUN = 3  # files with such checks that have a line each; of more, only the number is shown
+# Failures that are described in full; of more, a line says how many checks they are of.
 MOST_DETAILS = 100
 
 
 def render(report: SuiteReport, screen: Screen) -> str:
-    """The report as text, with colours if the screen has them."""
+    """The report as text, in colours if the screen has them."""
     lines = [*_list_details(report.checks, screen), *_list_slowest(report.checks, screen.durations)]
     if not screen.quiet:
         notes = list_notes(report.checks, None if screen.verbose else MOST_NOTES)
@@ -57,7 +56,7 @@ def render(report: SuiteReport, screen: Screen) -> str:
 
 
 def render_result(result: CheckResult, name: str) -> str:
-    """The report of one check as text, for an exception."""
+    """The report of one check, as the text of an exception."""
     screen = Screen()
     rows = [describe_row(name, gradient) for gradient in result.gradients]
     failures = (
@@ -71,17 +70,17 @@ def render_result(result: CheckResult, name: str) -> str:
 
 
 def render_details(check: CheckReport) -> str:
-    """What is wrong with a check as text, for formats that hold some."""
+    """What is wrong with a check as text, for formats that contain such text."""
     return render_lines(_layout_details(list_details(check)), Screen())
 
 
 def render_detail(detail: Detail) -> str:
-    """What is wrong as text, for formats that hold some."""
+    """One detail as text, for formats that contain such text."""
     return render_lines(layout_detail(detail), Screen())
 
 
 def summary_line(report: SuiteReport) -> Text:
-    """The last line, behind an empty one."""
+    """The last line of the report, after an empty one."""
     text = Text("\n")
     for part, kind in summarize(report):
         text.append(part, style=STYLES[kind])
@@ -101,12 +100,12 @@ def _layout_table(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Lin
 
 
 def _is_long(checks: Sequence[CheckReport]) -> bool:
-    """Whether these have more gradients than fit on a screen."""
+    """Whether the checks have more gradients than fit on a screen."""
     return sum(len(check.result.gradients) for check in checks if check.result) > SCREENFUL
 
 
 def _list_details(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Line]:
-    """What is wrong, in full; failures that are expected only with --verbose."""
+    """What is wrong, in full; expected failures only with --verbose."""
     found = [
         check
         for check in checks
@@ -119,8 +118,8 @@ def _list_details(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Lin
         yield from layout_detail(first)
         if others:
             yield indent(name_alike(others))
-    told = {detail.id for group in groups[:most] for detail in group}
-    left = {detail.id for group in groups[most:] for detail in group} - told
+    listed = {detail.id for group in groups[:most] for detail in group}
+    left = {detail.id for group in groups[most:] for detail in group} - listed
     if left:
         more = f"{count_of(len(left), 'more check')} did not come out as expected"
         yield Text(f"\n{more}; --verbose shows all")
@@ -128,7 +127,7 @@ def _list_details(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Lin
 
 
 def layout_not_run(checks: Sequence[CheckReport]) -> Iterator[Line]:
-    """A line a config file with the ids of its checks that were not run."""
+    """A line for each config file with the ids of its checks that were not run."""
     by_path: dict[str, list[str]] = {}
     for check in checks:
         if check.outcome == Outcome.NOT_RUN:
@@ -151,7 +150,7 @@ def _layout_details(details: Iterable[Detail]) -> Iterator[Line]:
 
 
 def layout_detail(detail: Detail) -> Iterator[Line]:
-    """What is wrong, behind an empty line."""
+    """The lines of a detail, after an empty one."""
     yield Text("")
     head = Text(detail.kind.upper(), style=STYLES[KINDS[detail.kind]])
     head.append(f"  {detail.id}{'  ' * bool(detail.gradient)}{detail.gradient}", style="bold")
@@ -173,12 +172,12 @@ def layout_detail(detail: Detail) -> Iterator[Line]:
     if detail.map is not None and detail.shows_more:
         yield from _draw_map(detail.map)
     if detail.rerun:
-        # Never broken by us, so that it can be copied.
+        # Never broken, so that it can be copied.
         yield Text(f"  rerun: {detail.rerun}", no_wrap=True)
 
 
 def _draw_map(of: ErrorMap) -> Iterator[Line]:
-    """The relative errors as a picture, its panels beside each other, and its legend."""
+    """The relative errors as a picture, with panels beside each other, and its legend."""
     panels = [rows for _, rows in split_panels(of)]
     beside = max(1, MAP_WIDTH // (len(panels[0][0]) + GAP))
     for first in range(0, len(panels), beside):

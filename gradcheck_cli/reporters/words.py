@@ -1,4 +1,4 @@
-"""Numbers, gradients and verdicts as all reports for people write them."""
+"""How reports for people write numbers, gradients and verdicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from msgspec import Struct
 from gradcheck_cli.report import CheckReport, Outcome
 from gradcheck_cli.result import GradientResult, Verdict, Zero
 
-OK, BAD, UNSURE = "ok", "bad", "unsure"  # kinds of what is said: how it is coloured
+OK, BAD, UNSURE = "ok", "bad", "unsure"  # the kinds of a text, each with its colour
+# The kind of every verdict and outcome.
 KINDS = {
     "pass": OK,
     "fail": BAD,
@@ -25,8 +26,8 @@ KINDS = {
 class Row(Struct, frozen=True):
     """A gradient as a row of a table.
 
-    id: of its check, as `label_checks` writes it; verdict: in words; kind: how they are coloured;
-    bound: what follows them.
+    id: the label of its check; verdict: in words, with their kind; bound: follows the verdict, such
+    as `, to 3e-12`.
     """
 
     id: str
@@ -37,7 +38,7 @@ class Row(Struct, frozen=True):
 
 
 def list_rows(checks: Sequence[CheckReport]) -> list[Row]:
-    """A row a gradient of the checks that could be run."""
+    """One row for each gradient of the checks that could be run."""
     return [
         describe_row(label, gradient, check.expected, check.outcome)
         for label, check in zip(label_checks(checks), checks, strict=True)
@@ -47,7 +48,7 @@ def list_rows(checks: Sequence[CheckReport]) -> list[Row]:
 
 
 def label_checks(checks: Sequence[CheckReport]) -> list[str]:
-    """The id of every check; with its path, where a check of another file has the same."""
+    """The id of every check, followed by its path if a check of another file has the same id."""
     files: dict[str, set[str]] = {}
     for check in checks:
         files.setdefault(check.id, set()).add(check.path)
@@ -62,7 +63,11 @@ def describe_row(
     expected: Verdict = Verdict.PASS,
     outcome: Outcome | None = None,
 ) -> Row:
-    """The row of a gradient of a check with this id, where its config expects that verdict."""
+    """The row of a gradient.
+
+    id: of its check; expected: the verdict that its config expects; outcome: how the check came
+    out.
+    """
     word = gradient.verdict.value
     if expected == Verdict.FAIL and gradient.verdict == Verdict.FAIL:
         return Row(id, gradient, "fail, as expected", OK, "")
@@ -72,7 +77,7 @@ def describe_row(
 
 
 def describe_bound(gradient: GradientResult) -> str:
-    """How well a gradient that passed is known; nothing of one that did not."""
+    """`, to 3e-12`: how well a gradient that passed is known; empty if it did not pass."""
     if gradient.zero == Zero.UNSEEN:
         return ", no power"
     if gradient.verdict != Verdict.PASS or not gradient.bound or not isfinite(gradient.bound):
@@ -82,14 +87,14 @@ def describe_bound(gradient: GradientResult) -> str:
 
 
 def format_number(value: float | None) -> str:
-    """An error in two digits; `–` where there is none."""
+    """A number in two digits; `–` for None."""
     if value is None:
         return "–"
     return "0" if value == 0 else f"{value:.1e}"
 
 
 def format_bound(value: float) -> str:
-    """A bound in one digit, rounded up."""
+    """A bound in one digit, rounded up so that it still holds."""
     if value == 0 or not isfinite(value):
         return format_number(value)
     rounded = f"{value:.0e}"
