@@ -107,7 +107,7 @@ def test_options_that_make_no_sense_are_refused() -> None:
 
 def test_help_shows_what_assert_gradients_takes() -> None:
     assert signature(assert_gradients) == signature(check)
-    assert (assert_gradients.__doc__ or "").startswith("`check`, for a test")
+    assert (assert_gradients.__doc__ or "").startswith("`check` for a test")
     with pytest.raises(TypeError, match="unexpected keyword argument 'deltas'"):
         assert_gradients(np.tanh, np.cosh, np.ones(2), deltas=1)  # type: ignore[call-arg]
 
