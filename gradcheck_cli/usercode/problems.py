@@ -162,7 +162,8 @@ def from_value_and_grad(
     inputs, plain = of_arrays(inputs, function)
     named = name_inputs(inputs, parameters(function))
     if owner is None:
-        source = Source(lambda _: Pair(split_value(plain), _return_cache), name, name)
+        pair = Pair(split_value(plain), _return_cache)
+        source = Source(lambda _: pair, name, name)
     else:
         owner = _prepare(owner, (name,), named, {**(optional or {}), **(constants or {})})
         source = _pair_methods(owner, [*named, *(constants or {})], name, None)

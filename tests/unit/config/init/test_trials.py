@@ -66,16 +66,19 @@ def test_a_square_is_made_oblong_where_it_can_be() -> None:
     assert len({rows, inner, columns}) == 3
 
 
-def test_all_that_has_a_batch_may_be_one_sample() -> None:
+@pytest.mark.parametrize(
+    ("read", "taken", "most"), [("[n, N]", "[N]", 3), ("[n]", "[]", 20)], ids=["sample", "numbers"]
+)
+def test_all_that_has_a_batch_or_a_shape_changes_at_once(read: str, taken: str, most: int) -> None:
     tried: list[set[str]] = []
 
     def attempt(described: Described) -> Trial:
         tried.append({one.text for one in described.inputs.values()})
-        return Trial(FITS if tried[-1] == {"[N]"} else 0.5, "not one sample")
+        return Trial(FITS if tried[-1] == {taken} else 0.5, "others are meant")
 
-    inputs = {"x": Given("[n, N]"), "y": Given("[n, N]")}
+    inputs = {"x": Given(read), "y": Given(read)}
     assert Search(attempt).run(Described(inputs, {}, {"n": 4, "N": 5}))
-    assert tried.index({"[N]"}) < 3
+    assert tried.index({taken}) < most
 
 
 def test_a_size_is_that_which_the_code_tells() -> None:
