@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    from gradcheck_cli.formula.checker import Checker
 
 Shape = tuple[int, ...]
 Scalar = int | float
@@ -34,10 +30,13 @@ class Term(Struct, frozen=True):
 
 
 class Function(Struct, frozen=True):
-    """A function of the formula language: its arguments and how a call of it is checked."""
+    """A function of the formula language: its arguments and how a call of it is checked.
+
+    check: takes the checker of the formula, the call and the name.
+    """
 
     usage: str
     least: int
     most: int
-    check: Callable[[Checker, ast.Call, str], Term]
+    check: Callable[..., Term]
     keywords: tuple[str, ...] = ()

@@ -26,14 +26,8 @@ from gradcheck_cli.usercode.calling.conventions import (
 from gradcheck_cli.usercode.calling.gradient_reader import GradientReader
 from gradcheck_cli.usercode.calling.independence import Independence
 from gradcheck_cli.usercode.calling.losses import as_loss, bind_loss, of_owner
-from gradcheck_cli.usercode.calling.notes import describe_guesses
 from gradcheck_cli.usercode.calling.objects import find_output, list_arrays
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source, call_function, find_place
-from gradcheck_cli.usercode.calling.settle import (
-    settle_output_of_loss,
-    settle_upstream_of_loss,
-    settle_without_upstream,
-)
 from gradcheck_cli.usercode.calling.signatures import Call, bind, name_of, parameters
 from gradcheck_cli.usercode.calling.updates import Update
 from gradcheck_cli.usercode.calling.values import (
@@ -92,13 +86,14 @@ class Calls:
         self.changes_cache = False
         self.keeps = ""  # the attribute with the output of a forward that returns nothing
         self.loss = None if loss is None else as_loss(loss)
-        self.bind_both(derivative)
+        self.is_derivative = derivative
+        self.bind_both()
 
-    def bind_both(self, derivative: bool) -> None:
+    def bind_both(self) -> None:
         """Find out how the forward and the backward are called, by a call of the forward."""
         source, known, loss = self.source, list(self.optional), self.loss
         arguments = [name for name in self.inputs if name not in source.held]
-        pair = source.make(self.values(self.arrays))
+        self.pair = pair = source.make(self.values(self.arrays))
         self.place = find_place(pair)
         takes = parameters(pair.forward)
         context = find_context(takes, [*arguments, *self.asked])
@@ -109,15 +104,21 @@ class Calls:
         if loss is not None:
             self.loss_call = bind_loss(parameters(loss), [*arguments, *self.asked], known)
         _, values, returned = call_first(self.run, self.arrays)
-        self.back = self.bind_back(pair, arguments, returned, derivative)
+        self.back = self.bind_back(pair, arguments, returned)
         if loss is not None and self.back.upstream and LOSS_GRADIENT not in values:
             raise CodeError(
                 f"{source.backward} takes an upstream gradient, and {name_of(loss)} gives none: it "
                 "must return its value and its gradient"
             )
         self.outputs = self.read_outputs_of(values, returned)
-        self.elementwise = derivative or (not self.back.upstream and self.outputs[0].size != 1)
-        self.notes = describe_guesses(self, parameters(pair.backward), arguments)
+        one = self.outputs[0].size == 1
+        self.elementwise = self.is_derivative or not (self.back.upstream or one)
+        handed = self.back.call.by_parameter(parameters(pair.backward)).items()
+        self.notes = [
+            f"{source.backward} has no parameter '{value}': its '{name}' was given it"
+            for name, value in handed
+            if value in arguments and value.casefold() != name.casefold()
+        ]
         self.notes += [
             f"{source.forward} returns {name} as it was handed: nothing is computed"
             for name in arguments
@@ -129,23 +130,11 @@ class Calls:
             for output in self.outputs[:1]
             if output.dtype.kind in "biu"
         ]
-        self.notes += self.settle(pair, derivative)
 
-    def settle(self, pair: Pair, derivative: bool) -> list[str]:
-        """Find out what a backward is of where its parameters do not tell; what a reader should
-        know of that. Raises CodeError where nothing fits."""
-        if self.elementwise:
-            return settle_without_upstream(self, pair, derivative)
-        if self.loss is None and not derivative:
-            return settle_output_of_loss(self, pair) or settle_upstream_of_loss(self, pair)
-        return []
-
-    def bind_back(
-        self, pair: Pair, arguments: list[str], returned: Sequence[Any], derivative: bool
-    ) -> BackwardCall:
+    def bind_back(self, pair: Pair, arguments: list[str], returned: Sequence[Any]) -> BackwardCall:
         """How the backward is called. Raises CodeError where a parameter gets no value."""
         takes, known = parameters(pair.backward), list(self.optional)
-        if derivative:
+        if self.is_derivative:
             return BackwardCall(bind(takes, arguments, self.asked, optional=known), 0)
         return bind_backward(
             takes,

@@ -12,6 +12,7 @@ from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.usercode.calling.calls import Calls
 from gradcheck_cli.usercode.calling.conventions import CACHE
 from gradcheck_cli.usercode.calling.notes import describe_calls
+from gradcheck_cli.usercode.calling.settle import settle
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.complex_numbers import TORCH, as_real
 from gradcheck_cli.usercode.low_precision import work_in_bfloat16
@@ -22,8 +23,9 @@ def make_problem(calls: Calls, delta: Array | None, seed: int, convention: str =
     """The problem; its cotangent is delta, or drawn, or 1 where the backward takes none.
 
     convention: of complex gradients, see `as_real`.
-    Raises CodeError for constants that no function takes.
+    Raises CodeError for constants that no function takes, and a backward that is of nothing here.
     """
+    calls.notes += settle(calls)
     calls.refuse_unused()
     calls.convention = convention
     cotangent = _choose_cotangent(calls, delta, seed)

@@ -1,24 +1,9 @@
-"""What a reader should know of how functions of the user were called, and of what they did."""
+"""What a reader should know of what functions of the user did when they were called."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
-
 from gradcheck_cli.text import join_words
-from gradcheck_cli.usercode.calling.signatures import Parameters
-
-if TYPE_CHECKING:
-    from gradcheck_cli.usercode.calling.calls import Calls
-
-
-def describe_guesses(calls: Calls, takes: Parameters, arguments: Collection[str]) -> list[str]:
-    """Which parameters of the backward were handed an input of another name."""
-    return [
-        f"{calls.source.backward} has no parameter '{value}': its '{parameter}' was given it"
-        for parameter, value in zip(takes.positional, calls.back.call.positional, strict=False)
-        if value in arguments and value.casefold() != parameter.casefold()
-    ]
+from gradcheck_cli.usercode.calling.calls import Calls
 
 
 def describe_calls(calls: Calls) -> tuple[str, ...]:

@@ -3,54 +3,58 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape, join_words
+from gradcheck_cli.usercode.calling.calls import Calls
 from gradcheck_cli.usercode.calling.conventions import KEPT, UPSTREAM, is_upstream
 from gradcheck_cli.usercode.calling.gradients import shape_of
 from gradcheck_cli.usercode.calling.losses import losses_beside
-from gradcheck_cli.usercode.calling.pairs import Pair
 from gradcheck_cli.usercode.calling.readings import fits_forward, hand_instead, read_as_upstream
 from gradcheck_cli.usercode.calling.signatures import name_of, parameters
 
-if TYPE_CHECKING:
-    from gradcheck_cli.usercode.calling.calls import Calls
+
+def settle(calls: Calls) -> list[str]:
+    """Find out what a backward is of where its parameters do not tell; what a reader should know of
+    that. Raises CodeError where nothing fits."""
+    if calls.elementwise:
+        return _settle_without_upstream(calls)
+    if calls.loss is None:
+        return _settle_output_of_loss(calls) or _settle_upstream_of_loss(calls)
+    return []
 
 
-def settle_without_upstream(calls: Calls, pair: Pair, derivative: bool) -> list[str]:
-    """Find out what a backward without an upstream gradient is of; what a reader should know.
-
-    Raises CodeError where nothing fits.
-    """
+def _settle_without_upstream(calls: Calls) -> list[str]:
+    """What a reader should know of a backward without an upstream gradient."""
     refusal = _refuse_other_shape(calls)
     if refusal is None:
-        return [] if derivative else [_choose_reading(calls, pair)]
-    if derivative:
+        return [] if calls.is_derivative else [_choose_reading(calls)]
+    if calls.is_derivative:
         raise refusal
-    return [_take_loss_beside(calls, pair, refusal)]
+    return [_take_loss_beside(calls, refusal)]
 
 
-def settle_output_of_loss(calls: Calls, pair: Pair) -> list[str]:
+def _settle_output_of_loss(calls: Calls) -> list[str]:
     """What a reader should know where a parameter that could be handed the upstream gradient is
     the output, as it is called in a loss of the file: backward(AL, Y, caches)."""
-    handed = calls.back.call.by_parameter(parameters(pair.backward)).items()
+    handed = calls.back.call.by_parameter(parameters(calls.pair.backward)).items()
     names = [name for name, value in handed if value == UPSTREAM.format(0)]
-    losses = losses_beside(pair.backward, pair.owner)
+    losses = losses_beside(calls.pair.backward, calls.pair.owner)
     taken = {name for loss in losses for name in parameters(loss).all}
     if not names or is_upstream(names[0]) or names[0] not in taken:
         return []
     before = (calls.back, calls.outputs, calls.elementwise, calls.notes)
     with suppress(CodeError):
-        return [_take_loss_beside(calls, pair, CodeError(""))]
+        return [_take_loss_beside(calls, CodeError(""))]
     calls.loss = None
     calls.back, calls.outputs, calls.elementwise, calls.notes = before
     return []
 
 
-def settle_upstream_of_loss(calls: Calls, pair: Pair) -> list[str]:
+def _settle_upstream_of_loss(calls: Calls) -> list[str]:
     """What a reader should know where the backward of a loss cannot be called with an upstream
     gradient, and can with the output that its object keeps, or with the first input, beside what
     else the forward takes, such as labels."""
@@ -72,7 +76,7 @@ def settle_upstream_of_loss(calls: Calls, pair: Pair) -> list[str]:
         return []
     meant = max(fits, key=lambda value: fits[value])
     calls.back = hand_instead(as_upstream, meant)
-    handed = as_upstream.call.by_parameter(parameters(pair.backward))
+    handed = as_upstream.call.by_parameter(parameters(calls.pair.backward))
     name = next((one for one, value in handed.items() if value == upstream), "first")
     what = "the output that the object keeps" if meant == KEPT else f"the input '{meant}'"
     return [f"{calls.source.backward} was handed {what} as its '{name}': it takes no number"]
@@ -127,17 +131,17 @@ def _refuse_other_shape(calls: Calls) -> CodeError | None:
     )
 
 
-def _take_loss_beside(calls: Calls, pair: Pair, refusal: CodeError) -> str:
+def _take_loss_beside(calls: Calls, refusal: CodeError) -> str:
     """Take the loss that stands beside the backward for what it is the gradient of.
 
     Returns what a reader should know of that. Of several, the one that fits one directional
     difference is meant. Raises the refusal where that is none or more.
     """
     fits: dict[str, bool] = {}
-    losses = {name_of(loss): loss for loss in losses_beside(pair.backward, pair.owner)}
+    losses = {name_of(loss): loss for loss in losses_beside(calls.pair.backward, calls.pair.owner)}
     for name, calls.loss in losses.items():
         with suppress(CodeError):  # it takes something else
-            calls.bind_both(derivative=False)
+            calls.bind_both()
             ones = np.ones(calls.outputs[0].shape)
             fits[name] = fits_forward(calls.forward, calls.backward, calls.arrays, ones)
     meant = [name for name, fit in fits.items() if fit or len(fits) == 1]
@@ -145,19 +149,19 @@ def _take_loss_beside(calls: Calls, pair: Pair, refusal: CodeError) -> str:
         among = f"; in its file are {join_words(list(fits))}" if fits else ""
         raise CodeError(f"{refusal}{among}")
     calls.loss = losses[meant[0]]
-    calls.bind_both(derivative=False)
+    calls.bind_both()
     return (
         f"{calls.source.backward} takes no upstream gradient: it was checked as that of "
         f"{meant[0]}, a loss in its file; 'loss' says that this is so"
     )
 
 
-def _choose_reading(calls: Calls, pair: Pair) -> str:
+def _choose_reading(calls: Calls) -> str:
     """How a backward was called that takes no upstream gradient by its name.
 
     It is handed that all the same where it could remember its input, and the forward says so.
     """
-    other = None if pair.owner is None else read_as_upstream(calls.back, calls.inputs)
+    other = None if calls.pair.owner is None else read_as_upstream(calls.back, calls.inputs)
     if other is not None:
         shape = calls.outputs[0].shape
         at = (calls.arrays, np.random.default_rng(1).standard_normal(shape))
@@ -165,7 +169,7 @@ def _choose_reading(calls: Calls, pair: Pair) -> str:
         if not fits_forward(calls.forward, calls.backward, *at):
             calls.back, calls.elementwise = other, False
             if fits_forward(calls.forward, calls.backward, *at):
-                (name,) = other.call.by_parameter(parameters(pair.backward))
+                (name,) = other.call.by_parameter(parameters(calls.pair.backward))
                 return (
                     f"{calls.source.backward} was handed the upstream gradient as its '{name}', "
                     "which fits the forward; read as f′ it does not"

@@ -98,12 +98,10 @@ class ClaimCalls(Calls):
             return [as_array(list(returned), self.source.forward)]
         return super().read_outputs_of(values, returned)
 
-    def bind_back(
-        self, pair: Pair, arguments: list[str], returned: Sequence[Any], derivative: bool
-    ) -> BackwardCall:
+    def bind_back(self, pair: Pair, arguments: list[str], returned: Sequence[Any]) -> BackwardCall:
         """How the function is called. Raises CodeError where a parameter gets no value."""
         if not self.along:
-            return super().bind_back(pair, arguments, returned, derivative)
+            return super().bind_back(pair, arguments, returned)
         takes = parameters(pair.backward)
         if len(takes.positional) < 2 and not takes.rest and not takes.keyword:
             listed = ", ".join(takes.positional)
@@ -112,10 +110,6 @@ class ClaimCalls(Calls):
                 f"v); it takes ({listed})"
             )
         return BackwardCall(bind_tangents(takes, arguments, self.asked, list(self.optional)), 0)
-
-    def settle(self, pair: Pair, derivative: bool) -> list[str]:
-        """No derivative entry by entry is claimed: what is returned is read later."""
-        return []
 
     def derivative(self, arrays: Arrays, tangents: Arrays | None = None) -> Any:
         """What the function returns at these inputs, along these tangents."""

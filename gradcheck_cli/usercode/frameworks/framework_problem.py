@@ -200,7 +200,6 @@ class FrameworkProblem:
             late_notes=self.notes,
             parts=sizes if len(sizes) > 1 else (),
             working_type=BFLOAT16 if self.function.low == BFLOAT16 else "",
-            make_double_backward=partial(differentiate_twice, self, delta, seed),
             origins=partial(self.find_origins, delta),
             backward_passes=self.find_backward_passes,
         )
@@ -215,10 +214,3 @@ class FrameworkProblem:
         return find_lines(
             lambda: self.backward(self.arrays, delta), self.backward(self.arrays, delta)
         )
-
-
-def differentiate_twice(first: FrameworkProblem, delta: Array, seed: int) -> Problem:
-    """The problem of the backward of a backward."""
-    from gradcheck_cli.usercode.frameworks.double_backward import DoubleBackward
-
-    return DoubleBackward(first, delta, seed).problem()

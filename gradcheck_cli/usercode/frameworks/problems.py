@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
@@ -14,6 +15,7 @@ from gradcheck_cli.usercode.calling.signatures import name_inputs, name_of, para
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.closures import from_closure
 from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
+from gradcheck_cli.usercode.frameworks.double_backward import DoubleBackward
 from gradcheck_cli.usercode.frameworks.framework_problem import FrameworkProblem
 from gradcheck_cli.usercode.loading import Loader, Reference
 from gradcheck_cli.usercode.low_precision import held
@@ -140,7 +142,13 @@ def from_framework(
     named = name_inputs(held(to_arrays(inputs)), function.takes)
     if not isinstance(inputs, Mapping):
         named = {name: np.asarray(one) if np.isscalar(one) else one for name, one in named.items()}
-    made = FrameworkProblem(function, named, constants, optional).problem(delta, seed)
+    first = FrameworkProblem(function, named, constants, optional)
+    made = first.problem(delta, seed)
+    upstream = made.cotangent
+    assert upstream is not None
+    made = replace(
+        made, make_double_backward=lambda: DoubleBackward(first, upstream, seed).problem()
+    )
     return claim_slices(made, slices)
 
 
