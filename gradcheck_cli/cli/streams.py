@@ -1,4 +1,4 @@
-"""stdout for the report, stderr for the person: what writes to them, whatever they are."""
+"""Writing to stdout, the report, and stderr, notes: also where they are closed, full or a pipe."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from gradcheck_cli.reporters.words import (
     describe_row,
     format_errors,
     format_number,
+    group_by_path,
     list_rows,
 )
 from gradcheck_cli.result import CheckResult
@@ -174,9 +175,7 @@ def _section_of_gradients(checks: Sequence[CheckReport], anchors: Anchors) -> It
         body = map(_file_row, list_files(checks, MOST_ROWS))
         yield tag("section", title, _table(FILE_COLUMNS, body, "files"))
         return
-    by_path: dict[str, list[CheckReport]] = {}
-    for check in checks:
-        by_path.setdefault(check.path, []).append(check)
+    by_path = group_by_path(checks)
     blocks: list[Child] = []
     for path, of_file in by_path.items():
         rows = list_rows(of_file)

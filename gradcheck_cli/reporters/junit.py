@@ -12,6 +12,7 @@ from gradcheck_cli.reporters import Screen
 from gradcheck_cli.reporters.details import list_details, write_headline
 from gradcheck_cli.reporters.places import describe_places
 from gradcheck_cli.reporters.table import render_details
+from gradcheck_cli.reporters.words import group_by_path
 from gradcheck_cli.text import printable, printable_lines
 
 NAMES = {Outcome.ERROR: "error", Outcome.NOT_RUN: "skipped"}  # elements of checks that did not run
@@ -21,11 +22,8 @@ _FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def render(report: SuiteReport, screen: Screen) -> str:
     """One document; a wrong or an inconclusive check is a failure."""
-    by_config: dict[str, list[CheckReport]] = {}
-    for check in report.checks:
-        by_config.setdefault(check.path, []).append(check)
     root = Element("testsuites", _count_outcomes(report.checks), name="gradcheck")
-    for path, checks in by_config.items():
+    for path, checks in group_by_path(report.checks).items():
         suite = SubElement(root, "testsuite", _count_outcomes(checks), name=_escape(path))
         suite.set("timestamp", report.started.removesuffix("Z"))
         skipped = sum(check.outcome == Outcome.NOT_RUN for check in checks)

@@ -9,7 +9,7 @@ from math import isfinite
 from msgspec import Struct
 
 from gradcheck_cli.report import CheckReport, Outcome, SuiteReport
-from gradcheck_cli.reporters.words import BAD, KINDS, OK, UNSURE, format_bound
+from gradcheck_cli.reporters.words import BAD, KINDS, OK, UNSURE, format_bound, group_by_path
 from gradcheck_cli.result import Verdict
 from gradcheck_cli.text import count_of
 
@@ -46,9 +46,7 @@ def list_files(checks: Sequence[CheckReport], most: int) -> list[FileRow]:
     Of more than `most` files, only those with a check that is not ok have a row, `most` at most;
     one more row sums up all other files.
     """
-    by_path: dict[str, list[CheckReport]] = {}
-    for check in checks:
-        by_path.setdefault(check.path, []).append(check)
+    by_path = group_by_path(checks)
     if len(by_path) <= most:
         return [sum_up(path, of) for path, of in by_path.items()]
     bad = [path for path, of in by_path.items() if any(c.outcome != Outcome.OK for c in of)]

@@ -30,7 +30,7 @@ from gradcheck_cli.reporters.lines import STYLES, Line, indent, render_lines
 from gradcheck_cli.reporters.notes import MOST_NOTES, describe_work, list_notes, list_result_notes
 from gradcheck_cli.reporters.rows import layout_files, layout_rows
 from gradcheck_cli.reporters.summary import find_slowest, list_files, list_statistics, summarize
-from gradcheck_cli.reporters.words import KINDS, describe_row, list_rows
+from gradcheck_cli.reporters.words import KINDS, describe_row, group_by_path, list_rows
 from gradcheck_cli.result import CheckResult, ErrorMap, Verdict
 from gradcheck_cli.text import count_of, name_some
 
@@ -128,10 +128,7 @@ def _list_details(checks: Sequence[CheckReport], screen: Screen) -> Iterator[Lin
 
 def layout_not_run(checks: Sequence[CheckReport]) -> Iterator[Line]:
     """A line for each config file with the ids of its checks that were not run."""
-    by_path: dict[str, list[str]] = {}
-    for check in checks:
-        if check.outcome == Outcome.NOT_RUN:
-            by_path.setdefault(check.path, []).append(check.id)
+    by_path = group_by_path([check for check in checks if check.outcome == Outcome.NOT_RUN])
     if by_path:
         yield Text("")
     if len(by_path) > MOST_NOT_RUN:
@@ -139,9 +136,9 @@ def layout_not_run(checks: Sequence[CheckReport]) -> Iterator[Line]:
         head = Text("NOT RUN", style=STYLES[KINDS[Outcome.NOT_RUN]])
         yield head.append(f"  {count} of {len(by_path)} config files", style="bold")
         return
-    for path, ids in by_path.items():
+    for path, of_file in by_path.items():
         head = Text("NOT RUN", style=STYLES[KINDS[Outcome.NOT_RUN]])
-        head.append(f"  {name_some(ids, MOST_IDS)}", style="bold")
+        head.append(f"  {name_some([one.id for one in of_file], MOST_IDS)}", style="bold")
         yield head.append(f"  {path}", style="dim")
 
 

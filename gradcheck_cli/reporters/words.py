@@ -57,6 +57,14 @@ def label_checks(checks: Sequence[CheckReport]) -> list[str]:
     ]
 
 
+def group_by_path(checks: Sequence[CheckReport]) -> dict[str, list[CheckReport]]:
+    """The checks of each config file, in the order of the files."""
+    by_path: dict[str, list[CheckReport]] = {}
+    for check in checks:
+        by_path.setdefault(check.path, []).append(check)
+    return by_path
+
+
 def describe_row(
     id: str,
     gradient: GradientResult,

@@ -1,4 +1,4 @@
-"""Forwards that accept one of their inputs with a leading axis of points, as two points show."""
+"""Whether a forward takes many points at once, along a leading axis of an input: two tell."""
 
 from __future__ import annotations
 

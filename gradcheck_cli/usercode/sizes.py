@@ -1,4 +1,4 @@
-"""Functions of the user's at arrays of another size, as what a factor is called after is tested."""
+"""The same problem with shorter arrays: whether a factor follows a size, as 1/n does."""
 
 from __future__ import annotations
 

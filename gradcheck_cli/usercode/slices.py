@@ -1,4 +1,4 @@
-"""Forwards that are said to fall into slices, which probes must bear out, input by input."""
+"""The claim that a slice of the output depends on one slice of an input alone, and its probes."""
 
 from __future__ import annotations
 

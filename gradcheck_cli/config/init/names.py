@@ -1,4 +1,4 @@
-"""What things are called in code: what a name tells of what it stands for, all in one place."""
+"""What people call weights, labels, sizes, losses and gradients in their code, as one table."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""One parameter of a function, before its text is followed: what its default, its annotation, the
-docstring, and what unpacks its shape tell."""
+"""One parameter of a function, as its default, its annotation and the docstring tell it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls whose manner was found out → Problem."""
+"""The problem of a forward and its backward, once it is known how they are called."""
 
 from __future__ import annotations
 

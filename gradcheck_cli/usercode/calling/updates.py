@@ -1,4 +1,4 @@
-"""What a backward leaves in its object; of one that updates parameters, what an update takes away.
+"""What a backward changes in its object: arrays that are new, and parameters that it updates.
 
 `self.weights -= learning_rate * weights_error` keeps no gradient, but the step that it makes.
 """

@@ -157,25 +157,19 @@ def bind_tangents(
     Raises CodeError where a parameter gets no value.
     """
     free = [name for name in takes.positional if name in takes.required and name not in constants]
-    named = [
-        pattern.format(name)
+    named = {
+        tangent: TANGENT.format(name)
         for name in inputs
-        for pattern in TANGENT_NAMES
-        if pattern.format(name) in takes.all and pattern.format(name) not in inputs
-    ]
+        for tangent in (pattern.format(name) for pattern in TANGENT_NAMES)
+        if tangent in takes.all and tangent not in inputs
+    }
     few = len(free) == 2 < 2 * len(inputs) and not takes.rest and not named
     if few or set(free) & {"primals", "tangents"}:
         given = dict(zip(free[:2], (ALL_INPUTS, ALL_TANGENTS), strict=False))
         given |= {name: TUPLES[name] for name in free if name in TUPLES}
         return bind(takes, (), constants, optional, given)
-    given = {
-        pattern.format(name): TANGENT.format(name)
-        for name in inputs
-        for pattern in TANGENT_NAMES
-        if pattern.format(name) in takes.all and pattern.format(name) not in inputs
-    }
     tangents = [TANGENT.format(name) for name in inputs]
-    return bind(takes, [*inputs, *tangents], constants, optional, given)
+    return bind(takes, [*inputs, *tangents], constants, optional, named)
 
 
 def as_numbers(item: Any, who: str) -> Array:

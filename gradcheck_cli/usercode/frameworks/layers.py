@@ -1,4 +1,4 @@
-"""Layers by hand that are written in a framework's tensors, as layers of arrays."""
+"""Hand-written layers of a framework's tensors, as layers of arrays."""
 
 from __future__ import annotations
 

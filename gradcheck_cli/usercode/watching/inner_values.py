@@ -11,15 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from msgspec import Struct
 
 from gradcheck_cli.usercode.calling.values import Array
-from gradcheck_cli.usercode.watching.inline_values import Inline
 from gradcheck_cli.usercode.watching.movers import Follower, Move, Mover
 from gradcheck_cli.usercode.watching.watchers import (
     MOST_LINES,
     Collector,
-    Moment,
+    Spot,
     Watcher,
     key_of,
     watch,
@@ -54,23 +52,17 @@ class Reader:
         return self.kept[key]
 
 
-class InnerValue(Struct, frozen=True):
+class InnerValue(Spot, frozen=True, kw_only=True):
     """An array that a forward computes on its way.
 
     name: in the user's code, `z1` or `(x @ W)`; source: the line after which it is there,
     `net.py:12`, in a loop `net.py:12, time 2`.
-    value: at the inputs; reader: calls the forward; event, moment: when it is there, in lines of
-    all of the user's functions, and in which call of them. inline: of what has no name but its
-    text.
+    value: at the inputs; reader: calls the forward.
     """
 
-    name: str
     source: str
     value: Array
     reader: Reader
-    event: int
-    moment: Moment
-    inline: Inline | None = None
 
     def read(self, inputs: Mapping[str, Any]) -> Array:
         """The value at some inputs; not a number where the forward takes another way there."""
@@ -134,8 +126,15 @@ def list_inner_values(
         place = (one.source, one.name)
         times[place] = times.get(place, 0) + 1
         again = f", time {times[place]}" if times[place] > 1 else ""
-        source = f"{one.source}{again}"
         values.append(
-            InnerValue(one.name, source, one.value, reader, one.event, one.moment, one.inline)
+            InnerValue(
+                name=one.name,
+                event=one.event,
+                moment=one.moment,
+                inline=one.inline,
+                source=f"{one.source}{again}",
+                value=one.value,
+                reader=reader,
+            )
         )
     return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +13,13 @@ from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks import as_value_like
 from gradcheck_cli.usercode.watching.inline_values import Inline
 from gradcheck_cli.usercode.watching.tracing import view_as_array
-from gradcheck_cli.usercode.watching.watchers import Collector, LineTracer, Moment, list_held
-
-if TYPE_CHECKING:
-    from gradcheck_cli.usercode.watching.inner_values import InnerValue
+from gradcheck_cli.usercode.watching.watchers import Collector, LineTracer, Moment, Spot, list_held
 
 
 class Follower(Collector):
     """Moves an inner value that has a name when it is there, and copies those that come after."""
 
-    def __init__(self, values: Sequence[InnerValue], move: Move) -> None:
+    def __init__(self, values: Sequence[Spot], move: Move) -> None:
         super().__init__(values)
         self.move = move
 
@@ -95,7 +92,7 @@ class Mover(LineTracer):
 class Move:
     """An inner value that is moved by so much where it is, in one call of the forward."""
 
-    def __init__(self, of: InnerValue, by: Array) -> None:
+    def __init__(self, of: Spot, by: Array) -> None:
         self.of, self.by = of, by
         self.before: list[tuple[Array, Array]] = []
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence, Set
 from copy import copy
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -17,10 +17,6 @@ from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks import run_eagerly
 from gradcheck_cli.usercode.watching.inline_values import Inline, find_inline
 from gradcheck_cli.usercode.watching.tracing import is_users, view_as_array
-
-if TYPE_CHECKING:
-    from gradcheck_cli.usercode.watching.inner_values import InnerValue
-
 
 MOST_LINES = 2_000  # of a forward that is watched: about a second; longer ones are left alone
 RETURNED = "(…)"  # ends the name of what a function returned, until a variable holds it
@@ -168,12 +164,25 @@ class Watcher(LineTracer):
             known.name, known.source, known.moment, known.old = name, source, moment, False
 
 
+class Spot(Struct, frozen=True, kw_only=True):
+    """Where an array is found again while a forward runs.
+
+    name: in the user's code; event, moment: when it is there, in lines of all of the user's
+    functions, and in which call of them. inline: of what has no name but its text.
+    """
+
+    name: str
+    event: int
+    moment: Moment
+    inline: Inline | None = None
+
+
 class Collector(LineTracer):
     """Copies inner values when they are there, and watches no longer than the last."""
 
-    def __init__(self, values: Sequence[InnerValue]) -> None:
+    def __init__(self, values: Sequence[Spot]) -> None:
         super().__init__()
-        self.wanted: dict[Moment, list[InnerValue]] = {}
+        self.wanted: dict[Moment, list[Spot]] = {}
         for one in values:
             self.wanted.setdefault(one.moment, []).append(one)
         self.numbers = {number for number, _ in self.wanted}

@@ -1,4 +1,4 @@
-"""Calls and subscripts in code that is read: NumPy's functions, and those of the file."""
+"""Calls in code that is read: of NumPy, and of the functions and classes of the file."""
 
 from __future__ import annotations
 

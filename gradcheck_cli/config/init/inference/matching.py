@@ -1,4 +1,4 @@
-"""What the shapes of gradients tell of those of the parameters that they are of."""
+"""Shapes of parameters, as the shapes of their gradients tell them."""
 
 from __future__ import annotations
 

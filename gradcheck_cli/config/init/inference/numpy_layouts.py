@@ -1,4 +1,4 @@
-"""Functions of NumPy and torch that lay entries out anew: in other axes, parts or shapes."""
+"""Transposes, reshapes, splits and joins of arrays, in NumPy's and torch's names."""
 
 from __future__ import annotations
 

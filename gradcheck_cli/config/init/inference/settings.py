@@ -1,4 +1,4 @@
-"""Parameters of code that was read which are settings: modes, numbers, dicts of such."""
+"""Parameters that are settings, and no arrays: modes, numbers, dicts of such."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that slide over images, as convolutions and pools: how long what they make is."""
+"""Convolutions and pools: the sizes of what they make of an image."""
 
 from __future__ import annotations
 
