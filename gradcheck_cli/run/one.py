@@ -70,7 +70,7 @@ def run_check(
         doubted = isinstance(error, GradcheckError)
     if not doubted or check.draft is None or check.draft.tried:
         return report
-    changed = _change_shapes(check, check.draft, timeout)
+    changed = _change_shapes(check, check.draft, timeout, ran=report.outcome == Outcome.WRONG)
     if isinstance(changed, str):
         return report_failure(check, changed)
     if changed is None:
@@ -79,10 +79,13 @@ def run_check(
 
 
 def _change_shapes(
-    check: ConfigCheck, draft: Draft, timeout: float | None
+    check: ConfigCheck, draft: Draft, timeout: float | None, *, ran: bool
 ) -> ConfigCheck | str | None:
     """A check of code without a config, with other shapes than were read, by which its gradients
-    may be judged; None where there are none; or what to say where they cannot be judged."""
+    may be judged; None where there are none; or what to say where they cannot be judged.
+
+    ran: whether the code ran with those that were read: else what it says of others is nearer.
+    """
     from gradcheck_cli.run.try_shapes import replace_shapes, try_shapes
 
     try:
@@ -95,7 +98,7 @@ def _change_shapes(
             f"  and right with others: {_list_given(tried.other)}\n"
             f"  which are meant is not in the code: {_advise_config(check, tried.draft)}"
         )
-    if tried is None or not tried.fits or tried.draft.described == draft.described:
+    if tried is None or (ran and not tried.fits) or tried.draft.described == draft.described:
         return None
     return replace_shapes(check, tried.draft)
 

@@ -14,6 +14,8 @@ from gradcheck_cli.config.init.classes import (
 from gradcheck_cli.config.init.definitions import (
     complete_name,
     find_backward,
+    find_derived,
+    find_kind,
     find_rules,
     gives_gradients,
     has_own_rule,
@@ -35,6 +37,7 @@ def list_checkable(path: str) -> list[str]:
         return []
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     backwards = {find_backward(tree, node.name) for node in functions} | find_rules(tree)
+    backwards |= {one for node in functions for one in _find_derived(tree, node).values()}
     return [
         node.name
         for node in tree.body
@@ -42,6 +45,13 @@ def list_checkable(path: str) -> list[str]:
         or (isinstance(node, ast.FunctionDef) and _is_checkable_function(tree, node))
         if node.name not in backwards
     ]
+
+
+def list_losses(path: str) -> list[str]:
+    """The functions in a file called like losses that return more, which may be gradients."""
+    tree = read_file(f"{path}:")[2]
+    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    return [node.name for node in functions if is_loss_of_several(node)]
 
 
 def list_left_out(path: str, names: Sequence[str]) -> list[str]:
@@ -86,9 +96,16 @@ def _is_abstract(method: ast.FunctionDef) -> bool:
     return isinstance(method.body[-1], ast.Raise | ast.Pass)
 
 
+def _find_derived(tree: ast.Module, function: ast.FunctionDef) -> dict[str, str]:
+    """The functions of other derivatives of a function, by the key of a config that names them."""
+    return find_derived(tree, function.name, find_kind(tree, function, function.name))
+
+
 def _is_checkable_function(tree: ast.Module, function: ast.FunctionDef) -> bool:
     paired = find_backward(tree, function.name) is not None or find_returned_function(function)
     if paired or has_own_rule(function) or any(map(gives_gradients, ast.walk(function))):
+        return True
+    if _find_derived(tree, function):
         return True
     made = find_made_class(tree, function)
     return made is not None and is_given_layers(made, classes_of(tree))

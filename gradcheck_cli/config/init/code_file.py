@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gradcheck_cli.config.init.checkable import list_checkable, list_left_out
+from gradcheck_cli.config.init.checkable import list_checkable, list_left_out, list_losses
 from gradcheck_cli.config.init.definitions import find_definition, read_file, refuse_deep
 from gradcheck_cli.config.init.template import Draft, draft_code_config
 from gradcheck_cli.errors import UsageError
@@ -18,7 +18,7 @@ def list_names(path: str) -> tuple[list[str], list[str]]:
     """
     read_file(f"{path}:")
     with refuse_deep(path):
-        names = list(dict.fromkeys(list_checkable(path)))
+        names = list(dict.fromkeys(list_checkable(path) or list_losses(path)))
         left_out = list_left_out(path, names)
     if not names:
         raise UsageError(f"'{path}' has no function or class with a backward or gradients")

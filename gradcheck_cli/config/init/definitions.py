@@ -219,6 +219,7 @@ def _find_alike(functions: Sequence[ast.stmt], name: str) -> list[str]:
         if other != name
         and GRADIENT.search(other)
         and GRADIENT.sub("", other).strip("_") not in definitions  # whose gradient it is
+        and not any(map(gives_gradients, ast.walk(node)))  # a loss and its gradients
         and parameter_names(node) == taken
     ]
     return found if taken and len(found) == 1 else []
@@ -237,10 +238,20 @@ def find_derived(tree: ast.Module, name: str, kind: str) -> dict[str, str]:
             continue
         guesses = [f"{one}_{word}" for one in (name, stem) for word in words]
         guesses += [f"{word}_{one}" for one in (name, stem) for word in words]
-        function = next((one for one in (*guesses, *words) if one in known and one != name), None)
+        alone = (one for one in words if _find_first(definitions, one) == name)
+        function = next((one for one in (*guesses, *alone) if one in known and one != name), None)
         if function is not None:
             found[key] = function
     return found
+
+
+def _find_first(definitions: Mapping[str, ast.FunctionDef], derived: str) -> str | None:
+    """The first function that takes nothing else than what one of this name takes."""
+    if derived not in definitions:
+        return None
+    takes = {*parameter_names(definitions[derived])}
+    fitting = (one for one, node in definitions.items() if {*parameter_names(node)} <= takes)
+    return next(fitting, None)
 
 
 def need_backward(tree: ast.Module, name: str, file: Path) -> str:

@@ -55,6 +55,7 @@ NUMBERS = {
     "0.1", "G": "1", "groups": "1", "learning_rate": "0.1", "lr": "0.1",
     "lo": "-0.5", "low": "-0.5", "min_val": "-0.5", "a_min": "-0.5", "hi": "0.5",
     "high": "0.5", "max_val": "0.5", "a_max": "0.5",
+    "training": "true", "is_training": "true", "train": "true", "is_train": "true",
 }  # fmt: skip
 # The shape of an array of which the text says nothing.
 SHAPES = {

@@ -33,6 +33,7 @@ from gradcheck_cli.config.init.inference.values import (
     SIZE,
     Value,
     number,
+    row,
 )
 from gradcheck_cli.config.init.names import (
     NUMBERS,
@@ -83,7 +84,9 @@ class Reading:
         self.sizes = Sizes(parameter_names(function))
         self.giver = Giver(self.sizes)
         self.reader = Reader(tree, self.sizes.allocate)
-        self.parameters = Parameters(function, text or function, self.sizes, self.reader)
+        beside = [] if teller in (None, function) else [teller]
+        text = text or ast.Module([function, *beside], [])
+        self.parameters = Parameters(function, text, self.sizes, self.reader)
         self.values = {name: self.parameters.read(name) for name in parameter_names(function)}
         if teller is not None:
             self.note_gradients(teller)
@@ -123,6 +126,7 @@ class Reading:
         behind = list(returned.fields.values())[1:] if several else []
         self.cache = behind[-1] if behind else Value()
         if self.loss:
+            self.returned = row(*behind)
             match_gradients(self.values, self.owner, scope, Value())
 
     def tie_states(self) -> None:
@@ -198,7 +202,7 @@ class Reading:
             if settings[name] is None and not is_fixed(name, value) and name not in self.defaults
         }
         teller = self.function if self.loss else others[-1] if others else None
-        without = [] if self.loss else names_of_other_shapes(arrays, self.returned)
+        without = names_of_other_shapes(arrays, self.returned)
         without = without or names_without_gradient(arrays, teller, loss=self.loss)
         without += list_undifferentiated(self.function, teller)
         for name, value in self.values.items():
@@ -245,20 +249,21 @@ class Reading:
         extra: dict[str, Value] = {}
         outputs: dict[str, Value] = {}
         has = any(map(is_labels, self.values))
+        kept = list_returned_gradients(self.function)[1:]  # return out, idx
         for other in others:
             names = parameter_names(other)
             for name in names:
                 told = name in {**self.values, **outputs}
                 setting = name in NUMBERS and not is_upstream(name)
                 setting = setting and name not in parameter_defaults(other)
-                if not told and (setting or (not has and is_labels(name))):
+                if not told and name not in kept and (setting or (not has and is_labels(name))):
                     extra.setdefault(name, number() if setting else plain_parameter(name))
             known = {**self.values, **extra, **outputs}
             free = [name for name in names if name not in known]
             if other is not others[-1] and free:
                 outputs[free[0]] = known[free[0]] = self.output
             if other is others[-1]:
-                caches = [name for name in free if is_cache(name)]
+                caches = [name for name in free if is_cache(name) or name in kept[-1:]]
                 known |= dict.fromkeys(caches[:1], self.cache)
                 labelled = any(name in extra for name in names if name not in NUMBERS)
                 if labelled and free and not is_upstream(free[0]) and not caches:

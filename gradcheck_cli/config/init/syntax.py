@@ -67,8 +67,9 @@ def is_vector(function: Function, name: str, text: ast.AST) -> bool:
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple)
         if not ast.unparse(node.value).endswith(("r_", "c_"))  # which join what they are given
     )
-    kept = re.findall(rf"self\.\w+ = {one}\b(?!\S)", ast.unparse(function))
-    factors = {name, *(assigned.partition(" ")[0] for assigned in kept)}
+    assigned = (node for node in ast.walk(function) if isinstance(node, ast.Assign))
+    pairs = (pair for node in assigned for pair in _list_assigned(node))
+    factors = {name, *(target for target, value in pairs if value == name)}
     outer = (
         node
         for node in ast.walk(text)

@@ -197,6 +197,13 @@ def _count_shared_axes(described: Described) -> int:
     return axes - len(_drop_sizes(described).sizes)
 
 
+def count_squares(described: Described) -> int:
+    """How many axes have the size of another one of the same array."""
+    shapes = [shape for _, given in _givens(described) for shape in _SHAPE.findall(given.text)]
+    axes = [_AXIS.findall(shape) for shape in shapes]
+    return sum(len(names) - len({*names}) for names in axes)
+
+
 def _list_equal(sizes: Mapping[str, int], complaint: str) -> Iterator[tuple[str, str]]:
     """Sizes that may be meant to be others, or numbers, as a complaint names both, as they are or
     so many times; of an index, one more."""

@@ -22,6 +22,8 @@ from gradcheck_cli.usercode.calling.conventions import (
     UPSTREAM,
     BackwardCall,
     bind_backward,
+    is_cache,
+    is_upstream,
 )
 from gradcheck_cli.usercode.calling.gradient_reader import GradientReader
 from gradcheck_cli.usercode.calling.independence import Independence
@@ -184,7 +186,7 @@ class Calls:
             if not kept:
                 raise CodeError(f"{self.source.forward} returns nothing: it must return its output")
             self.keeps, returned = kept, values[KEPT]
-        items = items_of(returned)
+        items = (np.stack(returned),) if self.is_of_rows(returned, pair) else items_of(returned)
         values |= {CACHE: items[-1], OUTPUT: items[0]}
         if self.loss is not None:
             who, loss = name_of(self.loss), of_owner(self.loss, pair.owner)
@@ -192,6 +194,17 @@ class Calls:
             values[LOSS] = value
             values |= {LOSS_GRADIENT: gradient[0]} if gradient else {}
         return pair, values, items
+
+    def is_of_rows(self, returned: Any, pair: Pair) -> bool:
+        """Whether a list holds the rows of one output: arrays of one shape, more than the backward
+        takes upstream gradients or a cache for."""
+        names = parameters(pair.backward).all
+        taken = max(1, sum(is_upstream(name) or is_cache(name) for name in names))
+        if not isinstance(returned, list) or len(returned) <= taken:
+            return False
+        return len({getattr(row, "shape", None) for row in returned} - {()}) == 1 and all(
+            map(is_output, returned)
+        )
 
     def call_code(self, function: Function, who: str, call: Call, values: Mapping[str, Any]) -> Any:
         """What the user's function returns; generators have the same state before every call."""

@@ -13,7 +13,7 @@ from gradcheck_cli.usercode.calling.signatures import FORWARD, Call, Draft, Para
 
 # What parameters are called that take what forward kept for backward, or forward's output.
 CACHE_NAMES = frozenset({"ctx", "context", "saved", "memory", "tape", "state", "tmp"})
-OUTPUT_NAMES = frozenset({"out", "output", "y", "Y", "a", "A"})
+OUTPUT_NAMES = frozenset({"out", "output", "y", "Y", "a", "A", "ans"})
 LABEL_NAMES = frozenset(
     {"y", "Y", "t", "y_true", "label", "labels", "target", "targets", "true", "y_labels"}
 )

@@ -58,7 +58,8 @@ def _in_order(
         for item, is_list in zip(returned, lists, strict=True)
         for part in (item if is_list else [item])
     ]
-    for values in (returned, opened):
+    given = [item for item in opened if item is not None]  # dx, None, dU
+    for values in (returned, opened, given):
         for expected in (inputs, order):
             if len(values) == len(expected):
                 found = dict(zip(expected, values, strict=True))

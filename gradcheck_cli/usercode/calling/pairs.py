@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -38,10 +38,12 @@ class Source(Struct, frozen=True):
 
 
 def call_function(function: Function, who: str, call: Call, values: Mapping[str, Any]) -> Any:
-    """Call the user's function; what it raises becomes a CodeError with their lines."""
+    """Call the user's function, to the end where it gives one value after the other; what it raises
+    becomes a CodeError with their lines."""
     __tracebackhide__ = True
     try:
-        return call(function, values)
+        returned = call(function, values)
+        return tuple(returned) if isinstance(returned, Iterator) else returned
     except (GradcheckError, KeyboardInterrupt):
         raise
     except BaseException as error:

@@ -496,7 +496,7 @@ def test_a_generator_of_the_module_is_in_the_same_state_before_every_call() -> N
     assert check(from_functions(dropout, lambda delta, mask: delta, {"x": X})).verdict == "fail"
 
 
-@pytest.mark.parametrize("returned", ["text", object(), (part for part in "ab")])
+@pytest.mark.parametrize("returned", ["text", object()])
 def test_what_is_no_array_is_named_by_its_type(returned: object) -> None:
     with pytest.raises(CodeError, match=rf"an array of numbers, not {type(returned).__name__}"):
         check(lambda x: returned, lambda delta, x: delta, np.ones(3))

@@ -18,6 +18,7 @@ from gradcheck_cli.config.init.names import (
 from gradcheck_cli.config.init.syntax import (
     Function,
     list_returned_gradients,
+    parameter_defaults,
     parameter_names,
     returns_mapping,
     returns_value,
@@ -71,7 +72,9 @@ def list_undifferentiated(function: Function, teller: Function | None) -> list[s
     places = re.search(r"nondiff_argnums=\(?([\d, ]*)", told)
     left = [int(one) for one in re.findall(r"\d+", places[1])] if places else []
     spelled = list_returned_gradients(teller) if teller is not None else []
-    if len(spelled) == len(names):
+    defaults = parameter_defaults(function)
+    needed = [name for name in names if name not in defaults]
+    if len(spelled) in (len(names), len(needed)):
         left += [place for place, one in enumerate(spelled) if one == "None"]
     return [names[place] for place in left if place < len(names)]
 

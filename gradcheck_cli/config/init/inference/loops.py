@@ -14,6 +14,7 @@ from gradcheck_cli.config.init.inference.values import (
     number,
     row,
 )
+from gradcheck_cli.config.init.names import is_samples
 
 if TYPE_CHECKING:
     from gradcheck_cli.config.init.inference.reader import Reader, Scope
@@ -48,7 +49,9 @@ def list_items(reader: Reader, over: ast.expr, scope: Scope) -> list[Value]:
 
 
 def _items_of(value: Value) -> list[Value]:
-    """The items of a value; of a parameter that is gone through, two."""
+    """The items of a value; of a parameter that is gone through, two; of samples, all alike."""
+    if value.kind is None and value.is_parameter and is_samples(value.name):
+        value.as_array(2)
     if value.kind is None and value.is_parameter:
         value.kind = ITEMS
         for place in (0, 1):

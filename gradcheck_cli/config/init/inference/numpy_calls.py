@@ -96,7 +96,9 @@ def _join(call: NumpyCall) -> Value:
 
 def _reduce(call: NumpyCall) -> Value:
     place = len(call.node.args) - len(call.arguments) + (call.owner is None)
-    axis = call.keyword("axis") or (call.node.args[place] if len(call.values) > 1 else None)
+    place += call.name == "norm"  # behind the order of the norm
+    others = call.node.args[place:] if len(call.values) > 1 else []
+    axis = call.keyword("axis") or next(iter(others), None)
     known = call.read(axis)
     if axis is not None and not isinstance(known, int):
         return array(None)
