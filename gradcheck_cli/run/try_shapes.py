@@ -76,8 +76,8 @@ def replace_shapes(check: ConfigCheck, draft: Draft) -> ConfigCheck:
     assert isinstance(made.layer, CodeLayer)
     assert isinstance(check.layer, CodeLayer)
     new = made.layer.data
-    data = replace(check.layer.data, inputs=new.inputs, constants=new.constants, sizes=new.sizes)
-    return replace(check, layer=replace(check.layer, data=data), draft=draft)
+    kept = {"seed": check.layer.data.seed, "dtype": check.layer.data.dtype}
+    return replace(check, layer=replace(check.layer, data=replace(new, **kept)), draft=draft)
 
 
 def _search(path: str, draft: Draft, supervisor: Supervisor) -> Tried | None:

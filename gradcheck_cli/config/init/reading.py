@@ -60,11 +60,13 @@ SUMMED = re.compile(r"sum\((.*, )?(axis=|dim=)?\(?0,?\)?\)$")
 
 
 class Described(Struct, frozen=True):
-    """The inputs and constants of a function, and the sizes that their shapes name."""
+    """The inputs and constants of a function, the sizes that their shapes name, and the sets that
+    inputs are in."""
 
     inputs: Mapping[str, Given]
     constants: Mapping[str, Given]
     sizes: Mapping[str, int]
+    constraint: Mapping[str, Given] = {}
 
 
 class Reading:

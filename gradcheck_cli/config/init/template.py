@@ -103,6 +103,7 @@ class Draft(Struct, frozen=True):
             "inputs": _mapping(data.inputs),
             **constants,
             "shapes": f"{{{sizes}}}",
+            **({"constraint": _mapping(data.constraint)} if data.constraint else {}),
         }
 
     @property

@@ -33,6 +33,15 @@ FITS = 2.0  # what is reached where the forward takes the shapes
 DONE = 3.0  # where the backward does not raise, either
 WORTH = 6.0  # changes of shapes that lead through a whole forward are tried as early as none
 
+# What is said of an input that is not in a set.
+CONSTRAINED = {
+    "positive-definite": r"positive.definite|\bSPD\b",
+    "orthogonal": r"orthogonal|orthonormal|rotation",
+    "simplex": r"distribution|simplex|probabilit|sums? to (1|one)",
+    "symmetric": r"symmetric",
+    "positive": r"positive|negative",
+}
+
 INDEX = "1"  # where a number is an index, an axis or a step
 NUMBER = "[]"  # the shape of one that has a gradient
 
@@ -223,8 +232,8 @@ _Key = tuple[tuple[str, str], ...]
 
 
 def _key(described: Described) -> _Key:
-    parts = {**described.inputs, **described.constants}
-    return tuple((name, given.text) for name, given in parts.items())
+    parts = (described.inputs, described.constants, described.constraint)
+    return tuple((name, given.text) for part in parts for name, given in part.items())
 
 
 def _changes(described: Described, complaint: str) -> Iterator[tuple[float, Described]]:
@@ -247,6 +256,25 @@ def _changes(described: Described, complaint: str) -> Iterator[tuple[float, Desc
     for text in dict.fromkeys(given.text for given in described.inputs.values()):
         if _SHAPE.fullmatch(text):
             yield 3, _make_numbers(described, text)
+    yield from ((1, confined) for confined in _confine(described, complaint))
+
+
+def _confine(described: Described, complaint: str) -> Iterator[Described]:
+    """The same with inputs in a set that the complaint is about: each square one, else all."""
+    for constraint, like in CONSTRAINED.items():
+        if described.constraint or not re.search(like, complaint, re.IGNORECASE):
+            continue
+        given = Given(constraint)
+        if constraint in ("simplex", "positive"):
+            whole = replace(described, constraint=dict.fromkeys(described.inputs, given))
+            yield from (whole, _drop_batch(whole))
+        for name, one in described.inputs.items():
+            axes = _AXIS.findall(one.text)
+            if constraint == "positive":
+                yield replace(described, constraint={name: given})
+            elif constraint != "simplex" and len(axes) > 1:
+                square = _with(described, name, f"[{', '.join([*axes[:-1], axes[-2]])}]")
+                yield replace(square, constraint={name: given})
 
 
 def _drop_batch(described: Described) -> Described:
@@ -304,7 +332,7 @@ def _with(described: Described, name: str, text: str) -> Described:
     inputs, constants = dict(described.inputs), dict(described.constants)
     of = inputs if name in inputs else constants
     of[name] = replace(of[name], text=text)
-    return Described(inputs, constants, sizes)
+    return replace(described, inputs=inputs, constants=constants, sizes=sizes)
 
 
 def _new_size(described: Described) -> tuple[str, int]:
@@ -324,7 +352,8 @@ def _rename(described: Described, old: str, new: str) -> Described:
         }
 
     sizes = {name: value for name, value in described.sizes.items() if name != old}
-    return Described(renamed(dict(described.inputs)), renamed(dict(described.constants)), sizes)
+    inputs, constants = (renamed(dict(one)) for one in (described.inputs, described.constants))
+    return replace(described, inputs=inputs, constants=constants, sizes=sizes)
 
 
 def _drop_sizes(described: Described, kept: Collection[str] = ()) -> Described:

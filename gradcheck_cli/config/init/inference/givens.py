@@ -94,7 +94,7 @@ class Giver:
             return Given(NUMBERS.get(name, SETTING))
         array = value if value.axes is not None else self.guessed(name)
         shape = self.sizes.shape(array.axes or [])
-        if is_mask(name) or numbers:  # labels, as in y log p + (1 − y) log(1 − p)
+        if _is_mask(name, value) or numbers:  # labels, as in y log p + (1 − y) log(1 − p)
             return Given(f"{{distribution: mask, shape: {shape}}}", value.axes is None)
         if value.classes is not None or is_lengths(name):
             classes = value.classes
@@ -120,4 +120,10 @@ def is_fixed(name: str, value: Value) -> bool:
         and all(one.kind == SIZE for one in value.fields.values())
     )
     plain = value.kind in (SIZE, NUMBER) or value.classes is not None or is_setting(value)
-    return plain or sizes or is_mask(name) or is_lengths(name)
+    return plain or sizes or _is_mask(name, value) or is_lengths(name)
+
+
+def _is_mask(name: str, value: Value) -> bool:
+    """Whether this is called like a mask; a square R is a rotation."""
+    square = value.rank == 2 and len({axis.root for axis in value.axes or ()}) == 1
+    return is_mask(name) and not square
