@@ -19,6 +19,7 @@ from gradcheck_cli.options import Numeric
 from gradcheck_cli.result import CheckResult
 from tests.support.exact import exact_gradients
 from tests.support.layers import data, extended_layers, layer, measured, problem
+from tests.support.verdicts import judge
 
 BOTH = ("sum", "mean")
 EXTENSIONS = [
@@ -110,7 +111,7 @@ def test_the_jacobians_pass_and_a_wrong_one_fails(form: str, bias: bool, activat
         claimed = jacobians.backward(jacobians.inputs, None)
         return {name: 1.5 * array for name, array in claimed.items()}
 
-    assert set(verdicts(check(replace(jacobians, backward=scaled))).values()) == {Verdict.FAIL}
+    assert set(verdicts(judge(replace(jacobians, backward=scaled))).values()) == {Verdict.FAIL}
 
 
 @pytest.mark.parametrize(("name", "form"), list(zip(ACTIVATIONS, cycle(FORMS), strict=False)))
@@ -120,7 +121,7 @@ def test_a_wrong_derivative_in_the_table_is_found(name: str, form: str) -> None:
         ACTIVATIONS[name], derivative=f"{ACTIVATIONS[name].derivative} * (1 + 0.001 * sin(z))"
     )
     for checked in replace(made, form=made.form.with_activation(wrong)).problems():
-        assert set(verdicts(check(checked)).values()) == {Verdict.FAIL}
+        assert set(verdicts(judge(checked)).values()) == {Verdict.FAIL}
 
 
 # What is wrong, the rule of an input, and what must be said of it.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import check, from_hessian, from_jacobian, from_jvp
+from gradcheck_cli import from_hessian, from_jacobian, from_jvp
+from tests.support.verdicts import judge
 
 Array = NDArray[Any]
 
@@ -42,14 +43,14 @@ def test_a_jacobian_and_its_products_pass(seed: int) -> None:
     def jacobian(x: Array) -> Array:
         return np.asarray(a @ np.diag(slope(b @ x)) @ b)
 
-    assert check(from_jacobian(forward, jacobian, x)).verdict == "pass"
+    assert judge(from_jacobian(forward, jacobian, x)).verdict == "pass"
     along = from_jvp(
         forward,
         lambda x, v: jacobian(x) @ v,
         x,
         backward=lambda delta, x: jacobian(x).T @ delta,
     )
-    assert check(along).verdict == "pass"
+    assert judge(along).verdict == "pass"
     by_complex_step = [
         np.imag(forward(x + 1e-30j * np.eye(len(x))[entry])) / 1e-30 for entry in range(len(x))
     ]
@@ -71,7 +72,7 @@ def test_a_hessian_passes_and_a_term_left_out_does_not(seed: int, given: bool) -
         return np.asarray(b.T @ np.diag(curvature(b @ x)) @ b + 2 * np.eye(len(x)))
 
     def check_of(claimed: Callable[[Array], Array]) -> str:
-        return check(from_hessian(loss, claimed, x, gradient=gradient if given else None)).verdict
+        return judge(from_hessian(loss, claimed, x, gradient=gradient if given else None)).verdict
 
     assert check_of(hessian) == "pass"
     assert check_of(lambda x: hessian(x) - 2 * np.eye(len(x))) == "fail"
@@ -86,7 +87,7 @@ def test_the_hessian_of_a_quadratic_form_is_its_symmetric_part(seed: int, given:
 
     def check_of(claimed: Array) -> str:
         gradient = (lambda x: symmetric @ x) if given else None
-        return check(
+        return judge(
             from_hessian(lambda x: x @ a @ x / 2, lambda x: claimed, x, gradient=gradient)
         ).verdict
 

@@ -78,7 +78,7 @@ def test_products_along_tangents_are_checked_along_the_domain(word: str) -> None
 
         backward = lambda X: f.gradient(X) + across  # noqa: E731
         made = from_jvp(f.forward, jvp, {"X": f.x}, backward=backward)
-        return check(constrained(made, {"X": word})).verdict
+        return judge(constrained(made, {"X": word})).verdict
 
     assert verdict(across) == "pass"
     assert verdict(1e-4 * along) == "fail"
@@ -127,7 +127,7 @@ def test_near_a_bound_slopes_are_known_to_the_last_digits(
         problem = from_functions(
             forward, lambda delta, x, by=factor: by * delta * slope(x), {"x": np.array(x)}
         )
-        result = check(constrained(problem, bounds={"x": (0, None)}))
+        result = judge(constrained(problem, bounds={"x": (0, None)}))
         assert result.verdict == verdict
         assert (result.gradients[0].bound or 0) < 1e-7
 
@@ -144,18 +144,18 @@ def test_at_a_bound_differences_are_one_sided_and_nothing_is_evaluated_outside()
     bounds = {"x": (0, 2)}
     assert check(constrained(from_functions(forward, backward, x), bounds=bounds)).verdict == "pass"
     wrong = from_functions(forward, lambda delta, x: backward(delta, x, 1 + 1e-4), x)
-    assert check(constrained(wrong, bounds=bounds)).verdict == "fail"
+    assert judge(constrained(wrong, bounds=bounds)).verdict == "fail"
 
 
 @pytest.mark.parametrize("epsilon", [1e-12, 1e-6])
 def test_a_slope_that_is_infinite_at_a_bound_is_no_gradient(epsilon: float) -> None:
     x = {"x": np.array([0.0, 1.0])}
     problem = from_functions(np.sqrt, lambda delta, x: delta / (2 * np.sqrt(x + epsilon)), x)
-    result = check(constrained(problem, bounds={"x": (0, None)}))
+    result = judge(constrained(problem, bounds={"x": (0, None)}))
     assert result.verdict != "pass"
     with np.errstate(divide="ignore"):
         problem = from_functions(np.sqrt, lambda delta, x: delta / (2 * np.sqrt(x)), x)
-        result = check(constrained(problem, bounds={"x": (0, None)}))
+        result = judge(constrained(problem, bounds={"x": (0, None)}))
     assert result.verdict == "fail"
     assert "inf at [0]" in result.gradients[0].reason
 

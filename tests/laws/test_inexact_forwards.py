@@ -113,7 +113,7 @@ def test_a_forward_that_is_meant_to_jump_excuses_nothing() -> None:
     def wrong(inputs: Inputs, delta: Any) -> Any:
         return {"x": delta * np.cos(inputs["x"]) * (1 + 1e-4)}
 
-    result = check(Problem({"x": x}, forward, wrong, np.ones(3)))
+    result = judge(Problem({"x": x}, forward, wrong, np.ones(3)))
     assert result.verdict == Verdict.FAIL
 
 

@@ -11,6 +11,7 @@ import pytest
 from gradcheck_cli import Problem, Verdict, check
 from gradcheck_cli.result import CheckResult
 from tests.support.layers import Float
+from tests.support.verdicts import judge
 
 
 def relu(x: Any) -> Any:
@@ -22,7 +23,7 @@ def judged(
 ) -> CheckResult:
     """The check of Σ function(x), with a claimed derivative."""
     points = np.array(x)
-    return check(
+    return judge(
         Problem(
             {"x": points},
             lambda inputs: function(inputs["x"]),

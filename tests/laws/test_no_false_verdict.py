@@ -15,6 +15,7 @@ from gradcheck_cli.arrays import Drawn
 from gradcheck_cli.result import GradientResult
 from tests.support.layers import Float, layer, problem
 from tests.support.numeric import numeric_gradient
+from tests.support.verdicts import judge
 
 Function = Callable[[Any], Any]
 
@@ -29,7 +30,7 @@ def judged(function: Function, x: Any, slope: Function) -> GradientResult:
         lambda inputs, delta: {"x": delta * slope(inputs["x"])},
         cotangent,
     )
-    return check(problem).gradients[0]
+    return judge(problem).gradients[0]
 
 
 def relu(x: Any) -> Any:

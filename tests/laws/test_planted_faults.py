@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from gradcheck_cli import Verdict, check
 from gradcheck_cli.result import GradientResult
 from tests.support.layers import layer, problem
+from tests.support.verdicts import judge
 
 ENTRIES = "15 of 15 entries are wrong"
 
@@ -80,7 +81,7 @@ def test_one_wrong_entry_is_found_and_named(index: tuple[int, int]) -> None:
         claimed["W"][row, column] *= 1 + 1e-7
         return claimed
 
-    result = weights(check(replace(checked, backward=off_by_one_in_ten_million)).gradients)
+    result = weights(judge(replace(checked, backward=off_by_one_in_ten_million)).gradients)
     assert (result.wrong, result.reason) == (1, "1 of 15 entries is wrong")
     assert result.worst is not None
     assert result.worst.index == index
@@ -96,4 +97,4 @@ def test_the_jacobians_pass_and_a_wrong_one_fails(form: str) -> None:
         claimed = jacobians.backward(jacobians.inputs, None)
         return {name: 1.5 * array for name, array in claimed.items()}
 
-    assert check(replace(jacobians, backward=scaled)).verdict == Verdict.FAIL
+    assert judge(replace(jacobians, backward=scaled)).verdict == Verdict.FAIL

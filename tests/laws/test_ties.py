@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gradcheck_cli import Problem, Verdict, check
 from gradcheck_cli.result import GradientResult
 from tests.support.layers import Float
+from tests.support.verdicts import judge
 
 Weights = Callable[[int], Any]
 
@@ -29,14 +30,14 @@ IN_ORDER: dict[str, Weights] = {
 ties = st.lists(st.integers(-1, 1), min_size=3, max_size=7)
 
 
-def judge(x: Float, weights: Weights, claimed: Float, cotangent: Float) -> GradientResult:
+def judge_one(x: Float, weights: Weights, claimed: Float, cotangent: Float) -> GradientResult:
     problem = Problem(
         {"x": x},
         lambda inputs: weights(len(x)) @ np.sort(inputs["x"]),
         lambda inputs, delta: {"x": claimed},
         cotangent,
     )
-    (gradient,) = check(problem).gradients
+    (gradient,) = judge(problem).gradients
     return gradient
 
 
@@ -57,7 +58,7 @@ def test_any_order_of_what_ties_is_right(
 ) -> None:
     x = scale * np.array(values, dtype=float)
     gradient, cotangent = draw(weights, x, seed)
-    assert judge(x, weights, gradient, cotangent).verdict != Verdict.FAIL
+    assert judge_one(x, weights, gradient, cotangent).verdict != Verdict.FAIL
 
 
 @pytest.mark.parametrize("weights", IN_ORDER.values(), ids=IN_ORDER)
@@ -71,12 +72,12 @@ def test_a_wrong_sum_over_a_tie_fails(weights: Weights, tie: list[int], seed: in
     gradient, cotangent = draw(weights, x, seed)
     at = np.flatnonzero(x == 1)
     gradient[at] += 0.1
-    result = judge(x, weights, gradient, cotangent)
+    result = judge_one(x, weights, gradient, cotangent)
     assert result.verdict == Verdict.FAIL
 
 
 def test_a_wrong_sum_is_told_as_one() -> None:
-    result = judge(
+    result = judge_one(
         np.array([1.0, 3.0, 3.0, 3.0]),
         IN_ORDER["maximum"],
         np.array([0.0, 0.5, 0.5, 0.5]),

@@ -168,4 +168,4 @@ def test_every_entry_may_have_a_scale_of_its_own(
     (gradient,) = check(problem).gradients
     assert gradient.verdict == Verdict.PASS
     wrong = problem.backward(problem.inputs, problem.cotangent)["x"] * (1 + 1e-6 * (units > 1))
-    assert check(replace(problem, backward=lambda *_: {"x": wrong})).verdict == Verdict.FAIL
+    assert judge(replace(problem, backward=lambda *_: {"x": wrong})).verdict == Verdict.FAIL
