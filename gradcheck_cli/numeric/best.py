@@ -1,4 +1,4 @@
-"""What is known of entries so far: the best cell of each in the ladder's tables, and its moves."""
+"""The best cell of every entry so far, from its Neville tables, and what else the steps showed."""
 
 from __future__ import annotations
 
@@ -12,41 +12,44 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.ladder import TABLES
 from gradcheck_cli.numeric.noise import Float
 
-# Of an uncertainty: noise that is less does not explain it, and hides no kink. With units of a net
-# 1e-9 from their corners, 4 of 120 right gradients failed where none was taken to be hidden.
+# Noise below this share of an uncertainty does not explain it, and hides no kink. Where no kink was
+# taken to be hidden, 4 of 120 right gradients of nets with units 1e-9 from their corners failed.
 NOISE_SHARE = 0.3
-# Of what roundings on the way to the outputs may come to: what they are to be expected to make. In
-# 600 tails of x (1 + erf x) and its like, right entries of 20 were inconclusive or failed without.
+# Roundings on the way to the outputs are expected to be this share of the largest that they can be.
+# With none expected, right entries were inconclusive or failed in 20 of 600 tails of functions such
+# as x (1 + erf x).
 EXPECTED = 2.0**-3
-# Uncertainties that a slope exceeds which is seen far from x alone: less may be what the ends of a
-# bounded unit differ by.
+# A slope that is seen only far from x counts if it exceeds so many uncertainties: a smaller one may
+# be the difference between the two ends of a bounded unit.
 CLEAR_SLOPE = 4.0
-# Of the largest entry: what is known to that has settled well enough.
+# Over the largest entry: a smaller uncertainty is good enough, whatever made it.
 UNRESOLVED = 1e-9
-# What is asked for of entries that are clear: how they got there is not.
+# The fields that are still needed of entries that are clear.
 CLEAR_FIELDS = ("cells", "slope", "place", "proven")
 BLOCK = 2**13  # entries that are judged at once: their arrays fit a cache
-# The axis of the entries in arrays that have others before it; in all others it is the first.
+# The axis of the entries where it is not the first.
 ENTRY_AXES = {"cells": 2, "between": 2, "last": 1, "drift": 1}
 
 
 class Best(Struct, eq=False):
-    """The best cell so far of every table, entry and cotangent, and what else is known of entries.
+    """The best cell so far of every table, entry and cotangent, and what else the steps showed.
 
-    All arrays have an axis of the entries, and after it, but for `unused` and `proven`, one of the
-    cotangents.
-    cells: value, uncertainty, the noise in it, step, (4, TABLES, entries, cotangents).
-    between: the narrowest interval that quotients and their first extrapolations were seen in, low
-        and high, (2, TABLES, entries, cotangents). floor, slope, first_noise: of the first rung.
-    place: what roundings of numbers on the way to the outputs may come to, unseen in these.
-    done: which entries and cotangents a smaller step would not improve.
-    grows: where quotients were last seen to grow without end.
-    drift: by what those of each side were last seen to go on to change from a step to the next,
-        (sides, entries, cotangents); 0 where they settle.
-    last: the slope, and Σ |c|·move, of the smallest step at which anything moved, (2, entries, …).
-    most: the largest Σ |c|·move of all steps so far.
-    possible: of entries that are zero by invariance, what they could be; else 0. unused: which of
-        these move nothing at all. proven: which have proven their value by two steps; see `Pilots`.
+    Arrays are (entries, cotangents) unless it says otherwise.
+    cells: value, uncertainty, the noise in it, and step, (4, TABLES, entries, cotangents).
+    between: the narrowest interval so far that held the quotients and the first extrapolations of a
+        step, low and high, (2, TABLES, entries, cotangents).
+    floor, slope, first_noise: those of the first rung; see `Rung`.
+    place: what roundings on the way to the outputs may add up to without being seen in these.
+    done: where a smaller step would not improve the cells.
+    grows: where the quotients seem to diverge; see `Rungs.growth`.
+    drift: the change of one-sided quotients that drift from one step to the next, (sides, entries,
+        cotangents); 0 where they converge.
+    last: slope and Σ |c|·move at the smallest step at which any output moved, (2, entries,
+        cotangents).
+    most: the largest Σ |c|·move at any step.
+    possible: how large an entry that is zero by invariance could be; 0 of other entries.
+    unused: which of these entries move no output at all, (entries,).
+    proven: which entries have proven their value at two steps, (entries,); see `Pilots`.
     """
 
     cells: Float
@@ -68,7 +71,7 @@ class Best(Struct, eq=False):
     def start(
         cls, floor: Float, slope: Float, first_noise: Float, place: Float | None = None
     ) -> Best:
-        """What the first rung tells, before any cell."""
+        """What the first rung shows; there are no cells yet."""
         nothing = np.zeros(slope.shape, dtype=bool)
         return cls(
             cells=np.full((4, TABLES, *slope.shape), np.inf),
@@ -89,10 +92,10 @@ class Best(Struct, eq=False):
 
     @classmethod
     def joined(cls, parts: Iterable[Best], count: int) -> Best:
-        """What is known of consecutive entries, `count` in all, as one.
+        """One table of all `count` entries from parts of consecutive entries.
 
-        Of millions of entries, not all is held twice: a part is made when those before are taken;
-        and of entries that are clear only what is asked for later.
+        To save memory where there are millions of entries, each part is copied before the next is
+        made, and of entries that are clear only CLEAR_FIELDS are copied.
         """
         whole: Best | None = None
         start = 0
@@ -111,7 +114,7 @@ class Best(Struct, eq=False):
         return whole
 
     def enlarged(self, count: int) -> Best:
-        """Arrays as these of so many entries, of zeros: those that are not set take no memory."""
+        """Arrays like these for `count` entries, all zeros, which take no memory until set."""
         arrays = {}
         for name, axis in _AXES.items():
             mine = getattr(self, name)
@@ -120,7 +123,7 @@ class Best(Struct, eq=False):
         return Best(**arrays)
 
     def blocks(self) -> Iterator[tuple[slice, Best]]:
-        """The entries in parts, which are views, with where they are."""
+        """The entries in parts, as views, each with the slice of its rows."""
         if len(self.proven) <= BLOCK:
             yield slice(None), self
             return
@@ -129,11 +132,11 @@ class Best(Struct, eq=False):
             yield rows, self.take(rows)
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Best:
-        """The same of some entries, in this order."""
+        """The rows of these entries, in this order."""
         return Best(**{name: getattr(self, name)[_at(axis, rows)] for name, axis in _AXES.items()})
 
     def put(self, rows: NDArray[np.intp], other: Best) -> None:
-        """Set all that is known of the entries of these rows; but floors are never lowered."""
+        """Overwrite these rows; only a floor is never lowered."""
         floor = np.maximum(self.floor[rows], other.floor)
         for name, axis in _AXES.items():
             getattr(self, name)[_at(axis, rows)] = getattr(other, name)
@@ -141,31 +144,34 @@ class Best(Struct, eq=False):
 
     @property
     def value(self) -> Float:
-        """Of every table, entry and cotangent; a view."""
+        """The values of the best cells, (TABLES, entries, cotangents); a view."""
         value: Float = self.cells[0]
         return value
 
     @property
     def uncertainty(self) -> Float:
-        """Of the values; a view."""
+        """The uncertainties of the values; a view."""
         uncertainty: Float = self.cells[1]
         return uncertainty
 
     @property
     def noise(self) -> Float:
-        """The part of noise in the uncertainties; a view."""
+        """The noise in the uncertainties; a view."""
         noise: Float = self.cells[2]
         return noise
 
     @property
     def step(self) -> Float:
-        """That the values are from; a view."""
+        """The steps of the values; a view."""
         step: Float = self.cells[3]
         return step
 
     @property
     def unmoved(self) -> NDArray[np.bool_]:
-        """Which entries moved the outputs, by the largest step, no more than noise does."""
+        """Which entries moved the outputs by no more than noise at the first step.
+
+        Entries that are zero by invariance are left out.
+        """
         still: NDArray[np.bool_] = np.all(self.slope <= self.first_noise, axis=1)
         return still & ~self.invariant
 
@@ -177,7 +183,7 @@ class Best(Struct, eq=False):
         return sloping
 
     def sloping_beyond(self, uncertainties: float) -> NDArray[np.bool_]:
-        """Which entries have, in every table, a slope of more than so many uncertainties."""
+        """Which entries have a slope of more than so many uncertainties in all three tables."""
         clear = np.all(np.abs(self.value) > uncertainties * self.uncertainty, axis=0)
         return np.asarray(np.any(clear, axis=1))
 
@@ -189,7 +195,7 @@ class Best(Struct, eq=False):
 
     @property
     def largest(self) -> Float:
-        """The largest entry that is known, of each table and cotangent: (TABLES, 1, cotangents)."""
+        """The largest value with a finite uncertainty, (TABLES, 1, cotangents)."""
         largest: Float = np.zeros((TABLES, 1, self.slope.shape[1]))
         for _, part in self.blocks():
             size = np.where(np.isfinite(part.uncertainty), np.abs(part.value), 0.0)
@@ -197,41 +203,42 @@ class Best(Struct, eq=False):
         return largest
 
     def unsettled(self, largest: Float) -> NDArray[np.bool_]:
-        """Which entries and cotangents have quotients that grow, or on a side drift by what counts
-        beside the largest entry."""
+        """Where quotients diverge, or drift by more than UNRESOLVED of the largest entry."""
         drifts = np.any(self.drift > UNRESOLVED * largest[0], axis=0)
         return np.asarray(self.grows | drifts)
 
     @property
     def clear(self) -> NDArray[np.bool_]:
-        """Which entries have settled and are known to UNRESOLVED of themselves: no other step adds
-        anything to that, and none is in doubt of being zero."""
+        """Which entries need no further steps: their quotients converge, and their uncertainty is
+        below UNRESOLVED of their own value, so that they are not zero either."""
         known = np.all(self.uncertainty < UNRESOLVED * np.abs(self.value), axis=(0, 2))
         going = np.any(self.grows | np.any(self.drift > 0, axis=0), axis=1)
         return np.asarray(known & ~going)
 
     def settle_at_zero(self, row: int, possible: Float, uncertainty: Float, unused: bool) -> None:
-        """An entry is zero by invariance: all there is to know of it."""
+        """Record that an entry is zero by invariance; see `Best` for the arguments."""
         self.value[:, row], self.noise[:, row] = 0.0, uncertainty
         self.grows[row], self.drift[:, row] = False, 0.0
         self.uncertainty[:, row] = uncertainty
         self.possible[row], self.unused[row] = possible, unused
 
     def replace(self, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_]) -> None:
-        """Take all that another knows for these rows, of which some are usable."""
+        """Overwrite those of these rows that are usable with those of another measurement."""
         self.put(rows[usable], other.take(usable))
 
     def offer(self, rows: NDArray[np.intp], cells: Float) -> None:
-        """Take new cells of a smaller step where they are less uncertain, or more to be believed.
+        """Take new cells, of a smaller step, where they are less uncertain or more trustworthy.
 
-        Quotients that agree at large steps can agree by chance. A value that lies outside the
-        uncertainty of the one of larger steps refutes it; and only noise can make a smaller step
-        worse than a larger one, so where noise is small, its uncertainty is the true one. Noise is
-        that of numbers on the way to the outputs, too: over less than their last place, as in the
-        tail of 1 + erf(x), a factor stands still that moves at larger steps. So nothing is refuted
-        by a step at which the two differ by no more than that.
+        A new cell replaces an old one in three cases. It is less uncertain. Or it lies outside the
+        uncertainty of the old one, which it refutes: quotients at large steps may have agreed by
+        chance. Or its noise is small: only noise makes a smaller step worse than a larger one, so
+        its own, larger uncertainty is the honest one.
+
+        Numbers on the way to the outputs are rounded, too. In the tail of 1 + erf(x), a factor that
+        moves at large steps stands still when the step moves it by less than its last place. So a
+        step at which the two values differ by no more than such roundings refutes nothing.
         """
-        # A view where it is of all entries: of millions, a copy takes as long as what is done here.
+        # A view where possible: a copy of millions of entries takes as long as the work itself.
         every = len(rows) == len(self.proven)
         mine = self.cells if every else self.cells[:, :, rows]
         place = self.place[rows]

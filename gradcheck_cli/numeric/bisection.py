@@ -1,7 +1,8 @@
-"""Where a gradient is wrong, found by halving: along a direction that is zero outside of a part.
+"""A bisection that finds the wrong entries of a gradient by derivatives along random directions.
 
-The gap between analytic and numeric of one half is measured; that of the other follows. The search
-ends when nothing is left to halve, or when as much has been evaluated as it may.
+A direction that is zero outside of a part of the matrix shows whether the gradient is wrong in that
+part. Wrong parts are halved: the gap (analytic minus numeric) of one half is measured, and that of
+the other is what is left. The search ends at single rows or entries, or when the budget is spent.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from msgspec import Struct
 
 from gradcheck_cli.numeric.directions import Box
 
-MANY = 8  # parts, all of which are wrong: then so is everything, until an entry tells otherwise
-MOST_ROWS = 16  # that are searched one by one
-SAMPLE = 8  # entries that are looked at of a row, a column or the whole
-MOST_ENTRIES = 64  # that are looked at in all
+MANY = 8  # if all of so many parts are wrong, all rows (or entries) are taken to be wrong
+MOST_ROWS = 16  # wrong rows or columns that are searched one by one
+SAMPLE = 8  # how many entries represent a row, a column or the whole matrix
+MOST_ENTRIES = 64  # entries that are reported at most
 
 Ranges = list[range]
 
@@ -29,19 +30,20 @@ class Gap(Struct, frozen=True):
 
     @property
     def seen(self) -> bool:
-        """Whether it is more than the uncertainty explains."""
+        """Whether the gap exceeds its uncertainty, so that the gradient is wrong."""
         return not abs(self.value) <= self.uncertainty
 
     def without(self, other: Gap) -> Gap:
-        """What is left of it for the rest."""
+        """The gap of the rest of a part, where `other` is that of one half."""
         return Gap(self.value - other.value, self.uncertainty + other.uncertainty)
 
 
 class Found(Struct, frozen=True):
-    """Where the wrong entries are: in these rows and columns of the matrix; None: in all of them.
+    """Where the wrong entries are.
 
-    entries: (row, column) of entries to look at: the wrong ones, or some of where they are.
-    exact: whether these entries are all that was found.
+    rows, columns: the ranges of the matrix that hold wrong entries; None: all of them.
+    entries: (row, column) of the wrong entries if `exact`; else of some entries of these rows and
+        columns, any of which may be right.
     """
 
     rows: Ranges | None
@@ -57,10 +59,10 @@ def find_wrong_parts(
     going: Callable[[], bool],
     most: int = MOST_ENTRIES,
 ) -> Ranges | None:
-    """The parts of range(count) that are wrong; None where MANY parts are, and all of them.
+    """The wrong parts of range(count), single numbers if the search gets so far; None: all of it.
 
-    going: whether more may be measured. most: parts that are searched on; more of them are left as
-    they are.
+    whole: the gap of range(count). measure: the gap of a part. going: whether more may be measured.
+    most: once there are more wrong parts than this, they are halved no further.
     """
     parts: list[tuple[range, Gap]] = [(range(count), whole)]
     while any(len(part) > 1 for part, _ in parts) and len(parts) <= most and going():
@@ -79,7 +81,7 @@ def _cover(halves: list[tuple[range, Gap]], count: int) -> bool:
 def _halves(
     part: range, gap: Gap, measure: Callable[[range], Gap], going: Callable[[], bool]
 ) -> Iterator[tuple[range, Gap]]:
-    """The halves of a wrong part that are wrong; the part itself where neither shows it."""
+    """The wrong halves of a wrong part; the part itself where neither half shows a gap."""
     if len(part) == 1 or not going():
         yield part, gap
         return
@@ -98,10 +100,10 @@ def locate(
     measure: Callable[[Box], Gap],
     going: Callable[[], bool],
 ) -> Found:
-    """Where a gap along a direction comes from.
+    """Find the rows, the columns or the entries that make a gap along a direction.
 
-    shape: of the matrix. measure: the gap within a box of rows and columns. going: whether more may
-    be measured.
+    shape: that of the matrix. whole: the gap of the matrix. measure: the gap of a box of rows and
+    columns. going: whether more may be measured.
     """
     height, width = shape
 
@@ -127,7 +129,7 @@ def _in_rows(
     measure: Callable[[Box], Gap],
     going: Callable[[], bool],
 ) -> Found:
-    """Where in these rows; whole rows, or entries."""
+    """Find the wrong entries of these rows; a row of which too many are wrong counts as a whole."""
     entries: list[tuple[int, int]] = []
     full: Ranges = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""The slope of every entry, of the three tables of its ladder: one, or both sides of a kink."""
+"""The verdict of the ladder for every entry: one slope, both slopes of a kink, or none at all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from gradcheck_cli.numeric.best import NOISE_SHARE, UNRESOLVED, Best
 from gradcheck_cli.numeric.climb import KINK_KNOWN
 from gradcheck_cli.numeric.noise import Float
 
-# Of the uncertainty of a cell: its noise where its quotients have settled to that.
+# Quotients have converged to within their noise if it makes at least this share of the uncertainty.
 SETTLED = 0.1
 
 
 def choose_slopes(best: Best, largest: Float, *, by_ladder: bool) -> dict[str, NDArray[Any]]:
-    """What the tables say of entries: central where smooth, sides at kinks; see NumericGradient.
+    """The arrays of a `NumericGradient`, by name, each (entries, cotangents).
 
-    largest: the largest entry of all, of every table. Arrays are (entries, cotangents).
+    A smooth entry has the value of the central table, one at a kink the interval between the slopes
+    of the two sides.
+    largest: see `Best.largest`. by_ladder: False for a fixed step, at which nothing can converge.
     """
     value, uncertainty, noise, step = _smooth(best)
     _, right, left = best.value
@@ -29,7 +31,7 @@ def choose_slopes(best: Best, largest: Float, *, by_ladder: bool) -> dict[str, N
     going = best.unsettled(largest)
     sides = _unsettled(best.value[1:], best.uncertainty[1:], best.noise[1:], largest[1:])
     kink &= ~(settles & (np.any(sides, axis=0) | going))
-    # Neither a kink that is known nor none: any value of both sides may be right.
+    # Where it is unclear whether there is a kink, any value between the sides may be right.
     apart = [np.abs(value - side) for side in (right, left)]
     unclear = (gap > u_right + u_left) | (apart[0] > uncertainty + u_right)
     unclear = (unclear | (apart[1] > uncertainty + u_left)) & ~kink
@@ -44,7 +46,7 @@ def choose_slopes(best: Best, largest: Float, *, by_ladder: bool) -> dict[str, N
     high = np.maximum(right + u_right, left + u_left)
     floored = (value == 0.0) & ~best.invariant[:, None]
     uncertainty = np.where(floored, np.maximum(uncertainty, best.floor), uncertainty)
-    noise = np.where(floored, np.maximum(noise, best.floor), noise)  # by which it is hidden
+    noise = np.where(floored, np.maximum(noise, best.floor), noise)
     uncertainty = np.where(unsettled, np.inf, uncertainty)
     return {
         "value": np.where(np.isfinite(uncertainty), value, np.nan),
@@ -60,8 +62,10 @@ def choose_slopes(best: Best, largest: Float, *, by_ladder: bool) -> dict[str, N
 
 
 def _smooth(best: Best) -> Float:
-    """The cell of every entry and cotangent where there is no kink: the central one, or the mean of
-    both sides, which converge where the curvature jumps and the centre hardly does.
+    """The cells (value, uncertainty, noise, step) of entries that are at no kink.
+
+    The central cell counts, or the mean of both sides if it is less uncertain: where the curvature
+    jumps, one-sided quotients converge faster than central ones.
     """
     central, right, left = np.moveaxis(best.cells, 1, 0)
     mean = (right + left) / 2
@@ -71,8 +75,11 @@ def _smooth(best: Best) -> Float:
 
 
 def _hidden_kink(best: Best, value: Float, uncertainty: Float, noise: Float) -> Float:
-    """How far off a value may be where both sides were clearly seen apart by large steps, it lies
-    between, and noise hides whether they are apart at x: all values between may be right. Else 0.
+    """How far off a value may be because noise hides whether there is a kink at x; 0 where it
+    does not.
+
+    Noise hides a kink where large steps clearly show two different one-sided slopes, the value lies
+    between them, and small steps are too noisy to show whether they differ at x, too.
     """
     low, high = best.between[:, 1:]
     apart = np.max(low, axis=0) - np.min(high, axis=0)
@@ -85,9 +92,9 @@ def _hidden_kink(best: Best, value: Float, uncertainty: Float, noise: Float) -> 
 
 
 def _unsettled(value: Float, uncertainty: Float, noise: Float, largest: Float) -> NDArray[np.bool_]:
-    """Which cells are of quotients that disagree by more than their noise, and are best by chance.
+    """Which cells come from quotients that do not converge: they disagree by more than their noise.
 
-    What is known to UNRESOLVED of the largest entry has settled well enough.
+    An uncertainty of at most UNRESOLVED of the largest entry is good enough, whatever made it.
     """
     known = uncertainty <= UNRESOLVED * largest
     return np.asarray((noise < SETTLED * uncertainty) & ~known)

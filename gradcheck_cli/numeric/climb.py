@@ -1,6 +1,6 @@
-"""A ladder of shrinking steps for many entries at once, or one step that is asked for.
+"""Slopes of many entries at once, by a ladder of shrinking steps or at one fixed step.
 
-Source: C. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)" (1982).
+Source of the ladder: C. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)" (1982).
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from gradcheck_cli.numeric.ladder import DRIFTS, RATIO, Rungs
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.parabolas import fit_parabolas
 
-# The first step, in units of the entry's scale: polynomial losses are exact at any step, so the
-# largest is the best for them; others pay for it with some levels of the ladder.
+# The first step, in units of the entry's scale. Quotients of polynomials extrapolate exactly from
+# any steps, and large ones have the least noise; other losses only need a few more steps for it.
 FIRST_STEP = 0.5
-# Down to 1e-16 of the scale: where one tensor holds entries of very different sizes, the scale of
-# its surroundings may be that much larger than an entry's own. Noise ends most ladders at 1e-6.
+# Enough to get down to 1e-16 of the scale: in a tensor of entries of very different sizes, an entry
+# may be so much smaller than its scale. Noise ends most ladders at 1e-6 of it.
 MAX_LEVELS = 68
-# Where outputs do not move at all, because units are saturated or other terms are far larger, the
-# first step grows by leaps until they do.
+# Where no output moves, because units are saturated or other terms are far larger, the first step
+# is multiplied by LEAP until some do.
 LEAP, LEAPS, LARGEST_STEP = 2.0**12, 12, 1e150
-PARABOLA = 2  # levels, after which one is recognized
-# Another step must promise to divide the uncertainty by this much.
+PARABOLA = 2  # steps after which a parabola is recognized
+# The ladder goes on while the next step may divide the uncertainty by this factor.
 WORTH = 1.4
-# Of the gap between the slopes of a kink: as well as both must be known for it to be one. Noise
-# below that can still tell it from a sharp bend.
+# Two one-sided slopes make a kink if their uncertainties add up to at most this share of the gap
+# between them. As long as noise is below that share, smaller steps tell a kink from a sharp bend.
 KINK_KNOWN = 0.1
-# A fixed step is judged by these shares of it: halving takes 3/4 or more of the truncation error
-# away; the other share is there because one difference can be small by chance.
+# A fixed step is compared with these shares of it. Half the step has at most 1/4 of the truncation
+# error; the second share is there because one difference may be small by chance.
 SHORTER = (0.5, 0.7)
-FIXED_SAFETY = 3.0  # the gap to a shorter step, times this, bounds the truncation of a fixed one
+FIXED_SAFETY = 3.0  # times the difference to a shorter step: a bound of the truncation error
 
 
 def climb(differences: Differences, entries: NDArray[np.intp], first: Float, levels: int) -> Best:
-    """Extrapolates quotients at shrinking steps, for many entries at once.
+    """Extrapolate quotients at shrinking steps, and keep the best cell of every entry.
 
-    Every entry keeps the cell with the smallest uncertainty, and leaves the ladder when noise
-    alone would exceed it at the next step.
+    An entry leaves the ladder when the noise of the next step alone would exceed its uncertainty.
+    first: the first step of each entry. levels: the most steps that are taken.
     """
     step = differences.exact(entries, first)
     rung, fourth = differences.first_rung(entries, step)
@@ -82,7 +82,10 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
 
 
 def _note_moves(best: Best, rows: NDArray[np.intp], slope: Float, step: Float) -> None:
-    """Keep the slopes of these rows where anything moved, and the moves over the step."""
+    """Keep the slope and the move of each of these rows whose outputs moved, and its largest move.
+
+    slope: that of a rung, Σ |c|·move over the step.
+    """
     move = slope * step[:, None]
     best.most[rows] = np.fmax(best.most[rows], move)
     moved = slope > 0
@@ -93,21 +96,24 @@ def _note_moves(best: Best, rows: NDArray[np.intp], slope: Float, step: Float) -
 def _note_growth(
     best: Best, rows: NDArray[np.intp], grows: NDArray[np.bool_], hidden: NDArray[np.bool_]
 ) -> None:
-    """Keep whether the quotients of these rows grow; as it was where noise hides that."""
+    """Keep whether the quotients of these rows diverge; where noise hides that, nothing changes."""
     best.grows[rows] = np.where(hidden, best.grows[rows], grows)
 
 
 def _note_drift(
     best: Best, rows: NDArray[np.intp], change: Float, drifts: NDArray[np.bool_], noise: Float
 ) -> None:
-    """Keep by what the quotients of these rows drift; as it was where noise hides that."""
+    """Keep by how much the quotients of these rows drift; where noise hides that, nothing changes.
+
+    change, drifts, noise: see `Rungs.drift`.
+    """
     drift = best.drift[:, rows]
     settled = change + noise < DRIFTS * drift
     best.drift[:, rows] = np.where(drifts, change, np.where(settled, 0.0, drift))
 
 
 def _note_between(best: Best, rows: NDArray[np.intp], between: Float) -> None:
-    """Keep the interval of the quotients of these rows where it is narrower."""
+    """Keep the intervals of these rows that are narrower than those before."""
     mine = best.between[:, :, rows]
     narrower = between[1] - between[0] < mine[1] - mine[0]
     best.between[:, :, rows] = np.where(narrower, between, mine)
@@ -116,13 +122,13 @@ def _note_between(best: Best, rows: NDArray[np.intp], between: Float) -> None:
 def _finish(
     best: Best, rows: NDArray[np.intp], noise: Float, jumps: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Which of these rows a step of this noise could still improve, for any cotangent.
+    """Mark what is done, and return which of these rows a smaller step could still improve.
 
-    An entry is done when its central table is; but where the sides differ, drift or span a
-    jump, smaller steps must confirm it, as long as noise lets them. Other cotangents may keep
-    its row on the ladder, where noise would make it worse.
+    An entry is done for a cotangent when noise ends its central table. Where the sides differ,
+    drift or span a jump, smaller steps must confirm that first, as long as noise lets them. Other
+    cotangents may keep its row on the ladder; what is done then stays as it is.
     """
-    # Outside of a domain noise is not a number; a smaller step may lead back into it.
+    # Outside of the domain noise is NaN; a smaller step may lead back into the domain.
     central = ~(noise[0] >= best.uncertainty[0, rows])
     gap = np.abs(best.value[1, rows] - best.value[2, rows])
     kinked = (gap > best.uncertainty[1, rows] + best.uncertainty[2, rows]) & np.isfinite(gap)
@@ -134,7 +140,7 @@ def _finish(
 
 
 def measure_at(differences: Differences, entries: NDArray[np.intp], step: Float) -> Best:
-    """The quotients at one step; their truncation is judged by the quotients at shorter ones."""
+    """The quotients at one fixed step; those at shorter steps bound their truncation error."""
     at = differences.rung(entries, step)
     noise = DEVIATIONS * at.noise
     uncertainty = noise.copy()

@@ -1,6 +1,7 @@
-"""Differences of a forward's outputs around a point, contracted with the cotangent.
+"""What a ladder of steps asks of a forward: difference quotients of its outputs around a point x.
 
-The forward is a function of arrays; nothing here knows what it computes.
+The outputs are differenced first and contracted with the cotangent after. The forward is any
+function of arrays; subclasses differ in how much of it they evaluate.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ WHOLE, SLICES, SUPERPOSITION = METHODS = ("whole forwards", "slices", "superposi
 
 
 class Differences(ABC):
-    """Quotients around x, contracted with the cotangent, for a ladder of steps to climb.
+    """Difference quotients of a forward around x, contracted with the cotangent c.
 
-    reach: see `Noise`; outputs: the axes a Jacobian has for them, () under a cotangent.
-    shape: of the input that x is, which it may be as a matrix.
-    evaluations: of the forward, so far. method: how they are taken, one of METHODS.
-    steps: the height of the steps in which outputs move; 0 where they move smoothly.
-    cancelled: see `Noise`.
-    size: Σ |c·output|, or 0 where noise counts all outputs of an entry, moved or not.
+    method: how they are taken, one of METHODS. evaluations: calls of the forward so far.
+    shape: that of the input, of which x may be a matrix. scale: that of every entry, flat.
+    outputs: the axes of the outputs in a Jacobian; () where there is one cotangent.
+    reach, cancelled: see `Noise`. steps: the largest `Noise.steps`.
+    rounding: the standard deviation of the rounding of a number, over its size.
+    smallest: the smallest positive number of x's type.
+    size: Σ |c·output|; 0 where the noise of quotients includes outputs that did not move.
     """
 
     method: str
@@ -47,7 +49,7 @@ class Differences(ABC):
 
     @abstractmethod
     def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        """These entries in parts that climb the ladder together."""
+        """Split these entries into parts, each of which climbs the ladder together."""
 
     @abstractmethod
     def rung(
@@ -55,53 +57,68 @@ class Differences(ABC):
     ) -> Rung:
         """The quotients of every entry (a flat index of x) at its own step.
 
-        moved: which outputs an entry is known to move; by default those that it moves here.
+        moved: which outputs each entry moved at larger steps; by default those that move here.
         """
 
     @abstractmethod
     def _pair(
         self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
     ) -> Rung:
-        """Quotients of one point on each side, each over the step that was really taken."""
+        """The quotients from one point on each side, each over the step that x could really take.
+
+        Arguments as of `rung`.
+        """
 
     def first_rung(self, entries: NDArray[np.intp], step: Float) -> tuple[Rung, Float | None]:
-        """The quotients at the first step of a ladder; and those of the right side at that over
-        RATIO, (entries, cotangents), where they cost less than those of both; else None."""
+        """The quotients at the first step of a ladder, and those of a fourth point if it is cheap.
+
+        The fourth point lies on the right side at the first step over RATIO. Its quotients are
+        (entries, cotangents); None where they would cost as much as those of both sides.
+        """
         return self.rung(entries, step), None
 
     def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> tuple[Float, Float]:
-        """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere; and
-        over that step, a rounding of all outputs that are seen to move at all.
+        """The slope that rounding may hide at `step`, and the rounding of what moves, over `step`.
 
-        Zeros where noise counts all outputs anyway.
+        The first is of outputs that do not move by `step`, but by the step `far` or elsewhere; the
+        second of all outputs that move at all. Both are (entries, cotangents), and zero where the
+        noise of quotients includes outputs that did not move.
         """
         return np.zeros((len(entries), 1)), np.zeros((len(entries), 1))
 
     def cancels(self, moved: Float) -> NDArray[np.bool_]:
-        """Whether outputs are faint beside how they moved elsewhere, as are differences."""
+        """Where the outputs are so small beside the move Σ |c|·move of a far step that they must
+        be differences of larger numbers."""
         return np.zeros(moved.shape, dtype=bool)
 
     def own_scale(self) -> Float:
-        """The size of every entry by itself; its scale where it is zero, or that is less."""
+        """The size of every entry, or its scale where that is less or the entry is zero."""
         size = np.abs(self.x.ravel()).astype(np.float64)
         return np.where(size > 0, np.minimum(size, self.scale), self.scale)
 
     def rescaled(self, scale: Float) -> Differences | None:
-        """The same differences on another scale, with the noise there; None: it has none."""
+        """These differences with another scale, and the noise measured on it.
+
+        None where the method has no other scale.
+        """
         return None
 
     def last_place(self, moved: NDArray[np.bool_]) -> Float | None:
-        """What roundings on the way to the outputs may come to, unseen in these; None: nothing."""
+        """What roundings on the way to the outputs may add up to without being seen in them.
+
+        moved: which outputs each entry moves. (entries, cotangents), or None for zeros.
+        """
         return None
 
     def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp] | slice:
-        """The order in which these entries are best measured: a permutation, or as they are."""
+        """The order in which to measure these entries: a permutation, or a slice of them all."""
         return slice(None)
 
     def _stencil(
         self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
     ) -> Rung:
-        """The stencil's weighted mean of central quotients; the sides are those of one step."""
+        """The quotients of the stencil: its weighted mean of central ones, and one-sided ones at
+        the step itself. Arguments as of `rung`."""
         first = self._pair(entries, step, moved)
         if len(self.stencil.offsets) == 1:
             return first
@@ -115,7 +132,7 @@ class Differences(ABC):
         return first
 
     def exact(self, entries: NDArray[np.intp], step: Float) -> Float:
-        """Steps rounded so that x + step and x − step are representable and symmetric."""
+        """These steps, rounded such that x + step and x − step are numbers of x's type."""
         size = np.abs(self.x.ravel()[entries])
         rounded: Float = ((size + step.astype(self.x.dtype)) - size).astype(np.float64)
         return rounded

@@ -1,8 +1,8 @@
-"""Derivatives along random directions, and what they say of a whole gradient at once.
+"""Derivatives along random directions, and bounds of the error of a whole gradient from a few.
 
-A direction v has an independent normal entry for every entry of x, so that e·v of an error e is
-normal with the deviation ‖e‖, wherever the error sits. (Entries of ±1 would hide two equal errors
-half of the time.)
+A direction v has independent normal entries, one for each entry of x. So for a gradient with the
+error e, the error e·v along v is normal with the standard deviation ‖e‖, whichever entries are
+wrong. (With entries of ±1, two equal errors would cancel in half of the directions.)
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.line import RATIO, Derivative, differentiate, measure_line_noise
 from gradcheck_cli.numeric.noise import Float
 
-# Random directions of a certificate: with seven, `bounds` puts ‖error‖ at 9.5 times the uncertainty
-# of each (with five at 20, with twelve at 4.5); each costs a line of forwards.
+# Random directions of a certificate. With seven, `bounds` puts ‖error‖ at most at 9.5 times the
+# uncertainty of each (with five at 20 times, with twelve at 4.5); each costs a line of forwards.
 DIRECTION_COUNT = 7
-SURE = 1e-6  # how likely a bound does not hold
+SURE = 1e-6  # the probability that a bound does not hold
 FIRST_STEP = 0.5  # in units of the scale of x
-# Of the first step: a derivative from steps that start there may start from a larger one next time.
+# If a derivative came from this share of the first step or more, the next direction starts from a
+# larger step.
 STARTED = 0.9
-ELSEWHERE = 5.0  # times smaller is a step that no kink, and no step before, has in common
+ELSEWHERE = 5.0  # to confirm a derivative, steps are divided by this, so that none is taken again
 SHARE = 2**16  # numbers that are worked on at once
-ROUNDED = 64.0  # eps, by which a sum of products is rounded, in units of its norm
+ROUNDED = 64.0  # eps of its norm: how far a sum of products may be off by rounding
 
 Box = tuple[slice, slice]
 WHOLE_BOX: Box = (slice(None), slice(None))
@@ -35,21 +36,23 @@ NOTHING: Box = (slice(0, 0), slice(None))
 
 
 class Bounds(Struct, frozen=True):
-    """Bounds of the norm of an error, each of which fails to hold with a small probability."""
+    """Bounds of the norm of an error; each fails to hold with a small probability."""
 
     lower: float
     upper: float
 
 
 def bounds(gaps: Float, uncertainties: Float, sure: float = SURE) -> Bounds:
-    """What gaps along random directions say of the norm of the error e of a gradient.
+    """Bounds of ‖e‖, the norm of the error of a gradient, from gaps along random directions.
 
-    gaps: analytic − numeric derivative along K directions of unit normal entries, so that each is
-    e·v ± uncertainty. Σ (e·v)² / ‖e‖² is χ² with K degrees of freedom, whatever e is. Hence
-    ‖e‖² ≤ Σ (|gap| + u)² / q, where χ² falls below q with the probability `sure`. With the density
-    of χ² bounded by that without its factor exp(−x/2) ≤ 1,
+    gaps: analytic − numeric derivative along K directions of standard normal entries, so that each
+    is e·v ± u, its uncertainty. sure: the probability that a bound does not hold.
 
-        P(χ² ≤ q) ≤ (q/2)^(K/2) / Γ(K/2 + 1),   so that   q = 2 (sure · Γ(K/2 + 1))^(2/K)
+    Whatever e is, Σ (e·v)² / ‖e‖² is χ² distributed with K degrees of freedom. Hence
+    ‖e‖² ≤ Σ (|gap| + u)² / q, where χ² falls below q with the probability `sure`. The density of χ²
+    without its factor exp(−x/2) ≤ 1 is an upper bound of it, so that
+
+        P(χ² ≤ q) ≤ (q/2)^(K/2) / Γ(K/2 + 1),   and   q = 2 (sure · Γ(K/2 + 1))^(2/K)
 
     is safe. From below, ‖e‖² ≥ Σ max(|gap| − u, 0)² / Q, where χ² exceeds
     Q = K + 2√(K t) + 2t, t = −log sure, with at most that probability: B. Laurent and P. Massart,
@@ -64,17 +67,17 @@ def bounds(gaps: Float, uncertainties: Float, sure: float = SURE) -> Bounds:
 
 
 def _norm(values: Float) -> float:
-    """√Σ value², in units of the largest."""
+    """√Σ value², computed in units of the largest value, because squares of 1e200 overflow."""
     peak = float(np.max(values, initial=0.0))
     return peak * float(np.sqrt(np.sum((values / peak) ** 2))) if 0 < peak < np.inf else peak
 
 
 class Directions:
-    """The derivatives of Σ cotangent · evaluate(x) along directions of unit normal entries.
+    """The derivatives of Σ cotangent · evaluate(x) along directions of standard normal entries.
 
-    evaluate: one point → outputs. x: seen as a matrix of its first axis and all others.
-    Besides x there are one direction, in single precision, and one point; nothing of the size of x
-    is made beyond that.
+    evaluate: maps one point to its outputs. x: treated as a matrix, its first axis by all others.
+    To save memory, only two arrays of the size of x are made: one direction, in single precision,
+    and one point.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class Directions:
         )
 
     def draw(self, number: int, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-        """Direction `number`, zero outside of a flat mask; the one before is gone."""
+        """Draw direction `number`, zero outside of a flat mask; it overwrites the one before."""
         if number != self.drawn or mask is not self.mask:
             random = np.random.default_rng([self.seed, number])
             random.standard_normal(dtype=np.float32, out=self.vector)
@@ -119,7 +122,7 @@ class Directions:
         return self.vector
 
     def product(self, gradient: NDArray[Any], box: Box = WHOLE_BOX) -> Derivative:
-        """gradient · v, within a box, and how far rounding may have moved it."""
+        """gradient · v within a box, and how far it may be off by rounding."""
         rows = gradient.reshape(self.matrix.shape)[box]
         part = self.vector[box]
         step = max(1, SHARE // rows.shape[1])
@@ -132,7 +135,7 @@ class Directions:
         return Derivative(total, ROUNDED * eps * sqrt(squares))
 
     def derivative(self, box: Box = WHOLE_BOX) -> Derivative:
-        """Along the direction that was drawn last, within a box."""
+        """The numeric derivative along the direction drawn last, within a box."""
         part = self.vector[box]
         moved = part.size if self.mask is None else int(np.count_nonzero(part))
         if not moved:
@@ -140,19 +143,20 @@ class Directions:
         return self._along(part, box, self.x.size / moved)
 
     def confirm(self) -> Derivative:
-        """The same as of the whole direction, from smaller steps of their own."""
+        """The numeric derivative along the whole direction again, from other, smaller steps."""
         self.step /= ELSEWHERE
         return self.derivative()
 
     def at(self, row: int, column: int) -> Derivative:
-        """That for one entry of x."""
+        """The numeric derivative of one entry of x."""
         box = (slice(row, row + 1), slice(column, column + 1))
         return self._along(np.ones((1, 1), dtype=np.float32), box, 1.0)
 
     def _along(self, part: NDArray[np.float32], box: Box, wider: float) -> Derivative:
-        """The derivative along a direction that is zero outside of a box.
+        """The derivative along `part`, a direction that is zero outside of a box.
 
-        wider: the square of the step, in units of that of a whole direction.
+        wider: the entries of x over those of the part; a step along the part may be longer by its
+        root, because fewer entries move.
         """
 
         def evaluate(at: float) -> Float:
@@ -167,7 +171,7 @@ class Directions:
         return found
 
     def _evaluated(self, at: float, part: NDArray[np.float32], box: Box) -> Float:
-        """The outputs, flat, at x + at·v, v being zero outside of a box."""
+        """The outputs, flat, at x + at·part, where the part moves the entries of a box alone."""
         place, here = self.places[box], self.matrix[box]
         np.multiply(part, at, out=place, dtype=place.dtype)
         place += here
@@ -178,7 +182,7 @@ class Directions:
 
 
 def root_mean_square(x: NDArray[Any]) -> float:
-    """√(Σ x²/size), without a copy of x."""
+    """√(Σ x²/size), computed in parts, without a copy of x."""
     flat = x.ravel()
     largest = float(max(flat.max(), -flat.min()))
     if largest == 0.0:

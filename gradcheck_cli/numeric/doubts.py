@@ -1,4 +1,4 @@
-"""What rounding may hide of an entry, beside the disagreement of its quotients and the noise."""
+"""Uncertainty by rounding that neither the quotients of an entry nor their noise show."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from gradcheck_cli.numeric.ladder import RATIO
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import LAST_PLACES
 
-# Of the largest entry: what the roundings on the way to the outputs may come to at most.
+# Over the largest entry: roundings on the way to the outputs are taken to add no more than this.
 MOST_LOST = 1e-9
-# Of the same: an entry that is as small may be of a tail, where they are large beside it.
+# Over the largest entry: so small an entry may be in a tail, where these roundings are relatively
+# large.
 TAIL = 1e-5
-# What the roundings of a right backward may come to, in those of outputs that are differences.
+# Where the outputs are differences, a right backward may be off by so many of their roundings.
 ROUNDED = 8.0
-# Roundings of the largest entry, below which it does not matter what is hidden of a zero; else that
-# is looked for nearer, at these shares of the furthest step.
+# What rounding may hide at a zero does not matter if it is below HARMLESS roundings of the largest
+# entry. If it is more, it is estimated again at these shares of the far step.
 HARMLESS, INWARDS = 2.0**17, (2.0**-3, 2.0**-6, 2.0**-9)
-# Of slopes over a step and over an eighth of it, where outputs grow like a power of it, from the
-# square to the fifth. What grows less does not grow; what grows more comes out of saturation.
+# The slope over a step divided by that over an eighth of it, where outputs grow like a power of the
+# step: from the square to the fifth. Below that they do not grow; above, they leave saturation.
 LEAST_GROWTH, MOST_GROWTH = 4.0, 2.0**13
-# Times x and the outputs: no number on the way is as large, or rounding would leave nothing.
-# An exponential is, far away.
+# Times x and the outputs: no number on the way to the outputs is larger near x, or its rounding
+# would leave no digits. An exponential may be, far away.
 ASTRONOMIC = 2.0**60
-# Of all outputs, times ROUNDING·eps to this power: an entry that moves them by less over the first
-# step may be smaller than 1e9 (in float32: 1e3) of their roundings.
+# An entry is small if it moves the outputs, over the first step, by less than
+# SMALL·(ROUNDING·eps)^SMALL_POWER of them all: by 3e-6, in float32 by 1e-2.
 SMALL, SMALL_POWER = 10.0, 0.4
 
 
 def doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
-    """Ask what rounding hides where nothing is seen to move: far away, which shows a saturated
-    unit, and at the step that the zero was seen at, which shows no smaller slope than a rounding.
+    """Raise the floor of entries with the value zero to the slope that rounding may hide there.
 
-    What last moved by some places of what it is made of may still move by one, unseen. Where all
-    outputs are faint beside how they move far away, they are differences of numbers as large, and
-    so may be what a right backward returns.
+    That is the largest of three: what rounding may hide of outputs that move far away, as a
+    saturated unit does; a rounding over the step at which the zero was seen; and the last slope
+    that was seen, if the outputs moved by so little that they may still move by one rounding.
+    Where the outputs are tiny beside how they move far away, they are differences of numbers of
+    that size, and the values of a right backward may be such differences, too.
     """
     doubtful = np.any(best.value == 0, axis=(0, 2)) & ~best.invariant & ~best.proven
     size = np.abs(best.value[0])
@@ -64,10 +66,11 @@ def doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -
 def _look_further(
     differences: Differences, entries: NDArray[np.intp], far: Float, harmless: Float
 ) -> tuple[Float, Float]:
-    """What rounding may hide of outputs that move further off, and how far they move there.
+    """The slope that rounding may hide of outputs that move far away, and their move there.
 
-    They show the size of what outputs are made of here, too, unless they grow with the step, as a
-    cube or an exponential does: then a step that is nearer shows it better.
+    The move at a far step shows how large the numbers are that make the outputs at x, unless the
+    outputs grow with the step, as a cube or an exponential does: then nearer steps are tried.
+    harmless: slopes that do not matter. Returns arrays (entries, cotangents).
     """
     most_here = ASTRONOMIC * np.fmax(differences.size, np.max(np.abs(differences.x), initial=0.0))
     rung = differences.rung(entries, far)
@@ -82,22 +85,23 @@ def _look_further(
         outer, inner = np.max(slope[rows], axis=1), np.max(rung.slope, axis=1)
         grows = (outer > LEAST_GROWTH * inner) & (outer <= most * inner)
         grows = np.flatnonzero(grows | np.any(move[rows] > most_here, axis=1))
-        most = np.inf  # of what grew like a power further off: the step may just pass its knot
+        most = np.inf  # what grew like a power at a farther step may have its knot within this one
         rows, rung, step = rows[grows], rung.of(grows), step[grows]
         hidden[rows], move[rows] = rung.floor, rung.slope * step[:, None]
         slope[rows] = rung.slope
-    nothing = move > most_here  # it says nothing of numbers here
+    nothing = move > most_here  # such a move says nothing about the numbers near x
     return np.where(nothing, 0.0, hidden), np.where(nothing, 0.0, move)
 
 
 def doubt_small(
     differences: Differences, best: Best, every: NDArray[np.intp], among: NDArray[np.intp]
 ) -> None:
-    """Count what saturated outputs may hide, where an entry is so small that it matters.
+    """Add to the uncertainty of small entries what saturated outputs may hide.
 
-    In a softmax the largest output is 1 to rounding: a logit of 1e-20 moves its own output alone,
-    though what it takes from the largest one is as much. An entry below the rounding of the outputs
-    that it moves anywhere is hidden whatever is seen of it. among: the rows that are looked at.
+    In a softmax whose largest output is 1 to rounding, the entry of a logit with the output 1e-20
+    is seen to move its own output alone, though it takes as much from the largest one, where
+    rounding hides it. An entry that is smaller than the rounding of all outputs that it moves
+    anywhere is hidden, whatever its quotients are. among: the rows to look at.
     """
     if not np.any(differences.size):
         return
@@ -111,7 +115,7 @@ def doubt_small(
     for rows in differences.chunks(among[small[among]]):
         size, known = _least(best.take(rows))
         entries = every[rows]
-        # The step that a value was seen at may be far larger than the first.
+        # The step of a value may be far larger than the first one.
         seen = np.max(best.step[0, rows], axis=1, where=known < np.inf, initial=0.0)
         first = differences.exact(entries, np.maximum(step[entries], seen))
         far = differences.exact(entries, LEAP * FIRST_STEP * differences.scale[entries])
@@ -122,16 +126,16 @@ def doubt_small(
 
 
 def _least(best: Best) -> tuple[Float, Float]:
-    """The least value but zero of the tables of every entry, and the least uncertainty."""
+    """The smallest size but zero, and the smallest uncertainty, of the three tables."""
     size = np.abs(best.value)
     return np.min(size, axis=0, where=size > 0, initial=np.inf), np.min(best.uncertainty, axis=0)
 
 
 def doubt_faint(best: Best) -> None:
-    """Count what numbers on the way to outputs round, where an entry is far below the largest.
+    """Add to the uncertainty of entries far below the largest what is rounded before the outputs.
 
-    The tail of x·(1 + erf(x)) is a product with a difference of ones: it moves in steps of their
-    last place, which next to an output of that size are no rounding.
+    In the tail of x·(1 + erf(x)) the output is x times the small difference of two numbers near 1.
+    It moves in steps of their last place, which are far larger than its own rounding.
     """
     size, step = np.abs(best.value[0]), best.step[0]
     largest = np.max(size, axis=0, where=size < np.inf, initial=0.0)

@@ -1,8 +1,8 @@
-"""The noise of a function from twenty of its values, where these show smooth outputs that round.
+"""The noise of a function from twenty of its values, if its outputs are smooth up to rounding.
 
-A fine and a coarse line of points go through x, and a fine one lies some steps away. One line has
-too few samples for one output, so that outputs of like size share theirs. What moves in steps, is
-rough or not finite is left to the many probes of `function_noise`.
+The points lie on three lines: a fine and a coarse one through x, and a fine one some steps away.
+One line has too few samples for a single output, so outputs of similar size share theirs. Where
+outputs are quantized, rough or not finite, `function_noise` measures them with many more points.
 """
 
 from __future__ import annotations
@@ -35,23 +35,26 @@ from gradcheck_cli.numeric.noise import (
     measure_grid,
 )
 
-POINTS = 7  # on a line: of the differences below 4, 3 and 2 samples
-PROBES = 3 * POINTS - 1  # on three lines, of which two share their middle
-ORDERS = (3, 4, 5)  # of differences: over the fine spacing no smooth part is left of them
-# Spacings of the points, in units of the scale of x and, of the finer one, at least so many eps.
+POINTS = 7  # of a line, which give 4, 3 and 2 differences of the orders below
+PROBES = 3 * POINTS - 1  # two of the three lines share their middle point
+# Orders of differences: over the fine spacing, smooth parts of a function vanish in them.
+ORDERS = (3, 4, 5)
+# Spacings of the points of a fine and of a coarse line, in units of the scale of x; the fine one is
+# at least so many eps.
 FINE, FINE_EPS, COARSE = 1e-6, 2.0**10, 1e-3
-# Over the variance that rounding makes: the fine line may have a corner, or a fast wave.
+# Over the variance of rounding: more shows a corner on the fine line, or a fast wave.
 LOUD_VARIANCE_RATIO = 1e6
-# The variance from so many outputs, the middle one of three lines each, is made surer by a factor
-# of two: then that of one output is hardly ever too small by four.
+# A pooled variance from n outputs is multiplied by 1 + FEW_SAMPLES/n: at n = 3 that doubles it, and
+# a variance from a single output is hardly ever too small by a factor of four.
 FEW_SAMPLES = 3.0
-LIKE_SIZE = 2  # powers of two: outputs within them round alike
+LIKE_SIZE = 2  # outputs within so many powers of two share their samples: they round alike
 
 
 class Lines(Struct, frozen=True):
-    """The outputs, flat, on the three lines, (POINTS, outputs); their middle is x, or a place away.
+    """The outputs, flat, on the three lines, each (POINTS, outputs).
 
-    unit: a power of two near the largest value of every output, in units of which the values are.
+    The middle of `fine` and `coarse` is x. unit: a power of two near the largest value of each
+    output; the values are in these units.
     """
 
     fine: Float
@@ -66,10 +69,10 @@ class Lines(Struct, frozen=True):
 
 
 def measure_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
-    """The noise of every output of `evaluate` near `x`, from as few values as it takes.
+    """The noise of every output of `evaluate` near `x`, from few values if these are enough.
 
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
-    scale: the scale of every entry of x, of x's shape; sets the spacing of the probes.
+    scale: the scale of every entry of x, of x's shape, which sets the spacing of the points.
     """
     found = noise_of_few(evaluate, x, scale)
     if found is not None:
@@ -79,7 +82,10 @@ def measure_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
 
 
 def noise_of_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise | None:
-    """The same from PROBES values; None where they do not show smooth outputs that round."""
+    """The noise from PROBES values; None unless they show outputs that are smooth up to rounding.
+
+    Arguments as of `measure_noise`.
+    """
     eps = float(np.finfo(x.dtype).eps)
     points = _points(x, scale)
     outputs = np.asarray(evaluate(points), dtype=np.float64)
@@ -97,7 +103,7 @@ def noise_of_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise | N
     found = _estimate(lines, near, away, ROUNDING * grid / lines.unit, eps)
     cancelled = cancelled_size(grid, 0.0, np.abs(found.center), x)
     found = replace(found, evaluations=PROBES + looked, cancelled=cancelled)
-    # What would be given up may be a narrow bend, which finer lines show.
+    # Noise that would be infinite may be a narrow bend, which the finer lines of the other show.
     return found.reshape(*outputs.shape[1:]) if np.isfinite(found.near).all() else None
 
 
@@ -107,7 +113,7 @@ def fine_spacing(dtype: Any) -> float:
 
 
 def _points(x: NDArray[Any], scale: Float) -> NDArray[Any]:
-    """Those of the fine line, of the coarse one without its middle, and of the line away."""
+    """The points of the fine line, of the coarse one without its middle, and of the line away."""
     random, fine = np.random.default_rng(0), fine_spacing(x.dtype)
     offsets = np.arange(POINTS) - POINTS // 2
     others = offsets[offsets != 0]
@@ -132,7 +138,7 @@ def _lines(outputs: Float) -> Lines:
 
 
 def _variance(line: Float) -> Float:
-    """The variance about a smooth curve of every output; inf where a part of the line is flat."""
+    """The variance of every output about a smooth curve; inf where parts of the line are flat."""
     found = np.full(line.shape[1], np.inf)
     for order in ORDERS:
         differences = np.diff(line, n=order, axis=0)
@@ -142,7 +148,7 @@ def _variance(line: Float) -> Float:
 
 
 def _is_flat(line: Float) -> NDArray[np.bool_]:
-    """Of which outputs more neighbours are equal than by chance."""
+    """Which outputs have more equal neighbours than chance would give."""
     return np.asarray(np.mean(np.diff(line, axis=0) == 0, axis=0) > FLAT_SHARE)
 
 
@@ -151,7 +157,7 @@ def _moves(line: Float) -> NDArray[np.bool_]:
 
 
 def _is_doubtful(lines: Lines, fine: Float, coarse: Float) -> bool:
-    """Whether there are outputs that are not smooth, or move unseen by a fine line."""
+    """Whether some outputs are not smooth or finite, or move only where the fine line is not."""
     every = np.concatenate([lines.fine, lines.coarse, lines.away])
     if not np.isfinite(every).all():
         return True
@@ -168,19 +174,20 @@ def _is_doubtful(lines: Lines, fine: Float, coarse: Float) -> bool:
 
 
 def _is_loud(fine: Float, eps: float) -> bool:
-    """Whether an output scatters by far more than rounding makes.
+    """Whether an output scatters on the fine line by far more than rounding explains.
 
-    So does one with a fast wave, or with a corner at x: that of the largest of two equal entries
-    lies away from x, too, wherever both are moved alike.
+    An output with a fast wave does, or one with a corner at x. (The line away may have that corner,
+    too: the largest of two equal entries has it wherever both have moved alike.)
     """
     return bool(np.any((fine > LOUD_VARIANCE_RATIO * (ROUNDING * eps) ** 2) & np.isfinite(fine)))
 
 
 def _joined(fine: Float, coarse: Float, away: Float) -> Float:
-    """The variance at x: the larger one of both lines there, unless one has something else in it.
+    """The variance at x from its two lines and the line away.
 
-    The fine line may lie on a tooth of rounding, the coarse one may have curvature or a corner in
-    it: the line away tells, so that the one in the middle is taken.
+    If the two lines through x agree, the larger variance counts. If not, the fine line may be too
+    small, within one step of a rounding, or the coarse one too large, with curvature or a corner in
+    it: the median of all three lines counts.
     """
     alike = (coarse <= ALIKE * fine) & (fine <= ALIKE * coarse)
     less, more = np.minimum(fine, coarse), np.maximum(fine, coarse)
@@ -189,9 +196,10 @@ def _joined(fine: Float, coarse: Float, away: Float) -> Float:
 
 
 def _pooled(variance: Float, unit: Float, moves: NDArray[np.bool_]) -> Float:
-    """That of every output or of all those of like size, whichever is more, made surer.
+    """The variance of every output or the median of outputs of like size, whichever is larger.
 
-    It is 0 of outputs that do not move, and inf where no line tells it.
+    It is raised where few outputs are pooled; see FEW_SAMPLES. Outputs that do not move have the
+    variance 0, and inf where none of like size has a finite one.
     """
     sizes, group = np.unique(np.frexp(unit)[1] // LIKE_SIZE, return_inverse=True)
     known = np.isfinite(variance) & moves
@@ -199,7 +207,7 @@ def _pooled(variance: Float, unit: Float, moves: NDArray[np.bool_]) -> Float:
     count, typical = np.zeros(len(sizes)), np.zeros(len(sizes))
     for one in range(len(sizes)):
         alike = own[known & (group == one)]
-        if len(alike):  # their median, since one of them may have a corner
+        if len(alike):  # the median, because one of them may have a corner
             count[one], typical[one] = len(alike), median(alike)
     count = count[group]
     surer = np.maximum(own, typical[group]) * (1 + FEW_SAMPLES / np.maximum(count, 1.0))
@@ -207,7 +215,10 @@ def _pooled(variance: Float, unit: Float, moves: NDArray[np.bool_]) -> Float:
 
 
 def _estimate(lines: Lines, near: Float, away: Float, grid: Float, eps: float) -> Noise:
-    """The noise, flat, from its variances near x and away; it is at least a rounding."""
+    """The noise, flat, from the variances near x and away; it is at least the rounding of values.
+
+    grid: the deviation of rounding to the grid of each output, in its unit.
+    """
     unit, every = lines.unit, np.concatenate([lines.fine, lines.coarse, lines.away])
     largest = np.max(np.abs(every), axis=0)
     rounding = np.maximum(ROUNDING * eps * np.abs(lines.center), grid)

@@ -1,7 +1,9 @@
-"""Extrapolation of quotients at shrinking steps to step zero, with what is known of its error.
+"""Ridders extrapolation: difference quotients at shrinking steps are extrapolated to step zero.
 
-Three tables at once: the central quotient, whose error has even powers of the step, and the
-quotients of the right and the left side, whose errors have all powers. Source: C. Ridders (1982).
+There are three Neville tables, which grow together: one of central quotients, whose truncation
+error has only even powers of the step, and one each of the right and the left one-sided quotients,
+whose errors have all powers. Source: C. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)"
+(1982).
 """
 
 from __future__ import annotations
@@ -15,32 +17,35 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.noise import Float
 
-# Of a step to the next. With 2, an oscillation whose period fits the first step fits many more
-# of them and passes for a slow one; no power of √3 but the even ones is a whole number.
+# Each step is the one before it over RATIO. With a ratio of 2, an oscillation of which a whole
+# number of periods fits the first step would fit many later steps, too, and look like a slow one;
+# of the powers of √3 only the even ones are whole numbers.
 RATIO = 3.0**0.5
-MIN_LEVELS = 3  # two agreeing quotients can be chance, three with their extrapolations hardly
-COLUMNS = 6  # of Neville's tables; later columns gain nothing over the noise
-# Of a spread: the best of many cells has a small one partly by chance.
+MIN_LEVELS = 3  # two quotients may agree by chance; three and their extrapolations hardly ever do
+COLUMNS = 6  # of a Neville table; later columns amplify noise and gain nothing
+# The uncertainty of a cell is its spread times this factor: the cell with the smallest spread is
+# chosen from many, and its spread is partly small by chance.
 SPREAD_FACTOR = 4.0
-JUMP_GROWTH = 1.3  # of a quotient from a step to the next; a jump makes it RATIO
-# The same of quotients that go to infinity, or seem to: those of |x|^p grow by RATIO^(1 − p).
+JUMP_GROWTH = 1.3  # across a jump, a quotient grows by RATIO from one step to the next
+# Quotients that grow by more from one step to the next diverge: those of |x|^p by RATIO^(1 − p).
 GROWTH = 1.2
-# Of what the quotients of a side change by from a step to the next, once extrapolated, that of the
-# step before: at that many steps in a row they drift. Those of x·log x change by the same, of
-# |x|^1.1 by 0.95 and of |x|^1.5, which settle, by 0.76 times as much.
+# One-sided quotients, extrapolated once, drift if so many times in a row they change from one step
+# to the next by more than this share of their change before. That share is 1 for x·log x and 0.95
+# for |x|^1.1; for |x|^1.5, whose quotients converge, it is 0.76.
 DRIFTS, IN_A_ROW = 0.8, 4
-FEW_QUOTIENTS_FACTOR = 2.0  # times the noise: two quotients show less of it than three or more do
-PARABOLA_NOISE = 1e-6  # of a quotient: with noise below this share, what agrees does not by chance
+FEW_QUOTIENTS_FACTOR = 2.0  # times the noise, of which two quotients show less than three do
+PARABOLA_NOISE = 1e-6  # over a quotient: with less noise, quotients do not agree by chance
 TABLES = 3  # central, right, left
 
 
 class Rung(Struct, frozen=True):
-    """Quotients of some entries at one step each.
+    """The three quotients of some entries, each entry at a step of its own.
 
-    value, noise: (TABLES, entries, cotangents), the noise as a deviation.
-    slope: Σ |c|·move over the step, (entries, cotangents); a move is the larger of the changes of
-        an output on the two sides.
-    floor: what these quotients cannot tell from zero: the noise around x, over the step.
+    value, noise: the quotients and the standard deviations of their noise, (TABLES, entries,
+        cotangents).
+    slope: Σ |c|·move over the step, (entries, cotangents), where the move of an output is the
+        larger of its changes on the two sides.
+    floor: slopes below this look like zero: the noise around x, over the step.
     moved: which outputs an entry moves, (entries, outputs).
     """
 
@@ -51,7 +56,7 @@ class Rung(Struct, frozen=True):
     moved: NDArray[np.bool_]
 
     def of(self, rows: NDArray[np.intp]) -> Rung:
-        """The same of some entries."""
+        """The rung of these entries alone."""
         return Rung(
             self.value[:, rows],
             self.noise[:, rows],
@@ -62,7 +67,7 @@ class Rung(Struct, frozen=True):
 
     @classmethod
     def concatenated(cls, parts: list[Rung]) -> Rung:
-        """Rungs of consecutive entries as one."""
+        """One rung from those of consecutive entries."""
         return cls(
             np.concatenate([part.value for part in parts], axis=1),
             np.concatenate([part.noise for part in parts], axis=1),
@@ -73,15 +78,15 @@ class Rung(Struct, frozen=True):
 
 
 def _powers(order: int) -> NDArray[np.int64]:
-    """The power of the step that each column removes, by column and table."""
+    """The power of the step that each column removes from the error, (columns, tables)."""
     columns = np.arange(COLUMNS - 1)
     return np.stack([order + 2 * columns, 1 + columns, 1 + columns], axis=1)
 
 
 def _amplification(factors: Float) -> Float:
-    """The noise of a cell over that of its finest quotient, by column and table.
+    """The noise of a cell over that of its quotient at the smallest step, (columns, tables).
 
-    The quotients of a cell have independent noise, which grows like 1/step.
+    The quotients that a cell combines have independent noise, which grows like 1/step.
     """
     weights = np.zeros((COLUMNS, COLUMNS, TABLES))  # column, level back from the finest, table
     weights[0, 0] = 1.0
@@ -94,13 +99,20 @@ def _amplification(factors: Float) -> Float:
 
 @cache
 def _tables(order: int) -> tuple[Float, Float]:
-    """What the columns divide by, and their amplification of noise."""
+    """The divisors of Neville's formula and the amplification of noise, both (columns, tables).
+
+    order: the order of the central stencil, the first power in its truncation error.
+    """
     factors: Float = RATIO ** _powers(order).astype(np.float64) - 1.0
     return factors, _amplification(factors)
 
 
 def _spread(new: Float, last: Float) -> Float:
-    """How far the cells of the newest row, but the first, are from their neighbours."""
+    """The largest difference of each cell of the newest row to its three neighbours.
+
+    These are the cell before it in its row, and the cells of the last row in its own column and
+    the one before. The first column, which is not extrapolated, is left out.
+    """
     columns = min(len(new), len(last))
     value = new[1:columns]
     spread = np.maximum(np.abs(value - new[: columns - 1]), np.abs(value - last[: columns - 1]))
@@ -108,12 +120,13 @@ def _spread(new: Float, last: Float) -> Float:
 
 
 class Rungs:
-    """Neville's tables: their last rows, and of each cell of the newest one the uncertainty.
+    """The Neville tables of some entries: their last rows, which is all that a new row needs.
 
-    rows: of the quotients, (columns, TABLES, entries, cotangents); bends: of what those of the two
-        sides differ by over two steps, whose error has even powers of the step, too.
-    coarse: whether outputs move in steps, so that values agree by chance: then a cell is as
-        uncertain as it differs from the quotient at its own step.
+    rows: of the quotients, (columns, TABLES, entries, cotangents).
+    bends: rows of a fourth table, of the bend (right − left quotient) / (2·step), whose error has
+        only even powers of the step, too.
+    coarse: whether the outputs are quantized, so that cells may agree by chance: then the spread of
+        a cell includes its difference to the quotient at its own step.
     """
 
     def __init__(self, order: int, *, coarse: bool = False) -> None:
@@ -126,18 +139,18 @@ class Rungs:
 
     @property
     def levels(self) -> int:
-        """How many rows there are to compare; at most MIN_LEVELS."""
+        """How many rows are kept for comparison, at most MIN_LEVELS."""
         return len(self.rows)
 
     @property
     def ready(self) -> bool:
-        """Whether there are enough levels to compare."""
+        """Whether there are enough rows to judge cells by."""
         return len(self.rows) >= MIN_LEVELS
 
     def climb(self, value: Float, noise: Float, step: Float) -> None:
-        """Add the quotients of the next smaller step, and how far noise may move them.
+        """Add a row to each table: the quotients at the next smaller step.
 
-        step: of every entry.
+        noise: how far noise may move them. step: that of each entry.
         """
         bend = (value[1:2] - value[2:]) / (2 * step[:, None])
         self.rows = self._extrapolated(self.rows, value, self.factors)
@@ -145,7 +158,7 @@ class Rungs:
         self.noise = noise
 
     def _extrapolated(self, rows: list[Float], value: Float, factors: Float) -> list[Float]:
-        """The last rows of a table with its next one, whose first column is given."""
+        """The last rows of a table and a new one, which starts with `value`."""
         cells = [value]
         for column in range(min(len(rows[-1]), COLUMNS - 1) if rows else 0):
             factor = factors[column][:, None, None]
@@ -153,10 +166,11 @@ class Rungs:
         return [*rows[-(MIN_LEVELS - 1) :], np.stack(cells)]
 
     def quadratic(self, step: Float) -> tuple[NDArray[np.bool_], Float]:
-        """Which entries a parabola fits at all five points of the first two steps, and its slopes.
+        """Which entries are parabolas at the five points of the first two steps, and their cells.
 
-        Its central quotients are the same at both steps, and both sides extrapolate to them: two
-        conditions, which nothing else meets within noise so small. The cells are as in `Best`.
+        On a parabola, the central quotients of both steps are equal, and both sides extrapolate to
+        them; within so little noise, no other function meets both conditions. The cells are laid
+        out as in `Best`.
         """
         assert self.noise is not None
         (last,), (central, value) = self.rows[-2], self.rows[-1]
@@ -170,10 +184,10 @@ class Rungs:
         return np.all(agree, axis=1), cells
 
     def jumps(self, noise: Float) -> NDArray[np.bool_]:
-        """Where the quotients of both sides cancel, and grow as steps shrink.
+        """Where the one-sided quotients grow as steps shrink, and cancel in the central quotient.
 
-        They span jumps, as of a unit between its saturated ends; a central quotient that agrees
-        with itself there means nothing.
+        The step spans jumps there, such as a unit that goes from one saturated end to the other.
+        That central quotients agree at several steps then means nothing.
         """
         new, last = np.abs(self.rows[-1][0]), np.abs(self.rows[-2][0])
         grown = np.all(new[1:] > JUMP_GROWTH * last[1:] + noise[1:], axis=0)
@@ -181,15 +195,17 @@ class Rungs:
         return cancelling
 
     def growth(self, noise: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where the quotients of both sides grow as steps shrink, and where noise hides whether."""
+        """Where both one-sided quotients diverge as steps shrink, and where noise hides that."""
         new, last = np.abs(self.rows[-1][0, 1:]), np.abs(self.rows[-2][0, 1:])
         grows: NDArray[np.bool_] = np.all(new - noise[1:] > GROWTH * last, axis=0)
         not_so: NDArray[np.bool_] = np.any(new + noise[1:] <= GROWTH * last, axis=0)
         return grows, ~(grows | not_so)
 
     def drift(self, noise: Float) -> tuple[Float, NDArray[np.bool_], Float]:
-        """By what the quotients of each side, extrapolated once, changed from the step before;
-        whether they drift; and how far noise may move them. All are (sides, entries, cotangents).
+        """Whether the one-sided quotients, extrapolated once, drift instead of converging.
+
+        Returns their change from the step before, whether they drift, and how far noise may move
+        them, each (sides, entries, cotangents).
         """
         hidden = self.amplification[1, 1:, None, None] * noise[1:]
         newest, last, before = (row[min(1, len(row) - 1), 1:] for row in self.rows[::-1])
@@ -199,15 +215,17 @@ class Rungs:
         return change, self.in_a_row >= IN_A_ROW, hidden
 
     def between(self) -> Float:
-        """Where the newest quotients and their first extrapolations lie, low and high, as far as
-        noise goes: (2, TABLES, entries, cotangents)."""
+        """The interval of the newest quotients and their first extrapolations, widened by noise.
+
+        Returns its low and high ends, (2, TABLES, entries, cotangents).
+        """
         assert self.noise is not None
         value, noise = self.rows[-1][:2], self.amplification[:2, :, None, None] * self.noise
         return np.stack([np.min(value - noise, axis=0), np.max(value + noise, axis=0)])
 
     def keep(self, going: NDArray[np.bool_]) -> None:
-        """Drop the entries that left the ladder."""
-        if going.all():  # of millions of entries a copy takes time
+        """Drop the entries that have left the ladder."""
+        if going.all():  # copying the tables of millions of entries takes time
             return
         self.rows = [row[:, :, going] for row in self.rows]
         self.bends = [row[:, :, going] for row in self.bends]
@@ -215,12 +233,13 @@ class Rungs:
             self.in_a_row = self.in_a_row[:, going]
 
     def best_cells(self, step: Float) -> Float:
-        """Of every table, entry and cotangent the best new cell; first axis as in `Best.cells`.
+        """The least uncertain cell of the newest row, by table, entry and cotangent.
 
-        A cell is as uncertain as it differs from its three neighbours of lower order or larger
-        step, plus its noise. A central one may agree with these by luck where noise hides a corner
-        within the step, whose error is then as large in the bend: over the step that must agree,
-        too, but for its noise.
+        The first axis is that of `Best.cells`. The uncertainty of a cell is its spread, the largest
+        difference to its three neighbours of lower order or larger step, plus its noise. Where
+        noise hides a corner within the step, central cells may agree by chance. The corner makes an
+        equal error in step × bend; so the spread of a central cell is at least that of step × bend,
+        less its noise.
         """
         assert self.noise is not None
         new, last = self.rows[-1], self.rows[-2]
@@ -230,7 +249,7 @@ class Rungs:
             np.maximum(spread, np.abs(value - new[0]), out=spread)
         noise = self.amplification[1:columns, :, None, None] * self.noise
         bend = step[:, None] * _spread(*self.bends[:-3:-1])[:, 0] - noise[:, 0]
-        mirrored = (new[0, 0] == 0) & (last[0, 0] == 0)  # where no corner has an error
+        mirrored = (new[0, 0] == 0) & (last[0, 0] == 0)  # even around x: no corner counts
         spread[:, 0] = np.fmax(spread[:, 0], np.where(mirrored, 0.0, bend))
         uncertainty = SPREAD_FACTOR * spread + noise
         uncertainty[~np.isfinite(uncertainty)] = np.inf
