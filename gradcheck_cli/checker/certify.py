@@ -22,7 +22,7 @@ from gradcheck_cli.checker.certificate import (
 )
 from gradcheck_cli.checker.slopes import Slopes, divide, find_factor, join_bounds
 from gradcheck_cli.faults.factors import Factor
-from gradcheck_cli.measure.budget import DIRECTION, Budget
+from gradcheck_cli.measure.budget import FORWARDS_PER_DIRECTION, Budget
 from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare
 from gradcheck_cli.measure.refuse import result_without_values
 from gradcheck_cli.numeric.bisection import Found, Gap, locate, some_entries
@@ -203,24 +203,27 @@ class Certifier:
         slopes = self.slopes
         of_groups = slopes.bound(self.counts)
         limits = join_bounds(of_groups)
-        best = Slopes(slopes.numeric, slopes.numeric, slopes.uncertainty).bound(self.counts)
+        # The bound if both sides were equal: what could be seen at all.
+        equal = Slopes(slopes.numeric, slopes.numeric, slopes.uncertainty).bound(self.counts)
         self.located = found.entries if found else []
         result = self._compare_entries(self.located)
-        if found is not None:
-            unsure = diagnosis is None and (self._is_doubtful(found) or self._is_unclear(result))
-            self.doubtful = unsure or self._may_stand_still()
         over_allowed = max(
             divide(bound.lower, self.rtol * group.norm + self.atol * group.count**0.5)
             for bound, group in zip(of_groups, self.groups, strict=True)
         )
-        wrong = found is not None and (
-            result.wrong > 0 or over_allowed > 1 or diagnosis is not None
+        hidden = self._is_hidden()
+        verdict, reason = judge_bound(limits.upper, self.norm, self.rtol, hidden=hidden)
+        notes: tuple[str, ...] = (
+            describe_certificate(of_groups, self.groups, self.norm, self.counts),
         )
-        if wrong and found is not None:
-            verdict, reason = Verdict.FAIL, describe_errors(found, result, slopes, self._index)
-        else:
-            hidden = self._is_hidden()
-            verdict, reason = judge_bound(limits.upper, self.norm, self.rtol, hidden=hidden)
+        wrong = False
+        if found is not None:
+            unsure = diagnosis is None and (self._is_doubtful(found) or self._is_unclear(result))
+            self.doubtful = unsure or self._may_stand_still()
+            wrong = result.wrong > 0 or over_allowed > 1 or diagnosis is not None
+            if wrong:
+                reason = describe_errors(found, result, slopes, self._index)
+                verdict, notes = Verdict.FAIL, ()
         largest_gap = float(np.max(np.abs(slopes.gap)))
         return replace(
             result,
@@ -232,13 +235,11 @@ class Certifier:
             max_rel_error=divide(largest_gap, self.norm),
             max_over_allowed=max(over_allowed, result.max_over_allowed or 0.0),
             uncertainty=float(np.max(slopes.uncertainty)),
-            resolution=divide(join_bounds(best).upper, self.norm),
+            resolution=divide(join_bounds(equal).upper, self.norm),
             bound=divide(limits.upper, self.norm),
             diagnosis=diagnosis,
             directions=len(slopes.gap),
-            notes=()
-            if wrong
-            else (describe_certificate(of_groups, self.groups, self.norm, self.counts),),
+            notes=notes,
             method=BY_DIRECTIONS,
         )
 
@@ -274,7 +275,7 @@ class Certifier:
     def _compare_entries(self, entries: Sequence[tuple[int, int]]) -> GradientResult:
         """The result of some entries, each measured by itself; without entries, an empty pass."""
         label = self.problem.label(self.name)
-        room = max(1.0, (self.most - self.directions.evaluations) / DIRECTION)
+        room = max(1.0, (self.most - self.directions.evaluations) / FORWARDS_PER_DIRECTION)
         entries = entries[: int(min(room, len(entries)))]
         if not entries:
             return result_without_values(self.name, label, self.claimed.shape, "", Verdict.PASS)

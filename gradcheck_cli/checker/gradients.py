@@ -23,7 +23,7 @@ from gradcheck_cli.measure.precision import (
     describe_rounding,
     find_low_type,
 )
-from gradcheck_cli.measure.purity import Claim, Conduct
+from gradcheck_cli.measure.purity import BackwardRun, ForwardRun
 from gradcheck_cli.measure.refuse import find_integer_gradient, find_refusal, result_without_values
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress
 from gradcheck_cli.options import AUTO, DIRECTIONS_FIRST, ENTRIES, Numeric, Tolerance
@@ -69,28 +69,28 @@ class GradientChecker:
             return self.problem.cast_line
         return find_cast(self.problem.forward, inputs)
 
-    def check(self, name: str, forward: Conduct, claim: Claim) -> GradientResult:
+    def check(self, name: str, forward: ForwardRun, backward: BackwardRun) -> GradientResult:
         """The result of one gradient; what cannot be compared with a numeric gradient is refused.
 
-        forward: how the forward behaves; claim: what the backward returned.
+        forward, backward: what they returned when they were run, and how they behaved.
         """
-        problem, claimed = self.problem, claim.gradients.get(name)
+        problem, claimed = self.problem, backward.gradients.get(name)
         outputs = () if problem.cotangent is not None else forward.outputs.shape
         label, shape = problem.label(name), (*outputs, *problem.inputs[name].shape)
-        if claim.differs and forward.note:
+        if backward.differs and forward.note:
             return result_without_values(name, label, shape, AT_RANDOM, Verdict.INCONCLUSIVE)
-        refusal = forward.fault or claim.fault or find_refusal(claimed, shape, label)
+        refusal = forward.fault or backward.fault or find_refusal(claimed, shape, label)
         if refusal is None:
-            result = self._judge_values(name, claim.values[name])
+            result = self._judge_values(name, backward.values[name])
             if result.verdict == Verdict.FAIL:
                 refusal = find_integer_gradient(claimed, label)
         if refusal is not None:
             refused = result_without_values(name, label, shape, refusal.sentence)
             return explain_refusal(refused, refusal)
         self.measurements.budget.finish_gradient()
-        if claim.in_place is None or claim.place != name:
+        if backward.in_place is None or backward.place != name:
             return result
-        return mark_in_place(result, claim.in_place, allowed=problem.in_place)
+        return mark_in_place(result, backward.in_place, allowed=problem.in_place)
 
     def _judge_values(self, name: str, claimed: Any) -> GradientResult:
         """The result of a gradient, with allowance for the rounding of a backward in low precision;

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gradcheck_cli.checker.blind_spots import find_blind_spots
 from gradcheck_cli.checker.gradients import GradientChecker
 from gradcheck_cli.checker.join import worst_verdict
-from gradcheck_cli.measure.purity import Claim, Conduct, call_backward, observe_forward
+from gradcheck_cli.measure.purity import BackwardRun, ForwardRun, call_backward, observe_forward
 from gradcheck_cli.result import CheckResult, GradientResult, Verdict
 
 
@@ -18,9 +18,9 @@ def check_one_problem(checker: GradientChecker) -> CheckResult:
     """Check all gradients of a problem, and diagnose those that are wrong."""
     started, options = time.perf_counter(), checker.options
     forward = observe_forward(checker.problem)
-    claim = call_backward(checker.problem, options.tolerance.repeat)
-    gradients = [checker.check(name, forward, claim) for name in checker.problem.inputs]
-    result = _summarize(checker, gradients, forward, claim)
+    backward = call_backward(checker.problem, options.tolerance.repeat)
+    gradients = [checker.check(name, forward, backward) for name in checker.problem.inputs]
+    result = _summarize(checker, gradients, forward, backward)
     if result.verdict == Verdict.FAIL or options.power:
         # Imported here: a check that passes does not need the catalogue of faults.
         from gradcheck_cli.checker.diagnose import diagnose
@@ -28,16 +28,19 @@ def check_one_problem(checker: GradientChecker) -> CheckResult:
 
         if options.keep is not None:
             options.keep(replace(result, seconds=time.perf_counter() - started))
-        result = locate(diagnose(result, checker, claim.values), checker.problem)
+        result = locate(diagnose(result, checker, backward.values), checker.problem)
     return result
 
 
 def _summarize(
-    checker: GradientChecker, gradients: Sequence[GradientResult], forward: Conduct, claim: Claim
+    checker: GradientChecker,
+    gradients: Sequence[GradientResult],
+    forward: ForwardRun,
+    backward: BackwardRun,
 ) -> CheckResult:
     """The result of the problem from those of its gradients."""
     problem = checker.problem
-    notes = [*problem.notes, *find_blind_spots(problem), forward.note, claim.note]
+    notes = [*problem.notes, *find_blind_spots(problem), forward.note, backward.note]
     return CheckResult(
         verdict=worst_verdict([gradient.verdict for gradient in gradients]),
         gradients=tuple(gradients),

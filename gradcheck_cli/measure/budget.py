@@ -7,10 +7,10 @@ import time
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 
-# Forwards that one entry takes, and that the noise of a gradient takes once.
-ENTRY, NOISE = 12, 20
+# About how many forwards one entry takes, and once for each gradient its noise.
+FORWARDS_PER_ENTRY, FORWARDS_FOR_NOISE = 12, 20
 # The same for random directions.
-DIRECTION, LINE_NOISE = 8, 12
+FORWARDS_PER_DIRECTION, FORWARDS_FOR_LINE_NOISE = 8, 12
 LEAST_ENTRIES = 16  # measured even beyond the budget: fewer entries say little about a gradient
 OVERHEAD = 1e-4  # s that the program spends on its own work for each forward
 
@@ -46,16 +46,20 @@ class Budget:
 
     def has_room(self, entries: int) -> bool:
         """Whether the current gradient may have so many entries measured."""
-        return NOISE + entries * ENTRY <= self.share
+        return FORWARDS_FOR_NOISE + entries * FORWARDS_PER_ENTRY <= self.share
 
     def fit_entries(self, wanted: int) -> int:
         """How many of the entries that are wanted may be measured; at least LEAST_ENTRIES."""
         if self.has_room(wanted):
             return wanted
-        return min(wanted, max(LEAST_ENTRIES, int((self.share - NOISE) / ENTRY)))
+        return min(
+            wanted, max(LEAST_ENTRIES, int((self.share - FORWARDS_FOR_NOISE) / FORWARDS_PER_ENTRY))
+        )
 
     def fit_directions(self, wanted: int) -> int:
         """How many of the random directions that are wanted may be taken; at least one."""
         if self.share == float("inf"):
             return wanted
-        return min(wanted, max(1, int((self.share - LINE_NOISE) / DIRECTION)))
+        return min(
+            wanted, max(1, int((self.share - FORWARDS_FOR_LINE_NOISE) / FORWARDS_PER_DIRECTION))
+        )

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.measure.budget import FORWARDS_PER_ENTRY
 from gradcheck_cli.numeric.differences import SUPERPOSITION, Differences
 from gradcheck_cli.numeric.five_points import measure_slopes
 from gradcheck_cli.numeric.gradient import (
     Counted,
-    Each,
     Entries,
+    MapChunks,
     NumericGradient,
     Progress,
     Work,
+    map_in_turn,
     measure_entries,
-    one_by_one,
 )
 from gradcheck_cli.numeric.noise import Evaluate, Float, Noise
 from gradcheck_cli.numeric.quotients import WholeForwards
@@ -43,7 +44,6 @@ FEW_ENTRIES = 100
 ALL_DIGITS = 100
 # Entries that are measured to estimate how long all of them take.
 TRIED = 2**11
-TYPICAL = 12  # evaluations of the forward that an entry takes
 
 
 def choose_mode(problem: Problem, name: str, numeric: Numeric) -> str:
@@ -91,7 +91,7 @@ def _estimate_seconds(problem: Problem, name: str, numeric: Numeric) -> float:
     started = time.perf_counter()
     if local is None:
         problem.forward(problem.inputs)
-        return (time.perf_counter() - started) * TYPICAL * count
+        return (time.perf_counter() - started) * FORWARDS_PER_ENTRY * count
     measure_entries(local, numeric.step, np.arange(TRIED))
     return (time.perf_counter() - started) * count / TRIED
 
@@ -147,12 +147,12 @@ def measure_entries_of(
     count = problem.inputs[name].size if entries is None else len(entries)
     differences = _by_slices(problem, name, numeric, count)
     differences = differences or _by_whole_forwards(problem, name, numeric, count, noise_of(name))
-    each: Each = one_by_one
+    map_chunks: MapChunks = map_in_turn
     if differences.method == SUPERPOSITION:
-        each = _in_threads
+        map_chunks = _map_in_threads
     elif numeric.jobs > 1:
-        each = partial(_in_processes, numeric.jobs)
-    return measure_entries(differences, numeric.step, entries, progress, each, quick=quick)
+        map_chunks = partial(_map_in_processes, numeric.jobs)
+    return measure_entries(differences, numeric.step, entries, progress, map_chunks, quick=quick)
 
 
 def measure_roughly(problem: Problem, name: str, entries: NDArray[np.intp]) -> tuple[Float, Float]:
@@ -168,7 +168,7 @@ def measure_roughly(problem: Problem, name: str, entries: NDArray[np.intp]) -> t
         )
 
 
-def _in_processes(
+def _map_in_processes(
     jobs: int, work: Work, chunks: list[Entries], done: Callable[[Entries], None]
 ) -> list[Counted]:
     from gradcheck_cli.processes.fork_map import fork_map
@@ -176,7 +176,7 @@ def _in_processes(
     return fork_map(work, chunks, jobs, done)
 
 
-def _in_threads(
+def _map_in_threads(
     work: Work, chunks: list[Entries], done: Callable[[Entries], None]
 ) -> Iterator[Counted]:
     """work(chunk) for every chunk; work must call nothing of the user's."""
@@ -202,7 +202,7 @@ def _by_whole_forwards(
 ) -> Differences:
     x, cotangent = problem.inputs[name], problem.cotangent
     with np.errstate(all="ignore"):
-        stack = stack_of(problem, name, TYPICAL * count)
+        stack = stack_of(problem, name, FORWARDS_PER_ENTRY * count)
         return WholeForwards(
             points_evaluator(problem, name) if stack is None else stack.evaluate,
             x,
@@ -231,13 +231,13 @@ def scale_of(problem: Problem, name: str) -> Float:
 def points_evaluator(problem: Problem, name: str) -> Evaluate:
     """The forward as a function of K points of one input: (K, *input) → (K, *outputs)."""
 
-    def at_once(points: Any) -> Any:
+    def evaluate(points: Any) -> Any:
         return problem.forward({**problem.inputs, name: points})
 
-    def one_by_one(points: Any) -> Any:
-        return np.stack([np.asarray(at_once(point)) for point in points])
+    def evaluate_in_turn(points: Any) -> Any:
+        return np.stack([np.asarray(evaluate(point)) for point in points])
 
-    return at_once if problem.batched else one_by_one
+    return evaluate if problem.batched else evaluate_in_turn
 
 
 def joint_evaluator(problem: Problem) -> tuple[Evaluate, NDArray[Any], Float] | None:

@@ -26,8 +26,8 @@ LARGE = 2**26  # bytes: larger arrays are not copied, to save memory; a checksum
 ROUGHEST = 1e-6
 
 
-class Claim(Struct, frozen=True):
-    """What a backward returned, and how it behaved.
+class BackwardRun(Struct, frozen=True):
+    """What a backward returned when it was run, and how it behaved.
 
     gradients: what it returned for each input.
     fault: why none of them can be compared.
@@ -53,8 +53,8 @@ class Claim(Struct, frozen=True):
         }
 
 
-class Conduct(Struct, frozen=True):
-    """How a forward behaves.
+class ForwardRun(Struct, frozen=True):
+    """What a forward returned when it was run, and how it behaved.
 
     outputs: its value at the inputs.
     fault: why it cannot be differenced; note: a sentence if its outputs vary from call to call.
@@ -65,7 +65,7 @@ class Conduct(Struct, frozen=True):
     note: str = ""
 
 
-def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
+def call_backward(problem: Problem, repeat: float = 0.0) -> BackwardRun:
     """Call a backward as training would, and see how it behaves.
 
     It is called elsewhere first, in case it remembers calls; then twice at the inputs. Afterwards
@@ -82,7 +82,7 @@ def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
     if not isinstance(first, Mapping):
         kind = type(first).__name__
         sentence = f"{problem.claimant} must return gradients by input name, not {kind}"
-        return Claim({}, Refusal(Code.NOT_RETURNED, sentence))
+        return BackwardRun({}, Refusal(Code.NOT_RETURNED, sentence))
     in_place, place = None, ""
     if changed:
         names = " and ".join(changed.values())
@@ -91,7 +91,7 @@ def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
         in_place = Refusal(Code.CHANGES_ARGUMENTS, sentence + remedy)
         place = next(name for name in (*changed, *problem.inputs) if name in problem.inputs)
     if lost:
-        return Claim(first, in_place)
+        return BackwardRun(first, in_place)
     again, *_ = _call(problem)
     notes = []
     for name in problem.inputs:
@@ -106,9 +106,9 @@ def call_backward(problem: Problem, repeat: float = 0.0) -> Claim:
             cause = "; it must not remember earlier calls or draw at random"
             remedy = ", or accept it by tolerance.repeat" if gap.share < ROUGHEST else ""
             refusal = Refusal(Code.ANSWERS_DIFFERENTLY, sentence + cause + remedy)
-            return Claim(first, refusal, differs=True)
+            return BackwardRun(first, refusal, differs=True)
         notes.append(f"{sentence}; tolerance.repeat allows it")
-    return Claim(first, in_place=in_place, place=place, note="; ".join(notes))
+    return BackwardRun(first, in_place=in_place, place=place, note="; ".join(notes))
 
 
 def _array(value: Any) -> Any:
@@ -219,7 +219,7 @@ def _compare(first: Any, again: Any) -> Gap:
     return Gap(f"{clause}, which differ by {gap:.1e}" if np.isfinite(gap) else clause, share)
 
 
-def observe_forward(problem: Problem) -> Conduct:
+def observe_forward(problem: Problem) -> ForwardRun:
     """Call the forward twice on copies of the inputs, and see how it behaves.
 
     Raises ForwardError where its outputs are not finite real numbers, or are not of the cotangent's
@@ -249,11 +249,11 @@ def observe_forward(problem: Problem) -> Conduct:
     if changed:
         names = " and ".join(changed)
         sentence = f"the forward changes its input {names} in place; let it work on a copy"
-        return Conduct(outputs, Refusal(Code.CHANGES_ARGUMENTS, sentence))
+        return ForwardRun(outputs, Refusal(Code.CHANGES_ARGUMENTS, sentence))
     again = np.array(problem.forward({name: lent.array for name, lent in inputs.items()}))
     if again.shape != outputs.shape or not _same(again, outputs):
-        return Conduct(outputs, note=_unrepeatable(outputs, again))
-    return Conduct(outputs)
+        return ForwardRun(outputs, note=_unrepeatable(outputs, again))
+    return ForwardRun(outputs)
 
 
 def _unrepeatable(outputs: NDArray[Any], again: NDArray[Any]) -> str:

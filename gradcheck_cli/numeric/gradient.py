@@ -29,9 +29,10 @@ from gradcheck_cli.numeric.quotients import WholeForwards
 
 Progress = Callable[[int], None]
 Entries = NDArray[np.intp]
-Counted = tuple[Best, int]
+Counted = tuple[Best, int]  # some entries, and the evaluations that they took
 Work = Callable[[Entries], Counted]
-Each = Callable[[Work, list[Entries], Callable[[Entries], None]], Iterable[Counted]]
+# Maps work over chunks of entries; the last argument is called with every chunk that is done.
+MapChunks = Callable[[Work, list[Entries], Callable[[Entries], None]], Iterable[Counted]]
 
 
 class NumericGradient(Struct, frozen=True):
@@ -106,7 +107,7 @@ class NumericGradient(Struct, frozen=True):
         return tuple(int(axis) for axis in index)
 
 
-def one_by_one(
+def map_in_turn(
     work: Work, chunks: list[Entries], done: Callable[[Entries], None]
 ) -> Iterator[Counted]:
     """work(chunk) of every chunk in turn."""
@@ -128,7 +129,7 @@ def measure_entries(
     step: float | None = None,
     entries: NDArray[np.intp] | None = None,
     progress: Progress | None = None,
-    each: Each = one_by_one,
+    map_chunks: MapChunks = map_in_turn,
     *,
     quick: bool = False,
 ) -> NumericGradient:
@@ -137,7 +138,7 @@ def measure_entries(
     step: a fixed step; None: chosen for every entry by a ladder of steps.
     entries: flat indices of x, ascending: those that are measured; None: all.
     progress: is told, now and then, how many more entries are done.
-    each: works on chunks of entries, in this process or in others.
+    map_chunks: works on chunks of entries, in this process, in others or in threads.
     quick: whether fewer evaluations are worth an uncertainty of half the digits; see `Pilots`.
 
     The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
@@ -151,7 +152,7 @@ def measure_entries(
         every = every[order]
         pilots = Pilots(differences, every) if quick and step is None else None
         before = differences.evaluations
-        parts = each(
+        parts = map_chunks(
             partial(_measure_and_count, differences, step, pilots),
             differences.chunks(every),
             lambda some: progress(len(some)) if progress is not None else None,
