@@ -104,6 +104,6 @@ def judge_bound(bound: float, norm: float, rtol: float, *, hidden: bool) -> tupl
             "may be zero, as that of a bias before a norm; mode: entries can tell"
         )
     return Verdict.INCONCLUSIVE, (
-        f"random directions bound the error by {bound / norm:.1e} of the gradient alone, too much "
-        f"for rtol {rtol:g}; mode: entries may know better"
+        f"random directions only bound the error by {bound / norm:.1e} of the gradient, too much "
+        f"for rtol {rtol:g}; mode: entries may resolve more"
     )

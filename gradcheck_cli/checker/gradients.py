@@ -99,7 +99,7 @@ class GradientChecker:
         if result.verdict == Verdict.FAIL and self.problem.narrow is not None:
             result = self._allow_rounding(result, claimed, self.problem.narrow)
         if result.verdict == Verdict.INCONCLUSIVE and self.cast_line:
-            cast = f"; the forward makes low precision of float64{self.cast_line}"
+            cast = f"; the forward turns float64 into low precision{self.cast_line}"
             result = replace(result, reason=result.reason + cast)
         return result
 

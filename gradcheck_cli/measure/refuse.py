@@ -46,7 +46,7 @@ def find_integer_gradient(analytic: Any, label: Label) -> Refusal | None:
         return None
     sentence = (
         f"{label.gradient} must hold real numbers; {label.by} gives {analytic.dtype}, which cuts "
-        "them off"
+        "off their fractions"
     )
     return Refusal(Code.NOT_REAL, sentence)
 

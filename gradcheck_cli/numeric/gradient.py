@@ -36,29 +36,32 @@ MapChunks = Callable[[Work, list[Entries], Callable[[Entries], None]], Iterable[
 
 
 class NumericGradient(Struct, frozen=True):
-    """The numeric gradient of one input; arrays of the gradient's shape.
+    """The numeric gradient of one input.
 
-    entries: where only some entries of the input were measured, their flat indices, ascending: the
-        arrays then have one axis for them, after those of the outputs of a Jacobian.
-    shape: of the input.
-    value ± uncertainty; noise: the part of the uncertainty that the forward's noise makes.
-    step: the one that gave the value; scale: of every entry of the input, what its steps begin
-        with, where that is known.
-    steepest: the largest slope of L between points a large step away: what a gradient could be.
-    kink: where the slopes on the two sides differ; low, high: the interval they span there, each
-        with its uncertainty, which holds every subgradient. Elsewhere value ± uncertainty.
-    evaluations: of the forward, in all. method: how they were taken, one of METHODS.
-    possible: of an entry that is zero by invariance, what it could be: Σ |c·y| over its scale,
-        the size of a gradient of outputs that depend on it; 0 of all other entries.
-    unused: whether the outputs do not move at all, whichever entry is moved.
-    unsettled: the entries whose quotients went on to disagree by more than their noise, of which
-        nothing is known: an infinite uncertainty.
-    jumps: the height of the steps in which the forward moves; 0 where it moves smoothly.
-    cancelled: the size of numbers whose differences the outputs are; 0 where they are not seen.
-    rounding: how far a gradient in low precision may be off beside the uncertainty; of all entries,
-        or of each.
-    break_height: that of the jumps between smooth pieces of the forward, by which the uncertainty
-        was widened; 0 where it was not.
+    Arrays have the shape of the gradient: that of the input, or of a Jacobian outputs × input. If
+    only some entries were measured, one axis of these stands in place of the axes of the input.
+
+    shape: of the input; entries: the flat indices of the entries that were measured, ascending;
+        None: all.
+    value, uncertainty: a bound on the error of the value; noise: the part of the uncertainty that
+        is due to the noise of the forward.
+    step: the step that gave the value; scale: the size of an entry's surroundings, in units of
+        which its steps are chosen, if known.
+    kink: where the slopes on the two sides differ; low, high: the interval between these slopes,
+        widened by their uncertainties, which holds every subgradient. Elsewhere value ±
+        uncertainty.
+    unsettled: the entries whose quotients do not converge: their uncertainty is infinite.
+    possible: for entries that are zero by invariance, the size that the gradient could have,
+        Σ |c·y| over the scale of the entry; 0 for all others.
+    steepest: the largest slope of L over a large step, for the size that a gradient could have.
+    unused: whether no entry moves the outputs at all.
+    jumps: the height of the steps in which the forward moves; 0 if it moves smoothly.
+    break_height: the height of jumps between smooth pieces of the forward, if the uncertainty was
+        widened by them; else 0.
+    cancelled: the size of the numbers whose small difference the outputs are; 0 if none was seen.
+    rounding: how far a backward in low precision may be off, in addition to the uncertainty; one
+        number, or one for each entry.
+    evaluations: how often the forward was evaluated; method: by what method, as a report names it.
     """
 
     value: Float
@@ -92,7 +95,7 @@ class NumericGradient(Struct, frozen=True):
     def of(self, gradient: NDArray[Any]) -> NDArray[Any]:
         """The measured entries of a gradient of this input, in the shape of the arrays here.
 
-        The axes that it has before those of the input, such as a Jacobian's, stay as they are.
+        Axes before those of the input, such as those of a Jacobian's outputs, are kept.
         """
         if self.entries is None:
             return gradient
@@ -100,7 +103,7 @@ class NumericGradient(Struct, frozen=True):
         return gradient.reshape(*outputs, -1)[..., self.entries]
 
     def index(self, position: int) -> tuple[int, ...]:
-        """The index in the whole gradient of an entry of the arrays here, by flat position."""
+        """The index in the whole gradient of an entry, by its flat position in the arrays here."""
         index = np.unravel_index(position, self.value.shape)
         if self.entries is not None:
             index = (*index[:-1], *np.unravel_index(self.entries[index[-1]], self.shape))
@@ -110,7 +113,7 @@ class NumericGradient(Struct, frozen=True):
 def map_in_turn(
     work: Work, chunks: list[Entries], done: Callable[[Entries], None]
 ) -> Iterator[Counted]:
-    """work(chunk) of every chunk in turn."""
+    """work(chunk) for every chunk, one after the other in this process."""
     for chunk in chunks:
         found = work(chunk)
         done(chunk)
@@ -118,7 +121,7 @@ def map_in_turn(
 
 
 def _count_each(parts: Iterable[Counted], counts: list[int]) -> Iterator[Best]:
-    """What is known of every part, with its evaluations added to `counts`."""
+    """The results of all chunks; the evaluations of each are added to `counts`."""
     for part, count in parts:
         counts.append(count)
         yield part
@@ -133,13 +136,14 @@ def measure_entries(
     *,
     quick: bool = False,
 ) -> NumericGradient:
-    """The numeric gradient of an input, entry by entry, from quotients that are taken in some way.
+    """The numeric gradient of an input, entry by entry.
 
+    differences: a way to take difference quotients: by whole forwards, slices or superposition.
     step: a fixed step; None: chosen for every entry by a ladder of steps.
-    entries: flat indices of x, ascending: those that are measured; None: all.
-    progress: is told, now and then, how many more entries are done.
+    entries: the flat indices of the entries to measure, ascending; None: all.
+    progress: called now and then with how many more entries are done.
     map_chunks: works on chunks of entries, in this process, in others or in threads.
-    quick: whether fewer evaluations are worth an uncertainty of half the digits; see `Pilots`.
+    quick: whether half of the digits are enough, for fewer evaluations; see `Pilots`.
 
     The uncertainty holds the disagreement of extrapolations (or, for a fixed step, of shorter
     steps) and the measured noise over the step. Sources: C. Ridders, "Accurate computation of
@@ -186,7 +190,7 @@ def measure_entries(
 def _measure_and_count(
     differences: Differences, step: float | None, pilots: Pilots | None, entries: Entries
 ) -> Counted:
-    """Some entries, and the evaluations they took, which another process may have to tell."""
+    """Measure some entries, and count the evaluations, which another process may have to send."""
     before = differences.evaluations
     if pilots is not None and pilots.share and isinstance(differences, WholeForwards):
         best = pilots.measure(differences, entries)
@@ -200,7 +204,7 @@ def _measure_and_count(
 
 
 def _measure_chunk(differences: Differences, entries: NDArray[np.intp], step: float | None) -> Best:
-    """Some entries at the step asked for, or by a ladder from a step that moves the outputs."""
+    """Measure some entries at a fixed step, or by a ladder from a step that moves the outputs."""
     if step is not None:
         return measure_at(differences, entries, np.full(len(entries), step))
     scale = differences.reach * differences.scale[entries]
@@ -221,10 +225,10 @@ def _gradient(
     *,
     by_ladder: bool,
 ) -> NumericGradient:
-    """The three tables of the ladder as one gradient.
+    """Choose one value for each entry from the three tables of the ladder.
 
-    order: the places in the gradient of the entries, as they were measured.
-    by_ladder: whether there was one, for entries to settle on; else steps are fixed.
+    order: the place in the gradient of each entry, in the order in which they were measured.
+    by_ladder: whether there was a ladder of steps, or a fixed step.
     """
     largest = best.largest
     arrays: dict[str, Any] = {}

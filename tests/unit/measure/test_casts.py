@@ -1,4 +1,4 @@
-"""The first line of a function that makes low precision of float64."""
+"""The first line of a function that turns float64 into low precision."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_a_forward_that_casts_inside_is_told_by_its_line(
     unresolved = [one for one in result.gradients if one.verdict == "inconclusive"]
     assert unresolved
     for one in unresolved:
-        assert one.reason.endswith(f"; the forward makes low precision of float64; {place}")
+        assert one.reason.endswith(f"; the forward turns float64 into low precision; {place}")
     assert result.notes[0] == (
         "the forward gives float16 for inputs in float64: it was measured in float16; " + place
     )
