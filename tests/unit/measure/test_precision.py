@@ -254,4 +254,4 @@ def test_a_cast_in_a_check_of_float64_is_told_where_nothing_is_seen() -> None:
     assert result.verdict == "inconclusive"
     line = forward.__code__.co_firstlineno + 1
     place = f"tests/unit/measure/test_precision.py:{line}, in forward: narrow is float16"
-    assert result.gradients[0].reason.endswith(f"low precision of float64; {place}")
+    assert result.gradients[0].reason.endswith(f"turns float64 into low precision; {place}")
