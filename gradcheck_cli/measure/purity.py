@@ -6,7 +6,7 @@ wrong in training. A forward that does so makes every difference meaningless.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 from zlib import crc32
@@ -72,30 +72,46 @@ def call_backward(problem: Problem, repeat: float = 0.0) -> BackwardRun:
     its arguments are compared with what they were.
     repeat: how far the second answer may be from the first, over the largest entry.
     """
-    with suppress(Exception):
-        problem.backward(
-            {name: x * x.dtype.type(ELSEWHERE) for name, x in problem.inputs.items()},
-            None if problem.cotangent is None else problem.cotangent.copy(),
-        )
+    _call_elsewhere(problem)
     first, changed, lost = _call(problem)
     first = _copy_values(first)
     if not isinstance(first, Mapping):
         kind = type(first).__name__
         sentence = f"{problem.claimant} must return gradients by input name, not {kind}"
         return BackwardRun({}, Refusal(Code.NOT_RETURNED, sentence))
-    in_place, place = None, ""
-    if changed:
-        names = " and ".join(changed.values())
-        sentence = f"{problem.claimant} changes {names} in place; let it work on a copy"
-        remedy = "" if lost else ", or accept it by in_place: allowed"
-        in_place = Refusal(Code.CHANGES_ARGUMENTS, sentence + remedy)
-        place = next(name for name in (*changed, *problem.inputs) if name in problem.inputs)
+    in_place = _refuse_changes(problem, changed.values(), lost) if changed else None
     if lost:
         return BackwardRun(first, in_place)
     again, *_ = _call(problem)
+    fault, note = _compare_answers(problem, first, again, repeat)
+    if fault is not None:
+        return BackwardRun(first, fault, differs=True)
+    place = next(name for name in (*changed, *problem.inputs) if name in problem.inputs)
+    return BackwardRun(first, in_place=in_place, place=place, note=note)
+
+
+def _call_elsewhere(problem: Problem) -> None:
+    """Call the backward near the inputs; what it remembers of that call is wrong at the inputs."""
+    with suppress(Exception):
+        elsewhere = {name: x * x.dtype.type(ELSEWHERE) for name, x in problem.inputs.items()}
+        problem.backward(elsewhere, None if problem.cotangent is None else problem.cotangent.copy())
+
+
+def _refuse_changes(problem: Problem, changed: Iterable[str], lost: bool) -> Refusal:
+    """The failure of a backward that changes these arguments; lost: whether one was no copy."""
+    sentence = f"{problem.claimant} changes {' and '.join(changed)} in place; let it work on a copy"
+    remedy = "" if lost else ", or accept it by in_place: allowed"
+    return Refusal(Code.CHANGES_ARGUMENTS, sentence + remedy)
+
+
+def _compare_answers(
+    problem: Problem, first: Mapping[str, Any], again: Mapping[str, Any], repeat: float
+) -> tuple[Refusal | None, str]:
+    """The failure of a backward whose second answer differs from its first, or a note if
+    `repeat` allows that; empty if they are equal."""
     notes = []
     for name in problem.inputs:
-        gap = _compare(first.get(name), _array(again.get(name)))
+        gap = _compare(first.get(name), _copy_array(again.get(name)))
         if not gap.clause:
             continue
         sentence = (
@@ -105,14 +121,9 @@ def call_backward(problem: Problem, repeat: float = 0.0) -> BackwardRun:
         if gap.share > repeat:
             cause = "; it must not remember earlier calls or draw at random"
             remedy = ", or accept it by tolerance.repeat" if gap.share < ROUGHEST else ""
-            refusal = Refusal(Code.ANSWERS_DIFFERENTLY, sentence + cause + remedy)
-            return BackwardRun(first, refusal, differs=True)
+            return Refusal(Code.ANSWERS_DIFFERENTLY, sentence + cause + remedy), ""
         notes.append(f"{sentence}; tolerance.repeat allows it")
-    return BackwardRun(first, in_place=in_place, place=place, note="; ".join(notes))
-
-
-def _array(value: Any) -> Any:
-    return value if value is None else _copy_array(value)
+    return None, "; ".join(notes)
 
 
 def _call(problem: Problem) -> tuple[Any, dict[str, str], bool]:
@@ -168,12 +179,14 @@ def _copy_values(value: Any) -> Any:
     """Copies of the gradients, since a backward may use their memory again in the next call."""
     if not isinstance(value, Mapping):
         return value
-    return {name: one if one is None else _copy_array(one) for name, one in value.items()}
+    return {name: _copy_array(one) for name, one in value.items()}
 
 
-def _copy_array(value: Any) -> NDArray[Any]:
-    """A copy as an array, where masked entries are nan. What does not fit into an array of
-    numbers, such as a ragged tuple, becomes one of objects."""
+def _copy_array(value: Any) -> NDArray[Any] | None:
+    """A copy as an array, where masked entries are nan; None stays None. What does not fit into an
+    array of numbers, such as a ragged tuple, becomes one of objects."""
+    if value is None:
+        return None
     try:
         return np.array((value * 1.0).filled(np.nan) if hasattr(value, "filled") else value)
     except ValueError:
