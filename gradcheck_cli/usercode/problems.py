@@ -18,7 +18,7 @@ from gradcheck_cli.usercode.batches import prove
 from gradcheck_cli.usercode.calling.calls import Calls
 from gradcheck_cli.usercode.calling.make_problem import make_problem
 from gradcheck_cli.usercode.calling.methods import methods
-from gradcheck_cli.usercode.calling.objects import Place, find_places, memory_of, put
+from gradcheck_cli.usercode.calling.objects import Place, find_places, look_up, memory_of, put
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source
 from gradcheck_cli.usercode.calling.signatures import bind, name_inputs, name_of, parameters
 from gradcheck_cli.usercode.calling.values import Array, as_array
@@ -255,9 +255,25 @@ def _prepare(owner: Any, methods: Sequence[str], named: Mapping[str, Any], const
             fresh = copy_deep(owner)
             with suppress(Exception):
                 call(fresh)
+                after = copy_deep(fresh)
+                call(after)
+                _drop_grown(fresh, after)
             later = [name for name in made if name not in arguments]
             return fresh if later and all(find_places(fresh, name) for name in later) else owner
     return owner
+
+
+def _drop_grown(before: Any, after: Any) -> None:
+    """Take from an object's lists, and those in its dicts, what a call of its forward adds to them.
+
+    after: the object after one more call.
+    """
+    for key, one in (before if isinstance(before, dict) else vars(before)).items():
+        other = look_up(after, key, raw=True)
+        if isinstance(one, list) and isinstance(other, list):
+            del one[len(one) - max(0, len(other) - len(one)) :]
+        elif isinstance(one, dict) and isinstance(other, dict):
+            _drop_grown(one, other)
 
 
 def split_value(function: Function) -> Function:

@@ -65,6 +65,7 @@ class Parameters:
             made.kind, made.axes = ARRAY, [Axis(), Axis(), Axis()]
         keys = read_keys(self.function, name)
         documented = () if keys else find_documented_shape(self.doc, name)
+        made.is_documented = bool(documented)
         shape = documented or find_unpacked_shape(self.function, name) or self.helper_shape(name)
         if shape:
             made.kind, made.axes = ARRAY, [self.axis(one) for one in shape]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck_cli.config.init.inference.axes import settle_sums, unify_all
 from gradcheck_cli.config.init.inference.givens import (
@@ -18,6 +19,7 @@ from gradcheck_cli.config.init.inference.givens import (
 )
 from gradcheck_cli.config.init.inference.gradients import (
     has_gradient,
+    is_summed_up,
     list_undifferentiated,
     names_without_gradient,
 )
@@ -37,11 +39,14 @@ from gradcheck_cli.config.init.inference.values import (
 )
 from gradcheck_cli.config.init.names import (
     NUMBERS,
+    is_bias,
     is_labels,
+    is_mask,
     is_size,
     is_sizes,
     is_state_before,
     is_text,
+    is_weight,
     is_window,
 )
 from gradcheck_cli.config.init.parameters import Parameters, plain_parameter
@@ -108,6 +113,8 @@ class Reading:
         for name in needed:
             named = not {name, *gradient_names(name)}.isdisjoint(spelled)
             self.values[name].has_gradient = every or named
+            if is_summed_up(name, teller) and not (is_bias(name) or is_weight(name)):
+                self.values[name].kind, self.values[name].axes = ARRAY, []
         if len(spelled) == len(self.values):
             for value, text in zip(self.values.values(), spelled, strict=True):
                 value.summed = SUMMED.search(text) is not None
@@ -222,6 +229,9 @@ class Reading:
             else:
                 several = value.kind == ITEMS and re.search(rf"{SETTING}|\[\]", given.text)
                 inputs[name] = Given(f"[{len(value.fields)}]", guess=True) if several else given
+        for part in (inputs, constants):
+            documented = [name for name in part if self.values[name].is_documented]
+            part |= {name: replace(part[name], documented=True) for name in documented}
         constants |= {name: self.fixed(name, value) for name, value in extra.items()}
         if self.output.kind == OBJECT and self.output.text:  # a function that makes a module
             taken = plain_parameter("x")
@@ -232,8 +242,15 @@ class Reading:
     def fixed(self, name: str, value: Value) -> Given:
         """What a config gives for values without a gradient; labels of a softmax are one-hot."""
         given = self.giver.fixed(name, value)
-        columns = is_labels(name) and value.rank == 2 and value.classes is None
         text = ast.unparse(self.parameters.text)
+        if (
+            is_mask(name)
+            and "distribution: mask" in given.text
+            and re.search(r"\binf\b|1e\d|softmax|exp\(", text)
+        ):
+            kept = given.text.replace("mask,", "mask, keep: 0.8,")  # some keys of every query
+            return replace(given, text=kept)
+        columns = is_labels(name) and value.rank == 2 and value.classes is None
         if columns and re.search(r"softmax|exp\(.*\bsum\(", text, re.DOTALL | re.IGNORECASE):
             shape = self.giver.array(value).text
             return Given(f"{{distribution: one-hot, shape: {shape}}}", given.guess)

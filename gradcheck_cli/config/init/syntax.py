@@ -42,6 +42,7 @@ def find_documented_shape(doc: str, name: str) -> tuple[str, ...]:
             continue
         axes = [_ARTICLES.sub("", axis.strip()) for axis in found["shape"].split(",")]
         axes = ["_".join(axis.replace("'", "").split()) for axis in axes if axis]
+        axes = [re.sub(r"\W", "", axis) if axis.count("*") > 1 else axis for axis in axes]
         if any("..." in axis for axis in axes):
             axes = [axes[0], "D"]
         if all(re.fullmatch(r"\d*\s*\*?\s*[A-Za-z_]?\w*", axis) for axis in axes):

@@ -61,6 +61,9 @@ EXAMPLES = {
 }
 # What makes float32 of its input, whatever that is.
 FLOAT32 = re.compile(r"astype\([\w.]*float32\)|astype\('f(loat32|4)?'\)|np\.float32\(|\.float\(\)")
+# What conjugates its input, and takes no real part of anything.
+CONJUGATES = re.compile(r"\.conj(ugate)?\(")
+MAKES_REAL = re.compile(r"real|imag|fft")
 PLAIN = re.compile(r"[\w./:\\+-]*")  # what YAML reads as it is
 GUESS = "Shapes that are guesses from names, not in the text of the code: of {names}."
 
@@ -164,7 +167,16 @@ def draft_code_config(
     described = Described(inputs, constants, sizes)
     if FLOAT32.search(ast.unparse(found)):
         given["dtype"] = "float32"
+    text = "\n".join(map(ast.unparse, [found, *_list_named(tree, given)]))
+    if CONJUGATES.search(text) and not MAKES_REAL.search(text):
+        given["dtype"] = "complex128"
     return Draft(kind, given, described)
+
+
+def _list_named(tree: ast.Module, given: Mapping[str, str]) -> Iterator[ast.stmt]:
+    """The functions of the file that a config names."""
+    names = {code.rpartition(":")[2] for code in given.values()}
+    return (node for node in tree.body if getattr(node, "name", None) in names)
 
 
 def _with_functions(

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.config.init.inference.givens import SETTING, Given
-from gradcheck_cli.config.init.names import is_bias
+from gradcheck_cli.config.init.names import NUMBERS, is_bias
 from gradcheck_cli.config.init.reading import Described
 
 # Calls of the code: of eleven functions whose shapes had to be found, all took 1 to 26.
@@ -184,7 +184,8 @@ class Search:
 
 
 def is_plausible(described: Described, other: Described) -> bool:
-    """Whether shapes that are not in the text may be meant where others are taken, too: no setting
+    """Whether shapes that are not in the text may be meant where others are taken, too: what is
+    called like a setting is no array, and what has a shape in the docstring has as many axes; none
     is 1, which hides a factor, no bias a number, which hides a sum that lacks its axis, no index
     is, which hides one that is there twice, and nothing with a capital is a vector, which hides a
     transpose."""
@@ -192,6 +193,8 @@ def is_plausible(described: Described, other: Described) -> bool:
     changed = [(name, given.text) for name, given in _givens(described) if given != others[name]]
     return not any(
         text == INDEX
+        or (name in NUMBERS and name in described.constants)
+        or (others[name].documented and text.count(",") != others[name].text.count(","))
         or (is_bias(name) and text == NUMBER)
         or (NUMBER in text and text != NUMBER)
         or (name[0].isupper() and "," not in text and text != NUMBER)

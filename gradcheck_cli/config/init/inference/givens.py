@@ -21,10 +21,12 @@ POSITIVE = "distribution: uniform, scale: 0.4, offset: 0.5"  # what a logarithm 
 
 
 class Given(Struct, frozen=True):
-    """What a config gives for a parameter, as YAML. guess: its shape is guessed from its name."""
+    """What a config gives for a parameter, as YAML. guess: its shape is guessed from its name;
+    documented: it is in the docstring."""
 
     text: str
     guess: bool = False
+    documented: bool = False
 
 
 class Giver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from gradcheck_cli.config.init.inference.values import ITEMS, RECORD, Value
 from gradcheck_cli.config.init.names import (
@@ -93,6 +93,54 @@ def has_gradient(name: str, teller: Function | None) -> bool:
     """Whether a bias that may be left out has a gradient in the text of a backward."""
     text = "" if teller is None else ast.unparse(teller)
     return bool(is_bias(name) and re.search(rf"\b(d|grad_){name}\b|\b{name}_grad\b", text))
+
+
+def is_summed_up(name: str, teller: Function) -> bool:
+    """Whether the gradient of a parameter is a sum over all, times what is made of the parameter
+    alone, as in `dT = -np.sum(dz * z) / T**2`: both are numbers, then."""
+    factors = list(_list_factors(find_gradient_text(teller, name)))
+    left = [one for one in factors if not _is_total(one)]
+    used = {node.id for one in left for node in ast.walk(one) if isinstance(node, ast.Name)}
+    return len(left) < len(factors) and used <= {name, "np", "jnp", "math"}
+
+
+def find_gradient_text(function: Function, name: str) -> ast.expr | None:
+    """What a function assigns to the gradient of a parameter, or returns under its key."""
+    gradients = {f"d{name}", f"d_{name}", f"grad_{name}", f"{name}_grad"}
+    found = None
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in gradients:
+            found = node.value
+        if isinstance(node, ast.Dict):
+            keys = [one.value if isinstance(one, ast.Constant) else None for one in node.keys]
+            texts = (one for key, one in zip(keys, node.values, strict=True) if key == name)
+            found = next(texts, found)
+    if not isinstance(found, ast.Name):
+        return found
+    assigned = (node for node in ast.walk(function) if isinstance(node, ast.Assign))
+    texts = (node.value for node in assigned if ast.unparse(node.targets[0]) == found.id)
+    return next(texts, None)
+
+
+def _list_factors(text: ast.expr | None) -> Iterator[ast.expr]:
+    match text:
+        case ast.BinOp(left=left, op=ast.Mult() | ast.Div(), right=right):
+            yield from (*_list_factors(left), *_list_factors(right))
+        case ast.UnaryOp(operand=inner):
+            yield from _list_factors(inner)
+        case ast.expr():
+            yield text
+
+
+def _is_total(text: ast.expr) -> bool:
+    """Whether this is a number: a sum without an axis, or a trace."""
+    called = re.match(r"(np|jnp)\.(sum|trace)\(", ast.unparse(text))
+    return (
+        called is not None
+        and isinstance(text, ast.Call)
+        and len(text.args) == 1
+        and (not text.keywords)
+    )
 
 
 def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:

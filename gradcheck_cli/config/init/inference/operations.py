@@ -45,6 +45,8 @@ def multiply_matrices(left: Value, right: Value) -> Value:
 def broadcast(left: Value, right: Value) -> Value:
     """left + right and the like: axes of one size, from the last; a bias has those it needs."""
     for value, other in ((left, right), (right, left)):
+        if value.kind is None and other.kind == ARRAY and other.axes == []:
+            return value  # which an array that is a number tells nothing of
         if value.kind is None and other.kind == ARRAY:
             _settle(value, other)
     if left.kind in (NUMBER, SIZE) or right.kind in (NUMBER, SIZE):

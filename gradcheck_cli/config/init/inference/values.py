@@ -40,7 +40,8 @@ class Value:
     whole numbers indexes. positive: whether its logarithm is taken. meets_numbers: it is reckoned
     with a number. counts: it is 0, 1, 2 … bound: the size that a number of a loop stays below.
     origin: the array that this is another shape of. has_gradient: it is an array, since it has one.
-    last: its last axis, where that alone is known. summed: its gradient is a sum over samples.
+    last: its last axis, where that alone is known. is_documented: its shape is in the docstring.
+    summed: its gradient is a sum over samples.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Value:
         self.cut_from: Value | None = None
         self.classes: Axis | None = None
         self.positive = False
-        self.is_parameter = self.has_gradient = self.summed = False
+        self.is_parameter = self.has_gradient = self.summed = self.is_documented = False
         self.meets_numbers = False
         self.counts = False
         self.bound: Axis | None = None
