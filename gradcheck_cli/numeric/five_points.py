@@ -1,7 +1,7 @@
-"""Slopes from five points an entry, at a price that is known before: what a diagnosis needs.
+"""Slopes of entries from five points each: fewer digits than the ladder's, at a cost known before.
 
-A verdict needs the best step of every entry, and a ladder to find it. To tell one fault from
-another some eight digits do, and entries that do not give them are known to be worse.
+A verdict needs the best step of every entry, which takes a ladder to find. To tell one fault from
+another, a diagnosis needs only some eight digits, and to know which entries have fewer.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from gradcheck_cli.numeric.ladder import SPREAD_FACTOR
 from gradcheck_cli.numeric.noise import BLOCK_BYTES, DEVIATIONS, ROUNDING, Evaluate, Float
 from gradcheck_cli.numeric.pilots import Terms
 
-# The steps in units of the scale are powers of eps: where truncation, h⁴, and noise, eps/h, are
-# alike; and, for entries that bend more sharply, one that leaves them six digits of noise.
+# Steps, in units of the scale, are eps to these powers. At the first, the truncation error h⁴ is
+# about as large as the noise eps/h. The second, smaller step is for entries that bend more sharply;
+# noise leaves them two thirds of the digits.
 POWERS = (1 / 5, 1 / 3)
-ENOUGH = 2.0**-24  # of the largest slope: an entry that is known to it needs no other step
-RATIO = 2.0  # of the larger of the two steps to the smaller
+ENOUGH = 2.0**-24  # over the largest slope: entries known so well need no second step
+RATIO = 2.0  # the larger step over the smaller one
 
 
 def measure_slopes(
@@ -29,12 +30,13 @@ def measure_slopes(
     entries: NDArray[np.intp],
     cotangent: Float | None = None,
 ) -> tuple[Float, Float]:
-    """The slopes of some entries and their uncertainty, from four evaluations each, or from eight.
+    """The slopes of some entries and their uncertainties, from four or eight evaluations each.
 
-    evaluate: maps points (K, *x.shape) to outputs (K, *outputs); scale: of every entry of x;
-    entries: flat indices of x. Returns arrays (entries,) of the slopes of Σ cotangent · outputs;
-    without a cotangent (outputs, entries), outputs flat. What is not finite has the value 0 and an
-    infinite uncertainty.
+    evaluate: maps points (K, *x.shape) to outputs (K, *outputs). scale: of every entry of x.
+    entries: flat indices of x.
+    Returns the slopes of Σ cotangent · outputs and their uncertainties, (entries,); without a
+    cotangent, those of every output, (outputs, entries). Slopes that are not finite have the value
+    0 and an infinite uncertainty.
     """
     center = np.asarray(evaluate(x[None]), dtype=np.float64).ravel()
     rounding = ROUNDING * float(np.finfo(x.dtype).eps) * np.abs(center)
@@ -62,10 +64,10 @@ def _take_quotients(
 ) -> tuple[Float, Float, Float]:
     """The central, right and left quotients of every output at a step and at half of it.
 
-    Returns both, (3, entries, outputs), and the half steps.
+    Returns the quotients at both, each (3, entries, outputs), and the half steps.
     """
     size = np.abs(x.ravel()[entries]).astype(np.float64)
-    # So that x ± half a step is a number of x's type.
+    # Rounded so that x ± half a step is a number of x's type.
     near = ((size + step / RATIO).astype(x.dtype) - size).astype(np.float64)
     rows, count = np.arange(4 * len(entries)), len(entries)
     points = np.repeat(x.reshape(1, -1), len(rows), axis=0)
@@ -86,9 +88,10 @@ def _take_quotients(
 def _extrapolate(
     far: Float, close: Float, step: Float, rounding: Float, cotangent: Float | None
 ) -> tuple[Float, Float]:
-    """The slope of every entry, and how far it may be off by truncation and by rounding.
+    """The slope of every entry by Richardson extrapolation, and its uncertainty.
 
-    step: the smaller one; rounding: the deviation of that of every output.
+    far, close: the quotients at the larger and at the smaller step, (3, entries, outputs).
+    step: the smaller steps. rounding: the standard deviation of the rounding of every output.
     """
     if cotangent is not None:
         weights = cotangent.ravel()
@@ -96,7 +99,8 @@ def _extrapolate(
         rounding = np.array([np.sqrt(np.sum((weights * rounding) ** 2))])
     terms = Terms.of(far, close, RATIO)
     value = close[0] + (close[0] - far[0]) / (RATIO**2 - 1)
-    # Where the slope is small beside the bend, as at a minimum, the terms shrink as those after it.
+    # Where the slope is small beside the second term, as at a minimum, the ratio of the later terms
+    # predicts the fifth one.
     shrinks = np.maximum(terms.third, terms.fourth) / np.maximum(terms.second, np.finfo(float).tiny)
     bent = terms.second * shrinks**3
     fifth = np.where(terms.first < terms.second, np.fmin(terms.fifth, bent), terms.fifth)

@@ -1,4 +1,8 @@
-"""What the values of outputs are multiples of, and the steps in which they move."""
+"""Quantized outputs: the grid on which their values lie, and the height of the steps they move in.
+
+Outputs that are differences of large numbers are multiples of the last place of those; outputs that
+are rounded on the way, such as those of float16 code, are constant between steps.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +13,38 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
 
-FLAT_SHARE = 0.25  # a share of equal neighbours that chance does not give
-# Of an output that moves in steps; with two it may be a threshold, whose slope is 0.
+FLAT_SHARE = 0.25  # more equal neighbours than this share are not equal by chance
+# An output that moves in steps has at least so many levels; one with two may be a threshold, whose
+# slope is 0.
 LEAST_LEVELS = 3
-# Last places of the largest output: a smaller one that is all noise is a sum that cancels.
+# In eps of the largest output: a smaller output may be all that is left of a sum that cancels.
 CANCELLED = 64.0
-MOST_STEPS = 8.0  # of a grid: higher steps are not its rounding
-ORDINARY = 2.0**10  # times x, or 1: larger numbers are none; what looks so rounds to fewer digits
-FEW_ULPS = 16.0  # of an output: steps of that height are its last rounding
-RARE = 0.1  # of all moves: roundings of what two steps left that cancel
-# So many steps between the values of an output show what they are multiples of; one or two may be
-# those between the ends of a unit that is saturated on both sides.
+MOST_STEPS = 8.0  # over the grid: higher steps are not its rounding
+# Times x, or 1 if that is more: numbers that cancel are no larger. A grid that would need larger
+# ones comes from rounding to fewer digits.
+ORDINARY = 2.0**10
+FEW_ULPS = 16.0  # in eps of an output: lower steps are its last rounding
+RARE = 0.1  # as a share of all moves: so few tiny ones are roundings left over by steps that cancel
+# With so many steps between its values, an output shows its grid; one or two steps may lie between
+# the ends of a saturated unit.
 DIFFERENT = 3
-FEW = 8  # Values of an output that nearly always show them; all are sorted where they do not
-# So many of the smallest sizes far off are multiples of a power of two, but for this share of it,
-# up to so many places below the least: of numbers that do not cancel, one in a million by chance.
+FEW = 8  # values of an output that nearly always show so many steps; if not, all values are sorted
+# Far from x, a grid is a power of two, at most PLACES binary places below the smallest size, of
+# which the SMALLEST smallest sizes are multiples to within the share OFF. Sizes on no grid look so
+# once in a million cases.
 SMALLEST, OFF, PLACES = 3, 2.0**-10, 14
-FRACTION = 2**52 - 1  # the bits of a float64 that hold its digits, but for the first
-# The largest of these in such units: one of fewer may be of a unit with some ends.
+FRACTION = 2**52 - 1  # the bits of a float64 that hold its binary digits after the first one
+# The largest of these sizes is at least so many times the grid; the few levels of saturated units
+# may look like fewer.
 LEVELS = 2.0**6
 
 
 def find_grid(values: Float) -> tuple[Float, NDArray[np.bool_]]:
-    """The number that all values of an output around are multiples of, inf of zeros; and whether
-    there are too few different values to tell.
+    """The grid of every output, and whether its values differ too little to show one.
 
-    What is left when large numbers cancel, as the loss of a saturated softmax, is a multiple of
-    their last place, and stays so wherever it is: its last digits are zeros. values: of every
-    output, (K, *outputs).
+    The grid is the power of two of which all values are multiples; inf if all are zero. Where large
+    numbers cancel, as in the loss of a saturated softmax, the output is a multiple of their last
+    place, so that its own last digits are zeros. values: of every output, (K, *outputs).
     """
     spacing = np.min(_last_digit(values), axis=0)
     still = _count_steps(values[:: max(1, len(values) // FEW)]) < DIFFERENT
@@ -46,19 +54,22 @@ def find_grid(values: Float) -> tuple[Float, NDArray[np.bool_]]:
 
 
 def _last_digit(values: Float) -> Float:
-    """The power of two of the last binary digit of every value that is a one; inf of a zero, and of
-    what is not finite."""
+    """The power of two of the last nonzero binary digit of every value; inf for zeros and values
+    that are not finite."""
     bits = values.view(np.int64)
     digit = np.abs(values - (bits & (bits - 1)).view(np.float64))
-    np.copyto(
-        digit, np.abs(values), where=bits & FRACTION == 0
-    )  # a power of two has that one alone
+    # A power of two has no other binary digit.
+    np.copyto(digit, np.abs(values), where=bits & FRACTION == 0)
     return np.where(np.isfinite(digit) & (digit != 0), digit, np.inf)
 
 
 def cancelled_size(grid: Float, steps: float, size: Float, x: NDArray[Any]) -> float:
-    """Of what size numbers are that round to this grid, where outputs of this size round finer, and
-    steps in which they move are no higher."""
+    """The size of the numbers whose differences the outputs are; 0 where none are seen.
+
+    Their rounding makes the grid, if it is coarser than the rounding of the outputs themselves.
+    grid, size: of every output. steps: the height of the steps in which outputs move: if it is far
+    larger than the grid, that comes from something else.
+    """
     eps = float(np.finfo(x.dtype).eps)
     seen = (grid > CANCELLED * eps * size) & (steps <= MOST_STEPS * grid)
     most = ORDINARY * max(1.0, float(np.max(np.abs(x), initial=0.0)))
@@ -67,13 +78,15 @@ def cancelled_size(grid: Float, steps: float, size: Float, x: NDArray[Any]) -> f
 
 
 def _count_steps(values: Float) -> NDArray[np.intp]:
-    """How many steps there are between different values of an output, of (K, *outputs)."""
+    """How many different values every output has, less one; values: (K, *outputs)."""
     return np.asarray(np.count_nonzero(np.diff(np.sort(values, axis=0), axis=0), axis=0))
 
 
 def find_grid_far_off(values: Float, eps: float) -> Float:
-    """The same of the smallest sizes that outputs have further off, which may be multiples but for
-    a little: so are those of log(1 + x²), a function of such. eps: of the type of the values.
+    """The grid of every output from its smallest sizes at points far from x; 0 where there is none.
+
+    The sizes only need to be close to multiples, as those of log(1 + x²) are, a function of
+    multiples. eps: of the type of the values.
     """
     sizes = np.where(np.isfinite(values) & (values != 0), np.abs(values), np.inf)
     ordered = np.sort(sizes, axis=0)
@@ -91,21 +104,24 @@ def find_grid_far_off(values: Float, eps: float) -> Float:
 
 
 def find_flat(values: Float) -> NDArray[np.bool_]:
-    """On which lines more neighbours of an output are equal than by chance: an axis less.
+    """On which lines an output has more equal neighbours than chance would give.
 
-    Of every line for itself: lines at other places may be at other ends of a clip.
+    values: (PLACES, SPACINGS, POINTS, LINES, *outputs); the result lacks the axis of the points.
+    Lines are judged one by one, because each may lie at another end of a clip.
     """
     equal = np.count_nonzero(np.diff(values, axis=2) == 0, axis=2)
     return np.asarray(equal > FLAT_SHARE * (values.shape[2] - 1))
 
 
 def find_steps(values: Float, flat: NDArray[np.bool_], eps: float) -> Float:
-    """The height of the steps of every output that is constant nearly everywhere, yet moves.
+    """The height of the steps in which outputs move, (*outputs); 0 for outputs that move smoothly.
 
-    (*outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs): on every line of the finer
-    spacings many neighbours are equal, at several levels. (A unit that is dead or saturated is flat
-    at one or two. One that is so on some lines alone has a corner between them; several have many
-    levels, but no number of which these are multiples.) What rounds some outputs rounds all.
+    values: (PLACES, SPACINGS, POINTS, LINES, *outputs). flat: see `find_flat`.
+    An output moves in steps if many neighbours are equal on every line of the finer spacings, at
+    several levels. A dead or saturated unit is not one: it is flat at one or two levels, or on some
+    lines only, with a corner between them. Nor are several such units, which have many levels, but
+    no number of which all their differences are multiples. Where some outputs move in steps, all
+    outputs that look constant are taken to do so.
     """
     constant = np.all(flat[:, :-1], axis=(0, 1, 2))
     found = np.zeros(constant.shape)
@@ -126,19 +142,19 @@ def find_steps(values: Float, flat: NDArray[np.bool_], eps: float) -> Float:
 
 
 def _distinct(values: Float) -> Float:
-    """The different values, ascending; np.unique would import numpy.ma, for 15 ms."""
+    """The different values, ascending. (np.unique would import numpy.ma, which takes 15 ms.)"""
     ordered = np.sort(values)
     return ordered[np.diff(ordered, prepend=-np.inf) > 0]
 
 
 def median(values: Float) -> float:
-    """The middle value, or the mean of two; np.median would import numpy.ma, for 15 ms."""
+    """The median. (np.median would import numpy.ma, which takes 15 ms.)"""
     ordered, count = np.sort(values), len(values)
     return float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2
 
 
 def _are_multiples(gaps: Float, moved: Float) -> bool:
-    """Whether gaps between levels are multiples of one number: of the smallest, or a part of it."""
+    """Whether gaps between levels are multiples of the smallest move, or of a whole part of it."""
     least = np.min(np.concatenate([gaps, moved]), initial=np.inf)
     counts = np.multiply.outer(np.arange(1, FEW), gaps) / least
     return bool(np.any(np.all(np.abs(counts - np.rint(counts)) < OFF, axis=1)))

@@ -1,7 +1,7 @@
-"""Entries of a gradient in groups of like size, each of which has random directions of its own.
+"""Groups of entries of similar size, each of which gets random directions of its own.
 
-Along one direction for all of them, an error of a small entry hides below the uncertainty of the
-large ones.
+Along a direction that moves all entries, an error of a small entry hides in the uncertainty that
+the large entries make.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.directions import root_mean_square
 
-# Sizes within a group differ by no more than this; the uncertainty of a direction is some 1e-12 of
-# its largest entries, so that errors of 1e-7 of the smallest are seen.
+# The largest entry of a group over its smallest one is at most this. The uncertainty of a direction
+# is some 1e-12 of its largest entries, so that errors of 1e-7 of the smallest are still seen.
 LIKE_SIZE = 1e4
-MOST_GROUPS = 4  # of entries that are not zero; the smallest entries share the last one
-# Of all entries: fewer smaller ones are the tail of the sizes above them.
+MOST_GROUPS = 4  # of nonzero entries; all smaller entries share the last one
+# As a share of all entries: a smaller group is no group, but the tail of the one before.
 LEAST_SHARE = 1e-3
 
 
 class Group(Struct, frozen=True):
-    """Entries of like size: where they are, a flat mask, and how many; None: everywhere.
+    """Entries of similar size.
 
-    norm: of these entries; 0 of a group that is claimed to be zero.
+    mask: where they are, flat; None: everywhere. count: how many they are.
+    norm: √Σ entry²; 0 for the group of entries that are claimed to be zero.
     """
 
     mask: NDArray[np.bool_] | None
@@ -35,7 +36,7 @@ class Group(Struct, frozen=True):
 
 
 def group_by_size(gradient: NDArray[Any]) -> list[Group]:
-    """The groups of like size of a gradient as it is claimed, the largest first, zeros last."""
+    """The groups of an analytic gradient, those of the largest entries first, zeros last."""
     sizes = np.abs(gradient.ravel())
     masks: list[NDArray[np.bool_]] = []
     left = sizes > 0

@@ -1,8 +1,8 @@
-"""Entries that a function does not depend on but for its rounding, such as a bias before a norm.
+"""Zeros by invariance: entries that the function does not depend on, but for rounding.
 
-There a right backward returns 1e-16, and so do difference quotients: the entry is zero, as far as
-rounding lets anyone see. The outputs stay where they are however far the entry is moved, which
-tells it from an entry whose outputs are saturated here and move further off.
+An example is a bias before batch norm. A right backward returns some 1e-16 there, and so do
+difference quotients: the entry is zero to within rounding. The outputs stay where they are however
+far such an entry moves; where units are only saturated, they move if it goes far enough.
 """
 
 from __future__ import annotations
@@ -16,41 +16,44 @@ from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.noise import MOVED_DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
 
-# How far an entry is moved, in units of its scale: past the flat part of units that are saturated
-# by hundreds of times what this entry gives them, not past all digits of a float32; up to where a
-# leap looks first.
+# How far an entry is moved, in units of its scale: far enough to bring units out of a saturation
+# hundreds of times as large as the entry's term in them, and not so far that a float32 loses all
+# digits. The largest is about the first step of the first leap; see `leap_until_moved`.
 SHARES: Float = np.exp2(np.arange(12.0))
-# Where nothing is seen to move that far, the entry may be tiny beside what it is added to: it is
-# moved further, by these factors, until something moves or float64 has no digit in common with x.
+# If nothing moves even then, the entry may be tiny beside what it is added to. It is moved by these
+# factors further, until outputs move or float64 has no digits left for x.
 FURTHER: Float = np.exp2(11.0 * np.arange(1.0, 5.0))
-# The same of an entry that moved nothing at all near x, where each forward costs.
+# The shares for an entry that moved no output near x, where each forward is costly.
 UNUSED_SHARES = tuple(np.array([share]) for share in (0.5, SHARES[-1], FURTHER[-1] * SHARES[-1]))
-# Roundings, in eps of the outputs, that may move them where an entry is moved by its own scale: an
-# offset of some hundreds, which a norm takes away again, rounds by as many.
+# In eps of the outputs: how far rounding may move them when an entry moves by its scale. An offset
+# of some hundreds that a norm subtracts again makes roundings of some hundreds.
 ROUNDINGS = 2.0**12
-# Quotients at so many moves in a row that differ by less than this share may be a slope, and are
-# one if quotients at these multiples of the moves do not differ from them either.
+# Quotients at STEADY_MOVES consecutive shares that differ by less than STEADY of themselves may be
+# a slope. They are one if the quotients at these multiples of the shares do not differ either.
 STEADY, STEADY_MOVES, NEARBY = 0.3, 5, (1.13, 1.37, 1.71)
-# Noises that the largest move must exceed for that: the least of the moves in a row then does, too.
+# Times the noise: if the largest move exceeds that, the smallest of STEADY_MOVES moves in a row
+# exceeds the noise, too.
 CLEAR = 2.0**STEADY_MOVES
-# Moves of which the largest is no more than so many times that of the first half of them are those
-# of a bounded function that is small beside its offset, not of rounding, which grows as the entry.
+# The largest move over the largest one of the first half of the shares. Less is a bounded function
+# that is small beside its offset; rounding grows in proportion to the entry.
 GROWN = 16.0
-# How much a right backward, which rounds in its own way, may differ from zero: in the noise of the
-# outputs, and in the largest quotient. Those of tests/laws/test_invariance.py reach a third of it.
+# How far from zero a right backward, which rounds in other places, may be: in units of the noise of
+# the outputs and of the largest quotient. In tests/laws/test_invariance.py they reach a third.
 ROUNDED, QUOTIENTS = 32.0, 16.0
-# How much further than by its own size an entry is moved, until rounding shows.
+# The share from which quotients count is the last one at which no rounding shows, over this.
 QUIET = 2.0**6
-# Where each forward costs, an entry is moved by the least, the middle and the largest share alone
-# if that moves the outputs as little as the entry before did: by so many times as much at most.
+# Where each forward is costly, an entry is first moved by only three shares. If the outputs move by
+# at most so many times as much as by the entry before, it is taken to be like that one.
 ALIKE = 4.0
 
 
 class Invariance(Struct, frozen=True):
-    """What the moves of an entry show that is zero by invariance; arrays of the cotangents.
+    """What the moves of an entry that is zero by invariance show; arrays are (cotangents,).
 
-    shares: how far it was moved, in units of its scale; share: from which on roundings show.
-    quotient: the largest of Σ |c|·change over the share. uncertainty: of the slope over `share`.
+    shares: how far the entry was moved, in units of its scale.
+    share: the one from which quotients count.
+    quotient: the largest Σ |c|·change over the share, from `share` on.
+    uncertainty: of the change of Σ c·output when the entry moves by `share`.
     unused: whether no output moved at all.
     """
 
@@ -62,9 +65,11 @@ class Invariance(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """By how much outputs may move where an entry is moved by its scale, and only rounding shows.
+    """How far outputs may move by rounding alone when an entry moves by its scale.
 
-    hidden: Σ |c|·noise; possible: Σ |c·y|; unseen, within: of Σ |c|·change; each: of every output.
+    hidden: Σ |c|·noise. possible: Σ |c·y|, the size of the outputs.
+    unseen: Σ |c|·change below this is noise. within: below this it may be rounding.
+    each: the change of each output below this may be rounding.
     """
 
     hidden: Float
@@ -75,7 +80,7 @@ class Limits(Struct, frozen=True):
 
     @classmethod
     def of(cls, differences: WholeForwards) -> Limits:
-        """Those of the outputs at x."""
+        """The limits for the outputs at x."""
         eps, size = float(np.finfo(differences.x.dtype).eps), np.abs(differences.center)
         noise = np.maximum(differences.noise.near, differences.noise.away)
         hidden = _weighed(differences, np.maximum(eps * size, noise))
@@ -85,17 +90,17 @@ class Limits(Struct, frozen=True):
             possible=possible,
             unseen=unseen,
             within=np.maximum(ROUNDINGS * eps * possible, unseen),
-            # By itself: one that is far smaller than the others moves unseen among them.
+            # An output far smaller than the others would move unseen in their sum.
             each=np.maximum(ROUNDINGS * eps * size, MOVED_DEVIATIONS * noise),
         )
 
 
 def settle_invariant(differences: WholeForwards, entries: NDArray[np.intp], best: Best) -> None:
-    """Set to zero ± rounding what `best` knows of entries that move no output by more than that.
+    """Set entries that move no output by more than rounding to zero ± rounding in `best`.
 
-    An entry that moved anything at a step of its ladder is not looked at, so that this costs
-    nothing where there is no invariance; nor is one taken for it that the ladder saw between two
-    saturated ends.
+    Only entries whose ladder saw no more than rounding are tried, so that this costs nothing where
+    there is no invariance. Entries with a clear slope, which may lie between two saturated ends,
+    and confined ones are left out.
     """
     limits, found = Limits.of(differences), None
     still = np.all(best.most <= limits.within, axis=1)
@@ -114,29 +119,29 @@ def settle_invariant(differences: WholeForwards, entries: NDArray[np.intp], best
 
 
 def _look(differences: WholeForwards, entry: int, limits: Limits) -> Invariance | None:
-    """What moves of an entry by many shares show, if it is an invariance."""
-    far = SHARES[-1:]  # which alone shows most entries to be none
+    """What moves of an entry by many shares show; None if it is not zero by invariance."""
+    far = SHARES[-1:]  # this one alone shows most entries not to be
     if not _is_rounding(*_totals(differences, _changes(differences, entry, far)), far, limits):
         return None
     shares, changes = _move_until_seen(differences, entry, CLEAR * limits.unseen)
     move, total = _totals(differences, changes)
     if not _is_rounding(move, total, shares, limits):
         return None
-    # What moves, but never clearly, is a bounded function that noise hides.
+    # Outputs that move, but never clearly, are a bounded function that noise hides.
     if move.any() and not np.any(total > CLEAR * limits.unseen):
         return None
     if np.any(total > limits.unseen) and (
         _is_bounded(total, shares, limits.unseen) or _is_slope(differences, entry, shares, changes)
     ):
         return None
-    # An entry that is tiny beside what it is added to could be as large as that. One that is seen
-    # nowhere may be that of a saturated unit, of which larger moves tell nothing.
+    # If rounding shows only at large shares, the entry is tiny beside what it is added to, and may
+    # be moved that far. If it shows nowhere, units may be saturated: large moves say nothing then.
     seen = np.flatnonzero(np.any(total > limits.unseen, axis=1))
     quiet = shares[: seen[0]] if len(seen) else shares[:0]
     share = max(1.0, float(quiet[-1]) / QUIET) if len(quiet) else 1.0
     quotient = np.max((total / shares[:, None])[shares >= share], axis=0)
-    # What is rounded on the way to the outputs is larger than they are by this; in a backward it is
-    # multiplied by a derivative that is so much larger, too.
+    # Numbers on the way are larger than the outputs by this factor. A backward multiplies their
+    # roundings by derivatives that are larger by the same factor.
     eps = float(np.finfo(differences.x.dtype).eps)
     amplified = np.maximum(share * quotient / (eps * limits.possible), 1.0)
     uncertainty = np.maximum(ROUNDED * limits.hidden, QUOTIENTS * amplified * share * quotient)
@@ -148,7 +153,7 @@ def _look(differences: WholeForwards, entry: int, limits: Limits) -> Invariance 
 def _alike(
     differences: WholeForwards, entry: int, limits: Limits, other: Invariance
 ) -> Invariance | None:
-    """What another entry showed, if this one moves the outputs no more than that one did."""
+    """What another entry showed, if this one moves the outputs hardly more; else None."""
     shares = other.shares[[0, len(other.shares) // 2, -1]]
     move, total = _totals(differences, _changes(differences, entry, shares))
     most = np.maximum(ALIKE * other.quotient * shares[:, None], limits.unseen)
@@ -158,13 +163,16 @@ def _alike(
 
 
 def _totals(differences: WholeForwards, changes: Float) -> tuple[Float, Float]:
-    """The larger of the changes up and down, (shares, outputs), and Σ |c|·change of it."""
+    """The move of each output, the larger of its changes up and down, and Σ |c|·move.
+
+    Returns (shares, outputs) and (shares, cotangents).
+    """
     move = np.max(np.abs(changes), axis=0)
     return move, np.stack([_weighed(differences, one) for one in move])
 
 
 def _is_rounding(move: Float, total: Float, shares: Float, limits: Limits) -> bool:
-    """Whether moves by these shares are no more than roundings of the entry that is moved."""
+    """Whether these moves may all be rounding, which grows with the share."""
     far = np.maximum(shares, 1.0)[:, None]
     return bool(np.all(total <= limits.within * far) and not np.any(move > limits.each * far))
 
@@ -172,10 +180,9 @@ def _is_rounding(move: Float, total: Float, shares: Float, limits: Limits) -> bo
 def settle_unused(
     differences: WholeForwards, entries: NDArray[np.intp], best: Best, rows: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
-    """Set to zero ± rounding the entries of these rows that move nothing at all, at any distance.
+    """Set entries of these rows that move no output at all, however far, to zero ± rounding.
 
-    Returns which they are. Such an entry meets a zero, or is not used: what moves is looked at by
-    `settle_invariant`.
+    Returns which they are. The function multiplies such an entry by zero, or does not use it.
     """
     limits = Limits.of(differences)
     uncertainty = ROUNDED * limits.hidden
@@ -192,18 +199,18 @@ def settle_unused(
 
 
 def _is_bounded(total: Float, shares: Float, noise: Float) -> bool:
-    """Whether moves (shares, cotangents) are those of a bounded function, beside an offset."""
+    """Whether these moves (shares, cotangents) are those of a bounded function plus an offset."""
     half = np.max(total[: len(total) // 2], axis=0)
     bounded = GROWN * half > np.maximum(np.max(total, axis=0), noise)
     return bool(np.any(bounded) and np.any(total > noise * shares[:, None]))
 
 
 def _is_slope(differences: WholeForwards, entry: int, shares: Float, changes: Float) -> bool:
-    """Whether quotients at some moves in a row are alike, as of a slope, and not by chance.
+    """Whether quotients at consecutive shares agree as those of a slope do, and not by chance.
 
-    At the largest moves a function may be saturated, at the smallest the noise hides a slope.
-    Roundings may be alike where they are multiples of one number: at other moves nearby they are
-    not.
+    Only some shares may show a slope: at large ones the function may be saturated, and noise hides
+    it at small ones. Quotients of roundings may agree where these are multiples of one number, but
+    not at other shares nearby.
     """
     quotients = _quotients(shares, changes)
     alike = np.abs(np.diff(quotients, axis=0)) < STEADY * np.abs(quotients[1:])
@@ -223,22 +230,21 @@ def _is_slope(differences: WholeForwards, entry: int, shares: Float, changes: Fl
 
 
 def _quotients(shares: Float, changes: Float) -> Float:
-    """What moves up and down differ by, over the share: (shares, outputs)."""
+    """The changes up minus those down, over the share: (shares, outputs)."""
     quotients: Float = (changes[0] - changes[1]) / shares[:, None]
     return quotients
 
 
 def _weighed(differences: WholeForwards, sizes: Float) -> Float:
-    """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""
+    """Σ |c|·size over the outputs; without a cotangent, the size of each."""
     return sizes if differences.weight is None else np.array([sizes @ differences.weight])
 
 
 def _move_until_seen(differences: WholeForwards, entry: int, clear: Float) -> tuple[Float, Float]:
-    """How far an entry was moved, in units of its scale, and how the outputs changed.
+    """Move an entry further and further, until Σ |c|·change exceeds `clear`.
 
-    It is moved further until Σ |c|·change exceeds `clear`; and by less where outputs are smooth
-    curves within a part of the scale alone. Returns the shares and the changes at each, (2, shares,
-    outputs), up and down.
+    Where outputs are smooth within only a part of the scale, smaller shares are tried, too.
+    Returns the shares, and the changes of the outputs up and down, (2, shares, outputs).
     """
     nearer = np.exp2(np.arange(np.floor(np.log2(differences.reach)), 0.0))
     shares = np.concatenate([nearer, SHARES])
@@ -254,7 +260,7 @@ def _move_until_seen(differences: WholeForwards, entry: int, clear: Float) -> tu
 
 
 def _changes(differences: WholeForwards, entry: int, shares: Float) -> Float:
-    """How the outputs change as an entry, a flat index of x, is moved up and down.
+    """The changes of the outputs when an entry (a flat index of x) moves up and down.
 
     Returns (2, shares, outputs).
     """

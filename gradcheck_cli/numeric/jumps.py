@@ -1,7 +1,7 @@
-"""Jumps of a forward between smooth pieces, as of an iteration that stops at a tolerance.
+"""Jumps of a forward between smooth pieces, such as an iteration that stops at a tolerance makes.
 
-On each piece such a forward is smooth, but its slope is not quite that of the function which it
-computes inexactly: the difference is about the height of a jump over the distance to the next.
+The slope of a piece differs from that of the function that the forward approximates by about the
+height of a jump over the distance to the next one.
 """
 
 from __future__ import annotations
@@ -15,39 +15,38 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.noise import Evaluate, Float
 
-# How far lines through x reach, in units of the scale of x: a jump is found on the line where the
-# function is smooth enough between the points for the jump to stand out, which depends on its
-# height.
+# How far the lines through x reach, in units of its scale. The points of a shorter line are closer,
+# so that the function is smoother between them, and lower jumps stand out.
 REACHES = (0.5, 0.2, 0.05, 0.01)
-LINES_EACH = 2  # of every reach, in random directions: one may miss the jumps
-# Powers of two by which all of x is multiplied and divided on one more line: an iteration that
-# converges quadratically jumps that rarely.
+LINES_EACH = 2  # random directions for each reach; a single one may miss the jumps
+# On one more line all of x is multiplied by powers of two, from −OCTAVES to OCTAVES, because an
+# iteration that converges quadratically jumps so rarely.
 OCTAVES = 2.0
 GAPS = 96  # between the points of a line
-# Points that predict the next one, by the polynomial through them: of more, noise is multiplied by
-# more than the smooth part shrinks.
+# The polynomial through so many points predicts the next one; with more points, the noise grows by
+# more than the error of smooth parts shrinks.
 FITTED = 8
-# How much more than both neighbours the gap with a jump in it is off its predictions from either
-# side: the smooth part is off by about as much everywhere.
+# A jump stands out if the predictions across its gap, from the left and from the right, are off by
+# so many times as much as those across both neighbouring gaps.
 STANDS_OUT = 10.0
-# Roundings of an output that are no jump: those of its neighbours add up to some hundreds in what
-# is predicted.
+# In eps of an output: smaller errors are no jump, since the roundings of the points add up to some
+# hundreds in a prediction.
 ROUNDED = 2.0**12
-# Halvings of a gap, on whose left and right the outputs must follow the prediction of their side to
-# this share of the jump, whose height must stay: at a kink it shrinks to nothing.
+# A gap is halved so often. Each new output must follow the prediction from one side to FOLLOWS of
+# the jump, and STAYS of the jump must be left in the end: at a kink it shrinks to nothing.
 HALVINGS, FOLLOWS, STAYS = 16, 0.2, 0.5
-# Of the forward, in all: the points of every line, and two gaps of each.
+# The most evaluations that a search takes: the points of every line, and two gaps on each.
 MOST_EVALUATIONS = (len(REACHES) * LINES_EACH + 1) * (GAPS + 1 + 2 * HALVINGS)
 
 Line = Callable[[Float], NDArray[Any]]
 
 
 class Jumps(Struct, frozen=True):
-    """The steepest jumps that were seen around x.
+    """The jumps that were found around x.
 
-    height: of one output, the largest; 0 where none was seen.
-    slope: Σ |c|·height over the distance between jumps, in units of the scale of x; by outputs
-        where there is no cotangent.
+    height: the largest one of any output; 0 where none was found.
+    slope: the largest Σ |c|·height over the distance between jumps, in units of the scale of x;
+        that of each output where there is no cotangent.
     evaluations: of the forward.
     """
 
@@ -57,10 +56,11 @@ class Jumps(Struct, frozen=True):
 
 
 class Gap(Struct, frozen=True):
-    """A gap between two points of a line, and the points on its left and on its right.
+    """A gap between two points of a line that may hold a jump, and the points on both sides.
 
     left, right: offsets (FITTED,) and outputs there (FITTED, outputs).
-    weight: of the outputs that may jump in it; 0 of the others, which may do so near by.
+    weight: |c| of the outputs that may jump here, 0 of all others.
+    roughness: Σ |c|·error of the predictions across the gap.
     """
 
     line: Line
@@ -77,11 +77,11 @@ def find_jumps(
     cotangent: Float | None,
     most: float = np.inf,
 ) -> Jumps:
-    """The jumps of a function near x, on lines through it.
+    """Find the jumps of a function on lines through x.
 
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
     scale: of every entry of x. cotangent: of the outputs' shape, or None.
-    most: the slope from which a jump is meant to be one, and does not count.
+    most: jumps that make a larger slope belong to the function itself, and do not count.
     """
     evaluations, height = 0, 0.0
 
@@ -103,7 +103,7 @@ def find_jumps(
             found = [jump for gap in gaps if (jump := _confirm(gap, at)) is not None]
             if not found:
                 continue
-            # Of one jump alone, the next is out of reach.
+            # A single jump has its next one beyond the line.
             apart = abs(found[0][0] - found[-1][0]) if len(found) > 1 else abs(found[0][0]) + reach
             heights = np.max([jump for _, jump in found], axis=0)
             unit = 1.0 if reach in REACHES else float(np.log(2.0))
@@ -118,9 +118,9 @@ def find_jumps(
 
 
 def _lines(x: NDArray[Any], scale: Float) -> Iterator[tuple[float, list[Line]]]:
-    """How far lines reach, and those through x that do, as functions of an offset; the far first.
+    """Lines through x, as functions of an offset, with how far they reach; the farthest first.
 
-    The offset is in units of the scale, on the last of them in octaves.
+    The offset is in units of the scale, and on the first line in octaves.
     """
     random = np.random.default_rng(0)
 
@@ -134,9 +134,9 @@ def _lines(x: NDArray[Any], scale: Float) -> Iterator[tuple[float, list[Line]]]:
 
 
 def _is_smooth(outputs: Float) -> bool:
-    """Whether each point of a line is where those before it predict, but for rounding.
+    """Whether the points before each point of a line predict it to within rounding.
 
-    Where it is, nothing stands out on a line that does not reach as far.
+    If so, shorter lines show no jumps either.
     """
     missed = np.max(np.abs(np.diff(outputs, n=FITTED, axis=0)), axis=0)
     rounding = ROUNDED * np.finfo(float).eps * np.max(np.abs(outputs), axis=0)
@@ -144,10 +144,10 @@ def _is_smooth(outputs: Float) -> bool:
 
 
 def _rough_gaps(line: Line, offsets: Float, outputs: Float, weight: Float | float) -> list[Gap]:
-    """Of the gaps in which a jump stands out, the nearest on each side of the middle of a line."""
+    """The gaps in which a jump stands out, the nearest one on each side of the middle of a line."""
     missed = np.abs(np.diff(outputs, n=FITTED, axis=0)) * weight
-    # Predicted from the left the point after a gap, and from the right the one before it; of every
-    # output for itself, as each may jump elsewhere.
+    # The error of the prediction across a gap: of the point after it from the left, and of the one
+    # before it from the right. Outputs are judged one by one, because each may jump elsewhere.
     rough = np.minimum(missed[: -(FITTED - 1)], missed[FITTED - 1 :])
     around = np.maximum(rough[:-2], rough[2:])
     size = np.max(np.abs(outputs), axis=0) * weight
@@ -175,7 +175,7 @@ def _rough_gaps(line: Line, offsets: Float, outputs: Float, weight: Float | floa
 
 
 def _confirm(gap: Gap, at: Callable[[Line, Float], Float]) -> tuple[float, Float] | None:
-    """Where in a gap the function jumps, and how high each output; None where it does not."""
+    """The place of the jump in a gap, and its height by output; None if there is no jump."""
     weight = gap.weight
     low, high = float(gap.left[0][-1]), float(gap.right[0][0])
     for _ in range(HALVINGS):
@@ -192,7 +192,7 @@ def _confirm(gap: Gap, at: Callable[[Line, Float], Float]) -> tuple[float, Float
 
 
 def _predict(side: tuple[Float, Float], offset: float) -> Float:
-    """The value at an offset of the polynomial through points of one side (Lagrange)."""
+    """The value at an offset of Lagrange's polynomial through the points of one side."""
     offsets, outputs = side
     differences = offsets[:, None] - offsets
     np.fill_diagonal(differences, 1.0)

@@ -1,8 +1,8 @@
-"""The slope at zero of a function of one number, in few evaluations, also between many kinks.
+"""The derivative at 0 of a function of one number, in few evaluations, even between many kinks.
 
-Central quotients at shrinking steps are extrapolated until two of them agree to the noise. A kink
-within a step moves a quotient by far more than that, and by another amount at every step; so what
-agrees to the noise has none, or none that matters.
+Central quotients at shrinking steps are extrapolated until they agree to within the noise. A kink
+within a step moves a quotient by far more than that, and by a different amount at every step. So
+where quotients agree to within the noise, there is no kink, or none that matters.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.grids import FLAT_SHARE, find_flat
 from gradcheck_cli.numeric.noise import DEVIATIONS, POINTS, ROUNDING, Float, variances
 
-RATIO = 7.0**0.5  # of a step to the next: no oscillation whose period fits one fits the next
-LEVELS = 24  # down to 1e-10 of the first step
-COLUMNS = 6  # of Neville's tables; later columns gain nothing over the noise
-SPREAD_SAFETY = 4.0  # how much more than the last two values differ the better one may be off
-# Noise over the quotient below which two values do not agree by chance; with more noise, three
-# have to agree.
+# Each step is the one before it over RATIO, which is irrational: an oscillation of which a whole
+# number of periods fits one step does not fit the next.
+RATIO = 7.0**0.5
+LEVELS = 24  # steps at most, down to 1e-10 of the first
+COLUMNS = 6  # of a Neville table; later columns amplify noise and gain nothing
+SPREAD_SAFETY = 4.0  # the error of a value is at most this times its difference to its neighbours
+# Noise over the quotient: with less, two values do not agree by chance; with more, a third one has
+# to agree.
 CERTAIN = 1e-6
-# Spacings of the noise's probes, in units of the scale: the finest at which the outputs move.
+# Spacings of the points that measure noise, in units of the scale; the first one counts at which
+# the outputs move.
 SPACINGS = (1e-9, 1e-6, 1e-3)
-PROBED_AT = 0.5  # in the same units: noise is hardly ever smaller there than at zero
-FEW_SAMPLES = 10.0  # with as many outputs the noise of one line is known to a factor of √2
+PROBED_AT = 0.5  # in units of the scale: noise is hardly ever smaller there than at 0
+# A variance from n outputs is multiplied by 1 + FEW_SAMPLES/n; with ten outputs, one line of points
+# shows their noise to a factor of √2.
+FEW_SAMPLES = 10.0
 
 EvaluateAt = Callable[[float], NDArray[Any]]
 
@@ -36,7 +41,7 @@ EvaluateAt = Callable[[float], NDArray[Any]]
 class Derivative(Struct, frozen=True):
     """A derivative along a line, and its uncertainty.
 
-    step: the largest of those that it was taken from; settled: whether they agreed to the noise.
+    step: the largest step of its quotients. settled: whether these agreed to within the noise.
     """
 
     value: float
@@ -46,10 +51,10 @@ class Derivative(Struct, frozen=True):
 
 
 class LineNoise(Struct, frozen=True):
-    """The noise of outputs along a line, as deviations.
+    """The noise along a line, as standard deviations.
 
-    outputs: of each; common: of Σ cotangent · outputs as it was seen, which is more than that of
-    independent outputs where they share their roundings. rounding: of a value, relative.
+    outputs: of each output. common: of Σ cotangent · outputs; it is larger than the noise of the
+    outputs gives where these share their roundings. rounding: of a value, over its size.
     """
 
     outputs: Float
@@ -57,20 +62,22 @@ class LineNoise(Struct, frozen=True):
     rounding: float
 
     def deviation(self, cotangent: Float, sizes: Float) -> float:
-        """Of Σ cotangent · outputs, of outputs of these absolute sizes."""
+        """The standard deviation of Σ cotangent · outputs, for outputs of these absolute sizes."""
         noise = np.maximum(self.outputs, self.rounding * sizes)
         return max(_norm(cotangent * noise), self.common)
 
 
 class _Cells(Struct):
-    """A row of Neville's tables: values extrapolated 0, 1, 2… times, and how far noise may move
-    them."""
+    """A row of a Neville table: values extrapolated 0, 1, 2… times, and the noise in each."""
 
     value: list[float]
     noise: list[float]
 
     def climb(self, last: _Cells | None, powers: tuple[int, ...]) -> None:
-        """Extrapolate with the row of the larger step; powers: those that each column removes."""
+        """Extrapolate with the row of the larger step, if there is one.
+
+        powers: the power of the step that each column removes from the error.
+        """
         if last is None:
             return
         for column in range(min(len(last.value), COLUMNS - 1)):
@@ -82,7 +89,7 @@ class _Cells(Struct):
             )
 
     def best(self, last: _Cells) -> tuple[float, float, float, int]:
-        """The least uncertain value of this row, its uncertainty, the noise in that, its column."""
+        """The least uncertain value of this row, with its uncertainty, its noise and its column."""
         found = (self.value[0], np.inf, self.noise[0], 0)
         for column in range(1, len(self.value)):
             value = self.value[column]
@@ -93,8 +100,8 @@ class _Cells(Struct):
         return found
 
 
-# The error of a central quotient has even powers of the step, the gap between the quotients of the
-# two sides has odd ones.
+# The powers of the step in the error of a central quotient, and in the gap between the quotients of
+# the two sides.
 CENTRAL = tuple(range(2, 2 * COLUMNS, 2))
 GAP = tuple(range(1, 2 * COLUMNS - 1, 2))
 
@@ -104,14 +111,13 @@ def differentiate(
 ) -> Derivative:
     """The derivative of Σ cotangent · evaluate(t) at 0.
 
-    evaluate: a number → outputs, flat, like center (the outputs at 0) and cotangent.
-    first: the largest step. The evaluations are at most 2 LEVELS, and 4 where the function is a
-    parabola between two kinks.
+    evaluate: maps a number to outputs, flat, like center (the outputs at 0) and cotangent.
+    first: the largest step. It takes at most 2·LEVELS evaluations; 4 for a parabola.
 
-    A value is settled where it agrees with the two of one extrapolation less within their noise,
-    and so does the gap between the sides with none; where noise is large, twice in a row. A gap
-    that does not vanish is a kink at 0: half of it is uncertain. What never settles is as
-    uncertain as the last two quotients differ.
+    A value is settled if it agrees with its two neighbours, of one extrapolation less, to within
+    the noise, and the gap between the two sides does so, too, or vanishes; where noise is large,
+    this must happen at two steps in a row. A gap that stays is a kink at 0, and half of it is added
+    to the uncertainty. If nothing settles, the last two quotients give value and uncertainty.
     """
     step, last, before = first, None, None
     quotients: list[tuple[float, float]] = []
@@ -138,7 +144,7 @@ def differentiate(
 def _quotients(
     evaluate: EvaluateAt, center: Float, cotangent: Float, noise: LineNoise, step: float
 ) -> tuple[_Cells, _Cells] | None:
-    """The central quotient, and the right one minus the left one; None if one is not finite."""
+    """The central quotient, and the right minus the left one; None if they are not finite."""
     above, below = evaluate(step), evaluate(-step)
     slope = float((above - below) @ cotangent) / (2 * step)
     bend = float((above - center - (center - below)) @ cotangent) / step
@@ -152,7 +158,10 @@ def _quotients(
 def _settle(
     central: _Cells, gap: _Cells, last: tuple[_Cells, _Cells], step: float
 ) -> Derivative | None:
-    """The slope, if these rows agree to the noise; step: the one just taken."""
+    """The derivative, if these rows agree with the last ones to within the noise; else None.
+
+    central, gap: the rows of `step`. last: those of the step before.
+    """
     value, uncertainty, noise, column = central.best(last[0])
     apart, apart_uncertainty, apart_noise, _ = gap.best(last[1])
     if uncertainty > (1 + SPREAD_SAFETY) * noise:
@@ -165,7 +174,7 @@ def _settle(
 
 
 def _is_certain(found: Derivative, central: _Cells) -> bool:
-    """Whether noise is so small that what agrees to it cannot do so by chance."""
+    """Whether noise is so small that values cannot agree by chance."""
     return central.noise[0] <= CERTAIN * abs(found.value)
 
 
@@ -174,13 +183,14 @@ def _agree(one: Derivative, other: Derivative | None) -> bool:
 
 
 def _widest(one: Derivative, before: Derivative) -> Derivative:
-    """The value from the larger steps, which has less noise, as uncertain as the two differ."""
+    """The value from the larger steps, which has less noise; its uncertainty grows by how far the
+    two differ."""
     uncertainty = before.uncertainty + abs(one.value - before.value)
     return Derivative(before.value, uncertainty, before.step)
 
 
 def _unsettled(quotients: list[tuple[float, float]]) -> Derivative:
-    """What the last two quotients say."""
+    """The last quotient, with an uncertainty from its difference to the one before."""
     if len(quotients) < 2:
         return Derivative(np.nan, np.inf, settled=False)
     (before, _), (value, noise) = quotients[-2:]
@@ -190,9 +200,9 @@ def _unsettled(quotients: list[tuple[float, float]]) -> Derivative:
 def measure_line_noise(
     evaluate: EvaluateAt, center: Float, cotangent: Float, scale: float, eps: float
 ) -> LineNoise:
-    """The noise of the outputs along a line, of at most POINTS evaluations a spacing.
+    """Measure the noise of the outputs along a line, by POINTS evaluations at up to three spacings.
 
-    scale: that moves the outputs about as much as they are large. eps: of the inputs' type.
+    scale: a move by it changes the outputs by about their size. eps: of the type of the inputs.
     """
     for spacing in SPACINGS:
         places = scale * (PROBED_AT + spacing * (np.arange(POINTS) - POINTS // 2))
@@ -207,7 +217,10 @@ def measure_line_noise(
 
 
 def _scatter(values: Float) -> Float:
-    """The deviation about a smooth curve of each column of (POINTS, outputs); 0 where unknown."""
+    """The standard deviation of each column of (POINTS, outputs) about a smooth curve.
+
+    It is 0 where it is not known.
+    """
     largest = np.max(np.abs(values), axis=0)
     unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
     lines = (values / unit)[None, None, :, None, :]
@@ -216,6 +229,6 @@ def _scatter(values: Float) -> Float:
 
 
 def _norm(values: Float) -> float:
-    """√Σ value², in units of the largest, because squares of 1e200 overflow."""
+    """√Σ value², computed in units of the largest value, because squares of 1e200 overflow."""
     peak = float(np.max(np.abs(values), initial=0.0))
     return peak * float(np.sqrt(np.sum((values / peak) ** 2))) if 0 < peak < np.inf else peak

@@ -1,5 +1,6 @@
-"""The noise of a function near a point: how much its values scatter about a smooth curve.
+"""The noise of a function near a point: how far its values scatter about a smooth curve.
 
+High differences of the values on lines of equidistant points remove the curve and leave the noise.
 Source: J. Moré and S. Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011).
 """
 
@@ -26,50 +27,53 @@ from gradcheck_cli.numeric.grids import (
 Float = NDArray[np.float64]
 Evaluate = Callable[[NDArray[Any]], NDArray[Any]]
 
-BLOCK_BYTES = 2**20  # of points evaluated at once: past the cache, batching gains nothing
-# How many deviations of noise an uncertainty holds; the deviation itself is only an estimate.
+BLOCK_BYTES = 2**20  # of points evaluated at once: more do not fit the cache, and gain nothing
+# Standard deviations of noise in an uncertainty: so many because they are only estimated.
 DEVIATIONS = 5.0
 
-LINES = 5  # one line has too few samples: its estimate is often five times too small
-POINTS = 9  # on a line; Moré and Wild find 6 to 8 differences enough
-ORDERS = (5, 6, 7)  # of differences: smooth parts are gone, some samples are left
-# Spacings of the points in units of the scale of x. What scatters at all of them is noise; what is
-# smooth at one is not. A function that rounds to few digits is flat at the finer ones.
+LINES = 5  # a single line has too few samples: its estimate is often five times too small
+POINTS = 9  # of a line; Moré and Wild find 6 to 8 differences enough
+ORDERS = (5, 6, 7)  # of differences: high enough to remove smooth parts, with samples left
+# Spacings of the points in units of the scale of x. A noisy function scatters at all of them; one
+# that is smooth at some spacing is not noisy. A function that rounds to few digits is flat at the
+# finer ones.
 SPACINGS = (1e-11, 1e-6, 1e-3)
-# Over the variance at a finer spacing: more than noise differs between two.
+# The variance at a spacing over that at a finer one: noise alone makes less of a difference.
 ROUGH_VARIANCE_RATIO = 1e3
-SCATTER_SHARE = 0.1  # of the whole variance of the points: they are not on a curve
-# Two estimates of one variance hardly differ by more; of those that do, the larger one has
-# something else in it.
+# The scatter over the whole variance of the points: with more, they do not lie on a curve.
+SCATTER_SHARE = 0.1
+# Two estimates of the same variance hardly ever differ by a larger factor; if they do, the larger
+# one contains something else.
 ALIKE = 16.0
-STILL = 4.0  # times the variance over the finest probes: more is seen over wider ones alone
-MOST_NOISE = 1e-3  # noise over the values around: there is no curve to differentiate
-GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them
-MOVED_DEVIATIONS = 10.0  # deviations of noise, from which on an output has moved
+STILL = 4.0  # if the variance at wider spacings exceeds the finest by this, it is hidden at that
+MOST_NOISE = 1e-3  # noise over the largest value: with more, there is no curve to differentiate
+GROWTH = 2.0  # how much faster noise may grow along one entry than along all of them together
+MOVED_DEVIATIONS = 10.0  # standard deviations of noise; an output that changes by more has moved
 AWAY = 0.5  # in units of the scale of x: about the largest steps of the ladder
-# A place where an output is so many times further from its value at x than within the coarsest
-# spacing, and than it is large, is out of reach: it diverges there, and so does its noise. (Of a
-# minimum with a zero slope, whose moves are h⁴, it is 2e8 times further.)
+# An output has diverged where it is so many times further from its value at x than it moves within
+# the coarsest spacing, and than its value at x; its noise there says nothing. (At a minimum with
+# moves like h⁴ it is 2e8 times further.)
 DIVERGED = 1e10
-# The last rounding of a value: uniform within half a unit of eps|f|, hence its deviation.
+# The standard deviation of the last rounding of a value, which is uniform within ½ eps|f|: 1/√12.
 ROUNDING = 0.29
-FEW_ROUNDINGS = 16.0  # to what an output is a multiple of: noise that is no more is rounding
-# Of what they are compared with (x, the largest entry, moves far away): what is fainter may be of
-# the size of what is rounded on the way to it.
+FEW_ROUNDINGS = 16.0  # in roundings to the grid of an output: less noise is rounding
+# Over x, or moves far away: an output that is smaller may be no larger than the roundings of the
+# numbers it is made of.
 FAINT = 1e-6
-# How far from x, in units of its scale, an output is looked at that stands still there.
+# How far from x, in units of its scale, outputs are evaluated that stand still near x.
 FAR_OFF = 10.0 ** np.arange(1, 13)
 
 
 class Noise(Struct, frozen=True):
-    """The noise of every output, as a deviation; arrays of the outputs' shape.
+    """The noise of every output, as a standard deviation; arrays have the shape of the outputs.
 
-    near: at x; center: the outputs there. away: some steps away from x; growth: that over the
-    root of how far the outputs have moved. reach: how far, in units of the scale of x, all outputs
-    are smooth curves; 1 where nothing speaks against it. evaluations: of the function, in all.
-    steps: the height of those in which outputs move; 0 of outputs that move smoothly.
-    pace: seconds that an evaluation took, about; 0 where it was not timed.
-    cancelled: the size of numbers whose differences the outputs are; 0 where they are not seen.
+    near: the noise at x. center: the outputs there. away: the noise some steps away from x.
+    growth: the noise away from x over the root of how far the output has moved there.
+    reach: how far, in units of the scale of x, all outputs are smooth; 1 if nothing limits that.
+    evaluations: of the function, in all.
+    steps: the height of the steps in which each output moves; 0 if it moves smoothly.
+    pace: about how many seconds an evaluation took; 0 where it was not timed.
+    cancelled: the size of the numbers whose differences the outputs are; 0 where none are seen.
     """
 
     near: Float
@@ -83,20 +87,20 @@ class Noise(Struct, frozen=True):
     cancelled: float = 0.0
 
     def reshape(self, *shape: int) -> Noise:
-        """The same with outputs of this shape."""
+        """This noise with its outputs in another shape."""
         of_outputs = ("near", "center", "away", "growth", "steps")
         return replace(self, **{name: getattr(self, name).reshape(shape) for name in of_outputs})
 
     def at_least(self, deviation: Float | float) -> Noise:
-        """The same where outputs scatter by so much for another reason."""
+        """This noise where outputs scatter by this deviation, at least, for another reason."""
         near, away = np.maximum(self.near, deviation), np.maximum(self.away, deviation)
         return replace(self, near=near, away=away)
 
     def at(self, move: Float) -> Float:
-        """The deviation where outputs have moved by `move`, arrays with a leading axis.
+        """The noise of outputs that have moved by `move`, which has one more axis in front.
 
-        At a minimum noise is small (that of ½δ² is δ times that of δ) and grows with the slope,
-        which is like the root of the move.
+        At a minimum noise is small (that of ½δ² is δ times that of δ), and grows with the slope,
+        which is proportional to the root of the move.
         """
         grown: Float = np.maximum(self.near, self.growth * np.sqrt(move))
         return grown
@@ -112,10 +116,10 @@ def function_noise(
     """The noise of every output of `evaluate` near `x`.
 
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
-    scale: the scale of every entry of x, of x's shape; sets the spacing of the probes.
-    lines: of probes, at least 2. alike: axes of the outputs along which they are smooth together.
-    The noise at x is never less than the last rounding of a value. Where probes are not finite,
-    it is that rounding.
+    scale: the scale of every entry of x, of x's shape, which sets the spacing of the points.
+    lines: of points, at least 2. alike: axes of the outputs along which all are equally smooth.
+    The noise at x is at least the last rounding of a value, and just that where values are not
+    finite.
     """
     random = np.random.default_rng(0)
     away = AWAY * draw_signs(random, (lines, *x.shape)) * scale
@@ -124,8 +128,8 @@ def function_noise(
     values = np.stack([values[:, :, :lines], values[:, :, lines:]])
     here, there = values
     center = here[0, POINTS // 2, 0]
-    # In units near the largest around, because squares of 1e-200 are 0: powers of two, which round
-    # nothing.
+    # In units near the largest value, because squares of 1e-200 are 0. They are powers of two, so
+    # that dividing by them rounds nothing.
     largest = np.max(np.abs(np.where(np.isfinite(values), values, 0.0)), axis=(1, 2, 3))
     unit, unit_away = np.where(largest > 0, np.exp2(np.frexp(largest)[1] - 1.0), 1.0)
     flat = find_flat(values)
@@ -160,12 +164,12 @@ def function_noise(
 
 
 def give_up(noise: Float, largest: Float, grid: Float, eps: float) -> Float:
-    """The noise of every output; infinite where it is all there is: no curve to differentiate.
+    """The noise of every output, made infinite where there is no curve to differentiate.
 
-    Of an output that is far smaller than others, it is what is left of numbers that cancel, such as
-    those of a spline outside of its support: then it is noise like any other, as it is where it is
-    no more than some roundings of them. largest: the largest value of every output around; grid:
-    the deviation of what it is rounded to.
+    That is where noise exceeds MOST_NOISE of the values, with two exceptions, which are ordinary
+    noise: an output far smaller than others may be all that is left of numbers that cancel, such as
+    a spline outside of its support; and noise may be no more than some roundings to the grid.
+    largest: the largest value of every output. grid: the deviation of rounding to its grid.
     """
     few = np.maximum(CANCELLED * eps * np.max(largest, initial=0.0), FEW_ROUNDINGS * grid)
     counts = noise > few
@@ -173,20 +177,23 @@ def give_up(noise: Float, largest: Float, grid: Float, eps: float) -> Float:
 
 
 def diverges(moved: Float, near_x: Float, center: Float) -> NDArray[np.bool_]:
-    """Whether an output has left where it is at x, as it is seen within the coarsest spacing."""
+    """Where outputs diverge: they have moved by far more than near x, and than they are large.
+
+    moved: how far, away from x. near_x: how far within the coarsest spacing. center: the outputs.
+    """
     here = np.maximum(near_x, np.abs(center))
     return np.asarray((moved > DIVERGED * here) & (here > 0))
 
 
 def draw_signs(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
-    """As many times 1 as −1, by chance."""
+    """Random signs, 1 or −1 with equal probability."""
     return np.where(random.integers(0, 2, shape) == 0, -1.0, 1.0)
 
 
 def draw_directions(random: np.random.Generator, scale: Float, shape: tuple[int, ...]) -> Float:
-    """Directions along which every entry moves by about its scale, up or down.
+    """Random directions along which every entry moves by about its scale, up or down.
 
-    shape: of all of them; that of the scale for one.
+    shape: that of one direction (the scale's), or of several, with axes in front.
     """
     return random.uniform(0.5, 1.5, shape) * draw_signs(random, shape) * scale
 
@@ -194,9 +201,9 @@ def draw_directions(random: np.random.Generator, scale: Float, shape: tuple[int,
 def _values(
     evaluate: Evaluate, centers: NDArray[Any], scale: Float, random: np.random.Generator
 ) -> Float:
-    """Outputs on lines of equidistant points through the centers (lines, *x.shape).
+    """The outputs on lines of equidistant points through the centers (lines, *x.shape).
 
-    Returns (SPACINGS, POINTS, lines, *outputs); the middle point of a line is its center.
+    Returns (SPACINGS, POINTS, lines, *outputs); a center is the middle point of its line.
     """
     directions = draw_directions(random, scale, centers.shape)
     offsets = np.multiply.outer(SPACINGS, np.arange(POINTS) - POINTS // 2)
@@ -208,12 +215,12 @@ def _values(
 
 
 def variances(values: Float, flat: NDArray[np.bool_]) -> Float:
-    """The variance about a smooth curve of every output on every line; inf where it is flat.
+    """The variance of every output about a smooth curve, on every line.
 
-    (PLACES, SPACINGS, LINES, *outputs), from values (PLACES, SPACINGS, POINTS, LINES, *outputs);
-    flat: see `find_flat`.
-    Of the orders of differences, the smallest: what is left of a smooth part only adds to the
-    lower ones.
+    values: (PLACES, SPACINGS, POINTS, LINES, *outputs). flat: see `find_flat`.
+    Returns (PLACES, SPACINGS, LINES, *outputs): the smallest variance of all orders of differences,
+    because what is left of a smooth part only makes the others larger. It is inf for a line that is
+    flat at this spacing, but not at all of them.
     """
     # A k-th difference of independent noise has binom(2k, k) times its variance.
     differences = np.diff(values, n=ORDERS[0], axis=2)
@@ -223,7 +230,7 @@ def variances(values: Float, flat: NDArray[np.bool_]) -> Float:
         variance = np.add.reduce(differences * differences, axis=2) / samples
         variances = np.minimum(variances, variance)
         differences = np.diff(differences, axis=2)
-    # Flat everywhere: a constant, or one that jumps or leaves it somewhere.
+    # A line that is flat at all spacings is that of a constant, which may jump somewhere.
     some = flat & ~np.all(flat, axis=1, keepdims=True)
     return np.where(some, np.inf, variances)
 
@@ -231,11 +238,12 @@ def variances(values: Float, flat: NDArray[np.bool_]) -> Float:
 def measure_grid(
     evaluate: Evaluate, x: NDArray[Any], scale: Float, values: Float, *, sparing: bool = False
 ) -> tuple[Float, int]:
-    """What the values of every output are multiples of, see `find_grid`, and the evaluations.
+    """The grid of every output, 0 where none is seen, and the evaluations that this took.
 
-    Where it stands still near x, that may be hidden: one that is faint beside x, or whose last
-    digits are zeros, is looked at further off. sparing: not where another one moves with all its
-    digits: then it is a dead unit's.
+    The grid of an output that stands still near x may be hidden. So if it is tiny beside x, or its
+    last digits are zeros, it is evaluated farther away. sparing: not if another output moves with
+    all its digits, since then the still one belongs to a dead unit.
+    values: of every output near x, (K, *outputs).
     """
     eps, size = float(np.finfo(x.dtype).eps), np.max(np.abs(values), axis=0)
     spacing, still = find_grid(values)
@@ -252,20 +260,22 @@ def measure_grid(
 
 
 def _smallest(variances: Float) -> Float:
-    """Of the spacings, the smallest: noise scatters at all of them.
+    """The smallest variance of all spacings, since noise scatters at all of them.
 
-    At some of them the probes may leave the domain of the function.
+    NaN is left out: at some spacings the points may leave the domain of the function.
     """
     smallest: Float = np.fmin.reduce(variances, axis=0)
     return smallest
 
 
 def _pooled(variances: Float, ordinary: Float) -> Float:
-    """Of the spacings, the smallest of the means over lines, each of which has a few samples only.
+    """One variance for every output, from those of all spacings and lines.
 
-    Where each spacing has a line that is flat or leaves the domain, the mean of the smallest. What
-    scatters as much at both wider ones, by no more than numbers near 1 or x round, stands still
-    over the finest: it is a difference of such. ordinary: the square of that rounding.
+    Lines have few samples, so their mean counts: that of the spacing with the smallest one. Where
+    every spacing has a line that is flat or leaves the domain, it is the mean over lines of the
+    smallest of all spacings. An output that is a difference of numbers near 1 or x may stand still
+    at the finest spacing, and scatter as much at both wider ones, by no more than the rounding of
+    such numbers; then the wider ones count. ordinary: the square of that rounding.
     """
     finest, *wider = by_spacing = np.mean(variances, axis=1)
     less, more = np.min(wider, axis=0), np.max(wider, axis=0)
@@ -276,9 +286,11 @@ def _pooled(variances: Float, ordinary: Float) -> Float:
 
 
 def _reach(by_spacing: Float, values: Float, pool: tuple[int, ...]) -> float:
-    """The largest spacing at which no output scatters far more than at a finer one.
+    """The largest spacing at which all outputs are smooth; 1 if they are at all spacings.
 
-    What scatters about as much as it varies is an oscillation, if it does not at finer spacings.
+    An output is not smooth at a spacing, but oscillates, if it scatters there by far more than at a
+    finer one, and by about as much as it varies.
+    by_spacing, values: the variances and the outputs around x. pool: axes to average over.
     """
     pooled = np.mean(by_spacing, axis=pool)
     reach = 1.0
@@ -295,11 +307,12 @@ def _reach(by_spacing: Float, values: Float, pool: tuple[int, ...]) -> float:
 
 
 def _away(variances: Float, moves: Float, near: Float) -> tuple[Float, Float]:
-    """The noise away from x, and over the root of the move, each line at a place of its own.
+    """The noise away from x and its growth, the noise over the root of the move.
 
-    Of the growth, the second largest: one of the lines may have moved little by chance.
+    Each line is at a place of its own. The growth is the second largest of all lines, because one
+    of them may have moved little by chance.
     """
-    # A move of about the noise is none, as of a softmax whose inputs all moved alike.
+    # A move of about the noise does not count: a softmax stays if all of its inputs move alike.
     usable = np.isfinite(variances) & np.isfinite(moves) & (moves > MOVED_DEVIATIONS * near)
     ratios = np.where(usable, variances / np.where(usable, moves, 1.0), 0.0)
     largest = np.max(np.where(usable, variances, 0.0), axis=0)
