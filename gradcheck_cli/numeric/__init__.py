@@ -1,1 +1,1 @@
-"""The oracle: derivatives by finite differences. It knows functions and arrays, nothing else."""
+"""The oracle: derivatives by finite differences. This package knows functions and arrays only."""

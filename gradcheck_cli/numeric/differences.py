@@ -64,7 +64,7 @@ class Differences(ABC):
     def _pair(
         self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
     ) -> Rung:
-        """The quotients from one point on each side, each over the step that x could really take.
+        """The quotients from one point on each side, each over the step that x really took.
 
         Arguments as of `rung`.
         """

@@ -1,4 +1,4 @@
-"""Entries that the first ladder leaves open: larger steps, smaller ones, and what these say."""
+"""Further ladders, from larger or smaller first steps, for entries that the first one left open."""
 
 from __future__ import annotations
 
@@ -12,35 +12,37 @@ from gradcheck_cli.numeric.doubts import doubt_small
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.units import OWN_UNITS
 
-# Entries whose noise leaves them unresolved are tried again from a step so much larger, for as many
-# levels as lead down to the first step: a polynomial does not mind, and noise shrinks.
-WIDER, WIDER_LEVELS = 32.0, 7  # √3⁷ = 47: down past the step before
-# Of the largest; entries that noise lets be known no better are tried from larger steps yet, while
-# their uncertainty falls by so much: by WIDER, where it is noise alone.
+# Entries that noise leaves unresolved are measured again from a first step so much larger, because
+# noise over a larger step is less, and polynomials extrapolate exactly from any steps.
+WIDER, WIDER_LEVELS = 32.0, 7  # √3⁷ = 47: enough levels to get below the first step of before
+# Over the largest entry: entries with more noise are tried from ever larger steps, as long as their
+# uncertainty falls by HELPED each time. (Pure noise falls by WIDER.)
 HIDDEN, HELPED = 1e-4, 4.0
-MOST_WIDENINGS = 6  # 32⁶ = 1e9: from 1e-9 to 1, as weights may be drawn
-# Of the slope of the outputs at the first step: what is left of it at a larger one that counts.
+MOST_WIDENINGS = 6  # 32⁶ = 1e9, for weights drawn with sizes from 1e-9 to 1
+# Cells of a larger step count only if at least this share of the first step's Σ |c|·move/step is
+# left there.
 HELD_SLOPE = 0.5
-# The share of noise in an uncertainty that is mostly noise, or to a good part: the spread of a few
-# quotients that differ by noise alone can be some times what is expected of it.
+# An uncertainty is mostly noise, or partly, if noise makes this share of it. (Even where quotients
+# differ by noise alone, the spread of a few of them can be several times as large as expected.)
 MOSTLY, SOMEWHAT = 0.5, 0.1
-# Of the largest entry: what is known worse is measured again on an entry's own scale.
+# Over the largest entry: entries with a larger uncertainty are measured again on their own scale.
 RETRIED = 1e-7
-# Of the first step: moves as large are tried up to where a leap leads, and on from there. Where
-# both are seen, the slope there was not hidden at the first step, but is absent; one may be a jump.
+# As a share of the first step: moves by this are tried just before and just after a far step. If
+# both are seen, the slope near x is not hidden by rounding, but zero; a single one may be a jump.
 SHARE_OF_FIRST = 0.25
-# Uncertainties that a slope behind a leap exceeds on both sides: over a step of 1e17, a rounding of
-# saturated outputs is a slope of 7 of them. One that is less clear is seen better a leap further.
+# A slope found at a far step must exceed so many uncertainties on both sides: at a step of 1e17, a
+# single rounding of saturated outputs looks like a slope of 7 uncertainties. A slope that is less
+# clear is looked for one leap farther.
 CLEAR_LEAP = 2.0**5
-# On the way there, at these shares of it, a slope stays the same, but for a factor of a curve.
+# At these shares of a far step, a slope is at most STEEPER times as large, as on a curve.
 BETWEEN, STEEPER = (2.0**-4, 2.0**-8), 4.0
 
 
 def leap_until_moved(differences: Differences, entries: NDArray[np.intp], best: Best) -> None:
-    """Try larger and larger first steps for the entries that move nothing.
+    """Try larger and larger first steps for entries that moved no output.
 
-    Where they show a slope, rounding hid it at the first one. Where they show none, they say
-    nothing of the slope here: they may lead from one saturated end to the other.
+    If a larger step shows a clear slope, rounding hid it at the first step, and its cells are kept.
+    If not, it says nothing about the slope at x: it may lead from one saturated end to the other.
     """
     still = np.flatnonzero(best.unmoved)
     for leap in range(1, LEAPS):
@@ -61,10 +63,10 @@ def leap_until_moved(differences: Differences, entries: NDArray[np.intp], best: 
 def _flat_here(
     differences: Differences, entries: NDArray[np.intp], far: Float
 ) -> NDArray[np.bool_]:
-    """Which entries, that move nothing by the first step around x, would a step further off.
+    """Which of these entries, which move no output near x, do so by an equal move a far step away.
 
-    Rounding that hides a slope around x hides it there, too. Where it is seen there, it would have
-    been seen here: the function is flat around x, and what happens further off says nothing of it.
+    Rounding that hides a slope near x would hide it there, too. So if an equal move is seen there,
+    the function is flat near x, and its slope far away says nothing about x. far: the far steps.
     """
     if not len(entries):
         return np.zeros(0, dtype=bool)
@@ -83,9 +85,10 @@ def _flat_here(
 def _is_steeper_between(
     differences: Differences, entries: NDArray[np.intp], far: Float, slope: Float
 ) -> NDArray[np.bool_]:
-    """Which entries move the outputs by far more between x and a far step than its slope would.
+    """Which entries have a far larger slope between x and a far step than at that step.
 
-    So do those of bounded functions: what their quotients come to far away is no slope.
+    The function is bounded then, and a quotient over a far step is not its slope at x.
+    slope: that at the far step.
     """
     steeper = np.zeros(len(entries), dtype=bool)
     for share in BETWEEN:
@@ -96,21 +99,21 @@ def _is_steeper_between(
 
 
 def widen_steps(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
-    """Try larger steps for the entries that noise leaves unresolved, if the outputs are smooth.
+    """Try larger steps for entries that noise leaves unresolved, if the outputs are smooth.
 
-    Where noise leaves hardly anything of an entry, ever larger ones, as long as they help.
+    Entries of which noise hides nearly everything are tried at ever larger steps, while these help.
     """
     if differences.reach < 1 or not len(_find_noisy(best, UNRESOLVED, SOMEWHAT)):
         return
     first = FIRST_STEP * differences.scale[every]
     _widen(differences, best, every, _find_noisy(best, UNRESOLVED, MOSTLY), first, NOISE_SHARE)
     if differences.steps:
-        return  # which may be as much higher as the outputs are larger there
+        return  # outputs that are larger farther away may move there in higher steps
     rows = _find_noisy(best, HIDDEN, SOMEWHAT)
     for _ in range(MOST_WIDENINGS):
         if not len(rows):
             break
-        # An entry that moved nothing at first was measured at a step that did.
+        # An entry that moved no output at its first step was measured at a larger one.
         first[rows] = np.maximum(first[rows], np.max(best.step[0, rows], axis=1))
         before = best.uncertainty[0, rows].copy()
         still = _widen(differences, best, every, rows, first, SOMEWHAT)
@@ -127,10 +130,12 @@ def _widen(
     first: Float,
     noisy: float,
 ) -> NDArray[np.bool_]:
-    """Climb from steps WIDER times the first ones of these rows, which become the first.
+    """Climb from first steps that are WIDER times as large, and keep better cells.
 
-    Where they show no slope, or move the outputs by less than the same slope would, they may span a
-    bump, or lead from one saturated end to the other. Returns which rows still moved nothing.
+    first: of all entries; multiplied here for these rows. noisy: see `_refine`.
+    Cells without a clear slope do not count, nor those of steps that move the outputs by less than
+    the slope of before would: such a step may span a bump, or lead from one saturated end to the
+    other. Returns which rows still moved no output.
     """
     first[rows] *= WIDER
     still = [np.zeros(0, dtype=bool)]
@@ -145,10 +150,11 @@ def _widen(
 
 
 def retry_nearer(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
-    """Measure what is not known again, on an entry's own scale where that is a far smaller one.
+    """Measure unresolved entries again on their own scale, where it is far smaller than before.
 
-    In a tensor of many units, noise around is that of a function which oscillates, leaves its
-    domain or grows by many orders of magnitude within the scale of the largest.
+    Where the entries of a tensor have different units, the function may oscillate, leave its domain
+    or grow by orders of magnitude within the scale of the largest; noise measured on that scale is
+    too large for small entries.
     """
     rows = _find_unresolved(best, RETRIED)
     if not len(rows):
@@ -169,7 +175,7 @@ def retry_nearer(differences: Differences, best: Best, every: NDArray[np.intp]) 
 
 
 def _find_noisy(best: Best, share: float, noisy: float) -> NDArray[np.intp]:
-    """The entries that noise keeps from being known to this share of the largest.
+    """The entries whose uncertainty exceeds this share of the largest entry because of noise.
 
     noisy: the least share of noise in their uncertainty.
     """
@@ -182,7 +188,7 @@ def _find_noisy(best: Best, share: float, noisy: float) -> NDArray[np.intp]:
 
 
 def _find_unresolved(best: Best, share: float) -> NDArray[np.intp]:
-    """The entries that are not known to this share of the largest, or do not settle."""
+    """The entries whose uncertainty exceeds this share of the largest, or that do not converge."""
     largest = best.largest
     known = best.uncertainty[0] <= share * np.max(largest[0])
     known &= ~best.unsettled(largest)
@@ -190,7 +196,7 @@ def _find_unresolved(best: Best, share: float) -> NDArray[np.intp]:
 
 
 def _is_better(best: Best, uncertainty: Float) -> NDArray[np.bool_]:
-    """Which entries are less uncertain, settled and have a slope, for every cotangent."""
+    """Which entries have a slope, converge and are less uncertain, for all cotangents."""
     known = (best.uncertainty[0] < uncertainty) & ~best.unsettled(best.largest)
     return np.asarray(np.all(known, axis=1) & best.sloping)
 
@@ -198,17 +204,18 @@ def _is_better(best: Best, uncertainty: Float) -> NDArray[np.bool_]:
 def _refine(
     best: Best, rows: NDArray[np.intp], other: Best, usable: NDArray[np.bool_], noisy: float
 ) -> None:
-    """Take another's cells for these rows where they agree and noise is all that is left.
+    """Take the cells of another measurement for these rows where they are better.
 
-    usable: which of them may be taken, (rows, cotangents); noisy: the least share of noise in
-    their uncertainty.
+    They must agree with the cells of before, be less uncertain, and have an uncertainty that is
+    mainly noise. usable: which cells may be taken, (rows, cotangents). noisy: the least share of
+    noise in their uncertainty.
     """
     mine = best.cells[:, :, rows]
     agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
-    # Quotients may agree at larger steps by chance, far from those of these.
+    # Quotients at larger steps may agree with each other by chance, far from those of before.
     low, high = best.between[:, :, rows]
     agree &= (other.value + other.uncertainty >= low) & (other.value - other.uncertainty <= high)
-    # Without noise nothing moved, as between two saturated ends: that tells no slope.
+    # Cells without noise are those of outputs that did not move, as between two saturated ends.
     settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
     better = agree & settled & (other.uncertainty < mine[1]) & usable
     best.grows[rows] &= ~better[0]

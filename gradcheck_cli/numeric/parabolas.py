@@ -1,7 +1,7 @@
-"""Many entries along which the loss is a parabola, from three points each.
+"""Many entries along which the loss is a parabola, recognized by four points each.
 
-A parabola through x and a point on either side of it foretells a fourth point. A curve of one entry
-may pass there by chance, where its cubic and its quartic part cancel; those of many do not.
+The parabola through x and a point on either side predicts the fourth point. Another curve may pass
+there by chance, if its cubic and its quartic term cancel, but not those of many entries at once.
 """
 
 from __future__ import annotations
@@ -13,31 +13,36 @@ from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.ladder import FEW_QUOTIENTS_FACTOR, RATIO, SPREAD_FACTOR, Rung
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 
-MANY = 2**6  # entries all of which must be parabolas: by chance one of them may seem to be
-# The noise of a quotient of one side at the smaller step, less what three points foretell of it,
-# over that at the larger one: the root of 11/3.
+MANY = 2**6  # at least so many entries must all be parabolas; a single one may look so by chance
+# The noise of a right quotient at the smaller step minus its prediction, over that of the quotient
+# at the larger step: √(11/3) = 1.9, rounded up.
 FORETOLD_NOISE = 2.0
-LITTLE_NOISE = 1e-9  # of a slope: the less of it, the less passes for a parabola by chance
-# Of Σ |c|·move over the step: a fourth point that is further off is clearly no parabola's.
+LITTLE_NOISE = 1e-9  # over the slope: with less noise, hardly a curve looks like a parabola
+# Over Σ |c|·move/step: with a larger difference to its prediction, the fourth point is clearly not
+# on a parabola.
 BENT = 1e-6
 
 
 def foretell(right: Float, left: Float) -> Float:
-    """The quotient of the right side at the step over RATIO, of a parabola with these at it."""
+    """The right quotient at the step over RATIO, predicted from the two at the step."""
     return (right + left) / 2 + (right - left) / (2 * RATIO)
 
 
 def is_bent(right: Float, left: Float, fourth: Float, slope: Float) -> bool:
-    """Whether the fourth point of some entry is clearly no parabola's; all are quotients."""
+    """Whether the fourth point of some entry is clearly not on a parabola.
+
+    right, left: the quotients at the step. fourth: the right one at the step over RATIO.
+    slope: Σ |c|·move/step.
+    """
     return not np.all(np.abs(fourth - foretell(right, left)) <= BENT * slope)
 
 
 def fit_parabolas(step: Float, first: Rung, fourth: Float | None, best: Best) -> NDArray[np.bool_]:
-    """Keep the slopes of entries whose parabolas, from their first rung, meet a fourth point.
+    """Keep the slopes of entries that are parabolas at the points of their first rung and a fourth.
 
-    fourth: the quotients of the right side at the step over RATIO, if they were taken.
-    Returns which these are: none where one of the entries has no parabola, or they are few. An
-    entry that noise hides a part of is left to a ladder.
+    fourth: the right quotients at the step over RATIO, if they were taken.
+    Returns which entries these are: none if a single one is no parabola, or if there are few.
+    Entries with more than LITTLE_NOISE are left to the ladder.
     """
     none = np.zeros(len(step), dtype=bool)
     if fourth is None or len(step) < MANY:

@@ -1,9 +1,10 @@
-"""Entries of a smooth gradient from two steps each, which a few of them have found.
+"""Entries of a smooth gradient from only two steps each, which a few of them, the pilots, choose.
 
-A ladder looks for the best step of every entry. Where each point costs a forward, a few entries,
-the pilots, tell how large a step truncation and noise allow. Every other entry has to prove its own
-value there: its five points show its Taylor series up to the fourth power, whose decay bounds the
-fifth, and in which a corner leaves as much as it moves the slope. The ladder measures what is left.
+A ladder looks for the best step of every entry anew. Where each point costs a forward, the pilots
+find the step at which truncation and noise are balanced. Every other entry must prove its value
+there: its five points show the terms of its Taylor series up to the fourth, whose decay bounds the
+fifth; a corner adds as much to the fourth term as it changes the slope. Entries that do not prove
+their value climb the ladder.
 """
 
 from __future__ import annotations
@@ -19,31 +20,33 @@ from gradcheck_cli.numeric.ladder import FEW_QUOTIENTS_FACTOR, RATIO, SPREAD_FAC
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
 
-# The middle one of their steps is taken. Of one in so many entries they are those that move the
-# outputs most: noise may hide others.
+# One in ONE_IN entries is tried, and those PILOTS that move the outputs most choose the step: the
+# median of theirs. Noise may hide the others.
 PILOTS, ONE_IN = 3, 32
-LEAST_ENTRIES = 8  # with fewer, pilots are no saving
-# In units of the scale: the first step of the pilots, and the largest, which is that of the ladder.
+LEAST_ENTRIES = 8  # with fewer entries, pilots save nothing
+# In units of the scale: the first step of the pilots, and the largest step, which is that of the
+# ladder.
 FIRST_SHARE, LARGEST_SHARE = 2.0**-7, 2.0**-1
-# Of the uncertainty that is enough: that which is best where noise is all that is seen. The next
-# step is that much nearer or farther, within these factors; after so many, none is.
+# Where only noise is seen, the next step is the one at which it is QUIET of the uncertainty that is
+# enough; it is at least NEARER and at most FARTHER times the last one. There are so many tries.
 QUIET, NEARER, FARTHER, TRIES = 0.25, 1 / 3, 8.0, 3
-# Of the noise of a slope: what noise alone makes of the terms after it. Of linear losses of 200
-# entries, which have none, it is 4 at most.
+# Truncation over the noise of a slope: less may be made by noise alone. In linear losses of 200
+# entries, which have no truncation, it is 4 at most.
 NOISE_ALONE = 8.0
-# Uncertainties that prove an entry, over its own size and over the largest one: a pass needs two
-# thirds of the digits of rtol, 1e-6, which each entry is to have by itself. With eight digits of
-# its own, one entry in twenty of losses of 300 entries climbs the ladder, for 15 forwards.
+# An entry has proven its value if its uncertainty is at most PROVEN of itself and RESOLVED of the
+# largest entry. A pass needs two thirds of the digits of rtol, a relative error of 1e-6, which each
+# entry gets for itself. If each had to be known to eight digits, one entry in twenty of losses with
+# 300 entries would climb the ladder, for 15 forwards.
 PROVEN, RESOLVED = 2.0**-20, 2.0**-27
-# After so many entries, two steps must have taken no more forwards than they save, which are about
-# so many for an entry that needs no ladder; else entries are not alike, and all climb.
+# After TRIED entries, the two steps must have taken fewer forwards than they saved, some LADDER for
+# each proven entry; else the entries are too different, and all climb the ladder.
 TRIED, LADDER = 16, 15
 
 
 class Terms(Struct, frozen=True):
-    """The terms of the Taylor series of the right quotient at the larger step, absolute values.
+    """The absolute values of the terms in the Taylor series of the right quotient at a step h.
 
-    first is the slope, fourth that of h³; arrays (entries, cotangents).
+    The first is the slope, the fourth the term with h³; arrays (entries, cotangents).
     """
 
     first: Float
@@ -53,7 +56,10 @@ class Terms(Struct, frozen=True):
 
     @classmethod
     def of(cls, far: Float, near: Float, ratio: float) -> Terms:
-        """From central, right and left quotients at a step, and at that over `ratio`."""
+        """The terms at the larger of two steps, from the three quotients at both.
+
+        far, near: (central, right, left) at a step, and at that step over `ratio`.
+        """
         shrunk = 1 - ratio**-2
         bends = [right - left for _, right, left in (far, near)]
         third = (far[0] - near[0]) / shrunk
@@ -63,15 +69,16 @@ class Terms(Struct, frozen=True):
 
     @property
     def fifth(self) -> Float:
-        """What the next one may be, of terms that shrink as these do."""
+        """An estimate of the fifth term, if the terms go on to shrink as these do."""
         size = np.maximum(np.max(self.first, axis=1, keepdims=True), np.finfo(np.float64).tiny)
         return np.asarray((self.third / size) ** 2 * size + (self.second / size) ** 4 * size)
 
 
 class Pilots:
-    """Where two quotients are enough, as a step in units of the scale.
+    """A step, found by a few entries, at which two rungs are enough for most entries.
 
-    share: that step; 0 where every entry is to climb the ladder. largest: of the entries so far.
+    share: the step in units of the scale; 0 if all entries have to climb the ladder.
+    largest: the largest entry so far, less its uncertainty.
     """
 
     def __init__(self, differences: Differences, entries: NDArray[np.intp]) -> None:
@@ -84,7 +91,7 @@ class Pilots:
             self._find(differences, entries)
 
     def _find(self, differences: WholeForwards, entries: NDArray[np.intp]) -> None:
-        """The middle one of the shares that are best for a few entries."""
+        """Set `share` to the median of the shares that are best for the pilots."""
         count = max(PILOTS, len(entries) // ONE_IN)
         some = entries[np.linspace(0, len(entries) - 1, count + 2).astype(np.intp)[1:-1]]
         share = FIRST_SHARE
@@ -105,16 +112,16 @@ class Pilots:
             share = self.share
 
     def measure(self, differences: WholeForwards, entries: NDArray[np.intp]) -> Best:
-        """What two steps say of these entries; `proven` are those that they settle.
+        """Measure entries at two steps; `proven` in the result are those with a proven value.
 
-        Those that they do not are tried once more, each at the step that is best for itself.
+        The others are tried once more, each at the step that is best for itself.
         """
         before = differences.evaluations
         step = differences.exact(entries, self.share * differences.scale[entries])
         first = differences.rung(entries, step)
         best = Best.start(DEVIATIONS * first.floor, first.slope, DEVIATIONS * first.noise[0])
         moves = np.any(first.slope > 0, axis=1)
-        # Noise is less over a longer step, but the next one is only so much longer.
+        # The next step may have less noise, but is at most FARTHER times as large.
         least_noise = FEW_QUOTIENTS_FACTOR * np.max(best.first_noise, axis=1) / FARTHER
         size = np.max(np.abs(first.value[0]), axis=1)
         largest = np.max(size, where=np.isfinite(size), initial=self.largest)
@@ -133,7 +140,7 @@ class Pilots:
                 self._try(differences, entries, rows, best_step, rung, best)
         self.spent += differences.evaluations - before
         best.proven[still] = settle_unused(differences, entries, best, still)
-        best.floor[~best.proven] = 0.0  # the ladder's is that of its own steps
+        best.floor[~best.proven] = 0.0  # the ladder sets a floor from its own steps
         self.tried += len(entries)
         self.proven += int(np.count_nonzero(best.proven))
         if self.tried >= TRIED and self.spent > LADDER * self.proven:
@@ -149,7 +156,10 @@ class Pilots:
         first: Rung,
         best: Best,
     ) -> Float:
-        """Keep what two steps prove of these rows; by what the step of each would be better."""
+        """Keep the proven values of these rows, and return by what to multiply the other steps.
+
+        first: the rung at `step`. The factor is NaN for proven rows, and where none is known.
+        """
         cells, truncation = _two_steps(differences, entries[rows], step, first)
         enough = self._enough(cells)
         proven = np.all(cells[1, 0] <= enough[:, None], axis=1)
@@ -158,10 +168,7 @@ class Pilots:
         return np.where(proven, np.nan, _best_factor(cells, truncation, enough))
 
     def _enough(self, cells: Float) -> Float:
-        """The uncertainty that proves an entry: so little of itself, and of the largest one.
-
-        The largest is at least as large as any is known to be.
-        """
+        """The uncertainty that proves each entry; see PROVEN. It also updates `largest`."""
         size, least = np.abs(cells[0, 0]), np.abs(cells[0, 0]) - cells[1, 0]
         self.largest = float(np.max(least, where=np.isfinite(least), initial=self.largest))
         size = np.max(size, axis=1)
@@ -171,7 +178,10 @@ class Pilots:
 def _two_steps(
     differences: WholeForwards, entries: NDArray[np.intp], step: Float, first: Rung
 ) -> tuple[Float, Float]:
-    """The cells of `Best` from the rung at this step and one more, and their truncation alone."""
+    """The cells of `Best` from the rung at this step and one at a smaller step.
+
+    Returns the cells, and the truncation in their uncertainty, (entries, cotangents).
+    """
     last = differences.exact(entries, step / RATIO)
     second = differences.rung(entries, last, first.moved)
     rungs = Rungs(differences.stencil.order)
@@ -186,10 +196,10 @@ def _two_steps(
 
 
 def _best_factor(cells: Float, truncation: Float, enough: Float) -> Float:
-    """By what to multiply the steps of entries for truncation, C·h³, and noise, N/h, to be least.
+    """By what to multiply each step h so that truncation C·h³ plus noise N/h is least.
 
-    Where noise is all that is seen of truncation, as far as makes it a share of what is enough. It
-    is not a number where nothing is known.
+    Where truncation is not seen above noise, the factor makes the uncertainty QUIET of `enough`. It
+    is NaN where nothing is known.
     """
     uncertainty, noise = (np.max(part[0], axis=1) for part in cells[1:3])
     worst = np.max(truncation, axis=1)

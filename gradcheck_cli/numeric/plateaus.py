@@ -1,7 +1,7 @@
-"""Tells rounding from curves, where a function scatters far off and is smooth near by.
+"""Plateaus: tiny steps over which numbers that cancel stand still, so that the slope is not theirs.
 
-Numbers that cancel, as in (1 − cos x)/x², stand still over steps that move them by less than their
-last place: there the function is smooth, with a slope that is not its own.
+In (1 − cos x)/x² the cosine stands still over steps that move it by less than its last place. The
+function is smooth there, but its slope is that of 1/x² alone; at the ends of the plateau it jumps.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from gradcheck_cli.numeric.quotients import WholeForwards
 
 Float = NDArray[np.float64]
 
-# Parts that a step is cut into, again and again, to follow the one that moves most otherwise than
-# by the slope that was found: one with a jump. After so many cuts a step is 4e-9 of what it was,
-# over which only a jump moves as much as before. Fewer parts take fewer evaluations, but over half
-# a step a root moves nearly as much as over all of it.
+# An interval is cut into PARTS, of which the one that moves most beyond the slope, the one with a
+# jump, is cut again. After CUTS cuts it is 4e-9 of the whole, over which only a jump moves as much
+# as before. Halves would take fewer evaluations, but over half an interval a root moves nearly as
+# much as over all of it.
 PARTS, CUTS = 4, 14
-# Of the largest move of a part, that of the first which may have as high a jump in it.
+# The first part is kept that moves by this share of the largest move: it may hold as high a jump.
 NEAREST = 0.5
-# Of what moved at the last cut but one: a jump stays what it is; another slope than that at x moves
-# a quarter of it, a cube root at zero two thirds, and at a pole all grows.
+# The last move over the one before, or its inverse: near 1 at a jump. Where the slope differs from
+# that at x it is 1/4, at a cube root 2/3, and at a pole it is above 1.
 STAYS = 0.75
-# Of the scale of an entry: a smooth function seldom asks for a smaller step. On the plateaus of
-# log(cosh x)/x at 1e-6 it is 3e-4 or less.
+# Over the scale of an entry: smooth functions seldom need smaller steps. On the plateaus of
+# log(cosh x)/x at 1e-6 the step is 3e-4 or less.
 SMALL_STEP = 2.0**-10
-# How far around x a jump is looked for, in steps and of the scale: the plateaus of (1 − cos x)/x²
-# are up to 1e4 as long as the step that is taken on them.
+# How far from x jumps are looked for: at most SPAN steps and FURTHEST of the scale. The plateaus of
+# (1 − cos x)/x² are up to 1e4 times as long as the step taken on them.
 SPAN, FURTHEST = 2.0**16, 0.25
-# Entries of an input that are looked at, those of the smallest steps and those that seem known best
-# over them, unless one has a jump: then all are. It takes some 90 evaluations each.
+# So many entries with the smallest steps, and so many that seem known best, are looked at, for some
+# 90 evaluations each. If one of them has a jump, all entries with small steps are.
 SOME = 2
-# How much more a slope may be off than the nearest jump over its distance.
+# A slope may be off by this many times the height of the nearest jump over its distance.
 DOUBTED = 2.0
 
 Values = Callable[[Float], Float]
 
 
 def follow_jump(at: Values, slope: float, enough: float) -> tuple[float, float]:
-    """How high a function of one number jumps between 0 and 1, and where; the nearest to 0.
+    """The height and the place of the jump nearest to 0, between 0 and 1; zeros if there is none.
 
-    at: maps numbers (K,) to values; slope: what it moves by besides, between two jumps.
-    enough: a move that is small enough not to matter. Zeros where no jump as high is seen.
+    at: maps numbers (K,) to the values of the function. slope: that between jumps.
+    enough: a jump that is no higher does not matter.
     """
     low, width, most, ends = 0.0, 1.0, np.inf, at(np.array([0.0, 1.0]))
     for _ in range(CUTS):
@@ -63,10 +63,10 @@ def follow_jump(at: Values, slope: float, enough: float) -> tuple[float, float]:
 
 
 def doubt_small_steps(differences: WholeForwards, best: Best, every: NDArray[np.intp]) -> None:
-    """Ask of entries that only a small step seemed to know whether it was taken on a plateau.
+    """Add to the uncertainty of entries whose small step was taken on a plateau.
 
-    There the function jumps at the plateau's ends, which no shorter step makes smaller; the slope
-    between may be off by that over the step.
+    If the function jumps near x, at the ends of the plateau, the slope between may be off by the
+    height of the jump over its distance.
     """
     if differences.cotangent is None:
         return
@@ -77,14 +77,14 @@ def doubt_small_steps(differences: WholeForwards, best: Best, every: NDArray[np.
         return
     shares = step[rows] / differences.scale[every[rows]]
     first = [np.argsort(order)[:SOME] for order in (shares, uncertainty[rows] * step[rows])]
-    some = rows[sorted({*first[0], *first[1]})]  # np.union1d would import numpy.ma, for 15 ms
+    some = rows[sorted({*first[0], *first[1]})]  # np.union1d would import numpy.ma in 15 ms
     found = [_doubt(differences, best, row, int(every[row])) for row in some]
     for row in np.setdiff1d(rows, some) if any(found) else ():
         _doubt(differences, best, row, int(every[row]))
 
 
 def _doubt(differences: WholeForwards, best: Best, row: np.intp, entry: int) -> bool:
-    """Whether there is a jump around x, by which an entry is uncertain then."""
+    """Look for a jump near x, and add it to the uncertainty; returns whether there is one."""
     step = float(best.step[0, row, 0])
     span = min(SPAN * step, FURTHEST * float(differences.scale[entry]))
 

@@ -1,4 +1,4 @@
-"""Quotients by whole forwards: the plain method, which assumes nothing."""
+"""Difference quotients by whole forwards: the plain method, which assumes nothing."""
 
 from __future__ import annotations
 
@@ -25,37 +25,36 @@ from gradcheck_cli.numeric.noise import (
 from gradcheck_cli.numeric.stencils import Stencil
 from gradcheck_cli.numeric.units import entry_scale, move_one_by_one, shrink_scales
 
-# Entries that climb the ladder together: enough to be worth numpy's calls, few enough that their
-# tables stay small and progress is told now and then.
+# Entries that climb the ladder together: enough that numpy's overhead does not matter.
 LEAST_CHUNK = 64
-MAX_CELLS, MAX_MASK = 2**16, 2**22  # numbers of a table, entries × outputs of a mask
-MOST_KEPT = 2**20  # numbers of outputs that are kept, where each point costs a forward: 8 MB
-# Of a slow forward few entries are measured at once, so that progress is told in time: seconds, and
-# how many evaluations an entry takes.
+MAX_CELLS, MAX_MASK = 2**16, 2**22  # entries × cotangents, and entries × outputs, of a chunk
+MOST_KEPT = 2**20  # numbers of outputs that are kept where each point costs a forward: 8 MB
+# A chunk of a slow forward should take so many seconds, to show progress; and an entry takes about
+# so many evaluations.
 TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
 
-# Roundings of the outputs, of how they move far away or of the largest number around: a loss that
-# is a difference of such numbers moves in steps of their last place, near x by few at once.
+# A loss that is a difference of large numbers moves in steps of their last place, and near x by few
+# of them. A move of so many roundings of these numbers or less may be such steps.
 LAST_PLACES = 64.0
-# Of the largest number around: an output as small may be a difference of larger ones.
+# Over the largest number among x and the outputs: an output so small may be a difference.
 FAINT_OUTPUT = 2.0**-6
-# Of x: where units that x saturates do so no more, but what is zero stays so.
+# With x multiplied by this, units that x saturates are no longer saturated, and zeros stay zeros.
 NEARER = 2.0**-6
 
-# Of the scale of its surroundings: an entry that cannot be moved as far as that is confined.
+# Over the scale of its surroundings: an entry whose own scale is smaller is confined.
 LEAST_ROOM = 2.0**-10
 
 
 class WholeForwards(Differences):
-    """Evaluates the whole forward at every point: the plain method, which assumes nothing.
+    """Difference quotients that evaluate the whole forward at every point.
 
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
     cotangent: of the outputs' shape, or None for every basis vector in turn.
-    scale: of every entry; one far below that of its surroundings cannot be moved further, so that
-        outputs which stay where they are say nothing of it.
-    noise: of the outputs around x, where it is known. alone: whether points are evaluated one by
-        one, so that each of them costs. together: how many of them cost as much as one; scatter:
-        how far outputs may then be off by what else is evaluated with them, beside their noise.
+    scale: of every entry.
+    noise: of the outputs around x; None: it is measured.
+    alone: whether points are evaluated one by one, so that each costs a forward.
+    together: how many points in one call cost as much as a single one.
+    scatter: how far outputs may depend on the other points of their call, as a standard deviation.
     """
 
     def __init__(
@@ -94,11 +93,11 @@ class WholeForwards(Differences):
         self.center = self.noise.center
         self.known: dict[tuple[int, float], Float] = {}
         stepped = np.maximum(np.abs(self.rounding * self.center), ROUNDING * self.noise.steps)
-        # The steps of a type of few digits grow with its numbers.
+        # If the outputs are rounded to few digits, their steps grow with their size.
         largest = np.max(np.abs(self.center), where=np.isfinite(self.center), initial=0.0)
         steps = self.noise.steps / (largest if largest > 0 else np.inf)
         self.place = np.maximum(self.rounding, ROUNDING * steps)
-        # What an output may change by, around x, without a trace.
+        # How far an output may change around x without a trace.
         unseen = np.where(np.isfinite(self.noise.near), self.noise.near, stepped)
         self.unseen = np.maximum(unseen, self.smallest)
         self.size = self._weighed(np.abs(self.center)[None])
@@ -108,11 +107,14 @@ class WholeForwards(Differences):
 
     @cached_property
     def confined(self) -> NDArray[np.bool_]:
-        """The entries that cannot be moved as far as the scale of their surroundings."""
+        """Which entries have a scale far below that of their surroundings.
+
+        They cannot be moved far; so outputs that stay where they are do not show an invariance.
+        """
         return np.asarray(self.asked < LEAST_ROOM * entry_scale(self.x)).ravel()
 
     def rescaled(self, scale: Float) -> Differences:
-        """The same differences on another scale, with the noise there."""
+        """These differences with another scale, and the noise measured on it."""
         scale, alone = scale.reshape(self.x.shape), self.alone
         return WholeForwards(
             self.evaluate,
@@ -126,9 +128,10 @@ class WholeForwards(Differences):
         )
 
     def last_place(self, moved: NDArray[np.bool_]) -> Float | None:
-        """Some last places of the largest number around, of entries that move faint outputs alone.
+        """LAST_PLACES roundings of the largest number among x and the outputs.
 
-        moved: which outputs each entry moves. Of others it is zero: their own rounding is as large.
+        moved: which outputs each entry moves. If one of them is not faint, it is 0: the rounding of
+        that output is as large. Returns (entries, cotangents).
         """
         sizes = np.where(np.isfinite(self.center), np.abs(self.center), 0.0)
         largest = max(np.max(sizes, initial=0.0), float(np.max(np.abs(self.x), initial=0.0)))
@@ -137,15 +140,15 @@ class WholeForwards(Differences):
         return np.where(self._weighed(moved & ~faint) > 0, 0.0, place)
 
     def along(self, entry: int, moves: Float) -> Float:
-        """Σ c·output, less what it is at x, where an entry is moved: a value for every move."""
+        """The change of Σ c·output when an entry moves by each of these moves."""
         moved = self.move(np.full(len(moves), entry), moves) - self.center
         weighed: Float = np.sum(moved if self.cotangent is None else self.cotangent * moved, axis=1)
         return weighed
 
     def move(self, entries: NDArray[np.intp], by: Float) -> Float:
-        """The outputs where one entry of x is moved, each of these by so much: (moves, outputs).
+        """The outputs when one entry of x moves, for each of these entries: (entries, outputs).
 
-        Where each point costs a forward, none is evaluated twice.
+        by: how far each moves. Where each point costs a forward, no point is evaluated twice.
         """
         if not self.alone:
             self.evaluations += len(entries)
@@ -162,7 +165,7 @@ class WholeForwards(Differences):
         return np.stack([self.known[key] for key in keys])
 
     def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        """These entries in parts that climb the ladder together."""
+        """Split these entries into parts, each of which climbs the ladder together."""
         cotangents = self.center.size if self.cotangent is None else 1
         size = min(max(self.block, LEAST_CHUNK), self.in_time)
         size = max(1, min(size, MAX_CELLS // cotangents, MAX_MASK // self.center.size))
@@ -173,7 +176,7 @@ class WholeForwards(Differences):
     ) -> Rung:
         """The quotients of every entry (a flat index of x) at its own step.
 
-        moved: which outputs an entry is known to move; by default those that it moves here.
+        moved: which outputs each entry moved at larger steps; by default those that move here.
         """
         parts = []
         for start in range(0, len(entries), self.block):
@@ -185,7 +188,7 @@ class WholeForwards(Differences):
     def _pair(
         self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
     ) -> Rung:
-        """Quotients of one point on each side, each over the step that was really taken."""
+        """The quotients from one point on each side, each over the step that x really took."""
         count = len(entries)
         x, by = self.x.ravel()[entries], step.astype(self.x.dtype)
         here, above_x, below_x = x.astype(np.float64), x + by, x - by
@@ -200,17 +203,17 @@ class WholeForwards(Differences):
         slope = self._weighed(move)
         floor = np.zeros_like(slope)
         if moved is None:
-            moved = move != 0  # where it left its domain, too
+            moved = move != 0  # true for NaN, too: an output that left its domain has moved
             floor = self._floor(slope, moved, step / self.scale[entries])
         else:
-            # What moved before and does not now has moved by less than a rounding.
+            # An output that moved at larger steps, and does not now, moves by less than a rounding.
             unseen = np.maximum(self.noise.away, self.unseen)
             hidden = np.where(moved & (move == 0), unseen, 0.0)
             floor = np.where(slope == 0, self._weighed(hidden), 0.0)
-            moved = moved | (move != 0)  # between two saturated ends nothing moved at first
-        # An output rounds at the size it has here, which may be far from the size it has at x.
+            moved = moved | (move != 0)  # a first step between two saturated ends moves nothing
+        # An output rounds at its size here, which may be far from its size at x.
         rounding = self.place * np.maximum(np.abs(above), np.abs(below)) + self.smallest
-        # An output that moves in steps and stays may have moved by less than one.
+        # An output that moves in steps may have moved by less than one without a trace.
         counted = moved | (self.noise.steps > 0)
         noise = np.where(counted, np.maximum(self.noise.at(move), rounding), 0.0)
         value, deviation = self._contracted(changes, noise)
@@ -223,10 +226,10 @@ class WholeForwards(Differences):
         )
 
     def _floor(self, slope: Float, moved: NDArray[np.bool_], share: Float) -> Float:
-        """What outputs may change by without a trace at smaller steps.
+        """How far Σ c·output may change without a trace at smaller steps than this.
 
-        By a rounding of what moved at this one, a share of the scale; and by the noise around x
-        where an entry moves them, or by a rounding of all of them where it moves none.
+        That is a rounding of the move at this step, plus the noise around x of outputs that move;
+        or, where no output moves, a rounding of all outputs. share: the step over the scale.
         """
         hidden = 2 * self.rounding * slope * np.maximum(share, 1.0)[:, None]
         around = self._weighed(np.where(moved, self.noise.away, 0.0))
@@ -235,10 +238,10 @@ class WholeForwards(Differences):
         return hidden + np.where(some, around, rounding)
 
     def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> tuple[Float, Float]:
-        """Of what slope outputs may be that move unseen by `step`, but are seen to elsewhere; and
-        over that step, a rounding of all outputs that are seen to move at all.
+        """The slope that rounding may hide at `step`, and the rounding of what moves, over `step`.
 
-        Elsewhere is far away, and where all of x is nearer to zero, so that fewer units saturate.
+        See `Differences`. Elsewhere, besides the step `far`, is where all of x is nearer to zero,
+        so that fewer units are saturated.
         """
         none = np.zeros((0, *self._weighed(self.unseen[None]).shape[1:]))
         unseen, lost = [none], [none]
@@ -254,8 +257,8 @@ class WholeForwards(Differences):
         return np.concatenate(unseen), np.concatenate(lost)
 
     def _moved_nearer(self, entries: NDArray[np.intp], step: Float) -> NDArray[np.bool_]:
-        """Which outputs every entry moves where x is NEARER times as large: (entries, outputs)."""
-        # The last one is not moved.
+        """Which outputs each entry moves where x is multiplied by NEARER: (entries, outputs)."""
+        # The last point is not moved.
         outputs = move_one_by_one(
             self.evaluate, NEARER * self.x, np.append(entries, 0), np.append(NEARER * step, 0.0)
         )
@@ -265,22 +268,23 @@ class WholeForwards(Differences):
         return moved
 
     def cancels(self, moved: Float) -> NDArray[np.bool_]:
-        """Whether all outputs are faint beside how they moved elsewhere, as are differences."""
+        """Where all outputs together are FAINT beside the move Σ |c|·move of a far step, so that
+        they must be differences of larger numbers."""
         return np.asarray(self.size <= FAINT * moved)
 
     def unseen_slope(self, moved: NDArray[np.bool_], step: Float) -> Float:
-        """Of what slope the outputs that did not move by a step may be, as a deviation."""
+        """How large the slope of outputs that did not move by a step may be, as a deviation."""
         if self.weight is None:
-            return np.zeros((len(step), 1))  # there it is the floor of their zeros
+            return np.zeros((len(step), 1))  # the floor of zeros accounts for it
         unseen = np.where(moved, 0.0, self.weight * self.unseen)
         return np.asarray(np.sqrt(np.sum(unseen * unseen, axis=1)) / step)[:, None]
 
     def _weighed(self, sizes: Float) -> Float:
-        """Σ |c|·size over the outputs; each for itself, if there is no cotangent."""
+        """Σ |c|·size over the outputs; without a cotangent, the size of each."""
         return sizes if self.weight is None else np.asarray(sizes @ self.weight)[:, None]
 
     def _contracted(self, changes: Float, noise: Float) -> tuple[Float, Float]:
-        """Σ c·change and the deviation of its noise, which is independent in every output."""
+        """Σ c·change, and the deviation of its noise, which is independent in each output."""
         if self.cotangent is None or self.weight is None:
             return changes, np.sqrt(2.0) * noise
         weighted = self.weight * noise

@@ -1,4 +1,4 @@
-"""A sample of entries spread over a tensor, and what it could miss."""
+"""A random sample of entries, spread over a tensor, and how likely it misses wrong ones."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ def sample_entries(size: int, count: int) -> NDArray[np.intp]:
 
 
 def chance_of_missing(wrong: int, size: int, count: int) -> float:
-    """At most how likely a sample misses all of so many wrong entries, wherever they are.
+    """A bound of the probability that a sample misses all `wrong` entries, wherever they are.
 
-    A part of w entries with j wrong ones is missed with the probability 1 − j/w ≤ (1 − 1/w)^j, so
-    that k wrong ones are missed with at most (1 − 1/w)^k, w being the size of the largest part.
+    In a part of w entries with j wrong ones, these are missed with the probability
+    1 − j/w ≤ (1 − 1/w)^j. Hence k wrong entries in all are missed with at most (1 − 1/w)^k, where w
+    is the size of the largest part.
     """
     part = -(-size // count)
     return (1.0 - 1.0 / part) ** wrong

@@ -1,7 +1,7 @@
 """Central stencils as data: offsets and weights, by order.
 
-f'(x) ≈ Σ_k weight_k · (f(x + k h) − f(x − k h)) / (2 k h) over the offsets k = 1 … order/2: every
-stencil is a weighted mean of plain central quotients, so each divides by the step it really took.
+f'(x) ≈ Σ_k weight_k · (f(x + k h) − f(x − k h)) / (2 k h) over the offsets k = 1 … order/2: a
+weighted mean of plain central quotients, so that each can be divided by the step really taken.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Stencil(Struct, frozen=True):
 def central(order: int) -> Stencil:
     """The central stencil of an even order.
 
-    The weights solve the moment equations Σ w_k = 1 and Σ w_k k^(2m) = 0 for m = 1 … order/2 − 1:
-    extrapolation to h² = 0 through the points k², hence Lagrange's formula at zero.
+    The weights solve the moment equations Σ w_k = 1 and Σ w_k k^(2m) = 0 for m = 1 … order/2 − 1.
+    That is extrapolation to h² = 0 from the points k², so they follow from Lagrange's formula.
     """
     offsets = tuple(range(1, order // 2 + 1))
     weights = tuple(

@@ -1,4 +1,4 @@
-"""The error of difference quotients against their step: of truncation and of rounding."""
+"""The error of difference quotients, of truncation and of rounding, as a function of the step."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from gradcheck_cli.numeric.quotients import WholeForwards
 from gradcheck_cli.numeric.stencils import STENCILS
 from gradcheck_cli.numeric.units import entry_scale
 
-# Steps, in units of the input's own scale: from where truncation rules to where nothing moves.
+# Powers of ten of the largest and the smallest step, in units of the input's scale, and steps per
+# decade: from where truncation dominates to where nothing moves.
 LARGEST, SMALLEST, A_DECADE = 1.0, -14.0, 4
 
 
 def steps_of(x: NDArray[Any]) -> Float:
-    """Steps for an input in its own units, A_DECADE a factor of ten, the largest first."""
+    """The steps for an input, from its own scale, the largest first."""
     exponents = np.arange(LARGEST, SMALLEST, -1 / A_DECADE)
     steps: Float = float(np.median(entry_scale(x))) * 10.0**exponents
     return steps
@@ -33,12 +34,12 @@ def curves(
     entries: NDArray[np.intp],
     done: Callable[[int], None],
 ) -> dict[int, Float]:
-    """For every order of stencil, the error at each of `steps_of(x)`.
+    """The error of every order of stencil at each of `steps_of(x)`.
 
-    evaluate, x, cotangent: as for `WholeForwards`. reference: the gradient at `entries`, which
-    are flat indices of x, its last axis being theirs; NaN where it is not known.
+    evaluate, x, cotangent: see `WholeForwards`. entries: flat indices of x.
+    reference: the gradient at these entries, its last axis; NaN where it is not known.
+    done: called with 1 after each step of each order.
     An error is max |D_h − reference| over max |reference|; NaN where a quotient is not finite.
-    done: is told of every step of every order.
     """
     known = reference.reshape(-1, len(entries)).T
     largest = np.nanmax(np.abs(known))
@@ -61,7 +62,7 @@ def curves(
 def _take_stencils(
     taken: WholeForwards, entries: NDArray[np.intp], step: Float
 ) -> dict[int, Float]:
-    """The quotients of every stencil, by order: weighted means of the same plain ones."""
+    """The quotients of every stencil, by order, all from the same plain quotients."""
     offsets = max((stencil.offsets for stencil in STENCILS.values()), key=len)
     plain = {offset: taken.rung(entries, offset * step).value[0] for offset in offsets}
     return {

@@ -1,7 +1,8 @@
-"""The scale of every entry: those of one tensor may have units of their own, as features have.
+"""The scale of every entry, which sets its steps.
 
-An entry is first moved by the size of its surroundings. Where it is far smaller than these, that
-may be far more than it can bear: then it is moved by less, down to its own size.
+An entry is first moved by the size of the entries around it. In one tensor, entries may have
+different units, as features do; for an entry far smaller than those around it, that move may be far
+too large. Its scale is then reduced, at most to its own size.
 """
 
 from __future__ import annotations
@@ -13,22 +14,25 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.noise import BLOCK_BYTES, Evaluate, Float
 
-# Of the size of a tensor: a row or column smaller than that has a scale of its own. Those of equal
-# scales differ by chance, and the larger step is the better one.
+# Over the size of the tensor: a row or column that is smaller has units, and a scale, of its own.
+# Rows of equal units also differ by chance, and then the larger step is the better one.
 OWN_UNITS = 0.03
-SMALL = 1e-3  # of its scale: an entry as small is so by chance once in a thousand
-# How much further than other entries do by their own size an entry may move the outputs.
+SMALL = 1e-3  # over its scale: one entry in a thousand is smaller by chance
+# The scale of an entry is too large if it moves the outputs by so many times as much as the largest
+# entries do by their own size.
 FAR = 1e3
-SHRINK = 1e3  # of the scale from one try to the next
-SATURATED = 0.1  # of the moves by one scale: those by the next, which a curve makes far smaller
-OTHERS = 8  # entries whose moves are looked at: the largest of the tensor
+SHRINK = 1e3  # each try divides the scale by this
+# It is also too large if a scale SHRINK times as small still makes this share of the moves, as it
+# does where units saturate; on a curve it makes far less.
+SATURATED = 0.1
+OTHERS = 8  # the largest entries of the tensor, whose moves are compared with
 
 
 def entry_scale(x: NDArray[Any]) -> Float:
-    """The scale of every entry: its own size, or that of its surroundings if that is more.
+    """The scale of every entry: its own size, or the size of its surroundings if that is larger.
 
-    Its surroundings are the slices of x that it lies in (its row and its column) and all of x, of
-    which the one with the smallest root mean square counts: columns may have units of their own.
+    The size of its surroundings is the smallest root mean square of its row, its column and all of
+    x: the smallest, because rows or columns may have units of their own.
     """
     size = np.abs(x.astype(np.float64))
     peak = float(np.max(size, initial=0.0))
@@ -50,12 +54,12 @@ def entry_scale(x: NDArray[Any]) -> Float:
 def shrink_scales(
     evaluate: Evaluate, x: NDArray[Any], scale: Float, weight: Float | None
 ) -> tuple[Float, int]:
-    """The scale of every entry, smaller where a small entry cannot bear to be moved by it.
+    """Reduce the scale of small entries for which it is too large.
 
-    Then the outputs move far more than by other entries, are not finite, or move hardly less by a
-    thousandth of it, as where units saturate.
-    evaluate: maps points (K, *x.shape) to outputs (K, *outputs); weight: of the outputs, flat, or
-    None for ones. Returns the scales, of x's shape, and how many points were evaluated.
+    It is too large if such a move makes the outputs move far more than other entries do, makes them
+    infinite, or moves them hardly more than a thousandth of it does, as where units saturate.
+    evaluate: maps points (K, *x.shape) to outputs (K, *outputs). weight: of the outputs, flat; None
+    for ones. Returns the scales, of x's shape, and the number of evaluations.
     """
     size, shrunk = np.abs(x.astype(np.float64)).ravel(), scale.ravel().copy()
     small = np.flatnonzero((size > 0) & (size < SMALL * shrunk))
@@ -79,7 +83,10 @@ def shrink_scales(
 def move_one_by_one(
     evaluate: Evaluate, x: NDArray[Any], entries: NDArray[np.intp], by: Float
 ) -> Float:
-    """The outputs where one entry of x is moved, each of these by so much: (moves, outputs)."""
+    """The outputs when one entry of x moves, for each of these entries: (entries, outputs).
+
+    by: how far each moves.
+    """
     points = np.repeat(x.reshape(1, -1), len(entries), axis=0)
     points[np.arange(len(entries)), entries] += by.astype(x.dtype)
     outputs = np.asarray(evaluate(points.reshape(-1, *x.shape)), dtype=np.float64)
@@ -87,7 +94,7 @@ def move_one_by_one(
 
 
 class _Mover:
-    """Moves entries of x, one at a time, and tells by how much the outputs move.
+    """Moves entries of x, one at a time, and measures how far the outputs move.
 
     total: Σ weight·|output| at x.
     """
@@ -101,11 +108,11 @@ class _Mover:
         self.evaluations = 1
 
     def move_both(self, entries: NDArray[np.intp], by: Float) -> Float:
-        """The larger of the moves up and down."""
+        """The larger of `move` by these amounts up and down."""
         return np.maximum(self.move(entries, by), self.move(entries, -by))
 
     def move(self, entries: NDArray[np.intp], by: Float) -> Float:
-        """Σ weight·|change| of the outputs for each of these entries, moved by so much."""
+        """Σ weight·|change| of the outputs when each of these entries moves by its amount."""
         block = max(1, BLOCK_BYTES // (8 * (self.x.size + self.center.size)))
         parts = []
         for start in range(0, len(entries), block):

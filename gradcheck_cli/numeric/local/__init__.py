@@ -1,1 +1,1 @@
-"""Quotients of a forward that falls into slices, of which only one is evaluated."""
+"""Difference quotients of a forward that falls into slices: an entry's slice alone is evaluated."""

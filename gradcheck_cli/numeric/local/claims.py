@@ -1,8 +1,8 @@
-"""A forward that falls into slices: what that claims, and the probes that must bear it out.
+"""Claims that a forward falls into slices, and tests at random points whether they hold.
 
-outputs = outer(z), z = inner(x), and slice s of z depends on slice s of x alone. Where z is affine
-in x besides, its response to a unit of each entry is measured once, with inner itself. All of this
-is claimed by whoever wrote the forward, and holds only as far as probes go.
+The claims are: outputs = outer(z) and z = inner(x), and slice s of z depends on slice s of x alone.
+If z is affine in x besides, its responses (its change for a unit of each entry) are measured once,
+with inner itself. The author of the forward makes these claims, so they are tested before use.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.noise import Float
 
-PROBES = (2.0**-10, 1.0, 32.0)  # how far from x, in units of its scale
-SLACK = 1e3  # times eps: numbers that differ by less are the same, computed in another order
+PROBES = (2.0**-10, 1.0, 32.0)  # how far from x the test points are, in units of its scale
+SLACK = 1e3  # times eps: a smaller difference may come from another order of summation
 
 
 class Slices(Struct, frozen=True):
-    """A claim that a forward falls into slices, as functions that evaluate only one of them.
+    """The claim that a forward falls into slices, as functions that evaluate only some of them.
 
-    axis: x and z, matrices both, are cut across it.
-    forward: x → outputs, in one step; inner: x → z.
-    sliced: maps slice s of x, in any number of variants stacked along the axis, to those of z.
-    outer: maps z in K variants (K, rows, columns) to outputs (K, outputs); or some slices of z, if
-        it is given which, (K, slices, rows, columns) to theirs (K, slices, outputs); an array that
-        nothing else has.
-    cotangent: that of all outputs; or of theirs (slices, outputs).
-    splits: whether outer can be given slices; else it needs z whole.
+    axis: of the matrices x and z; their slices are rows if it is 0, and columns if it is 1.
+    forward: maps x to the outputs in one step. inner: maps x to z.
+    sliced: maps variants of slice s of x, stacked along the axis, to the same variants of slice s
+        of z; its arguments are the stack and s.
+    outer: maps K variants of z (K, rows, columns) to outputs (K, outputs); or, given which slices,
+        variants of these (K, slices, rows, columns) to their outputs (K, slices, outputs). It
+        returns a new array, which may be overwritten.
+    cotangent: returns that of all outputs; or, given which slices, that of their outputs (slices,
+        outputs).
+    splits: whether outer can be given slices; if not, it needs all of z.
     """
 
     axis: int
@@ -43,31 +45,34 @@ class Slices(Struct, frozen=True):
     splits: bool
 
     def cut(self, matrix: NDArray[Any]) -> NDArray[Any]:
-        """A matrix as its slices (slices, rows, columns), of one row or one column each."""
+        """Cut a matrix into slices of one row or one column each, (slices, rows, columns)."""
         front = np.ascontiguousarray(np.moveaxis(matrix, self.axis, 0))
         return np.expand_dims(front, self.axis + 1)
 
     def join(self, slices: NDArray[Any]) -> NDArray[Any]:
-        """Slices (…, slices, rows, columns) as matrices (…, rows, columns)."""
+        """Join slices (…, slices, rows, columns) to matrices (…, rows, columns)."""
         squeezed = np.squeeze(slices, axis=self.axis - 2)
         matrices: NDArray[Any] = np.swapaxes(squeezed, -1, -2) if self.axis else squeezed
         return matrices
 
     def terms(self, z: NDArray[Any], parts: slice) -> NDArray[Any]:
-        """The outputs of some slices of z (K, slices, rows, columns): (K, slices, outputs); one row
-        for all slices where z is needed whole."""
+        """The outputs of some slices of z (K, slices, rows, columns): (K, slices, outputs).
+
+        Where outer needs all of z, the result is (K, 1, outputs).
+        """
         return self.outer(z, parts) if self.splits else self.outer(self.join(z), None)[:, None]
 
     def cotangents(self, parts: slice) -> Float:
-        """Those of the terms (slices, outputs)."""
+        """The cotangents of the outputs of some slices, as `terms` returns them."""
         return self.cotangent(parts) if self.splits else self.cotangent(None)[None]
 
 
 class Responses(Struct, frozen=True):
-    """How much a slice of z changes for a unit of each entry of x; the same in every slice.
+    """How a slice of z changes with each entry of its slice of x, the same in every slice.
 
-    unit: the change for a unit of it (entries, rows, columns). zero: z where x is zero, cut.
-    inexact: by how much more than a number of their own size the responses are rounded.
+    unit: the change for a unit of each entry (entries, rows, columns).
+    zero: z where x is zero, cut into slices.
+    inexact: the rounding of the responses over that of numbers of their own size.
     """
 
     unit: NDArray[Any]
@@ -75,13 +80,13 @@ class Responses(Struct, frozen=True):
     inexact: float
 
     def add_up(self, changes: NDArray[Any]) -> NDArray[Any]:
-        """The change of z, Σ response · change of x; both are (slices, rows, columns)."""
+        """The change of z, Σ response · change of x; both changes are (slices, rows, columns)."""
         unit = self.unit.reshape(len(self.unit), -1)
         flat: NDArray[Any] = changes.reshape(len(changes), -1) @ unit
         return flat.reshape(-1, *self.unit.shape[1:])
 
     def select(self, place: NDArray[np.intp]) -> NDArray[Any]:
-        """The responses to these entries; a view where they are consecutive."""
+        """The responses to these entries of a slice; a view if they are consecutive."""
         first, last = int(place[0]), int(place[-1])
         if last - first + 1 == len(place):
             return self.unit[first : last + 1]
@@ -91,10 +96,10 @@ class Responses(Struct, frozen=True):
 def prove_claims(
     slices: Slices, x: NDArray[Any], scale: Float
 ) -> tuple[Slices, Responses | None] | None:
-    """Probe the claims, and keep those that hold: slices, with the responses if z is affine in x.
+    """Test the claims, and return those that hold: the slices, and the responses if z is affine.
 
-    None where the forward does not fall into slices.
-    Raises whatever functions raise that cannot be called as is claimed.
+    It is None if the forward does not fall into slices.
+    Raises whatever the functions raise if they cannot be called as claimed.
     """
     random = np.random.default_rng(0)
     responses = _measure_responses(slices, x, scale)
@@ -111,9 +116,9 @@ def prove_claims(
 
 
 def _measure_responses(slices: Slices, x: NDArray[Any], scale: Float) -> Responses | None:
-    """The responses as `inner` gives them: a unit in the place of each entry of a slice of x."""
+    """Measure the responses: how z changes when one entry of a slice of x is a unit, not zero."""
     count = x.size // x.shape[slices.axis]
-    # A power of two, which rounds nothing.
+    # A power of two, so that dividing by it rounds nothing.
     unit = float(np.exp2(np.round(np.log2(np.max(scale)))))
     units = unit * np.eye(count + 1, count, -1, dtype=x.dtype)
     stack = np.moveaxis(units, 0, slices.axis)
@@ -133,28 +138,28 @@ def _superposes(
     scale: Float,
     random: np.random.Generator,
 ) -> bool:
-    """Whether z is where the responses say it is, for random x near by and far away."""
+    """Whether the responses predict z to within rounding, at random points near x and far away."""
     eps = float(np.finfo(x.dtype).eps) * max(len(responses.unit), SLACK)
     for size in PROBES:
         far = (x + size * scale * random.standard_normal(x.shape)).astype(x.dtype)
-        told = responses.zero + responses.add_up(slices.cut(far))
-        # The largest that the roundings of such a sum can come to.
+        predicted = responses.zero + responses.add_up(slices.cut(far))
+        # The most that the roundings of such a sum can add up to.
         sizes = replace(responses, unit=np.abs(responses.unit))
         within = eps * (np.abs(responses.zero) + sizes.add_up(np.abs(slices.cut(far))))
-        if not np.all(np.abs(slices.cut(slices.inner(far)) - told) <= within):
+        if not np.all(np.abs(slices.cut(slices.inner(far)) - predicted) <= within):
             return False
     return True
 
 
 def _factors(slices: Slices, x: NDArray[Any]) -> bool:
-    """Whether outer(inner(x)) is the forward."""
+    """Whether outer(inner(x)) equals the forward."""
     whole = np.asarray(slices.forward(x))
     gap = np.max(np.abs(slices.outer(slices.inner(x)[None], None)[0] - whole))
     return bool(gap <= SLACK * np.finfo(x.dtype).eps * np.max(np.abs(whole)))
 
 
 def _adds_up(slices: Slices, x: NDArray[Any]) -> bool:
-    """Whether the terms of the slices make up what the whole of z gives."""
+    """Whether Σ cotangent · outputs is the same by slices and from all of z at once."""
     z = slices.inner(x)
     parts = slice(z.shape[slices.axis])
     terms = slices.terms(slices.cut(z)[None], parts)[0] * slices.cotangents(parts)
@@ -164,7 +169,7 @@ def _adds_up(slices: Slices, x: NDArray[Any]) -> bool:
 
 
 def _falls_apart(slices: Slices, x: NDArray[Any], elsewhere: NDArray[Any]) -> bool:
-    """Whether every slice of z is what its slice of x gives alone."""
+    """Whether every slice of z is the same when it is computed from its slice of x alone."""
     both = [slices.cut(slices.inner(point)) for point in (x, elsewhere)]
     stacks = np.stack([slices.cut(x), slices.cut(elsewhere)], axis=1)
     terms = x.size // len(stacks)

@@ -20,23 +20,23 @@ from gradcheck_cli.numeric.noise import (
 )
 from gradcheck_cli.processes.thread_map import thread_map
 
-# Numbers of z that are probed at once, at a hundred points each: their values fit a cache.
+# Numbers of z whose noise is measured at once, at a hundred points each: these fit the cache.
 PROBED = 2**11
-# Moves of z at which outputs are seen to bend, from its scale down to the root of so many eps: the
-# larger ones may lead past a corner, or from one saturated end to the other.
+# The bend of the outputs is measured at BENT moves of z, from its scale down to √(BENT_EPS·eps) of
+# that, because the larger moves may pass a corner, or lead from one saturated end to the other.
 BENT, BENT_EPS = 4, 2.0**10
-SAMPLES = 10  # of the noise of a slice: lines of probes times its outputs, but 2 to 5 lines
+SAMPLES = 10  # of the noise of a slice: lines of points × outputs; there are 2 to 5 lines
 
 
 class Surroundings(Struct, frozen=True):
-    """How the outputs behave around z.
+    """The outputs around z and their noise; arrays have one number for each slice.
 
-    center, cotangent: the outputs at z and their cotangent, a row a slice; one row for all slices
-        where the outputs cannot be told apart by slice. All other arrays hold a number a slice.
-    near, away: the deviation of the noise of Σ cotangent · outputs, at z and a step away from it.
-    growth: the variance of that noise over Σ |cotangent| · move, as outputs move away.
-    size: √Σ (cotangent · output)², which sets how the sum rounds.
-    reach: as in `Noise`: how far all outputs are smooth curves.
+    center, cotangent: the outputs at z and their cotangent, with a row for each slice; a single row
+        where the outputs do not belong to slices.
+    near, away: the standard deviation of the noise of Σ cotangent · outputs, at z and a step away.
+    growth: the variance of that noise over Σ |cotangent|·move.
+    size: √Σ (cotangent · output)², to which the rounding of the outputs is proportional.
+    reach: see `Noise`.
     """
 
     center: Float
@@ -54,7 +54,7 @@ def measure_surroundings(
     """Measure the noise of the outputs around a point.
 
     x, scale, z: the point, its scale and z there, cut into slices.
-    With responses, the probes are lines in z, as long as the responses make them; else lines in x.
+    With responses, noise is measured on lines in z, as far as the responses move z; else in x.
     """
     count = len(z)
     far = scale if responses is None else _spread(responses, scale)
@@ -84,9 +84,9 @@ def measure_surroundings(
 
 
 def _measure_noise(slices: Slices, points: NDArray[Any], far: Float, *, by_x: bool) -> list[Noise]:
-    """The noise of the outputs of all slices, or of some after the other, around these points.
+    """The noise of the outputs around a point, of all slices at once or of some after the other.
 
-    points, far: of x or of z, cut into slices; and how far each entry of theirs moves.
+    points: x or z, cut into slices. far: how far each of its entries moves. by_x: which one it is.
     """
     count, at_once = len(points), 1
     if not by_x:
@@ -105,15 +105,15 @@ def _measure_noise(slices: Slices, points: NDArray[Any], far: Float, *, by_x: bo
 
         return function_noise(evaluate, points[parts], far[parts], lines, alike=(0, 1))
 
-    # Lines in x call functions of the user's, which may not bear to be called by threads.
+    # Lines in x call functions of the user, which may not be safe to call from threads.
     map_all = map if by_x else thread_map
     return list(map_all(measure, range(0, count, at_once)))
 
 
 def _spread(responses: Responses, scale: Float) -> Float:
-    """How far every entry of z moves, as a deviation, when each entry of x moves by its scale."""
+    """The standard deviation of each entry of z when each entry of x moves by its scale."""
     unit, largest = np.max(np.abs(responses.unit)), np.max(scale)
-    if unit == 0.0:  # nothing of x reaches z; the outputs have a noise all the same
+    if unit == 0.0:  # z does not depend on x, but the outputs have their noise all the same
         return np.ones(responses.zero.shape)
     squares = replace(responses, unit=(responses.unit / unit) ** 2)
     far: Float = unit * largest * np.sqrt(squares.add_up((scale / largest) ** 2))
@@ -121,7 +121,7 @@ def _spread(responses: Responses, scale: Float) -> Float:
 
 
 def _norm(values: Float) -> Float:
-    """√Σ value² of every row; computed in units of the largest, because 1e200² overflows."""
+    """√Σ value² of every row, computed in units of its largest value, because 1e200² overflows."""
     peak = np.max(np.abs(values), axis=1, keepdims=True)
     scaled = values / np.where(peak > 0, peak, 1.0)
     norm: Float = peak[:, 0] * np.sqrt(np.sum(scaled * scaled, axis=1))
@@ -137,12 +137,13 @@ def _bend(
     center: Float,
     weight: Float,
 ) -> Float:
-    """Bound how the slope changes within the rounding of z, by second differences of the outputs.
+    """Bound the change of the slope within the rounding of z, by second differences of the outputs.
 
-    z is a sum that another order of summing rounds otherwise, by δ; so ∂L/∂x, of the response R, is
-    not known to better than Σ |c·f″·R·δ| ≤ √(Σ |c·f″|·R²)·√(Σ |c·f″|·δ²). The first factor is at
-    most √(2·Σ |c|·move) over the step, and δ is the same on both sides of a quotient: four times
-    the second factor squared is returned, as what noise of its own on each side would be.
+    z is a sum, which is rounded differently, by δ, if its terms are added in another order. So an
+    entry of ∂L/∂x with the response R has the uncertainty
+    Σ |c·f″·R·δ| ≤ √(Σ |c·f″|·R²)·√(Σ |c·f″|·δ²). The first factor is at most √(2·Σ |c|·move) over
+    the step. The result is four times the square of the second factor, because δ is the same on
+    both sides of a quotient, while the noise to which it is added is independent.
     """
     eps = np.finfo(z.dtype).eps
     terms = _spread(responses, np.abs(x)) if np.any(x) else 0.0
@@ -152,7 +153,7 @@ def _bend(
     random = np.random.default_rng(0)
     for share in np.geomspace(1.0, np.sqrt(BENT_EPS * eps), BENT) if np.any(rounded) else ():
         larger = share * np.max(far) / np.max(rounded)
-        # By chance up or down: where all outputs move alike, a softmax stays.
+        # Signs are random: a softmax stays if all of its inputs move alike.
         moved = (larger * rounded * draw_signs(random, z.shape)).astype(z.dtype)
         above, below = slices.terms(np.stack([z + moved, z - moved]), slice(len(z)))
         second = np.abs(above + below - 2 * center)

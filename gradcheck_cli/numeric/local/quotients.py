@@ -1,7 +1,7 @@
-"""Quotients of a forward that falls into slices: only what an entry touches is evaluated.
+"""Quotients by slices and by superposition: the slice of an entry is evaluated, not all of x.
 
-By slices, a slice of z is evaluated for every point; by superposition, h times a response is added
-to it. What comes after z is evaluated and differenced at full length either way.
+By slices, inner is evaluated on that slice for every point. By superposition, the step times the
+response is added to the slice of z instead. Either way, outer is evaluated and differenced in full.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.parabolas import is_bent
 from gradcheck_cli.numeric.stencils import Stencil
 
-BLOCK = 2**15  # numbers that are evaluated at once: in the cache of one core
+BLOCK = 2**15  # numbers of z that are evaluated at once: they fit the cache of a core
 CHUNK = 2**13  # entries that climb the ladder together
-MOST_NUMBERS = 2**23  # of z, for the entries of a chunk together
+MOST_NUMBERS = 2**23  # of z, for all entries of a chunk
 
 
 class LocalQuotients(Differences):
-    """Quotients by slices or, with responses, by superposition."""
+    """Difference quotients by slices or, with responses, by superposition."""
 
     outputs = ()
 
@@ -56,18 +56,18 @@ class LocalQuotients(Differences):
         self.block = max(1, BLOCK // numbers)
 
     def _place(self, entries: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Of every entry, its slice and its place in it."""
+        """The slice of every entry, and its place in the slice."""
         row, column = np.divmod(entries, self.x.shape[1])
         return (column, row) if self.slices.axis else (row, column)
 
     def order(self, entries: NDArray[np.intp]) -> NDArray[np.intp] | slice:
-        """Slice by slice, as those of rows are anyway."""
+        """Slice by slice; entries are in that order already where slices are rows."""
         if self.slices.axis == 0:
             return slice(None)
         return np.argsort(self._place(entries)[0], kind="stable")
 
     def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        """Some slices at a time."""
+        """Split these entries into parts of CHUNK entries, or fewer where z is large."""
         return [entries[start : start + self.chunk] for start in range(0, len(entries), self.chunk)]
 
     def rung(
@@ -77,8 +77,10 @@ class LocalQuotients(Differences):
         return self._stencil(entries, step, moved)
 
     def first_rung(self, entries: NDArray[np.intp], step: Float) -> tuple[Rung, Float | None]:
-        """By superposition with a fourth point, that takes half as much as the two others; not
-        where the first entries have no parabola."""
+        """By superposition with the fourth point, which costs half as much as the two others.
+
+        It is None where the first entries show that they are no parabolas.
+        """
         if self.responses is None or self.stencil.order > 2:
             return super().first_rung(entries, step)
         return self._measure(entries, step, None, fourth=True)
@@ -96,7 +98,10 @@ class LocalQuotients(Differences):
         *,
         fourth: bool,
     ) -> tuple[Rung, Float | None]:
-        """The quotients of both sides; with `fourth`, also of the right one at the step / RATIO."""
+        """The quotients at a step and, with `fourth`, the right ones at the step over RATIO.
+
+        Arguments as of `rung`.
+        """
         part, place = self._place(entries)
         value, slope = np.empty((TABLES + fourth, len(entries))), np.empty(len(entries))
         widths = np.empty((TABLES, len(entries)))
@@ -115,7 +120,7 @@ class LocalQuotients(Differences):
         return rung, (value[TABLES] * (RATIO / step))[:, None] if fourth else None
 
     def _blocks(self, part: NDArray[np.intp]) -> Iterator[slice]:
-        """Entries of one slice that are evaluated at once; part: the slice of each."""
+        """Blocks of entries, each of one slice, that fit the cache; part: the slice of each entry."""
         start = 0
         for end in map(int, np.flatnonzero(np.diff(part, append=-1)) + 1):
             for first in range(start, end, self.block):
@@ -125,8 +130,11 @@ class LocalQuotients(Differences):
     def _sides(
         self, part: np.intp, place: NDArray[np.intp], step: Float, *, fourth: bool
     ) -> tuple[NDArray[Any], Float]:
-        """The outputs above, below and, with `fourth`, nearer above (2·K or 3·K, outputs); and how
-        far off the first two are, (K,) or (2, K)."""
+        """The outputs of K entries of a slice above, below and, with `fourth`, at the fourth point.
+
+        Returns the outputs, (2·K or 3·K, outputs), and how far the first two points really are from
+        x, (K,) or (2, K).
+        """
         if self.responses is None:
             z, widths = self._evaluated(part, place, step)
         else:
@@ -138,7 +146,8 @@ class LocalQuotients(Differences):
     def _superposed(
         self, part: np.intp, place: NDArray[np.intp], step: Float, *, fourth: bool
     ) -> NDArray[Any]:
-        """A slice of z above, below and, with `fourth`, nearer above, by its responses."""
+        """Variants of a slice of z above, below and, with `fourth`, at the fourth point, from its
+        responses: (2·K or 3·K, rows, columns)."""
         assert self.responses is not None
         here = self.parts[part]
         change = self.responses.select(place) * step.astype(self.z.dtype)[:, None, None]
@@ -153,7 +162,10 @@ class LocalQuotients(Differences):
     def _evaluated(
         self, part: np.intp, place: NDArray[np.intp], step: Float
     ) -> tuple[NDArray[Any], Float]:
-        """A slice of z above, then below, by inner."""
+        """Variants of a slice of z above and below, evaluated by inner, (2·K, rows, columns).
+
+        Returns also how far their points really are from x, (2, K).
+        """
         count, rows = len(place), np.arange(len(place))
         flat = self.cut[part].ravel()
         points = np.repeat(flat[None], 2 * count, axis=0)
@@ -165,7 +177,7 @@ class LocalQuotients(Differences):
         return self.slices.cut(self.slices.sliced(stack, int(part))), widths
 
     def _in_whole(self, variants: NDArray[Any], part: np.intp) -> NDArray[Any]:
-        """The outputs of z whole, with one slice of it in other variants."""
+        """The outputs of all of z, with one slice of it replaced by each of these variants."""
         whole = np.repeat(self.z[None], len(variants), axis=0)
         if self.slices.axis:
             whole[:, :, part] = variants[:, :, 0]
@@ -174,8 +186,11 @@ class LocalQuotients(Differences):
         return self.slices.outer(whole, None)
 
     def _contracted(self, part: np.intp, outputs: NDArray[Any], count: int) -> tuple[Float, Float]:
-        """The changes of the outputs, contracted with the cotangent (2 or 3, K), and of the first
-        two the larger Σ |c|·move; outputs: see `_sides`."""
+        """The changes of the outputs, contracted with the cotangent, and the larger Σ |c|·move.
+
+        outputs: see `_sides`; they are overwritten. count: K. Returns (2 or 3, K), and the larger
+        Σ |c|·move of the first two points, (K,).
+        """
         own, around = part if self.slices.splits else 0, self.surroundings
         moves, cotangent = outputs.astype(np.float64, copy=False), around.cotangent[own]
         moves -= around.center[own]
@@ -192,11 +207,11 @@ class LocalQuotients(Differences):
         widths: Float,
         moved: NDArray[np.bool_] | None,
     ) -> Rung:
-        """The quotients with their noise, which is known slice by slice."""
+        """The rung of these quotients, with the noise of the slice of each entry."""
         own = self._place(entries)[0]
         near, away = self.surroundings.near[own], self.surroundings.away[own]
         size, growth = self.surroundings.size[own], self.surroundings.growth[own]
-        moves = slope != 0  # where outputs left their domain, too
+        moves = slope != 0  # true for NaN, too: outputs that left their domain have moved
         unseen = np.fmax(near, self.rounding * size)
         if moved is None:
             share = np.maximum(step / self.scale[entries], 1.0)
@@ -205,7 +220,7 @@ class LocalQuotients(Differences):
             floor = np.where(moved[:, 0] & ~moves, np.fmax(away, unseen), 0.0)
             moves |= moved[:, 0]
         rounding = self.rounding * (size + slope * (1 + self.inexact))
-        # Not the root of a sum of squares, because those of 1e-200 are 0.
+        # Not the root of a sum of squares, because the square of 1e-200 is 0.
         deviation = np.hypot(np.hypot(near, rounding), np.sqrt(growth) * np.sqrt(slope))
         deviation = np.where(moves, np.sqrt(2.0) * deviation, 0.0)
         return Rung(
@@ -220,14 +235,14 @@ class LocalQuotients(Differences):
 def choose_local_quotients(
     slices: Slices, x: NDArray[Any], scale: Float, stencil: Stencil
 ) -> LocalQuotients | None:
-    """Quotients by superposition or by slices, whichever the probes of the claims allow.
+    """Quotients by superposition or by slices, as far as the claims hold.
 
-    None where nothing is left but whole forwards.
+    It is None where they do not hold, so that whole forwards must be evaluated.
     """
     with np.errstate(all="ignore"):
         try:
             found = prove_claims(slices, x, scale)
-        except Exception:  # what cannot even be called so
+        except Exception:  # the functions cannot be called as claimed
             return None
         if found is None:
             return None
