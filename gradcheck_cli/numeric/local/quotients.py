@@ -120,7 +120,7 @@ class LocalQuotients(Differences):
         return rung, (value[TABLES] * (RATIO / step))[:, None] if fourth else None
 
     def _blocks(self, part: NDArray[np.intp]) -> Iterator[slice]:
-        """Blocks of entries, each of one slice, that fit the cache; part: the slice of each entry."""
+        """Blocks of entries of one slice that fit the cache; part: the slice of each entry."""
         start = 0
         for end in map(int, np.flatnonzero(np.diff(part, append=-1)) + 1):
             for first in range(start, end, self.block):
