@@ -47,13 +47,13 @@ def may_give(
     """
     count = len(values.at)
     places = [count // 4, count // 2, count - 1]
-    at = values.at[places]
-    taken = places if order is None else order[places]
-    if comparison.numeric.kink.ravel()[at].any():
-        return True
+    taken = places if order is None else [*map(order.item, places)]
     # As numbers of Python, which three of are quicker than arrays.
-    wanted, allowed = (of.ravel()[at].tolist() for of in (comparison.analytic, comparison.allowed))
-    found, unsure = (of[taken].tolist() for of in (values.value, values.uncertainty))
+    at = [*map(values.at.item, places)]
+    if any(map(comparison.numeric.kink.item, at)):
+        return True
+    wanted, allowed = ([*map(of.item, at)] for of in (comparison.analytic, comparison.allowed))
+    found, unsure = ([*map(of.item, taken)] for of in (values.value, values.uncertainty))
     largest_found = max(map(abs, found))
     by = max(1.0, max(map(abs, wanted)) / largest_found) if largest_found else 1.0
     off = [allowed[k] + by * unsure[k] for k in range(3)]
@@ -66,6 +66,24 @@ def may_give(
         > off[0] * abs(found[k]) + off[k] * abs(found[0])
         for k in (1, 2)
     )
+
+
+def list_near(
+    gradients: Float, comparison: Comparison, transposed: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Which of many gradients, or of their transposes, are near enough to be the analytic one.
+
+    gradients: flat, gradients × entries; transposed: the places of the entries of a transpose, if
+    it has the same shape.
+    """
+    analytic = comparison.analytic.ravel()
+    known = (comparison.smooth & np.isfinite(comparison.numeric.value)).ravel()
+    most = LARGEST_MISFIT * largest(np.abs(analytic[known]))
+    near = np.zeros(len(gradients), dtype=bool)
+    for order in [np.arange(analytic.size), transposed][: 1 + bool(len(transposed))]:
+        gap = np.abs(gradients[:, order] - analytic)[:, known]
+        near |= ~(np.max(gap, axis=1, initial=0.0) > most)
+    return np.flatnonzero(near)
 
 
 def gives(values: Values, comparison: Comparison) -> bool:

@@ -34,7 +34,7 @@ class Graph(Struct, frozen=True, dict=True):
     outputs of the earlier. direct: the part of ∂L/∂value that comes from no other value.
     inputs: what each takes from the input itself, outputs × entries at the positions `at`; around:
     what of the gradient comes from the outputs by no inner value. precision: how far ∂L/∂value may
-    be off, over its largest entry.
+    be off, over its largest entry. flows: ∂L/∂value of each by what is changed, for all inputs.
     """
 
     names: Sequence[str]
@@ -45,14 +45,16 @@ class Graph(Struct, frozen=True, dict=True):
     around: Float
     at: NDArray[np.intp]
     precision: float
+    flows: dict[str, list[Float]]
 
     def hand_back(
         self,
+        said: str,
         changes: Mapping[Edge, Change] | None = None,
         directly: Mapping[int, float] | None = None,
         slopes: Mapping[int, Float] | None = None,
     ) -> Float:
-        """The gradient where some edges hand back something else.
+        """The gradient where some edges hand back something else; said: what, in words.
 
         directly: factors of what values take from the input itself; slopes: of ∂L/∂value, entry by
         entry, on its way to what the value is computed from.
@@ -60,7 +62,9 @@ class Graph(Struct, frozen=True, dict=True):
         changes, slopes, factors = changes or {}, slopes or {}, directly or {}
         # What comes after all that is changed keeps its gradient.
         last = max([*slopes, *(earlier for earlier, _ in changes)], default=-1)
-        gradients = self._flow_back(changes, slopes, last, self._right)
+        gradients = self._right if last < 0 else self.flows.get(said)
+        if gradients is None:
+            gradients = self.flows[said] = self._flow_back(changes, slopes, last, self._right)
         parts = [factors.get(place, 1.0) * one for place, one in enumerate(gradients)]
         total: Float = self.around + np.concatenate(parts) @ self._stacked
         return total
@@ -146,7 +150,7 @@ def _measure_graph(measured: MeasuredGradient) -> Graph | None:
     if problem.cotangent is None or sum(np.size(one.cotangent) for one in inner) > MOST_ENTRIES:
         return None
     outputs = measured.outputs
-    stages = [stage for stage in inner if _is_known(stage, [*inner, outputs])]
+    stages, edges, flows = measured.share(("graph", *map(id, inner)), lambda: _link(inner, outputs))
     known = {
         place: measured.measure_jacobian(stage)
         for place, stage in enumerate(stages)
@@ -154,8 +158,7 @@ def _measure_graph(measured: MeasuredGradient) -> Graph | None:
     }
     if not known:
         return None
-    stages.append(outputs)
-    edges = _take_off_ways(stages)
+    stages = [*stages, outputs]
     total = [np.ravel(np.asarray(stage.cotangent, dtype=np.float64)) for stage in stages]
     direct = list(total)
     at = next(iter(known.values())).at
@@ -183,7 +186,17 @@ def _measure_graph(measured: MeasuredGradient) -> Graph | None:
         measured.value.ravel()[at] - through,
         at,
         max(stage.precision for stage in stages),
+        flows,
     )
+
+
+def _link(
+    inner: Sequence[Stage], outputs: Stage
+) -> tuple[list[Stage], dict[Edge, Float], dict[str, list[Float]]]:
+    """The inner values whose responses are known, the edges between them and to the outputs, and
+    what goes back along these, which is found later."""
+    stages = [stage for stage in inner if _is_known(stage, [*inner, outputs])]
+    return stages, _take_off_ways([*stages, outputs]), {}
 
 
 def _is_known(stage: Stage, stages: Sequence[Stage]) -> bool:

@@ -86,6 +86,7 @@ class MeasuredGradient:
         self.guess = guess
         self.inner = inner
         self.watched = watched or inner
+        self._inside = {id(stage) for stage in inner}
         self.claimed: Comparison | None = None
         self._known: dict[Any, Any] = {} if outside is None else outside._known
 
@@ -94,6 +95,14 @@ class MeasuredGradient:
         if key not in self._known:
             self._known[key] = measure()
         made: Made = self._known[key]
+        return made
+
+    def share(self, key: Any, find: Callable[[], Made]) -> Made:
+        """What `find` gives, found once for all gradients that are looked at with this effort."""
+        kept = self.effort.kept
+        if key not in kept:
+            kept[key] = find()
+        made: Made = kept[key]
         return made
 
     @property
@@ -299,7 +308,7 @@ class MeasuredGradient:
 
     def is_inner(self, stage: Stage) -> bool:
         """Whether a stage is one of those inside the forward that change with the input."""
-        return any(stage is one for one in self.inner)
+        return id(stage) in self._inside
 
     def add_around(self, stage: Stage, values: Values) -> Values:
         """Entries of what flows through an inner stage, with what flows around it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ MOST_KEPT, MOST_BYTES = 2**8, 2**14
 class Effort(Struct):
     """Counts the calls of the forward that diagnoses make.
 
-    most: after so many, nothing more is measured at other inputs.
+    most: after so many, nothing more is measured at other inputs. kept: what was found for one
+    gradient, and is the same for others.
     """
 
     calls: int = 0
     most: float = float("inf")
+    kept: dict[Any, Any] = {}
 
     @property
     def left(self) -> float:
@@ -67,7 +70,7 @@ def remember(forward: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class Values(Struct, frozen=True):
+class Values(Struct, frozen=True, dict=True):
     """Entries of a gradient: value ± uncertainty at flat positions `at` of the measured ones."""
 
     value: Float
@@ -92,6 +95,11 @@ class Values(Struct, frozen=True):
         """Whether no entry differs from zero by more than it is unsure."""
         return bool(np.all(np.abs(self.value) <= self.uncertainty))
 
+    @cached_property
+    def reach(self) -> Float:
+        """Of a Jacobian: what each entry of a gradient is for cotangents of ±1, at most."""
+        return np.asarray(np.abs(self.value).sum(axis=0))
+
     def take(self, at: NDArray[np.intp]) -> Values:
         """Those at some of the positions, of all entries that were measured."""
         return Values(self.value[at], self.uncertainty[at], at)
@@ -104,7 +112,7 @@ class Values(Struct, frozen=True):
         uncertainty = spread_uncertainty(cotangent, self.uncertainty)
         if precision:
             off = precision * np.max(np.abs(cotangent), initial=0.0)
-            uncertainty = uncertainty + off * np.abs(self.value).sum(axis=0)
+            uncertainty = uncertainty + off * self.reach
         return Values(cotangent @ self.value, uncertainty, self.at)
 
     def differs_from(self, other: Values) -> bool:

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
+from gradcheck_cli.faults.evidence import may_give
 from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_part
@@ -38,7 +39,8 @@ def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator
             if count == 1:
                 observation = f"it is the part of the gradient that flows {names} alone"
                 yield Injected(through, observation, choices=float(len(groups)))
-            yield from _weigh(measured, comparison, through, rest, names, len(groups))
+            if may_give(through, comparison, rest):
+                yield _weigh(measured, comparison, through, rest, names, len(groups))
 
 
 def _list_branches(measured: MeasuredGradient) -> Iterator[Branch]:
@@ -57,14 +59,14 @@ def _weigh(
     rest: Values,
     names: str,
     tried: int,
-) -> Iterator[Injected]:
+) -> Injected:
     """The gradient with a factor of what flows through some values, which may be 0.
 
     names: of these values; tried: of how many that could have been chosen.
     """
     by = name_factor(*fit_part(comparison, through, rest), measured.numbers)
     none = abs(by.value) <= NOTHING or not np.isfinite(by.precision)
-    yield Injected(
+    return Injected(
         rest if none else rest + through * by.value,
         f"it is the gradient without what flows {names}"
         if none

@@ -12,7 +12,9 @@ from math import prod
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
+from gradcheck_cli.faults.evidence import list_near
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.hidden_stages import strip_time
 from gradcheck_cli.faults.invertible_activations import ACTIVATIONS
@@ -42,7 +44,7 @@ SLOPES: dict[str, Callable[[Float], Float]] = {
 
 
 class Products(Struct, frozen=True):
-    """The products of ∂L/∂z with arrays, by what reports call these.
+    """The products of ∂L/∂z with arrays of these names, products × entries.
 
     stages: those of z; of_what: `∂L/∂z`; spread: how far a product may be off, over its largest
     entry.
@@ -50,7 +52,8 @@ class Products(Struct, frozen=True):
 
     stages: Sequence[Stage]
     of_what: str
-    products: Sequence[tuple[str, Float]]
+    names: Sequence[str]
+    values: Float
     spread: float
 
 
@@ -60,31 +63,38 @@ def fit_product(measured: MeasuredGradient, comparison: Comparison) -> Iterator[
     if not measured.inner or not measured.whole or measured.value.ndim != 2:
         return
     every = list(_list_products(measured))
-    around = [_find_rights(measured, one) for one in every]
     rights = {
         name: one.of_what
         for one in reversed(every)  # the first says most
-        for name, product in one.products
-        if _is_multiple(measured.value, product)
+        for name, multiple in zip(one.names, _find_multiples(measured, one), strict=True)
+        if multiple
     }
-    for one, of in zip(every, around, strict=True):
-        yield from _exchange(measured, one, of, rights)
+    for one in every:
+        yield from _exchange(measured, comparison, one, rights)
+
+
+def _find_multiples(measured: MeasuredGradient, one: Products) -> NDArray[np.bool_]:
+    """Which products are the right gradient but for a factor, such as 1/√d beside it."""
+    right, squares = measured.value.ravel(), np.sum(one.values**2, axis=1)
+    factors = np.where(squares > 0, one.values @ right / squares, 0.0)
+    rest = np.max(np.abs(right - factors[:, None] * one.values), axis=1)
+    return np.asarray(rest <= SAME * np.max(np.abs(right)))
 
 
 def _find_rights(measured: MeasuredGradient, one: Products) -> dict[str, Float]:
-    """The arrays whose product is the right gradient, with what else that has."""
+    """The arrays whose product is the right gradient, or a part of it, with the rest of that."""
+    rest = measured.value.ravel() - one.values
+    whole = np.max(np.abs(rest), axis=1) <= SAME * np.max(np.abs(measured.value))
+    part, stage = np.zeros_like(whole), one.stages[0]
+    if len(one.stages) == 1 and measured.is_inner(stage):  # what changes not with it has no part
+        through = measured.flow_through(stage, stage.cotangent)
+        off = np.max(np.abs(through.value - one.values[:, through.at]), axis=1)
+        part = off <= SAME * np.max(np.abs(one.values), axis=1)
     return {
-        name: rest
-        for name, product in one.products
-        if (rest := _find_around(measured, one.stages, product)) is not None
+        name: around * (not all_of_it)
+        for name, around, all_of_it, some in zip(one.names, rest, whole, part, strict=True)
+        if all_of_it or some
     }
-
-
-def _is_multiple(right: Float, product: Float) -> bool:
-    """Whether the right gradient is a product but for a factor, such as 1/√d beside it."""
-    square = np.sum(product**2)
-    rest = right - np.sum(right * product) / square * product if square else right
-    return bool(np.max(np.abs(rest)) <= SAME * np.max(np.abs(right)))
 
 
 def _list_products(measured: MeasuredGradient) -> Iterator[Products]:
@@ -101,37 +111,38 @@ def _list_products(measured: MeasuredGradient) -> Iterator[Products]:
         for below, slope in SLOPES.items() if fitting else ():
             gradients = [_pull_back(measured, stage, slope) for stage in stages]
             products = [
-                (name, product)
+                (name, product.ravel())
                 for name, values, columns in fitting
                 for product in _multiply(values, gradients, columns, measured.shape)
             ]
+            names, values = zip(*products, strict=True)
             spread = max(stage.precision for stage in stages)
-            yield Products(stages, f"∂L/∂{_name_times(measured, stages)}{below}", products, spread)
+            of_what = f"∂L/∂{_name_times(measured, stages)}{below}"
+            yield Products(stages, of_what, names, np.stack(values), spread)
 
 
 def _exchange(
-    measured: MeasuredGradient,
-    one: Products,
-    around: Mapping[str, Float],
-    rights: Mapping[str, str],
+    measured: MeasuredGradient, comparison: Comparison, one: Products, rights: Mapping[str, str]
 ) -> Iterator[Injected]:
     """The products that are not the right gradient, with what they stand in the place of.
 
-    around: of those that are it, what else the gradient has; rights: of which ∂L/∂z each array
-    gives it, but for a factor.
+    rights: of which ∂L/∂z each array gives that, but for a factor.
     """
-    rest = [np.zeros(measured.shape), *around.values()][-1]
-    for name, product in one.products:
+    around = _find_rights(measured, one)
+    gradients = [np.zeros(measured.value.size), *around.values()][-1] + one.values
+    for place in list_near(gradients, comparison, measured.transposed):
+        name = one.names[place]
         if name in around:
             continue
         of_other = "" if around else rights.get(name, "")
         instead = f"that of {of_other}" if of_other else next(iter(around), "")
         instead = re.sub(r" \(\S+:\d+[^)]*\)", "", instead)
+        spread = one.spread * np.max(np.abs(one.values[place]))
         yield Injected(
-            measured.whole_values(rest + product, one.spread * np.max(np.abs(product))),
+            measured.whole_values(gradients[place].reshape(measured.shape), spread),
             f"it is the product of {one.of_what} with {name}"
             f"{' in the place of ' * bool(instead)}{instead}",
-            choices=float(len(one.products) * len(SLOPES)),
+            choices=float(len(one.names) * len(SLOPES)),
             cause=NOT_PASSED_ON if of_other else OTHER_ARRAY,
             next_step=LOOK_BETWEEN
             if of_other
@@ -225,16 +236,3 @@ def _shape_matrix(shape: Shape, columns: bool) -> Shape:
 def _as_matrix(array: Float, columns: bool) -> Float:
     """Samples × features."""
     return array.T if columns else array.reshape(-1, array.shape[-1])
-
-
-def _find_around(measured: MeasuredGradient, of: Sequence[Stage], product: Float) -> Float | None:
-    """What of the right gradient is not this product; None where the product is no part of it."""
-    rest = measured.value - product
-    peak = float(np.max(np.abs(measured.value), initial=0.0))
-    if np.max(np.abs(rest)) <= SAME * peak:
-        return np.zeros_like(rest)
-    if len(of) > 1 or not measured.is_inner(of[0]):  # what changes not with it has no part in it
-        return None
-    through = measured.flow_through(of[0], of[0].cotangent)
-    off = np.abs(through.value - product.ravel()[through.at])
-    return rest if np.max(off) <= SAME * np.max(np.abs(product)) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from types import FrameType
 from typing import Any
 
@@ -22,10 +22,8 @@ class Follower(Collector):
     def __init__(self, values: Sequence[Spot], move: Move) -> None:
         super().__init__(values)
         self.move = move
-
-    def wants(self, number: int) -> bool:
-        """Whether something is wanted of this call, or it has the value."""
-        return number == self.move.of.moment[0] or super().wants(number)
+        number, line = move.of.moment
+        self.moments.setdefault(number, set()).add(line)
 
     def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
         """Copy what is wanted here, then move the value if it is here.
@@ -45,14 +43,12 @@ class Mover(LineTracer):
         super().__init__()
         self.move = move
 
-    def wants(self, number: int) -> bool:
-        """Whether this call has the value."""
-        return number == self.move.of.moment[0]
+    def list_wanted(self, number: int) -> Container[int]:
+        """Where this call has the value."""
+        return self.move.of.moment[1:] if number == self.move.of.moment[0] else ()
 
     def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
         """Move what is to be moved, if it is here."""
-        if moment != self.move.of.moment:
-            return step
         if self.move.of.inline is not None:
             return self.replace(frame, self.move.of.inline)
         sys.settrace(None)

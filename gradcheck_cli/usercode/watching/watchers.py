@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Container, Iterator, Sequence, Set
 from copy import copy
 from types import FrameType
 from typing import Any
@@ -55,7 +55,7 @@ class Found(Struct):
 
 
 class LineTracer:
-    """Counts the calls of the user's functions, and looks before each of their lines."""
+    """Counts the calls of the user's functions and their lines, and looks before those wanted."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -66,7 +66,8 @@ class LineTracer:
             return None
         number, lines = self.calls, 0
         self.calls += 1
-        if not self.wants(number):
+        wanted = self.list_wanted(number)
+        if not wanted:
             return None  # it runs at full speed, and the calls that it makes are seen
 
         def step(frame: FrameType, event: str, value: Any) -> Any:
@@ -74,12 +75,14 @@ class LineTracer:
             if event not in ("line", "return"):
                 return step
             lines += 1
+            if lines not in wanted:
+                return step
             return self.look(frame, (number, lines), event, value, step)
 
         return step
 
-    def wants(self, number: int) -> bool:
-        """Whether there is something to look at in this call."""
+    def list_wanted(self, number: int) -> Container[int]:
+        """After how many lines of this call there is something to look at."""
         raise NotImplementedError
 
     def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
@@ -112,9 +115,9 @@ class Watcher(LineTracer):
             self.paths[file] = format_path(file)
         return f"{self.paths[file]}:{line}"
 
-    def wants(self, number: int) -> bool:
+    def list_wanted(self, number: int) -> Container[int]:
         """All calls are looked at."""
-        return True
+        return range(sys.maxsize)
 
     def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
         """Note what is held now, after the line before, and what this line hands on."""
@@ -185,12 +188,14 @@ class Collector(LineTracer):
         self.wanted: dict[Moment, list[Spot]] = {}
         for one in values:
             self.wanted.setdefault(one.moment, []).append(one)
-        self.numbers = {number for number, _ in self.wanted}
+        self.moments: dict[int, set[int]] = {}
+        for number, line in self.wanted:
+            self.moments.setdefault(number, set()).add(line)
         self.found: dict[tuple[int, str], Array] = {}
 
-    def wants(self, number: int) -> bool:
-        """Whether something is wanted of this call."""
-        return number in self.numbers
+    def list_wanted(self, number: int) -> Container[int]:
+        """Where something is wanted of this call."""
+        return self.moments.get(number, ())
 
     def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
         """Copy what is wanted here."""
