@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.measured_gradient import MOST_CELLS, rows_are_samples
 from gradcheck_cli.faults.values import Effort, Values
-from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
+from gradcheck_cli.layers.activations import ACTIVATIONS
 from gradcheck_cli.layers.mistaken_slopes import LATER, evaluate_at, mistake_slope, mistake_softmax
 from gradcheck_cli.measure.comparison import Float, largest
 from gradcheck_cli.measure.measure import measure_roughly
@@ -72,6 +72,8 @@ def _choose_values(
     """The inner values whose gradients are measured, as many as calls are left for."""
     frames = Counter(one.moment[0] for one in inner)  # a helper such as a sigmoid says less
     order = sorted(range(len(inner)), key=lambda place: -frames[inner[place].moment[0]])
+    # Every entry by another share: a softmax sees no shift, a norm no factor.
+    elsewhere = {name: x * (1 + MOVED * _grade(x)) for name, x in problem.inputs.items()}
     chosen: set[int] = set()
     for nameless in (False, True):  # what has a name says more
         most = len(chosen) + MOST_STAGES
@@ -81,21 +83,21 @@ def _choose_values(
             if len(chosen) >= most and (nameless or entries > MOST_SMALL):
                 break
             kind = (one.inline is not None) == nameless
-            if kind and effort.affords(entries) and _matters(problem, one, outputs):
+            if kind and effort.affords(entries) and _matters(problem, one, outputs, elsewhere):
                 chosen.add(place)
     return [inner[place] for place in sorted(chosen)]
 
 
-def _matters(problem: Problem, inner: InnerValue, outputs: Any) -> bool:
-    """Whether a value changes with the inputs, and the outputs with it.
+def _matters(
+    problem: Problem, inner: InnerValue, outputs: Any, elsewhere: Mapping[str, Any]
+) -> bool:
+    """Whether a value is another at other inputs, and the outputs change with it.
 
     Constants do not, nor does what is computed of the outputs.
     """
     value = inner.value
     if value.size < 2 or not np.isfinite(value).all() or value.dtype != np.float64:
         return False
-    # Every entry by another share: a softmax sees no shift, a norm no factor.
-    elsewhere = {name: x * (1 + MOVED * _grade(x)) for name, x in problem.inputs.items()}
     if np.array_equal(inner.read(elsewhere), value, equal_nan=True):
         return False
     size = MOVED * (float(np.sqrt(np.mean(value * value))) or 1.0)
@@ -207,11 +209,13 @@ def _list_mistakes(stage: Stage, z: Float, later: Sequence[Known]) -> dict[str, 
     later: the stages that y may be of. What z adds to the outputs by other ways stays as it is.
     """
     gradient = stage.cotangent
+    with np.errstate(all="ignore"):
+        known = [(one, evaluate_at(one.value, z=z)) for one in ACTIVATIONS.values() if later]
     for other, y in later:
         delta = other.cotangent
         if _is_softmax(z, y):
             return mistake_softmax(y, delta)
-        activation = recognize(z, y)
+        activation = next((one for one, of_z in known if _is_near(of_z, y)), None)
         if activation is not None:
             around = gradient - delta * evaluate_at(activation.derivative, z=z)
             none = np.abs(around) <= LARGEST_UNCERTAINTY * np.max(np.abs(gradient))
@@ -225,19 +229,12 @@ def _is_softmax(z: Float, y: Float) -> bool:
     """Whether y is the softmax of z, along its last axis or its first."""
     with np.errstate(all="ignore"):
         e = np.exp(z - np.max(z))
-        return any(
-            np.allclose(e / e.sum(axis, keepdims=True), y, RECOGNIZED, RECOGNIZED)
-            for axis in {-1, -z.ndim}
-        )
+        return any(_is_near(e / e.sum(axis, keepdims=True), y) for axis in {-1, -z.ndim})
 
 
-def recognize(z: Float, y: Float) -> Activation | None:
-    """The activation of the table that maps z to y, entry by entry; None where none does."""
-    with np.errstate(all="ignore"):
-        for activation in ACTIVATIONS.values():
-            if np.allclose(evaluate_at(activation.value, z=z), y, RECOGNIZED, RECOGNIZED):
-                return activation
-    return None
+def _is_near(outputs: Float, y: Float) -> bool:
+    """Whether values are the outputs of an activation, but for rounding."""
+    return bool(np.all(np.abs(outputs - y) <= RECOGNIZED * (1 + np.abs(y))))
 
 
 def strip_time(name: str) -> str:

@@ -39,9 +39,13 @@ class Reader:
         self.forward = forward
         self.values: list[InnerValue] = []
         self.kept: dict[bytes, dict[tuple[int, str], Array]] = {}
+        self.last: Mapping[str, Any] = {}
+        self.found: dict[tuple[int, str], Array] = {}
 
     def read(self, inputs: Mapping[str, Any]) -> dict[tuple[int, str], Array]:
         """The values at some inputs, by event and name, as far as the forward gets to them."""
+        if inputs is self.last:
+            return self.found
         key = b"".join(np.asarray(x).tobytes() for x in inputs.values())
         if key not in self.kept:
             collector = Collector(self.values)
@@ -49,7 +53,8 @@ class Reader:
             if len(self.kept) == MOST_KEPT:
                 del self.kept[next(iter(self.kept))]
             self.kept[key] = collector.found
-        return self.kept[key]
+        self.last, self.found = inputs, self.kept[key]
+        return self.found
 
 
 class InnerValue(Spot, frozen=True, kw_only=True):
