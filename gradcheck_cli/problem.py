@@ -78,10 +78,10 @@ class Stage(Struct, frozen=True):
     symbol: what reports call that gradient; sample_axis: its axis that counts samples.
     mistaken: wrong arrays that people use in its place, by the name of the mistake.
     precision: how far it may be off, over its largest entry, where it was measured.
-    respond: only of a stage inside the forward: the Jacobian of the outputs of a later stage by
-        the outputs of this one, both flat; nan where an entry is not known.
-    move: only of such a stage: takes inputs and an array, and gives the outputs of the whole
-        forward there when this array is added to the outputs of the stage.
+    respond: only of a stage inside the forward: maps a later stage to the Jacobian of its outputs
+        by the outputs of this one, both flat; nan where an entry is not known.
+    move: only of such a stage: maps inputs and an array to the outputs of the whole forward when
+        this array is added to the outputs of the stage.
     """
 
     forward: Callable[[Arrays], Any]

@@ -131,12 +131,12 @@ def _not_lower_triangular(x: Array, slack: float) -> str:
 def _not_orthogonal(x: Array, slack: float) -> str:
     if x.ndim < 2:
         return f"it is {format_shape(x.shape)}, and no matrix"
-    tall, which = (x, "columns") if x.shape[-2] >= x.shape[-1] else (_turn(x), "rows")
-    gap = float(np.max(np.abs(_turn(tall) @ tall - np.eye(tall.shape[-1]))))
+    tall, which = (x, "columns") if x.shape[-2] >= x.shape[-1] else (_transpose(x), "rows")
+    gap = float(np.max(np.abs(_transpose(tall) @ tall - np.eye(tall.shape[-1]))))
     return f"the products of its {which} differ from 0 and 1 by {gap:.1e}" if gap > slack else ""
 
 
-def _turn(x: Array) -> Array:
+def _transpose(x: Array) -> Array:
     return np.swapaxes(x, -1, -2)
 
 
@@ -144,13 +144,13 @@ def _draw_positive_definite(raw: Array) -> Array:
     """AAᵀ/n plus a multiple of the identity, scaled to the size of the entries of A."""
     n = raw.shape[-1]
     size = float(np.sqrt(np.mean(raw**2))) or 1.0
-    return np.asarray(raw @ _turn(raw) / (n * size) + RIDGE * size * np.eye(n))
+    return np.asarray(raw @ _transpose(raw) / (n * size) + RIDGE * size * np.eye(n))
 
 
 def _move_positive_definite(x: Array, v: Array) -> Array:
     """X + V, where V is shortened until X⁻¹V has norm ½ at most: then X + V is never singular."""
     ratio = np.linalg.solve(symmetrize(x), v)
-    squares = np.sum(ratio * _turn(ratio), axis=(-2, -1), keepdims=True)
+    squares = np.sum(ratio * _transpose(ratio), axis=(-2, -1), keepdims=True)
     return np.asarray(x + shorten(v, np.sqrt(np.maximum(squares, 0))))
 
 
@@ -163,15 +163,15 @@ def _room_positive_definite(x: Array) -> Array:
     )
 
 
-def _tall(function: Callable[..., Array]) -> Callable[..., Array]:
+def _accept_wide(function: Callable[..., Array]) -> Callable[..., Array]:
     """Make a function of tall matrices accept wide ones, too, by transposing them."""
 
-    def turned(*matrices: Array) -> Array:
+    def either(*matrices: Array) -> Array:
         if matrices[0].shape[-2] >= matrices[0].shape[-1]:
             return function(*matrices)
-        return _turn(function(*map(_turn, matrices)))
+        return _transpose(function(*map(_transpose, matrices)))
 
-    return turned
+    return either
 
 
 def _draw_orthogonal(raw: Array) -> Array:
@@ -182,7 +182,7 @@ def _draw_orthogonal(raw: Array) -> Array:
 
 def _project_orthogonal(x: Array, g: Array) -> Array:
     """G − X sym(XᵀG): XᵀV of a tangent V is skew."""
-    return np.asarray(g - x @ symmetrize(_turn(x) @ g))
+    return np.asarray(g - x @ symmetrize(_transpose(x) @ g))
 
 
 def _move_orthogonal(x: Array, v: Array) -> Array:
@@ -192,8 +192,8 @@ def _move_orthogonal(x: Array, v: Array) -> Array:
     (2008), (4.8).
     """
     v = shorten(v, np.linalg.norm(v, axis=(-2, -1), keepdims=True))
-    values, vectors = np.linalg.eigh(_turn(v) @ v)
-    root = (vectors / np.sqrt(1 + np.maximum(values, 0))[..., None, :]) @ _turn(vectors)
+    values, vectors = np.linalg.eigh(_transpose(v) @ v)
+    root = (vectors / np.sqrt(1 + np.maximum(values, 0))[..., None, :]) @ _transpose(vectors)
     # Written with the difference of the root from 1, so that v = 0 gives exactly x.
     return np.asarray(x + v + (x + v) @ (root - np.eye(v.shape[-1])) * np.any(v))
 
@@ -235,7 +235,7 @@ def _move_positive(x: Array, v: Array) -> Array:
     return np.asarray(x + shorten(v, v / x))
 
 
-def _one(move: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Points]:
+def _single_point(move: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Points]:
     return lambda x, v: [(1.0, move(x, v))]
 
 
@@ -245,14 +245,14 @@ GEOMETRIES = {
         fault=_not_symmetric,
         draw=symmetrize,
         tangent=lambda x, g: symmetrize(g),
-        move=_one(np.add),
+        move=_single_point(np.add),
     ),
     "positive-definite": Geometry(
         compared=SYMMETRIC_PART,
         fault=_not_positive_definite,
         draw=_draw_positive_definite,
         tangent=lambda x, g: symmetrize(g),
-        move=_one(_move_positive_definite),
+        move=_single_point(_move_positive_definite),
         room=_room_positive_definite,
     ),
     "lower-triangular": Geometry(
@@ -260,14 +260,14 @@ GEOMETRIES = {
         fault=_not_lower_triangular,
         draw=np.tril,
         tangent=lambda x, g: np.tril(g),
-        move=_one(np.add),
+        move=_single_point(np.add),
     ),
     "orthogonal": Geometry(
         compared="of its gradient G, G − X(XᵀG + GᵀX)/2 is compared",
         fault=_not_orthogonal,
-        draw=_tall(_draw_orthogonal),
-        tangent=_tall(_project_orthogonal),
-        move=_one(_tall(_move_orthogonal)),
+        draw=_accept_wide(_draw_orthogonal),
+        tangent=_accept_wide(_project_orthogonal),
+        move=_single_point(_accept_wide(_move_orthogonal)),
         straight=lambda x: False,
         room=np.ones_like,
     ),
@@ -276,7 +276,7 @@ GEOMETRIES = {
         fault=_not_simplex,
         draw=_draw_simplex,
         tangent=lambda x, g: g - np.mean(g, axis=-1, keepdims=True),
-        move=_one(_move_simplex),
+        move=_single_point(_move_simplex),
         room=_room_simplex,
     ),
     "positive": Geometry(
@@ -284,7 +284,7 @@ GEOMETRIES = {
         fault=_not_positive,
         draw=lambda raw: np.where(raw == 0, 1.0, np.abs(raw)),
         tangent=lambda x, g: g,
-        move=_one(_move_positive),
+        move=_single_point(_move_positive),
         room=np.array,
     ),
 }

@@ -88,7 +88,7 @@ class Certifier:
         wanted = [DIRECTION_COUNT, *[DIRECTIONS_OF_OTHERS] * (len(self.groups) - 1)]
         cut = budget.fit_directions(sum(wanted)) / sum(wanted)
         self.counts = [max(1, int(count * cut)) for count in wanted]  # directions, by group
-        self.most = budget.share  # forwards that may be taken
+        self.most_forwards = budget.share
         self.rtol = rtol
         self.atol = atol
         self.tell = tell
@@ -187,7 +187,7 @@ class Certifier:
             return Gap(analytic.value - numeric.value, analytic.uncertainty + numeric.uncertainty)
 
         whole = Gap(float(slopes.gap[best]), float(slopes.uncertainty[best]))
-        last = min(self.directions.evaluations + MOST_SEARCHED, self.most)
+        last = min(self.directions.evaluations + MOST_SEARCHED, self.most_forwards)
         return locate(
             self.directions.matrix.shape,
             whole,
@@ -275,7 +275,7 @@ class Certifier:
     def _compare_entries(self, entries: Sequence[tuple[int, int]]) -> GradientResult:
         """The result of some entries, each measured by itself; without entries, an empty pass."""
         label = self.problem.label(self.name)
-        room = max(1.0, (self.most - self.directions.evaluations) / FORWARDS_PER_DIRECTION)
+        room = max(1.0, (self.most_forwards - self.directions.evaluations) / FORWARDS_PER_DIRECTION)
         entries = entries[: int(min(room, len(entries)))]
         if not entries:
             return result_without_values(self.name, label, self.claimed.shape, "", Verdict.PASS)
