@@ -29,9 +29,7 @@ BATCHES = re.compile(r"transpose\(0, 2, 1\)|swapaxes\(-[12], -[12]\)")  # of mat
 
 def plain_parameter(name: str) -> Value:
     """A parameter of which nothing is known but its name."""
-    made = Value(name=name)
-    made.is_parameter = True
-    return made
+    return Value(name=name, is_parameter=True)
 
 
 class Parameters:

@@ -42,9 +42,7 @@ def combine(op: ast.operator, left: Value, right: Value, allocate: Allocate) -> 
     data = left.is_data_like and right.is_data_like
     if kinds == {None} and data and left.is_parameter and right.is_parameter:
         return broadcast(left.as_array(left.guessed_rank), right)
-    both = Value(node=operate)
-    both.parts = (left, right)
-    return both
+    return Value(node=operate, parts=(left, right))
 
 
 def calculate_sizes(

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import prod
 
+from msgspec import Struct
+
 LARGEST = 256  # of the images that are tried
 
 
-class Axis:
+class Axis(Struct, eq=False):
     """The size of an axis: a number, a name, another axis and some more, a product, or open.
 
     calculate: gives its size from those of others, `needs`; is_sum: it is their sum. base, offset:
@@ -18,27 +20,18 @@ class Axis:
     small, even: what its names tell, such as those of filters and of what is cut into heads.
     """
 
-    def __init__(
-        self,
-        value: int | None = None,
-        name: str = "",
-        calculate: Callable[[], int] | None = None,
-        base: Axis | None = None,
-        offset: int = 0,
-        needs: Sequence[Axis] = (),
-        is_sum: bool = False,
-    ) -> None:
-        self.value = value
-        self.name = name
-        self.calculate = calculate
-        self.base = base
-        self.offset = offset
-        self.needs = needs
-        self.is_sum = is_sum
-        self.equal: list[tuple[Axis, Axis]] = []
-        self.ends: list[Callable[[], int]] = []
-        self.same: Axis | None = None
-        self.small = self.even = False
+    value: int | None = None
+    name: str = ""
+    calculate: Callable[[], int] | None = None
+    base: Axis | None = None
+    offset: int = 0
+    needs: Sequence[Axis] = ()
+    is_sum: bool = False
+    equal: list[tuple[Axis, Axis]] = []
+    ends: list[Callable[[], int]] = []
+    same: Axis | None = None
+    small: bool = False
+    even: bool = False
 
     @property
     def root(self) -> Axis:

@@ -61,9 +61,7 @@ def make(name: str, arguments: Sequence[Value], named: Mapping[str, Value]) -> V
     for argument in arguments if name in MODULES else ():
         if argument.kind is None and argument.is_parameter:
             argument.as_size()
-    made = Value(OBJECT, fields={**dict(enumerate(arguments)), **named})
-    made.text = name
-    return made
+    return Value(OBJECT, fields={**dict(enumerate(arguments)), **named}, text=name)
 
 
 def apply(layer: Value, taken: Value, allocate: Allocate) -> Value:

@@ -102,9 +102,7 @@ def join_along(call: NumpyCall) -> Value:
 
 def _shape_of(call: NumpyCall) -> Value:
     """x.size(), as x.shape."""
-    found = Value(ITEMS, node="shape")
-    found.parts = (call.values[0],)
-    return found
+    return Value(ITEMS, node="shape", parts=(call.values[0],))
 
 
 def cut(call: NumpyCall) -> Value:

@@ -54,9 +54,7 @@ def broadcast(left: Value, right: Value) -> Value:
     if ARRAY in (left.kind, right.kind) and None in (left.kind, right.kind):
         return left if left.kind == ARRAY else right
     if left.kind != ARRAY or right.kind != ARRAY:
-        both = Value()
-        both.parts = (left, right)
-        return both
+        return Value(parts=(left, right))
     if left.axes is None or right.axes is None:
         return left if right.axes is None else right
     if left.classes is not None or right.classes is not None:  # labels, where they are one-hot

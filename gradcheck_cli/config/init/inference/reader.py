@@ -177,9 +177,7 @@ class Reader:
             case ast.Constant(value=bool() | int() | float() as value):
                 return number(float(value))
             case ast.Constant(value=str(text)):
-                made = Value(TEXT)
-                made.text = text
-                return made
+                return Value(TEXT, text=text)
             case ast.Lambda():
                 made = function(node)
                 made.fields = dict(scope)
@@ -256,9 +254,7 @@ class Reader:
         if name == "T":
             return transpose(owner)
         if name == "shape":
-            found = Value(ITEMS, node="shape")
-            found.parts = (owner,)
-            return found
+            return Value(ITEMS, node="shape", parts=(owner,))
         if name in ("size", "ndim") and owner.kind in (None, ARRAY) and owner.is_parameter:
             owner.as_array(owner.guessed_rank)
             axes = owner.axes or []

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Struct
+
 from gradcheck_cli.config.init.inference.axes import Axis, unify
 from gradcheck_cli.config.init.names import (
     is_bias,
@@ -30,7 +32,7 @@ ARRAY, SIZE, NUMBER, RECORD, ITEMS, OBJECT, FUNCTION, TEXT = (
 )
 
 
-class Value:
+class Value(Struct, eq=False):
     """What an expression stands for, as far as it is known; parts of it are filled in by use.
 
     kind: None while nothing tells. axes: of an array, None while their number is not known.
@@ -44,38 +46,29 @@ class Value:
     summed: its gradient is a sum over samples.
     """
 
-    def __init__(
-        self,
-        kind: str | None = None,
-        *,
-        name: str = "",
-        axes: list[Axis] | None = None,
-        axis: Axis | None = None,
-        number: float | None = None,
-        fields: dict[Any, Value] | None = None,
-        node: Any = None,
-        column: bool = False,
-    ) -> None:
-        self.kind = kind
-        self.name = name
-        self.axes = axes
-        self.axis = axis
-        self.number = number
-        self.fields = {} if fields is None else fields
-        self.node = node
-        self.column = column
-        self.parts: tuple[Value, ...] = ()
-        self.ends: list[Callable[[], int]] = []
-        self.cut_from: Value | None = None
-        self.classes: Axis | None = None
-        self.positive = False
-        self.is_parameter = self.has_gradient = self.summed = self.is_documented = False
-        self.meets_numbers = False
-        self.counts = False
-        self.bound: Axis | None = None
-        self.origin: Value | None = None
-        self.last: Axis | None = None
-        self.text = ""
+    kind: str | None = None
+    name: str = ""
+    axes: list[Axis] | None = None
+    axis: Axis | None = None
+    number: float | None = None
+    fields: dict[Any, Value] = {}
+    node: Any = None
+    column: bool = False
+    parts: tuple[Value, ...] = ()
+    ends: list[Callable[[], int]] = []
+    cut_from: Value | None = None
+    classes: Axis | None = None
+    positive: bool = False
+    is_parameter: bool = False
+    has_gradient: bool = False
+    summed: bool = False
+    is_documented: bool = False
+    meets_numbers: bool = False
+    counts: bool = False
+    bound: Axis | None = None
+    origin: Value | None = None
+    last: Axis | None = None
+    text: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -119,8 +112,7 @@ class Value:
         """A part of a record, of items or of an object, made when it is first asked for."""
         if key not in self.fields:
             name = key if isinstance(key, str) else ""
-            self.fields[key] = made = Value(name=name)
-            made.is_parameter = self.is_parameter
+            self.fields[key] = Value(name=name, is_parameter=self.is_parameter)
         return self.fields[key]
 
     @property
