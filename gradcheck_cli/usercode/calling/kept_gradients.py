@@ -62,7 +62,8 @@ def _gradient_in(owner: Any, name: Any) -> Any:
     if not isinstance(name, str):
         return look_up(look_up(owner, name), "grad")
     kept = {key: part for key, part in list_parts(owner) if isinstance(part, dict)}
-    common = {key: look_up(owner, key) for key in GRADIENT_HOLDERS}
+    holders = ((key, look_up(owner, key)) for key in GRADIENT_HOLDERS)
+    common = {key: holder for key, holder in holders if holder is not None}
     for key, holder in {"": owner, **common, **kept}.items():
         alike = isinstance(holder, dict) and GRADIENT_LIKE.search(str(key))
         for gradient in (

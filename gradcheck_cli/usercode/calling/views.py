@@ -33,6 +33,8 @@ def find_view(part: Array, whole: Array) -> View | None:
     """The view of `whole` that `part` is; None where it is none, or `whole` has gaps itself."""
     if part.dtype != whole.dtype or not part.size or not whole.flags.c_contiguous:
         return None
+    if not np.may_share_memory(part, whole):
+        return None
     (low, high), (start, end), size = _bounds(part), _bounds(whole), part.itemsize
     if low < start or high > end or any(stride % size for stride in part.strides):
         return None
