@@ -57,7 +57,7 @@ def doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -
         floor = DEVIATIONS * np.fmax(hidden, differences.rung(entries, near).floor)
         slope, move = best.last[:, rows]
         size = np.fmax(differences.size, furthest)
-        place = LAST_PLACES * differences.rounding * size
+        place = np.fmax(LAST_PLACES * differences.rounding * size, best.place[rows])
         floor = np.fmax(floor, np.where(move <= place, RATIO * slope, 0.0))
         floor = np.where(np.isfinite(floor), floor, 0.0)
         best.floor[rows] = np.maximum(best.floor[rows], floor)

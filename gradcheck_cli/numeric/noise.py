@@ -60,8 +60,9 @@ FEW_ROUNDINGS = 16.0  # in roundings to the grid of an output: less noise is rou
 # Over x, or moves far away: an output that is smaller may be no larger than the roundings of the
 # numbers it is made of.
 FAINT = 1e-6
-# How far from x, in units of its scale, outputs are evaluated that stand still near x.
-FAR_OFF = 10.0 ** np.arange(1, 13)
+# How far from x, in units of its scale, outputs are evaluated that stand still near x: far off, and
+# close by on both sides, since they may saturate on either.
+FAR_OFF, NEAR_BY = 10.0 ** np.arange(1, 13), 2.0 ** np.arange(6)
 
 
 class Noise(Struct, frozen=True):
@@ -252,11 +253,16 @@ def measure_grid(
     hidden = still & (coarse | (size <= FAINT * np.max(np.abs(x), initial=0.0)))
     if not np.any(hidden) or (sparing and not np.all(still | coarse)):
         return grid, 0
-    moves = draw_directions(np.random.default_rng(0), scale, (len(FAR_OFF), *x.shape))
-    points = x + np.reshape(FAR_OFF, (-1, *(1,) * x.ndim)) * moves
-    far = np.asarray(evaluate(points.astype(x.dtype)), dtype=np.float64)
-    beyond = find_grid_far_off(far.reshape(-1, *grid.shape), eps)
-    return np.where(hidden, beyond, grid), len(far)
+    random, ones = np.random.default_rng(0), (1,) * x.ndim
+    off, by = (
+        np.reshape(shares, (-1, *ones)) * draw_directions(random, scale, (len(shares), *x.shape))
+        for shares in (FAR_OFF, NEAR_BY)
+    )
+    points = np.concatenate([x + off, x + by, x - by])
+    outputs = np.asarray(evaluate(points.astype(x.dtype)), dtype=np.float64)
+    parts = np.split(outputs.reshape(-1, *grid.shape), [len(FAR_OFF)])
+    beyond = np.maximum(*(find_grid_far_off(part, eps) for part in parts))
+    return np.where(hidden, beyond, grid), len(points)
 
 
 def _smallest(variances: Float) -> Float:

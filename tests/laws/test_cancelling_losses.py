@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gradcheck_cli import Problem, Verdict
+from gradcheck_cli import Problem, Verdict, from_functions
 from tests.support.verdicts import judge
 
 Function = Callable[[Any], Any]
@@ -66,6 +68,23 @@ def test_the_reason_says_what_cancels(name: str) -> None:
     result = judge(problem(name, 1e-12, 0, summed=True, batched=True, error=0.0))
     assert result.verdict == Verdict.INCONCLUSIVE
     assert "the forward is a difference of numbers of about" in result.gradients[0].reason
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_loss_of_a_saturated_softmax_is_no_zero(seed: int) -> None:
+    """That of logits y and 0, of which it has the rounding, where y is 0 itself further off."""
+    random = np.random.default_rng(seed)
+    b = random.choice([-1.0, 1.0]) * random.uniform(1, 10, 1)
+    z = random.uniform(28, 36.5) - b
+
+    def loss(b: Any) -> Any:
+        y = np.maximum(z + b, 0.0)
+        return np.log(np.exp(y) + 1) - y
+
+    def slope(delta: Any, b: Any) -> Any:
+        return delta * np.where(z + b > 0, -1 / (1 + np.exp(z + b)), 0.0)
+
+    assert judge(from_functions(loss, slope, {"b": b})).verdict != Verdict.FAIL
 
 
 DEAD: dict[str, tuple[Function, Function]] = {
