@@ -79,7 +79,10 @@ def run_check(
         doubted &= report.result is None
     if not doubted or check.draft is None or check.draft.tried:
         return report
-    changed = _change_shapes(check, check.draft, timeout, ran=report.outcome == Outcome.WRONG)
+    try:
+        changed = _change_shapes(check, check.draft, timeout, ran=report.outcome == Outcome.WRONG)
+    except UnfinishedError as error:
+        return _add_note(report, f"the search for other shapes was not finished: {error}")
     if isinstance(changed, str):
         return report_failure(check, changed)
     if changed is None:
@@ -122,6 +125,8 @@ def _change_shapes(
 
     try:
         tried = try_shapes(draft, check.path, timeout)
+    except UnfinishedError:
+        raise
     except (GradcheckError, OSError):
         return None
     if tried is not None and tried.other is not None:
@@ -271,6 +276,14 @@ def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> 
         rerun=rerun(check),
     )
     return make_printable(report)
+
+
+def _add_note(report: CheckReport, note: str) -> CheckReport:
+    """The report with one more note, which is a part of the error where nothing was measured."""
+    if report.result is None:
+        return make_printable(replace(report, error=f"{report.error}\n  {note}"))
+    result = replace(report.result, notes=(*report.result.notes, note))
+    return make_printable(replace(report, result=result))
 
 
 def _outcome(result: CheckResult | None, expected: Verdict) -> Outcome:

@@ -300,6 +300,29 @@ def test_what_was_given_is_told_where_a_gradient_is_zero(tmp_path: Path) -> None
     assert "note: f: found from its text: inputs: {x: [n, N]}" in done.stdout
 
 
+HANGS = """
+import time
+
+
+def f(x):
+    if x.ndim == 1:
+        time.sleep(100)
+    raise ValueError("x must have another shape")
+
+
+def f_backward(g, x):
+    return g
+"""
+
+
+def test_a_search_for_shapes_that_hangs_is_told(tmp_path: Path) -> None:
+    (tmp_path / "hangs.py").write_text(HANGS)
+    done = run_here("run", "--allow-code", "--timeout", "1", "hangs.py", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the search for other shapes was not finished: a call did not return" in done.stdout
+    assert 'File "hangs.py", line 7, in f' in done.stdout
+
+
 def test_a_folder_of_code_says_that_files_are_named(folder: Path) -> None:
     done = run_here("run", str(folder))
     assert done.returncode == 2

@@ -110,10 +110,12 @@ class Reading:
         spelled = list_returned_gradients(teller, value_first=self.loss)
         needed = [name for name in self.values if name not in self.defaults]
         every = len(needed) == len(spelled) > 1 and "None" not in spelled
+        returned = dict(zip(needed, spelled, strict=True)) if len(needed) == len(spelled) else {}
         for name in needed:
             named = not {name, *gradient_names(name)}.isdisjoint(spelled)
             self.values[name].has_gradient = every or named
-            if is_summed_up(name, teller) and not (is_bias(name) or is_weight(name)):
+            in_place = returned.get(name, "None")
+            if is_summed_up(name, teller, in_place) and not (is_bias(name) or is_weight(name)):
                 self.values[name].kind, self.values[name].axes = ARRAY, []
         if len(spelled) == len(self.values):
             for value, text in zip(self.values.values(), spelled, strict=True):

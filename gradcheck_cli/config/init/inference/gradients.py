@@ -95,10 +95,14 @@ def has_gradient(name: str, teller: Function | None) -> bool:
     return bool(is_bias(name) and re.search(rf"\b(d|grad_){name}\b|\b{name}_grad\b", text))
 
 
-def is_summed_up(name: str, teller: Function) -> bool:
+def is_summed_up(name: str, teller: Function, returned: str = "None") -> bool:
     """Whether the gradient of a parameter is a sum over all, times what is made of the parameter
-    alone, as in `dT = -np.sum(dz * z) / T**2`: both are numbers, then."""
-    factors = list(_list_factors(find_gradient_text(teller, name)))
+    alone, as in `dT = -np.sum(dz * z) / T**2`: both are numbers, then.
+
+    teller: the function that computes it; returned: what it returns in its place.
+    """
+    text = find_gradient_text(teller, name) or ast.parse(returned, mode="eval").body
+    factors = list(_list_factors(text))
     left = [one for one in factors if not _is_total(one)]
     used = {node.id for one in left for node in ast.walk(one) if isinstance(node, ast.Name)}
     return len(left) < len(factors) and used <= {name, "np", "jnp", "math"}
@@ -122,25 +126,23 @@ def find_gradient_text(function: Function, name: str) -> ast.expr | None:
     return next(texts, None)
 
 
-def _list_factors(text: ast.expr | None) -> Iterator[ast.expr]:
+def _list_factors(text: ast.expr) -> Iterator[ast.expr]:
     match text:
         case ast.BinOp(left=left, op=ast.Mult() | ast.Div(), right=right):
             yield from (*_list_factors(left), *_list_factors(right))
         case ast.UnaryOp(operand=inner):
             yield from _list_factors(inner)
-        case ast.expr():
+        case _:
             yield text
 
 
 def _is_total(text: ast.expr) -> bool:
     """Whether this is a number: a sum without an axis, or a trace."""
-    called = re.match(r"(np|jnp)\.(sum|trace)\(", ast.unparse(text))
-    return (
-        called is not None
-        and isinstance(text, ast.Call)
-        and len(text.args) == 1
-        and (not text.keywords)
-    )
+    if not isinstance(text, ast.Call) or text.keywords:
+        return False
+    function = ast.unparse(text.func)
+    of_numpy = re.fullmatch(r"(np|jnp)\.(sum|trace)", function) and len(text.args) == 1
+    return bool(of_numpy) or (function.endswith(".sum") and not text.args)
 
 
 def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:
