@@ -18,7 +18,7 @@ from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.faults.hidden_stages import find_hidden_stages
 from gradcheck_cli.faults.kinds.gradient_faults import scale
 from gradcheck_cli.faults.kinds.pattern_faults import describe_contradiction, describe_flat
-from gradcheck_cli.faults.matching import Match, find_match, vary
+from gradcheck_cli.faults.matching import Match, find_match, list_matches
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.values import Effort
 from gradcheck_cli.measure.comparison import Comparison, Float, compare_entries
@@ -164,12 +164,7 @@ def _find_again(match: Match, other: MeasuredGradient, comparison: Comparison) -
     there = compare_entries(
         np.asarray(claimed[other.name]), other.gradient, comparison.rtol, comparison.atol
     )
-    matches = [
-        found
-        for injected in match.fault.list_suspects(other, there)
-        for found in vary(match.fault, injected, other, there, 0)
-    ]
-    return sorted(matches, key=lambda found: found.rank)
+    return sorted(list_matches(match.fault, other, there), key=lambda found: found.rank)
 
 
 def describe_match(match: Match) -> Diagnosis:

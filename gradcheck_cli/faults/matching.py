@@ -58,22 +58,27 @@ def find_match(measured: MeasuredGradient, comparison: Comparison) -> Match | No
             continue
         # Code of the user that ran in the check may still fail where the diagnosis looks.
         with suppress(GradcheckError):
-            for injected in fault.list_suspects(measured, comparison):
-                for match in vary(fault, injected, measured, comparison, order):
-                    if best is None or match.rank < best.rank:
-                        best = match
+            for match in list_matches(fault, measured, comparison, order):
+                if best is None or match.rank < best.rank:
+                    best = match
         if best is not None and best.rank[:3] == (0, 1, 0):
             break
     return best
 
 
-def vary(
+def list_matches(
+    fault: Fault, measured: MeasuredGradient, comparison: Comparison, order: int = 0
+) -> Iterator[Match]:
+    """The faults of a kind that explain a wrong gradient; order: of the kind, among those that are
+    as simple."""
+    for injected in fault.list_suspects(measured, comparison):
+        yield from _vary(fault, injected, measured, comparison, order)
+
+
+def _vary(
     fault: Fault, injected: Injected, measured: MeasuredGradient, comparison: Comparison, order: int
 ) -> Iterator[Match]:
-    """The fault alone, and together with a factor, with a transpose and with both, if they fit.
-
-    order: of the fault, among those that are as simple.
-    """
+    """The fault alone, and together with a factor, with a transpose and with both, if they fit."""
     values, turned = injected.values, measured.transposed
     tries: list[tuple[NDArray[np.intp] | None, int]] = [(None, 1)]
     if fault.code != Code.TRANSPOSED and len(values.at) == len(turned):

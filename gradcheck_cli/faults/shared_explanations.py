@@ -22,7 +22,7 @@ from gradcheck_cli.faults.evidence import Fit, measure_fit
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor, solve_weights
 from gradcheck_cli.faults.kinds.upstream_faults import MOST_UNKNOWNS, describe_upstream
-from gradcheck_cli.faults.matching import Match, vary
+from gradcheck_cli.faults.matching import Match, list_matches
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import name_slices
 from gradcheck_cli.faults.values import Values
@@ -237,20 +237,18 @@ def _find_same(one: Wrong, match: Match, look_inside: LookInside) -> Match | Non
     own = one.finding.match
     if own is not None and own.injected.observation == match.injected.observation:
         return own
-    same = _find_again(one.measured, one.comparison, match)
+    same = _find_alike(one.measured, one.comparison, match)
     inside = one.inside or look_inside(one) if same is None else None
-    return same if inside is None else _find_again(inside, one.comparison, match)
+    return same if inside is None else _find_alike(inside, one.comparison, match)
 
 
-def _find_again(measured: MeasuredGradient, comparison: Comparison, match: Match) -> Match | None:
+def _find_alike(measured: MeasuredGradient, comparison: Comparison, match: Match) -> Match | None:
     """A fault in a gradient where it surely explains that in the same words as another one."""
     told, measured.claimed = match.injected.observation, comparison
     with suppress(GradcheckError):  # of code of the user where the diagnosis looks
-        for injected in match.fault.list_suspects(measured, comparison):
-            if told.startswith(injected.observation):
-                for found in vary(match.fault, injected, measured, comparison, 0):
-                    if found.injected.observation == told and found.fit.sure:
-                        return found
+        for found in list_matches(match.fault, measured, comparison):
+            if found.injected.observation == told and found.fit.sure:
+                return found
     return None
 
 
@@ -271,7 +269,7 @@ def explain_alike(
             continue
         tried.add(match.injected.observation)
         view = measured if other.inside is None else look_inside()
-        same = None if view is None else _find_again(view, comparison, match)
+        same = None if view is None else _find_alike(view, comparison, match)
         if same is not None:
             return Finding(describe_match(same), same)
     return None
