@@ -25,10 +25,10 @@ CLEAR_SLOPE = 4.0
 # Over the largest entry: a smaller uncertainty is good enough, whatever made it.
 UNRESOLVED = 1e-9
 # The fields that are still needed of entries that are clear.
-CLEAR_FIELDS = ("cells", "slope", "place", "proven")
+CLEAR_FIELDS = ("cells", "steepness", "place", "proven")
 BLOCK = 2**13  # entries that are judged at once: their arrays fit a cache
 # The axis of the entries where it is not the first.
-ENTRY_AXES = {"cells": 2, "between": 2, "last": 1, "drift": 1}
+ENTRY_AXES = {"cells": 2, "interval": 2, "last_seen": 1, "drift": 1}
 
 
 class Best(Struct, eq=False):
@@ -36,58 +36,58 @@ class Best(Struct, eq=False):
 
     Arrays are (entries, cotangents) unless it says otherwise.
     cells: value, uncertainty, the noise in it, and step, (4, TABLES, entries, cotangents).
-    between: the narrowest interval so far that held the quotients and the first extrapolations of a
+    interval: the narrowest one so far that held the quotients and the first extrapolations of a
         step, low and high, (2, TABLES, entries, cotangents).
-    floor, slope, first_noise: those of the first rung; see `Rung`.
+    floor, steepness, first_noise: those of the first rung; see `Rung`.
     place: what roundings on the way to the outputs may add up to without being seen in these.
     done: where a smaller step would not improve the cells.
-    grows: where the quotients seem to diverge; see `Rungs.growth`.
+    diverges: where the quotients seem to diverge; see `NevilleTables.divergence`.
     drift: the change of one-sided quotients that drift from one step to the next, (sides, entries,
         cotangents); 0 where they converge.
-    last: slope and Σ |c|·move at the smallest step at which any output moved, (2, entries,
+    last_seen: steepness and Σ |c|·move at the smallest step at which any output moved, (2, entries,
         cotangents).
-    most: the largest Σ |c|·move at any step.
+    largest_move: the largest Σ |c|·move at any step.
     possible: how large an entry that is zero by invariance could be; 0 of other entries.
     unused: which of these entries move no output at all, (entries,).
     proven: which entries have proven their value at two steps, (entries,); see `Pilots`.
     """
 
     cells: Float
-    between: Float
+    interval: Float
     floor: Float
-    slope: Float
+    steepness: Float
     first_noise: Float
     place: Float
     done: NDArray[np.bool_]
-    grows: NDArray[np.bool_]
+    diverges: NDArray[np.bool_]
     drift: Float
-    last: Float
-    most: Float
+    last_seen: Float
+    largest_move: Float
     possible: Float
     unused: NDArray[np.bool_]
     proven: NDArray[np.bool_]
 
     @classmethod
     def start(
-        cls, floor: Float, slope: Float, first_noise: Float, place: Float | None = None
+        cls, floor: Float, steepness: Float, first_noise: Float, place: Float | None = None
     ) -> Best:
         """What the first rung shows; there are no cells yet."""
-        nothing = np.zeros(slope.shape, dtype=bool)
+        nothing = np.zeros(steepness.shape, dtype=bool)
         return cls(
-            cells=np.full((4, TABLES, *slope.shape), np.inf),
-            between=np.multiply.outer([-np.inf, np.inf], np.ones((TABLES, *slope.shape))),
+            cells=np.full((4, TABLES, *steepness.shape), np.inf),
+            interval=np.multiply.outer([-np.inf, np.inf], np.ones((TABLES, *steepness.shape))),
             floor=np.where(np.isfinite(floor), floor, 0.0),
-            slope=slope,
+            steepness=steepness,
             first_noise=first_noise,
-            place=np.zeros(slope.shape) if place is None else place,
+            place=np.zeros(steepness.shape) if place is None else place,
             done=nothing.copy(),
-            grows=nothing.copy(),
-            drift=np.zeros((2, *slope.shape)),
-            last=np.zeros((2, *slope.shape)),
-            most=np.zeros(slope.shape),
-            possible=np.zeros(slope.shape),
-            unused=np.zeros(len(slope), dtype=bool),
-            proven=np.zeros(len(slope), dtype=bool),
+            diverges=nothing.copy(),
+            drift=np.zeros((2, *steepness.shape)),
+            last_seen=np.zeros((2, *steepness.shape)),
+            largest_move=np.zeros(steepness.shape),
+            possible=np.zeros(steepness.shape),
+            unused=np.zeros(len(steepness), dtype=bool),
+            proven=np.zeros(len(steepness), dtype=bool),
         )
 
     @classmethod
@@ -172,17 +172,16 @@ class Best(Struct, eq=False):
 
         Entries that are zero by invariance are left out.
         """
-        still: NDArray[np.bool_] = np.all(self.slope <= self.first_noise, axis=1)
+        still: NDArray[np.bool_] = np.all(self.steepness <= self.first_noise, axis=1)
         return still & ~self.invariant
 
     @property
-    def sloping(self) -> NDArray[np.bool_]:
+    def has_slope(self) -> NDArray[np.bool_]:
         """Which entries have a slope that is clearly not zero."""
         clear = np.abs(self.value) > CLEAR_SLOPE * self.uncertainty
-        sloping: NDArray[np.bool_] = np.any(clear, axis=(0, 2))
-        return sloping
+        return np.asarray(np.any(clear, axis=(0, 2)))
 
-    def sloping_beyond(self, uncertainties: float) -> NDArray[np.bool_]:
+    def has_slope_beyond(self, uncertainties: float) -> NDArray[np.bool_]:
         """Which entries have a slope of more than so many uncertainties in all three tables."""
         clear = np.all(np.abs(self.value) > uncertainties * self.uncertainty, axis=0)
         return np.asarray(np.any(clear, axis=1))
@@ -196,7 +195,7 @@ class Best(Struct, eq=False):
     @property
     def largest(self) -> Float:
         """The largest value with a finite uncertainty, (TABLES, 1, cotangents)."""
-        largest: Float = np.zeros((TABLES, 1, self.slope.shape[1]))
+        largest: Float = np.zeros((TABLES, 1, self.steepness.shape[1]))
         for _, part in self.blocks():
             size = np.where(np.isfinite(part.uncertainty), np.abs(part.value), 0.0)
             np.maximum(largest, np.max(size, axis=1, keepdims=True, initial=0.0), out=largest)
@@ -205,20 +204,20 @@ class Best(Struct, eq=False):
     def unsettled(self, largest: Float) -> NDArray[np.bool_]:
         """Where quotients diverge, or drift by more than UNRESOLVED of the largest entry."""
         drifts = np.any(self.drift > UNRESOLVED * largest[0], axis=0)
-        return np.asarray(self.grows | drifts)
+        return np.asarray(self.diverges | drifts)
 
     @property
     def clear(self) -> NDArray[np.bool_]:
         """Which entries need no further steps: their quotients converge, and their uncertainty is
         below UNRESOLVED of their own value, so that they are not zero either."""
         known = np.all(self.uncertainty < UNRESOLVED * np.abs(self.value), axis=(0, 2))
-        going = np.any(self.grows | np.any(self.drift > 0, axis=0), axis=1)
+        going = np.any(self.diverges | np.any(self.drift > 0, axis=0), axis=1)
         return np.asarray(known & ~going)
 
     def settle_at_zero(self, row: int, possible: Float, uncertainty: Float, unused: bool) -> None:
         """Record that an entry is zero by invariance; see `Best` for the arguments."""
         self.value[:, row], self.noise[:, row] = 0.0, uncertainty
-        self.grows[row], self.drift[:, row] = False, 0.0
+        self.diverges[row], self.drift[:, row] = False, 0.0
         self.uncertainty[:, row] = uncertainty
         self.possible[row], self.unused[row] = possible, unused
 

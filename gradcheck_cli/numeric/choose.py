@@ -81,7 +81,7 @@ def _hidden_kink(best: Best, value: Float, uncertainty: Float, noise: Float) -> 
     Noise hides a kink where large steps clearly show two different one-sided slopes, the value lies
     between them, and small steps are too noisy to show whether they differ at x, too.
     """
-    low, high = best.between[:, 1:]
+    low, high = best.interval[:, 1:]
     apart = np.max(low, axis=0) - np.min(high, axis=0)
     known = KINK_KNOWN * apart
     hidden = (apart > np.sum(high - low, axis=0)) & (noise > NOISE_SHARE * uncertainty)

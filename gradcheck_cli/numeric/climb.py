@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.differences import Differences
-from gradcheck_cli.numeric.ladder import DRIFTS, RATIO, Rungs
+from gradcheck_cli.numeric.ladder import DRIFTS, RATIO, NevilleTables
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.parabolas import fit_parabolas
 
@@ -44,33 +44,33 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
     step = differences.exact(entries, first)
     rung, fourth = differences.first_rung(entries, step)
     place = differences.last_place(rung.moved)
-    best = Best.start(DEVIATIONS * rung.floor, rung.slope, DEVIATIONS * rung.noise[0], place)
-    rungs = Rungs(differences.stencil.order, coarse=differences.steps > 0)
+    best = Best.start(DEVIATIONS * rung.floor, rung.steepness, DEVIATIONS * rung.noise[0], place)
+    tables = NevilleTables(differences.stencil.order, coarse=differences.steps > 0)
     rows = np.arange(len(entries))
     still = np.zeros(len(entries), dtype=bool)
     for _ in range(levels):
         noise = DEVIATIONS * rung.noise
-        _note_moves(best, rows, rung.slope, step)
-        rungs.climb(rung.value, noise, step)
+        _note_moves(best, rows, rung.steepness, step)
+        tables.add(rung.value, noise, step)
         going = step > 0
-        if rungs.levels == 1:
+        if tables.levels == 1:
             going &= ~fit_parabolas(step, rung, fourth, best)
         else:
-            _note_growth(best, rows, *rungs.growth(noise))
-        if rungs.ready:
-            _note_drift(best, rows, *rungs.drift(noise))
-            _note_between(best, rows, rungs.between())
-            best.offer(rows, rungs.best_cells(step))
-            going &= _finish(best, rows, WORTH * RATIO * noise, rungs.jumps(noise))
-        elif rungs.levels == PARABOLA:
-            fits, cells = rungs.quadratic(step)
+            _note_divergence(best, rows, *tables.divergence(noise))
+        if tables.ready:
+            _note_drift(best, rows, *tables.drift(noise))
+            _note_interval(best, rows, tables.interval())
+            best.offer(rows, tables.best_cells(step))
+            going &= _finish(best, rows, WORTH * RATIO * noise, tables.spans_jumps(noise))
+        elif tables.levels == PARABOLA:
+            fits, cells = tables.find_parabolas(step)
             best.offer(rows[fits], cells[:, :, fits])
-            best.grows[rows[fits]] = False
+            best.diverges[rows[fits]] = False
             going &= ~fits
         rows, entries = rows[going], entries[going]
         if not len(rows):
             break
-        rungs.keep(going)
+        tables.keep(going)
         step = differences.exact(entries, step[going] / RATIO)
         rung = differences.rung(entries, step, rung.moved[going])
         stopped = rows[np.any(rung.floor > 0, axis=1) & ~still[rows]]
@@ -81,23 +81,23 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
     return best
 
 
-def _note_moves(best: Best, rows: NDArray[np.intp], slope: Float, step: Float) -> None:
-    """Keep the slope and the move of each of these rows whose outputs moved, and its largest move.
+def _note_moves(best: Best, rows: NDArray[np.intp], steepness: Float, step: Float) -> None:
+    """Keep the steepness and the move of rows whose outputs moved, and the largest move of each.
 
-    slope: that of a rung, Σ |c|·move over the step.
+    steepness: that of a rung, Σ |c|·move over the step.
     """
-    move = slope * step[:, None]
-    best.most[rows] = np.fmax(best.most[rows], move)
-    moved = slope > 0
-    for known, new in zip(best.last, (slope, move), strict=True):
+    move = steepness * step[:, None]
+    best.largest_move[rows] = np.fmax(best.largest_move[rows], move)
+    moved = steepness > 0
+    for known, new in zip(best.last_seen, (steepness, move), strict=True):
         known[rows] = np.where(moved, new, known[rows])
 
 
-def _note_growth(
-    best: Best, rows: NDArray[np.intp], grows: NDArray[np.bool_], hidden: NDArray[np.bool_]
+def _note_divergence(
+    best: Best, rows: NDArray[np.intp], diverges: NDArray[np.bool_], hidden: NDArray[np.bool_]
 ) -> None:
     """Keep whether the quotients of these rows diverge; where noise hides that, nothing changes."""
-    best.grows[rows] = np.where(hidden, best.grows[rows], grows)
+    best.diverges[rows] = np.where(hidden, best.diverges[rows], diverges)
 
 
 def _note_drift(
@@ -105,18 +105,18 @@ def _note_drift(
 ) -> None:
     """Keep by how much the quotients of these rows drift; where noise hides that, nothing changes.
 
-    change, drifts, noise: see `Rungs.drift`.
+    change, drifts, noise: see `NevilleTables.drift`.
     """
     drift = best.drift[:, rows]
     settled = change + noise < DRIFTS * drift
     best.drift[:, rows] = np.where(drifts, change, np.where(settled, 0.0, drift))
 
 
-def _note_between(best: Best, rows: NDArray[np.intp], between: Float) -> None:
+def _note_interval(best: Best, rows: NDArray[np.intp], interval: Float) -> None:
     """Keep the intervals of these rows that are narrower than those before."""
-    mine = best.between[:, :, rows]
-    narrower = between[1] - between[0] < mine[1] - mine[0]
-    best.between[:, :, rows] = np.where(narrower, between, mine)
+    mine = best.interval[:, :, rows]
+    narrower = interval[1] - interval[0] < mine[1] - mine[0]
+    best.interval[:, :, rows] = np.where(narrower, interval, mine)
 
 
 def _finish(
@@ -148,7 +148,7 @@ def measure_at(differences: Differences, entries: NDArray[np.intp], step: Float)
         other = differences.rung(entries, step * share)
         gap = FIXED_SAFETY * np.abs(at.value - other.value) + DEVIATIONS * (at.noise + other.noise)
         uncertainty = np.maximum(uncertainty, gap)
-    best = Best.start(at.floor, at.slope, noise[0])
+    best = Best.start(at.floor, at.steepness, noise[0])
     uncertainty = np.where(np.isfinite(uncertainty), uncertainty, np.inf)
     steps = np.broadcast_to(step[:, None], noise.shape)
     best.offer(np.arange(len(entries)), np.stack([at.value, uncertainty, noise, steps]))

@@ -77,7 +77,9 @@ class Differences(ABC):
         """
         return self.rung(entries, step), None
 
-    def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> tuple[Float, Float]:
+    def hidden_slope(
+        self, entries: NDArray[np.intp], step: Float, far: Float
+    ) -> tuple[Float, Float]:
         """The slope that rounding may hide at `step`, and the rounding of what moves, over `step`.
 
         The first is of outputs that do not move by `step`, but by the step `far` or elsewhere; the
@@ -86,7 +88,7 @@ class Differences(ABC):
         """
         return np.zeros((len(entries), 1)), np.zeros((len(entries), 1))
 
-    def cancels(self, moved: Float) -> NDArray[np.bool_]:
+    def outputs_are_differences(self, moved: Float) -> NDArray[np.bool_]:
         """Where the outputs are so small beside the move Σ |c|·move of a far step that they must
         be differences of larger numbers."""
         return np.zeros(moved.shape, dtype=bool)

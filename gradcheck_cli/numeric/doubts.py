@@ -53,12 +53,12 @@ def doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -
         near = differences.exact(entries, np.max(best.step[0, rows], axis=1))
         near = np.where((near > 0) & (near < far), near, far)
         hidden, furthest = _look_further(differences, entries, far, harmless / DEVIATIONS)
-        hidden = hidden * np.where(differences.cancels(furthest), ROUNDED, 1.0)
+        hidden = hidden * np.where(differences.outputs_are_differences(furthest), ROUNDED, 1.0)
         floor = DEVIATIONS * np.fmax(hidden, differences.rung(entries, near).floor)
-        slope, move = best.last[:, rows]
+        steepness, move = best.last_seen[:, rows]
         size = np.fmax(differences.size, furthest)
         place = np.fmax(LAST_PLACES * differences.rounding * size, best.place[rows])
-        floor = np.fmax(floor, np.where(move <= place, RATIO * slope, 0.0))
+        floor = np.fmax(floor, np.where(move <= place, RATIO * steepness, 0.0))
         floor = np.where(np.isfinite(floor), floor, 0.0)
         best.floor[rows] = np.maximum(best.floor[rows], floor)
 
@@ -74,7 +74,7 @@ def _look_further(
     """
     most_here = ASTRONOMIC * np.fmax(differences.size, np.max(np.abs(differences.x), initial=0.0))
     rung = differences.rung(entries, far)
-    hidden, move, slope = rung.floor, rung.slope * far[:, None], rung.slope
+    hidden, move, steepness = rung.floor, rung.steepness * far[:, None], rung.steepness
     rows, most = np.arange(len(entries)), MOST_GROWTH
     for share in INWARDS:
         rows = rows[np.any(hidden[rows] > harmless, axis=1)]
@@ -82,13 +82,13 @@ def _look_further(
             break
         step = differences.exact(entries[rows], share * far[rows])
         rung = differences.rung(entries[rows], step)
-        outer, inner = np.max(slope[rows], axis=1), np.max(rung.slope, axis=1)
+        outer, inner = np.max(steepness[rows], axis=1), np.max(rung.steepness, axis=1)
         grows = (outer > LEAST_GROWTH * inner) & (outer <= most * inner)
         grows = np.flatnonzero(grows | np.any(move[rows] > most_here, axis=1))
         most = np.inf  # what grew like a power at a farther step may have its knot within this one
         rows, rung, step = rows[grows], rung.of(grows), step[grows]
-        hidden[rows], move[rows] = rung.floor, rung.slope * step[:, None]
-        slope[rows] = rung.slope
+        hidden[rows], move[rows] = rung.floor, rung.steepness * step[:, None]
+        steepness[rows] = rung.steepness
     nothing = move > most_here  # such a move says nothing about the numbers near x
     return np.where(nothing, 0.0, hidden), np.where(nothing, 0.0, move)
 
@@ -119,7 +119,7 @@ def doubt_small(
         seen = np.max(best.step[0, rows], axis=1, where=known < np.inf, initial=0.0)
         first = differences.exact(entries, np.maximum(step[entries], seen))
         far = differences.exact(entries, LEAP * FIRST_STEP * differences.scale[entries])
-        hidden, lost = (DEVIATIONS * some for some in differences.hidden(entries, first, far))
+        hidden, lost = (DEVIATIONS * some for some in differences.hidden_slope(entries, first, far))
         hidden = np.maximum(hidden, np.where(size <= lost, lost, 0.0))
         best.uncertainty[:, rows] = np.maximum(best.uncertainty[:, rows], hidden)
         best.noise[:, rows] = np.maximum(best.noise[:, rows], hidden)

@@ -236,11 +236,11 @@ def _gradient(
         places = rows if isinstance(order, slice) else order[rows]
         for name, array in choose_slopes(part, largest, by_ladder=by_ladder).items():
             if name not in arrays:
-                arrays[name] = np.empty(best.slope.shape[::-1], array.dtype)
+                arrays[name] = np.empty(best.steepness.shape[::-1], array.dtype)
             arrays[name][:, places] = array.T
     return NumericGradient(
         **{name: array.reshape(shape) for name, array in arrays.items()},
-        steepest=float(np.max(best.slope, where=np.isfinite(best.slope), initial=0.0)),
+        steepest=float(np.max(best.steepness, where=np.isfinite(best.steepness), initial=0.0)),
         evaluations=evaluations,
         shape=shape,
         unused=bool(np.all(best.unused)),

@@ -103,8 +103,8 @@ def settle_invariant(differences: WholeForwards, entries: NDArray[np.intp], best
     and confined ones are left out.
     """
     limits, found = Limits.of(differences), None
-    still = np.all(best.most <= limits.within, axis=1)
-    still &= ~best.sloping_beyond(CLEAR)
+    still = np.all(best.largest_move <= limits.within, axis=1)
+    still &= ~best.has_slope_beyond(CLEAR)
     if still.any():
         still &= ~differences.confined[entries]
     for row in map(int, np.flatnonzero(still)):

@@ -28,7 +28,7 @@ COLUMNS = 6  # of a Neville table; later columns amplify noise and gain nothing
 SPREAD_FACTOR = 4.0
 JUMP_GROWTH = 1.3  # across a jump, a quotient grows by RATIO from one step to the next
 # Quotients that grow by more from one step to the next diverge: those of |x|^p by RATIO^(1 − p).
-GROWTH = 1.2
+DIVERGES = 1.2
 # One-sided quotients, extrapolated once, drift if so many times in a row they change from one step
 # to the next by more than this share of their change before. That share is 1 for x·log x and 0.95
 # for |x|^1.1; for |x|^1.5, whose quotients converge, it is 0.76.
@@ -43,15 +43,15 @@ class Rung(Struct, frozen=True):
 
     value, noise: the quotients and the standard deviations of their noise, (TABLES, entries,
         cotangents).
-    slope: Σ |c|·move over the step, (entries, cotangents), where the move of an output is the
+    steepness: Σ |c|·move over the step, (entries, cotangents), where the move of an output is the
         larger of its changes on the two sides.
-    floor: slopes below this look like zero: the noise around x, over the step.
+    floor: a steepness below this look like zero: the noise around x, over the step.
     moved: which outputs an entry moves, (entries, outputs).
     """
 
     value: Float
     noise: Float
-    slope: Float
+    steepness: Float
     floor: Float
     moved: NDArray[np.bool_]
 
@@ -60,7 +60,7 @@ class Rung(Struct, frozen=True):
         return Rung(
             self.value[:, rows],
             self.noise[:, rows],
-            self.slope[rows],
+            self.steepness[rows],
             self.floor[rows],
             self.moved[rows],
         )
@@ -71,7 +71,7 @@ class Rung(Struct, frozen=True):
         return cls(
             np.concatenate([part.value for part in parts], axis=1),
             np.concatenate([part.noise for part in parts], axis=1),
-            np.concatenate([part.slope for part in parts]),
+            np.concatenate([part.steepness for part in parts]),
             np.concatenate([part.floor for part in parts]),
             np.concatenate([part.moved for part in parts]),
         )
@@ -119,7 +119,7 @@ def _spread(new: Float, last: Float) -> Float:
     return np.maximum(spread, np.abs(value - last[1:columns]), out=spread)
 
 
-class Rungs:
+class NevilleTables:
     """The Neville tables of some entries: their last rows, which is all that a new row needs.
 
     rows: of the quotients, (columns, TABLES, entries, cotangents).
@@ -147,7 +147,7 @@ class Rungs:
         """Whether there are enough rows to judge cells by."""
         return len(self.rows) >= MIN_LEVELS
 
-    def climb(self, value: Float, noise: Float, step: Float) -> None:
+    def add(self, value: Float, noise: Float, step: Float) -> None:
         """Add a row to each table: the quotients at the next smaller step.
 
         noise: how far noise may move them. step: that of each entry.
@@ -165,7 +165,7 @@ class Rungs:
             cells.append(cells[column] + (cells[column] - rows[-1][column]) / factor)
         return [*rows[-(MIN_LEVELS - 1) :], np.stack(cells)]
 
-    def quadratic(self, step: Float) -> tuple[NDArray[np.bool_], Float]:
+    def find_parabolas(self, step: Float) -> tuple[NDArray[np.bool_], Float]:
         """Which entries are parabolas at the five points of the first two steps, and their cells.
 
         On a parabola, the central quotients of both steps are equal, and both sides extrapolate to
@@ -183,7 +183,7 @@ class Rungs:
         cells[0], cells[1], cells[2], cells[3] = value, uncertainty, noise, step[:, None]
         return np.all(agree, axis=1), cells
 
-    def jumps(self, noise: Float) -> NDArray[np.bool_]:
+    def spans_jumps(self, noise: Float) -> NDArray[np.bool_]:
         """Where the one-sided quotients grow as steps shrink, and cancel in the central quotient.
 
         The step spans jumps there, such as a unit that goes from one saturated end to the other.
@@ -194,11 +194,11 @@ class Rungs:
         cancelling: NDArray[np.bool_] = grown & (2 * new[0] < np.min(new[1:], axis=0))
         return cancelling
 
-    def growth(self, noise: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def divergence(self, noise: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Where both one-sided quotients diverge as steps shrink, and where noise hides that."""
         new, last = np.abs(self.rows[-1][0, 1:]), np.abs(self.rows[-2][0, 1:])
-        grows: NDArray[np.bool_] = np.all(new - noise[1:] > GROWTH * last, axis=0)
-        not_so: NDArray[np.bool_] = np.any(new + noise[1:] <= GROWTH * last, axis=0)
+        grows: NDArray[np.bool_] = np.all(new - noise[1:] > DIVERGES * last, axis=0)
+        not_so: NDArray[np.bool_] = np.any(new + noise[1:] <= DIVERGES * last, axis=0)
         return grows, ~(grows | not_so)
 
     def drift(self, noise: Float) -> tuple[Float, NDArray[np.bool_], Float]:
@@ -214,7 +214,7 @@ class Rungs:
         self.in_a_row = (self.in_a_row + 1) * drifts
         return change, self.in_a_row >= IN_A_ROW, hidden
 
-    def between(self) -> Float:
+    def interval(self) -> Float:
         """The interval of the newest quotients and their first extrapolations, widened by noise.
 
         Returns its low and high ends, (2, TABLES, entries, cotangents).

@@ -53,8 +53,8 @@ def leap_until_moved(differences: Differences, entries: NDArray[np.intp], best: 
         if not len(still):
             break
         far = climb(differences, entries[still], first, MAX_LEVELS)
-        steeper = _is_steeper_between(differences, entries[still], first, far.slope)
-        clear = far.sloping_beyond(CLEAR_LEAP)
+        steeper = _is_steeper_between(differences, entries[still], first, far.steepness)
+        clear = far.has_slope_beyond(CLEAR_LEAP)
         best.replace(still, far, clear & ~steeper)
         faint = ~clear & np.any(far.noise[0] > SOMEWHAT * far.uncertainty[0], axis=1)
         still = still[far.unmoved | (faint & ~steeper)]
@@ -83,18 +83,18 @@ def _flat_here(
 
 
 def _is_steeper_between(
-    differences: Differences, entries: NDArray[np.intp], far: Float, slope: Float
+    differences: Differences, entries: NDArray[np.intp], far: Float, steepness: Float
 ) -> NDArray[np.bool_]:
-    """Which entries have a far larger slope between x and a far step than at that step.
+    """Which entries have a far larger steepness between x and a far step than at that step.
 
     The function is bounded then, and a quotient over a far step is not its slope at x.
-    slope: that at the far step.
+    steepness: that at the far step.
     """
     steeper = np.zeros(len(entries), dtype=bool)
     for share in BETWEEN:
         rung = differences.rung(entries, differences.exact(entries, share * far))
-        seen = rung.slope - DEVIATIONS * rung.noise[0]
-        steeper |= np.any(seen > STEEPER * slope, axis=1)
+        seen = rung.steepness - DEVIATIONS * rung.noise[0]
+        steeper |= np.any(seen > STEEPER * steepness, axis=1)
     return steeper
 
 
@@ -141,8 +141,8 @@ def _widen(
     still = [np.zeros(0, dtype=bool)]
     for part in differences.chunks(rows):
         wider = climb(differences, every[part], first[part], WIDER_LEVELS)
-        near = best.slope[part] - best.first_noise[part]
-        held = wider.slope + wider.first_noise >= HELD_SLOPE * near
+        near = best.steepness[part] - best.first_noise[part]
+        held = wider.steepness + wider.first_noise >= HELD_SLOPE * near
         slope = np.abs(wider.value[0]) > CLEAR_SLOPE * wider.uncertainty[0]
         _refine(best, part, wider, held & slope, noisy)
         still.append(wider.unmoved)
@@ -198,7 +198,7 @@ def _find_unresolved(best: Best, share: float) -> NDArray[np.intp]:
 def _is_better(best: Best, uncertainty: Float) -> NDArray[np.bool_]:
     """Which entries have a slope, converge and are less uncertain, for all cotangents."""
     known = (best.uncertainty[0] < uncertainty) & ~best.unsettled(best.largest)
-    return np.asarray(np.all(known, axis=1) & best.sloping)
+    return np.asarray(np.all(known, axis=1) & best.has_slope)
 
 
 def _refine(
@@ -213,11 +213,11 @@ def _refine(
     mine = best.cells[:, :, rows]
     agree = np.abs(other.value - mine[0]) <= other.uncertainty + mine[1]
     # Quotients at larger steps may agree with each other by chance, far from those of before.
-    low, high = best.between[:, :, rows]
+    low, high = best.interval[:, :, rows]
     agree &= (other.value + other.uncertainty >= low) & (other.value - other.uncertainty <= high)
     # Cells without noise are those of outputs that did not move, as between two saturated ends.
     settled = (other.noise >= noisy * other.uncertainty) & (other.noise > 0)
     better = agree & settled & (other.uncertainty < mine[1]) & usable
-    best.grows[rows] &= ~better[0]
+    best.diverges[rows] &= ~better[0]
     best.drift[:, rows] *= ~better[0]
     best.cells[:, :, rows] = np.where(better, other.cells, mine)

@@ -16,25 +16,25 @@ from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 MANY = 2**6  # at least so many entries must all be parabolas; a single one may look so by chance
 # The noise of a right quotient at the smaller step minus its prediction, over that of the quotient
 # at the larger step: √(11/3) = 1.9, rounded up.
-FORETOLD_NOISE = 2.0
+PREDICTION_NOISE = 2.0
 LITTLE_NOISE = 1e-9  # over the slope: with less noise, hardly a curve looks like a parabola
 # Over Σ |c|·move/step: with a larger difference to its prediction, the fourth point is clearly not
 # on a parabola.
 BENT = 1e-6
 
 
-def foretell(right: Float, left: Float) -> Float:
+def predict_fourth(right: Float, left: Float) -> Float:
     """The right quotient at the step over RATIO, predicted from the two at the step."""
     return (right + left) / 2 + (right - left) / (2 * RATIO)
 
 
-def is_bent(right: Float, left: Float, fourth: Float, slope: Float) -> bool:
+def is_bent(right: Float, left: Float, fourth: Float, steepness: Float) -> bool:
     """Whether the fourth point of some entry is clearly not on a parabola.
 
     right, left: the quotients at the step. fourth: the right one at the step over RATIO.
-    slope: Σ |c|·move/step.
+    steepness: Σ |c|·move/step. All may be multiplied by the step.
     """
-    return not np.all(np.abs(fourth - foretell(right, left)) <= BENT * slope)
+    return not np.all(np.abs(fourth - predict_fourth(right, left)) <= BENT * steepness)
 
 
 def fit_parabolas(step: Float, first: Rung, fourth: Float | None, best: Best) -> NDArray[np.bool_]:
@@ -48,8 +48,8 @@ def fit_parabolas(step: Float, first: Rung, fourth: Float | None, best: Best) ->
     if fourth is None or len(step) < MANY:
         return none
     slope, right, left = first.value
-    noise, hidden = DEVIATIONS * first.noise[0], FORETOLD_NOISE * DEVIATIONS * first.noise[1]
-    apart = np.abs(fourth - foretell(right, left))
+    noise, hidden = DEVIATIONS * first.noise[0], PREDICTION_NOISE * DEVIATIONS * first.noise[1]
+    apart = np.abs(fourth - predict_fourth(right, left))
     if not np.all(apart <= hidden):
         return none
     fits: NDArray[np.bool_] = np.all(hidden <= LITTLE_NOISE * np.abs(slope), axis=1)

@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.invariance import settle_unused
-from gradcheck_cli.numeric.ladder import FEW_QUOTIENTS_FACTOR, RATIO, SPREAD_FACTOR, Rung, Rungs
+from gradcheck_cli.numeric.ladder import (
+    FEW_QUOTIENTS_FACTOR,
+    RATIO,
+    SPREAD_FACTOR,
+    NevilleTables,
+    Rung,
+)
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
 
@@ -96,8 +102,8 @@ class Pilots:
         some = entries[np.linspace(0, len(entries) - 1, count + 2).astype(np.intp)[1:-1]]
         share = FIRST_SHARE
         step = differences.exact(some, share * differences.scale[some])
-        slope = np.max(differences.rung(some, step).slope, axis=1)
-        some = some[np.argsort(np.where(np.isfinite(slope), slope, 0.0))[-PILOTS:]]
+        steepness = np.max(differences.rung(some, step).steepness, axis=1)
+        some = some[np.argsort(np.where(np.isfinite(steepness), steepness, 0.0))[-PILOTS:]]
         for _ in range(TRIES):
             step = differences.exact(some, share * differences.scale[some])
             cells, truncation = _two_steps(differences, some, step, differences.rung(some, step))
@@ -119,8 +125,8 @@ class Pilots:
         before = differences.evaluations
         step = differences.exact(entries, self.share * differences.scale[entries])
         first = differences.rung(entries, step)
-        best = Best.start(DEVIATIONS * first.floor, first.slope, DEVIATIONS * first.noise[0])
-        moves = np.any(first.slope > 0, axis=1)
+        best = Best.start(DEVIATIONS * first.floor, first.steepness, DEVIATIONS * first.noise[0])
+        moves = np.any(first.steepness > 0, axis=1)
         # The next step may have less noise, but is at most FARTHER times as large.
         least_noise = FEW_QUOTIENTS_FACTOR * np.max(best.first_noise, axis=1) / FARTHER
         size = np.max(np.abs(first.value[0]), axis=1)
@@ -184,10 +190,10 @@ def _two_steps(
     """
     last = differences.exact(entries, step / RATIO)
     second = differences.rung(entries, last, first.moved)
-    rungs = Rungs(differences.stencil.order)
+    tables = NevilleTables(differences.stencil.order)
     for rung, at in ((first, step), (second, last)):
-        rungs.climb(rung.value, DEVIATIONS * rung.noise, at)
-    _, cells = rungs.quadratic(last)
+        tables.add(rung.value, DEVIATIONS * rung.noise, at)
+    _, cells = tables.find_parabolas(last)
     terms = Terms.of(first.value, second.value, RATIO)
     truncation = SPREAD_FACTOR * (terms.fourth + terms.fifth)
     cells[1, 0] = truncation + FEW_QUOTIENTS_FACTOR * cells[2, 0]

@@ -200,16 +200,16 @@ class WholeForwards(Differences):
         widths[1], widths[2] = above_x - here, here - below_x
         widths[0] = above_x - below_x.astype(np.float64)
         move = np.maximum(np.abs(changes[1]), np.abs(changes[2]))
-        slope = self._weighed(move)
-        floor = np.zeros_like(slope)
+        total_move = self._weighed(move)
+        floor = np.zeros_like(total_move)
         if moved is None:
             moved = move != 0  # true for NaN, too: an output that left its domain has moved
-            floor = self._floor(slope, moved, step / self.scale[entries])
+            floor = self._floor(total_move, moved, step / self.scale[entries])
         else:
             # An output that moved at larger steps, and does not now, moves by less than a rounding.
             unseen = np.maximum(self.noise.away, self.unseen)
             hidden = np.where(moved & (move == 0), unseen, 0.0)
-            floor = np.where(slope == 0, self._weighed(hidden), 0.0)
+            floor = np.where(total_move == 0, self._weighed(hidden), 0.0)
             moved = moved | (move != 0)  # a first step between two saturated ends moves nothing
         # An output rounds at its size here, which may be far from its size at x.
         rounding = self.place * np.maximum(np.abs(above), np.abs(below)) + self.smallest
@@ -220,24 +220,26 @@ class WholeForwards(Differences):
         return Rung(
             value / widths[..., None],
             deviation / widths[..., None],
-            slope / step[:, None],
+            total_move / step[:, None],
             floor / step[:, None],
             moved,
         )
 
-    def _floor(self, slope: Float, moved: NDArray[np.bool_], share: Float) -> Float:
+    def _floor(self, total_move: Float, moved: NDArray[np.bool_], share: Float) -> Float:
         """How far Σ c·output may change without a trace at smaller steps than this.
 
         That is a rounding of the move at this step, plus the noise around x of outputs that move;
         or, where no output moves, a rounding of all outputs. share: the step over the scale.
         """
-        hidden = 2 * self.rounding * slope * np.maximum(share, 1.0)[:, None]
+        hidden = 2 * self.rounding * total_move * np.maximum(share, 1.0)[:, None]
         around = self._weighed(np.where(moved, self.noise.away, 0.0))
         rounding = self._weighed(self.unseen[None])
         some = moved if self.weight is None else np.any(moved, axis=1, keepdims=True)
         return hidden + np.where(some, around, rounding)
 
-    def hidden(self, entries: NDArray[np.intp], step: Float, far: Float) -> tuple[Float, Float]:
+    def hidden_slope(
+        self, entries: NDArray[np.intp], step: Float, far: Float
+    ) -> tuple[Float, Float]:
         """The slope that rounding may hide at `step`, and the rounding of what moves, over `step`.
 
         See `Differences`. Elsewhere, besides the step `far`, is where all of x is nearer to zero,
@@ -267,7 +269,7 @@ class WholeForwards(Differences):
         moved: NDArray[np.bool_] = np.isfinite(change) & (change != 0)
         return moved
 
-    def cancels(self, moved: Float) -> NDArray[np.bool_]:
+    def outputs_are_differences(self, moved: Float) -> NDArray[np.bool_]:
         """Where all outputs together are FAINT beside the move Σ |c|·move of a far step, so that
         they must be differences of larger numbers."""
         return np.asarray(self.size <= FAINT * moved)

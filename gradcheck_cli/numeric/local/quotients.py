@@ -103,20 +103,20 @@ class LocalQuotients(Differences):
         Arguments as of `rung`.
         """
         part, place = self._place(entries)
-        value, slope = np.empty((TABLES + fourth, len(entries))), np.empty(len(entries))
+        value, total_move = np.empty((TABLES + fourth, len(entries))), np.empty(len(entries))
         widths = np.empty((TABLES, len(entries)))
         if self.responses is None:
             self.evaluations += -(-2 * len(entries) // len(self.parts))
         for some in self._blocks(part):
             own, at = part[some.start], place[some]
             outputs, widths[1:, some] = self._sides(own, at, step[some], fourth=fourth)
-            changes, slope[some] = self._contracted(own, outputs, len(at))
+            changes, total_move[some] = self._contracted(own, outputs, len(at))
             value[1 : TABLES + fourth, some] = changes
             if fourth and some.start == 0:
-                fourth = not is_bent(changes[0], -changes[1], RATIO * changes[2], slope[some])
+                fourth = not is_bent(changes[0], -changes[1], RATIO * changes[2], total_move[some])
         value[2] *= -1.0
         value[0], widths[0] = value[1] + value[2], widths[1] + widths[2]
-        rung = self._rung(entries, value[:TABLES] / widths, slope, step, widths, moved)
+        rung = self._rung(entries, value[:TABLES] / widths, total_move, step, widths, moved)
         return rung, (value[TABLES] * (RATIO / step))[:, None] if fourth else None
 
     def _blocks(self, part: NDArray[np.intp]) -> Iterator[slice]:
@@ -202,7 +202,7 @@ class LocalQuotients(Differences):
         self,
         entries: NDArray[np.intp],
         value: Float,
-        slope: Float,
+        total_move: Float,
         step: Float,
         widths: Float,
         moved: NDArray[np.bool_] | None,
@@ -211,22 +211,22 @@ class LocalQuotients(Differences):
         own = self._place(entries)[0]
         near, away = self.surroundings.near[own], self.surroundings.away[own]
         size, growth = self.surroundings.size[own], self.surroundings.growth[own]
-        moves = slope != 0  # true for NaN, too: outputs that left their domain have moved
+        moves = total_move != 0  # true for NaN, too: outputs that left their domain have moved
         unseen = np.fmax(near, self.rounding * size)
         if moved is None:
             share = np.maximum(step / self.scale[entries], 1.0)
-            floor = 2 * self.rounding * slope * share + np.where(moves, away, unseen)
+            floor = 2 * self.rounding * total_move * share + np.where(moves, away, unseen)
         else:
             floor = np.where(moved[:, 0] & ~moves, np.fmax(away, unseen), 0.0)
             moves |= moved[:, 0]
-        rounding = self.rounding * (size + slope * (1 + self.inexact))
+        rounding = self.rounding * (size + total_move * (1 + self.inexact))
         # Not the root of a sum of squares, because the square of 1e-200 is 0.
-        deviation = np.hypot(np.hypot(near, rounding), np.sqrt(growth) * np.sqrt(slope))
+        deviation = np.hypot(np.hypot(near, rounding), np.sqrt(growth) * np.sqrt(total_move))
         deviation = np.where(moves, np.sqrt(2.0) * deviation, 0.0)
         return Rung(
             value[..., None],
             (deviation / widths)[..., None],
-            (slope / step)[:, None],
+            (total_move / step)[:, None],
             (floor / step)[:, None],
             moves[:, None],
         )

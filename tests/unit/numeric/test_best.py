@@ -99,12 +99,12 @@ def test_entries_that_do_not_move_or_have_no_slope_are_told() -> None:
     still = Best.start(np.zeros((2, 1)), np.array([[0.0], [1.0]]), np.full((2, 1), 0.1))
     assert still.unmoved.tolist() == [True, False]
     still.cells[:2] = np.reshape([1.0, 0.1], (2, 1, 1, 1))
-    assert still.sloping.tolist() == [True, True]
-    assert still.sloping_beyond(9.0).tolist() == [True, True]
-    assert still.sloping_beyond(11.0).tolist() == [False, False]
+    assert still.has_slope.tolist() == [True, True]
+    assert still.has_slope_beyond(9.0).tolist() == [True, True]
+    assert still.has_slope_beyond(11.0).tolist() == [False, False]
     still.settle_at_zero(1, np.ones(1), np.full(1, 0.2), unused=False)
     assert still.invariant.tolist() == [False, True]
-    assert still.sloping.tolist() == [True, False]
+    assert still.has_slope.tolist() == [True, False]
 
 
 def known(uncertainty: float) -> Best:
@@ -121,7 +121,8 @@ def test_what_is_known_to_nine_digits_and_has_settled_is_clear() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("grows", True), ("drift", 1e-3), ("value", 0.0), ("uncertainty", np.inf)]
+    ("name", "value"),
+    [("diverges", True), ("drift", 1e-3), ("value", 0.0), ("uncertainty", np.inf)],
 )
 def test_an_entry_that_is_not_is_seen_among_others(name: str, value: float) -> None:
     best = known(0.0)
@@ -132,10 +133,10 @@ def test_an_entry_that_is_not_is_seen_among_others(name: str, value: float) -> N
 def test_of_entries_that_are_clear_the_cells_are_joined_and_of_others_all() -> None:
     parts = [known(0.0), known(0.0)]
     for part in parts:
-        part.most[:] = part.place[:] = 7.0
+        part.largest_move[:] = part.place[:] = 7.0
     parts[1].drift[0, 1] = 1.0
     joined = Best.joined(iter(parts), 4)
     assert np.array_equal(joined.value, np.ones(joined.value.shape))
-    assert joined.most[:, 0].tolist() == [0.0, 0.0, 0.0, 7.0]
+    assert joined.largest_move[:, 0].tolist() == [0.0, 0.0, 0.0, 7.0]
     assert joined.place[:, 0].tolist() == [7.0, 7.0, 7.0, 7.0]
     assert joined.clear.tolist() == [True, True, True, False]

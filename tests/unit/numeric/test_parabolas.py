@@ -30,7 +30,7 @@ def fit(curve: Curve, count: int = MANY) -> tuple[NDArray[np.bool_], Best]:
     noise = np.multiply.outer([0.5, 1.0, 1.0], NOISE / step)[..., None]
     slope = np.abs(value[0])
     first = Rung(value, noise, slope, np.zeros_like(slope), slope != 0)
-    best = Best.start(first.floor, first.slope, DEVIATIONS * first.noise[0])
+    best = Best.start(first.floor, first.steepness, DEVIATIONS * first.noise[0])
     return fit_parabolas(step, first, fourth[:, None], best), best
 
 
