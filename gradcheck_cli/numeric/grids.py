@@ -29,7 +29,7 @@ RARE = 0.1  # as a share of all moves: so few tiny ones are roundings left over 
 # the ends of a saturated unit.
 DIFFERENT = 3
 FEW = 8  # values of an output that nearly always show so many steps; if not, all values are sorted
-# Far from x, a grid is a power of two, at most PLACES binary places below the smallest size, of
+# Away from x, a grid is a power of two, at most PLACES binary places below the smallest size, of
 # which the SMALLEST smallest sizes are multiples to within the share OFF. Sizes on no grid look so
 # once in a million cases.
 SMALLEST, OFF, PLACES = 3, 2.0**-10, 14
@@ -82,8 +82,8 @@ def _count_steps(values: Float) -> NDArray[np.intp]:
     return np.asarray(np.count_nonzero(np.diff(np.sort(values, axis=0), axis=0), axis=0))
 
 
-def find_grid_far_off(values: Float, eps: float) -> Float:
-    """The grid of every output from its smallest sizes at points far from x; 0 where there is none.
+def find_grid_away(values: Float, eps: float) -> Float:
+    """The grid of every output from its smallest sizes at points away from x; 0 if there is none.
 
     The sizes only need to be close to multiples, as those of log(1 + x²) are, a function of
     multiples. eps: of the type of the values.

@@ -20,7 +20,7 @@ from gradcheck_cli.numeric.grids import (
     cancelled_size,
     find_flat,
     find_grid,
-    find_grid_far_off,
+    find_grid_away,
     find_steps,
 )
 
@@ -261,7 +261,7 @@ def measure_grid(
     points = np.concatenate([x + off, x + by, x - by])
     outputs = np.asarray(evaluate(points.astype(x.dtype)), dtype=np.float64)
     parts = np.split(outputs.reshape(-1, *grid.shape), [len(FAR_OFF)])
-    beyond = np.maximum(*(find_grid_far_off(part, eps) for part in parts))
+    beyond = np.maximum(*(find_grid_away(part, eps) for part in parts))
     return np.where(hidden, beyond, grid), len(points)
 
 
