@@ -375,6 +375,10 @@ def test_init_reads_a_function_and_does_not_run_it(gradcheck: Gradcheck, tmp_pat
         (["mine.py:scaled", "a.yaml", "b.yaml"], "one PATH, not 2: a.yaml b.yaml"),
         (["--forward", "mine.py:scale"], "there is no 'scale' in the file; did you mean 'scaled'?"),
         (["--forward", "mine.py:scaled"], "say which it is with --backward NAME"),
+        (
+            ["--forward", "mine.py:scaled"],
+            "or with --value-and-grad mine.py:scaled that it returns",
+        ),
         (["--forward", "none.py:f"], "cannot read 'none.py'"),
         (["--forward", "mine.py"], "must be a Python file and a name in it"),
         (["--form", "XW", "--layer", "mine.py:A"], "give one of"),

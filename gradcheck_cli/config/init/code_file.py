@@ -21,7 +21,11 @@ def list_names(path: str) -> tuple[list[str], list[str]]:
         names = list(dict.fromkeys(list_checkable(path) or list_losses(path)))
         left_out = list_left_out(path, names)
     if not names:
-        raise UsageError(f"'{path}' has no function or class with a backward or gradients")
+        raise UsageError(
+            f"'{path}' has no function or class with a backward or gradients; where their names do "
+            "not tell, `gradcheck init --forward FILE:NAME --backward NAME` writes a config, and "
+            "`gradcheck init --value-and-grad FILE:NAME` of a function that returns both"
+        )
     return names, left_out
 
 

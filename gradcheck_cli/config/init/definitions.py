@@ -259,7 +259,8 @@ def need_backward(tree: ast.Module, name: str, file: Path) -> str:
     found = find_backward(tree, name)
     if found is None:
         raise UsageError(
-            f"no backward of '{name}' is in '{file}': say which it is with --backward NAME"
+            f"no backward of '{name}' is in '{file}': say which it is with --backward NAME, or "
+            f"with --value-and-grad {file}:{name} that it returns its gradients"
         )
     return found
 
