@@ -145,14 +145,15 @@ class _Trials:
         self.draft = draft
         backward = draft.names.get("backward", "").rpartition(":")[2].rpartition(".")[2]
         self.backwards = {backward, *(of_pair for _, of_pair in METHODS)}
-        self.last: tuple[Described, list[Problem]] | None = None
+        self.made: dict[str, list[Problem]] = {}
 
     def read_problems(self, described: Described) -> list[Problem]:
-        """The problems of the check with these shapes; those that were asked for last are kept."""
-        if self.last is None or self.last[0] is not described:
-            [check] = read_config(replace(self.draft, described=described).line, self.path)
-            self.last = described, check.layer.problems()
-        return self.last[1]
+        """The problems of the check with these shapes, which are made once."""
+        line = replace(self.draft, described=described).line
+        if line not in self.made:
+            [check] = read_config(line, self.path)
+            self.made[line] = check.layer.problems()
+        return self.made[line]
 
     def attempt(self, described: Described) -> Trial:
         """How far the code comes."""
