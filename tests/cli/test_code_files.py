@@ -199,6 +199,33 @@ def test_what_parameters_are_is_told_by_gradients_where_the_text_does_not(tmp_pa
     assert outcomes(done) == dict.fromkeys(GUESSED, "wrong")
 
 
+# Of functions with gradients by the names of those who minimize, and a mistake in each.
+FUNCTIONS = {
+    "Valley": ("[[first, cross], [cross, 2 * steep]]", "[[first, cross], [cross, steep]]"),
+    "Softsign": ("1 / (1 + np.abs(t)) ** 2", "1 / (1 + np.abs(t))"),
+    "Counts": ("self.X.T @ (self.counts", "self.X.T @ (2 * self.counts"),
+    "Tied": ("self.X.T @ top, top.sum", "2 * self.X.T @ top, top.sum"),
+    "Updated": ("d_y @ self.last.T, d_y", "d_y @ self.last.T, 2 * d_y"),
+    "MeanOfSquares": ("2 * (outputs - targets)", "(outputs - targets)"),
+    "objective": ("return [4 * x[0],", "return [2 * x[0],"),
+    "poly": ("np.array([3 * x**2 * y,", "np.array([3 * x * y,"),
+    "ridge": ("[[2 * pull, 1], [1, 0]]", "[[2 * pull, 1], [1, 1]]"),
+}
+
+
+def test_functions_are_found_by_their_names_and_their_shapes_by_trying(tmp_path: Path) -> None:
+    text = (DATA / "functions.py").read_text()
+    (tmp_path / "right.py").write_text(text)
+    for name, (right, wrong) in FUNCTIONS.items():
+        assert right in text
+        (tmp_path / f"{name}.py").write_text(text.replace(right, wrong))
+    done = run_here(*RUN, "right.py", cwd=tmp_path)
+    assert outcomes(done) == {**dict.fromkeys(FUNCTIONS, "ok"), "choice": "error"}
+    assert "right with others: inputs: {a: [N]}" in done.stdout  # a mean over one output, or all
+    done = run_here(*RUN, *(f"{name}.py:{name}" for name in FUNCTIONS), cwd=tmp_path)
+    assert outcomes(done) == dict.fromkeys(FUNCTIONS, "wrong")
+
+
 def test_gradients_that_are_right_with_other_shapes_alone_are_no_failure(tmp_path: Path) -> None:
     """Here those that were read are taken, too; both are shown."""
     (tmp_path / "guessed.py").write_text((DATA / "guessed.py").read_text())
@@ -270,6 +297,18 @@ RULES = """
 import jax
 
 
+def square(x):
+    return x**2
+
+
+def square_bwd(x, g):
+    return (2 * x * g,)
+
+
+ruled_square = jax.custom_vjp(square)
+ruled_square.defvjp(lambda x: (square(x), x), square_bwd)
+
+
 @jax.custom_vjp
 def cube(x):
     return x**3
@@ -289,7 +328,7 @@ cube.defvjp(forward, backward)
 
 def test_what_jax_is_told_a_rule_of_is_a_check_and_the_rule_none(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(RULES)
-    assert run_here("run", "--list", "rules.py", cwd=tmp_path).stdout == "cube\trules.py:6\n"
+    assert run_here("run", "--list", "rules.py", cwd=tmp_path).stdout == "cube\trules.py:18\n"
 
 
 def test_what_was_given_is_told_where_a_gradient_is_zero(tmp_path: Path) -> None:

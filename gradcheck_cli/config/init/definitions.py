@@ -195,16 +195,23 @@ def find_backward(tree: ast.Module, name: str) -> str | None:
     """The backward of a forward, or the derivative of a function, by its name."""
     owner, dot, method = name.rpartition(".")
     functions = tree.body if not dot else getattr(find_definition(tree, owner), "body", [])
-    known = [node.name for node in functions if isinstance(node, ast.FunctionDef)]
+    takes = {
+        node.name: parameter_names(node) for node in functions if isinstance(node, ast.FunctionDef)
+    }
     guesses = [
-        *(other for one, other in METHODS if dot and one == method),
+        *(
+            other
+            for one, other in METHODS
+            if one == method and (dot or takes.get(other) == takes.get(method))
+        ),
         method.replace("forward", "backward"),
         method.replace("fwd", "bwd"),
         method.replace("fprop", "bprop"),
         *(f"{method}{end}" for end in ENDS),
         *(f"{start}{method}" for start in STARTS),
     ]
-    named = [guess for guess in guesses if guess != method and guess in known]
+    others = {*takes} - {method} - find_rules(tree)  # those are of what they are told to be of
+    named = [guess for guess in guesses if guess in others]
     found = (named or _find_alike(functions, method))[:1]
     return f"{owner}{dot}{found[0]}" if found else None
 
@@ -212,7 +219,9 @@ def find_backward(tree: ast.Module, name: str) -> str | None:
 def _find_alike(functions: Sequence[ast.stmt], name: str) -> list[str]:
     """The one function that is called a gradient and takes what the function of this name takes."""
     definitions = {node.name: node for node in functions if isinstance(node, ast.FunctionDef)}
-    taken = parameter_names(definitions[name]) if name in definitions else []
+    other_derivative = name.endswith(tuple(word for words in DERIVED.values() for word in words))
+    of = None if other_derivative else definitions.get(name)
+    taken = [] if of is None else parameter_names(of)
     found = [
         other
         for other, node in definitions.items()
@@ -227,21 +236,23 @@ def _find_alike(functions: Sequence[ast.stmt], name: str) -> list[str]:
 
 def find_derived(tree: ast.Module, name: str, kind: str) -> dict[str, str]:
     """The functions of other derivatives of a function, by the key of a config that names them."""
-    definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    owner, dot, method = name.rpartition(".")
+    functions = tree.body if not dot else getattr(find_definition(tree, owner), "body", [])
+    definitions = {node.name: node for node in functions if isinstance(node, ast.FunctionDef)}
     known = list(definitions)
-    if name in known and _is_custom(definitions[name]):  # its JVP is a part of itself
+    if method in known and _is_custom(definitions[method]):  # its JVP is a part of itself
         return {}
-    stem = FORWARD.sub("", name)
+    stem = FORWARD.sub("", method)
     found = {}
     for key, words in DERIVED.items():
         if key not in KINDS[kind]:
             continue
-        guesses = [f"{one}_{word}" for one in (name, stem) for word in words]
-        guesses += [f"{word}_{one}" for one in (name, stem) for word in words]
-        alone = (one for one in words if _find_first(definitions, one) == name)
-        function = next((one for one in (*guesses, *alone) if one in known and one != name), None)
+        guesses = [f"{one}_{word}" for one in (method, stem) for word in words]
+        guesses += [f"{word}_{one}" for one in (method, stem) for word in words]
+        alone = (one for one in words if dot or _find_first(definitions, one) == name)
+        function = next((one for one in (*guesses, *alone) if one in known and one != method), None)
         if function is not None:
-            found[key] = function
+            found[key] = f"{owner}{dot}{function}"
     return found
 
 

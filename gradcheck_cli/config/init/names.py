@@ -26,7 +26,7 @@ is_mask = _called(r"mask|^R$")
 is_state_before = _called(r"(^|_)prev(_|$)")
 is_data = _called(
     r"^(x|y|z|a|h|c|t|d|g|v|q|k|s|u|in|i|o|f)\d?$|data|mask|target|label|logits|scores|input|image"
-    r"|pred|hat|prev|true|recon|adj|var|mean|delta|hidden|state|query|key|val|emb|act|prob|idx|ind"
+    r"|^out|output|observ|feature|pred|hat|prev|true|recon|adj|var|mean|delta|hidden|state|query|key|val|emb|act|prob|idx|ind"
     r"|tok|ids|params|wt|wp",
     re.IGNORECASE,
 )
@@ -71,7 +71,7 @@ is_loss = _called(
     re.IGNORECASE,
 )
 is_derivative = _called(r"_prime$|_deriv")
-is_gradient = _called(r"^(g|d_?[A-Za-z]\w{0,6})$|grad|jac\b", re.IGNORECASE)
+is_gradient = _called(r"^(g|d_\w+|d[A-Za-z]\w{0,6})$|grad|jac\b", re.IGNORECASE)
 may_be_gradient = _called(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)  # or is made of one
 GRADIENT = re.compile(r"grad(ient)?s?|back(prop|ward)|bprop", re.IGNORECASE)  # of a function
 FORWARD = re.compile(r"_?(forward|fwd|fprop)_?")

@@ -32,6 +32,8 @@ from gradcheck_cli.usercode.calling.gradients import (
     names_gradient,
 )
 
+ARRAY_TEXT = re.compile(r"(?<!shape: )(\[[^\[\]]*\])")  # a shape, also in a list of them
+
 
 def describe_function(
     tree: ast.Module,
@@ -87,10 +89,11 @@ def describe_class(
     ]
     kept.fields |= {key: owner.fields[key] for key in late}
     described = reading.describe([other] if other is not None else [])
-    weights = dict(_weights_of(kept, made)) if own_gradients else {}
+    every = {id(one): (path, one) for path, one in [*_weights_of(kept, made)][::-1]}
+    weights = dict([*every.values()][::-1]) if own_gradients else {}  # each by its first name
     if (loss and weights) or (other is not None and gives_own_alone(other, weights)):
         left = {
-            name: Given(f"{{shape: {one.text}}}", one.guess)
+            name: Given(ARRAY_TEXT.sub(r"{shape: \1}", one.text), one.guess)
             for name, one in described.inputs.items()
         }
         described = Described({}, {**left, **described.constants}, described.sizes)

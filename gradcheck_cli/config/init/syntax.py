@@ -14,6 +14,7 @@ _SHAPE = (
     r"(?:^|;|\),)\W*(?:\w+,\s*)*(?:{name})\b(?:,\s*\w+)*[^\n]*?"
     r"(?:\n\s+[^\n:]*?)?\(\s*(?P<shape>[\w'\s,.*]+?)\s*\)"
 )
+ARRAY_OF = re.compile(r"\b(array|asarray|stack|vstack)$")
 _ARTICLES = re.compile(r"\b(the|a|this|of|number|size)\s+")
 
 
@@ -171,6 +172,10 @@ def list_returned_gradients(function: Function, *, value_first: bool = False) ->
         return [ast.unparse(one) for one in last.elts]
     if isinstance(last, ast.Call) and _makes_record(last):
         return [ast.unparse(one) for one in last.args] + [str(one.arg) for one in last.keywords]
+    if isinstance(last, ast.Call) and ARRAY_OF.search(ast.unparse(last.func)) and last.args:
+        rows = getattr(last.args[0], "elts", [])  # np.array([d_x, d_y]) of f(x, y)
+        if len(rows) == len(parameter_names(function)) > 1:
+            return [ast.unparse(one) for one in rows]
     plain = isinstance(last, ast.BinOp | ast.UnaryOp | ast.Name | ast.Subscript)
     called = isinstance(last, ast.Call) and isinstance(last.func, ast.Attribute)
     return [ast.unparse(last)] if last is not None and (plain or called) else []

@@ -142,6 +142,9 @@ def draft_code_config(
     kind = kind or ("forward" if backward else find_kind(tree, found, name))
     if kind == "layer" and isinstance(found, ast.ClassDef):
         need_methods(tree, found, code)
+        value = f"{name}.{(find_methods(tree, found) or ('',))[0]}"
+        if find_derived(tree, value, "forward") and find_backward(tree, value) is not None:
+            kind, name = "forward", value  # with a Hessian
     given = {kind: f"{relative}:{name}"}
     derived = find_derived(tree, name, kind)
     inner = find_returned_function(found) if isinstance(found, ast.FunctionDef) else None

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gradcheck_cli.config.init.inference.givens import SETTING, Given
-from gradcheck_cli.config.init.names import NUMBERS, is_bias
+from gradcheck_cli.config.init.names import NUMBERS, is_bias, is_labels
 from gradcheck_cli.config.init.reading import Described
 
 # Calls of the code: of eleven functions whose shapes had to be found, all took 1 to 26.
@@ -48,7 +48,7 @@ NUMBER = "[]"  # the shape of one that has a gradient
 _SHAPE = re.compile(r"\[[^\[\]]*\]")
 _ITEM = re.compile(r"\[[^\[\]]*\]|[^\[\], ]+")
 _AXIS = re.compile(r"(?<=[\[ ])[^\W\d]\w*(?=[],])")
-_FIRST = re.compile(r"\[(\w+), ")
+_FIRST, _LAST = re.compile(r"\[(\w+), "), re.compile(r", (\w+)\]")
 _NUMBER = re.compile(r"\d+")
 
 
@@ -188,7 +188,7 @@ def is_plausible(described: Described, other: Described) -> bool:
     called like a setting is no array, and what has a shape in the docstring has as many axes; none
     is 1, which hides a factor, no bias a number, which hides a sum that lacks its axis, no index
     is, which hides one that is there twice, and nothing with a capital is a vector, which hides a
-    transpose."""
+    transpose, but for labels, which are in no product."""
     others = dict(_givens(other))
     changed = [(name, given.text) for name, given in _givens(described) if given != others[name]]
     return not any(
@@ -197,7 +197,7 @@ def is_plausible(described: Described, other: Described) -> bool:
         or (others[name].documented and text.count(",") != others[name].text.count(","))
         or (is_bias(name) and text == NUMBER)
         or (NUMBER in text and text != NUMBER)
-        or (name[0].isupper() and "," not in text and text != NUMBER)
+        or (name[0].isupper() and not is_labels(name) and "," not in text and text != NUMBER)
         for name, text in changed
     )
 
@@ -241,8 +241,8 @@ def _key(described: Described) -> _Key:
 
 def _changes(described: Described, complaint: str) -> Iterator[tuple[float, Described]]:
     """What is one change away, and its price: a number or a list is an array, an array has an axis
-    more or less, there is one sample, all inputs of a shape are numbers. What the line that failed
-    names is changed first."""
+    more or less, there is one sample or one output, all inputs of a shape are numbers. What the
+    line that failed names is changed first."""
     new = _new_size(described)[0]
     shapes = {shape for _, given in _givens(described) for shape in _SHAPE.findall(given.text)}
     for name, given in _givens(described):
@@ -255,7 +255,8 @@ def _changes(described: Described, complaint: str) -> Iterator[tuple[float, Desc
         for price, text in texts:
             array = name in described.constants and _SHAPE.fullmatch(text)
             yield price + far, _with(described, name, f"{{shape: {text}}}" if array else text)
-    yield 1, _drop_batch(described)
+    yield 1, _drop_axis(described, _FIRST, "[")
+    yield 1, _drop_axis(described, _LAST, "]")
     for text in dict.fromkeys(given.text for given in described.inputs.values()):
         if _SHAPE.fullmatch(text):
             yield 3, _make_numbers(described, text)
@@ -270,7 +271,7 @@ def _confine(described: Described, complaint: str) -> Iterator[Described]:
         given = Given(constraint)
         if constraint in ("simplex", "positive"):
             whole = replace(described, constraint=dict.fromkeys(described.inputs, given))
-            yield from (whole, _drop_batch(whole))
+            yield from (whole, _drop_axis(whole, _FIRST, "["))
         for name, one in described.inputs.items():
             axes = _AXIS.findall(one.text)
             if constraint == "positive":
@@ -280,12 +281,16 @@ def _confine(described: Described, complaint: str) -> Iterator[Described]:
                 yield replace(square, constraint={name: given})
 
 
-def _drop_batch(described: Described) -> Described:
-    """The same without the first axis that most arrays have, in these."""
-    firsts = [found[1] for _, given in _givens(described) if (found := _FIRST.search(given.text))]
-    batch = max(firsts, key=firsts.count, default="")
+def _drop_axis(described: Described, place: re.Pattern[str], left: str) -> Described:
+    """The same for one sample or output: without the axis that most arrays have first or last.
+
+    place: what is read of it; left: what is written in its place.
+    """
+    axes = [found for _, given in _givens(described) for found in place.findall(given.text)]
+    common = max(axes, key=axes.count, default="")
     for name, given in _givens(described):
-        described = _with(described, name, given.text.replace(f"[{batch}, ", "["))
+        text = place.sub(lambda found: left if found[1] == common else found[0], given.text)
+        described = _with(described, name, text)
     return described
 
 

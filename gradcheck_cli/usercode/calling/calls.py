@@ -30,7 +30,13 @@ from gradcheck_cli.usercode.calling.independence import Independence
 from gradcheck_cli.usercode.calling.losses import as_loss, bind_loss, of_owner
 from gradcheck_cli.usercode.calling.objects import find_output, list_arrays
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source, call_function, find_place
-from gradcheck_cli.usercode.calling.signatures import Call, bind, name_of, parameters
+from gradcheck_cli.usercode.calling.signatures import (
+    Call,
+    bind,
+    name_of,
+    parameters,
+    read_defaults,
+)
 from gradcheck_cli.usercode.calling.updates import Update
 from gradcheck_cli.usercode.calling.values import (
     NO_FLOATS,
@@ -281,7 +287,8 @@ class Calls:
         kept = values[CACHE] if CACHE in self.back.call.used else None
         before = [(array, array.copy()) for _, array in leaves(kept, CACHE)]
         handed = {name: values[name] for name in self.back.call.used if name in values}
-        update = Update(pair.owner, handed, self.reader.noting)
+        defaults = read_defaults(pair.backward)
+        update = Update(pair.owner, {**defaults, **handed}, self.reader.noting)
         claimed = self.call_code(pair.backward, self.source.backward, self.back.call, values)
         inputs = [id(array) for array in arrays.values()]
         self.changes_cache = any(

@@ -134,7 +134,10 @@ def by_name(
     """
     if isinstance(returned, Mapping):
         return _from_mapping(returned, names, who)
-    numbers = isinstance(returned, list) and not any(hasattr(item, "shape") for item in returned)
+    numbers = isinstance(returned, list) and not _holds_arrays(returned)
+    rows = len(names) > 1 and getattr(returned, "shape", ())[:1] == (len(names),)
+    if rows:  # of an array, one an input
+        returned = list(returned)
     if not isinstance(returned, tuple | list) or (numbers and len(names) == 1):
         if len(names) == 1:
             return {names[0]: returned}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from inspect import getattr_static
+from itertools import product
 from typing import Any
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import join_words
 
-# What people call a forward and its backward, in the order in which they are looked for.
-METHODS = (
+# What people call a forward and its backward.
+PASSES = (
     ("calculate", "backward"),  # the mean of what the forward of a loss gives
     ("forward", "backward"),
     ("__call__", "backward"),
@@ -21,18 +22,23 @@ METHODS = (
     ("forward_propagate", "backward_propagate"),
     ("feedforward", "backprop"),
     ("fwd", "bwd"),
-    ("__call__", "gradient"),
-    ("__call__", "grad"),
-    ("__call__", "derivative"),
-    ("forward", "gradient"),
-    ("forward", "derivative"),
-    ("forward", "grad"),
     ("forward", "vjp"),
     ("__call__", "vjp"),
     ("__call__", "backprop"),
-    ("fn", "grad"),
-    ("loss", "gradient"),
-    ("loss", "grad"),
+)
+# What they call a function, and its gradient or derivative, which go with each other.
+FUNCTIONS = (
+    *("__call__", "forward", "fn", "f", "fun", "func", "function", "activate", "activation"),
+    *("loss", "cost", "objective", "loglike", "loglikelihood", "log_likelihood", "nll"),
+    *("value", "evaluate"),
+)
+DERIVATIVES = ("gradient", "grad", "derivative", "deriv", "prime", "df")
+LIKELIHOODS = ("loglike", "loglikelihood", "log_likelihood")  # whose gradient is a score
+# All of them, in the order in which they are looked for.
+METHODS = (
+    *PASSES,
+    *product(FUNCTIONS, DERIVATIVES),
+    *product(LIKELIHOODS, ("score",)),
 )
 
 

@@ -80,6 +80,15 @@ def parameters(function: Callable[..., Any]) -> Parameters:
     )
 
 
+def read_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The defaults of the parameters of a function that have one."""
+    try:
+        known = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):
+        return {}
+    return {one.name: one.default for one in known if one.default is not one.empty}
+
+
 def name_inputs(inputs: Any, takes: Parameters) -> dict[str, Any]:
     """The inputs by name; a tuple or one array takes the names of the function's parameters."""
     if isinstance(inputs, Mapping):

@@ -17,7 +17,8 @@ from gradcheck_cli.usercode.calling.objects import list_arrays, memory_of
 class Update:
     """The arrays of an object before its backward, which may change them.
 
-    handed: what the backward is handed, by name; without a learning rate there are no updates.
+    handed: what the backward is handed, or has by default, by name; without a learning rate there
+        are no updates.
     noting: whether it is asked what is left, which takes a while in large objects.
     """
 

@@ -231,13 +231,19 @@ def _measured(
 
 
 def flatten_gradient(claim: Claim, gradient: Problem) -> Callable[[Arrays], Array]:
-    """The user's gradient as a function of the inputs, of the claim's shape."""
+    """The user's gradient as a function of the inputs, of the claim's shape.
+
+    That raises CodeError where the gradient has not as many entries.
+    """
     one = None if gradient.cotangent is None else np.ones_like(gradient.cotangent)
 
     def evaluate(arrays: Arrays) -> Array:
         found = gradient.backward({**gradient.inputs, **arrays}, one)
         parts = [as_numbers(found[name], claim.who).ravel() for name in claim.inputs]
-        return np.concatenate(parts).reshape(claim.shape)
+        whole = np.concatenate(parts)
+        if whole.size != prod(claim.shape):
+            raise CodeError(f"the gradient must have {prod(claim.shape)} entries, not {whole.size}")
+        return whole.reshape(claim.shape)
 
     return evaluate
 

@@ -81,7 +81,12 @@ def list_undifferentiated(function: Function, teller: Function | None) -> list[s
 
 def gives_own_alone(backward: Function, weights: Iterable[str]) -> bool:
     """Whether all gradients that a method returns are those of weights of its object, by their
-    names: `return nabla_b, nabla_w` of self.biases and self.weights."""
+    names: `return nabla_b, nabla_w` of self.biases and self.weights; or it returns nothing, and
+    updates them alone."""
+    if not returns_value(backward):
+        nodes = (node for node in ast.walk(backward) if isinstance(node, ast.Attribute))
+        stored = {ast.unparse(node) for node in nodes if isinstance(node.ctx, ast.Store)}
+        return bool(stored) and stored <= {f"self.{name}" for name in weights}
     kept = [re.split(r"[\[.]", name)[0].casefold() for name in weights]
     stems = [AFFIX.sub("", one).casefold() for one in list_returned_gradients(backward)]
     return bool(stems) and all(
