@@ -159,7 +159,8 @@ class _Trials:
         """How far the code comes."""
         try:
             for problem in self.read_problems(described):
-                problem.forward(problem.copy_inputs())
+                if not np.size(problem.forward(problem.copy_inputs())):
+                    return Trial(0.5, "the output is empty")
                 problem.evaluate_backward()
         except (ConfigError, LackingError) as error:
             return Trial(0.0, str(error))

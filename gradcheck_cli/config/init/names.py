@@ -40,7 +40,7 @@ is_sizes = _called(r"(dims|sizes|layers|units|widths|channels|nodes|neurons)$|^a
 is_lengths = _called(r"len(gth)?s?$", re.IGNORECASE)
 is_window = _called(r"kernel|pool|window|filter_size|stride", re.IGNORECASE)
 is_kernel_size = _called(
-    r"^(f|k|HH|WW|FH|FW|[fkp]_?[hw]|[hw]f|kernel_size|ks|pool_?size|(n(um)?_?)?heads?)$"
+    r"^(f|k|HH|WW|FH|FW|KH|KW|[fkp]_?[hw]|[hw]f|kernel_size|ks|pool_?size|(n(um)?_?)?heads?)$"
 )
 is_even_size = _called(r"emb|model|dim|hidden|^d_")
 

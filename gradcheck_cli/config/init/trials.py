@@ -39,7 +39,7 @@ CONSTRAINED = {
     "orthogonal": r"orthogonal|orthonormal|rotation",
     "simplex": r"distribution|simplex|probabilit|sums? to (1|one)",
     "symmetric": r"symmetric",
-    "positive": r"positive|negative",
+    "positive": r"be (\w+ )?(positive|non-?negative)\b(?!.definite)|math domain",
 }
 
 INDEX = "1"  # where a number is an index, an axis or a step
