@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli.faults.faulty_lines import find_faulty_lines
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.result import CheckResult, GradientResult, Verdict
+from gradcheck_cli.result import CheckResult, Code, GradientResult, Verdict
 from gradcheck_cli.text import join_words
 
 
@@ -29,7 +29,8 @@ def locate(result: CheckResult, problem: Problem) -> CheckResult:
         with suppress(Exception), np.errstate(all="ignore"):
             origins = problem.origins()
             passes = problem.backward_passes()
-            faulty = find_faulty_lines(problem, right, {of: origins.get(of, "") for of in wrong})
+            off = [one.name for one in result.gradients if one.name in wrong and _is_off(one)]
+            faulty = find_faulty_lines(problem, right, {of: origins.get(of, "") for of in off})
     gradients = tuple(
         replace(one, source=origins.get(one.name, one.source), faulty=faulty.get(one.name, ""))
         if one.name in wrong
@@ -38,6 +39,11 @@ def locate(result: CheckResult, problem: Problem) -> CheckResult:
     )
     note = describe_suspects(gradients, passes)
     return replace(result, gradients=gradients, notes=(*result.notes, *filter(None, [note])))
+
+
+def _is_off(result: GradientResult) -> bool:
+    """Whether a gradient failed for its values, and not for what its backward does to arguments."""
+    return result.diagnosis is None or result.diagnosis.code != Code.CHANGES_ARGUMENTS
 
 
 def describe_suspects(

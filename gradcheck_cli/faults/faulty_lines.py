@@ -171,7 +171,7 @@ def find_faulty_lines(
     right: the inputs whose gradients are right; wrong: of the others, `f, a.py:12`, after which
     line of the user's they are there. Empty where nothing is known of it. Raises TimeoutError.
     """
-    if problem.cotangent is None or problem.identity is not None:
+    if problem.cotangent is None or problem.identity is not None or not wrong:
         return {}
     wide = all(x.dtype == np.float64 for x in problem.inputs.values())
     watched = _watch(_hurry(problem)) if wide else None

@@ -105,6 +105,14 @@ def test_what_goes_into_it_is_named_by_what_it_is_the_gradient_of(
     }
 
 
+def test_no_line_is_said_where_values_are_right_and_arguments_are_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = "grad_b1 = back.sum(axis=0)"
+    assert said(tmp_path, OF_NET, before, f"{before}; delta *= 2", SMALL) == {"x": ""}
+
+
 def test_functions_that_take_long_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
