@@ -56,7 +56,9 @@ def widen_by_breaks(
     is_smooth: whether it is known that there are none; called only where it matters.
     """
     found = compare_entries(claimed, numeric, rtol, atol)
-    known = numeric.method == WHOLE and np.all(np.isfinite(numeric.value)) and not numeric.jumps
+    known = (
+        numeric.method == WHOLE and np.all(np.isfinite(numeric.value)) and not numeric.step_height
+    )
     if not known or not found.over_largest(np.where(found.wrong, found.error, 0.0)) <= MOST_ERROR:
         return numeric
     if is_smooth():

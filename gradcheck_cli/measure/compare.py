@@ -113,7 +113,7 @@ def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, s
     if unsettled is not None and np.any(unsettled & found.smooth):
         return Verdict.INCONCLUSIVE, describe_unsettled(found, unsettled & found.smooth)
     bad = int((~np.isfinite(m) & found.smooth).sum())
-    if bad and found.numeric.jumps:
+    if bad and found.numeric.step_height:
         return Verdict.INCONCLUSIVE, (
             f"there is no slope to measure in {bad} of {a.size} entries: "
             + describe_steps(found.numeric)

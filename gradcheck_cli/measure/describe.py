@@ -35,7 +35,7 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
     step = float(found.numeric.step[index])
     scale = 0.0 if found.numeric.scale is None else found.numeric.scale
     near = np.broadcast_to(step < NEAR * scale, u.shape)[index] and step > 0
-    if near and noisy and not found.numeric.jumps:
+    if near and noisy and not found.numeric.step_height:
         return seen + (
             f"something near by, such as a corner, leaves only steps of {step:.1e} at {where}, "
             f"over which rounding makes {noise:.1e}; give inputs that are further from it"
@@ -47,7 +47,7 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
             "where less cancels, write it such that nothing does (log1p, expm1), or accept it by "
             "tolerance.rtol"
         )
-    if found.numeric.jumps:
+    if found.numeric.step_height:
         return seen + describe_steps(found.numeric)
     if noisy:
         return seen + (
@@ -84,9 +84,9 @@ def describe_unsettled(found: Comparison, unsettled: NDArray[np.bool_]) -> str:
 def describe_steps(numeric: NumericGradient) -> str:
     """The forward is piecewise constant, and what to do about it."""
     return (
-        f"the forward moves in steps of about {numeric.jumps:.0e}, between which it is constant: "
-        "rounding, sign or argmax, or an iteration that stops early; check it without, or accept "
-        "it by tolerance.rtol"
+        f"the forward moves in steps of about {numeric.step_height:.0e}, between which it is "
+        "constant: rounding, sign or argmax, or an iteration that stops early; check it without, "
+        "or accept it by tolerance.rtol"
     )
 
 

@@ -25,7 +25,7 @@ CLEAR_SLOPE = 4.0
 # Over the largest entry: a smaller uncertainty is good enough, whatever made it.
 UNRESOLVED = 1e-9
 # The fields that are still needed of entries that are clear.
-CLEAR_FIELDS = ("cells", "steepness", "place", "proven")
+CLEAR_FIELDS = ("cells", "steepness", "hidden_rounding", "proven")
 BLOCK = 2**13  # entries that are judged at once: their arrays fit a cache
 # The axis of the entries where it is not the first.
 ENTRY_AXES = {"cells": 2, "interval": 2, "last_seen": 1, "drift": 1}
@@ -39,7 +39,7 @@ class Best(Struct, eq=False):
     interval: the narrowest one so far that held the quotients and the first extrapolations of a
         step, low and high, (2, TABLES, entries, cotangents).
     floor, steepness, first_noise: those of the first rung; see `Rung`.
-    place: what roundings on the way to the outputs may add up to without being seen in these.
+    hidden_rounding: what roundings on the way to the outputs may add up to, unseen in the outputs.
     done: where a smaller step would not improve the cells.
     diverges: where the quotients seem to diverge; see `NevilleTables.divergence`.
     drift: the change of one-sided quotients that drift from one step to the next, (sides, entries,
@@ -57,7 +57,7 @@ class Best(Struct, eq=False):
     floor: Float
     steepness: Float
     first_noise: Float
-    place: Float
+    hidden_rounding: Float
     done: NDArray[np.bool_]
     diverges: NDArray[np.bool_]
     drift: Float
@@ -69,23 +69,27 @@ class Best(Struct, eq=False):
 
     @classmethod
     def start(
-        cls, floor: Float, steepness: Float, first_noise: Float, place: Float | None = None
+        cls,
+        floor: Float,
+        steepness: Float,
+        first_noise: Float,
+        hidden_rounding: Float | None = None,
     ) -> Best:
         """What the first rung shows; there are no cells yet."""
-        nothing = np.zeros(steepness.shape, dtype=bool)
+        zeros, nothing = np.zeros(steepness.shape), np.zeros(steepness.shape, dtype=bool)
         return cls(
             cells=np.full((4, TABLES, *steepness.shape), np.inf),
             interval=np.multiply.outer([-np.inf, np.inf], np.ones((TABLES, *steepness.shape))),
             floor=np.where(np.isfinite(floor), floor, 0.0),
             steepness=steepness,
             first_noise=first_noise,
-            place=np.zeros(steepness.shape) if place is None else place,
+            hidden_rounding=zeros if hidden_rounding is None else hidden_rounding,
             done=nothing.copy(),
             diverges=nothing.copy(),
             drift=np.zeros((2, *steepness.shape)),
             last_seen=np.zeros((2, *steepness.shape)),
-            largest_move=np.zeros(steepness.shape),
-            possible=np.zeros(steepness.shape),
+            largest_move=zeros.copy(),
+            possible=zeros.copy(),
             unused=np.zeros(len(steepness), dtype=bool),
             proven=np.zeros(len(steepness), dtype=bool),
         )
@@ -240,11 +244,11 @@ class Best(Struct, eq=False):
         # A view where possible: a copy of millions of entries takes as long as the work itself.
         every = len(rows) == len(self.proven)
         mine = self.cells if every else self.cells[:, :, rows]
-        place = self.place[rows]
+        hidden = self.hidden_rounding[rows]
         apart = np.abs(cells[0] - mine[0])
         contradict = apart > mine[1]
-        frozen = contradict & (apart * cells[3] <= place)
-        lost = EXPECTED * place / cells[3]
+        frozen = contradict & (apart * cells[3] <= hidden)
+        lost = EXPECTED * hidden / cells[3]
         quiet = np.maximum(cells[2], lost) < NOISE_SHARE * mine[1]
         better = ((cells[1] < mine[1]) | contradict | quiet) & ~(self.done[rows] | frozen)
         np.copyto(mine, cells, where=better)

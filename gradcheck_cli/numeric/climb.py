@@ -43,9 +43,9 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
     """
     step = differences.exact(entries, first)
     rung, fourth = differences.first_rung(entries, step)
-    place = differences.last_place(rung.moved)
-    best = Best.start(DEVIATIONS * rung.floor, rung.steepness, DEVIATIONS * rung.noise[0], place)
-    tables = NevilleTables(differences.stencil.order, coarse=differences.steps > 0)
+    hidden = differences.hidden_rounding(rung.moved)
+    best = Best.start(DEVIATIONS * rung.floor, rung.steepness, DEVIATIONS * rung.noise[0], hidden)
+    tables = NevilleTables(differences.stencil.order, coarse=differences.step_height > 0)
     rows = np.arange(len(entries))
     still = np.zeros(len(entries), dtype=bool)
     for _ in range(levels):

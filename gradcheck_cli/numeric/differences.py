@@ -25,7 +25,7 @@ class Differences(ABC):
     method: how they are taken, one of METHODS. evaluations: calls of the forward so far.
     shape: that of the input, of which x may be a matrix. scale: that of every entry, flat.
     outputs: the axes of the outputs in a Jacobian; () where there is one cotangent.
-    reach, cancelled: see `Noise`. steps: the largest `Noise.steps`.
+    reach, cancelled: see `Noise`. step_height: the largest `Noise.step_height`.
     rounding: the standard deviation of the rounding of a number, over its size.
     smallest: the smallest positive number of x's type.
     size: Σ |c·output|; 0 where the noise of quotients includes outputs that did not move.
@@ -35,7 +35,7 @@ class Differences(ABC):
     reach: float
     outputs: tuple[int, ...]
     evaluations: int
-    steps: float = 0.0
+    step_height: float = 0.0
     cancelled: float = 0.0
     size: Float | float = 0.0
 
@@ -105,7 +105,7 @@ class Differences(ABC):
         """
         return None
 
-    def last_place(self, moved: NDArray[np.bool_]) -> Float | None:
+    def hidden_rounding(self, moved: NDArray[np.bool_]) -> Float | None:
         """What roundings on the way to the outputs may add up to without being seen in them.
 
         moved: which outputs each entry moves. (entries, cotangents), or None for zeros.

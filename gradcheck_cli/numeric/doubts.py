@@ -57,8 +57,8 @@ def doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -
         floor = DEVIATIONS * np.fmax(hidden, differences.rung(entries, near).floor)
         steepness, move = best.last_seen[:, rows]
         size = np.fmax(differences.size, furthest)
-        place = np.fmax(LAST_PLACES * differences.rounding * size, best.place[rows])
-        floor = np.fmax(floor, np.where(move <= place, RATIO * steepness, 0.0))
+        hidden_move = np.fmax(LAST_PLACES * differences.rounding * size, best.hidden_rounding[rows])
+        floor = np.fmax(floor, np.where(move <= hidden_move, RATIO * steepness, 0.0))
         floor = np.where(np.isfinite(floor), floor, 0.0)
         best.floor[rows] = np.maximum(best.floor[rows], floor)
 
@@ -140,6 +140,6 @@ def doubt_faint(best: Best) -> None:
     size, step = np.abs(best.value[0]), best.step[0]
     largest = np.max(size, axis=0, where=size < np.inf, initial=0.0)
     faint = (size > 0) & (size <= TAIL * largest) & (step > 0)
-    lost = np.minimum(best.place / step, MOST_LOST * largest)
+    lost = np.minimum(best.hidden_rounding / step, MOST_LOST * largest)
     for part in (best.uncertainty, best.noise):
         np.copyto(part, np.maximum(part, lost), where=faint)

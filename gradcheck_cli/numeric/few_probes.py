@@ -235,5 +235,5 @@ def _estimate(lines: Lines, near: Float, away: Float, grid: Float, eps: float) -
         growth=np.sqrt(unit) * growth,
         reach=1.0,
         evaluations=PROBES,
-        steps=np.zeros(len(here)),
+        step_height=np.zeros(len(here)),
     )

@@ -55,7 +55,7 @@ class NumericGradient(Struct, frozen=True):
         Σ |c·y| over the scale of the entry; 0 for all others.
     steepest: the largest slope of L over a large step, for the size that a gradient could have.
     unused: whether no entry moves the outputs at all.
-    jumps: the height of the steps in which the forward moves; 0 if it moves smoothly.
+    step_height: the height of the steps in which the forward moves; 0 if it moves smoothly.
     break_height: the height of jumps between smooth pieces of the forward, if the uncertainty was
         widened by them; else 0.
     cancelled: the size of the numbers whose small difference the outputs are; 0 if none was seen.
@@ -79,7 +79,7 @@ class NumericGradient(Struct, frozen=True):
     possible: Float | None = None
     unused: bool = False
     unsettled: NDArray[np.bool_] | None = None
-    jumps: float = 0.0
+    step_height: float = 0.0
     break_height: float = 0.0
     rounding: Float | float = 0.0
     cancelled: float = 0.0
@@ -181,7 +181,7 @@ def measure_entries(
             shape=differences.shape,
             entries=entries,
             method=differences.method,
-            jumps=differences.steps,
+            step_height=differences.step_height,
             cancelled=differences.cancelled,
             scale=differences.scale[... if entries is None else entries].reshape(inner),
         )

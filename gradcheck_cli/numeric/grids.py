@@ -19,7 +19,7 @@ FLAT_SHARE = 0.25  # more equal neighbours than this share are not equal by chan
 LEAST_LEVELS = 3
 # In eps of the largest output: a smaller output may be all that is left of a sum that cancels.
 CANCELLED = 64.0
-MOST_STEPS = 8.0  # over the grid: higher steps are not its rounding
+HIGHEST_STEP = 8.0  # over the grid: higher steps are not its rounding
 # Times x, or 1 if that is more: numbers that cancel are no larger. A grid that would need larger
 # ones comes from rounding to fewer digits.
 ORDINARY = 2.0**10
@@ -63,15 +63,15 @@ def _last_digit(values: Float) -> Float:
     return np.where(np.isfinite(digit) & (digit != 0), digit, np.inf)
 
 
-def cancelled_size(grid: Float, steps: float, size: Float, x: NDArray[Any]) -> float:
+def cancelled_size(grid: Float, step_height: float, size: Float, x: NDArray[Any]) -> float:
     """The size of the numbers whose differences the outputs are; 0 where none are seen.
 
     Their rounding makes the grid, if it is coarser than the rounding of the outputs themselves.
-    grid, size: of every output. steps: the height of the steps in which outputs move: if it is far
+    grid, size: of every output. step_height: that in which outputs move, the largest: if it is far
     larger than the grid, that comes from something else.
     """
     eps = float(np.finfo(x.dtype).eps)
-    seen = (grid > CANCELLED * eps * size) & (steps <= MOST_STEPS * grid)
+    seen = (grid > CANCELLED * eps * size) & (step_height <= HIGHEST_STEP * grid)
     most = ORDINARY * max(1.0, float(np.max(np.abs(x), initial=0.0)))
     numbers = np.where(seen & (grid <= eps * most), grid / eps, 0.0)
     return float(np.max(numbers, initial=0.0))
@@ -113,7 +113,7 @@ def find_flat(values: Float) -> NDArray[np.bool_]:
     return np.asarray(equal > FLAT_SHARE * (values.shape[2] - 1))
 
 
-def find_steps(values: Float, flat: NDArray[np.bool_], eps: float) -> Float:
+def find_step_heights(values: Float, flat: NDArray[np.bool_], eps: float) -> Float:
     """The height of the steps in which outputs move, (*outputs); 0 for outputs that move smoothly.
 
     values: (PLACES, SPACINGS, POINTS, LINES, *outputs). flat: see `find_flat`.

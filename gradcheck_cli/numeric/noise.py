@@ -21,7 +21,7 @@ from gradcheck_cli.numeric.grids import (
     find_flat,
     find_grid,
     find_grid_away,
-    find_steps,
+    find_step_heights,
 )
 
 Float = NDArray[np.float64]
@@ -72,7 +72,7 @@ class Noise(Struct, frozen=True):
     growth: the noise away from x over the root of how far the output has moved there.
     reach: how far, in units of the scale of x, all outputs are smooth; 1 if nothing limits that.
     evaluations: of the function, in all.
-    steps: the height of the steps in which each output moves; 0 if it moves smoothly.
+    step_height: the height of the steps in which each output moves; 0 if it moves smoothly.
     pace: about how many seconds an evaluation took; 0 where it was not timed.
     cancelled: the size of the numbers whose differences the outputs are; 0 where none are seen.
     """
@@ -83,13 +83,13 @@ class Noise(Struct, frozen=True):
     growth: Float
     reach: float
     evaluations: int
-    steps: Float
+    step_height: Float
     pace: float = 0.0
     cancelled: float = 0.0
 
     def reshape(self, *shape: int) -> Noise:
         """This noise with its outputs in another shape."""
-        of_outputs = ("near", "center", "away", "growth", "steps")
+        of_outputs = ("near", "center", "away", "growth", "step_height")
         return replace(self, **{name: getattr(self, name).reshape(shape) for name in of_outputs})
 
     def at_least(self, deviation: Float | float) -> Noise:
@@ -142,10 +142,10 @@ def function_noise(
     near = unit * np.sqrt(_pooled(by_spacing, (ordinary / unit) ** 2))
     size = np.where(np.isfinite(center), np.abs(center), 0.0)
     rounding = ROUNDING * eps * size
-    steps, every = find_steps(values, flat, eps), values.reshape(-1, *values.shape[4:])
+    step_height, every = find_step_heights(values, flat, eps), values.reshape(-1, *values.shape[4:])
     grid, looked = measure_grid(evaluate, x, scale, every)
     grid *= ROUNDING
-    coarse = np.maximum(grid, ROUNDING * steps)
+    coarse = np.maximum(grid, ROUNDING * step_height)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
     near = np.maximum(give_up(near, np.max(largest, axis=0), grid, eps), coarse)
     moved = np.abs(there[0, POINTS // 2] - center)
@@ -159,8 +159,8 @@ def function_noise(
         growth=growth * np.sqrt(unit_away),
         reach=_reach(by_spacing, here / unit, (1, *(axis + 2 for axis in alike))),
         evaluations=2 * len(SPACINGS) * POINTS * lines + looked,
-        steps=steps,
-        cancelled=cancelled_size(grid / ROUNDING, np.max(steps, initial=0.0), size, x),
+        step_height=step_height,
+        cancelled=cancelled_size(grid / ROUNDING, np.max(step_height, initial=0.0), size, x),
     )
 
 

@@ -107,7 +107,7 @@ def widen_steps(differences: Differences, best: Best, every: NDArray[np.intp]) -
         return
     first = FIRST_STEP * differences.scale[every]
     _widen(differences, best, every, _find_noisy(best, UNRESOLVED, MOSTLY), first, NOISE_SHARE)
-    if differences.steps:
+    if differences.step_height:
         return  # outputs that are larger farther away may move there in higher steps
     rows = _find_noisy(best, HIDDEN, SOMEWHAT)
     for _ in range(MOST_WIDENINGS):

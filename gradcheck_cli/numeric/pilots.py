@@ -93,7 +93,7 @@ class Pilots:
         exact = differences.x.dtype == np.float64 and differences.stencil.order == 2
         if not (exact and isinstance(differences, WholeForwards) and differences.alone):
             return
-        if differences.reach == 1 and len(entries) >= LEAST_ENTRIES and not differences.steps:
+        if differences.reach == 1 and len(entries) >= LEAST_ENTRIES and not differences.step_height:
             self._find(differences, entries)
 
     def _find(self, differences: WholeForwards, entries: NDArray[np.intp]) -> None:

@@ -31,7 +31,7 @@ MAX_CELLS, MAX_MASK = 2**16, 2**22  # entries × cotangents, and entries × outp
 MOST_KEPT = 2**20  # numbers of outputs that are kept where each point costs a forward: 8 MB
 # A chunk of a slow forward should take so many seconds, to show progress; and an entry takes about
 # so many evaluations.
-TOLD_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
+PROGRESS_EVERY, TYPICAL_EVALUATIONS = 0.5, 30
 
 # A loss that is a difference of large numbers moves in steps of their last place, and near x by few
 # of them. A move of so many roundings of these numbers or less may be such steps.
@@ -71,7 +71,7 @@ class WholeForwards(Differences):
         together: int = 1,
     ) -> None:
         self.method = WHOLE
-        self.asked = scale
+        self.given_scale = scale
         self.evaluate = evaluate
         self.cotangent = None if cotangent is None else cotangent.ravel()
         self.weight = None if self.cotangent is None else np.abs(self.cotangent)
@@ -83,27 +83,34 @@ class WholeForwards(Differences):
             noise = (measure_noise if alone else function_noise)(evaluate, x, scale)
             self.evaluations += noise.evaluations
             noise = replace(noise, pace=(time.perf_counter() - started) / self.evaluations)
-        told = TYPICAL_EVALUATIONS * noise.pace
-        self.in_time = max(together, int(TOLD_EVERY / told)) if told else LEAST_CHUNK
+        self.pace, self.scatter, self.together = noise.pace, scatter, together
         self.outputs = noise.center.shape if cotangent is None else ()
-        self.scatter, self.together = scatter, together
         self.noise = noise.at_least(scatter).reshape(-1)
         self.reach, self.cancelled = noise.reach, noise.cancelled
-        self.steps = float(np.max(noise.steps, initial=0.0))
+        self.step_height = float(np.max(noise.step_height, initial=0.0))
         self.center = self.noise.center
-        self.known: dict[tuple[int, float], Float] = {}
-        stepped = np.maximum(np.abs(self.rounding * self.center), ROUNDING * self.noise.steps)
-        # If the outputs are rounded to few digits, their steps grow with their size.
-        largest = np.max(np.abs(self.center), where=np.isfinite(self.center), initial=0.0)
-        steps = self.noise.steps / (largest if largest > 0 else np.inf)
-        self.place = np.maximum(self.rounding, ROUNDING * steps)
-        # How far an output may change around x without a trace.
-        unseen = np.where(np.isfinite(self.noise.near), self.noise.near, stepped)
-        self.unseen = np.maximum(unseen, self.smallest)
         self.size = self._weighed(np.abs(self.center)[None])
+        self.kept: dict[tuple[int, float], Float] = {}
         point_bytes = 8 * (x.size + self.center.size)
         pairs = max(1, together // 2)
         self.block = max(pairs, BLOCK_BYTES // (2 * point_bytes) // pairs * pairs)
+
+    @cached_property
+    def relative_rounding(self) -> Float:
+        """The rounding of every output over its size, as a standard deviation."""
+        # If the outputs are rounded to few digits, their steps grow with their size.
+        largest = np.max(np.abs(self.center), where=np.isfinite(self.center), initial=0.0)
+        relative_height = self.noise.step_height / (largest if largest > 0 else np.inf)
+        return np.maximum(self.rounding, ROUNDING * relative_height)
+
+    @cached_property
+    def unseen(self) -> Float:
+        """How far every output may change around x without a trace."""
+        rounding = np.maximum(
+            np.abs(self.rounding * self.center), ROUNDING * self.noise.step_height
+        )
+        unseen = np.where(np.isfinite(self.noise.near), self.noise.near, rounding)
+        return np.maximum(unseen, self.smallest)
 
     @cached_property
     def confined(self) -> NDArray[np.bool_]:
@@ -111,7 +118,7 @@ class WholeForwards(Differences):
 
         They cannot be moved far; so outputs that stay where they are do not show an invariance.
         """
-        return np.asarray(self.asked < LEAST_ROOM * entry_scale(self.x)).ravel()
+        return np.asarray(self.given_scale < LEAST_ROOM * entry_scale(self.x)).ravel()
 
     def rescaled(self, scale: Float) -> Differences:
         """These differences with another scale, and the noise measured on it."""
@@ -127,7 +134,7 @@ class WholeForwards(Differences):
             together=self.together,
         )
 
-    def last_place(self, moved: NDArray[np.bool_]) -> Float | None:
+    def hidden_rounding(self, moved: NDArray[np.bool_]) -> Float | None:
         """LAST_PLACES roundings of the largest number among x and the outputs.
 
         moved: which outputs each entry moves. If one of them is not faint, it is 0: the rounding of
@@ -136,8 +143,8 @@ class WholeForwards(Differences):
         sizes = np.where(np.isfinite(self.center), np.abs(self.center), 0.0)
         largest = max(np.max(sizes, initial=0.0), float(np.max(np.abs(self.x), initial=0.0)))
         faint = sizes <= FAINT_OUTPUT * largest
-        place = LAST_PLACES * self.rounding * largest * self._weighed(moved & faint)
-        return np.where(self._weighed(moved & ~faint) > 0, 0.0, place)
+        hidden = LAST_PLACES * self.rounding * largest * self._weighed(moved & faint)
+        return np.where(self._weighed(moved & ~faint) > 0, 0.0, hidden)
 
     def along(self, entry: int, moves: Float) -> Float:
         """The change of Σ c·output when an entry moves by each of these moves."""
@@ -155,21 +162,27 @@ class WholeForwards(Differences):
             return move_one_by_one(self.evaluate, self.x, entries, by)
         places = self.x.ravel()[entries] + by.astype(self.x.dtype)
         keys = list(zip(entries.tolist(), places.tolist(), strict=True))
-        if len(self.known) * self.center.size > MOST_KEPT:
-            self.known.clear()
-        new = [at for at, key in enumerate(keys) if key not in self.known]
+        if len(self.kept) * self.center.size > MOST_KEPT:
+            self.kept.clear()
+        new = [at for at, key in enumerate(keys) if key not in self.kept]
         if new:
             self.evaluations += len(new)
             outputs = move_one_by_one(self.evaluate, self.x, entries[new], by[new])
-            self.known.update(zip([keys[at] for at in new], outputs, strict=True))
-        return np.stack([self.known[key] for key in keys])
+            self.kept.update(zip([keys[at] for at in new], outputs, strict=True))
+        return np.stack([self.kept[key] for key in keys])
 
     def chunks(self, entries: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """Split these entries into parts, each of which climbs the ladder together."""
         cotangents = self.center.size if self.cotangent is None else 1
-        size = min(max(self.block, LEAST_CHUNK), self.in_time)
+        size = min(max(self.block, LEAST_CHUNK), self._most_in_time())
         size = max(1, min(size, MAX_CELLS // cotangents, MAX_MASK // self.center.size))
         return [entries[start : start + size] for start in range(0, len(entries), size)]
+
+    def _most_in_time(self) -> int:
+        """How many entries can be measured before progress should be shown."""
+        if not self.pace:
+            return LEAST_CHUNK
+        return max(self.together, int(PROGRESS_EVERY / (TYPICAL_EVALUATIONS * self.pace)))
 
     def rung(
         self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None = None
@@ -212,9 +225,9 @@ class WholeForwards(Differences):
             floor = np.where(total_move == 0, self._weighed(hidden), 0.0)
             moved = moved | (move != 0)  # a first step between two saturated ends moves nothing
         # An output rounds at its size here, which may be far from its size at x.
-        rounding = self.place * np.maximum(np.abs(above), np.abs(below)) + self.smallest
+        rounding = self.relative_rounding * np.maximum(np.abs(above), np.abs(below)) + self.smallest
         # An output that moves in steps may have moved by less than one without a trace.
-        counted = moved | (self.noise.steps > 0)
+        counted = moved | (self.noise.step_height > 0)
         noise = np.where(counted, np.maximum(self.noise.at(move), rounding), 0.0)
         value, deviation = self._contracted(changes, noise)
         return Rung(

@@ -133,10 +133,10 @@ def test_an_entry_that_is_not_is_seen_among_others(name: str, value: float) -> N
 def test_of_entries_that_are_clear_the_cells_are_joined_and_of_others_all() -> None:
     parts = [known(0.0), known(0.0)]
     for part in parts:
-        part.largest_move[:] = part.place[:] = 7.0
+        part.largest_move[:] = part.hidden_rounding[:] = 7.0
     parts[1].drift[0, 1] = 1.0
     joined = Best.joined(iter(parts), 4)
     assert np.array_equal(joined.value, np.ones(joined.value.shape))
     assert joined.largest_move[:, 0].tolist() == [0.0, 0.0, 0.0, 7.0]
-    assert joined.place[:, 0].tolist() == [7.0, 7.0, 7.0, 7.0]
+    assert joined.hidden_rounding[:, 0].tolist() == [7.0, 7.0, 7.0, 7.0]
     assert joined.clear.tolist() == [True, True, True, False]

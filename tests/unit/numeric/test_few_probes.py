@@ -62,7 +62,7 @@ def test_what_few_values_cannot_tell_takes_all(function: Function) -> None:
         many = function_noise(function, x, np.ones(3))
     assert few.evaluations == many.evaluations + FEW
     np.testing.assert_array_equal(few.near, many.near)
-    np.testing.assert_array_equal(few.steps, many.steps)
+    np.testing.assert_array_equal(few.step_height, many.step_height)
     assert few.reach == many.reach
 
 

@@ -90,8 +90,8 @@ def test_several_saturated_units_are_no_steps_of_rounding(seed: int) -> None:
     def rounds(points: Float) -> Float:
         return np.round(points @ weights @ outer, 1)
 
-    assert function_noise(units, x, np.ones(4)).steps[0] == 0
-    assert function_noise(rounds, x, np.ones(4)).steps[0] == pytest.approx(0.1)
+    assert function_noise(units, x, np.ones(4)).step_height[0] == 0
+    assert function_noise(rounds, x, np.ones(4)).step_height[0] == pytest.approx(0.1)
 
 
 def test_a_difference_that_stands_still_over_the_finest_probes_rounds_over_others() -> None:
