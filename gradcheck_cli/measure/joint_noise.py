@@ -16,7 +16,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli.measure.measure import joint_evaluator, points_evaluator, scale_of
-from gradcheck_cli.numeric.few_probes import PROBES, fine_spacing, noise_of_few
+from gradcheck_cli.numeric.few_probes import PROBES, fine_spacing, noise_from_few
 from gradcheck_cli.numeric.noise import (
     AWAY,
     DEVIATIONS,
@@ -65,7 +65,7 @@ class JointNoise:
         self.evaluations += PROBES
         try:
             with np.errstate(all="ignore"):
-                found = noise_of_few(*joint)
+                found = noise_from_few(*joint)
         except Exception:  # the forward may fail where all inputs have moved
             return None
         if found is None or not _is_rounding(found, joint[1].dtype):

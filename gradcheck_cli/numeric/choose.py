@@ -23,31 +23,23 @@ def choose_slopes(best: Best, largest: Float, *, by_ladder: bool) -> dict[str, N
     largest: see `Best.largest`. by_ladder: False for a fixed step, at which nothing can converge.
     """
     value, uncertainty, noise, step = _smooth(best)
-    _, right, left = best.value
-    _, u_right, u_left = best.uncertainty
-    gap = np.abs(right - left)
-    kink = KINK_KNOWN * gap > u_right + u_left
-    settles = by_ladder & ~best.proven[:, None]
-    going = best.unsettled(largest)
+    may_converge = by_ladder & ~best.proven[:, None]
+    never = may_converge & best.unsettled(largest)
     sides = _unsettled(best.value[1:], best.uncertainty[1:], best.noise[1:], largest[1:])
-    kink &= ~(settles & (np.any(sides, axis=0) | going))
-    # Where it is unclear whether there is a kink, any value between the sides may be right.
-    apart = [np.abs(value - side) for side in (right, left)]
-    unclear = (gap > u_right + u_left) | (apart[0] > uncertainty + u_right)
-    unclear = (unclear | (apart[1] > uncertainty + u_left)) & ~kink
-    both = np.maximum(apart[0] + u_right, apart[1] + u_left)
-    unsettled = ~kink & ~unclear & _unsettled(value, uncertainty, noise, largest[0]) | going
-    unsettled &= settles
-    uncertainty = np.where(unclear, np.maximum(uncertainty, both), uncertainty)
-    uncertainty = np.maximum(
-        uncertainty, np.where(kink, 0.0, _hidden_kink(best, value, uncertainty, noise))
-    )
-    low = np.minimum(right - u_right, left - u_left)
-    high = np.maximum(right + u_right, left + u_left)
+    kink = _is_kink(best) & ~(may_converge & np.any(sides, axis=0)) & ~never
+    unclear, apart = _compare_with_sides(best, value, uncertainty)
+    unclear &= ~kink
+    unsettled = ~kink & ~unclear & _unsettled(value, uncertainty, noise, largest[0])
+    unsettled = (may_converge & unsettled) | never
+    uncertainty = np.where(unclear, np.maximum(uncertainty, apart), uncertainty)
+    hidden = np.where(kink, 0.0, _hidden_kink(best, value, uncertainty, noise))
+    uncertainty = np.maximum(uncertainty, hidden)
     floored = (value == 0.0) & ~best.invariant[:, None]
     uncertainty = np.where(floored, np.maximum(uncertainty, best.floor), uncertainty)
     noise = np.where(floored, np.maximum(noise, best.floor), noise)
     uncertainty = np.where(unsettled, np.inf, uncertainty)
+    low = np.min(best.value[1:] - best.uncertainty[1:], axis=0)
+    high = np.max(best.value[1:] + best.uncertainty[1:], axis=0)
     return {
         "value": np.where(np.isfinite(uncertainty), value, np.nan),
         "uncertainty": uncertainty,
@@ -72,6 +64,29 @@ def _smooth(best: Best) -> Float:
     mean[1] += np.abs(right[0] - left[0]) / 2
     mean[3] = right[3]
     return np.asarray(np.where(mean[1] < central[1], mean, central))
+
+
+def _is_kink(best: Best) -> NDArray[np.bool_]:
+    """Where the slopes of both sides differ, and are known well enough to tell; see KINK_KNOWN."""
+    _, right, left = best.value
+    _, u_right, u_left = best.uncertainty
+    return np.asarray(KINK_KNOWN * np.abs(right - left) > u_right + u_left)
+
+
+def _compare_with_sides(
+    best: Best, value: Float, uncertainty: Float
+) -> tuple[NDArray[np.bool_], Float]:
+    """Where it is unclear whether there is a kink, and how far off a value may be then.
+
+    It is unclear where the slopes of the two sides contradict each other or the value; then any
+    value between the sides may be right.
+    """
+    _, right, left = best.value
+    _, u_right, u_left = best.uncertainty
+    off_right, off_left = np.abs(value - right), np.abs(value - left)
+    unclear = np.abs(right - left) > u_right + u_left
+    unclear |= (off_right > uncertainty + u_right) | (off_left > uncertainty + u_left)
+    return unclear, np.maximum(off_right + u_right, off_left + u_left)
 
 
 def _hidden_kink(best: Best, value: Float, uncertainty: Float, noise: Float) -> Float:

@@ -2,7 +2,7 @@
 
 The points lie on three lines: a fine and a coarse one through x, and a fine one some steps away.
 One line has too few samples for a single output, so outputs of similar size share theirs. Where
-outputs are quantized, rough or not finite, `function_noise` measures them with many more points.
+outputs are quantized, rough or not finite, `noise_from_many` measures them with many more points.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from gradcheck_cli.numeric.noise import (
     diverges,
     draw_directions,
     draw_signs,
-    function_noise,
-    give_up,
     measure_grid,
+    noise_from_many,
+    reject_noisy,
 )
 
 POINTS = 7  # of a line, which give 4, 3 and 2 differences of the orders below
@@ -74,14 +74,14 @@ def measure_noise(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise:
     evaluate: maps points (K, *x.shape) to outputs (K, *outputs).
     scale: the scale of every entry of x, of x's shape, which sets the spacing of the points.
     """
-    found = noise_of_few(evaluate, x, scale)
+    found = noise_from_few(evaluate, x, scale)
     if found is not None:
         return found
-    many = function_noise(evaluate, x, scale)
+    many = noise_from_many(evaluate, x, scale)
     return replace(many, evaluations=many.evaluations + PROBES)
 
 
-def noise_of_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise | None:
+def noise_from_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise | None:
     """The noise from PROBES values; None unless they show outputs that are smooth up to rounding.
 
     Arguments as of `measure_noise`.
@@ -229,7 +229,7 @@ def _estimate(lines: Lines, near: Float, away: Float, grid: Float, eps: float) -
     there = np.where(seen, np.maximum(np.sqrt(away), ROUNDING * eps * np.abs(place)), 0.0)
     growth = GROWTH * there / np.sqrt(np.where(seen, moved, 1.0))
     return Noise(
-        near=give_up(unit * here, unit * largest, unit * grid, eps),
+        near=reject_noisy(unit * here, unit * largest, unit * grid, eps),
         center=unit * lines.center,
         away=unit * np.maximum(there, grid),
         growth=np.sqrt(unit) * growth,

@@ -107,7 +107,7 @@ class Noise(Struct, frozen=True):
         return grown
 
 
-def function_noise(
+def noise_from_many(
     evaluate: Evaluate,
     x: NDArray[Any],
     scale: Float,
@@ -147,7 +147,7 @@ def function_noise(
     grid *= ROUNDING
     coarse = np.maximum(grid, ROUNDING * step_height)
     near = np.maximum(rounding, np.where(np.isfinite(near), near, 0.0))
-    near = np.maximum(give_up(near, np.max(largest, axis=0), grid, eps), coarse)
+    near = np.maximum(reject_noisy(near, np.max(largest, axis=0), grid, eps), coarse)
     moved = np.abs(there[0, POINTS // 2] - center)
     near_x = np.max(np.abs(here[-1] - center), axis=(0, 1))
     moved = np.where(diverges(moved, near_x, center), np.inf, moved) / unit_away
@@ -164,7 +164,7 @@ def function_noise(
     )
 
 
-def give_up(noise: Float, largest: Float, grid: Float, eps: float) -> Float:
+def reject_noisy(noise: Float, largest: Float, grid: Float, eps: float) -> Float:
     """The noise of every output, made infinite where there is no curve to differentiate.
 
     That is where noise exceeds MOST_NOISE of the values, with two exceptions, which are ordinary

@@ -20,7 +20,7 @@ from gradcheck_cli.numeric.noise import (
     Evaluate,
     Float,
     Noise,
-    function_noise,
+    noise_from_many,
 )
 from gradcheck_cli.numeric.stencils import Stencil
 from gradcheck_cli.numeric.units import entry_scale, move_one_by_one, shrink_scales
@@ -80,7 +80,7 @@ class WholeForwards(Differences):
         scale, self.evaluations = shrink_scales(evaluate, x, scale, self.weight)
         super().__init__(x, scale, stencil)
         if noise is None:
-            noise = (measure_noise if alone else function_noise)(evaluate, x, scale)
+            noise = (measure_noise if alone else noise_from_many)(evaluate, x, scale)
             self.evaluations += noise.evaluations
             noise = replace(noise, pace=(time.perf_counter() - started) / self.evaluations)
         self.pace, self.scatter, self.together = noise.pace, scatter, together

@@ -16,17 +16,17 @@ from gradcheck_cli.numeric.units import entry_scale
 
 # Powers of ten of the largest and the smallest step, in units of the input's scale, and steps per
 # decade: from where truncation dominates to where nothing moves.
-LARGEST, SMALLEST, A_DECADE = 1.0, -14.0, 4
+LARGEST, SMALLEST, PER_DECADE = 1.0, -14.0, 4
 
 
-def steps_of(x: NDArray[Any]) -> Float:
+def choose_steps(x: NDArray[Any]) -> Float:
     """The steps for an input, from its own scale, the largest first."""
-    exponents = np.arange(LARGEST, SMALLEST, -1 / A_DECADE)
+    exponents = np.arange(LARGEST, SMALLEST, -1 / PER_DECADE)
     steps: Float = float(np.median(entry_scale(x))) * 10.0**exponents
     return steps
 
 
-def curves(
+def measure_curves(
     evaluate: Evaluate,
     x: NDArray[Any],
     cotangent: Float | None,
@@ -34,7 +34,7 @@ def curves(
     entries: NDArray[np.intp],
     done: Callable[[int], None],
 ) -> dict[int, Float]:
-    """The error of every order of stencil at each of `steps_of(x)`.
+    """The error of every order of stencil at each of `choose_steps(x)`.
 
     evaluate, x, cotangent: see `WholeForwards`. entries: flat indices of x.
     reference: the gradient at these entries, its last axis; NaN where it is not known.
@@ -46,12 +46,12 @@ def curves(
     found: dict[int, list[Float]] = {order: [] for order in STENCILS}
     with np.errstate(all="ignore"):
         noise = measure_noise(evaluate, x, entry_scale(x))
-        taken = WholeForwards(evaluate, x, entry_scale(x), cotangent, STENCILS[2], noise)
-        for step in steps_of(x):
-            exact = taken.exact(entries, np.full(len(entries), step))
+        differences = WholeForwards(evaluate, x, entry_scale(x), cotangent, STENCILS[2], noise)
+        for step in choose_steps(x):
+            exact = differences.exact(entries, np.full(len(entries), step))
             apart = {order: np.full(known.shape, np.inf) for order in STENCILS}
-            for some in taken.chunks(np.flatnonzero(exact > 0)):
-                for order, value in _take_stencils(taken, entries[some], exact[some]).items():
+            for some in differences.chunks(np.flatnonzero(exact > 0)):
+                for order, value in _take_stencils(differences, entries[some], exact[some]).items():
                     apart[order][some] = np.abs(value - known[some])
             for order, errors in found.items():
                 errors.append(np.max(np.where(np.isnan(known), 0.0, apart[order])) / largest)
@@ -60,11 +60,11 @@ def curves(
 
 
 def _take_stencils(
-    taken: WholeForwards, entries: NDArray[np.intp], step: Float
+    differences: WholeForwards, entries: NDArray[np.intp], step: Float
 ) -> dict[int, Float]:
     """The quotients of every stencil, by order, all from the same plain quotients."""
     offsets = max((stencil.offsets for stencil in STENCILS.values()), key=len)
-    plain = {offset: taken.rung(entries, offset * step).value[0] for offset in offsets}
+    plain = {offset: differences.rung(entries, offset * step).value[0] for offset in offsets}
     return {
         order: np.sum(
             [

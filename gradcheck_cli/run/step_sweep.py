@@ -152,7 +152,7 @@ def _measure_gradient(problem: Problem, name: str, advance: Callable[[int], None
 
     from gradcheck_cli.measure.measure import measure_entries_of, points_evaluator
     from gradcheck_cli.numeric.sampling import sample_entries
-    from gradcheck_cli.numeric.step_errors import curves, steps_of
+    from gradcheck_cli.numeric.step_errors import choose_steps, measure_curves
     from gradcheck_cli.options import Numeric
 
     x = problem.inputs[name]
@@ -172,7 +172,7 @@ def _measure_gradient(problem: Problem, name: str, advance: Callable[[int], None
     if largest == 0.0:
         return replace(result, note=ZERO)
     cotangent = problem.cotangent
-    found = curves(
+    found = measure_curves(
         points_evaluator(problem, name),
         x,
         None if cotangent is None else np.asarray(cotangent, dtype=np.float64),
@@ -183,8 +183,8 @@ def _measure_gradient(problem: Problem, name: str, advance: Callable[[int], None
     uncertainty = np.where(np.isnan(known), 0.0, numeric.uncertainty)
     return replace(
         result,
-        steps=tuple(map(float, steps_of(x))),
-        curves=_list_curves(found, steps_of(x)),
+        steps=tuple(map(float, choose_steps(x))),
+        curves=_list_curves(found, choose_steps(x)),
         chosen=float(np.median(numeric.step[np.isfinite(known)])),
         known_to=float(np.max(uncertainty)) / largest,
     )

@@ -93,7 +93,7 @@ class Responses(Struct, frozen=True):
         return self.unit[place]
 
 
-def prove_claims(
+def check_claims(
     slices: Slices, x: NDArray[Any], scale: Float
 ) -> tuple[Slices, Responses | None] | None:
     """Test the claims, and return those that hold: the slices, and the responses if z is affine.

@@ -16,7 +16,7 @@ from gradcheck_cli.numeric.noise import (
     Float,
     Noise,
     draw_signs,
-    function_noise,
+    noise_from_many,
 )
 from gradcheck_cli.processes.thread_map import thread_map
 
@@ -103,7 +103,7 @@ def _measure_noise(slices: Slices, points: NDArray[Any], far: Float, *, by_x: bo
                 values = slices.cut(slices.sliced(stack, start))[:, None]
             return slices.terms(values, parts)
 
-        return function_noise(evaluate, points[parts], far[parts], lines, alike=(0, 1))
+        return noise_from_many(evaluate, points[parts], far[parts], lines, alike=(0, 1))
 
     # Lines in x call functions of the user, which may not be safe to call from threads.
     map_all = map if by_x else thread_map

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.differences import SLICES, SUPERPOSITION, Differences
 from gradcheck_cli.numeric.ladder import RATIO, TABLES, Rung
-from gradcheck_cli.numeric.local.claims import Responses, Slices, prove_claims
+from gradcheck_cli.numeric.local.claims import Responses, Slices, check_claims
 from gradcheck_cli.numeric.local.noise import measure_surroundings
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.parabolas import is_bent
@@ -241,7 +241,7 @@ def choose_local_quotients(
     """
     with np.errstate(all="ignore"):
         try:
-            found = prove_claims(slices, x, scale)
+            found = check_claims(slices, x, scale)
         except Exception:  # the functions cannot be called as claimed
             return None
         if found is None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.numeric.few_probes import measure_noise
-from gradcheck_cli.numeric.noise import function_noise
+from gradcheck_cli.numeric.noise import noise_from_many
 from tests.support.layers import Float
 
 FEW = 20
@@ -30,7 +30,7 @@ def test_smooth_functions_take_twenty_values(function: Function) -> None:
     for seed in range(20):
         x = np.random.default_rng(seed).standard_normal(12)
         few, many = (
-            measure(function, x, np.ones(12)) for measure in (measure_noise, function_noise)
+            measure(function, x, np.ones(12)) for measure in (measure_noise, noise_from_many)
         )
         assert few.evaluations == FEW
         np.testing.assert_array_equal(few.center, many.center)
@@ -59,7 +59,7 @@ def test_what_few_values_cannot_tell_takes_all(function: Function) -> None:
     x = np.full(3, 0.5)
     with np.errstate(all="ignore"):
         few = measure_noise(function, x, np.ones(3))
-        many = function_noise(function, x, np.ones(3))
+        many = noise_from_many(function, x, np.ones(3))
     assert few.evaluations == many.evaluations + FEW
     np.testing.assert_array_equal(few.near, many.near)
     np.testing.assert_array_equal(few.step_height, many.step_height)
