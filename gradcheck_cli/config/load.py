@@ -85,7 +85,7 @@ def load_config(
     """
     if not is_code(path):
         return read_config(_read_text(path), path, check_rules, overrides, folders)
-    from gradcheck_cli.config.init.code_file import draft_check, list_names
+    from gradcheck_cli.config.init.file_checks import draft_check, list_names
 
     file, name = path.rsplit(":", 1) if ":" in Path(path).name else (path, "")
     checks: list[ConfigCheck] = []

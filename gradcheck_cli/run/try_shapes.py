@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gradcheck_cli.config.builders.check import ConfigCheck
-    from gradcheck_cli.config.init.reading import Described
+    from gradcheck_cli.config.init.infer_inputs import Described
     from gradcheck_cli.problem import Problem
     from gradcheck_cli.processes.sandbox_child import Supervisor
 

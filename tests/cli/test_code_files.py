@@ -278,16 +278,16 @@ def test_no_shapes_are_tried_for_which_a_wrong_backward_would_fit(
 def test_code_that_cannot_be_read_does_not_stop_the_rest(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gradcheck_cli.config.init import code_file
+    from gradcheck_cli.config.init import file_checks
 
-    draft = code_file.draft_check
+    draft = file_checks.draft_check
 
     def fail(path: str, name: str) -> object:
         if name == "affine":
             raise UsageError("no")
         return draft(path, name)
 
-    monkeypatch.setattr(code_file, "draft_check", fail)
+    monkeypatch.setattr(file_checks, "draft_check", fail)
     done = run_here(*RUN, "two.py", cwd=folder)
     assert outcomes(done) == {"Scale": "ok"}
     assert "left out of 'two.py': affine, Chain; `gradcheck init two.py:affine`" in done.stderr

@@ -32,10 +32,10 @@ from gradcheck_cli.config.init.definitions import (
     need_backward,
     read_file,
 )
+from gradcheck_cli.config.init.describe import describe_class, describe_function
+from gradcheck_cli.config.init.infer_inputs import Described
 from gradcheck_cli.config.init.inference.givens import Given
 from gradcheck_cli.config.init.names import ENDS, is_derivative, is_loss
-from gradcheck_cli.config.init.read_code import describe_class, describe_function
-from gradcheck_cli.config.init.reading import Described
 from gradcheck_cli.config.init.syntax import find_method, find_returned_function, parameter_names
 from gradcheck_cli.config.kinds import KINDS
 from gradcheck_cli.config.schema import CheckConfig, documentation

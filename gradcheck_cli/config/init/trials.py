@@ -14,9 +14,9 @@ from itertools import combinations, count
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gradcheck_cli.config.init.infer_inputs import Described
 from gradcheck_cli.config.init.inference.givens import SETTING, Given
 from gradcheck_cli.config.init.names import NUMBERS, is_bias, is_labels
-from gradcheck_cli.config.init.reading import Described
 
 # Calls of the code: of eleven functions whose shapes had to be found, all took 1 to 26.
 MOST_TRIALS = 1500

@@ -21,86 +21,92 @@ from gradcheck_cli.config.init.inference.values import (
 from gradcheck_cli.config.init.syntax import find_method
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.init.inference.reader import Reader, Scope
+    from gradcheck_cli.config.init.inference.interpreter import Interpreter, Scope
 
 
-def call(reader: Reader, node: ast.Call, scope: Scope) -> Value:
+def evaluate_call(interpreter: Interpreter, node: ast.Call, scope: Scope) -> Value:
     """The value that a call returns."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
     if name == "apply" and node.args:  # of a torch.autograd.Function
-        return reader.value(node.args[0], scope)
+        return interpreter.evaluate(node.args[0], scope)
     if name == "scan" and len(node.args) > 2:
-        return _scan(reader, node, scope)
+        return _scan(interpreter, node, scope)
     if name in ("dict", "OrderedDict", "defaultdict"):
         return Value(
             RECORD,
-            fields={one.arg: reader.value(one.value, scope) for one in node.keywords if one.arg},
+            fields={
+                one.arg: interpreter.evaluate(one.value, scope) for one in node.keywords if one.arg
+            },
         )
     if ast.unparse(node.func).startswith("super(") and "self" in scope:
-        return _call_inherited(reader, scope["self"], name, node, scope)
-    owner = _owner(reader, node, scope)
+        return _call_inherited(interpreter, scope["self"], name, node, scope)
+    owner = _owner(interpreter, node, scope)
     if isinstance(node.func, ast.Name) or (owner is not None and owner.kind == OBJECT):
-        found = reader.value(node.func, scope)
+        found = interpreter.evaluate(node.func, scope)
         if found.kind == FUNCTION:
-            return _follow(reader, found, node, scope)
+            return _follow(interpreter, found, node, scope)
         if found.kind == OBJECT and found.text:
-            taken = reader.value(node.args[0], scope) if node.args else Value()
-            return modules.apply(found, taken, reader.allocate)
+            taken = interpreter.evaluate(node.args[0], scope) if node.args else Value()
+            return modules.apply(found, taken, interpreter.allocate)
         if found.kind == OBJECT:
-            return _call_method(reader, found, "__call__", node, scope)
+            return _call_method(interpreter, found, "__call__", node, scope)
     if owner is not None and (owner.kind == RECORD or name in ("get", "pop", "keys", "items")):
-        return _call_record(reader, owner, name, node, scope)
+        return _call_record(interpreter, owner, name, node, scope)
     if name == "append" and owner is not None and owner.kind == ITEMS:
-        owner.fields[len(owner.fields)] = reader.value(node.args[0], scope)
+        owner.fields[len(owner.fields)] = interpreter.evaluate(node.args[0], scope)
         return Value()
-    arguments = list(reader.parts(node.args, scope))
+    arguments = list(interpreter.evaluate_parts(node.args, scope))
     keywords = {one.arg: one.value for one in node.keywords if one.arg}
     if owner is None:
-        named = {key: reader.value(one, scope) for key, one in keywords.items()}
+        named = {key: interpreter.evaluate(one, scope) for key, one in keywords.items()}
         made = modules.make(name, arguments, named)
         if made is not None:
             return made
         applied = modules.make(modules.FUNCTIONS.get(name, ""), arguments[1:], named)
         if applied is not None:
-            return modules.apply(applied, arguments[0], reader.allocate)
-    return call_numpy(NumpyCall(reader, name, owner, arguments, node, keywords, scope))
+            return modules.apply(applied, arguments[0], interpreter.allocate)
+    return call_numpy(NumpyCall(interpreter, name, owner, arguments, node, keywords, scope))
 
 
-def _owner(reader: Reader, node: ast.Call, scope: Scope) -> Value | None:
+def _owner(interpreter: Interpreter, node: ast.Call, scope: Scope) -> Value | None:
     """What a method is called of; None for a function of a module."""
     if not isinstance(node.func, ast.Attribute):
         return None
     first = node.func.value
     while isinstance(first, ast.Attribute):
         first = first.value
-    module = isinstance(first, ast.Name) and first.id not in scope and first.id not in reader.known
-    return None if module else reader.value(node.func.value, scope)
+    module = (
+        isinstance(first, ast.Name) and first.id not in scope and first.id not in interpreter.known
+    )
+    return None if module else interpreter.evaluate(node.func.value, scope)
 
 
-def _call_record(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
+def _call_record(
+    interpreter: Interpreter, owner: Value, name: str, node: ast.Call, scope: Scope
+) -> Value:
     """What a method of a dict returns: params.get("W")."""
     if name in ("get", "pop") and node.args:
-        key = reader.key(node.args[0], scope)
+        key = interpreter.evaluate_key(node.args[0], scope)
         if key is not None and owner.kind in (None, RECORD) and key in owner.fields:
             return owner.fields[key]
-        return reader.value(node.args[1], scope) if len(node.args) > 1 else Value()
+        return interpreter.evaluate(node.args[1], scope) if len(node.args) > 1 else Value()
     return Value()
 
 
-def _follow(reader: Reader, found: Value, node: ast.Call, scope: Scope) -> Value:
+def _follow(interpreter: Interpreter, found: Value, node: ast.Call, scope: Scope) -> Value:
     """Follow a function of the file, a method, or make an object of a class of it."""
     target, owner = found.node
     if isinstance(target, ast.ClassDef):
         made = Value(OBJECT, node=target)
-        _call_method(reader, made, "__init__", node, scope)
+        _call_method(interpreter, made, "__init__", node, scope)
         return made
     inner: Scope = dict(found.fields)
-    return reader.follow(target, _bind(reader, target, owner, node, scope, inner))
+    return interpreter.follow(target, _bind(interpreter, target, owner, node, scope, inner))
 
 
-def _scan(reader: Reader, node: ast.Call, scope: Scope) -> Value:
+def _scan(interpreter: Interpreter, node: ast.Call, scope: Scope) -> Value:
     """lax.scan(step, init, xs): the step is followed with one of xs."""
-    step, state, over = (reader.value(one, scope) for one in node.args[:3])
+    step, state, over = (interpreter.evaluate(one, scope) for one in node.args[:3])
     if step.kind != FUNCTION:
         return Value()
     over.as_array(3)
@@ -108,45 +114,58 @@ def _scan(reader: Reader, node: ast.Call, scope: Scope) -> Value:
     names = [one.arg for one in target.args.args]
     first = array(over.axes[1:]) if over.axes else Value()
     inner = {**step.fields, **dict(zip(names, (state, first), strict=False))}
-    found = reader.follow(target, inner)
+    found = interpreter.follow(target, inner)
     if state.axes and found.kind == ITEMS and found.fields[0].axes:
         unify_all(state.axes, found.fields[0].axes)
     return found
 
 
-def _call_method(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
-    method = find_method(owner.node, name, reader.known)
+def _call_method(
+    interpreter: Interpreter, owner: Value, name: str, node: ast.Call, scope: Scope
+) -> Value:
+    method = find_method(owner.node, name, interpreter.known)
     if method is None and name == "__call__":  # of a module
-        method = find_method(owner.node, "forward", reader.known)
+        method = find_method(owner.node, "forward", interpreter.known)
     if method is None:
         return Value()
-    return reader.follow(method, _bind(reader, method, owner, node, scope, {}))
+    return interpreter.follow(method, _bind(interpreter, method, owner, node, scope, {}))
 
 
-def _call_inherited(reader: Reader, owner: Value, name: str, node: ast.Call, scope: Scope) -> Value:
+def _call_inherited(
+    interpreter: Interpreter, owner: Value, name: str, node: ast.Call, scope: Scope
+) -> Value:
     """super().__init__(…): the method of the first class of the file that the object's has."""
-    bases = [reader.known.get(ast.unparse(base)) for base in getattr(owner.node, "bases", ())]
+    bases = [interpreter.known.get(ast.unparse(base)) for base in getattr(owner.node, "bases", ())]
     for base in bases:
-        method = find_method(base, name, reader.known) if isinstance(base, ast.ClassDef) else None
+        method = (
+            find_method(base, name, interpreter.known) if isinstance(base, ast.ClassDef) else None
+        )
         if method is not None:
-            return reader.follow(method, _bind(reader, method, owner, node, scope, {}))
+            return interpreter.follow(method, _bind(interpreter, method, owner, node, scope, {}))
     return Value()
 
 
 def _bind(
-    reader: Reader, target: Any, owner: Value | None, node: ast.Call, scope: Scope, inner: Scope
+    interpreter: Interpreter,
+    target: Any,
+    owner: Value | None,
+    node: ast.Call,
+    scope: Scope,
+    inner: Scope,
 ) -> Scope:
     """The parameters of a function with what a call gives them."""
     names = [one.arg for one in (*target.args.posonlyargs, *target.args.args)]
-    values = list(reader.parts(node.args, scope))
+    values = list(interpreter.evaluate_parts(node.args, scope))
     if owner is not None and names[:1] and names[0] in ("self", "cls"):
         values.insert(0, owner)
     inner = {**inner, **dict(zip(names, values, strict=False))}
     if target.args.vararg is not None:
         inner[target.args.vararg.arg] = row(*values[len(names) :])
-    inner |= {one.arg: reader.value(one.value, scope) for one in node.keywords if one.arg}
+    inner |= {one.arg: interpreter.evaluate(one.value, scope) for one in node.keywords if one.arg}
     defaults = dict(zip(names[::-1], target.args.defaults[::-1], strict=False))
     missing = {
-        name: reader.value(value, {}) for name, value in defaults.items() if name not in inner
+        name: interpreter.evaluate(value, {})
+        for name, value in defaults.items()
+        if name not in inner
     }
     return {**{name: Value() for name in names}, **missing, **inner}

@@ -9,40 +9,40 @@ from typing import TYPE_CHECKING, Any
 from gradcheck_cli.config.init.inference.values import NUMBER, TEXT
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.init.inference.reader import Reader, Scope
+    from gradcheck_cli.config.init.inference.interpreter import Interpreter, Scope
 
 
-def read_key(reader: Reader, node: ast.expr, scope: Scope) -> Any:
+def read_key(interpreter: Interpreter, node: ast.expr, scope: Scope) -> Any:
     """A key that is known: a text, "W" + str(1), "W%d" % 1, a whole number; else None."""
     match node:
         case ast.Constant(value=value):
             return value
         case ast.JoinedStr(values=parts):
-            texts = [read_key(reader, part, scope) for part in parts]
+            texts = [read_key(interpreter, part, scope) for part in parts]
             return None if None in texts else "".join(map(str, texts))
         case ast.FormattedValue(value=value):
-            return read_key(reader, value, scope)
+            return read_key(interpreter, value, scope)
         case ast.BinOp(left=ast.Constant(value=str(text)), op=ast.Mod(), right=right):
-            return _fill(reader, text, right, scope)
+            return _fill(interpreter, text, right, scope)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            one, other = read_key(reader, left, scope), read_key(reader, right, scope)
+            one, other = read_key(interpreter, left, scope), read_key(interpreter, right, scope)
             if isinstance(one, str) and isinstance(other, str | int):
                 return f"{one}{other}"
         case ast.Call(func=ast.Name(id="str"), args=[inner]):
-            found = read_key(reader, inner, scope)
+            found = read_key(interpreter, inner, scope)
             return None if found is None else str(found)
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
             return -value
-    found = reader.value(node, scope)
+    found = interpreter.evaluate(node, scope)
     if found.kind == TEXT:
         return found.text
     return int(found.number) if found.kind == NUMBER and found.number is not None else None
 
 
-def _fill(reader: Reader, text: str, right: ast.expr, scope: Scope) -> str | None:
+def _fill(interpreter: Interpreter, text: str, right: ast.expr, scope: Scope) -> str | None:
     """A text with its %d and %s filled in; None where what goes there is not known."""
     parts = right.elts if isinstance(right, ast.Tuple) else [right]
-    values = tuple(read_key(reader, part, scope) for part in parts)
+    values = tuple(read_key(interpreter, part, scope) for part in parts)
     with suppress(TypeError, ValueError):
         return None if None in values else text % values
     return None

@@ -17,14 +17,14 @@ from gradcheck_cli.config.init.inference.values import (
 from gradcheck_cli.config.init.names import is_samples
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.init.inference.reader import Reader, Scope
+    from gradcheck_cli.config.init.inference.interpreter import Interpreter, Scope
 
 
-def list_items(reader: Reader, over: ast.expr, scope: Scope) -> list[Value]:
+def list_items(interpreter: Interpreter, over: ast.expr, scope: Scope) -> list[Value]:
     """What a loop goes over, as far as it is known: the items of a list; else one."""
     match over:
         case ast.Call(func=ast.Name(id="range"), args=bounds):
-            values = [reader.value(bound, scope) for bound in bounds]
+            values = [interpreter.evaluate(bound, scope) for bound in bounds]
             for value in values:
                 value.as_size()
             first = values[0].number if len(values) > 1 else 0
@@ -39,13 +39,15 @@ def list_items(reader: Reader, over: ast.expr, scope: Scope) -> list[Value]:
             counted.bound = values[0].axis if len(values) == 1 else None
             return [counted]
         case ast.Call(func=ast.Name(id="reversed" | "list" | "sorted"), args=[inner]):
-            return list_items(reader, inner, scope)
+            return list_items(interpreter, inner, scope)
         case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]):
-            return [row(number(k), one) for k, one in enumerate(list_items(reader, inner, scope))]
+            return [
+                row(number(k), one) for k, one in enumerate(list_items(interpreter, inner, scope))
+            ]
         case ast.Call(func=ast.Name(id="zip"), args=parts):
-            lists = [list_items(reader, part, scope) for part in parts]
+            lists = [list_items(interpreter, part, scope) for part in parts]
             return [row(*one) for one in zip(*lists, strict=False)]
-    return _items_of(reader.value(over, scope))
+    return _items_of(interpreter.evaluate(over, scope))
 
 
 def _items_of(value: Value) -> list[Value]:

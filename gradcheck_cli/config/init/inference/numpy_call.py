@@ -10,7 +10,7 @@ from msgspec import Struct
 from gradcheck_cli.config.init.inference.values import Value
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.init.inference.reader import Reader, Scope
+    from gradcheck_cli.config.init.inference.interpreter import Interpreter, Scope
 
 
 class NumpyCall(Struct):
@@ -19,7 +19,7 @@ class NumpyCall(Struct):
     values: what it works on, the owner first; at least one.
     """
 
-    reader: Reader
+    interpreter: Interpreter
     name: str
     owner: Value | None
     arguments: list[Value]
@@ -38,4 +38,4 @@ class NumpyCall(Struct):
 
     def read(self, node: ast.expr | None) -> Any:
         """A number or a text, where it is known; else None."""
-        return None if node is None else self.reader.key(node, self.scope)
+        return None if node is None else self.interpreter.evaluate_key(node, self.scope)

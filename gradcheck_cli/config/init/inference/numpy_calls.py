@@ -39,7 +39,7 @@ from gradcheck_cli.config.init.inference.operations import (
 from gradcheck_cli.config.init.inference.values import ARRAY, ITEMS, Value, array
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.init.inference.reader import Reader
+    from gradcheck_cli.config.init.inference.interpreter import Interpreter
 
 
 def call_numpy(call: NumpyCall) -> Value:
@@ -146,7 +146,7 @@ def _make(call: NumpyCall) -> Value:
     """An array that is made or drawn: its shape is `size=` or `shape=`, or where NumPy has it."""
     named = call.keyword("size", "shape")
     if named is not None:
-        shape = [call.reader.value(named, call.scope)]
+        shape = [call.interpreter.evaluate(named, call.scope)]
     else:
         last = 1 if call.name in ONE_SHAPE else None
         shape = call.arguments[DRAWN.get(call.name, 0) :][:last]
@@ -154,15 +154,15 @@ def _make(call: NumpyCall) -> Value:
         shape = list(shape[0].fields.values())
     if not shape or shape[0].kind in (ARRAY, ITEMS):
         return Value()
-    axes = [_as_size(call.reader, one).as_size() for one in shape]
+    axes = [_as_size(call.interpreter, one).as_size() for one in shape]
     return array(axes * 2 if call.name == "eye" and len(axes) == 1 else axes)
 
 
-def _as_size(reader: Reader, value: Value) -> Value:
+def _as_size(interpreter: Interpreter, value: Value) -> Value:
     """A value that is reckoned from two others, which are sizes from here on; else itself."""
     if value.kind is None and len(value.parts) == 2 and callable(value.node):
         left, right = value.parts
-        return calculate_sizes(left, right, value.node, reader.allocate)
+        return calculate_sizes(left, right, value.node, interpreter.allocate)
     return value
 
 

@@ -23,7 +23,7 @@ from gradcheck_cli.config.init.inference.values import (
 from gradcheck_cli.config.init.names import is_bias
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.init.inference.reader import Reader
+    from gradcheck_cli.config.init.inference.interpreter import Interpreter
 
 
 def swap_axes(call: NumpyCall) -> Value:
@@ -60,7 +60,7 @@ def read_size(call: NumpyCall) -> Value:
 
 def change_shape(call: NumpyCall) -> Value:
     """In the shape that is given, or that of another array."""
-    found = _shape_as(call.reader, call.values)
+    found = _shape_as(call.interpreter, call.values)
     found.origin = call.values[0]
     return found
 
@@ -68,7 +68,7 @@ def change_shape(call: NumpyCall) -> Value:
 def flatten(call: NumpyCall) -> Value:
     """From an axis on, all along one."""
     several = len(call.values) > 1
-    return modules.flatten(call.values[0], call.reader.allocate) if several else ravel(call)
+    return modules.flatten(call.values[0], call.interpreter.allocate) if several else ravel(call)
 
 
 def ravel(call: NumpyCall) -> Value:
@@ -97,7 +97,7 @@ def join_along(call: NumpyCall) -> Value:
     axis = call.read(call.keyword("axis", "dim"))
     place = {"hstack": 1, "vstack": 0, "column_stack": 1}.get(call.name, axis or 0)
     parts = [part.as_array() for part in call.values[0].fields.values()]
-    return concatenate(parts, place, call.reader.allocate)
+    return concatenate(parts, place, call.interpreter.allocate)
 
 
 def _shape_of(call: NumpyCall) -> Value:
@@ -117,7 +117,7 @@ def cut(call: NumpyCall) -> Value:
         found = split(first, int(count.number), place)
         whole = (first.axes or [Axis()])[place]
         part, times = found.node or Axis(), int(count.number)
-        whole.root.ends.append(lambda: times * part.size(call.reader.allocate))
+        whole.root.ends.append(lambda: times * part.size(call.interpreter.allocate))
         return found
     found = split(first, 3, place)
     if isinstance(found.node, Axis):
@@ -125,7 +125,7 @@ def cut(call: NumpyCall) -> Value:
     return found
 
 
-def _shape_as(reader: Reader, values: list[Value]) -> Value:
+def _shape_as(interpreter: Interpreter, values: list[Value]) -> Value:
     """The first value in the shape that the others are."""
     target, shape = values[0], values[1:]
     if len(shape) == 1 and shape[0].node == "shape":
@@ -137,4 +137,4 @@ def _shape_as(reader: Reader, values: list[Value]) -> Value:
         return array(other.axes)
     if len(shape) == 1 and shape[0].kind == ITEMS:
         shape = list(shape[0].fields.values())
-    return reshape(target, shape, reader.allocate)
+    return reshape(target, shape, interpreter.allocate)

@@ -23,25 +23,27 @@ from gradcheck_cli.config.init.names import is_bias, is_layers, is_sizes
 JOINS = {"r_": 1, "c_": 2}
 
 if TYPE_CHECKING:
-    from gradcheck_cli.config.init.inference.reader import Reader, Scope
+    from gradcheck_cli.config.init.inference.interpreter import Interpreter, Scope
 
 
-def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:
+def evaluate_subscript(interpreter: Interpreter, node: ast.Subscript, scope: Scope) -> Value:
     """An item of a dict, list or object, or a part of an array."""
-    owner = reader.value(node.value, scope)
+    owner = interpreter.evaluate(node.value, scope)
     parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
     if not parts:  # x[()]
         return owner
     if isinstance(node.value, ast.Attribute) and node.value.attr in JOINS:
-        return _join(reader, [reader.value(part, scope) for part in parts], node.value.attr)
+        return _join(
+            interpreter, [interpreter.evaluate(part, scope) for part in parts], node.value.attr
+        )
     if owner.node == "shape":
-        return axis_of(owner.parts[0], reader.key(parts[0], scope))
+        return axis_of(owner.parts[0], interpreter.evaluate_key(parts[0], scope))
     if (
         len(parts) == 1
         and not isinstance(parts[0], ast.Slice)
         and owner.kind in (None, RECORD, ITEMS)
     ):
-        key = reader.key(parts[0], scope)
+        key = interpreter.evaluate_key(parts[0], scope)
         if isinstance(key, str) and owner.is_parameter and owner.kind in (None, RECORD):
             owner.kind = RECORD
             return owner.field(key)
@@ -54,13 +56,13 @@ def subscript(reader: Reader, node: ast.Subscript, scope: Scope) -> Value:
         return _slice_of_items(owner, parts[0])
     cuts = owner.is_parameter and (owner.kind is None or bool(owner.ends))
     if isinstance(parts[0], ast.Slice) and len(parts) == 1 and cuts:
-        found = _cut(reader, owner, parts[0], scope)
+        found = _cut(interpreter, owner, parts[0], scope)
         if found is not None:
             return found
-    return _index(reader, owner, parts, scope)
+    return _index(interpreter, owner, parts, scope)
 
 
-def _join(reader: Reader, values: list[Value], name: str) -> Value:
+def _join(interpreter: Interpreter, values: list[Value], name: str) -> Value:
     """np.r_[0, x] and np.c_[np.ones(n), x]: arrays one behind the other, numbers as one entry."""
     rank = JOINS[name]
     parts = [
@@ -71,7 +73,7 @@ def _join(reader: Reader, values: list[Value], name: str) -> Value:
         array([*one.axes, Axis(value=1)]) if one.axes and len(one.axes) < rank else one
         for one in parts
     ]
-    return concatenate(columns, rank - 1, reader.allocate)
+    return concatenate(columns, rank - 1, interpreter.allocate)
 
 
 def axis_of(owner: Value, place: Any) -> Value:
@@ -100,10 +102,11 @@ def _slice_of_items(owner: Value, part: ast.expr) -> Value:
     return Value()
 
 
-def _cut(reader: Reader, owner: Value, part: ast.Slice, scope: Scope) -> Value | None:
+def _cut(interpreter: Interpreter, owner: Value, part: ast.Slice, scope: Scope) -> Value | None:
     """A part of a vector of all parameters; None where the bounds are plain numbers."""
     bounds = [
-        reader.value(one, scope) if one is not None else None for one in (part.lower, part.upper)
+        interpreter.evaluate(one, scope) if one is not None else None
+        for one in (part.lower, part.upper)
     ]
     if all(one is None or one.kind == NUMBER for one in bounds):
         if isinstance(part.upper, ast.UnaryOp) and is_sizes(owner.name):  # sizes[:-1]
@@ -123,32 +126,32 @@ def _cut(reader: Reader, owner: Value, part: ast.Slice, scope: Scope) -> Value |
     if owner.axes is None:
         owner.kind, ends = ARRAY, owner.ends
         owner.axes = [Axis(calculate=lambda: max((end() for end in ends), default=4))]
-    start = _reckon(reader, lower) if lower is not None else (lambda: 0)
+    start = _reckon(interpreter, lower) if lower is not None else (lambda: 0)
     if upper is not None:
-        owner.ends.append(_reckon(reader, upper))
+        owner.ends.append(_reckon(interpreter, upper))
     else:
-        owner.ends.append(lambda: start() + _entries(reader, made))
+        owner.ends.append(lambda: start() + _entries(interpreter, made))
     return made
 
 
-def _entries(reader: Reader, value: Value) -> int:
+def _entries(interpreter: Interpreter, value: Value) -> int:
     count = 1
     for axis in value.axes or ():
-        count *= axis.size(reader.allocate)
+        count *= axis.size(interpreter.allocate)
     return count
 
 
-def _reckon(reader: Reader, value: Value) -> Any:
+def _reckon(interpreter: Interpreter, value: Value) -> Any:
     """How a bound is calculated; its parts are sizes from here on."""
     if value.parts and value.node is not None:
         operate = value.node
-        one, other = (_reckon(reader, part) for part in value.parts)
+        one, other = (_reckon(interpreter, part) for part in value.parts)
         return lambda: operate(one(), other())
     axis = value.as_size()
-    return lambda: axis.size(reader.allocate)
+    return lambda: axis.size(interpreter.allocate)
 
 
-def _index(reader: Reader, owner: Value, parts: list[ast.expr], scope: Scope) -> Value:
+def _index(interpreter: Interpreter, owner: Value, parts: list[ast.expr], scope: Scope) -> Value:
     """Part of an array: its slices, its rows by an array of whole numbers."""
     plain = [one for one in parts if not _is_new_axis(one)]
     written_out = len(plain) > 1 or len(parts) > len(plain)
@@ -167,12 +170,12 @@ def _index(reader: Reader, owner: Value, parts: list[ast.expr], scope: Scope) ->
             continue
         axis = axes.pop(0) if axes else Axis()
         if isinstance(one, ast.Slice):
-            found.append(_slice_axis(reader, one, axis, scope))
+            found.append(_slice_axis(interpreter, one, axis, scope))
             continue
         first_alone = isinstance(one, ast.Constant) and one.value == 0 and len(plain) > 2
         if first_alone and owner.is_parameter and is_bias(owner.name) and axis.root.open:
             axis.root.value = 1  # b[0, 0, 0, c]
-        index = _as_index(reader.value(one, scope), axis)
+        index = _as_index(interpreter.evaluate(one, scope), axis)
         if index.kind == ARRAY and first is None:
             first = index
             found += index.axes or []
@@ -183,38 +186,41 @@ def _index(reader: Reader, owner: Value, parts: list[ast.expr], scope: Scope) ->
     return result
 
 
-def _slice_axis(reader: Reader, part: ast.Slice, axis: Axis, scope: Scope) -> Axis:
+def _slice_axis(interpreter: Interpreter, part: ast.Slice, axis: Axis, scope: Scope) -> Axis:
     """The axis that a slice leaves: all of it, or its first so many."""
     if part.lower is None and part.upper is None:
         return axis
     window = part.upper  # x[i * stride : i * stride + K]
     if part.lower is not None and isinstance(window, ast.BinOp) and isinstance(window.op, ast.Add):
-        long = reader.value(window.right, scope)
+        long = interpreter.evaluate(window.right, scope)
         if ast.unparse(window.left) == ast.unparse(part.lower) and long.kind in (SIZE, NUMBER):
             return long.as_size()
     lower, upper = (
-        reader.value(one, scope) if one is not None else None for one in (part.lower, part.upper)
+        interpreter.evaluate(one, scope) if one is not None else None
+        for one in (part.lower, part.upper)
     )
     if upper is not None and upper.kind in (SIZE, None) and not upper.is_number_like:
         end = upper.as_size()
         if lower is not None and (lower.kind == SIZE or lower.number is not None):
-            axis.root.ends.append(lambda: end.size(reader.allocate))
+            axis.root.ends.append(lambda: end.size(interpreter.allocate))
         start = lower.as_size() if lower is not None and lower.number != 0 else None
         if lower is None or (lower.kind == NUMBER and not lower.number):
             return end
         if start is not None and lower.kind == SIZE:
             needs = (start, end)
-            return Axis(calculate=lambda: _between(reader, *needs), needs=needs)
+            return Axis(calculate=lambda: _between(interpreter, *needs), needs=needs)
     if upper is None and lower is not None and lower.kind == SIZE:
         start, rest = lower.as_size(), Axis()
-        axis.root.ends.append(lambda: start.size(reader.allocate) + rest.size(reader.allocate))
+        axis.root.ends.append(
+            lambda: start.size(interpreter.allocate) + rest.size(interpreter.allocate)
+        )
         return rest
     return Axis()
 
 
-def _between(reader: Reader, start: Axis, end: Axis) -> int:
+def _between(interpreter: Interpreter, start: Axis, end: Axis) -> int:
     """How many entries a slice has."""
-    return max(1, end.size(reader.allocate) - start.size(reader.allocate))
+    return max(1, end.size(interpreter.allocate) - start.size(interpreter.allocate))
 
 
 def _as_index(index: Value, axis: Axis) -> Value:

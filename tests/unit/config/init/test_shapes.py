@@ -7,8 +7,8 @@ import ast
 import pytest
 
 from gradcheck_cli.config.init.definitions import find_kind
-from gradcheck_cli.config.init.read_code import describe_class, describe_function
-from gradcheck_cli.config.init.reading import Described
+from gradcheck_cli.config.init.describe import describe_class, describe_function
+from gradcheck_cli.config.init.infer_inputs import Described
 
 
 def describe(text: str, *, loss: bool = False) -> Described:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradcheck_cli.config.init.infer_inputs import Described
 from gradcheck_cli.config.init.inference.givens import Given
-from gradcheck_cli.config.init.reading import Described
 from gradcheck_cli.config.init.trials import FITS, Search, Trial
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gradcheck_cli.config.init.declared_parameters import DeclaredParameters, plain_parameter
 from gradcheck_cli.config.init.inference.axes import settle_sums, unify_all
 from gradcheck_cli.config.init.inference.givens import (
     SETTING,
@@ -23,9 +24,9 @@ from gradcheck_cli.config.init.inference.gradients import (
     list_undifferentiated,
     names_without_gradient,
 )
+from gradcheck_cli.config.init.inference.interpreter import Interpreter
 from gradcheck_cli.config.init.inference.matching import match_gradients, names_of_other_shapes
 from gradcheck_cli.config.init.inference.modules import apply
-from gradcheck_cli.config.init.inference.reader import Reader
 from gradcheck_cli.config.init.inference.settings import find_setting
 from gradcheck_cli.config.init.inference.sizes import Sizes
 from gradcheck_cli.config.init.inference.values import (
@@ -49,7 +50,6 @@ from gradcheck_cli.config.init.names import (
     is_weight,
     is_window,
 )
-from gradcheck_cli.config.init.parameters import Parameters, plain_parameter
 from gradcheck_cli.config.init.syntax import (
     Function,
     is_list,
@@ -74,7 +74,7 @@ class Described(Struct, frozen=True):
     constraint: Mapping[str, Given] = {}
 
 
-class Reading:
+class InputInference:
     """Reads one function: what its parameters are, and what a config gives for them."""
 
     def __init__(
@@ -90,10 +90,10 @@ class Reading:
         self.defaults = parameter_defaults(function)
         self.sizes = Sizes(parameter_names(function))
         self.giver = Giver(self.sizes)
-        self.reader = Reader(tree, self.sizes.allocate)
+        self.interpreter = Interpreter(tree, self.sizes.allocate)
         beside = [] if teller in (None, function) else [teller]
         text = text or ast.Module([function, *beside], [])
-        self.parameters = Parameters(function, text, self.sizes, self.reader)
+        self.parameters = DeclaredParameters(function, text, self.sizes, self.interpreter)
         self.values = {name: self.parameters.read(name) for name in parameter_names(function)}
         if teller is not None:
             self.note_gradients(teller)
@@ -130,7 +130,7 @@ class Reading:
         scope = dict(self.values)
         if owner is not None:
             scope["self"] = self.owner = owner
-        returned = self.reader.follow(self.function, scope)
+        returned = self.interpreter.follow(self.function, scope)
         several = returned.kind == ITEMS
         self.output = returned.fields.get(0, Value()) if several else returned
         self.tie_states()
@@ -162,12 +162,14 @@ class Reading:
             default = defaults.get(name)
             plain = isinstance(default, ast.Constant) and not _is_count(default)
             if plain or (name in NUMBERS and name in defaults):
-                taken[name] = self.reader.value(default, {}) if default is not None else value
+                taken[name] = (
+                    self.interpreter.evaluate(default, {}) if default is not None else value
+                )
             elif is_sizes(name) and is_list(maker, name):
                 value.kind = ITEMS
                 for place in range(LAYERS - 1 if name.startswith("hid") else LAYERS):
                     value.field(place).as_size()
-        returned = self.reader.follow(maker, {**taken, "self": owner})
+        returned = self.interpreter.follow(maker, {**taken, "self": owner})
         # A size of the name of another parameter would be handed to it, as n to n=3.
         others = (name for name, one in taken.items() if name in defaults and one.kind != SIZE)
         self.sizes.taken |= {*others}
@@ -292,7 +294,7 @@ class Reading:
             scope = {**{name: Value() for name in names}, **known}
             if self.owner is not None:
                 scope["self"] = self.owner
-            found = self.returned = self.reader.follow(other, scope)
+            found = self.returned = self.interpreter.follow(other, scope)
             for axis in (found.axes or ()) if other is not others[-1] else ():
                 if axis.root.open:
                     axis.root.value = 1  # a loss is one number

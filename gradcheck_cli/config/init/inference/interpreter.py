@@ -13,7 +13,7 @@ from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
 from gradcheck_cli.config.init.inference.keys import read_key
 from gradcheck_cli.config.init.inference.loops import carry, list_items
 from gradcheck_cli.config.init.inference.operations import Allocate, broadcast, transpose
-from gradcheck_cli.config.init.inference.subscripts import subscript
+from gradcheck_cli.config.init.inference.subscripts import evaluate_subscript
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     ITEMS,
@@ -36,7 +36,7 @@ MOST_STEPS = 20_000  # statements that are read for one function
 Scope = dict[str, Value]
 
 
-class Reader:
+class Interpreter:
     """Follows the functions of a file. allocate: gives axes that are open their sizes."""
 
     def __init__(self, tree: ast.Module, allocate: Allocate) -> None:
@@ -59,53 +59,55 @@ class Reader:
         self.depth += 1
         returned: list[Value] = []
         if isinstance(node, ast.Lambda):
-            returned.append(self.value(node.body, scope))
+            returned.append(self.evaluate(node.body, scope))
         else:
-            self.run(node.body, scope, returned)
+            self.follow_statements(node.body, scope, returned)
         self.depth -= 1
         return returned[0] if returned else Value()
 
-    def run(self, body: Sequence[ast.stmt], scope: Scope, returned: list[Value]) -> None:
+    def follow_statements(
+        self, body: Sequence[ast.stmt], scope: Scope, returned: list[Value]
+    ) -> None:
         """Follow statements, each branch and each loop once."""
         for statement in body:
             self.steps += 1
             if self.steps > MOST_STEPS:
                 return
-            self.step(statement, scope, returned)
+            self.follow_statement(statement, scope, returned)
 
-    def step(self, node: ast.stmt, scope: Scope, returned: list[Value]) -> None:
+    def follow_statement(self, node: ast.stmt, scope: Scope, returned: list[Value]) -> None:
         """Follow one statement."""
         match node:
             case ast.Return(value=value) if value is not None:
-                returned.append(self.value(value, scope))
+                returned.append(self.evaluate(value, scope))
             case ast.Assign(targets=targets, value=value):
-                found = self.value(value, scope)
+                found = self.evaluate(value, scope)
                 for target in targets:
                     self.assign(target, found, scope)
             case ast.AnnAssign(target=target, value=value) if value is not None:
-                self.assign(target, self.value(value, scope), scope)
+                self.assign(target, self.evaluate(value, scope), scope)
             case ast.AugAssign(target=target, value=value):
-                self.add_to(target, self.value(value, scope), scope)
+                self.add_to(target, self.evaluate(value, scope), scope)
             case ast.Expr(value=value):
-                self.value(value, scope)
+                self.evaluate(value, scope)
             case ast.For(target=target, iter=over, body=body):
                 before, items = dict(scope), list_items(self, over, scope)
                 for item in items:
                     self.assign(target, item, scope)
-                    self.run(body, scope, returned)
+                    self.follow_statements(body, scope, returned)
                 if len(items) == 1 and (items[0].kind != NUMBER or items[0].counts):
                     carry(before, scope)
             case ast.If(test=test, body=body, orelse=other):
-                self.value(test, scope)
+                self.evaluate(test, scope)
                 before = dict(scope)
-                self.run(body, scope, returned)
-                self.run(other, scope, returned)
+                self.follow_statements(body, scope, returned)
+                self.follow_statements(other, scope, returned)
                 if not other:  # what was there before is as likely
                     scope.update((k, one) for k, one in before.items() if one.is_known)
             case ast.While(body=body) | ast.With(body=body) | ast.Try(body=body):
-                self.run(body, scope, returned)
+                self.follow_statements(body, scope, returned)
             case ast.Assert(test=test):
-                self.value(test, scope)
+                self.evaluate(test, scope)
             case ast.FunctionDef():
                 scope[node.name] = inner = function(node)
                 inner.fields = dict(scope)
@@ -121,15 +123,15 @@ class Reader:
                 for place, part in enumerate(parts):
                     self.assign(part, self.unpack(value, place, part, len(parts)), scope)
             case ast.Attribute(value=owner, attr=name):
-                self.value(owner, scope).fields[name] = value
+                self.evaluate(owner, scope).fields[name] = value
             case ast.Subscript(value=owner, slice=key):
-                holder, known = self.value(owner, scope), self.key(key, scope)
+                holder, known = self.evaluate(owner, scope), self.evaluate_key(key, scope)
                 if holder.kind == ITEMS and isinstance(known, int) and known < 0:
                     known += len(holder.fields)  # nabla_b[-1] = delta
                 if known is not None and holder.kind in (RECORD, ITEMS, OBJECT):
                     holder.fields[known] = value
                 elif holder.kind == ARRAY:
-                    set_part = subscript(self, target, scope)
+                    set_part = evaluate_subscript(self, target, scope)
                     unify_all(set_part.axes or (), value.axes or ())
 
     def unpack(self, value: Value, place: int, target: ast.expr, count: int) -> Value:
@@ -150,7 +152,7 @@ class Reader:
     def add_to(self, target: ast.expr, value: Value, scope: Scope) -> None:
         """`a += b`: of lists, longer; of arrays, of the same shape."""
         with suppress(ValueError):
-            old = self.value(target, scope)
+            old = self.evaluate(target, scope)
             if old.kind == ITEMS and value.kind == ITEMS:
                 for part in value.fields.values():
                     old.fields[len(old.fields)] = part
@@ -161,11 +163,11 @@ class Reader:
                 stretched = [one if other.root.value == 1 else other for one, other in pairs]
                 unify_all(old.axes, stretched)
 
-    def key(self, node: ast.expr, scope: Scope) -> Any:
+    def evaluate_key(self, node: ast.expr, scope: Scope) -> Any:
         """A key that is known: a text, "W" + str(1), a whole number; else None."""
         return read_key(self, node, scope)
 
-    def value(self, node: ast.expr, scope: Scope) -> Value:
+    def evaluate(self, node: ast.expr, scope: Scope) -> Value:
         """What an expression stands for."""
         match node:
             case ast.Name(id=name):
@@ -183,24 +185,24 @@ class Reader:
                 made.fields = dict(scope)
                 return made
             case ast.Attribute():
-                return self.attribute(node, scope)
+                return self.evaluate_attribute(node, scope)
             case ast.Subscript():
-                return subscript(self, node, scope)
+                return evaluate_subscript(self, node, scope)
             case ast.Call():
-                return calls.call(self, node, scope)
+                return calls.evaluate_call(self, node, scope)
             case ast.Tuple() | ast.List() | ast.Dict() | ast.ListComp() | ast.GeneratorExp():
-                return self.collection(node, scope)
-        return self.operation(node, scope)
+                return self.evaluate_collection(node, scope)
+        return self.evaluate_operation(node, scope)
 
-    def collection(self, node: ast.expr, scope: Scope) -> Value:
+    def evaluate_collection(self, node: ast.expr, scope: Scope) -> Value:
         """What a tuple, a list or a dict that is written out holds."""
         match node:
             case ast.Dict(keys=keys, values=values):
                 named = zip(keys, values, strict=True)
                 plain = [(key.value, one) for key, one in named if isinstance(key, ast.Constant)]
-                return Value(RECORD, fields={key: self.value(one, scope) for key, one in plain})
+                return Value(RECORD, fields={key: self.evaluate(one, scope) for key, one in plain})
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
-                return row(*self.parts(parts, scope))
+                return row(*self.evaluate_parts(parts, scope))
             case (
                 ast.ListComp(elt=item, generators=[first, *_])
                 | ast.GeneratorExp(elt=item, generators=[first, *_])
@@ -209,40 +211,40 @@ class Reader:
                 for one in list_items(self, first.iter, scope):
                     inner = dict(scope)
                     self.assign(first.target, one, inner)
-                    items.append(self.value(item, inner))
+                    items.append(self.evaluate(item, inner))
                 return row(*items)
         return Value()
 
-    def parts(self, parts: Sequence[ast.expr], scope: Scope) -> Iterator[Value]:
+    def evaluate_parts(self, parts: Sequence[ast.expr], scope: Scope) -> Iterator[Value]:
         """What stands in a list that is written out, `[n_in, *hidden]`."""
         for part in parts:
             if isinstance(part, ast.Starred):
                 yield from list_items(self, part.value, scope)
             else:
-                yield self.value(part, scope)
+                yield self.evaluate(part, scope)
 
-    def operation(self, node: ast.expr, scope: Scope) -> Value:
+    def evaluate_operation(self, node: ast.expr, scope: Scope) -> Value:
         """What an operation gives."""
         match node:
             case ast.BinOp(left=left, op=op, right=right):
-                pair = self.value(left, scope), self.value(right, scope)
+                pair = self.evaluate(left, scope), self.evaluate(right, scope)
                 return combine(op, *pair, self.allocate)
             case ast.UnaryOp(operand=operand):
-                found = self.value(operand, scope)
+                found = self.evaluate(operand, scope)
                 negative = isinstance(node.op, ast.USub) and found.number is not None
                 return number(-(found.number or 0)) if negative else found
             case ast.Compare(left=left, comparators=[right, *_]):
-                return compare(self.value(left, scope), self.value(right, scope))
+                return compare(self.evaluate(left, scope), self.evaluate(right, scope))
             case ast.BoolOp(values=values):
-                return [self.value(one, scope) for one in values][-1]
+                return [self.evaluate(one, scope) for one in values][-1]
             case ast.IfExp(body=body, orelse=other):
-                found, second = self.value(body, scope), self.value(other, scope)
+                found, second = self.evaluate(body, scope), self.evaluate(other, scope)
                 return second if found.kind is None else found
         return Value()
 
-    def attribute(self, node: ast.Attribute, scope: Scope) -> Value:
+    def evaluate_attribute(self, node: ast.Attribute, scope: Scope) -> Value:
         """An attribute: of an array its shape, its transpose; of an object what it was given."""
-        owner = self.value(node.value, scope)
+        owner = self.evaluate(node.value, scope)
         name = node.attr
         if owner.kind == OBJECT and not owner.text:
             if name in owner.fields:

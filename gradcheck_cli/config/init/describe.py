@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from gradcheck_cli.config.init.classes import classes_of
+from gradcheck_cli.config.init.infer_inputs import Described, InputInference
 from gradcheck_cli.config.init.inference.givens import Given
 from gradcheck_cli.config.init.inference.gradients import gives_own_alone
 from gradcheck_cli.config.init.inference.values import (
@@ -21,7 +22,6 @@ from gradcheck_cli.config.init.inference.values import (
     Value,
 )
 from gradcheck_cli.config.init.names import is_bias, is_weight
-from gradcheck_cli.config.init.reading import Described, Reading
 from gradcheck_cli.config.init.syntax import Function, find_method
 from gradcheck_cli.usercode.calling.conventions import RATES
 from gradcheck_cli.usercode.calling.gradients import (
@@ -48,9 +48,9 @@ def describe_function(
     and the backward, the last of them, which say what else there is, and what has a gradient.
     """
     teller = function if loss else others[-1] if others else None
-    reading = Reading(tree, function, loss, teller)
-    reading.follow_alone()
-    return reading.describe(others)
+    inference = InputInference(tree, function, loss, teller)
+    inference.follow_alone()
+    return inference.describe(others)
 
 
 def describe_class(
@@ -75,11 +75,11 @@ def describe_class(
     empty = ast.parse(f"def {method}(self): pass").body[0]
     assert isinstance(empty, ast.FunctionDef)
     other = find_method(made, backward, known)
-    reading = Reading(tree, taken or empty, loss, other, text=made)
-    owner, settings = reading.make(made, maker or constructor)
+    inference = InputInference(tree, taken or empty, loss, other, text=made)
+    owner, settings = inference.make(made, maker or constructor)
     before = _copy_object(owner).fields  # without what the forward keeps
-    reading.follow(owner)
-    reading.shorten_windows(settings)
+    inference.follow(owner)
+    inference.shorten_windows(settings)
     kept = Value(OBJECT, fields=before)
     late = [
         key
@@ -88,7 +88,7 @@ def describe_class(
         or _is_made_late(key, owner, before)
     ]
     kept.fields |= {key: owner.fields[key] for key in late}
-    described = reading.describe([other] if other is not None else [])
+    described = inference.describe([other] if other is not None else [])
     every = {id(one): (path, one) for path, one in [*_weights_of(kept, made)][::-1]}
     weights = dict([*every.values()][::-1]) if own_gradients else {}  # each by its first name
     if (loss and weights) or (other is not None and gives_own_alone(other, weights)):
@@ -99,11 +99,11 @@ def describe_class(
         described = Described({}, {**left, **described.constants}, described.sizes)
     inputs = {
         **described.inputs,
-        **{path: reading.giver.array(one) for path, one in weights.items()},
+        **{path: inference.giver.array(one) for path, one in weights.items()},
     }
     others = {name: one for name, one in settings.items() if name not in inputs}
-    constants = dict(reading.constants_of(others)) | dict(described.constants)
-    return Described(inputs, constants, dict(reading.sizes.values))
+    constants = dict(inference.constants_of(others)) | dict(described.constants)
+    return Described(inputs, constants, dict(inference.sizes.values))
 
 
 def _is_made_late(key: str, owner: Value, before: Mapping[str, Value]) -> bool:

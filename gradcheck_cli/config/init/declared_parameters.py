@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from gradcheck_cli.config.init.inference.axes import Axis
-from gradcheck_cli.config.init.inference.reader import Reader
+from gradcheck_cli.config.init.inference.interpreter import Interpreter
 from gradcheck_cli.config.init.inference.sizes import Sizes
 from gradcheck_cli.config.init.inference.values import ARRAY, RECORD, Value
 from gradcheck_cli.config.init.names import is_filter, is_samples
@@ -32,14 +32,16 @@ def plain_parameter(name: str) -> Value:
     return Value(name=name, is_parameter=True)
 
 
-class Parameters:
+class DeclaredParameters:
     """The parameters of a function. text: of the class that it is a method of, or its own."""
 
-    def __init__(self, function: Function, text: ast.AST, sizes: Sizes, reader: Reader) -> None:
+    def __init__(
+        self, function: Function, text: ast.AST, sizes: Sizes, interpreter: Interpreter
+    ) -> None:
         self.function = function
         self.text = text
         self.sizes = sizes
-        self.reader = reader
+        self.interpreter = interpreter
         self.doc = ast.get_docstring(function) or ""
         self.defaults = parameter_defaults(function)
 
@@ -47,7 +49,7 @@ class Parameters:
         """A parameter before the text is followed: what its default and the docstring tell."""
         default = self.defaults.get(name)
         if isinstance(default, ast.Constant) and default.value is not None:
-            return self.reader.value(default, {})
+            return self.interpreter.evaluate(default, {})
         made = plain_parameter(name)
         if {*parameter_names(self.function)} == {"a", "b"}:
             made.name = "a"  # of two of a kind, and no bias
@@ -89,7 +91,7 @@ class Parameters:
         that has all attributes which are read of it."""
         records = {
             key: field_names(made)
-            for key, made in self.reader.known.items()
+            for key, made in self.interpreter.known.items()
             if isinstance(made, ast.ClassDef)
         }
         annotated = annotations_of(self.function).get(name)
