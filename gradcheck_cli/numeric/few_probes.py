@@ -2,7 +2,7 @@
 
 The points lie on three lines: a fine and a coarse one through x, and a fine one some steps away.
 One line has too few samples for a single output, so outputs of similar size share theirs. Where
-outputs are quantized, rough or not finite, `noise_from_many` measures them with many more points.
+outputs are quantized, rough or not finite, `many_probes` measures them with many more points.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.grids import FLAT_SHARE, cancelled_size, median
+from gradcheck_cli.numeric.many_probes import noise_from_many
 from gradcheck_cli.numeric.noise import (
     ALIKE,
     AWAY,
@@ -31,7 +32,6 @@ from gradcheck_cli.numeric.noise import (
     draw_directions,
     draw_signs,
     measure_grid,
-    noise_from_many,
     reject_noisy,
 )
 

@@ -16,7 +16,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.grids import FLAT_SHARE, find_flat
-from gradcheck_cli.numeric.noise import DEVIATIONS, POINTS, ROUNDING, Float, variances
+from gradcheck_cli.numeric.many_probes import POINTS, variances
+from gradcheck_cli.numeric.noise import DEVIATIONS, ROUNDING, Float
 
 # Each step is the one before it over RATIO, which is irrational: an oscillation of which a whole
 # number of periods fits one step does not fit the next.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.differences import WHOLE, Differences
 from gradcheck_cli.numeric.few_probes import measure_noise
 from gradcheck_cli.numeric.ladder import TABLES, Rung
+from gradcheck_cli.numeric.many_probes import noise_from_many
 from gradcheck_cli.numeric.noise import (
     BLOCK_BYTES,
     FAINT,
@@ -20,7 +21,6 @@ from gradcheck_cli.numeric.noise import (
     Evaluate,
     Float,
     Noise,
-    noise_from_many,
 )
 from gradcheck_cli.numeric.stencils import Stencil
 from gradcheck_cli.numeric.units import entry_scale, move_one_by_one, shrink_scales

@@ -10,13 +10,12 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.local.claims import Responses, Slices
+from gradcheck_cli.numeric.many_probes import LINES, noise_from_many
 from gradcheck_cli.numeric.noise import (
-    LINES,
     ROUNDING,
     Float,
     Noise,
     draw_signs,
-    noise_from_many,
 )
 from gradcheck_cli.processes.thread_map import thread_map
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.numeric.few_probes import measure_noise
-from gradcheck_cli.numeric.noise import noise_from_many
+from gradcheck_cli.numeric.many_probes import noise_from_many
 from tests.support.layers import Float
 
 FEW = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck_cli.numeric.noise import noise_from_many
+from gradcheck_cli.numeric.many_probes import noise_from_many
 from tests.support.layers import Float
 
 
