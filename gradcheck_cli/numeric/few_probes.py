@@ -89,17 +89,17 @@ def noise_from_few(evaluate: Evaluate, x: NDArray[Any], scale: Float) -> Noise |
     eps = float(np.finfo(x.dtype).eps)
     points = _points(x, scale)
     outputs = np.asarray(evaluate(points), dtype=np.float64)
-    lines = _lines(outputs.reshape(len(points), -1))
+    values = outputs.reshape(len(points), -1)
+    lines = _lines(values)
     fine, coarse, away = (_variance(line) for line in (lines.fine, lines.coarse, lines.away))
-    doubtful = _is_doubtful(lines, fine, coarse) or _is_loud(fine, eps)
-    near = _pooled(
-        _joined(fine, coarse, away), lines.unit, _moves(lines.fine) | _moves(lines.coarse)
-    )
-    away = _pooled(away, lines.unit, _moves(lines.away))
-    if doubtful or not (np.isfinite(near).all() and np.isfinite(away).all()):
+    if _is_doubtful(lines, fine, coarse) or _is_loud(fine, eps):
         return None
-    flat = outputs.reshape(len(points), -1)
-    grid, looked = measure_grid(evaluate, x, scale, flat, sparing=True)
+    moves = _moves(lines.fine) | _moves(lines.coarse)
+    near = _pooled(_variance_at_x(fine, coarse, away), lines.unit, moves)
+    away = _pooled(away, lines.unit, _moves(lines.away))
+    if not (np.isfinite(near).all() and np.isfinite(away).all()):
+        return None
+    grid, looked = measure_grid(evaluate, x, scale, values, sparing=True)
     found = _estimate(lines, near, away, ROUNDING * grid / lines.unit, eps)
     cancelled = cancelled_size(grid, 0.0, np.abs(found.center), x)
     found = replace(found, evaluations=PROBES + looked, cancelled=cancelled)
@@ -182,7 +182,7 @@ def _is_loud(fine: Float, eps: float) -> bool:
     return bool(np.any((fine > LOUD_VARIANCE_RATIO * (ROUNDING * eps) ** 2) & np.isfinite(fine)))
 
 
-def _joined(fine: Float, coarse: Float, away: Float) -> Float:
+def _variance_at_x(fine: Float, coarse: Float, away: Float) -> Float:
     """The variance at x from its two lines and the line away.
 
     If the two lines through x agree, the larger variance counts. If not, the fine line may be too

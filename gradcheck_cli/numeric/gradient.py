@@ -53,7 +53,7 @@ class NumericGradient(Struct, frozen=True):
     unsettled: the entries whose quotients do not converge: their uncertainty is infinite.
     possible: for entries that are zero by invariance, the size that the gradient could have,
         Σ |c·y| over the scale of the entry; 0 for all others.
-    steepest: the largest slope of L over a large step, for the size that a gradient could have.
+    steepest: the largest Σ |c|·move over a large step, for the size that a gradient could have.
     unused: whether no entry moves the outputs at all.
     step_height: the height of the steps in which the forward moves; 0 if it moves smoothly.
     break_height: the height of jumps between smooth pieces of the forward, if the uncertainty was
@@ -165,14 +165,7 @@ def measure_entries(
         best = Best.joined(_count_each(parts, counts), len(every))
         differences.evaluations = before + sum(counts)
         if step is None:
-            if not all(part.clear.all() for _, part in best.blocks()):
-                widen_steps(differences, best, every)
-                retry_nearer(differences, best, every)
-                doubt_zeros(differences, best, every)
-            doubt_small(differences, best, every, np.arange(len(every)))
-            doubt_faint(best)
-            if isinstance(differences, WholeForwards):
-                doubt_small_steps(differences, best, every)
+            _measure_further(differences, best, every)
         inner = differences.shape if entries is None else every.shape
         outputs = (*differences.outputs, *inner)
         found = _gradient(best, order, outputs, differences.evaluations, by_ladder=step is None)
@@ -185,6 +178,18 @@ def measure_entries(
             cancelled=differences.cancelled,
             scale=differences.scale[... if entries is None else entries].reshape(inner),
         )
+
+
+def _measure_further(differences: Differences, best: Best, every: Entries) -> None:
+    """Measure what the ladder left open from other steps, and add what rounding may hide."""
+    if not all(part.clear.all() for _, part in best.blocks()):
+        widen_steps(differences, best, every)
+        retry_nearer(differences, best, every)
+        doubt_zeros(differences, best, every)
+    doubt_small(differences, best, every, np.arange(len(every)))
+    doubt_faint(best)
+    if isinstance(differences, WholeForwards):
+        doubt_small_steps(differences, best, every)
 
 
 def _measure_and_count(

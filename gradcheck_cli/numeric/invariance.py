@@ -109,8 +109,10 @@ def settle_invariant(differences: WholeForwards, entries: NDArray[np.intp], best
         still &= ~differences.confined[entries]
     for row in map(int, np.flatnonzero(still)):
         entry = int(entries[row])
-        alike = _alike(differences, entry, limits, found) if differences.alone and found else None
-        shown = alike or _look(differences, entry, limits)
+        shown = None
+        if differences.alone and found is not None:
+            shown = _compare_with(differences, entry, limits, found)
+        shown = shown or _examine(differences, entry, limits)
         if shown is not None:
             found, scale = shown, differences.scale[entry]
             possible = limits.possible / (shown.share * scale)
@@ -118,7 +120,7 @@ def settle_invariant(differences: WholeForwards, entries: NDArray[np.intp], best
             best.settle_at_zero(row, possible, uncertainty, shown.unused)
 
 
-def _look(differences: WholeForwards, entry: int, limits: Limits) -> Invariance | None:
+def _examine(differences: WholeForwards, entry: int, limits: Limits) -> Invariance | None:
     """What moves of an entry by many shares show; None if it is not zero by invariance."""
     far = SHARES[-1:]  # this one alone shows most entries not to be
     if not _is_rounding(*_totals(differences, _changes(differences, entry, far)), far, limits):
@@ -134,6 +136,14 @@ def _look(differences: WholeForwards, entry: int, limits: Limits) -> Invariance 
         _is_bounded(total, shares, limits.unseen) or _is_slope(differences, entry, shares, changes)
     ):
         return None
+    found = _estimate_rounding(differences, shares, move, total, limits)
+    return found if np.all(np.isfinite(found.uncertainty)) else None
+
+
+def _estimate_rounding(
+    differences: WholeForwards, shares: Float, move: Float, total: Float, limits: Limits
+) -> Invariance:
+    """How far rounding may move a right entry from zero; move, total: see `_totals`."""
     # If rounding shows only at large shares, the entry is tiny beside what it is added to, and may
     # be moved that far. If it shows nowhere, units may be saturated: large moves say nothing then.
     seen = np.flatnonzero(np.any(total > limits.unseen, axis=1))
@@ -145,12 +155,10 @@ def _look(differences: WholeForwards, entry: int, limits: Limits) -> Invariance 
     eps = float(np.finfo(differences.x.dtype).eps)
     amplified = np.maximum(share * quotient / (eps * limits.possible), 1.0)
     uncertainty = np.maximum(ROUNDED * limits.hidden, QUOTIENTS * amplified * share * quotient)
-    if not np.all(np.isfinite(uncertainty)):
-        return None
     return Invariance(shares, share, quotient, uncertainty, not move.any())
 
 
-def _alike(
+def _compare_with(
     differences: WholeForwards, entry: int, limits: Limits, other: Invariance
 ) -> Invariance | None:
     """What another entry showed, if this one moves the outputs hardly more; else None."""

@@ -103,11 +103,8 @@ def find_jumps(
             found = [jump for gap in gaps if (jump := _confirm(gap, at)) is not None]
             if not found:
                 continue
-            # A single jump has its next one beyond the line.
-            apart = abs(found[0][0] - found[-1][0]) if len(found) > 1 else abs(found[0][0]) + reach
             heights = np.max([jump for _, jump in found], axis=0)
-            unit = 1.0 if reach in REACHES else float(np.log(2.0))
-            steep = weight * heights / (unit * apart)
+            steep = weight * heights / _distance([place for place, _ in found], reach)
             if np.max(steep) > most:
                 continue
             slope = np.maximum(slope, steep if cotangent is None else np.sum(steep))
@@ -115,6 +112,13 @@ def find_jumps(
         if smooth:
             break
     return Jumps(height, slope, evaluations)
+
+
+def _distance(places: list[float], reach: float) -> float:
+    """The distance between jumps, at one or two places of a line, in units of the scale of x."""
+    # A single jump has its next one beyond the line.
+    apart = abs(places[0] - places[-1]) if len(places) > 1 else abs(places[0]) + reach
+    return apart if reach in REACHES else float(np.log(2.0)) * apart
 
 
 def _lines(x: NDArray[Any], scale: Float) -> Iterator[tuple[float, list[Line]]]:
