@@ -31,7 +31,7 @@ from msgspec.structs import replace
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_path, suggest
 from gradcheck_cli.usercode.calling.methods import list_callables
-from gradcheck_cli.usercode.calling.signatures import bind, name_of, parameters
+from gradcheck_cli.usercode.calling.signatures import bind, name_of, read_parameters
 from gradcheck_cli.usercode.frameworks import load_framework, loaded
 
 _REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[^\W\d][\w.]*):(?P<name>[^\W\d][\w.]*)")
@@ -117,7 +117,7 @@ class Loader:
     def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         settings = self._settings(function)
         known = [name for name in self.values if name not in {**arguments, **settings}]
-        takes = parameters(function)
+        takes = read_parameters(function)
         if inspect.isclass(function) and "__init__" not in vars(function):
             takes = replace(takes, others=False)  # **kwargs of a base that refuses them
         call = bind(takes, list(arguments), known)

@@ -17,10 +17,16 @@ from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.batches import prove
 from gradcheck_cli.usercode.calling.calls import Calls
 from gradcheck_cli.usercode.calling.make_problem import make_problem
-from gradcheck_cli.usercode.calling.methods import methods
-from gradcheck_cli.usercode.calling.objects import Place, find_places, look_up, memory_of, put
+from gradcheck_cli.usercode.calling.methods import find_methods
+from gradcheck_cli.usercode.calling.objects import (
+    Place,
+    find_places,
+    look_up,
+    memory_of,
+    set_parameter,
+)
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source
-from gradcheck_cli.usercode.calling.signatures import bind, name_inputs, name_of, parameters
+from gradcheck_cli.usercode.calling.signatures import bind, name_inputs, name_of, read_parameters
 from gradcheck_cli.usercode.calling.values import Array, as_array
 from gradcheck_cli.usercode.complex_numbers import TORCH
 from gradcheck_cli.usercode.copies import copy_deep
@@ -74,7 +80,7 @@ def from_functions(
     Raises CodeError where the functions cannot be called so, or raise.
     """
     inputs, forward, backward = of_arrays(inputs, forward, backward)
-    named = name_inputs(inputs, parameters(forward))
+    named = name_inputs(inputs, read_parameters(forward))
     source = pair_functions(forward, backward, [*named, *(constants or {})])
     calls = Calls(source, named, constants, optional, bool(batched), loss=loss)
     found = prove(make_problem(calls, delta, seed, convention), batched)
@@ -110,7 +116,7 @@ def from_derivative(
     The rest is as in `from_functions`.
     """
     inputs, forward, derivative = of_arrays(inputs, forward, derivative)
-    named = name_inputs(inputs, parameters(forward))
+    named = name_inputs(inputs, read_parameters(forward))
     source = pair_functions(forward, derivative, [*named, *(constants or {})])
     calls = Calls(source, named, constants, optional, derivative=True)
     return claim_slices(make_problem(calls, delta, seed), slices, calls.output_of_slices)
@@ -135,9 +141,9 @@ def from_layer(
         `params`. Their gradients are read after backward from dW, grad_W, grads["W"] or W.grad.
     The rest is as in `from_functions`; every call gets a copy of the object.
     """
-    forward, backward = names or methods(layer)
+    forward, backward = names or find_methods(layer)
     inputs, *_ = of_arrays(inputs)
-    named = name_inputs(inputs, parameters(getattr(layer, forward)))
+    named = name_inputs(inputs, read_parameters(getattr(layer, forward)))
     layer = _prepare(layer, (forward, backward), named, {**(optional or {}), **(constants or {})})
     source = _pair_methods(layer, [*named, *(constants or {})], forward, backward)
     calls = Calls(source, named, constants, optional, loss=loss)
@@ -160,7 +166,7 @@ def from_value_and_grad(
     """
     name, owner = name_of(function), getattr(function, "__self__", None)
     inputs, plain = of_arrays(inputs, function)
-    named = name_inputs(inputs, parameters(function))
+    named = name_inputs(inputs, read_parameters(function))
     if owner is None:
         pair = Pair(split_value(plain), _return_cache)
         source = Source(lambda _: pair, name, name)
@@ -206,14 +212,14 @@ def _pair_methods(owner: Any, names: Sequence[str], forward: str, backward: str 
 
     names: of inputs and constants, those of which that are no parameters the object may hold.
     """
-    takes = parameters(getattr(owner, forward)).all
+    takes = read_parameters(getattr(owner, forward)).names
     held = tuple(name for name in names if name not in takes and find_places(owner, name))
     at: Callable[[str], tuple[Place, ...]] = functools.cache(partial(find_places, owner))
 
     def make(values: Mapping[str, Any]) -> Pair:
         fresh = copy_deep(owner)
         for name, value in parts(values):
-            put(fresh, name, at(name), value)
+            set_parameter(fresh, name, at(name), value)
         function = getattr(fresh, forward)
         if backward is None:
             return Pair(split_value(function), _return_cache, fresh)
@@ -237,10 +243,10 @@ def _pair_methods(owner: Any, names: Sequence[str], forward: str, backward: str 
 def _prepare(owner: Any, methods: Sequence[str], named: Mapping[str, Any], constants: Any) -> Any:
     """The object, as one of arrays where it is one of tensors; after a call of its forward, where
     that makes parameters among the inputs."""
-    takes = parameters(getattr(owner, methods[0]))
-    own = [name for name in named if name not in takes.all]
+    takes = read_parameters(getattr(owner, methods[0]))
+    own = [name for name in named if name not in takes.names]
     count = len(takes.required - {*named, *constants})
-    arguments = [name for name in named if name in takes.all or name in own[:count]]
+    arguments = [name for name in named if name in takes.names or name in own[:count]]
     with suppress(CodeError):  # what is wrong with the call is said when it is checked
         bound = bind(takes, arguments, list(constants))
 
@@ -251,7 +257,7 @@ def _prepare(owner: Any, methods: Sequence[str], named: Mapping[str, Any], const
         places = {name: find_places(owner, name) for name in own}
         made = [name for name in own if not all(one.get(owner) is not None for one in places[name])]
         made += [name for name in own if not places[name]]
-        if made and not takes.rest:
+        if made and not takes.has_args:
             fresh = copy_deep(owner)
             with suppress(Exception):
                 call(fresh)

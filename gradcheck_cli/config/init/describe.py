@@ -28,7 +28,7 @@ from gradcheck_cli.usercode.calling.gradients import (
     GRADIENT_LIKE,
     PARAMETER_HOLDERS,
     WRAPPED,
-    gradient_names,
+    list_gradient_names,
     names_gradient,
 )
 
@@ -178,9 +178,8 @@ def _is_array(value: Value) -> bool:
 def _has_gradient(key: str, text: str) -> bool:
     """Whether the text of methods has a gradient of an array that its object keeps: dW, self._dW,
     grads["W"], or a step that takes it away."""
-    spelled = (
-        rf"\b({'|'.join(gradient_names(key))})\b|grads?\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
-    )
+    names = "|".join(list_gradient_names(key))
+    spelled = rf"\b({names})\b|grads?\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
     spelled += rf"|self\.{key} -= [^/\n]*\b({'|'.join(RATES)})\b[^/\n]*$"
     kept = re.findall(r"(?:self\.|\[')(\w+)\b['\]]* *[^=\n]{0,2}=(?!=)", text)
     named = any(one != key and names_gradient(one, key) for one in kept)

@@ -58,7 +58,7 @@ from gradcheck_cli.config.init.syntax import (
     parameter_names,
 )
 from gradcheck_cli.usercode.calling.conventions import is_cache, is_upstream
-from gradcheck_cli.usercode.calling.gradients import gradient_names
+from gradcheck_cli.usercode.calling.gradients import list_gradient_names
 
 LAYERS = 3  # sizes of the layers of a network that is told them in a list, its input among them
 SUMMED = re.compile(r"sum\((.*, )?(axis=|dim=)?\(?0,?\)?\)$")
@@ -112,7 +112,7 @@ class InputInference:
         every = len(needed) == len(spelled) > 1 and "None" not in spelled
         returned = dict(zip(needed, spelled, strict=True)) if len(needed) == len(spelled) else {}
         for name in needed:
-            named = not {name, *gradient_names(name)}.isdisjoint(spelled)
+            named = not {name, *list_gradient_names(name)}.isdisjoint(spelled)
             self.values[name].has_gradient = every or named
             in_place = returned.get(name, "None")
             if is_summed_up(name, teller, in_place) and not (is_bias(name) or is_weight(name)):

@@ -1,1 +1,1 @@
-"""How functions of the user are called, and what they return is read: conventions as data."""
+"""Call functions of the user, and read what they return; the conventions are tables."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from gradcheck_cli.usercode.calling.signatures import Parameters
 
-CONTEXT = "the context"  # a value that functions may take; no parameter has such a name
+CONTEXT = "the context"  # its name in a `Call`: no identifier, so that no parameter has this name
 CONTEXT_NAMES = ("ctx", "context")
 
 
 class Context:
-    """Keeps what a forward saves for its backward; attributes of any name, too."""
+    """Holds what a forward saves for its backward, which may set attributes of any name, too."""
 
     def __init__(self) -> None:
         self.saved_tensors: tuple[Any, ...] = ()
@@ -22,7 +22,7 @@ class Context:
         self.saved_tensors = values
 
     def __getattr__(self, name: str) -> Any:
-        """What was saved, as files that have a context of their own call it: saved_values."""
+        """The saved values under another name that starts with `saved`, such as saved_values."""
         if name.startswith("saved"):
             return self.saved_tensors
         raise AttributeError(f"the context holds no '{name}'")
@@ -32,10 +32,10 @@ class Context:
 
 
 def find_context(takes: Parameters, given: Collection[str]) -> Mapping[str, str]:
-    """The parameter of a function that gets the context, if it has one that no other value is for.
+    """The first parameter of a function with the value CONTEXT, if it is called like a context.
 
-    given: the names of inputs and constants.
+    given: the names of inputs and constants; a parameter with one of these names gets that.
     """
     lacking = len(takes.required) > len(given)
-    wanted = CONTEXT_NAMES[: 2 if lacking else 1]  # a context may be what is attended to
+    wanted = CONTEXT_NAMES[: 2 if lacking else 1]  # `context` may be the data of attention
     return {name: CONTEXT for name in takes.positional[:1] if name in wanted and name not in given}

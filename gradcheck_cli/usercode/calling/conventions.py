@@ -1,6 +1,7 @@
-"""How people write backward passes: what each parameter is handed, as a table that is data.
+"""The conventions by which people write backward passes: what each parameter of one gets.
 
-Nothing here computes. `BACKWARD` lists the conventions in the order in which they are tried.
+The user's code is not called here. The table BACKWARD lists the conventions in the order in which
+they are applied.
 """
 
 from __future__ import annotations
@@ -11,22 +12,23 @@ from msgspec import Struct
 
 from gradcheck_cli.usercode.calling.signatures import FORWARD, Call, Draft, Parameters
 
-# What parameters are called that take what forward kept for backward, or forward's output.
+# Names of parameters of a backward that take what the forward kept for it, and its output.
 CACHE_NAMES = frozenset({"ctx", "context", "saved", "memory", "tape", "state", "tmp"})
 OUTPUT_NAMES = frozenset({"out", "output", "y", "Y", "a", "A", "ans"})
 LABEL_NAMES = frozenset(
     {"y", "Y", "t", "y_true", "label", "labels", "target", "targets", "true", "y_labels"}
 )
-# Like an upstream gradient: dout, dA, delta, grad_output, upstream, y_grad.
+# Names of upstream gradients, together with such as dout, dA, delta, grad_output and y_grad.
 UPSTREAM_NAMES = frozenset({"cotangent", "error", "err", "g", "gy", "v", "δ", "Δ"})
 UPSTREAM_STARTS = ("d", "grad", "g_", "upstream")
 UPSTREAM_ENDS = ("grad", "_bar")
-# What people call an input; such a parameter is not handed the upstream gradient by its place.
+# Names of inputs: such a parameter never gets the upstream gradient just because it is the first.
 INPUT_NAMES = frozenset({"x", "X", "z", "Z", "input", "inputs", "input_", "input_data", "in_val"})
-# What the factor of a gradient in an update is called.
+# Names of a learning rate.
 RATES = ("learning_rate", "learningRate", "learn_rate", "lr", "eta", "step_size")
 
-# Values that a backward may take besides inputs and constants; no parameter has such a name.
+# The names, in a `Call`, of values that a backward may take besides inputs and constants. None is
+# an identifier, so that no parameter has such a name.
 CACHE, OUTPUT, UPSTREAM = "the cache", "the output", "upstream gradient {}"
 KEPT = "the output that the object keeps"
 
@@ -43,11 +45,11 @@ def is_cache(name: str) -> bool:
 
 
 class BackwardDraft(Draft):
-    """A call of a backward that is being worked out.
+    """A call of a backward while values are assigned to its parameters.
 
-    inputs: the names of the inputs; returned: of each value that the forward returned, whether it
-    is an array of floats; forward: what the parameters of the forward were handed;
-    stateless: the backward can know of the forward's call by its parameters alone.
+    inputs: the names of the inputs. returned: for each value that the forward returned, whether it
+    is an array of floats. forward: the values of the forward's parameters, by parameter.
+    stateless: whether the backward knows about the forward's call by its parameters alone.
     """
 
     inputs: Sequence[str]
@@ -57,16 +59,18 @@ class BackwardDraft(Draft):
 
     @property
     def free(self) -> list[str]:
-        """The parameters without a value that may take what the forward or the check gives."""
+        """The parameters that have no value yet and need one, or are called like an upstream
+        gradient."""
         needed = self.takes.required - set(self.optional)
-        names = [name for name in self.takes.positional if name not in self.where]
+        names = [name for name in self.takes.positional if name not in self.assigned]
         return [name for name in names if is_upstream(name) or name in needed]
 
     @property
-    def upstream(self) -> list[str]:
-        """The parameters that could take an upstream gradient: by name, else the first.
+    def upstream_parameters(self) -> list[str]:
+        """The parameters that may take an upstream gradient: those called so, else the first.
 
-        The only parameter of a function that is handed nothing else is an input, as in f′(t).
+        The only parameter of a stateless function is its input, as in f′(t), unless it is called
+        like an upstream gradient.
         """
         others = [name for name in self.free if not is_cache(name)]
         named = [name for name in others if is_upstream(name)]
@@ -76,45 +80,48 @@ class BackwardDraft(Draft):
 
     @property
     def keeps_cache(self) -> bool:
-        """Whether the last of what the forward returned is kept for the backward.
+        """Whether the last value that the forward returned is a cache for the backward.
 
-        It is not where every value has an upstream gradient, and no parameter is left for it.
+        It is an output instead if every value has an upstream gradient and no parameter is left.
         """
-        if len(self.returned) == 1 or CACHE in self.where.values():
+        if len(self.returned) == 1 or CACHE in self.assigned.values():
             return len(self.returned) > 1
-        likely = len(self.upstream)
+        likely = len(self.upstream_parameters)
         return likely < max(len(self.returned), len(self.free)) or not all(self.returned)
 
     @property
-    def outputs(self) -> int:
-        """How many of the values that the forward returned can have an upstream gradient."""
+    def most_outputs(self) -> int:
+        """How many of the returned values may be outputs: the arrays of floats at their start."""
         values = self.returned[:-1] if self.keeps_cache else self.returned
         leading = next((place for place, fits in enumerate(values) if not fits), len(values))
         return max(1, leading)
 
     @property
     def unnamed(self) -> list[str]:
-        """The inputs that no parameter has the name of, or was handed."""
-        taken = (*self.takes.all, *self.where.values())
+        """The inputs that no parameter has the name of or gets."""
+        taken = (*self.takes.names, *self.assigned.values())
         return [name for name in self.inputs if name not in taken]
 
     @property
-    def unused(self) -> list[str]:
-        """The constants that the forward was handed, and no parameter of the backward is."""
-        used = {*self.takes.all, *self.where.values(), *self.inputs}
+    def unused_constants(self) -> list[str]:
+        """The constants that the forward gets and no parameter of the backward has the name of or
+        gets."""
+        used = {*self.takes.names, *self.assigned.values(), *self.inputs}
         return [name for name in self.forward.values() if name in self.named and name not in used]
 
-    def arguments(self) -> list[str]:
-        """What *arguments is handed: the upstream gradients and the cache, unless a parameter is;
-        the inputs, where there is no cache."""
-        upstream = [UPSTREAM.format(place) for place in range(self.outputs)]
-        passed = self.where.values()
-        first = [] if upstream[0] in passed else [*upstream, *[CACHE] * self.keeps_cache]
-        return first if CACHE in (*first, *passed) else [*first, *self.unnamed]
+    def list_args(self) -> list[str]:
+        """The values for *args: the upstream gradients and the cache, or the inputs without one.
+
+        What a parameter gets already is left out.
+        """
+        upstream = [UPSTREAM.format(place) for place in range(self.most_outputs)]
+        passed = self.assigned.values()
+        args = [] if upstream[0] in passed else [*upstream, *[CACHE] * self.keeps_cache]
+        return args if CACHE in (*args, *passed) else [*args, *self.unnamed]
 
 
 def _give_by_name(draft: BackwardDraft) -> dict[str, str]:
-    return {name: name for name in draft.takes.all if name in draft.named}
+    return {name: name for name in draft.takes.names if name in draft.named}
 
 
 def _give_as_in_forward(draft: BackwardDraft) -> dict[str, str]:
@@ -126,7 +133,7 @@ def _give_output(draft: BackwardDraft) -> dict[str, str]:
 
 
 def _give_cache(draft: BackwardDraft) -> dict[str, str]:
-    upstream = draft.upstream[: draft.outputs]
+    upstream = draft.upstream_parameters[: draft.most_outputs]
     others = [name for name in draft.free if name not in upstream]
     if not upstream:
         others = [name for name in others if name not in INPUT_NAMES]
@@ -136,30 +143,31 @@ def _give_cache(draft: BackwardDraft) -> dict[str, str]:
 
 
 def _give_upstream(draft: BackwardDraft) -> dict[str, str]:
-    upstream = draft.upstream[: draft.outputs]
+    upstream = draft.upstream_parameters[: draft.most_outputs]
     return {name: UPSTREAM.format(place) for place, name in enumerate(upstream)}
 
 
 def _give_labels(draft: BackwardDraft) -> dict[str, str]:
-    labels = [name for name in draft.unused if name in LABEL_NAMES]
+    labels = [name for name in draft.unused_constants if name in LABEL_NAMES]
     return dict(zip([name for name in draft.free if name in LABEL_NAMES], labels, strict=False))
 
 
 def _give_data(draft: BackwardDraft) -> dict[str, str]:
-    data = [name for name in draft.unused if name not in LABEL_NAMES]
+    data = [name for name in draft.unused_constants if name not in LABEL_NAMES]
     return dict(zip([name for name in draft.free if name in INPUT_NAMES], data, strict=False))
 
 
 def _give_in_order(draft: BackwardDraft) -> dict[str, str]:
-    return {} if draft.takes.rest else dict(zip(draft.free, draft.unnamed, strict=False))
+    return {} if draft.takes.has_args else dict(zip(draft.free, draft.unnamed, strict=False))
 
 
 class Convention(Struct, frozen=True):
-    """What a parameter of a backward is handed.
+    """A rule that assigns values to parameters of a backward.
 
-    says: in one sentence; give: values by parameter; parameters that have one already keep it.
-    example: of the inputs x, w, b, the constant stride, the size n and a forward(first, second,
-    third): a signature, what the forward returned ("out, cache"), and what the parameters get.
+    says: the rule in one sentence. give: draft → {parameter: value}; a parameter that has a value
+    already keeps it.
+    example: a signature, what the forward returned ("out, cache"), and what the parameters get, for
+    the inputs x, w, b, the constant stride, the size n and a forward(first, second, third).
     """
 
     says: str
@@ -167,7 +175,7 @@ class Convention(Struct, frozen=True):
     example: tuple[str, str, str]
 
 
-# In the order in which they are tried.
+# In the order in which they are applied.
 BACKWARD = (
     Convention(
         "A parameter gets the input or the constant of its name",
@@ -220,15 +228,16 @@ BACKWARD = (
 
 
 class BackwardCall(Struct, frozen=True):
-    """How a backward is called, and how many of the forward's values have an upstream gradient.
+    """How a backward is called.
 
-    upstream: how many it takes; 0: it is the gradient of a function with one number as output.
-    default: it has a default for them, which for a loss is 1.
+    upstream: how many upstream gradients it takes. With 0 it is the gradient of a single number, or
+    a derivative entry by entry.
+    has_default: whether its upstream gradients have defaults; that of a loss is taken for 1.
     """
 
     call: Call
     upstream: int
-    default: bool = False
+    has_default: bool = False
 
 
 def bind_backward(
@@ -241,24 +250,25 @@ def bind_backward(
     *,
     stateless: bool = True,
 ) -> BackwardCall:
-    """Which parameter of a backward takes an upstream gradient, the cache, an input, a constant.
+    """Find the call of a backward: which parameter gets an upstream gradient, the cache, and so on.
 
-    returned: of each value the forward returned, whether it is an array of floats: the last of
-    several is the cache, unless every one of them has an upstream gradient.
-    forward: what the parameters of the forward were handed; stateless: it is no method of an object
-    that could remember its input.
+    returned: for each value that the forward returned, whether it is an array of floats. The last
+    of several is the cache, unless every one of them has an upstream gradient.
+    forward: the values of the forward's parameters, by parameter.
+    stateless: whether it is a plain function, not a method of an object that may remember its
+    input.
     Raises CodeError where a parameter gets no value.
     """
     named = [*inputs, *constants]
-    handed = forward or {}
-    draft = BackwardDraft(takes, (), named, optional, {}, inputs, returned, handed, stateless)
+    passed = forward or {}
+    draft = BackwardDraft(takes, (), named, optional, {}, inputs, returned, passed, stateless)
     for convention in BACKWARD:
-        draft.where = {**convention.give(draft), **draft.where}
-    if takes.rest:
-        draft.ordered = draft.arguments()
+        draft.assigned = {**convention.give(draft), **draft.assigned}
+    if takes.has_args:
+        draft.ordered = draft.list_args()
     draft.refuse_incomplete()
     call = draft.call()
     values = [UPSTREAM.format(place) for place in range(len(returned))]
-    upstream = {name for name, value in draft.where.items() if value in values}
-    default = takes.required.isdisjoint(upstream) and values[0] not in draft.ordered
-    return BackwardCall(call, sum(value in values for value in call.used), default)
+    upstream = {name for name, value in draft.assigned.items() if value in values}
+    has_default = takes.required.isdisjoint(upstream) and values[0] not in draft.ordered
+    return BackwardCall(call, sum(value in values for value in call.used), has_default)

@@ -1,4 +1,4 @@
-"""The gradients of a pair's inputs: returned by its backward, or kept by its object."""
+"""Read the gradients of the inputs: returned by the backward, or kept by its object."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from gradcheck_cli.text import join_words
 from gradcheck_cli.usercode.calling.gradients import (
-    by_name,
     gradient_of,
+    name_gradients,
     name_lists,
     shape_of,
     unmatched_keys,
@@ -20,21 +20,28 @@ from gradcheck_cli.usercode.calling.kept_gradients import (
     find_input_gradient,
     gradient_attributes,
     list_unchecked_parameters,
-    match_left_arrays,
+    match_changed_arrays,
 )
 from gradcheck_cli.usercode.calling.objects import memory_of
 from gradcheck_cli.usercode.calling.pairs import Source
 from gradcheck_cli.usercode.calling.values import Array, find_other_claims, is_of_parts
 from gradcheck_cli.usercode.trees import as_mapping, leaves, rebuilt
 
-NOTED = 3  # calls of a backward whose gradients are looked through for such that are not checked
+NOTED = 3  # only in the first calls of a backward, gradients that are not checked are searched for
 
 
 class GradientReader:
-    """Reads what the backwards of a source claim, and notes what it claims of no input.
+    """Reads the gradients that a backward claims, and notes those that no input has.
 
-    inputs: as the functions take them; arrays: the arrays of floats in them, by leaf; made: the
-    arrays that the object holds before its forward; held: the inputs that the object holds.
+    inputs: as the functions take them; arrays: the arrays of floats in them, by leaf.
+    made: the arrays in the object before its forward. held: the inputs that are set on the object.
+    leaf_names: W for the leaf params.W. reads: how many times gradients were read.
+
+    The other fields are for notes. unchecked: what has a gradient and is no input; unused_keys: of
+    a returned dict; missing: held inputs without a gradient, and what may be meant as one;
+    extra_values: how many values were returned after the gradients; updated: inputs whose gradient
+    is an update; beside: unread arrays, each with a parameter of its shape; kept_others: inputs
+    whose returned gradient differs from the kept one.
     """
 
     def __init__(
@@ -49,18 +56,18 @@ class GradientReader:
         self.arrays = arrays
         self.made = made
         self.held = [name for name in source.held if name in inputs]
-        self.parts = [leaf.rpartition(".")[2] for leaf in arrays]  # W of params.W
+        self.leaf_names = [leaf.rpartition(".")[2] for leaf in arrays]  # W of params.W
         self.unchecked: dict[str, None] = {}
         self.unused_keys: dict[str, None] = {}
         self.missing: dict[str, list[str]] = {}
-        self.states = self.reads = 0
+        self.extra_values = self.reads = 0
         self.updated: dict[str, None] = {}
         self.beside: dict[str, str] = {}
         self.kept_others: dict[str, None] = {}
 
     @property
     def noting(self) -> bool:
-        """Whether the next gradients are looked through for such that are not checked."""
+        """Whether gradients that are not checked are searched for in the next call."""
         return self.reads < NOTED
 
     def read(
@@ -69,12 +76,13 @@ class GradientReader:
         owner: Any,
         used: Sequence[str],
         updated: Mapping[str, Any],
-        left: Mapping[str, Any],
+        changed: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """The gradient of every input, from what a backward returned or its object keeps.
+        """The gradient of every input, from what the backward returned or its object keeps.
 
-        used: the names of the values that the backward was handed, in order. updated: the gradients
-        of parameters that it updated. left: what it left in its object.
+        used: the names of the values that the forward got, in order. updated: the gradients of
+        parameters that the backward updated. changed: arrays of the object that are new or have
+        changed.
         """
         names = [name for name, value in self.inputs.items() if any(leaves(value, name))]
         order = [*used, *self.held]
@@ -94,25 +102,25 @@ class GradientReader:
         for name in (name for name in self.held if found.get(name) is None):
             self.missing[name] = gradient_attributes(owner, self.source.backward.rpartition(".")[2])
         if noting and owner is not None and not updated:
-            self.note_beside(owner, found, left)
+            self._note_beside(owner, found, changed)
         return found
 
     def _name_fields(self, claimed: Any) -> Any:
-        """A named tuple that has fields for inputs, as a mapping; anything else as it is."""
+        """A named tuple with fields for gradients as a mapping; anything else as it is."""
         fields = claimed._asdict() if hasattr(claimed, "_asdict") else {}
-        return fields if _names_any(fields, [*self.inputs, *self.parts]) else claimed
+        return fields if _names_any(fields, [*self.inputs, *self.leaf_names]) else claimed
 
     def _note_unchecked(
         self, claimed: Any, owner: Any, names: Sequence[str], order: Sequence[str]
     ) -> None:
-        """Note the gradients of what is not checked: returned ones, and those of the object."""
+        """Note the gradients, returned or kept by the object, of what is no input."""
         others = find_other_claims(claimed, order, set(self.inputs) - set(names))
         if owner is not None:
             own = list_unchecked_parameters(owner, [*self.inputs, *self.arrays], self.made)
             others = [*others, *own]
         self.unchecked |= dict.fromkeys(others)
         if isinstance(claimed, Mapping):
-            known = [*order, *self.inputs, *self.arrays, *self.parts]
+            known = [*order, *self.inputs, *self.arrays, *self.leaf_names]
             self.unused_keys |= dict.fromkeys(unmatched_keys(claimed, known))
 
     def _read_returned(
@@ -130,33 +138,35 @@ class GradientReader:
         if len(names) == 1 and not nested and _is_array(claimed, self.arrays[names[0]].shape):
             return {names[0]: claimed}
         if isinstance(claimed, tuple) and not nested:
-            claimed = self.leave_state(claimed, names, order)
-        by_leaf = mapping and not _names_any(claimed, names) and _names_any(claimed, self.parts)
+            claimed = self._drop_extra_values(claimed, names, order)
+        by_leaf = (
+            mapping and not _names_any(claimed, names) and _names_any(claimed, self.leaf_names)
+        )
         found = {}
         if names and claimed is not None and not by_leaf:
-            found = by_name(claimed, names, order, self.source.backward, nested)
+            found = name_gradients(claimed, names, order, self.source.backward, nested)
         for name in nested if mapping else ():
-            if found.get(name) is None:  # the gradients of its arrays stand beside those of others
+            if found.get(name) is None:  # the gradients of its arrays are keys of the same dict
                 found[name] = claimed
         return found
 
     def _note_kept_others(self, owner: Any, found: Mapping[str, Any]) -> None:
-        """Note of which parameters the object keeps another gradient than was returned."""
+        """Note the inputs whose kept gradient differs from the returned one."""
         for name in self.held:
             kept = find_gradient(owner, name) if found.get(name) is not None else None
             if kept is not None and not np.array_equal(kept, found[name]):
                 self.kept_others[name] = None
 
     def _read_kept(self, owner: Any, names: Sequence[str], found: dict[str, Any]) -> None:
-        """Add the gradients that an object keeps of inputs that none was returned of."""
+        """Add the gradients that the object keeps, for inputs without a returned one."""
         lacking = [name for name in self.inputs if found.get(name) is None]
-        found |= {name: self.find_gradient(owner, name) for name in lacking}
+        found |= {name: self._find_kept(owner, name) for name in lacking}
         arguments = [name for name in names if name not in self.held]
         if len(arguments) == 1 and found[arguments[0]] is None:
             found[arguments[0]] = find_input_gradient(owner)
 
     def _read_updates(self, updated: Mapping[str, Any], found: dict[str, Any]) -> None:
-        """Add the gradients that a backward has updated parameters by, where it gives no others."""
+        """Add the gradients that follow from updates, for inputs that have no other."""
         for name, gradient in updated.items():
             if name not in self.inputs:
                 self.unchecked[name] = None
@@ -164,21 +174,25 @@ class GradientReader:
                 found[name] = gradient
                 self.updated[name] = None
 
-    def note_beside(self, owner: Any, found: Mapping[str, Any], left: Mapping[str, Any]) -> None:
-        """Note what may be a gradient of a parameter that is no input, and has no name of one."""
+    def _note_beside(
+        self, owner: Any, found: Mapping[str, Any], changed: Mapping[str, Any]
+    ) -> None:
+        """Note changed arrays that may be the gradient of a parameter that is no input."""
         names = [*self.inputs, *self.arrays]
         read = [part for gradient in found.values() for _, part in leaves(gradient, "")]
-        told = (find_gradient(owner, name) for name in self.unchecked)
-        known = {memory_of(one) for one in (*read, *told)}
-        others = {name: one for name, one in left.items() if memory_of(one) not in known}
-        self.beside |= match_left_arrays(owner, [*names, *self.unchecked], self.made, others)
+        noted = (find_gradient(owner, name) for name in self.unchecked)
+        known = {memory_of(one) for one in (*read, *noted)}
+        others = {name: one for name, one in changed.items() if memory_of(one) not in known}
+        self.beside |= match_changed_arrays(owner, [*names, *self.unchecked], self.made, others)
 
-    def leave_state(
+    def _drop_extra_values(
         self, claimed: tuple[Any, ...], names: Sequence[str], order: Sequence[str]
     ) -> tuple[Any, ...]:
-        """The gradients without what is returned behind them, such as the last state of an RNN:
-        where the first have the shapes of the inputs, and it returns more than one for every input
-        and constant."""
+        """The gradients without values that follow them, such as the last state of an RNN.
+
+        They are dropped if the values before them have the shapes of the inputs, and there is not
+        one value for each input and constant.
+        """
         more = len(claimed) - len(names)
         fits = (
             shape_of(gradient) == self.arrays[name].shape
@@ -186,11 +200,11 @@ class GradientReader:
         )
         if not names or more <= 0 or len(claimed) == len(order) or not all(fits):
             return claimed
-        self.states = more
+        self.extra_values = more
         return claimed[: len(names)]
 
-    def find_gradient(self, owner: Any, name: str) -> Any:
-        """The gradient that an object keeps for an input, or for every array of it."""
+    def _find_kept(self, owner: Any, name: str) -> Any:
+        """The gradient that the object keeps for an input, nested like the input."""
         gradient = find_gradient(owner, name)
         if gradient is not None or name in self.arrays:
             return gradient
@@ -200,7 +214,7 @@ class GradientReader:
         return rebuilt(self.inputs[name], name, leaf_gradients)
 
     def notes(self) -> tuple[str, ...]:
-        """What a reader should know of gradients that were not checked, or not found."""
+        """Notes on gradients that were not checked, or not found."""
         notes = tuple(
             f"∂L/∂{name} is not checked: {name} is no array of floats among the inputs"
             for name in self.unchecked
@@ -225,8 +239,12 @@ class GradientReader:
                 f"{self.source.backward} updates {join_words(list(self.updated))}: the gradient is "
                 "what it takes away, over the learning rate",
             )
-        if self.states:
-            last = "the last value" if self.states == 1 else f"the last {self.states} values"
+        if self.extra_values:
+            last = (
+                "the last value"
+                if self.extra_values == 1
+                else f"the last {self.extra_values} values"
+            )
             notes += (f"{self.source.backward} returns more than gradients: {last} left out",)
         return notes + tuple(
             f"{self.source.backward} leaves no ∂L/∂{name} as d{last}, grads['{last}'] or "
@@ -238,13 +256,12 @@ class GradientReader:
 
 
 def _names_any(gradients: Mapping[Any, Any], names: Sequence[str]) -> bool:
-    """Whether a mapping has a gradient of any of these."""
+    """Whether a mapping has a gradient of any of these inputs."""
     return any(gradient_of(name, gradients) is not None for name in names)
 
 
 def _is_array(claimed: Any, shape: tuple[int, ...]) -> bool:
-    """Whether lists, or a tuple of numbers, are an array of this shape, entry by entry or by
-    rows."""
+    """Whether a list, or a tuple of numbers, is an array of this shape, by rows or by entries."""
     if isinstance(claimed, tuple):
         numbers = not any(getattr(item, "ndim", 0) for item in claimed)
         return numbers and len(claimed) > 1 and shape_of(claimed) == shape

@@ -1,4 +1,4 @@
-"""What a backward returns, told apart: the gradient of every input by its name."""
+"""Tell which of the values that a backward returns is the gradient of which input."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from typing import Any
 
 from gradcheck_cli.errors import CodeError
 
-# The usual names of a gradient after its input, as a key or an attribute, likeliest first.
+# The usual names of the gradient of an input, as a key or an attribute, likeliest first.
 GRADIENT_NAMES = ("d{}", "grad_{}", "{}_grad", "d_{}", "grad{}", "dLd{}", "nabla_{}", "g{}")
-# What an object calls its dict or list of parameters, and that of their gradients; and the array of
-# a parameter that is an object or a dict itself.
+# Names of an object's dict or list of parameters; of the one of their gradients; and of the array
+# in a parameter that is itself an object or a dict.
 PARAMETER_HOLDERS = ("params", "parameters", "weights")
 GRADIENT_HOLDERS = ("grads", "gradients", "grad", "dparams")
 WRAPPED = ("data", "value", "val")
 GRADIENT_LIKE = re.compile(r"^(d|grad|nabla|g)_?[A-Z]|^[dg][a-z]?\d?$|grad|nabla|^d_|delta")
 
 
-def gradient_names(name: str) -> Iterator[str]:
+def list_gradient_names(name: str) -> Iterator[str]:
     """The usual names of the gradient of an input: dW, grad_W, W_grad, d_W, dLdW, gW."""
     return (pattern.format(name) for pattern in GRADIENT_NAMES)
 
 
-# In rarer ones its input's name is what is left without these: delta_weights, W_grad, dE_dW.
+# Rarer names of a gradient are the input's name with one of these: delta_weights, W_grad, dE_dW.
 _BEFORE = r"^(d(l|loss|e|error|j|c|cost)_?d_?|(delta|nabla|grads?|gradients?|partial|d|g)_?)"
 _BEHIND = r"_?(delta|grads?|gradients?|errors?|deriv|derivatives?)$"
-# Short names of inputs that code spells out.
+# Short forms of inputs' names: the gradient of `weights` may be `dw`.
 _SHORT = {"weight": "w", "weights": "w", "bias": "b", "biases": "b"}
 
 
 def names_gradient(text: str, name: str) -> bool:
-    """Whether a text is a name of the gradient of an input, a usual one or a rarer one:
-    `delta_weights`, `w_grad` and `dE_dW` are of weights, `_dWq` is of _Wq."""
-    if text in gradient_names(name):
+    """Whether `text` is a name of the gradient of the input `name`, a usual one or a rarer one.
+
+    `delta_weights`, `w_grad` and `dE_dW` are names for weights, `_dWq` is one for _Wq.
+    """
+    if text in list_gradient_names(name):
         return True
     folded, of = text.casefold().strip("_"), name.casefold().strip("_")
     rests = {re.sub(pattern, "", folded) for pattern in (_BEFORE, _BEHIND)} - {folded}
@@ -42,8 +44,8 @@ def names_gradient(text: str, name: str) -> bool:
 
 
 def gradient_of(name: str, gradients: Mapping[Any, Any]) -> Any:
-    """The gradient of an input in a mapping by name, by "d" + name and the like; None without."""
-    known = [key for key in (*gradient_names(name), name) if key in gradients]
+    """The gradient of an input in a mapping, by its name, "d" + name and the like; None if none."""
+    known = [key for key in (*list_gradient_names(name), name) if key in gradients]
     others = (key for key in gradients if isinstance(key, str) and names_gradient(key, name))
     return next((gradients[key] for key in (*known, *others)), None)
 
@@ -51,7 +53,7 @@ def gradient_of(name: str, gradients: Mapping[Any, Any]) -> Any:
 def _in_order(
     returned: Sequence[Any], inputs: Sequence[str], order: Sequence[str], nested: Container[str]
 ) -> Iterator[dict[str, Any]]:
-    """What a tuple of gradients may mean, the likeliest first."""
+    """The possible readings of a tuple of gradients, by input, the likeliest first."""
     lists = [_holds_arrays(item) and not isinstance(item, Mapping) for item in returned]
     opened = [  # dX, [dW, db] → dX, dW, db
         part
@@ -72,13 +74,13 @@ def _in_order(
         in_order = [item for item in returned if not isinstance(item, Mapping)]
         if len(in_order) == len(left):
             yield by_key | dict(zip(left, in_order, strict=True))
-    for expected in (inputs, order):  # a list of the rows of an array
+    for expected in (inputs, order):  # a list of rows may be one gradient
         if len(returned) == len(expected):
             yield dict(zip(expected, returned, strict=True))
 
 
 def shape_of(item: Any) -> tuple[int, ...] | None:
-    """The shape of an array, a number or nested lists; None of lists that make no array."""
+    """The shape of an array, a number or nested lists; None for lists that make no array."""
     import numpy as np  # `init` reads names here, and needs no arrays
 
     try:
@@ -88,9 +90,9 @@ def shape_of(item: Any) -> tuple[int, ...] | None:
 
 
 def name_lists(returned: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
-    """Lists of gradients by the names of the arrays that they have the shapes of, as
-    `return nabla_b, nabla_w` for "biases[0]", …, "weights[0]", …; None where that is not told.
+    """Lists of gradients by the paths of the arrays with the same shapes; None if they do not fit.
 
+    `return nabla_b, nabla_w` gives the gradients of "biases[0]", …, and of "weights[0]", …
     shapes: of the arrays that an object keeps, by their paths.
     """
     lists: dict[str, list[str]] = {}
@@ -112,31 +114,31 @@ def name_lists(returned: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str
 
 
 def _holds_arrays(item: Any) -> bool:
-    """Whether this is a tuple, list or mapping of arrays, and no array or list of numbers."""
+    """Whether this is a tuple, list or mapping of arrays, not an array or a list of numbers."""
     if isinstance(item, Mapping):
         return True
     return isinstance(item, tuple | list) and any(getattr(part, "ndim", 0) for part in item)
 
 
-def by_name(
+def name_gradients(
     returned: Any,
     names: Sequence[str],
     order: Sequence[str],
     who: str,
     nested: Container[str] = (),
 ) -> dict[str, Any]:
-    """What a backward returned, as gradients by the names of the inputs.
+    """The gradients that a backward returned, by the names of the inputs.
 
-    returned: a mapping by name or by "d" + name, a tuple, or one array; names: of the inputs;
-    order: of the parameters that may have a gradient in a tuple, constants among them;
-    nested: the inputs that are dicts or sequences of arrays, so that their gradients are, too.
-    Raises CodeError where the gradients cannot be told apart.
+    returned: a mapping by name or by "d" + name, a tuple, or one array.
+    names: of the inputs. order: names in the order of a returned tuple, constants among them.
+    nested: the inputs that are dicts or sequences of arrays; so are their gradients.
+    Raises CodeError where it is not clear which gradient belongs to which input.
     """
     if isinstance(returned, Mapping):
         return _from_mapping(returned, names, who)
     numbers = isinstance(returned, list) and not _holds_arrays(returned)
     rows = len(names) > 1 and getattr(returned, "shape", ())[:1] == (len(names),)
-    if rows:  # of an array, one an input
+    if rows:  # an array with a row for each input
         returned = list(returned)
     if not isinstance(returned, tuple | list) or (numbers and len(names) == 1):
         if len(names) == 1:
@@ -167,7 +169,7 @@ def _from_mapping(returned: Mapping[Any, Any], names: Sequence[str], who: str) -
 
 
 def unmatched_keys(gradients: Mapping[Any, Any], names: Iterable[str]) -> list[str]:
-    """The keys of a mapping of gradients that are those of none of these names, as text."""
+    """The keys of a mapping, as text, that are no names of gradients of these inputs."""
     every = list(names)
     return [
         repr(key)

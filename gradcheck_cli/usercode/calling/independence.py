@@ -1,4 +1,4 @@
-"""Arrays that no output depends on, so that a backward may leave their gradients out."""
+"""Arrays that no output depends on: their gradient is zero, and a backward may leave it out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gradcheck_cli.usercode.calling.values import Array
 
 
 class Independence:
-    """Tells which arrays a forward ignores, by another draw of each; remembers what it found.
+    """Finds out which arrays a forward ignores, by calling it with other numbers in them.
 
-    ignored: for each array that was asked for, whether the outputs are the same, bit by bit.
+    ignored: for each array that was tried, whether the outputs stayed the same, bit by bit.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class Independence:
         self.ignored: dict[str, bool] = {}
 
     def ignores(self, name: str) -> bool:
-        """Whether the outputs stay the same where this array is another one."""
+        """Whether the outputs stay the same with other numbers in this array."""
         if name not in self.ignored:
             array = self.arrays[name]
             other = array + np.random.default_rng(0).standard_normal(array.shape)
@@ -35,8 +35,8 @@ class Independence:
             self.ignored[name] = bool(np.array_equal(here, there))
         return self.ignored[name]
 
-    def fill(self, gradients: Mapping[str, Any]) -> dict[str, Any]:
-        """Gradients with zeros for those that are left out of arrays that the forward ignores."""
+    def fill_zeros(self, gradients: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a gradient of zeros for each array that has none and that the forward ignores."""
         lacking = [name for name in self.arrays if gradients.get(name) is None]
         if len(lacking) == len(self.arrays):
             return dict(gradients)

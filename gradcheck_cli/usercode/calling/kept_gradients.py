@@ -1,4 +1,4 @@
-"""The gradients that an object keeps after its backward, and what it leaves that may be one."""
+"""Find the gradients that an object keeps after its backward, and arrays that may be gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradcheck_cli.usercode.calling.gradients import (
     GRADIENT_HOLDERS,
     GRADIENT_LIKE,
     PARAMETER_HOLDERS,
-    gradient_names,
+    list_gradient_names,
     names_gradient,
 )
 from gradcheck_cli.usercode.calling.objects import (
@@ -27,28 +27,28 @@ from gradcheck_cli.usercode.calling.objects import (
     write_path,
 )
 
-# What the gradient of the one array that a forward is handed is called, whatever that is called.
+# Names of the gradient of the only array that a forward gets, whatever its own name is.
 INPUT_GRADIENTS = ("dinputs", "dinput", "dX", "dx", "grad_input", "input_grad", "gradInput")
 
 
 def find_input_gradient(owner: Any) -> Any:
-    """The gradient that an object keeps for the one array that its forward is handed."""
+    """The gradient that an object keeps for the only array that its forward gets."""
     found = (getattr(owner, name, None) for name in INPUT_GRADIENTS)
     return next((one for one in found if one is not None), None)
 
 
 def find_gradient(owner: Any, name: str) -> Any:
-    """The gradient of a parameter, as an object keeps it after backward; None without.
+    """The gradient that an object keeps for a parameter; None if it keeps none.
 
-    Looked for as dW, grad_W and the like: an attribute, or a key of grads; and as W.grad. That of
-    params[0] is grads[0], that of biases[0] is dbiases[0]; that of layers[0].W is looked for in
-    layers[0], that of p["W"] beside p, too, as g["dW"].
+    That of W may be W.grad, or dW, grad_W and so on as an attribute or a key of grads; that of
+    params[0] is grads[0], and that of biases[0] is dbiases[0]. That of layers[0].W is searched for
+    in layers[0], and that of p["W"] also in the object that has p, as g["dW"].
     """
     *before, last = read_path(name)
     if isinstance(last, int) and before and isinstance(before[-1], str):
         inner = Place(tuple(before[:-1])).get(owner)
         common = GRADIENT_HOLDERS if before[-1] in PARAMETER_HOLDERS else ()
-        lists = [look_up(inner, holder) for holder in (*common, *gradient_names(before[-1]))]
+        lists = [look_up(inner, holder) for holder in (*common, *list_gradient_names(before[-1]))]
         found = (look_up(one, last) for one in lists if isinstance(one, list | tuple))
         gradient = next((one for one in found if one is not None), None)
         if gradient is not None or before[-1] in PARAMETER_HOLDERS:
@@ -58,7 +58,7 @@ def find_gradient(owner: Any, name: str) -> Any:
 
 
 def _gradient_in(owner: Any, name: Any) -> Any:
-    """The gradient of a parameter of this very object, or element of this list or dict."""
+    """The gradient of a parameter of this object, not of objects in it, or of a list's element."""
     if not isinstance(name, str):
         return look_up(look_up(owner, name), "grad")
     kept = {key: part for key, part in list_parts(owner) if isinstance(part, dict)}
@@ -67,7 +67,7 @@ def _gradient_in(owner: Any, name: Any) -> Any:
     for key, holder in {"": owner, **common, **kept}.items():
         alike = isinstance(holder, dict) and GRADIENT_LIKE.search(str(key))
         for gradient in (
-            look_up(holder, one) for one in (*gradient_names(name), *[name] * bool(alike))
+            look_up(holder, one) for one in (*list_gradient_names(name), *[name] * bool(alike))
         ):
             if gradient is not None:
                 return gradient
@@ -84,8 +84,7 @@ def _gradient_in(owner: Any, name: Any) -> Any:
 
 
 def _gradient_by_shape(owner: Any, name: str) -> Any:
-    """An array of the shape of a parameter whose name is that of its gradient in another manner;
-    or the one that is called `gradient` alone."""
+    """An array of the parameter's shape that has a rarer name of its gradient, or just `grad`."""
     parameter = look_up(owner, name)
     kept = dict(getattr(owner, "__dict__", {})) if isinstance(parameter, np.ndarray) else {}
     fitting = [
@@ -103,7 +102,7 @@ def list_unchecked_parameters(
 ) -> list[str]:
     """The parameters of an object, and of objects in it, that have a gradient and are no inputs.
 
-    made: what it held before its forward, without which what is in a dict is no parameter.
+    made: the arrays it had before its forward; what the forward adds to a dict is no parameter.
     """
     found: dict[str, None] = {}
     checked = _memory_of_inputs(owner, inputs)
@@ -114,30 +113,30 @@ def list_unchecked_parameters(
         known = memory_of(array) in checked or name in inputs or kept
         if name and not known and not set(path) & set(GRADIENT_HOLDERS):
             gradient = find_gradient(owner, name)
-            number = isinstance(gradient, int | float) and np.ndim(array) > 0  # dk, a size
+            number = isinstance(gradient, int | float) and np.ndim(array) > 0  # a size such as dk
             same = memory_of(gradient) == memory_of(array)
             if gradient is not None and not same and not number:
                 found[name] = None
     return list(found)
 
 
-def match_left_arrays(
-    owner: Any, inputs: Collection[str], made: Mapping[str, Any], left: Mapping[str, Any]
+def match_changed_arrays(
+    owner: Any, inputs: Collection[str], made: Mapping[str, Any], changed: Mapping[str, Any]
 ) -> dict[str, str]:
-    """What a backward leaves in an object, whatever it is called, that has the shape of an array
-    which the object was made with and is no input; by its name that of this array.
+    """Match changed arrays to parameters of the same shape that are no inputs, whatever the names.
 
-    left: the arrays that are new or have changed, but for the gradients that were read.
+    made: the arrays of the object before its forward, where parameters are searched for.
+    changed: those that the backward added or changed, without the gradients that were read.
     """
     checked = _memory_of_inputs(owner, inputs)
     now = list_arrays(owner)
     free = {
         name: array.shape
         for name, array in made.items()
-        if name not in inputs and name not in left and memory_of(now.get(name)) not in checked
+        if name not in inputs and name not in changed and memory_of(now.get(name)) not in checked
     }
     found = {}
-    for name, array in left.items():
+    for name, array in changed.items():
         fits = [one for one, shape in free.items() if shape == array.shape and array.ndim]
         if fits and array.dtype.kind in "fc":
             found[name] = fits[0]
@@ -150,8 +149,10 @@ def _memory_of_inputs(owner: Any, inputs: Collection[str]) -> set[int]:
 
 
 def gradient_attributes(owner: Any, called: str) -> list[str]:
-    """What is called like gradients of an object, and of objects in it: attributes, and methods of
-    its class but for the one that was called."""
+    """Attributes of an object, and of objects in it, and methods that are called like gradients.
+
+    called: the name of the backward, which is left out.
+    """
     attributes = [
         write_path(path)
         for path, _ in walk_arrays(owner)

@@ -1,4 +1,4 @@
-"""A loss between a forward and its backward: a function, an object, or found beside the two."""
+"""A loss between a forward and its backward: given as a function or an object, or searched for."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from typing import Any
 from gradcheck_cli.errors import UntakenError
 from gradcheck_cli.usercode.calling.conventions import OUTPUT
 from gradcheck_cli.usercode.calling.methods import METHODS
-from gradcheck_cli.usercode.calling.signatures import Call, Parameters, bind, parameters
+from gradcheck_cli.usercode.calling.signatures import Call, Parameters, bind, read_parameters
 
 Function = Callable[..., Any]
 
+# Names of losses.
 LOSS_LIKE = re.compile(r"loss|cost|nll|entropy|mse|objective|criterion|energy", re.IGNORECASE)
-# What is called after a loss, and is none.
+# Names that contain that of a loss, but are not losses.
 DERIVED = re.compile(r"grad|back|bwd|deriv|prime|delta|vjp|^d_?([a-z]*loss|cost)", re.IGNORECASE)
 
 
 def as_loss(loss: Any) -> Function:
-    """A loss as a function: of an object with methods for its value and its gradient, both."""
+    """A loss as a function; one of an object with a gradient method returns (value, gradient)."""
     if inspect.isroutine(loss):
         return loss
     pairs = [pair for pair in METHODS if all(hasattr(loss, name) for name in pair)]
     if not pairs:
         return loss  # type: ignore[no-any-return]
     value, gradient = (getattr(loss, name) for name in pairs[0])
-    alone = not parameters(gradient).required
+    alone = not read_parameters(gradient).required
 
     @functools.wraps(value)
     def value_and_gradient(*arguments: Any, **keywords: Any) -> tuple[Any, Any]:
@@ -38,9 +39,8 @@ def as_loss(loss: Any) -> Function:
     return value_and_gradient
 
 
-def losses_beside(backward: Function, owner: Any) -> Iterator[Function]:
-    """The functions in the file of a backward, and the methods of its object, that are called like
-    losses."""
+def find_losses_beside(backward: Function, owner: Any) -> Iterator[Function]:
+    """Functions in the file of a backward and methods of its object whose names are like a loss."""
     function = inspect.unwrap(getattr(backward, "__func__", backward))
     names = {} if owner is None else dict(inspect.getmembers(owner, inspect.ismethod))
     for name, found in {**getattr(function, "__globals__", {}), **names}.items():
@@ -50,10 +50,10 @@ def losses_beside(backward: Function, owner: Any) -> Iterator[Function]:
 
 
 def bind_loss(takes: Parameters, named: Sequence[str], optional: Sequence[str]) -> Call:
-    """How a loss is called: with the output, and what it asks for by name.
+    """The call of a loss: it gets the output, and inputs and constants by their names.
 
-    named: inputs and constants; the output takes the place of one with the name of the loss's first
-    parameter where no other is left, as in cost(a, y) beside feedforward(a).
+    named: the inputs and constants. If there is no parameter for the output, it goes to the first
+    one, even where that has the name of an input: cost(a, y) beside feedforward(a).
     Raises CodeError where a parameter gets no value.
     """
     try:
@@ -63,8 +63,8 @@ def bind_loss(takes: Parameters, named: Sequence[str], optional: Sequence[str]) 
         return bind(takes, [OUTPUT], others, optional)
 
 
-def of_owner(function: Function, owner: Any) -> Function:
-    """A method as that of another object of its class; any other function as it is."""
+def method_of(function: Function, owner: Any) -> Function:
+    """The same method of another object of its class; any other function is returned as it is."""
     of = getattr(function, "__self__", None)
     if of is None or owner is None or type(of) is not type(owner):
         return function

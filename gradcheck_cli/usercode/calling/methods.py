@@ -1,4 +1,4 @@
-"""What people call the two methods of a layer, and of a loss that is an object."""
+"""The names that people give the forward and the backward method of a layer or a loss."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import join_words
 
-# What people call a forward and its backward.
+# Names of a forward and its backward.
 PASSES = (
-    ("calculate", "backward"),  # the mean of what the forward of a loss gives
+    ("calculate", "backward"),  # of a loss: calculate is the mean of its forward
     ("forward", "backward"),
     ("__call__", "backward"),
     ("forward_pass", "backward_pass"),
@@ -26,7 +26,7 @@ PASSES = (
     ("__call__", "vjp"),
     ("__call__", "backprop"),
 )
-# What they call a function, and its gradient or derivative, which go with each other.
+# Names of a function, and of its gradient or derivative; any two of them make a pair.
 FUNCTIONS = (
     *("__call__", "forward", "fn", "f", "fun", "func", "function", "activate", "activation"),
     *("loss", "cost", "objective", "loglike", "loglikelihood", "log_likelihood", "nll"),
@@ -34,7 +34,7 @@ FUNCTIONS = (
 )
 DERIVATIVES = ("gradient", "grad", "derivative", "deriv", "prime", "df")
 LIKELIHOODS = ("loglike", "loglikelihood", "log_likelihood")  # whose gradient is a score
-# All of them, in the order in which they are looked for.
+# All pairs of names; the first pair that an object has is used.
 METHODS = (
     *PASSES,
     *product(FUNCTIONS, DERIVATIVES),
@@ -48,13 +48,13 @@ def has_methods(owner: Any) -> bool:
 
 
 def list_callables(owner: Any) -> list[str]:
-    """The names of what can be called of an object, a class or a module; no property is asked."""
+    """The public callables of an object, a class or a module; no property is evaluated."""
     names = [name for name in dir(owner) if not name.startswith("_")]
     return [name for name in names if callable(getattr_static(owner, name, None))]
 
 
-def methods(owner: Any) -> tuple[str, str]:
-    """The names of an object's forward and backward; the first of METHODS that it has both of.
+def find_methods(owner: Any) -> tuple[str, str]:
+    """The names of an object's forward and backward method: the first pair of METHODS it has.
 
     Raises CodeError where it has none.
     """

@@ -1,4 +1,4 @@
-"""What a reader should know of what functions of the user did when they were called."""
+"""Notes on what the user's functions did during a check."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from gradcheck_cli.usercode.calling.calls import Calls
 
 
 def describe_calls(calls: Calls) -> tuple[str, ...]:
-    """What was seen while a check went on: gradients of no input, changed inputs, random numbers,
-    points without a value."""
+    """Notes on gradients of no input, changed inputs, random numbers and points without a value."""
     notes = calls.reader.notes()
     notes += tuple(
         f"{calls.source.forward} changes {name}: it is not what was set before the call"
@@ -20,13 +19,15 @@ def describe_calls(calls: Calls) -> tuple[str, ...]:
         for name, ignored in calls.independence.ignored.items()
         if ignored
     )
-    if calls.keeps:
-        notes += (f"{calls.source.forward} returns nothing: its output is self.{calls.keeps}",)
+    if calls.output_attribute:
+        notes += (
+            f"{calls.source.forward} returns nothing: its output is self.{calls.output_attribute}",
+        )
     if calls.random.drawn:
         streams = join_words(list(calls.random.drawn))
         notes += (f"the code draws from {streams}, which had the same state before every call",)
-    if not calls.raised:
+    if not calls.errors:
         return notes
-    points = f"{len(calls.raised)} displaced point{'s' * (len(calls.raised) != 1)}"
-    what = str(calls.raised[0]).splitlines()[0]
+    points = f"{len(calls.errors)} displaced point{'s' * (len(calls.errors) != 1)}"
+    what = str(calls.errors[0]).splitlines()[0]
     return (*notes, f"the forward could not be evaluated at {points}: {what}")

@@ -1,4 +1,4 @@
-"""Layers that are objects: where they keep their parameters and their output."""
+"""Find and set the parameters and the output of a layer that is an object."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from gradcheck_cli.usercode.calling.gradients import PARAMETER_HOLDERS, WRAPPED
 from gradcheck_cli.usercode.calling.views import View, find_view, same_memory
 from gradcheck_cli.usercode.frameworks import as_value_like, to_array
 
-# Where an object keeps the output of a forward that returns nothing.
+# Attributes in which an object keeps the output of a forward that returns nothing.
 OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "z", "Z", "activation", "result", "loss")
-DEEPEST = 4  # objects, lists and dicts in each other that are searched for parameters
+DEEPEST = 4  # levels of objects, lists and dicts in which parameters are searched for
 _PLAIN = (type, str, int, float, type(None))  # holds no arrays
 _STEP = re.compile(r"\[(?P<index>\d+)\]|\.?(?P<name>\w+)")
 
 
 class Place(Struct, frozen=True):
-    """Where an object keeps an array: steps of attributes, keys and indices; and as it is written.
+    """Where an object keeps an array.
 
-    inner: the attribute or key of a parameter that holds its array; empty for a plain array.
-    view: the part of the parameter that it is, where that is not all of it, as it stands.
+    steps: the attributes, keys and indices that lead there.
+    inner: the attribute or key with the array of a parameter that is an object or a dict; or empty.
+    view: which part of the parameter is there; None: the whole parameter in its own layout.
     """
 
     steps: tuple[Any, ...]
@@ -35,14 +36,14 @@ class Place(Struct, frozen=True):
     view: View | None = None
 
     def get(self, owner: Any) -> Any:
-        """What stands there; None without."""
+        """What the object has there; None if nothing."""
         found = owner
         for step in self.steps:
             found = look_up(found, step)
         return look_up(found, self.inner) if self.inner else found
 
     def set(self, owner: Any, value: Any) -> None:
-        """Put a value of the parameter there."""
+        """Write the value of the parameter there."""
         value = value if self.view is None else self.view.of(value)
         *before, last = (*self.steps, self.inner) if self.inner else self.steps
         holder = Place(tuple(before)).get(owner)
@@ -55,8 +56,10 @@ class Place(Struct, frozen=True):
 
 
 def find_places(owner: Any, name: str) -> tuple[Place, ...]:
-    """Where an object keeps the parameter of this name: an attribute, a key of its params, or a
-    path such as layers[0].W; and wherever else it keeps the same array, or a view of it."""
+    """All places where an object keeps a parameter, or a view of its array.
+
+    name: an attribute, a key of the object's params, or a path such as layers[0].W.
+    """
     steps = read_path(name)
     paths = [steps, *((holder, *steps) for holder in PARAMETER_HOLDERS)]
     found = [_with_inner(owner, path) for path in paths if _is_there(owner, path)]
@@ -71,8 +74,8 @@ def find_places(owner: Any, name: str) -> tuple[Place, ...]:
     return tuple(dict.fromkeys([*kept, *others]))
 
 
-def put(owner: Any, name: str, places: tuple[Place, ...], value: Any) -> None:
-    """Set a parameter of an object, wherever it keeps it.
+def set_parameter(owner: Any, name: str, places: tuple[Place, ...], value: Any) -> None:
+    """Set a parameter of an object in all of its places.
 
     Raises CodeError where the object's own array has another shape.
     """
@@ -88,15 +91,15 @@ def put(owner: Any, name: str, places: tuple[Place, ...], value: Any) -> None:
 
 
 def find_output(owner: Any) -> str:
-    """The attribute in which an object keeps its output; empty where there is none."""
-    if owner is None:  # of a function, which is called thousands of times
+    """The attribute in which an object keeps its output; empty if there is none."""
+    if owner is None:  # a plain function; this is called thousands of times
         return ""
     kept = (name for name in OUTPUTS if isinstance(look_up(owner, name), np.ndarray | float))
     return next(kept, "")
 
 
 def memory_of(array: Any) -> int:
-    """What tells apart the arrays of an object, of which a tensor is another one at every look."""
+    """An identity of an array's memory: a tensor gives a new array object whenever it is read."""
     return int(array.ctypes.data) if isinstance(array, np.ndarray) and array.size else id(array)
 
 
@@ -106,12 +109,12 @@ def list_places(owner: Any) -> list[tuple[Place, Any]]:
 
 
 def list_arrays(owner: Any) -> dict[str, Any]:
-    """The arrays in an object, by what they are called as its parameters."""
+    """The arrays in an object, by the names that they have as its parameters."""
     return {write_path(drop_holders(path)): array for path, array in walk_arrays(owner)}
 
 
 def drop_holders(path: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The steps to a parameter as it is called: params["W"] is W, and so is W.data."""
+    """The steps of a parameter's name: params["W"] is called W, and so is W.data."""
     steps = path[:-1] if path[-1] in WRAPPED and len(path) > 1 else path
     following = (*steps[1:], None)
     return tuple(
@@ -124,7 +127,7 @@ def drop_holders(path: tuple[Any, ...]) -> tuple[Any, ...]:
 def walk_arrays(
     value: Any, path: tuple[Any, ...] = (), seen: tuple[int, ...] = ()
 ) -> Iterator[Any]:
-    """The arrays in an object, in the objects, lists and dicts in it, each with the steps to it."""
+    """The arrays in an object and in the objects, lists and dicts in it, with the steps to each."""
     value = to_array(value)
     if isinstance(value, np.ndarray):
         if path:
@@ -137,7 +140,7 @@ def walk_arrays(
 
 
 def list_parts(value: Any) -> list[tuple[Any, Any]]:
-    """What a dict, a list or an object holds, by the steps to it; a module holds no parameters."""
+    """The parts of a dict, a list or an object with the step to each; a module counts as empty."""
     if isinstance(value, ModuleType):
         return []
     if isinstance(value, dict):
@@ -166,7 +169,7 @@ def write_path(steps: tuple[Any, ...]) -> str:
 
 
 def _is_there(owner: Any, steps: tuple[Any, ...]) -> bool:
-    """Whether an object has this: an attribute may be None, until the first forward."""
+    """Whether an object has this place; an attribute may be None until the first forward."""
     holder = Place(steps[:-1]).get(owner) if steps[:-1] else owner
     last = steps[-1]
     if isinstance(holder, dict):
@@ -184,7 +187,7 @@ def _is_computed(owner: Any, steps: tuple[Any, ...]) -> bool:
 
 
 def _with_inner(owner: Any, steps: tuple[Any, ...]) -> Place:
-    """The place of an array; of a parameter object, that of the array in it."""
+    """The place at these steps; where a parameter object is there, that of the array in it."""
     found = Place(steps).get(owner)
     if isinstance(found, np.ndarray):
         return Place(steps)
@@ -193,9 +196,9 @@ def _with_inner(owner: Any, steps: tuple[Any, ...]) -> Place:
 
 
 def look_up(holder: Any, step: Any, *, raw: bool = False) -> Any:
-    """What an object, a list or a dict has there, a tensor as an array; None without.
+    """What an object, a list or a dict has at a step; None if nothing.
 
-    raw: a tensor as it is.
+    A tensor is returned as an array, or as it is if `raw`.
     """
     if isinstance(holder, dict):
         found = holder.get(step)

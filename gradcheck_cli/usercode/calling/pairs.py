@@ -1,4 +1,4 @@
-"""A forward and a backward of the user, where the two come from, and a call of one of them."""
+"""A forward and its backward, how they are made, and how one of them is called."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Function = Callable[..., Any]
 
 
 class Pair(Struct, frozen=True):
-    """A forward and a backward that share what the forward remembers; owner: their object."""
+    """A forward and its backward. owner: the object with both methods; None: plain functions."""
 
     forward: Function
     backward: Function
@@ -24,10 +24,12 @@ class Pair(Struct, frozen=True):
 
 
 class Source(Struct, frozen=True):
-    """Where a pair comes from: made anew for every call, with the values its object holds.
+    """Makes a new pair for every call, so that no state is carried over.
 
-    forward, backward: their names, for messages; held: inputs and constants set on the object;
-    changed: those of them that the object does not hold as they were set, by name.
+    make: values → a pair whose object holds these values.
+    forward, backward: their names, for messages.
+    held: the inputs and constants that are set on the object instead of passed.
+    changed: (object, values) → the held ones that the object no longer has as they were set.
     """
 
     make: Callable[[Mapping[str, Any]], Pair]
@@ -38,8 +40,10 @@ class Source(Struct, frozen=True):
 
 
 def call_function(function: Function, who: str, call: Call, values: Mapping[str, Any]) -> Any:
-    """Call the user's function, to the end where it gives one value after the other; what it raises
-    becomes a CodeError with their lines."""
+    """Call the user's function; a generator runs to its end and gives a tuple.
+
+    Raises CodeError with the user's lines for whatever the function raises.
+    """
     __tracebackhide__ = True
     try:
         returned = call(function, values)
@@ -50,8 +54,11 @@ def call_function(function: Function, who: str, call: Call, values: Mapping[str,
         raise CodeError.raised(who, error) from error
 
 
-def find_place(pair: Pair) -> str:
-    """Where the code of the gradients is: that of the backward, or of the one function there is."""
+def locate_code(pair: Pair) -> str:
+    """Where the backward is defined, `backward, net.py:12`; empty if that is not in a file.
+
+    One function that computes both is found as the forward.
+    """
     for function in (pair.backward, pair.forward):
         code = getattr(inspect.unwrap(function), "__code__", None)
         if code is not None and not is_ours(code.co_filename):

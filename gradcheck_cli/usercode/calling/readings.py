@@ -1,7 +1,8 @@
-"""A backward of one parameter, read as f′ of its input or as given the upstream gradient.
+"""Two readings of a backward with one parameter: f′ of its input, or a function of the upstream
+gradient.
 
-`backward(self, x)` with `return x * self.mask` is written like `grad(self, x)`; one directional
-difference of the forward tells them apart.
+`backward(self, x)` may be either, whatever its parameter is called. One directional difference of
+the forward shows which reading is right.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from gradcheck_cli.usercode.calling.values import Array
 
 Gradients = Callable[[Mapping[str, Array], Array], Mapping[str, Any]]
 
-STEP = 1e-5  # of the size of the inputs: the difference is right to about 1e-9, unless at a kink
-AGREEMENT = 1e-3  # of the difference: what a right reading keeps, and a wrong one misses by far
+STEP = 1e-5  # of the largest input: away from kinks, the difference is right to about 1e-9
+AGREEMENT = 1e-3  # of the difference: a right reading is closer than this, a wrong one far off
 
 
 def read_as_upstream(back: BackwardCall, inputs: Collection[str]) -> BackwardCall | None:
-    """The call with the upstream gradient in place of the only input it is handed; else None."""
+    """The call with the upstream gradient in place of the input; None unless it gets one input."""
     if len(back.call.used) != 1 or back.call.used[0] not in inputs:
         return None
     upstream = UPSTREAM.format(0)
@@ -30,8 +31,8 @@ def read_as_upstream(back: BackwardCall, inputs: Collection[str]) -> BackwardCal
     return BackwardCall(Call((upstream,) * len(back.call.positional), keyword), 1)
 
 
-def hand_instead(back: BackwardCall, value: str) -> BackwardCall:
-    """The call with another value in place of the upstream gradient of the first output."""
+def replace_upstream(back: BackwardCall, value: str) -> BackwardCall:
+    """The call with another value in place of the first output's upstream gradient."""
     upstream, call = UPSTREAM.format(0), back.call
     positional = tuple(value if name == upstream else name for name in call.positional)
     keyword = {key: value if name == upstream else name for key, name in call.keyword.items()}
@@ -47,7 +48,7 @@ def fits_forward(
 ) -> bool:
     """Whether gradients agree with a central difference of cotangent · forward in one direction.
 
-    seed: of the direction.
+    seed: from which the direction is drawn.
     """
     rng = np.random.default_rng(seed)
     direction = {name: rng.standard_normal(array.shape) for name, array in arrays.items()}
@@ -60,6 +61,6 @@ def fits_forward(
     gradients = backward({name: x.copy() for name, x in arrays.items()}, cotangent.copy())
     try:
         claimed = sum(float(np.sum(gradients[name] * direction[name])) for name in arrays)
-    except (TypeError, ValueError, KeyError):  # no array of the input's shape
+    except (TypeError, ValueError, KeyError):  # a gradient is missing or has another shape
         return False
     return abs(claimed - difference) <= AGREEMENT * abs(difference)

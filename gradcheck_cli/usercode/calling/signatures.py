@@ -1,6 +1,7 @@
-"""What a function takes, and how it is called: by name where names match, else in order.
+"""Match values to the parameters of a function: by name where names match, else in order.
 
-Nothing here computes. Each pass of FORWARD gives values to parameters that have none yet.
+The user's code is not called here. Each pass in FORWARD assigns values to parameters that have none
+yet.
 """
 
 from __future__ import annotations
@@ -20,38 +21,39 @@ Returned = TypeVar("Returned")
 
 
 class Parameters(Struct, frozen=True):
-    """What a function takes. positional, keyword: its parameters; required: without a default.
+    """The parameters of a function.
 
-    rest: it has *args; others: it has **kwargs.
+    positional, keyword: their names; keyword ones can only be passed by name.
+    required: those without a default. has_args, has_kwargs: whether it takes *args, **kwargs.
     """
 
     function: str
     positional: tuple[str, ...]
     keyword: tuple[str, ...]
     required: frozenset[str]
-    rest: bool
-    others: bool
+    has_args: bool
+    has_kwargs: bool
 
     def __str__(self) -> str:
         """The function as it is written: affine(x, w, b)."""
-        named = [*self.positional, *["*args"] * self.rest, *self.keyword]
-        return f"{self.function}({', '.join([*named, *['**kwargs'] * self.others])})"
+        named = [*self.positional, *["*args"] * self.has_args, *self.keyword]
+        return f"{self.function}({', '.join([*named, *['**kwargs'] * self.has_kwargs])})"
 
     @property
-    def all(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """The names of the parameters, in order."""
         return (*self.positional, *self.keyword)
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """What a function is called in messages."""
+    """The name of a function in messages; of a callable object, that of its class."""
     return str(getattr(function, "__name__", None) or type(function).__name__)
 
 
 def takes_what(
     other: Callable[Taken, Any],
 ) -> Callable[[Callable[..., Returned]], Callable[Taken, Returned]]:
-    """Decorate a function that hands its arguments on to `other`: help and types show them."""
+    """Decorate a function that passes its arguments on to `other`: it shows `other`'s signature."""
 
     def decorate(function: Callable[..., Returned]) -> Callable[Taken, Returned]:
         return cast(Callable[Taken, Returned], wraps(other, assigned=(), updated=())(function))
@@ -59,13 +61,13 @@ def takes_what(
     return decorate
 
 
-def parameters(function: Callable[..., Any]) -> Parameters:
-    """The parameters of a function; one without a signature takes anything, in order."""
+def read_parameters(function: Callable[..., Any]) -> Parameters:
+    """Read the parameters of a function; one without a signature counts as taking *args."""
     kinds = inspect.Parameter
     try:
         known = list(inspect.signature(function).parameters.values())
     except (ValueError, TypeError):
-        return Parameters(name_of(function), (), (), frozenset(), rest=True, others=False)
+        return Parameters(name_of(function), (), (), frozenset(), has_args=True, has_kwargs=False)
     by_kind = {
         kind: tuple(one.name for one in known if one.kind == kind)
         for kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
@@ -75,8 +77,8 @@ def parameters(function: Callable[..., Any]) -> Parameters:
         positional=by_kind[kinds.POSITIONAL_ONLY] + by_kind[kinds.POSITIONAL_OR_KEYWORD],
         keyword=by_kind[kinds.KEYWORD_ONLY],
         required=frozenset(one.name for one in known if one.default is kinds.empty),
-        rest=any(one.kind == kinds.VAR_POSITIONAL for one in known),
-        others=any(one.kind == kinds.VAR_KEYWORD for one in known),
+        has_args=any(one.kind == kinds.VAR_POSITIONAL for one in known),
+        has_kwargs=any(one.kind == kinds.VAR_KEYWORD for one in known),
     )
 
 
@@ -90,7 +92,7 @@ def read_defaults(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def name_inputs(inputs: Any, takes: Parameters) -> dict[str, Any]:
-    """The inputs by name; a tuple or one array takes the names of the function's parameters."""
+    """The inputs by name; a tuple, or one array, gets the names of the function's parameters."""
     if isinstance(inputs, Mapping):
         return dict(inputs)
     values = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
@@ -100,13 +102,16 @@ def name_inputs(inputs: Any, takes: Parameters) -> dict[str, Any]:
 
 
 class Call(Struct, frozen=True):
-    """How a function is called: names of values in order, and by parameter."""
+    """How a function is called, by the names of the values that it gets.
+
+    positional: in order; keyword: by parameter.
+    """
 
     positional: tuple[str, ...]
     keyword: Mapping[str, str]
 
     def __call__(self, function: Callable[..., Any], values: Mapping[str, Any]) -> Any:
-        """Call `function` with these values."""
+        """Call `function` with those of these values that it gets."""
         return function(
             *(values[name] for name in self.positional),
             **{parameter: values[name] for parameter, name in self.keyword.items()},
@@ -123,30 +128,32 @@ class Call(Struct, frozen=True):
 
 
 class Draft(Struct):
-    """A call that is being worked out.
+    """A call while values are assigned to its parameters; all values are given by their names.
 
-    ordered: values that must be passed; named, optional: values that are passed to a parameter of
-    their name alone; where: the value of every parameter that has one.
+    ordered: values that must be passed. named, optional: values that are passed only to a parameter
+    of their own name. assigned: parameter → value, as far as it is known.
     """
 
     takes: Parameters
     ordered: Sequence[str]
     named: Sequence[str]
     optional: Sequence[str]
-    where: dict[str, str]
+    assigned: dict[str, str]
 
     @property
-    def left(self) -> list[str]:
-        """The values that must be passed and have no parameter yet."""
-        return [value for value in self.ordered if value not in self.where.values()]
+    def unassigned(self) -> list[str]:
+        """The values that must be passed and are not assigned to a parameter yet."""
+        return [value for value in self.ordered if value not in self.assigned.values()]
 
     def refuse_incomplete(self) -> None:
         """Raises CodeError where a value finds no parameter, or a parameter gets no value."""
-        takes, where = self.takes, self.where
-        if self.left and not (takes.rest or takes.others):
-            miss = suggest(self.left[0], [name for name in takes.all if where.get(name) != name])
-            raise UntakenError(self.left[0], f"{takes} takes no '{self.left[0]}'{miss}")
-        lacking = [name for name in takes.all if name in takes.required - set(where)]
+        takes, assigned = self.takes, self.assigned
+        if self.unassigned and not (takes.has_args or takes.has_kwargs):
+            miss = suggest(
+                self.unassigned[0], [name for name in takes.names if assigned.get(name) != name]
+            )
+            raise UntakenError(self.unassigned[0], f"{takes} takes no '{self.unassigned[0]}'{miss}")
+        lacking = [name for name in takes.names if name in takes.required - set(assigned)]
         if lacking:
             needed = join_words([f"'{name}'" for name in lacking])
             raise LackingError(
@@ -156,48 +163,54 @@ class Draft(Struct):
             )
 
     def call(self) -> Call:
-        """In order as far as there are values, the rest to *args; what follows by keyword.
+        """The finished call: parameters in order up to the first without a value, then keywords.
 
-        Without *args, **kwargs take the rest by name.
+        Values that are left go to *args, or by their names to **kwargs.
         """
         positional: list[str] = []
         for name in self.takes.positional:
-            if name not in self.where:
+            if name not in self.assigned:
                 break
-            positional.append(self.where[name])
+            positional.append(self.assigned[name])
         in_order = self.takes.positional[: len(positional)]
-        keyword = {name: value for name, value in self.where.items() if name not in in_order}
-        if self.takes.others:
-            passed = {*self.ordered, *self.where.values()}
+        keyword = {name: value for name, value in self.assigned.items() if name not in in_order}
+        if self.takes.has_kwargs:
+            passed = {*self.ordered, *self.assigned.values()}
             keyword |= {name: name for name in self.named if name not in passed}
-        if self.takes.rest:
-            positional += self.left
+        if self.takes.has_args:
+            positional += self.unassigned
         else:
-            keyword |= {name: name for name in self.left}
+            keyword |= {name: name for name in self.unassigned}
         return Call(tuple(positional), keyword)
 
 
 def _give_by_name(draft: Draft) -> dict[str, str]:
-    return {name: name for name in draft.takes.all if name in (*draft.ordered, *draft.named)}
+    return {name: name for name in draft.takes.names if name in (*draft.ordered, *draft.named)}
 
 
 def _give_in_order(draft: Draft) -> dict[str, str]:
-    """A parameter with the name of an optional value is used only where the others are too few."""
-    free = [name for name in draft.takes.positional if name not in draft.where]
+    """Assign what is left in order; parameters named like an optional value come in only if the
+    others are too few."""
+    free = [name for name in draft.takes.positional if name not in draft.assigned]
     others = [name for name in free if name not in draft.optional]
-    return dict(zip(others if len(draft.left) <= len(others) else free, draft.left, strict=False))
+    return dict(
+        zip(
+            others if len(draft.unassigned) <= len(others) else free, draft.unassigned, strict=False
+        )
+    )
 
 
 def _give_optional(draft: Draft) -> dict[str, str]:
-    return {name: name for name in draft.takes.all if name in draft.optional}
+    return {name: name for name in draft.takes.names if name in draft.optional}
 
 
 class Pass(Struct, frozen=True):
-    """A way to give values to parameters that have none yet.
+    """A rule that assigns values to parameters.
 
-    says: in one sentence; give: the values by parameter; those that have one already keep it.
-    example: of the inputs x, w, b, the constant stride and the optional size n, a signature and the
-    call that follows.
+    says: the rule in one sentence. give: draft → {parameter: value}; a parameter that has a value
+    already keeps it.
+    example: a signature and the resulting call, for the inputs x, w, b, the constant stride and the
+    optional size n.
     """
 
     says: str
@@ -205,7 +218,7 @@ class Pass(Struct, frozen=True):
     example: tuple[str, str]
 
 
-# In the order in which they are tried.
+# The rules for a forward, in the order in which they are applied.
 FORWARD = (
     Pass(
         "A parameter gets the input or the constant of its name",
@@ -232,15 +245,16 @@ def bind(
     optional: Sequence[str] = (),
     given: Mapping[str, str] | None = None,
 ) -> Call:
-    """Which value goes to which parameter of a forward or a constructor.
+    """Find the call of a forward or a constructor: which value goes to which parameter.
 
-    ordered: values that must be passed, by name or else in order; named, optional: values that are
-    passed to a parameter of their name, if there is one; an optional one gives way to `ordered`.
-    given: the values of parameters that are known already.
+    ordered: values that must be passed, by name or else in order.
+    named, optional: values that are passed to a parameter of their name, if there is one; such a
+    parameter may still get a value of `ordered` instead of an optional one.
+    given: parameter → value, as far as it is known already.
     Raises CodeError where a parameter gets no value, or a value finds no parameter.
     """
     draft = Draft(takes, ordered, named, optional, dict(given or {}))
     for one in FORWARD:
-        draft.where = {**one.give(draft), **draft.where}
+        draft.assigned = {**one.give(draft), **draft.assigned}
     draft.refuse_incomplete()
     return draft.call()

@@ -1,6 +1,7 @@
-"""What a backward changes in its object: arrays that are new, and parameters that it updates.
+"""What a backward changes in its object: new arrays, and parameters that it updates.
 
-`self.weights -= learning_rate * weights_error` keeps no gradient, but the step that it makes.
+A backward with `self.weights -= learning_rate * weights_error` keeps no gradient, but the gradient
+follows from the update.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from gradcheck_cli.usercode.calling.conventions import RATES
 from gradcheck_cli.usercode.calling.objects import list_arrays, memory_of
 
 
-class Update:
-    """The arrays of an object before its backward, which may change them.
+class Snapshot:
+    """The arrays of an object before its backward runs.
 
-    handed: what the backward is handed, or has by default, by name; without a learning rate there
-        are no updates.
-    noting: whether it is asked what is left, which takes a while in large objects.
+    passed: the values that the backward gets or has as defaults, by name; updates are looked for
+    only if one of them is a learning rate.
+    noting: whether changed arrays are needed even without one; that is slow for large objects.
     """
 
-    def __init__(self, owner: Any, handed: Mapping[str, Any], noting: bool) -> None:
-        rates = (handed[name] for name in RATES if name in handed)
+    def __init__(self, owner: Any, passed: Mapping[str, Any], noting: bool) -> None:
+        rates = (passed[name] for name in RATES if name in passed)
         self.rate = next((rate for rate in rates if np.ndim(rate) == 0 and rate), None)
         self.owner = owner if noting or self.rate is not None else None
         self.before = {name: (array, array.copy()) for name, array in self._list().items()}
 
-    def left(self) -> dict[str, Any]:
-        """The arrays that are new, or not what they were."""
+    def find_changed(self) -> dict[str, Any]:
+        """The arrays of the object that are new or have changed, by name."""
         now = self._list()
         same = {
             memory_of(array)
@@ -38,11 +39,8 @@ class Update:
         }
         return {name: array for name, array in now.items() if memory_of(array) not in same}
 
-    def gradients(self) -> dict[str, Any]:
-        """What was taken away from every array that was updated, over the learning rate.
-
-        What was updated in place is set back: that is how such a layer gives its gradient.
-        """
+    def undo_updates(self) -> dict[str, Any]:
+        """Set updated parameters back, and return their gradients: the update over the rate."""
         if self.rate is None:
             return {}
         found, after = {}, self._list()

@@ -1,4 +1,4 @@
-"""What functions of the user are handed and return: arrays, numbers, lists and mappings."""
+"""Values that the user's functions get and return: arrays, numbers, lists and mappings."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NO_FLOATS = (
 
 
 def as_inputs(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The inputs; numbers and lists of numbers become arrays where nothing else is an array."""
+    """The inputs; if none is an array of floats, numbers and lists of numbers become arrays."""
     if any(True for name, value in inputs.items() for _ in leaves(value, name)):
         return inputs
     return {name: _as_floats(value) for name, value in inputs.items()}
 
 
 def _as_floats(value: Any) -> Any:
-    """An array of a number or of a list of numbers, if there are floats; all else as it is."""
+    """A float or a list with floats as an array; anything else as it is."""
     if not isinstance(value, float | list) or isinstance(value, np.generic):
         return value
     try:
@@ -42,7 +42,7 @@ def _as_floats(value: Any) -> Any:
 
 
 def find_other_claims(claimed: Any, order: Sequence[str], others: set[str]) -> list[str]:
-    """The inputs that are not differentiated, and that a backward gives a gradient for."""
+    """Those of the inputs `others`, which have no gradient, that a backward gives one for."""
     if isinstance(claimed, Mapping):
         return [name for name in order if name in others and gradient_of(name, claimed) is not None]
     if not isinstance(claimed, tuple) or len(claimed) != len(order):
@@ -52,7 +52,7 @@ def find_other_claims(claimed: Any, order: Sequence[str], others: set[str]) -> l
 
 
 def is_of_parts(claimed: Any, name: str, value: Any) -> bool:
-    """Whether this is the gradient of an only input that is a dict or a tuple, built like it."""
+    """Whether `claimed` is the gradient of the only input, a dict or a tuple, nested like it."""
     if isinstance(value, tuple | list):
         one = isinstance(claimed, tuple | list) and len(claimed) == 1
         return len(value) > 1 or (one and not isinstance(claimed[0], tuple | list))
@@ -63,7 +63,7 @@ def is_of_parts(claimed: Any, name: str, value: Any) -> bool:
 
 
 def items_of(returned: Any) -> Sequence[Any]:
-    """What a forward returned, one by one: a tuple, or a list that does not hold numbers."""
+    """The values that a forward returned: the items of a tuple or a list of arrays, else one."""
     if isinstance(returned, tuple):
         return returned
     if isinstance(returned, list) and returned and isinstance(returned[0], np.ndarray):
@@ -72,7 +72,7 @@ def items_of(returned: Any) -> Sequence[Any]:
 
 
 def is_output(item: Any) -> bool:
-    """Whether what a forward returned is an array of floats, or can be made one."""
+    """Whether a value that a forward returned is an array of floats, or can be made one."""
     if item is None or isinstance(item, Mapping):
         return False
     try:
@@ -82,7 +82,7 @@ def is_output(item: Any) -> bool:
 
 
 def as_array(item: Any, who: str) -> Array:
-    """What `who` returned as an array. Raises CodeError where it is none."""
+    """The value that `who` returned, as an array. Raises CodeError if it is none."""
     try:
         array = np.asarray(item)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -95,7 +95,7 @@ def as_array(item: Any, who: str) -> Array:
 
 
 def as_number(item: Any, who: str) -> Array:
-    """What `who` returned as an array of one number. Raises CodeError where it is none."""
+    """The value that `who` returned, as an array of one number. Raises CodeError if it is none."""
     array = as_array(item, who)
     if array.size != 1:
         raise CodeError(f"{who} must return a single number, not {format_shape(array.shape)}")
@@ -103,8 +103,11 @@ def as_number(item: Any, who: str) -> Array:
 
 
 def call_first(call: Callable[[dict[str, Array]], Result], arrays: Mapping[str, Array]) -> Result:
-    """What a first call gives, a bit away from the inputs: what a function remembers of it must not
-    be right at them. At these, where it raises CodeError there; it is handed copies."""
+    """The result of a first call, a bit away from the inputs; at them if that raises CodeError.
+
+    What a function remembers of this call is wrong at the inputs, so that a check can see it. The
+    call gets copies.
+    """
     try:
         return call({name: np.asarray(x * x.dtype.type(ELSEWHERE)) for name, x in arrays.items()})
     except CodeError:
@@ -112,12 +115,12 @@ def call_first(call: Callable[[dict[str, Array]], Result], arrays: Mapping[str, 
 
 
 def join_flat(arrays: Sequence[Array]) -> Array:
-    """Several arrays as one that is flat; one alone as it is."""
+    """Several arrays as one flat array; a single array as it is."""
     return arrays[0] if len(arrays) == 1 else np.concatenate([one.ravel() for one in arrays])
 
 
 def split_flat(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
-    """A flat array as arrays of these shapes, one after the other; they are views of it."""
+    """Split a flat array into arrays of these shapes, which are views of it."""
     ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
     parts = zip(np.split(flat, ends), shapes, strict=True)
     return [part.reshape(shape) for part, shape in parts]

@@ -1,4 +1,4 @@
-"""Arrays that are parts of another: blocks of one vector of all parameters, a transposed weight."""
+"""Arrays that are views of another: blocks of a vector of all parameters, a transposed weight."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ Array = NDArray[Any]
 
 
 class View(Struct, frozen=True):
-    """Which entries of an array a view has: where the first is, and one axis after the other.
+    """Which entries of an array a view shows.
 
-    offset, strides: in entries of the array as it is laid out, row by row.
+    offset: the position of its first entry. strides: from one entry to the next along each axis.
+    Both count entries of the array, row by row.
     """
 
     offset: int
@@ -30,7 +31,7 @@ class View(Struct, frozen=True):
 
 
 def find_view(part: Array, whole: Array) -> View | None:
-    """The view of `whole` that `part` is; None where it is none, or `whole` has gaps itself."""
+    """`part` as a view of `whole`; None if it is no such view, or if `whole` has gaps itself."""
     if part.dtype != whole.dtype or not part.size or not whole.flags.c_contiguous:
         return None
     if not np.may_share_memory(part, whole):
@@ -52,7 +53,7 @@ def same_memory(left: Array, right: Array) -> bool:
 
 
 def _bounds(array: Array) -> tuple[int, int]:
-    """The first byte of an array, and the one behind its last."""
+    """The addresses of the first byte of an array and of the byte after its last."""
     reach = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
     start = array.ctypes.data
     below, above = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)

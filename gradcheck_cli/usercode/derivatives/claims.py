@@ -19,7 +19,7 @@ from gradcheck_cli.usercode.calling.signatures import (
     Parameters,
     bind,
     name_inputs,
-    parameters,
+    read_parameters,
 )
 from gradcheck_cli.usercode.calling.values import Array, as_array
 from gradcheck_cli.usercode.domains import Geometries
@@ -81,12 +81,12 @@ class ClaimCalls(Calls):
         optional: Mapping[str, Any] | None,
         along: bool,
     ) -> None:
-        named = name_inputs(inputs, parameters(forward))
+        named = name_inputs(inputs, read_parameters(forward))
         self.along = along
         source = pair_functions(forward, function, [*named, *(constants or {})])
         super().__init__(source, named, constants, optional, derivative=True)
         self.refuse_unused()
-        if self.low:
+        if self.in_bfloat16:
             raise CodeError(
                 f"{source.backward} is checked in float16, float32 and float64; bfloat16 goes with "
                 "a backward alone"
@@ -98,18 +98,20 @@ class ClaimCalls(Calls):
             return [as_array(list(returned), self.source.forward)]
         return super().read_outputs_of(values, returned)
 
-    def bind_back(self, pair: Pair, arguments: list[str], returned: Sequence[Any]) -> BackwardCall:
+    def find_backward_call(
+        self, pair: Pair, arguments: list[str], returned: Sequence[Any]
+    ) -> BackwardCall:
         """How the function is called. Raises CodeError where a parameter gets no value."""
         if not self.along:
-            return super().bind_back(pair, arguments, returned)
-        takes = parameters(pair.backward)
-        if len(takes.positional) < 2 and not takes.rest and not takes.keyword:
+            return super().find_backward_call(pair, arguments, returned)
+        takes = read_parameters(pair.backward)
+        if len(takes.positional) < 2 and not takes.has_args and not takes.keyword:
             listed = ", ".join(takes.positional)
             raise CodeError(
                 f"{self.source.backward} must take the inputs and a vector of each, such as (x, "
                 f"v); it takes ({listed})"
             )
-        return BackwardCall(bind_tangents(takes, arguments, self.asked, list(self.optional)), 0)
+        return BackwardCall(bind_tangents(takes, arguments, self.given, list(self.optional)), 0)
 
     def derivative(self, arrays: Arrays, tangents: Arrays | None = None) -> Any:
         """What the function returns at these inputs, along these tangents."""
@@ -120,8 +122,10 @@ class ClaimCalls(Calls):
             others = {TANGENT.format(name): part for name, part in parts.items()}
             others[ALL_INPUTS] = tuple(handed[name] for name in self.inputs)
             others[ALL_TANGENTS] = tuple(parts.values())
-        pair, values, _ = self.run(arrays)
-        return self.call_code(pair.backward, self.source.backward, self.back.call, values | others)
+        pair, values, _ = self.call_forward(arrays)
+        return self.call_code(
+            pair.backward, self.source.backward, self.backward_call.call, values | others
+        )
 
     def claim(self) -> Claim:
         """The claim, of the forward's own derivative."""
@@ -132,7 +136,7 @@ class ClaimCalls(Calls):
             derivative=self.derivative,
             symbol="y",
             who=self.source.backward,
-            source=self.place,
+            source=self.location,
             late_notes=lambda: (*self.notes, *describe_calls(self)),
             tree=self.inputs if set(self.inputs) != set(self.arrays) else {},
         )
@@ -161,9 +165,9 @@ def bind_tangents(
         tangent: TANGENT.format(name)
         for name in inputs
         for tangent in (pattern.format(name) for pattern in TANGENT_NAMES)
-        if tangent in takes.all and tangent not in inputs
+        if tangent in takes.names and tangent not in inputs
     }
-    few = len(free) == 2 < 2 * len(inputs) and not takes.rest and not named
+    few = len(free) == 2 < 2 * len(inputs) and not takes.has_args and not named
     if few or set(free) & {"primals", "tangents"}:
         given = dict(zip(free[:2], (ALL_INPUTS, ALL_TANGENTS), strict=False))
         given |= {name: TUPLES[name] for name in free if name in TUPLES}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.usercode.calling.signatures import Call, name_of, parameters
+from gradcheck_cli.usercode.calling.signatures import Call, name_of, read_parameters
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
 from gradcheck_cli.usercode.low_precision import BFLOAT16
@@ -36,7 +36,7 @@ class Differentiable(ABC):
     def __init__(self, target: Any, dtype: str) -> None:
         self.name = name_of(target)
         self.function = target
-        self.takes = parameters(target)
+        self.takes = read_parameters(target)
         self.weights: Mapping[str, Array] = {}
         self.low = self.floats = dtype
         self.dtype = np.dtype("float32" if dtype == BFLOAT16 else dtype)

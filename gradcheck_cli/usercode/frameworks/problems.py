@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.usercode.calling.signatures import name_inputs, name_of, parameters
+from gradcheck_cli.usercode.calling.signatures import name_inputs, name_of, read_parameters
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.closures import from_closure
 from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
@@ -169,5 +169,5 @@ def load_target(code: Reference, loader: Loader, inputs: Mapping[str, Any], seed
 
 def _is_factory(target: Any, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     """Whether a function makes what is checked: it takes no input, and all it needs is known."""
-    takes = parameters(target)
-    return takes.required <= set(values) - set(inputs) and not {*takes.all} & {*inputs}
+    takes = read_parameters(target)
+    return takes.required <= set(values) - set(inputs) and not {*takes.names} & {*inputs}

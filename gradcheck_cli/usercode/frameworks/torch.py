@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from gradcheck_cli.usercode.calling.signatures import Call, Parameters, name_of, parameters
+from gradcheck_cli.usercode.calling.signatures import Call, Parameters, name_of, read_parameters
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
@@ -226,7 +226,7 @@ def working_in(floats: str) -> Iterator[None]:
 
 def _without_context(target: Any) -> Parameters:
     """What an autograd.Function is applied to: its forward's parameters but for ctx."""
-    takes = parameters(target.forward)
+    takes = read_parameters(target.forward)
     split = target.setup_context is not torch.autograd.Function.setup_context
     positional = takes.positional if split else takes.positional[1:]
     return Parameters(
@@ -234,8 +234,8 @@ def _without_context(target: Any) -> Parameters:
         positional=positional,
         keyword=takes.keyword,
         required=takes.required & {*positional, *takes.keyword},
-        rest=takes.rest,
-        others=takes.others,
+        has_args=takes.has_args,
+        has_kwargs=takes.has_kwargs,
     )
 
 

@@ -1,1 +1,1 @@
-"""What functions of the user compute on their way, seen line by line while they run."""
+"""Watch the user's functions line by line while they run, and see what they compute inside."""

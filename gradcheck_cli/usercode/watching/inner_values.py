@@ -1,7 +1,7 @@
-"""Arrays that a forward of the user's computes on its way, by the names that its code gives them.
+"""Inner values: arrays that the user's forward computes, with the names they have in its code.
 
-Each can be read, at any inputs, and moved: what the forward goes on to return is then a function of
-it. So the upstream gradient of a hidden layer is measured, though the forward keeps it to itself.
+An inner value can be read at any inputs. It can also be moved in the middle of a call, so that the
+outputs become a function of it: this measures the upstream gradient of a hidden layer.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from gradcheck_cli.usercode.watching.watchers import (
 
 Forward = Callable[[Mapping[str, Any]], Any]
 
-MOST_NUMBERS = 400  # of an array; larger ones would take too many forwards
-MOST_KEPT = 500  # inputs, of which all inner values are kept
+MOST_NUMBERS = 400  # of an inner value; a larger one would take too many forwards
+MOST_KEPT = 500  # points at which all inner values are kept
 
 
 class Reader:
-    """Reads all inner values of a forward in one call of it, and keeps those of the last inputs.
+    """Reads all inner values in one call of the forward, and keeps those of the last MOST_KEPT.
 
-    Their Jacobians are measured at the same points: what one of them asks for is there for all.
+    The Jacobians of all inner values are measured at the same points, which are thus called once.
     """
 
     def __init__(self, forward: Forward) -> None:
@@ -43,7 +43,7 @@ class Reader:
         self.found: dict[tuple[int, str], Array] = {}
 
     def read(self, inputs: Mapping[str, Any]) -> dict[tuple[int, str], Array]:
-        """The values at some inputs, by event and name, as far as the forward gets to them."""
+        """The inner values at some inputs, by event and name, as far as the forward gets there."""
         if inputs is self.last:
             return self.found
         key = b"".join(np.asarray(x).tobytes() for x in inputs.values())
@@ -58,11 +58,11 @@ class Reader:
 
 
 class InnerValue(Spot, frozen=True, kw_only=True):
-    """An array that a forward computes on its way.
+    """An array that a forward computes and does not return.
 
-    name: in the user's code, `z1` or `(x @ W)`; source: the line after which it is there,
-    `net.py:12`, in a loop `net.py:12, time 2`.
-    value: at the inputs; reader: calls the forward.
+    name: in the user's code, such as `z1` or `(x @ W)`. source: the line that computes it,
+    `net.py:12`, or in a loop `net.py:12, time 2`.
+    value: at the inputs of the check. reader: calls the forward.
     """
 
     source: str
@@ -70,13 +70,13 @@ class InnerValue(Spot, frozen=True, kw_only=True):
     reader: Reader
 
     def read(self, inputs: Mapping[str, Any]) -> Array:
-        """The value at some inputs; not a number where the forward takes another way there."""
+        """The value at some inputs; NaN where the forward takes another branch there."""
         found = self.reader.read(inputs).get((self.event, self.name))
         same = found is not None and found.shape == self.value.shape
         return found if found is not None and same else np.full(self.value.shape, np.nan)
 
     def move(self, inputs: Mapping[str, Any], by: Array) -> Any:
-        """What the forward returns where this value is another by so much."""
+        """What the forward returns when `by` is added to this value."""
         move = Move(self, by)
         try:
             return watch(lambda: self.reader.forward(inputs), Mover(move).enter)
@@ -84,14 +84,16 @@ class InnerValue(Spot, frozen=True, kw_only=True):
             move.undo()
 
     def list_later(self) -> list[InnerValue]:
-        """The inner values that are there after this one."""
+        """The inner values that are complete after this one."""
         return [one for one in self.reader.values if one.event > self.event]
 
     def follow(
         self, inputs: Mapping[str, Any], by: Array, later: Sequence[InnerValue]
     ) -> tuple[dict[tuple[int, str], Array], Any]:
-        """What some later inner values are where this one, which has a name, is another by so much;
-        and what the forward returns."""
+        """Some later inner values, and what the forward returns, when `by` is added to this one.
+
+        This value must have a name. Returns the later ones by event and name, and the outputs.
+        """
         move = Move(self, by)
         follower = Follower(later, move)
         try:
@@ -106,10 +108,11 @@ def list_inner_values(
 ) -> list[InnerValue]:
     """The arrays of floats that a forward computes, in the order in which they are complete.
 
-    inputs: at which it is called; most: numbers of an array that is kept; every: of an array that
-    changes or is handed on, also what it was before. What is an input or the outputs, or else has
-    the same numbers as an array before, is left out; so is what becomes an input or the outputs.
-    None are found where another tracer, as a debugger, is at work.
+    inputs: at which it is called. most: the largest size of an array. every: whether earlier values
+    of an array that changes are listed, too, and arrays with equal numbers.
+    An array is left out if it, or what it becomes, has the numbers of an input or the outputs; and
+    without `every`, if an earlier one has its numbers. The list is empty where another tracer, such
+    as a debugger, is active, or where the forward runs more than MOST_LINES lines.
     """
     if sys.gettrace() is not None:
         return []

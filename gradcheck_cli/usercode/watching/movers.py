@@ -1,4 +1,4 @@
-"""Tracers that move an array of the user's functions while these run, and see what follows."""
+"""Tracers that add to an inner value while the user's functions run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gradcheck_cli.usercode.watching.watchers import Collector, LineTracer, Mome
 
 
 class Follower(Collector):
-    """Moves an inner value that has a name when it is there, and copies those that come after."""
+    """Moves an inner value that has a name, and copies later inner values."""
 
     def __init__(self, values: Sequence[Spot], move: Move) -> None:
         super().__init__(values)
@@ -26,47 +26,47 @@ class Follower(Collector):
         self.moments.setdefault(number, set()).add(line)
 
     def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
-        """Copy what is wanted here, then move the value if it is here.
+        """Copy the values that are wanted here, then move the value if it is here.
 
-        In this order: variables that are read again are what they were.
+        Copying first matters: reading a frame's variables again would undo the move.
         """
         going = super().look(frame, moment, event, value, step)
         if moment == self.move.of.moment:
-            self.move.make(frame, event, value)
+            self.move.apply(frame, event, value)
         return going
 
 
 class Mover(LineTracer):
-    """Moves an inner value when it is there, and watches no longer."""
+    """Moves an inner value when it is complete, then stops watching."""
 
     def __init__(self, move: Move) -> None:
         super().__init__()
         self.move = move
 
     def list_wanted(self, number: int) -> Container[int]:
-        """Where this call has the value."""
+        """The line of this call after which the value is complete, if it is in this call."""
         return self.move.of.moment[1:] if number == self.move.of.moment[0] else ()
 
     def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
-        """Move what is to be moved, if it is here."""
+        """Move the value; the value of an expression is moved inside its line."""
         if self.move.of.inline is not None:
             return self.replace(frame, self.move.of.inline)
         sys.settrace(None)
-        self.move.make(frame, event, value)
+        self.move.apply(frame, event, value)
         return None
 
     def replace(self, frame: FrameType, inline: Inline) -> Any:
-        """Move what an expression gives inside the line that this function is about to run.
+        """Move the value of an expression inside the line that this function is about to run.
 
-        Returns what watches for the end of the line, which gives another result then.
+        Returns a tracer that waits for the end of the line, and then replaces its result.
         """
         value, first = inline.evaluate(frame), frame.f_lineno
-        asked = view_as_array(value)
-        if asked is None or not self.move.fits(asked) or not np.any(self.move.by):
+        array = view_as_array(value)
+        if array is None or not self.move.fits(array) or not np.any(self.move.by):
             sys.settrace(None)
             return None
-        asked = asked + self.move.by.astype(asked.dtype)
-        result = inline.replace(frame, as_value_like(value, asked))
+        moved = array + self.move.by.astype(array.dtype)
+        result = inline.replace(frame, as_value_like(value, moved))
         sys.settrace(_watch_no_other)
 
         def step(frame: FrameType, event: str, returned: Any) -> Any:
@@ -74,10 +74,10 @@ class Mover(LineTracer):
             if event == "exception" or inside:
                 return step
             sys.settrace(None)
-            array = view_as_array(inline.result(frame, returned))
-            if array is not None and array.shape == np.shape(result):
-                if array.flags.writeable:
-                    array[...] = result
+            given = view_as_array(inline.result(frame, returned))
+            if given is not None and given.shape == np.shape(result):
+                if given.flags.writeable:
+                    given[...] = result
                 elif inline.name:
                     frame.f_locals[inline.name] = result
             return None
@@ -86,18 +86,18 @@ class Mover(LineTracer):
 
 
 class Move:
-    """An inner value that is moved by so much where it is, in one call of the forward."""
+    """The addition of `by` to the inner value `of`, in one call of the forward."""
 
     def __init__(self, of: Spot, by: Array) -> None:
         self.of, self.by = of, by
         self.before: list[tuple[Array, Array]] = []
 
     def fits(self, array: Array) -> bool:
-        """Whether it has the shape of the value, which it may not have by another way."""
+        """Whether an array has the value's shape; in another branch it may have another one."""
         return array.shape == self.by.shape
 
-    def make(self, frame: FrameType, event: str, returned: Any) -> None:
-        """Move the array; where it is read only, the variable holds another one then."""
+    def apply(self, frame: FrameType, event: str, returned: Any) -> None:
+        """Move the array in place; if it is read only, replace it in the variable that holds it."""
         array = dict(list_held(frame, event, returned)).get(self.of.name)
         if array is None or not self.fits(array):
             return
@@ -106,14 +106,14 @@ class Move:
             self.before.append((array, array.copy()))
             array += by
         else:
-            held = frame.f_locals  # each time it is read anew, it is what it was
+            held = frame.f_locals  # read once: reading it again undoes changes
             held[self.of.name] = as_value_like(held[self.of.name], array + by)
 
     def undo(self) -> None:
-        """Move the array back: it may outlive the call, as data that a closure holds."""
+        """Move the array back: it may outlive the call, such as data of a closure."""
         for array, before in self.before:
             array[...] = before
 
 
 def _watch_no_other(*_: Any) -> None:
-    """Watch no function that is entered from here on; one that is watched already goes on to be."""
+    """Trace no function that is entered from here on; those traced already stay so."""

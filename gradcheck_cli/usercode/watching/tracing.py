@@ -1,4 +1,4 @@
-"""Where a gradient is computed: the line of the user's after which it is there."""
+"""Find the line of the user's code that computes a gradient."""
 
 from __future__ import annotations
 
@@ -15,10 +15,19 @@ from numpy.typing import NDArray
 from gradcheck_cli.errors import is_ours
 from gradcheck_cli.text import format_path
 
-MOST_LINES = 30_000  # that are watched in one call: about a second; the rest runs at full speed
-MOST_PARTS = 50  # of a list, a dict or an object that are looked at
+MOST_LINES = 30_000  # watched in one call, which takes about a second; the rest runs at full speed
+MOST_PARTS = 50  # how many parts of a list, a dict or an object are looked at
 _ARRAYS = np.ndarray, np.generic
-_PLAIN = int, float, str, list, tuple, dict, type(None), FunctionType  # most of what else is held
+_PLAIN = (
+    int,
+    float,
+    str,
+    list,
+    tuple,
+    dict,
+    type(None),
+    FunctionType,
+)  # quickly known to be no arrays
 INSTALLED = (
     "site-packages",
     "dist-packages",
@@ -28,10 +37,11 @@ INSTALLED = (
 
 
 def find_lines(call: Callable[[], Any], wanted: Mapping[str, Any]) -> dict[str, str]:
-    """`affine_backward, layers.py:12` by name: after which lines of the user's arrays are there.
+    """The function and line after which each array exists: `affine_backward, layers.py:12` by name.
 
-    call: computes arrays of these values; it is called once, and watched line by line. None is
-    found for what was handed over as it is, nor where another tracer, as a debugger, is at work.
+    call: computes arrays equal to those of `wanted`; it is called once, and watched line by line.
+    An array that a function got as an argument is not found there; nothing is found where another
+    tracer, such as a debugger, is active.
     """
     arrays = {
         name: array for name, value in wanted.items() if (array := view_as_array(value)) is not None
@@ -51,9 +61,9 @@ def find_lines(call: Callable[[], Any], wanted: Mapping[str, Any]) -> dict[str, 
 
 
 class _Watcher:
-    """Looks for arrays in what the functions of the user hold, before each of their lines.
+    """A tracer that searches for arrays in the variables of the user's functions, line by line.
 
-    found: of each array, the function and its line after which it was there first.
+    found: for each array, the code of a function and the line that computed it.
     """
 
     def __init__(self, wanted: Mapping[str, NDArray[Any]]) -> None:
@@ -62,30 +72,31 @@ class _Watcher:
         self.lines = 0
 
     def enter(self, frame: FrameType, event: str, _: Any) -> Any:
-        """Note what a function is handed when it is entered: it was not computed there."""
+        """Trace a function that is entered; its arguments were not computed there."""
         if len(self.found) == len(self.wanted) or not is_users(frame.f_code.co_filename):
             return None
-        handed = set(self.held(frame.f_locals.values()))
+        arguments = set(self.find_among(frame.f_locals.values()))
         last = frame.f_lineno
 
         def step(frame: FrameType, event: str, value: Any) -> Any:
-            """A line is about to be run or returned from: what did the one before compute?"""
+            """Before a line or a return: find what the line before it has computed."""
             nonlocal last
             self.lines += 1
             if self.lines > MOST_LINES:
                 sys.settrace(None)
                 return None
             if event in ("line", "return"):
-                for name in self.held([*frame.f_locals.values(), *[value] * (event == "return")]):
-                    if name not in handed:
+                returned = [value] * (event == "return")
+                for name in self.find_among([*frame.f_locals.values(), *returned]):
+                    if name not in arguments:
                         self.found[name] = (frame.f_code, last)
                 last = frame.f_lineno
             return step
 
         return step
 
-    def held(self, values: Iterable[Any]) -> list[str]:
-        """Which of the arrays that are looked for are among these, or are parts of them."""
+    def find_among(self, values: Iterable[Any]) -> list[str]:
+        """The names of the wanted arrays that are among these values or parts of them."""
         open_ones = {name: one for name, one in self.wanted.items() if name not in self.found}
         if not open_ones:
             return []
@@ -94,19 +105,19 @@ class _Watcher:
 
 
 def _same(array: NDArray[Any], wanted: NDArray[Any]) -> bool:
-    """Whether this is the array that is looked for, in whatever shape."""
+    """Whether an array has the numbers of the wanted one, in any shape."""
     if array.size != wanted.size:
         return False
     return bool(np.array_equal(array.ravel(), wanted, equal_nan=array.dtype.kind in "fc"))
 
 
 def view_as_array(value: Any) -> NDArray[Any] | None:
-    """An array or a tensor as an array of the same memory; None for all else."""
+    """An array or a tensor as an array in the same memory; None for anything else."""
     if isinstance(value, _ARRAYS):
         return np.asarray(value)
     if isinstance(value, _PLAIN):
         return None
-    with suppress(Exception):  # of one that has no numbers, or lives elsewhere
+    with suppress(Exception):  # a tensor without numbers, or on another device
         if hasattr(value, "detach") and hasattr(value, "numpy"):
             return np.asarray(value.detach().cpu().numpy())
         if type(value).__module__.partition(".")[0] in ("jax", "jaxlib"):
@@ -115,7 +126,8 @@ def view_as_array(value: Any) -> NDArray[Any] | None:
 
 
 def _parts(value: Any, depth: int = 2) -> Iterator[NDArray[Any]]:
-    """An array; the arrays in a list, a dict, or the attributes of an object, and in these."""
+    """The arrays in a value: itself, or those in a list, a dict or an object, at most two levels
+    deep."""
     array = view_as_array(value)
     if array is not None:
         yield array
@@ -132,7 +144,7 @@ def _parts(value: Any, depth: int = 2) -> Iterator[NDArray[Any]]:
             yield from _parts(part, depth - 1)
 
 
-@cache  # it is asked of every function that is entered
+@cache  # called for every function that is entered
 def is_users(file: str) -> bool:
-    """Whether a file is the user's, and not of Python, of a library or of this package."""
+    """Whether a file is the user's, not one of Python, a library or this package."""
     return not (file.startswith("<") or is_ours(file) or any(part in file for part in INSTALLED))

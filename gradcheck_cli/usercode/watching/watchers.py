@@ -1,4 +1,4 @@
-"""Tracers that look at the arrays of the user's functions, line by line, and copy them."""
+"""Tracers that look at the arrays of the user's functions line by line, and copy them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from gradcheck_cli.usercode.frameworks import run_eagerly
 from gradcheck_cli.usercode.watching.inline_values import Inline, find_inline
 from gradcheck_cli.usercode.watching.tracing import is_users, view_as_array
 
-MOST_LINES = 2_000  # of a forward that is watched: about a second; longer ones are left alone
+MOST_LINES = 2_000  # of a forward that is watched, which takes about a second
 RETURNED = "(…)"  # ends the name of what a function returned, until a variable holds it
-VARIABLE = re.compile(r"\W*\w*")  # that a name such as `z`, `self.z` or `hs[2]` begins with
-MOST_PARTS = 30  # of a list, a dict or an object that are looked at
+VARIABLE = re.compile(r"\W*\w*")  # the variable in a name such as `z`, `self.z` or `hs[2]`
+MOST_PARTS = 30  # how many parts of a list, a dict or an object are looked at
 
-Moment = tuple[int, int]  # which call of the user's functions, and how many lines it has run
+# The number of a call of one of the user's functions, and how many lines that call has run.
+Moment = tuple[int, int]
 
 
 def watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any]) -> Any:
-    """What a call returns while a tracer is told of the functions that are entered."""
+    """Run a call under a tracer, which `enter` starts for each function that is entered."""
     with run_eagerly():
         sys.settrace(enter)
         try:
@@ -36,12 +37,13 @@ def watch(call: Callable[[], Any], enter: Callable[[FrameType, str, Any], Any]) 
             sys.settrace(None)
 
 
-class Found(Struct):
-    """An array as it was when it changed last.
+class SeenArray(Struct):
+    """An array that was seen, with its value after its last change.
 
-    array: itself, so that its memory is no other's; event: the lines that all calls have run then.
-    old: whether it was there before: an argument that is not of the user's code, or what an object
-    or a container holds from an earlier call.
+    array: the array itself; keeping it keeps its memory from being used by another one.
+    event: how many lines all calls had run at the change.
+    old: whether it existed before the forward: an argument from outside of the user's code, or
+    something that an object or a container holds from an earlier call.
     """
 
     array: Array
@@ -55,20 +57,20 @@ class Found(Struct):
 
 
 class LineTracer:
-    """Counts the calls of the user's functions and their lines, and looks before those wanted."""
+    """Counts the calls of the user's functions and their lines, and stops at the wanted ones."""
 
     def __init__(self) -> None:
         self.calls = 0
 
     def enter(self, frame: FrameType, event: str, _: Any) -> Any:
-        """A function is entered."""
+        """Trace a function that is entered, if it is the user's and has lines that are wanted."""
         if not is_users(frame.f_code.co_filename):
             return None
         number, lines = self.calls, 0
         self.calls += 1
         wanted = self.list_wanted(number)
         if not wanted:
-            return None  # it runs at full speed, and the calls that it makes are seen
+            return None  # it runs at full speed; calls that it makes are still seen
 
         def step(frame: FrameType, event: str, value: Any) -> Any:
             nonlocal lines
@@ -82,45 +84,49 @@ class LineTracer:
         return step
 
     def list_wanted(self, number: int) -> Container[int]:
-        """After how many lines of this call there is something to look at."""
+        """After how many lines of this call `look` is to be called."""
         raise NotImplementedError
 
     def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
-        """What traces this call on, `step` for the same; value: what it returns, if it does."""
+        """Look at a function before it runs a line or returns `value`.
+
+        Returns what traces the call from then on: `step`, or None for nothing.
+        """
         raise NotImplementedError
 
 
 class Watcher(LineTracer):
-    """Notes the arrays that functions hold, as they are when they change last.
+    """Notes the arrays of floats that functions hold, with their values after the last change.
 
-    most: numbers of an array that is kept; every: whether they are noted as they were before, too,
-    and what is handed to the user's code from outside is left out.
-    places: the line of each call that was run last, as text.
+    most: the largest size of an array that is noted. every: whether earlier values are noted in
+    `before`, and arguments from outside of the user's code count as old.
+    found: by address and shape. lines: run by all calls. places: the last line of each call, as
+    text.
     """
 
     def __init__(self, most: int, *, every: bool = False) -> None:
         super().__init__()
         self.most = most
         self.every = every
-        self.before: list[Found] = []
-        self.found: dict[tuple[int, tuple[int, ...]], Found] = {}
+        self.before: list[SeenArray] = []
+        self.found: dict[tuple[int, tuple[int, ...]], SeenArray] = {}
         self.lines = 0
         self.places: dict[int, str] = {}
         self.paths: dict[str, str] = {}
 
     def name_place(self, frame: FrameType, line: int) -> str:
-        """`net.py:12`, of a line of the function that runs in a frame."""
+        """A line of the function that runs in a frame, as `net.py:12`."""
         file = frame.f_code.co_filename
         if file not in self.paths:
             self.paths[file] = format_path(file)
         return f"{self.paths[file]}:{line}"
 
     def list_wanted(self, number: int) -> Container[int]:
-        """All calls are looked at."""
+        """All lines of all calls."""
         return range(sys.maxsize)
 
     def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
-        """Note what is held now, after the line before, and what this line hands on."""
+        """Note the arrays that the last line has made, and those inside the line to come."""
         self.lines += 1
         if self.lines > MOST_LINES:
             sys.settrace(None)
@@ -128,20 +134,20 @@ class Watcher(LineTracer):
         number, caller = moment[0], frame.f_back
         new = number not in self.places
         source = self.places.get(number) or self.name_place(frame, frame.f_code.co_firstlineno)
-        handed = False  # from outside of the user's code
+        from_outside = False  # whether the arguments do not come from the user's code
         if new and self.every:
-            handed = caller is None or not is_users(caller.f_code.co_filename)
+            from_outside = caller is None or not is_users(caller.f_code.co_filename)
             source = source if caller is None else self.name_place(caller, caller.f_lineno)
         for name, array in list_held(frame, event, value):
-            old = handed or (new and not name.isidentifier())
-            self.see(array, name, source, moment, old=old)
+            old = from_outside or (new and not name.isidentifier())
+            self.note(array, name, source, moment, old=old)
         self.places[number] = source = self.name_place(frame, frame.f_lineno)
         if event == "line":
             for one, array in find_inline(frame):
-                self.see(array, f"({one.text})", source, moment, one)
+                self.note(array, f"({one.text})", source, moment, one)
         return step
 
-    def see(
+    def note(
         self,
         array: Array,
         name: str,
@@ -151,11 +157,11 @@ class Watcher(LineTracer):
         *,
         old: bool = False,
     ) -> None:
-        """Note an array that is there, with its numbers."""
+        """Note an array, or the change of one that was noted before."""
         place = array.__array_interface__["data"][0], array.shape
         known = self.found.get(place)
         if known is None and array.size <= self.most:
-            found = Found(array, name, source, array.copy(), self.lines, moment, inline, old)
+            found = SeenArray(array, name, source, array.copy(), self.lines, moment, inline, old)
             self.found[place] = found
         if known is None or inline is not None:
             return
@@ -168,10 +174,10 @@ class Watcher(LineTracer):
 
 
 class Spot(Struct, frozen=True, kw_only=True):
-    """Where an array is found again while a forward runs.
+    """When and where an array is found again in another call of the forward.
 
-    name: in the user's code; event, moment: when it is there, in lines of all of the user's
-    functions, and in which call of them. inline: of what has no name but its text.
+    name: in the user's code. moment: the call and its line; event: the lines that all calls have
+    run by then. inline: the expression, for a value that no variable holds.
     """
 
     name: str
@@ -181,7 +187,7 @@ class Spot(Struct, frozen=True, kw_only=True):
 
 
 class Collector(LineTracer):
-    """Copies inner values when they are there, and watches no longer than the last."""
+    """Copies inner values when they are complete, and stops watching after the last."""
 
     def __init__(self, values: Sequence[Spot]) -> None:
         super().__init__()
@@ -194,16 +200,16 @@ class Collector(LineTracer):
         self.found: dict[tuple[int, str], Array] = {}
 
     def list_wanted(self, number: int) -> Container[int]:
-        """Where something is wanted of this call."""
+        """The lines of this call after which a value is wanted."""
         return self.moments.get(number, ())
 
     def look(self, frame: FrameType, moment: Moment, event: str, value: Any, step: Any) -> Any:
-        """Copy what is wanted here."""
+        """Copy the values that are wanted here."""
         if moment not in self.wanted:
             return step
         wanted, held = self.wanted.pop(moment), frame.f_locals
         parts = [one.name for one in wanted if one.name not in held]
-        if parts:  # of lists and objects, or what is returned
+        if parts:  # parts of lists and objects, or what is returned
             variables = {VARIABLE.match(name)[0] for name in parts}  # type: ignore[index]
             held = {**held, **dict(list_held(frame, event, value, variables))}
         for one in wanted:
@@ -222,7 +228,7 @@ def list_held(
 ) -> Iterator[tuple[str, Array]]:
     """The arrays of floats that a function holds or returns, with names: `z`, `self.z`, `relu(…)`.
 
-    Variables come first, and what lists, dicts and objects in them hold.
+    Those in variables, and in lists, dicts and objects there, come before what is returned.
     wanted: the variables that are looked at; None: all of them.
     """
     variables = frame.f_locals
@@ -237,7 +243,7 @@ def list_held(
 def _list_parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Array]]:
     array = None if isinstance(value, np.generic) else view_as_array(value)
     if array is not None:
-        # What is read only is moved by the variable that holds it.
+        # A read-only array can only be moved by replacing it in the variable that holds it.
         if _has_floats(array) and (array.flags.writeable or name.isidentifier()):
             yield name, array
     elif not depth or isinstance(value, type) or callable(value):
@@ -263,6 +269,6 @@ def same_numbers(array: Array, other: Array) -> bool:
 
 
 def key_of(array: Array) -> tuple[tuple[int, ...], bytes]:
-    """What arrays of the same numbers have in common, whatever their type is."""
+    """A key that is equal for arrays with the same shape and numbers, whatever their type."""
     wide = array.astype(np.result_type(array.dtype, np.float64))
-    return array.shape, (wide + 0.0).tobytes()  # −0 is 0
+    return array.shape, (wide + 0.0).tobytes()  # makes −0 equal to 0

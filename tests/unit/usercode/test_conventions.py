@@ -11,8 +11,8 @@ import pytest
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.calling import conventions
 from gradcheck_cli.usercode.calling.conventions import BACKWARD, Convention, bind_backward
-from gradcheck_cli.usercode.calling.gradients import by_name
-from gradcheck_cli.usercode.calling.signatures import FORWARD, Pass, bind, parameters
+from gradcheck_cli.usercode.calling.gradients import name_gradients
+from gradcheck_cli.usercode.calling.signatures import FORWARD, Pass, bind, read_parameters
 
 Function = Callable[..., Any]
 XWB = ("x", "w", "b")
@@ -22,7 +22,7 @@ FORWARD_NAMES = ("first", "second", "third")
 
 def bound(function: Function, ordered: Sequence[str], named: Sequence[str] = ()) -> str:
     """How a function is called, as Python would write it."""
-    call = bind(parameters(function), ordered, named)
+    call = bind(read_parameters(function), ordered, named)
     return ", ".join([*call.positional, *(f"{key}={name}" for key, name in call.keyword.items())])
 
 
@@ -76,7 +76,7 @@ def written(signature: str) -> Function:
 @pytest.mark.parametrize("one", FORWARD, ids=lambda one: one.says)
 def test_every_pass_of_a_forward_does_what_its_example_says(one: Pass) -> None:
     signature, called = one.example
-    call = bind(parameters(written(signature)), XWB, ("stride",), ("n",))
+    call = bind(read_parameters(written(signature)), XWB, ("stride",), ("n",))
     assert ", ".join(call.used) == called
 
 
@@ -84,7 +84,7 @@ def test_every_pass_of_a_forward_does_what_its_example_says(one: Pass) -> None:
 def test_every_convention_of_a_backward_does_what_its_example_says(one: Convention) -> None:
     signature, returned, called = one.example
     outputs = [value == "out" for value in returned.split(", ")]
-    takes, forward = parameters(written(signature)), dict(zip(FORWARD_NAMES, XWB, strict=True))
+    takes, forward = read_parameters(written(signature)), dict(zip(FORWARD_NAMES, XWB, strict=True))
     forward |= {"fourth": "labels", "fifth": "data"}
     found = bind_backward(takes, XWB, ("stride", "labels", "data"), outputs, ("n",), forward)
     assert ", ".join(found.call.used) == called
@@ -137,7 +137,7 @@ OUT, OUT_CACHE, TWO, TWO_CACHE = [True], [True, False], [True, True], [True, Tru
 def test_a_backward_gets_what_its_parameters_are_called(
     function: Function, returned: list[bool], called: str, upstream: int
 ) -> None:
-    found = bind_backward(parameters(function), XWB, ("stride",), returned)
+    found = bind_backward(read_parameters(function), XWB, ("stride",), returned)
     assert (", ".join(found.call.used), found.upstream) == (called, upstream)
 
 
@@ -155,22 +155,25 @@ def test_a_backward_gets_what_its_parameters_are_called(
     ],
 )
 def test_gradients_are_told_apart(returned: Any) -> None:
-    assert by_name(returned, ("x", "w"), ("x", "stride", "w"), "f") == {"x": 1, "w": 2}
+    assert name_gradients(returned, ("x", "w"), ("x", "stride", "w"), "f") == {"x": 1, "w": 2}
 
 
 @pytest.mark.parametrize("returned", [(ONE, [TWOS]), [[ONE, None], TWOS], [(ONE, TWOS)]])
 def test_a_list_among_the_gradients_is_opened(returned: Any) -> None:
-    found = by_name(returned, ("x", "w"), ("x", "stride", "w"), "f")
+    found = name_gradients(returned, ("x", "w"), ("x", "stride", "w"), "f")
     assert (found["x"] is ONE, found["w"] is TWOS) == (True, True)
 
 
 def test_a_list_is_the_gradient_of_an_input_that_is_a_list() -> None:
     returned = (ONE, [TWOS, TWOS])
-    assert by_name(returned, ("x", "w"), ("x", "w"), "f", ("w",)) == {"x": ONE, "w": [TWOS, TWOS]}
+    assert name_gradients(returned, ("x", "w"), ("x", "w"), "f", ("w",)) == {
+        "x": ONE,
+        "w": [TWOS, TWOS],
+    }
 
 
 def test_the_order_of_a_tuple_is_that_of_the_parameters() -> None:
-    assert by_name((1, 2), ("x", "w"), ("w", "x"), "f") == {"w": 1, "x": 2}
+    assert name_gradients((1, 2), ("x", "w"), ("w", "x"), "f") == {"w": 1, "x": 2}
 
 
 @pytest.mark.parametrize(
@@ -183,5 +186,5 @@ def test_the_order_of_a_tuple_is_that_of_the_parameters() -> None:
 )
 def test_gradients_that_cannot_be_told_apart_are_an_error(returned: Any, message: str) -> None:
     with pytest.raises(CodeError) as caught:
-        by_name(returned, ("x", "w"), ("x", "stride", "w"), "f")
+        name_gradients(returned, ("x", "w"), ("x", "stride", "w"), "f")
     assert message in str(caught.value)
