@@ -119,7 +119,7 @@ class Loader:
         known = [name for name in self.values if name not in {**arguments, **settings}]
         takes = read_parameters(function)
         if inspect.isclass(function) and "__init__" not in vars(function):
-            takes = replace(takes, others=False)  # **kwargs of a base that refuses them
+            takes = replace(takes, has_kwargs=False)  # those of a base class that refuses them
         call = bind(takes, list(arguments), known)
         self.used |= dict.fromkeys(name for name in call.used if name not in arguments)
         try:

@@ -1,1 +1,1 @@
-"""Every derivative that people write besides a backward, each a check of some function."""
+"""Problems for derivatives other than a backward: Jacobians, Hessians, products with vectors."""

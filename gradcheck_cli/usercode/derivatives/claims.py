@@ -1,4 +1,4 @@
-"""A forward and a function that claims a derivative of it: how that is called with the inputs."""
+"""A claimed derivative: a forward, and a function that claims to compute a derivative of it."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from gradcheck_cli.usercode.trees import gradient_leaves, rebuilt
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
 
-# How the tangent of an input is called after it, and the parameters that take a tuple of all.
+# Names of the tangent of an input, and of parameters that take a tuple of all inputs or tangents.
 TANGENT_NAMES = ("d{}", "d_{}", "{}_dot", "{}dot", "dot_{}", "{}_t", "t_{}", "v_{}", "{}_tangent")
 ALL_INPUTS, ALL_TANGENTS = "the inputs", "the tangents"
 TUPLES = {"primals": ALL_INPUTS, "inputs": ALL_INPUTS, "tangents": ALL_TANGENTS}
 TANGENT = "the tangent of {}"
-# How a derivative by an input may be called in a dict, besides the names of gradients.
+# Names of the derivative by an input, as a key of a dict, besides those of gradients.
 DERIVATIVE_NAMES = ("J{}", "J_{}", "J{}_", "jac_{}", "dy_d{}", "dyd{}", "dyd_{}")
 
 
 class Claim(Struct, frozen=True):
-    """A function that is differenced, and what the user's code claims its derivative to be.
+    """A function that is differenced, and what the user's code claims as its derivative.
 
-    inputs: where; forward: of such inputs, to one array of `shape`.
-    derivative: what the user's function returns at some inputs: as it is, or along tangents.
-    symbol: of the outputs; gradients: they are the gradients for the inputs, one after the other.
-    who: the user's function; source: where its code is.
-    late_notes: what a reader should know after the check.
-    geometries: of the inputs that are kept in a domain.
-    tree: the inputs as the functions take them, where some are dicts or tuples of arrays.
-    complex_inputs, complex_outputs: as those of a Problem.
+    inputs: the arrays where it is checked. forward: such arrays → one array of `shape`.
+    derivative: the user's function, of such arrays and, for a product, of tangents.
+    symbol: the symbol of the outputs. gradients: whether the outputs are the gradients for the
+    inputs, one after the other.
+    who: the name of the user's function; source: where its code is.
+    late_notes: notes that are known after the check. geometries: of the inputs in a domain.
+    tree: the inputs as the functions take them, if some are dicts or tuples of arrays; else empty.
+    complex_inputs, complex_outputs: as in `Problem`.
     """
 
     inputs: Arrays
@@ -67,9 +67,9 @@ class Claim(Struct, frozen=True):
 
 
 class ClaimCalls(Calls):
-    """How a forward and a function that claims its derivative are called.
+    """The calls of a forward and of a function that claims its derivative.
 
-    The function takes what the forward takes and, where `along` says so, tangents of the inputs.
+    The function takes what the forward takes; if `along`, it takes tangents of the inputs, too.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ClaimCalls(Calls):
             )
 
     def read_outputs_of(self, values: Mapping[str, Any], returned: Sequence[Any]) -> list[Array]:
-        """What is differentiated; a tuple of single numbers as one array."""
+        """Copies of what is differentiated; a tuple of single numbers becomes one array."""
         if self.loss is None and len(returned) > 1 and all(map(_is_number, returned)):
             return [as_array(list(returned), self.source.forward)]
         return super().read_outputs_of(values, returned)
@@ -101,7 +101,7 @@ class ClaimCalls(Calls):
     def find_backward_call(
         self, pair: Pair, arguments: list[str], returned: Sequence[Any]
     ) -> BackwardCall:
-        """How the function is called. Raises CodeError where a parameter gets no value."""
+        """Find the call of the function. Raises CodeError where a parameter gets no value."""
         if not self.along:
             return super().find_backward_call(pair, arguments, returned)
         takes = read_parameters(pair.backward)
@@ -114,21 +114,21 @@ class ClaimCalls(Calls):
         return BackwardCall(bind_tangents(takes, arguments, self.given, list(self.optional)), 0)
 
     def derivative(self, arrays: Arrays, tangents: Arrays | None = None) -> Any:
-        """What the function returns at these inputs, along these tangents."""
+        """Call the function at these inputs, along these tangents if it takes some."""
         others: dict[str, Any] = {}
         if tangents is not None:
             parts = {name: rebuilt(x, name, tangents) for name, x in self.inputs.items()}
-            handed = self.values(arrays)
+            point = self.values(arrays)
             others = {TANGENT.format(name): part for name, part in parts.items()}
-            others[ALL_INPUTS] = tuple(handed[name] for name in self.inputs)
+            others[ALL_INPUTS] = tuple(point[name] for name in self.inputs)
             others[ALL_TANGENTS] = tuple(parts.values())
         pair, values, _ = self.call_forward(arrays)
         return self.call_code(
             pair.backward, self.source.backward, self.backward_call.call, values | others
         )
 
-    def claim(self) -> Claim:
-        """The claim, of the forward's own derivative."""
+    def make_claim(self) -> Claim:
+        """The claim that the function is the derivative of the forward."""
         return Claim(
             inputs=self.arrays,
             forward=self.forward,
@@ -153,11 +153,11 @@ def bind_tangents(
     constants: Sequence[str],
     optional: Sequence[str],
 ) -> Call:
-    """Which parameter of a function takes an input, a tangent, or a tuple of all of them.
+    """Find the call of a function that takes inputs and tangents.
 
-    A tangent is passed by its name, such as dx or x_dot, else after the inputs in their order; a
-    function with two parameters for more than one input takes a tuple of inputs and one of
-    tangents.
+    A tangent goes to a parameter of its name, such as dx or x_dot, else after the inputs in their
+    order. A function with two parameters for more than one input gets a tuple of all inputs and one
+    of all tangents.
     Raises CodeError where a parameter gets no value.
     """
     free = [name for name in takes.positional if name in takes.required and name not in constants]
@@ -177,9 +177,10 @@ def bind_tangents(
 
 
 def as_numbers(item: Any, who: str) -> Array:
-    """What was returned as an array of numbers; a sparse matrix or linear operator as a dense one.
+    """A returned value as an array of floats or complex numbers; sparse matrices and linear
+    operators become dense.
 
-    Whole numbers become floats: a constant derivative may hold them. Raises CodeError for what is
+    A constant derivative may have whole numbers, which become floats. Raises CodeError where it is
     no array of numbers.
     """
     if hasattr(item, "toarray"):
@@ -193,10 +194,11 @@ def as_numbers(item: Any, who: str) -> Array:
     return array.astype(np.float64) if array.dtype.kind in "iub" else array
 
 
-def by_leaf(returned: Mapping[Any, Any], claim: Claim, what: str) -> list[Any]:
-    """What a dict has for every array of the inputs, by its name or nested like the inputs.
+def read_by_leaf(returned: Mapping[Any, Any], claim: Claim, what: str) -> list[Any]:
+    """The parts of a dict for the arrays of the inputs, by name or nested like the inputs.
 
-    what: is expected for each, in the message. Raises CodeError where it has nothing for any.
+    what: the words for what is expected, in the message. Raises CodeError where there is no part
+    for any array.
     """
     if claim.tree:
         whole = [gradient_of(name, returned) for name in claim.tree]
@@ -210,7 +212,7 @@ def by_leaf(returned: Mapping[Any, Any], claim: Claim, what: str) -> list[Any]:
     else:
         parts = {}
     listed = [
-        part if (part := _named(name, returned)) is not None else parts.get(name)
+        part if (part := _find_part(name, returned)) is not None else parts.get(name)
         for name in claim.inputs
     ]
     if all(part is None for part in listed):
@@ -220,8 +222,8 @@ def by_leaf(returned: Mapping[Any, Any], claim: Claim, what: str) -> list[Any]:
     return listed
 
 
-def _named(name: str, returned: Mapping[Any, Any]) -> Any:
-    """The part of a dict that is called like an input, or like a derivative by it."""
+def _find_part(name: str, returned: Mapping[Any, Any]) -> Any:
+    """The part of a dict whose key is the name of an input, or of a derivative by it."""
     found = gradient_of(name, returned)
     if found is not None:
         return found

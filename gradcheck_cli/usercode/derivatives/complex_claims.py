@@ -1,4 +1,7 @@
-"""A claim about complex numbers as one about their real and imaginary parts, along a last axis."""
+"""Turn a claim about complex numbers into one about their real and imaginary parts.
+
+The parts of a number are along a last axis.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from msgspec.structs import replace
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.complex_numbers import CONVENTIONS, MEANINGS, to_complex, to_parts
-from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, by_leaf
+from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, read_by_leaf
 from gradcheck_cli.usercode.derivatives.jacobians import read_blocks
 from gradcheck_cli.usercode.derivatives.tangents import read_outputs
 
@@ -26,12 +29,13 @@ HOLOMORPHIC = (
 GRADIENTS = "every row of {who} is compared as a gradient of {convention}, {meaning}"
 
 
-def in_parts(claim: Claim, outputs: bool, convention: str, kind: str) -> Claim:
-    """The claim with complex inputs, and complex outputs where these are, by their parts.
+def split_claim(claim: Claim, outputs: bool, convention: str, kind: str) -> Claim:
+    """The claim with the parts of complex inputs and outputs instead.
 
-    kind: jvp, which is linear in the parts of any function; jacobian, of complex outputs that of a
-        holomorphic function, dy = J·dz, of real ones with gradients in the convention as rows; hvp,
-        the derivative of a gradient in the convention along dz.
+    outputs: whether the outputs are complex. convention: of complex gradients.
+    kind: the key of the derivative. A jvp is linear in the parts, whatever the function. A jacobian
+        of complex outputs is that of a holomorphic function, dy = J·dz; one of real outputs has
+        gradients in the convention as rows. An hvp is the derivative of such a gradient along dz.
     Raises CodeError for a Hessian.
     """
     if kind == "hessian":
@@ -42,23 +46,23 @@ def in_parts(claim: Claim, outputs: bool, convention: str, kind: str) -> Claim:
     inputs = claim.inputs
     names = frozenset(name for name, x in inputs.items() if np.iscomplexobj(x))
     parts = ClaimByParts(claim, names, outputs, convention)
-    told = _describe(claim, bool(names), outputs, convention) if kind == "jacobian" else ()
+    notes = _describe(claim, bool(names), outputs, convention) if kind == "jacobian" else ()
     return replace(
         claim,
         inputs={name: to_parts(x) if name in names else x for name, x in inputs.items()},
         forward=parts.forward,
         derivative=getattr(parts, kind),
         shape=(*claim.shape, 2) if outputs else claim.shape,
-        late_notes=lambda: (*claim.late_notes(), *told),
+        late_notes=lambda: (*claim.late_notes(), *notes),
         complex_inputs=names,
         complex_outputs=outputs,
     )
 
 
 class ClaimByParts(Struct, frozen=True):
-    """The functions of a claim, of and to the parts of complex numbers.
+    """The functions of a claim as functions of the parts of complex numbers.
 
-    names: the complex inputs; outputs: whether the outputs are; convention: of gradients.
+    names: the complex inputs. outputs: whether the outputs are complex. convention: of gradients.
     """
 
     claim: Claim
@@ -67,7 +71,7 @@ class ClaimByParts(Struct, frozen=True):
     convention: str
 
     def join(self, arrays: Arrays) -> dict[str, Any]:
-        """Arrays of inputs, complex where these are, from their parts."""
+        """The inputs from their parts, complex where they are."""
         return {name: to_complex(x) if name in self.names else x for name, x in arrays.items()}
 
     def forward(self, arrays: Arrays) -> Array:
@@ -79,7 +83,7 @@ class ClaimByParts(Struct, frozen=True):
         """The derivative along tangents, by the parts of both."""
         returned = self.claim.derivative(self.join(arrays), self.join(tangents))
         made = read_outputs(returned, self.claim)
-        return to_parts(made) if self.outputs else _real(made, self.claim)
+        return to_parts(made) if self.outputs else _expect_real(made, self.claim)
 
     def hvp(self, arrays: Arrays, tangents: Arrays) -> dict[str, Any]:
         """The derivative of the gradients along tangents, by the parts of both."""
@@ -88,7 +92,7 @@ class ClaimByParts(Struct, frozen=True):
             name: self._gradient(as_numbers(part, self.claim.who))
             if name in self.names and part is not None
             else part
-            for name, part in by_input(returned, self.claim).items()
+            for name, part in read_by_input(returned, self.claim).items()
         }
 
     def jacobian(self, arrays: Arrays) -> dict[str, Any]:
@@ -104,22 +108,22 @@ class ClaimByParts(Struct, frozen=True):
         if block.shape != (*self.claim.shape, *self.claim.inputs[name].shape):
             return block
         if name not in self.names:
-            return _parts_first(block, axes) if self.outputs else _real(block, self.claim)
+            return _split_outputs(block, axes) if self.outputs else _expect_real(block, self.claim)
         if not self.outputs:
             return self._gradient(block)
         by_real, by_imaginary = block, 1j * block
-        return np.stack([_parts_first(one, axes) for one in (by_real, by_imaginary)], axis=-1)
+        return np.stack([_split_outputs(one, axes) for one in (by_real, by_imaginary)], axis=-1)
 
     def _gradient(self, values: Array) -> Array:
-        """The parts of a gradient, which is in the convention."""
+        """The derivatives by the two parts, from a gradient in the convention."""
         return to_parts(CONVENTIONS[self.convention](values))
 
 
-def by_input(returned: Any, claim: Claim) -> dict[str, Any]:
-    """What was returned for every input, by name or in order; of one input as it is."""
+def read_by_input(returned: Any, claim: Claim) -> dict[str, Any]:
+    """The returned value for every input: by name, in order, or the only one."""
     names = list(claim.inputs)
     if isinstance(returned, Mapping):
-        parts = by_leaf(returned, claim, "a vector for every input")
+        parts = read_by_leaf(returned, claim, "a vector for every input")
         return dict(zip(names, parts, strict=True))
     several = isinstance(returned, tuple | list) and len(returned) == len(names) > 1
     return dict(zip(names, returned if several else [returned], strict=False))
@@ -134,13 +138,13 @@ def _describe(claim: Claim, inputs: bool, outputs: bool, convention: str) -> tup
     return (GRADIENTS.format(**given),) if inputs else ()
 
 
-def _parts_first(block: Array, axes: int) -> Array:
-    """The parts of a Jacobian's outputs as the axis behind those of the outputs."""
+def _split_outputs(block: Array, axes: int) -> Array:
+    """A block of a Jacobian with the parts of its outputs as an axis after those `axes` of them."""
     return np.stack([block.real, block.imag], axis=axes)
 
 
-def _real(values: Array, claim: Claim) -> Array:
-    """Numbers that must be real. Raises CodeError where they are not."""
+def _expect_real(values: Array, claim: Claim) -> Array:
+    """The real parts of numbers. Raises CodeError where they are not all real."""
     if np.iscomplexobj(values) and np.any(values.imag):
         raise CodeError(f"{claim.who} gives complex numbers, where inputs and outputs are real")
     return values.real

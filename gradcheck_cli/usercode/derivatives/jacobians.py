@@ -1,4 +1,4 @@
-"""A Jacobian of the user's, in the shapes people give it, as a block for every input."""
+"""Check a Jacobian, and read it as a block for every input, in whatever shape it is given."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import count_of, format_shape
 from gradcheck_cli.usercode.calling.values import Array
-from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, by_leaf
+from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, read_by_leaf
 from gradcheck_cli.usercode.domains import confine
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
 
-# Outputs × entries of the inputs, from which a Jacobian is not compared entry by entry but as its
-# product with an upstream gradient: every cell takes some two hundred bytes.
+# Outputs × entries of the inputs. A check takes some two hundred bytes for each cell of a Jacobian;
+# of a larger one, only the product with an upstream gradient is compared.
 MOST_CELLS = 2**20
 
 
-def check_jacobian(claim: Claim, seed: int) -> list[Problem]:
-    """The problem of a Jacobian: entry by entry or, of a large one, Jᵀδ for a random δ."""
+def make_jacobian_problems(claim: Claim, seed: int) -> list[Problem]:
+    """The problem of a Jacobian: all of its entries or, for a large one, Jᵀδ with a random δ."""
     entries = sum(x.size for x in claim.inputs.values())
     large = prod(claim.shape) * entries > MOST_CELLS
     delta = Drawn().array("delta", claim.shape, seed) if large else None
@@ -59,11 +59,11 @@ def check_jacobian(claim: Claim, seed: int) -> list[Problem]:
 
 
 def read_blocks(returned: Any, claim: Claim) -> dict[str, Any]:
-    """The Jacobian with respect to every input, of the shape outputs × input where it fits that.
+    """The blocks of a Jacobian by input, reshaped to outputs × input where their size allows it.
 
-    returned: by name, in the order of the inputs, or one matrix of all outputs × all entries of
-        the inputs, each flattened; of a single input also outputs × input.
-    Raises CodeError where the inputs cannot be told apart.
+    returned: blocks by name or in the order of the inputs, or one matrix of all outputs × all
+        entries of the inputs; for a single input also outputs × input.
+    Raises CodeError where it is not clear which columns belong to which input.
     """
     names = list(claim.inputs)
     return {
@@ -73,10 +73,10 @@ def read_blocks(returned: Any, claim: Claim) -> dict[str, Any]:
 
 
 def split_columns(returned: Any, claim: Claim) -> list[Any]:
-    """What belongs to every input, as it was returned."""
+    """The part of a returned Jacobian for each input, in the shape it was returned in."""
     names, sizes = list(claim.inputs), [x.size for x in claim.inputs.values()]
     if isinstance(returned, Mapping):
-        return by_leaf(returned, claim, "a Jacobian for every input")
+        return read_by_leaf(returned, claim, "a Jacobian for every input")
     if _has_value(returned, claim):
         returned = returned[-1]
     rows_listed = isinstance(returned, list) and all(isinstance(row, list) for row in returned)
@@ -100,7 +100,7 @@ def split_columns(returned: Any, claim: Claim) -> list[Any]:
 
 
 def _has_value(returned: Any, claim: Claim) -> bool:
-    """Whether a tuple holds what the forward gives first, and the derivative of one input last."""
+    """Whether a tuple starts with the forward's value and ends with the derivative by the input."""
     if not isinstance(returned, tuple) or len(returned) < 2 or len(claim.inputs) != 1:
         return False
     (x,) = claim.inputs.values()
@@ -112,9 +112,9 @@ def _has_value(returned: Any, claim: Claim) -> bool:
 
 
 def place_block(part: Any, claim: Claim, name: str) -> Array:
-    """A Jacobian as outputs × input, where it is one with outputs or input flattened.
+    """A block in the shape outputs × input, if it has them with one or both flattened.
 
-    One of inputs × outputs, both flattened, gets the axes of these, so that it is seen to be that.
+    A flattened input × outputs gets the axes of both, so that the mistake can be recognized.
     """
     block, x = as_numbers(part, claim.who), claim.inputs[name]
     rows = prod(claim.shape)
@@ -126,7 +126,7 @@ def place_block(part: Any, claim: Claim, name: str) -> Array:
 
 
 def contract(returned: Any, cotangent: Array, claim: Claim) -> dict[str, Any]:
-    """Jᵀδ for every input; a sparse matrix stays one."""
+    """Jᵀδ for every input; a sparse J is not made dense."""
     names, delta = list(claim.inputs), cotangent.ravel()
     sizes = [claim.inputs[name].size for name in names]
     if hasattr(returned, "toarray") and returned.shape == (delta.size, sum(sizes)):

@@ -1,4 +1,4 @@
-"""Second derivatives: the gradient is differenced or, where there is none, the forward twice."""
+"""Second derivatives, measured by differences of the gradient or second ones of the forward."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from gradcheck_cli.text import format_shape, join_words
 from gradcheck_cli.usercode.calling.gradients import gradient_of
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers
-from gradcheck_cli.usercode.derivatives.jacobians import check_jacobian, read_blocks
+from gradcheck_cli.usercode.derivatives.jacobians import make_jacobian_problems, read_blocks
 from gradcheck_cli.usercode.derivatives.tangents import (
     ROUNDINGS,
-    check_along,
-    check_identity,
+    copy_arrays,
     draw_tangents,
+    make_identity_problem,
+    make_tangent_problems,
     read_outputs,
 )
 from gradcheck_cli.usercode.domains import moved_in, project
@@ -31,29 +32,30 @@ if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
 
 BY_GRADIENT = "{who} was measured by differencing the gradient, which was checked first and passed"
-# Step of the inner differences, over the scale of an entry. Of order 6 they err by h⁶/140 of the
-# seventh derivative, which is below rounding for a forward that bends thirty times as fast as its
-# inputs' scale; their rounding, ε|f|/h, is seen as the noise of what is differenced.
+# Step of the inner differences, over the scale of an entry, and their order. Their error is h⁶/140
+# times the seventh derivative, below rounding even for a forward that changes over a thirtieth of
+# the scale. Their rounding, ε|f|/h, is measured as noise of the outer differences.
 INNER_STEP, INNER_ORDER = 2.0**-10, 6
 BY_FORWARD = "{who} was measured by second differences of the forward, since {why}"
 
 
-def check_hessian(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
+def make_hessian_problems(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
     """The problems of a Hessian: its columns, and its symmetry."""
     of = _expect_gradient(claim, lambda arrays: _read_hessian(claim.derivative(arrays), of))
-    symmetry = check_symmetry(of)
-    return [*_measured(of, gradient, lambda one: check_jacobian(one, seed)), *symmetry]
+    symmetry = make_symmetry_problems(of)
+    return [
+        *_measure_by_gradient(of, gradient, lambda one: make_jacobian_problems(one, seed)),
+        *symmetry,
+    ]
 
 
-def check_hvp(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
-    """The problems of a product of the Hessian and a vector: along one of each input, and ⟨u, Hv⟩
-    against ⟨Hu, v⟩."""
+def make_hvp_problems(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem]:
+    """The problems of a product H·v: along a vector for each input, and ⟨u, Hv⟩ = ⟨Hu, v⟩."""
     of = _expect_gradient(claim, lambda *at: project_rows(claim.derivative(*at), of))
     u, v = (draw_tangents(of, what, seed) for what in ("left vector", "right vector"))
 
     def product(left: Mapping[str, Array], right: Mapping[str, Array]) -> Array:
-        handed = {name: array.copy() for name, array in right.items()}
-        products = read_outputs(of.derivative(of.inputs, handed), of).ravel()
+        products = read_outputs(of.derivative(of.inputs, copy_arrays(right)), of).ravel()
         return np.asarray(products * np.concatenate([array.ravel() for array in left.values()]))
 
     def mirrored() -> tuple[Array, Array]:
@@ -61,22 +63,22 @@ def check_hvp(claim: Claim, gradient: Problem | None, seed: int) -> list[Problem
         rounding = ROUNDINGS * float(np.finfo(terms.dtype).eps) * np.sum(np.abs(terms))
         return np.atleast_1d(np.sum(terms)), np.atleast_1d(rounding)
 
-    symmetry = check_identity(
+    symmetry = make_identity_problem(
         "⟨u, Hv⟩ = ⟨Hu, v⟩", lambda: np.atleast_1d(np.sum(product(u, v))), mirrored, of
     )
     fits = read_outputs(of.derivative(of.inputs, dict(v)), of).shape == of.shape
     return [
-        *_measured(of, gradient, lambda one: check_along(one, seed)),
+        *_measure_by_gradient(of, gradient, lambda one: make_tangent_problems(one, seed)),
         *([symmetry] if fits else []),
     ]
 
 
-def check_symmetry(claim: Claim) -> list[Problem]:
-    """The identity H = Hᵀ, of a Hessian that is square."""
+def make_symmetry_problems(claim: Claim) -> list[Problem]:
+    """The problem of the identity H = Hᵀ; none if the Hessian is a number or not square."""
     size = sum(x.size for x in claim.inputs.values())
 
     def matrix() -> tuple[Array, float]:
-        """H, along the domains of inputs that have one, and its largest entry before that."""
+        """H, projected to the domains of the inputs, and its largest entry before that."""
         read = read_blocks(claim.derivative(claim.inputs), claim)
         peak = max(float(np.max(np.abs(block), initial=0.0)) for block in read.values())
         blocks = project(claim.inputs, claim.geometries, read).values()
@@ -89,11 +91,11 @@ def check_symmetry(claim: Claim) -> list[Problem]:
 
     if matrix()[0].shape != (size, size) or size == 1:
         return []
-    return [check_identity("H = Hᵀ", lambda: matrix()[0], mirrored, claim)]
+    return [make_identity_problem("H = Hᵀ", lambda: matrix()[0], mirrored, claim)]
 
 
 def _read_hessian(returned: Any, claim: Claim) -> Any:
-    """A Hessian by columns of inputs; where inputs are in domains, its rows along these."""
+    """A Hessian by columns of inputs; if inputs are in domains, its rows are projected to these."""
     joined = join_rows(returned, claim)
     if not claim.geometries:
         return joined
@@ -105,7 +107,7 @@ def _read_hessian(returned: Any, claim: Claim) -> Any:
 
 
 def project_rows(returned: Any, claim: Claim) -> Any:
-    """What has the axes of the gradient first, along the domains of the inputs that it is of."""
+    """Project the first axes, those of the gradient, to the tangents of the inputs' domains."""
     if not claim.geometries:
         return returned
     values = read_outputs(returned, claim)
@@ -123,7 +125,7 @@ def project_rows(returned: Any, claim: Claim) -> Any:
 
 
 def join_rows(returned: Any, claim: Claim) -> Any:
-    """A Hessian by rows and columns of inputs, in nested dicts or tuples, with its rows joined."""
+    """Join the rows of a Hessian in blocks, which are in nested dicts or tuples; by columns."""
     names = list(claim.inputs)
     rows = _parts(_by_pairs(returned), names)
     _refuse_own_blocks(rows, claim)
@@ -160,7 +162,7 @@ def _by_pairs(returned: Any) -> Any:
 
 
 def _refuse_own_blocks(rows: list[Any] | None, claim: Claim) -> None:
-    """Raises CodeError for the blocks of every input with itself alone, without mixed ones."""
+    """Raise CodeError where there are only the blocks of each input with itself, no mixed ones."""
     sizes = [x.size for x in claim.inputs.values()]
     if (
         rows is None
@@ -177,7 +179,7 @@ def _refuse_own_blocks(rows: list[Any] | None, claim: Claim) -> None:
 
 
 def _parts(returned: Any, names: list[str]) -> list[Any] | None:
-    """What is in a dict by name or a tuple in order; None of anything else."""
+    """The parts of a dict by name, or of a tuple in order; None for anything else."""
     if isinstance(returned, Mapping):
         return [gradient_of(name, returned) for name in names]
     fits = isinstance(returned, tuple | list) and len(returned) == len(names)
@@ -185,7 +187,10 @@ def _parts(returned: Any, names: list[str]) -> list[Any] | None:
 
 
 def _expect_gradient(claim: Claim, derivative: Callable[..., Any]) -> Claim:
-    """The claim as one of the derivative of the gradient. Raises CodeError where there is none."""
+    """The claim as one about the derivative of the gradient.
+
+    Raises CodeError where the forward gives more than a number.
+    """
     if prod(claim.shape) != 1:
         raise CodeError(
             f"{claim.who} is a second derivative, so the forward must give a single number; it "
@@ -197,19 +202,20 @@ def _expect_gradient(claim: Claim, derivative: Callable[..., Any]) -> Claim:
     return replace(claim, derivative=derivative, shape=shape, symbol="∇L", gradients=True)
 
 
-def _measured(
-    claim: Claim, gradient: Problem | None, check: Callable[[Claim], list[Problem]]
+def _measure_by_gradient(
+    claim: Claim, gradient: Problem | None, make: Callable[[Claim], list[Problem]]
 ) -> list[Problem]:
-    """The problems of a claim, measured by the gradient, or by the forward where it is wrong.
+    """The problems of a claim, measured by differences of the gradient.
 
-    Raises CodeError where there is no gradient, and second differences would leave a domain.
+    Where there is no gradient or it does not pass, second differences of the forward are taken.
+    Raises CodeError where these would leave a domain and there is no gradient.
     """
     bent = [name for name, one in claim.geometries.items() if not one.straight(claim.inputs[name])]
 
     def by(forward: Callable[[Arrays], Any], note: str, **words: str) -> list[Problem]:
         rows = replace(claim, forward=lambda arrays: project_rows(forward(arrays), claim))
-        told = note.format(who=claim.who, **words)
-        return [replace(one, notes=(*one.notes, told)) for one in check(rows)]
+        text = note.format(who=claim.who, **words)
+        return [replace(one, notes=(*one.notes, text)) for one in make(rows)]
 
     def by_forward(why: str) -> list[Problem]:
         if bent:
@@ -233,7 +239,7 @@ def _measured(
 def flatten_gradient(claim: Claim, gradient: Problem) -> Callable[[Arrays], Array]:
     """The user's gradient as a function of the inputs, of the claim's shape.
 
-    That raises CodeError where the gradient has not as many entries.
+    The function raises CodeError where the gradient has another number of entries.
     """
     one = None if gradient.cotangent is None else np.ones_like(gradient.cotangent)
 
@@ -249,13 +255,13 @@ def flatten_gradient(claim: Claim, gradient: Problem) -> Callable[[Arrays], Arra
 
 
 def difference_forward(claim: Claim) -> Callable[[Arrays], Array]:
-    """The gradient as a function of the inputs, by differences of the forward at a fixed step."""
+    """The gradient as a function of the inputs: differences of the forward with a fixed step."""
     stencil = STENCILS[INNER_ORDER]
     steps = {name: INNER_STEP * entry_scale(x) for name, x in claim.inputs.items()}
     forward = moved_in(claim.forward, claim.inputs, claim.geometries)
 
     def at(arrays: Arrays, name: str, entry: int, by: float) -> tuple[float, float]:
-        x = np.array(arrays[name])  # not its copy(), which of no axes is a number
+        x = np.array(arrays[name])  # its copy() would be a number if it has no axes
         x.reshape(-1)[entry] += by
         return float(x.flat[entry]), float(np.sum(forward({**arrays, name: x})))
 
@@ -264,7 +270,7 @@ def difference_forward(claim: Claim) -> Callable[[Arrays], Array]:
         for offset, weight in zip(stencil.offsets, stencil.weights, strict=True):
             step = float(offset) * float(steps[name].flat[entry])
             (right, above), (left, below) = (at(arrays, name, entry, by) for by in (step, -step))
-            if right == left:  # so far out that the step is below the last digit
+            if right == left:  # so large an x that the step is below its last digit
                 return nan
             found += float(weight) * (above - below) / (right - left)
         return found

@@ -1,4 +1,4 @@
-"""A derivative along tangents, J·v or H·v: checked input by input, and against the transpose."""
+"""Derivatives along tangents, J·v or H·v: checked input by input, and against the transpose."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.calling.values import Array
-from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, by_leaf
+from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, read_by_leaf
 from gradcheck_cli.usercode.domains import describe, moved_in, project
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
 
-# Roundings of a sum of products of two vectors, each of which was computed with some of its own.
+# How many eps an inner product of two computed vectors may be off by, over the sum of its terms'
+# absolute values.
 ROUNDINGS = 64
-# Of the largest output: what rounding in low precision may part two evaluations by.
+# Over the largest output: two evaluations differ by less, even in low precision.
 SAME = 0.1
 
 
-def check_along(claim: Claim, seed: int) -> list[Problem]:
-    """The problem of a derivative along tangents: along a random one of each input by itself.
+def make_tangent_problems(claim: Claim, seed: int) -> list[Problem]:
+    """The problem of a derivative along tangents, with a random tangent of each input by itself.
 
-    What is differenced is y(t) = f(x + (t − 1)v) at t = 1, a function of one number for every
+    The function that is differenced is y(t) = f(x + (t − 1)v) at t = 1, with one number t for each
     input.
     """
     tangents = draw_tangents(claim, "tangent", seed)
@@ -63,10 +64,10 @@ def check_along(claim: Claim, seed: int) -> list[Problem]:
     ]
 
 
-def check_transpose(claim: Claim, backward: Problem, seed: int) -> list[Problem]:
-    """The identity ⟨δ, Jv⟩ = ⟨Jᵀδ, v⟩ of a product along tangents and a backward, if they fit.
+def make_transpose_problems(claim: Claim, backward: Problem, seed: int) -> list[Problem]:
+    """The problem of the identity ⟨δ, Jv⟩ = ⟨Jᵀδ, v⟩; none if J·v and the backward do not fit.
 
-    It needs no step: both sides are computed, and rounding is all that may part them.
+    It needs no differences: both sides are computed, and only rounding makes them differ.
     """
     delta = backward.cotangent
     if delta is None or delta.shape != claim.shape or set(backward.inputs) != set(claim.inputs):
@@ -74,17 +75,17 @@ def check_transpose(claim: Claim, backward: Problem, seed: int) -> list[Problem]
     tangents = draw_tangents(claim, "direction", seed)
 
     def product() -> Any:
-        along = read_outputs(claim.derivative(claim.inputs, _copied(tangents)), claim)
-        return along if along.shape != claim.shape else pair({"y": along}, {"y": delta})[0]
+        along = read_outputs(claim.derivative(claim.inputs, copy_arrays(tangents)), claim)
+        return along if along.shape != claim.shape else inner_product({"y": along}, {"y": delta})[0]
 
     def transposed() -> tuple[Array, Array]:
-        gradients = backward.backward(_copied(claim.inputs), delta.copy())
-        return pair(gradients, tangents)
+        gradients = backward.backward(copy_arrays(claim.inputs), delta.copy())
+        return inner_product(gradients, tangents)
 
-    return [check_identity("⟨δ, Jv⟩ = ⟨Jᵀδ, v⟩", product, transposed, claim)]
+    return [make_identity_problem("⟨δ, Jv⟩ = ⟨Jᵀδ, v⟩", product, transposed, claim)]
 
 
-def check_identity(
+def make_identity_problem(
     symbol: str,
     left: Callable[[], Any],
     right: Callable[[], tuple[Array, Array]],
@@ -92,7 +93,7 @@ def check_identity(
 ) -> Problem:
     """The problem of two sides that must be equal.
 
-    right: its value and how far rounding may have moved it.
+    right: returns its value, and how far that may be off by rounding.
     """
     return Problem(
         inputs={"identity": np.ones(())},
@@ -104,7 +105,7 @@ def check_identity(
 
 
 def draw_tangents(claim: Claim, what: str, seed: int) -> dict[str, Array]:
-    """A random tangent of every input, of the scale of the input, along its domain."""
+    """A random tangent for every input, of the size of the input, in its domain."""
     drawn = {
         name: scale_of(x) * Drawn().array(f"{what} of {name}", x.shape, seed).astype(x.dtype)
         for name, x in claim.inputs.items()
@@ -113,10 +114,10 @@ def draw_tangents(claim: Claim, what: str, seed: int) -> dict[str, Array]:
 
 
 def read_outputs(returned: Any, claim: Claim) -> Array:
-    """A tangent of the outputs, in their shape where it is flattened.
+    """The tangent of the outputs, in their shape even where it was returned flat.
 
-    returned: the tangent, or the outputs and the tangent; where the outputs are gradients, a tuple
-        in the order of the inputs or a dict by name.
+    returned: the tangent, or the outputs and the tangent; if the outputs are gradients, a tuple in
+        the order of the inputs or a dict by name.
     """
     if claim.gradients and isinstance(returned, Mapping | tuple | list):
         returned = join_gradients(returned, claim)
@@ -130,7 +131,7 @@ def read_outputs(returned: Any, claim: Claim) -> Array:
 
 
 def _second_of(returned: tuple[Any, Any], claim: Claim) -> Any:
-    """The tangent of (outputs, tangent). Raises CodeError where the first are not the outputs."""
+    """The tangent of (outputs, tangent). Raises CodeError if the first are not the outputs."""
     outputs = np.asarray(claim.forward(claim.inputs))
     first = as_numbers(returned[0], claim.who)
     size = float(np.max(np.abs(outputs), initial=0.0))
@@ -143,10 +144,10 @@ def _second_of(returned: tuple[Any, Any], claim: Claim) -> Any:
 
 
 def join_gradients(returned: Any, claim: Claim) -> Any:
-    """One flat array of what was returned for every input, in the order of the inputs."""
+    """Join the arrays that were returned for the inputs to a flat one, in the inputs' order."""
     names = list(claim.inputs)
     if isinstance(returned, Mapping):
-        parts = by_leaf(returned, claim, "a vector for every input")
+        parts = read_by_leaf(returned, claim, "a vector for every input")
     elif len(returned) == len(names) and (len(names) > 1 or isinstance(returned, tuple)):
         parts = list(returned)
     else:
@@ -160,8 +161,8 @@ def join_gradients(returned: Any, claim: Claim) -> Any:
     return joined if len(names) > 1 else joined.reshape(claim.shape)
 
 
-def pair(left: Mapping[str, Any], right: Mapping[str, Any]) -> tuple[Array, Array]:
-    """The inner product of arrays by name, and how far rounding may have moved it."""
+def inner_product(left: Mapping[str, Any], right: Mapping[str, Any]) -> tuple[Array, Array]:
+    """The inner product of arrays by name, and how far it may be off by rounding."""
     products = [np.asarray(left[name]) * right[name] for name in right]
     value = np.atleast_1d(sum(np.sum(one) for one in products))
     size = sum(float(np.sum(np.abs(one))) for one in products)
@@ -169,10 +170,11 @@ def pair(left: Mapping[str, Any], right: Mapping[str, Any]) -> tuple[Array, Arra
 
 
 def scale_of(x: Array) -> float:
-    """The root mean square of an array; 1 of zeros."""
+    """The root mean square of an array; 1 for zeros."""
     peak = float(np.max(np.abs(x), initial=0.0))
     return peak * float(np.sqrt(np.mean((x / peak) ** 2))) if peak else 1.0
 
 
-def _copied(arrays: Arrays) -> dict[str, Array]:
+def copy_arrays(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """A copy of every array."""
     return {name: array.copy() for name, array in arrays.items()}
