@@ -1,7 +1,8 @@
-"""Names of a factor that hold where sizes and constants are others: no name by coincidence.
+"""Confirm the name of a factor in checks with other sizes and constants.
 
-A factor 4 may be a literal 4 or the size of an axis. The check is done again where that size is
-another, and where each constant is; what the factor is called there, too, it is.
+A factor 4 may be a literal 4, or the size of an axis by coincidence. So the check is repeated with
+another size for that axis, and with another value for each constant in a name. Names that hold
+there, too, are kept.
 """
 
 from __future__ import annotations
@@ -22,24 +23,26 @@ from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import TURNS, Problem, no_stages
 
-MOST_SHUFFLED = 8  # orders of the entries that are tried, each by two forwards
-STEP, NEAR = 1e-5, 1e-6  # of the scale of an input; of a slope: how well such a step gives it
-MOST_CHANGED = 4  # sizes and constants that are changed, each in a small check of its own
+MOST_SHUFFLED = 8  # orders of the entries that are tried; each takes two forwards
+# STEP: a step, over the scale of the input. NEAR: the relative error of a slope that it gives, with
+# some room; a gradient that is off by less along a direction counts as right.
+STEP, NEAR = 1e-5, 1e-6
+MOST_CHANGED = 4  # sizes and constants that are changed, one at a time, in a small check each
 _SEPARATORS = re.compile(r"[·/()√²−]+")
 
 Numbers = Mapping[str, float]
-# The factors that a fault has where a size or a constant is another; None where it is not found.
+# Finds the factors of the same fault in another gradient; None if that does not have the fault.
 FindFactors = Callable[[MeasuredGradient], Sequence[Factor] | None]
 
 
-class Elsewhere(Struct, frozen=True):
-    """What the factors are where a size or a constant is another; values: of every name, there."""
+class OtherCheck(Struct, frozen=True):
+    """The factors in a check with another size or constant; values: what each name stands for."""
 
     factors: Sequence[Factor]
     values: Mapping[str, float]
 
     def holds(self, name: str, place: int) -> bool:
-        """Whether the factor at this place may be called so there, too."""
+        """Whether the factor at this place has the value of this name there, too."""
         factor = self.factors[place]
         close = max(10 * factor.precision, 1e-9) * abs(factor.value)
         return abs(self.values.get(name, float("inf")) - factor.value) <= close
@@ -48,15 +51,15 @@ class Elsewhere(Struct, frozen=True):
 def confirm(
     measured: MeasuredGradient, factors: Sequence[Factor], find: FindFactors
 ) -> list[Factor]:
-    """The factors with the names that hold where sizes and constants are others.
+    """The factors with those of their names that hold in checks with other sizes and constants.
 
-    Names that hold, and which no change has put to the test, are named besides.
+    Names that hold but contain a size or constant that could not be changed become alternatives.
     """
     numbers = measured.numbers
     bases = list(dict.fromkeys(base for one in factors for base in list_bases(one, numbers)))
-    found: dict[str, Elsewhere] = {}
+    found: dict[str, OtherCheck] = {}
     for base in bases[:MOST_CHANGED]:
-        there = _find_elsewhere(measured, base, find)
+        there = _find_in_other_check(measured, base, find)
         if there is not None and len(there.factors) == len(factors):
             found[base] = there
     if not found:
@@ -64,8 +67,10 @@ def confirm(
     return [_keep_names(factors, place, found, numbers) for place in range(len(factors))]
 
 
-def _find_elsewhere(measured: MeasuredGradient, base: str, find: FindFactors) -> Elsewhere | None:
-    """The factors where a size or a constant is another, at the first such where they are found."""
+def _find_in_other_check(
+    measured: MeasuredGradient, base: str, find: FindFactors
+) -> OtherCheck | None:
+    """The factors in the first check with another value of `base` that has the same fault."""
     for turn in range(TURNS):
         other = _change(measured, base, turn)
         factors = None if other is None else find(other)
@@ -75,30 +80,30 @@ def _find_elsewhere(measured: MeasuredGradient, base: str, find: FindFactors) ->
                 for name, array in other.problem.inputs.items()
                 for axis, size in enumerate(array.shape)
             }
-            return Elsewhere(factors, values_of_names({**shapes, **other.numbers}))
+            return OtherCheck(factors, values_of_names({**shapes, **other.numbers}))
     return None
 
 
 def _change(measured: MeasuredGradient, name: str, turn: int) -> MeasuredGradient | None:
-    """The gradient where a size or a constant of this name is another; None where it cannot be.
+    """The gradient of a check with another value of this size or constant; None if there is none.
 
-    turn: which other. It is measured anew, so that only small ones are.
+    turn: which of several other values is taken.
     """
     problem = measured.problem
     if problem.change is None or name not in measured.numbers:
         return None
     try:
         other = problem.change(name, measured.numbers[name], turn)
-    except GradcheckError:  # code that takes no such size
+    except GradcheckError:  # the code does not take this size
         return None
     return None if other is None else _measure_anew(measured, other)
 
 
 def shuffle_inputs(measured: MeasuredGradient) -> MeasuredGradient | None:
-    """The gradient where the entries of each input are in another order, and it is wrong, too.
+    """The gradient at inputs with shuffled entries where the backward is wrong, too.
 
-    What holds there, too, is no coincidence of masks. None where no such place is found, and of
-    inputs that live in a domain.
+    A fault that only looked like a certain mask is not found there again. None if no such order is
+    found, if an input has a domain, or if the layer lists its stages.
     """
     problem = measured.problem
     if problem.domains or problem.stages is not no_stages or problem.cotangent is None:
@@ -115,7 +120,7 @@ def shuffle_inputs(measured: MeasuredGradient) -> MeasuredGradient | None:
 
 
 def _is_wrong(problem: Problem, name: str, drawn: np.random.Generator) -> bool:
-    """Whether a gradient is wrong, as seen along a random direction by two forwards."""
+    """Whether a gradient is wrong along a random direction, which takes two forwards."""
     assert problem.cotangent is not None
     x = problem.inputs[name]
     move = STEP * scale_of(problem, name) * drawn.uniform(-1.0, 1.0, x.shape)
@@ -129,7 +134,7 @@ def _is_wrong(problem: Problem, name: str, drawn: np.random.Generator) -> bool:
 
 
 def _measure_anew(measured: MeasuredGradient, other: Problem) -> MeasuredGradient | None:
-    """The gradient of another problem, if it is small, and the forward takes its inputs."""
+    """The gradient of another problem; None if it is large, or the forward fails at its inputs."""
     x = other.inputs.get(measured.name)
     if x is None or x.size > MOST_ENTRIES or not is_defined(other.forward, other.inputs):
         return None
@@ -142,9 +147,9 @@ def _measure_anew(measured: MeasuredGradient, other: Problem) -> MeasuredGradien
 
 
 def _keep_names(
-    factors: Sequence[Factor], place: int, found: Mapping[str, Elsewhere], numbers: Numbers
+    factors: Sequence[Factor], place: int, found: Mapping[str, OtherCheck], numbers: Numbers
 ) -> Factor:
-    """A factor with those of its names that hold wherever it was found."""
+    """A factor with those of its names that hold in all other checks."""
     factor = factors[place]
     held = [
         name
@@ -158,11 +163,11 @@ def _keep_names(
 
 
 def list_bases(factor: Factor, numbers: Numbers) -> Iterator[str]:
-    """The sizes and constants in the names of a factor."""
+    """List the sizes and constants in the names of a factor."""
     for name in (*factor.names, *factor.also):
         yield from bases_of(name, numbers)
 
 
 def bases_of(name: str, numbers: Numbers) -> list[str]:
-    """The sizes and constants in a name: m and lambda_ of `lambda_/m`."""
+    """The sizes and constants in a name: `lambda_` and `m` in `lambda_/m`."""
     return [part for part in _SEPARATORS.split(name) if part in numbers]

@@ -1,7 +1,8 @@
-"""How well a fault gives a wrong gradient: every entry, and by no coincidence.
+"""Whether a fault explains all entries of a wrong gradient, and how surely that is no chance.
 
-An entry gives the digits between its error and what the fault leaves of it. Fitted parameters cost
-an entry each, other faults that could have been tried the digits of their number.
+Evidence is counted in decimal digits. A wrong entry adds log10 of its error over the error that
+remains once the fault is put in. Every fitted parameter takes away the evidence of one entry, and
+a choice among k faults takes away log10(k).
 """
 
 from __future__ import annotations
@@ -14,44 +15,44 @@ from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison, Float, allowed_error, largest
 
-# The decimal digits of evidence that a fault needs: one chance in a million that it fits by chance.
-# With it tests/benchmarks/diagnosis.py counts one wrong name among 5,000 random gradients.
+# The digits of evidence that a fault needs: it fits by chance once in a million. With this,
+# tests/benchmarks/diagnosis.py counts one wrong name among 5,000 random gradients.
 LEAST_EVIDENCE = 6.0
-# A plain fault on less evidence, one chance in thirty, is told as one that may be: an entry in
-# float32 has no more.
+# With less evidence, down to one chance in thirty, a fault of one change is still named, and the
+# report says that it may be chance. A single entry in float32 has no more digits.
 SOME_EVIDENCE = 1.5
-LEAST_DIGITS = 0.3  # a factor of two: an entry that gives fewer digits is no evidence of its own
-LARGEST_MISFIT = 0.01  # of the largest entry: a fault that leaves more explains nothing
+LEAST_DIGITS = 0.3  # a factor of two; an entry with fewer digits cannot pay for a parameter
+LARGEST_MISFIT = 0.01  # over the largest entry; a fault that leaves a larger error is none
 
 
 class Fit(Struct, frozen=True):
-    """How well a fault gives the analytic gradient.
+    """How well a gradient with a fault in it agrees with the analytic gradient.
 
-    misfit: the largest error over the largest entry; sure: whether it cannot be chance.
+    misfit: the largest difference over the largest entry; sure: whether that cannot be chance.
     """
 
     misfit: float
     sure: bool
 
 
-def may_give(
+def is_refuted_by_few_entries(
     values: Values,
     comparison: Comparison,
     rest: Values | None = None,
     order: NDArray[np.intp] | None = None,
 ) -> bool:
-    """Whether three entries allow that a gradient, times a factor, and a rest are the analytic one.
+    """Whether three entries show that no factor c makes c·values + rest the analytic gradient.
 
-    Most faults are refuted by them, in a tenth of the time that all entries take.
-    order: in which the entries of the gradient are taken, as for its transpose.
+    That refutes most faults in a tenth of the time that all entries take.
+    order: the place in values of each analytic entry, if it is another, as for a transpose.
     """
     count = len(values.at)
     places = [count // 4, count // 2, count - 1]
     taken = places if order is None else [*map(order.item, places)]
-    # As numbers of Python, which three of are quicker than arrays.
+    # Python's numbers: for three of them they are faster than arrays.
     at = [*map(values.at.item, places)]
     if any(map(comparison.numeric.kink.item, at)):
-        return True
+        return False
     wanted, allowed = ([*map(of.item, at)] for of in (comparison.analytic, comparison.allowed))
     found, unsure = ([*map(of.item, taken)] for of in (values.value, values.uncertainty))
     largest_found = max(map(abs, found))
@@ -60,21 +61,22 @@ def may_give(
     if rest is not None:
         wanted = [wanted[k] - rest.value[place] for k, place in enumerate(places)]
         off = [off[k] + rest.uncertainty[place] for k, place in enumerate(places)]
-    # Where nothing is known, both sides are infinite or not a number, and nothing is refuted.
-    return not any(
+    # The cross products of two proportional pairs agree. Where an uncertainty is infinite, both
+    # sides are infinite or nan, and nothing is refuted.
+    return any(
         abs(wanted[0] * found[k] - wanted[k] * found[0])
         > off[0] * abs(found[k]) + off[k] * abs(found[0])
         for k in (1, 2)
     )
 
 
-def list_near(
+def list_close_gradients(
     gradients: Float, comparison: Comparison, transposed: NDArray[np.intp]
 ) -> NDArray[np.intp]:
-    """Which of many gradients, or of their transposes, are near enough to be the analytic one.
+    """The indices of the gradients that are close to the analytic one, or whose transposes are.
 
-    gradients: flat, gradients × entries; transposed: the places of the entries of a transpose, if
-    it has the same shape.
+    gradients: one in each row, flat; transposed: the flat order of the entries of a transpose, or
+    empty if it has another shape.
     """
     analytic = comparison.analytic.ravel()
     known = (comparison.smooth & np.isfinite(comparison.numeric.value)).ravel()
@@ -86,8 +88,8 @@ def list_near(
     return np.flatnonzero(near)
 
 
-def gives(values: Values, comparison: Comparison) -> bool:
-    """Whether a gradient is the analytic one at all smooth entries."""
+def explains_all_entries(values: Values, comparison: Comparison) -> bool:
+    """Whether a gradient agrees with the analytic one at all entries where both are defined."""
     analytic = comparison.analytic.ravel()[values.at]
     with np.errstate(all="ignore"):
         allowed = allowed_error(
@@ -98,12 +100,13 @@ def gives(values: Values, comparison: Comparison) -> bool:
 
 
 def measure_fit(injected: Injected, comparison: Comparison, count: int) -> Fit | None:
-    """How well a fault gives the analytic gradient; None where it does not, or tells too little.
+    """How well a fault explains the analytic gradient; None if it does not, or by too few digits.
 
-    count: of changes. Each of them and each parameter needs an entry of its own.
+    count: how many changes the fault is made of, such as a mask and a transpose. Each change and
+    each fitted parameter needs a wrong entry of its own as evidence.
     """
     values, parameters = injected.values, count + injected.parameters
-    if not gives(values, comparison):
+    if not explains_all_entries(values, comparison):
         return None
     analytic, known = comparison.analytic.ravel()[values.at], _known(values, comparison)
     with np.errstate(all="ignore"):
@@ -125,7 +128,10 @@ def measure_fit(injected: Injected, comparison: Comparison, count: int) -> Fit |
 
 
 def count_digits(values: Values, comparison: Comparison) -> Float:
-    """The digits of every entry between its error and what a gradient leaves of it, 0 at least."""
+    """The digits of evidence of every entry: log10 of its error over the error that remains.
+
+    The remaining error counts as no less than what is allowed; digits are never negative.
+    """
     analytic = comparison.analytic.ravel()[values.at]
     with np.errstate(all="ignore"):
         gap = np.abs(analytic - comparison.numeric.value.ravel()[values.at])
@@ -140,6 +146,6 @@ def count_digits(values: Values, comparison: Comparison) -> Float:
 
 
 def _known(values: Values, comparison: Comparison) -> NDArray[np.bool_]:
-    """Which entries have no kink, and are numbers."""
+    """Which entries have a numeric gradient: they are finite, and at no kink."""
     numeric = comparison.numeric.value.ravel()[values.at]
     return np.asarray(comparison.smooth.ravel()[values.at] & np.isfinite(numeric))

@@ -1,7 +1,7 @@
-"""Which fault turns the numeric gradient into the analytic one, to within the uncertainty?
+"""Find the fault that turns the numeric gradient into the analytic one, within the uncertainty.
 
-Every fault of the catalogue is tried, alone, with a factor and transposed; the simplest that gives
-every entry, and is no coincidence, is the match.
+Every fault of the catalogue is tried alone, times a factor, transposed, and both. The match is the
+simplest one that explains all entries with enough evidence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.faults.catalogue import FAULTS
-from gradcheck_cli.faults.evidence import Fit, gives, may_give, measure_fit
+from gradcheck_cli.faults.evidence import (
+    Fit,
+    explains_all_entries,
+    is_refuted_by_few_entries,
+    measure_fit,
+)
 from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.fitting import fit_part
@@ -25,13 +30,16 @@ from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.result import Code
 
-SMALLEST_FACTOR = 1e-6  # how far from 1 a factor must be to be told from rounding and truncation
+SMALLEST_FACTOR = 1e-6  # how far a factor must be from 1, so that it is not rounding or truncation
 
 
 class Match(Struct, frozen=True):
     """A fault that turns the numeric gradient into the analytic one.
 
-    injected: the gradient with it; fit: how well; rank: sorts matches, the simplest first.
+    injected: the numeric gradient with the fault in it; fit: how well that is the analytic one.
+    rank: sorts matches, the simplest first: 0 for at most one fitted parameter, 1 for more, 2 if
+    the match may be chance; then the numbers of changes and of parameters, and the place in the
+    catalogue.
     """
 
     fault: Fault
@@ -41,22 +49,22 @@ class Match(Struct, frozen=True):
 
     @property
     def plain(self) -> bool:
-        """Whether it is one change, no chance, and no array that was solved for."""
+        """Whether it is a single change with at most one fitted parameter, and surely no chance."""
         return self.rank[:2] == (0, 1)
 
 
 def find_match(measured: MeasuredGradient, comparison: Comparison) -> Match | None:
-    """The simplest fault that explains a wrong gradient, or None.
+    """Find the simplest fault that explains a wrong gradient; None if no fault does.
 
-    Where no calls of the forward are left, faults that need gradients elsewhere are left out.
+    Once the budget of forwards is used up, faults that need gradients at other inputs are skipped.
     """
     best: Match | None = None
     measured.claimed = comparison
     for order, fault in enumerate(FAULTS.values()):
-        again = measured.inner and not fault.inside
-        if again or (fault.costly and not measured.effort.is_left):
+        already_tried = measured.inner and not fault.inside
+        if already_tried or (fault.costly and not measured.effort.is_left):
             continue
-        # Code of the user that ran in the check may still fail where the diagnosis looks.
+        # The user's code may fail at other inputs, though it did not at those of the check.
         with suppress(GradcheckError):
             for match in list_matches(fault, measured, comparison, order):
                 if best is None or match.rank < best.rank:
@@ -69,22 +77,24 @@ def find_match(measured: MeasuredGradient, comparison: Comparison) -> Match | No
 def list_matches(
     fault: Fault, measured: MeasuredGradient, comparison: Comparison, order: int = 0
 ) -> Iterator[Match]:
-    """The faults of a kind that explain a wrong gradient; order: of the kind, among those that are
-    as simple."""
+    """List the faults of this kind that explain a wrong gradient.
+
+    order: the place of the kind in the catalogue, which decides between equally simple matches.
+    """
     for injected in fault.list_suspects(measured, comparison):
-        yield from _vary(fault, injected, measured, comparison, order)
+        yield from _match_variants(fault, injected, measured, comparison, order)
 
 
-def _vary(
+def _match_variants(
     fault: Fault, injected: Injected, measured: MeasuredGradient, comparison: Comparison, order: int
 ) -> Iterator[Match]:
-    """The fault alone, and together with a factor, with a transpose and with both, if they fit."""
-    values, turned = injected.values, measured.transposed
+    """List the matches of a fault alone, times a factor, transposed, and both."""
+    values, transposed = injected.values, measured.transposed
     tries: list[tuple[NDArray[np.intp] | None, int]] = [(None, 1)]
-    if fault.code != Code.TRANSPOSED and len(values.at) == len(turned):
-        tries.append((turned, 2))
+    if fault.code != Code.TRANSPOSED and len(values.at) == len(transposed):
+        tries.append((transposed, 2))
     for entries, count in tries:
-        if not may_give(values, comparison, order=entries):
+        if is_refuted_by_few_entries(values, comparison, order=entries):
             continue
         version = injected if entries is None else _transpose(injected, entries)
         found: Injected | None = version
@@ -98,7 +108,7 @@ def _vary(
 
 
 def _transpose(injected: Injected, order: NDArray[np.intp]) -> Injected:
-    """The transpose of a square gradient with a fault in it; order: in which its entries stand."""
+    """The transpose of a square gradient with a fault; order: the flat order of its entries."""
     values = injected.values
     return replace(
         injected,
@@ -111,12 +121,14 @@ def _transpose(injected: Injected, order: NDArray[np.intp]) -> Injected:
 def _scale(
     injected: Injected, measured: MeasuredGradient, comparison: Comparison
 ) -> Injected | None:
-    """The gradient with a fault in it, times the factor that makes it the analytic one."""
+    """A gradient with a fault in it, times the factor that makes it the analytic one, if any."""
     values = injected.values
     c, precision = fit_part(comparison, values)
     if c == 0.0 or not np.isfinite(c) or abs(c - 1) < SMALLEST_FACTOR:
         return None
-    if not gives(values * c, comparison):  # what takes longest is to name a factor
+    if not explains_all_entries(
+        values * c, comparison
+    ):  # checked first, since it is slow to name a factor
         return None
     by = name_factor(c, precision, measured.numbers)
     return replace(

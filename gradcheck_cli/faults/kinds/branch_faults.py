@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from gradcheck_cli.faults.evidence import may_give
+from gradcheck_cli.faults.evidence import is_refuted_by_few_entries
 from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_part
@@ -39,7 +39,7 @@ def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator
             if count == 1:
                 observation = f"it is the part of the gradient that flows {names} alone"
                 yield Injected(through, observation, choices=float(len(groups)))
-            if may_give(through, comparison, rest):
+            if not is_refuted_by_few_entries(through, comparison, rest):
                 yield _weigh(measured, comparison, through, rest, names, len(groups))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.faults.evidence import may_give
+from gradcheck_cli.faults.evidence import is_refuted_by_few_entries
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_part
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
@@ -71,7 +71,7 @@ def _add_multiple(
 ) -> Iterator[Injected]:
     """The gradient plus a multiple of what a difference of two arrays brings to it."""
     right = measured.right.take(term.at)
-    if may_give(term, comparison, right):
+    if not is_refuted_by_few_entries(term, comparison, right):
         weight, _ = fit_part(comparison, term, right)
         yield Injected(right + term * weight, said, parameters=1, choices=choices)
 

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gradcheck_cli.faults.evidence import list_near
+from gradcheck_cli.faults.evidence import list_close_gradients
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.hidden_stages import strip_time
 from gradcheck_cli.faults.invertible_activations import ACTIVATIONS
@@ -130,7 +130,7 @@ def _exchange(
     """
     around = _find_rights(measured, one)
     gradients = [np.zeros(measured.value.size), *around.values()][-1] + one.values
-    for place in list_near(gradients, comparison, measured.transposed):
+    for place in list_close_gradients(gradients, comparison, measured.transposed):
         name = one.names[place]
         if name in around:
             continue

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck_cli import Problem
-from gradcheck_cli.faults.evidence import gives, may_give
+from gradcheck_cli.faults.evidence import explains_all_entries, is_refuted_by_few_entries
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.other_inputs import use_inputs
 from gradcheck_cli.faults.values import Values
@@ -53,8 +53,8 @@ def test_what_fits_is_never_refuted(seed: int, factor: float, size: int) -> None
     part = values_of(right) * random.standard_normal(size)
     wrong = factor * part.value * (1 + 1e-10 * random.uniform(-1, 1, size))
     comparison = compare_entries(wrong, right, 1e-9, 0.0)
-    assert gives(part * factor, comparison)
-    assert may_give(part, comparison)
+    assert explains_all_entries(part * factor, comparison)
+    assert not is_refuted_by_few_entries(part, comparison)
 
 
 @given(seed=st.integers(0, 10**6))
@@ -62,7 +62,7 @@ def test_what_three_entries_contradict_is_refuted(seed: int) -> None:
     random = np.random.default_rng(seed)
     right = as_numeric_gradient(random.uniform(1, 2, 9), 1e-12)
     comparison = compare_entries(np.arange(1.0, 10.0), right, 1e-9, 0.0)
-    assert not may_give(values_of(right), comparison)
+    assert is_refuted_by_few_entries(values_of(right), comparison)
 
 
 def test_an_input_that_does_not_fit_takes_four_forwards_a_stage() -> None:
@@ -76,7 +76,7 @@ def test_an_input_that_does_not_fit_takes_four_forwards_a_stage() -> None:
 def test_an_input_that_fits_but_for_a_factor_is_measured() -> None:
     right, comparison = measured_and_claimed()
     (found,) = use_inputs(right, {"w": 2 * INPUTS["w"]}, "it is that for 2·w", "")
-    assert gives(found.values * 1.5, comparison)
+    assert explains_all_entries(found.values * 1.5, comparison)
 
 
 def test_an_input_that_the_gradient_does_not_depend_on_is_not_measured() -> None:
