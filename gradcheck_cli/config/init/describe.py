@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from gradcheck_cli.config.init.classes import classes_of
 from gradcheck_cli.config.init.infer_inputs import Described, InputInference
 from gradcheck_cli.config.init.inference.givens import Given
-from gradcheck_cli.config.init.inference.gradients import gives_own_alone
+from gradcheck_cli.config.init.inference.gradients import covers_own_weights_only
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     ITEMS,
@@ -47,8 +47,8 @@ def describe_function(
     loss: it returns a number with its gradients. others: functions that are called with it, a loss
     and the backward, the last of them, which say what else there is, and what has a gradient.
     """
-    teller = function if loss else others[-1] if others else None
-    inference = InputInference(tree, function, loss, teller)
+    rule = function if loss else others[-1] if others else None
+    inference = InputInference(tree, function, loss, rule)
     inference.follow_alone()
     return inference.describe(others)
 
@@ -91,7 +91,7 @@ def describe_class(
     described = inference.describe([other] if other is not None else [])
     every = {id(one): (path, one) for path, one in [*_weights_of(kept, made)][::-1]}
     weights = dict([*every.values()][::-1]) if own_gradients else {}  # each by its first name
-    if (loss and weights) or (other is not None and gives_own_alone(other, weights)):
+    if (loss and weights) or (other is not None and covers_own_weights_only(other, weights)):
         left = {
             name: Given(ARRAY_TEXT.sub(r"{shape: \1}", one.text), one.guess)
             for name, one in described.inputs.items()

@@ -22,10 +22,10 @@ from gradcheck_cli.config.init.inference.gradients import (
     has_gradient,
     is_summed_up,
     list_undifferentiated,
-    names_without_gradient,
+    list_without_gradient,
 )
 from gradcheck_cli.config.init.inference.interpreter import Interpreter
-from gradcheck_cli.config.init.inference.matching import match_gradients, names_of_other_shapes
+from gradcheck_cli.config.init.inference.matching import list_unmatched_by_shape, match_gradients
 from gradcheck_cli.config.init.inference.modules import apply
 from gradcheck_cli.config.init.inference.settings import find_setting
 from gradcheck_cli.config.init.inference.sizes import Sizes
@@ -82,7 +82,7 @@ class InputInference:
         tree: ast.Module,
         function: Function,
         loss: bool,
-        teller: Function | None = None,
+        rule: Function | None = None,
         text: ast.AST | None = None,
     ) -> None:
         self.function = function
@@ -91,23 +91,23 @@ class InputInference:
         self.sizes = Sizes(parameter_names(function))
         self.giver = Giver(self.sizes)
         self.interpreter = Interpreter(tree, self.sizes.allocate)
-        beside = [] if teller in (None, function) else [teller]
+        beside = [] if rule in (None, function) else [rule]
         text = text or ast.Module([function, *beside], [])
         self.parameters = DeclaredParameters(function, text, self.sizes, self.interpreter)
         self.values = {name: self.parameters.read(name) for name in parameter_names(function)}
-        if teller is not None:
-            self.note_gradients(teller)
+        if rule is not None:
+            self.note_gradients(rule)
         self.output = self.cache = self.returned = Value()
         self.owner: Value | None = None
 
-    def note_gradients(self, teller: Function) -> None:
+    def note_gradients(self, rule: Function) -> None:
         """Note which parameters are arrays, since they have a gradient: those that a gradient has
         the name of, and every one that is needed, where as many have a gradient; and those whose
         gradient is written as a sum over the first axis.
 
-        teller: the function that returns the gradients.
+        rule: the function that returns the gradients.
         """
-        spelled = list_returned_gradients(teller, value_first=self.loss)
+        spelled = list_returned_gradients(rule, value_first=self.loss)
         needed = [name for name in self.values if name not in self.defaults]
         every = len(needed) == len(spelled) > 1 and "None" not in spelled
         returned = dict(zip(needed, spelled, strict=True)) if len(needed) == len(spelled) else {}
@@ -115,7 +115,7 @@ class InputInference:
             named = not {name, *list_gradient_names(name)}.isdisjoint(spelled)
             self.values[name].has_gradient = every or named
             in_place = returned.get(name, "None")
-            if is_summed_up(name, teller, in_place) and not (is_bias(name) or is_weight(name)):
+            if is_summed_up(name, rule, in_place) and not (is_bias(name) or is_weight(name)):
                 self.values[name].kind, self.values[name].axes = ARRAY, []
         if len(spelled) == len(self.values):
             for value, text in zip(self.values.values(), spelled, strict=True):
@@ -214,16 +214,16 @@ class InputInference:
             for name, value in self.values.items()
             if settings[name] is None and not is_fixed(name, value) and name not in self.defaults
         }
-        teller = self.function if self.loss else others[-1] if others else None
-        without = names_of_other_shapes(arrays, self.returned)
-        without = without or names_without_gradient(arrays, teller, loss=self.loss)
-        without += list_undifferentiated(self.function, teller)
+        rule = self.function if self.loss else others[-1] if others else None
+        without = list_unmatched_by_shape(arrays, self.returned)
+        without = without or list_without_gradient(arrays, rule, loss=self.loss)
+        without += list_undifferentiated(self.function, rule)
         for name, value in self.values.items():
             setting = settings[name]
             if setting is not None:
                 constants[name] = setting
                 continue
-            if name in self.defaults and not self.is_label(name) and not has_gradient(name, teller):
+            if name in self.defaults and not self.is_label(name) and not has_gradient(name, rule):
                 continue
             given = self.giver.given(name, value)
             if given is None:

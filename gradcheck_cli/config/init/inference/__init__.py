@@ -1,1 +1,1 @@
-"""The shapes that the text of code implies, which is read and not run."""
+"""Infer the shapes of parameters by abstract interpretation: the code is read and never run."""

@@ -1,4 +1,4 @@
-"""What arithmetic and comparisons in code that is read tell of sizes and shapes."""
+"""The values of arithmetic and comparisons, and what these imply for sizes and shapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from gradcheck_cli.config.init.inference.axes import Axis, more, unify_all
+from gradcheck_cli.config.init.inference.axes import Axis, lengthen, unify_all
 from gradcheck_cli.config.init.inference.operations import Allocate, broadcast, multiply_matrices
 from gradcheck_cli.config.init.inference.values import ITEMS, NUMBER, SIZE, Value, number, row, size
 
@@ -48,12 +48,12 @@ def combine(op: ast.operator, left: Value, right: Value, allocate: Allocate) -> 
 def calculate_sizes(
     left: Value, right: Value, operate: Callable[[int, int], int], allocate: Allocate
 ) -> Value:
-    """A size that is reckoned from two."""
+    """The size that an operation computes from two sizes."""
     one, other = left.as_size(), right.as_size()
     if operate(5, 3) == 8 and other.root.value is not None:
-        return size(more(one, other.root.value))
+        return size(lengthen(one, other.root.value))
     if operate(5, 3) == 8 and one.root.value is not None:
-        return size(more(other, one.root.value))
+        return size(lengthen(other, one.root.value))
     return size(
         Axis(
             calculate=lambda: operate(one.size(allocate), other.size(allocate)),
@@ -64,7 +64,7 @@ def calculate_sizes(
 
 
 def compare(left: Value, right: Value) -> Value:
-    """What `left == right` tells: shapes that are compared are the same."""
+    """The value of `left == right` or another comparison; shapes that are compared are unified."""
     for one, other in ((left, right), (right, left)):
         if one.node == "shape" and other.kind == ITEMS and other.node != "shape":
             axes = [value.as_size() for value in other.fields.values()]

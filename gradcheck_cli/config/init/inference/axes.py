@@ -1,4 +1,4 @@
-"""Axes of arrays whose sizes are not known yet: what is found to be equal becomes one."""
+"""Axes whose sizes are unknown at first; axes that are found to be equal are unified."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from math import prod
 
 from msgspec import Struct
 
-LARGEST = 256  # of the images that are tried
+LARGEST = 256  # the largest size that is tried for an axis of an image
 
 
 class Axis(Struct, eq=False):
-    """The size of an axis: a number, a name, another axis and some more, a product, or open.
+    """An axis of an array, whose size is known, follows from other axes, or is open.
 
-    calculate: gives its size from those of others, `needs`; is_sum: it is their sum. base, offset:
-    it is that many more than another. equal: pairs of sums of the same size, one of which it is in.
-    ends: how far slices of it go, where nothing else tells its size.
-    small, even: what its names tell, such as those of filters and of what is cut into heads.
+    value: its size, if known. name: what the code calls its size.
+    base, offset: its size is that of `base` plus `offset`.
+    calculate: computes its size from those of `needs`; is_sum: whether it is their sum.
+    equal: pairs of axes of the same size that are both sums, with this axis a term of one of them.
+    ends: compute where slices of it end; it is as long as the farthest if nothing else is known.
+    same: the axis that it was unified with.
+    small, even: whether its name is that of a filter, or of something that is cut into heads.
     """
 
     value: int | None = None
@@ -35,28 +38,28 @@ class Axis(Struct, eq=False):
 
     @property
     def root(self) -> Axis:
-        """The axis that stands for all that are equal to this one."""
+        """The axis that stands for all that this one is unified with."""
         return self if self.same is None else self.same.root
 
     @property
     def open(self) -> bool:
-        """Whether nothing is known of its size."""
+        """Whether its size is neither known nor computed from other axes."""
         return self.value is None and self.calculate is None and self.base is None
 
     def size(self, allocate: Callable[[Axis], int]) -> int:
-        """The size of the axis, where `allocate` gives those that are open theirs."""
+        """The size of the axis; allocate: chooses the size of an axis that is open."""
         root = self.root
         if root.value is not None:
             return root.value
         if root.base is not None:
             return root.base.size(allocate) + root.offset
         if root.calculate is not None:
-            calculate, root.calculate = root.calculate, lambda: 1  # where it needs the axis itself
+            calculate, root.calculate = root.calculate, lambda: 1  # if it needs the axis itself
             try:
                 return calculate()
             finally:
                 root.calculate = calculate
-        ends, root.ends = root.ends, []  # where an end is reckoned from the axis itself
+        ends, root.ends = root.ends, []  # an end may be computed from the axis itself
         far = max((end() for end in ends), default=0)
         if root.value is None:
             root.value = far or allocate(root)
@@ -64,7 +67,7 @@ class Axis(Struct, eq=False):
 
     @property
     def open_needs(self) -> list[Axis]:
-        """The open axes that its size is calculated from."""
+        """The open axes that its size depends on: itself, or those that it is computed from."""
         if self.open:
             return [self]
         inner = self.needs if self.base is None else (self.base,)
@@ -72,7 +75,11 @@ class Axis(Struct, eq=False):
 
 
 def unify(left: Axis, right: Axis) -> None:
-    """Make two axes one; what contradicts stays as it is."""
+    """Make two axes one, unless their sizes are known and differ.
+
+    Where one of them has a known size and the other is computed, the open axes behind the other
+    are solved for.
+    """
     one, other = left.root, right.root
     if one is other:
         return
@@ -95,8 +102,11 @@ def unify(left: Axis, right: Axis) -> None:
 
 
 def _solve(reckoned: Axis, wanted: int) -> None:
-    """Find the size of the open axes, all of one size, at which one that is reckoned is this; the
-    image that a network with a layer of fixed size is for. Without one they stay open."""
+    """Give the open axes behind a computed axis the size at which that axis has the wanted size.
+
+    This finds the image that fits a network with a layer of fixed size: all open axes get the same
+    size. If none does it, they stay open.
+    """
     if reckoned.base is not None and reckoned.base.root.open:
         reckoned.base.root.value = max(1, wanted - reckoned.offset)
         return
@@ -112,7 +122,7 @@ def _solve(reckoned: Axis, wanted: int) -> None:
 
 
 def settle_sums(axis: Axis) -> None:
-    """Make one of the terms that are left of two equal sums without those that both have."""
+    """Unify the two terms that are left when equal sums are reduced by their common terms."""
     for one, other in axis.root.equal:
         left, right = ([term.root for term in sides.needs] for sides in (one, other))
         common = [term for term in left if term in right]
@@ -122,17 +132,17 @@ def settle_sums(axis: Axis) -> None:
 
 
 def unify_all(left: Sequence[Axis], right: Sequence[Axis]) -> None:
-    """Make the axes of two arrays of one shape the same."""
+    """Unify the axes of two arrays of the same shape; nothing, where their ranks differ."""
     if len(left) == len(right):
         for one, other in zip(left, right, strict=True):
             unify(one, other)
 
 
-def more(axis: Axis, offset: int) -> Axis:
-    """An axis that is longer than another."""
+def lengthen(axis: Axis, offset: int) -> Axis:
+    """An axis that is longer than another by `offset`."""
     return axis if not offset else Axis(base=axis.root, offset=offset)
 
 
 def product(axes: Sequence[Axis], allocate: Callable[[Axis], int]) -> Axis:
-    """An axis as long as an array of these axes has entries."""
+    """An axis whose size is the product of the sizes of these axes."""
     return Axis(calculate=lambda: prod(axis.size(allocate) for axis in axes), needs=list(axes))

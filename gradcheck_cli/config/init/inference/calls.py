@@ -1,4 +1,4 @@
-"""Calls in code that is read: of NumPy, and of the functions and classes of the file."""
+"""Evaluate calls: of functions and classes of the file, of methods, of NumPy and torch."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def evaluate_call(interpreter: Interpreter, node: ast.Call, scope: Scope) -> Val
 
 
 def _owner(interpreter: Interpreter, node: ast.Call, scope: Scope) -> Value | None:
-    """What a method is called of; None for a function of a module."""
+    """The value whose method is called; None for a plain function or one of a module."""
     if not isinstance(node.func, ast.Attribute):
         return None
     first = node.func.value
@@ -84,7 +84,7 @@ def _owner(interpreter: Interpreter, node: ast.Call, scope: Scope) -> Value | No
 def _call_record(
     interpreter: Interpreter, owner: Value, name: str, node: ast.Call, scope: Scope
 ) -> Value:
-    """What a method of a dict returns: params.get("W")."""
+    """The value that a method of a dict returns, such as params.get("W")."""
     if name in ("get", "pop") and node.args:
         key = interpreter.evaluate_key(node.args[0], scope)
         if key is not None and owner.kind in (None, RECORD) and key in owner.fields:
@@ -94,7 +94,7 @@ def _call_record(
 
 
 def _follow(interpreter: Interpreter, found: Value, node: ast.Call, scope: Scope) -> Value:
-    """Follow a function of the file, a method, or make an object of a class of it."""
+    """Follow a function, a method, or the constructor of a class that makes an object."""
     target, owner = found.node
     if isinstance(target, ast.ClassDef):
         made = Value(OBJECT, node=target)
@@ -105,7 +105,7 @@ def _follow(interpreter: Interpreter, found: Value, node: ast.Call, scope: Scope
 
 
 def _scan(interpreter: Interpreter, node: ast.Call, scope: Scope) -> Value:
-    """lax.scan(step, init, xs): the step is followed with one of xs."""
+    """lax.scan(step, init, xs): the step is followed once, with an item of xs."""
     step, state, over = (interpreter.evaluate(one, scope) for one in node.args[:3])
     if step.kind != FUNCTION:
         return Value()
@@ -134,7 +134,7 @@ def _call_method(
 def _call_inherited(
     interpreter: Interpreter, owner: Value, name: str, node: ast.Call, scope: Scope
 ) -> Value:
-    """super().__init__(…): the method of the first class of the file that the object's has."""
+    """super().name(…): follow the method of the first base class, of the file, that has it."""
     bases = [interpreter.known.get(ast.unparse(base)) for base in getattr(owner.node, "bases", ())]
     for base in bases:
         method = (
@@ -153,7 +153,7 @@ def _bind(
     scope: Scope,
     inner: Scope,
 ) -> Scope:
-    """The parameters of a function with what a call gives them."""
+    """The scope of a call: the parameters of the function with the arguments or their defaults."""
     names = [one.arg for one in (*target.args.posonlyargs, *target.args.args)]
     values = list(interpreter.evaluate_parts(node.args, scope))
     if owner is not None and names[:1] and names[0] in ("self", "cls"):

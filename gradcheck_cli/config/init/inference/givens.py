@@ -1,4 +1,4 @@
-"""What a config gives for a parameter of code that was read, as YAML."""
+"""Write what a config gives for the parameters of code, as YAML."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from gradcheck_cli.config.init.inference.values import (
 )
 from gradcheck_cli.config.init.names import NUMBERS, SHAPES, is_labels, is_lengths, is_mask
 
-SETTING = "0.5"  # a number of which nothing is known
-POSITIVE = "distribution: uniform, scale: 0.4, offset: 0.5"  # what a logarithm is taken of
+SETTING = "0.5"  # the value of a number of which nothing is known
+# The distribution of an array whose logarithm is taken.
+POSITIVE = "distribution: uniform, scale: 0.4, offset: 0.5"
 
 
 class Given(Struct, frozen=True):
-    """What a config gives for a parameter, as YAML. guess: its shape is guessed from its name;
-    documented: it is in the docstring."""
+    """What a config gives for a parameter, as YAML.
+
+    guess: whether its shape is guessed from its name; documented: whether the docstring gives it.
+    """
 
     text: str
     guess: bool = False
@@ -30,13 +33,14 @@ class Given(Struct, frozen=True):
 
 
 class Giver:
-    """Writes what is known of a value as YAML. sizes: those that shapes name."""
+    """Writes what is known of values as YAML; sizes: chooses the sizes in their shapes."""
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
 
     def given(self, name: str, value: Value) -> Given | None:
-        """What a config gives for a value; None for a size that shapes name already."""
+        """What a config gives for a value; None for an object or a function, and for a size that
+        has the name of the parameter: the config gives it under `shapes`."""
         if value.kind == SIZE and value.axis is not None:
             text = self.sizes.write(value.axis)
             return None if text == name else Given(text)
@@ -62,7 +66,7 @@ class Giver:
         return Given(given.text, value.axes is None)
 
     def part(self, value: Value) -> str:
-        """A part of a record or of items."""
+        """What a config gives for a part of a record or an item of a list."""
         number = NUMBERS.get(value.name, "")
         whole = number.isdigit() and len(value.name) > 2  # stride, pad, kernel_size
         if number and (whole or value.kind in (NUMBER, SIZE)):
@@ -71,7 +75,7 @@ class Giver:
         return value.name if given is None else given.text
 
     def is_guess(self, value: Value) -> bool:
-        """Whether nothing tells the shape of an array."""
+        """Whether a value is an array of unknown shape."""
         return value.kind in (None, ARRAY) and value.axes is None
 
     def array(self, value: Value) -> Given:
@@ -79,12 +83,13 @@ class Giver:
         return Given(self.sizes.shape(value.axes or []))
 
     def guessed(self, name: str, summed: bool = False) -> Value:
-        """An array of the shape that those of this name have. summed: see Value."""
+        """An array with the shape that arrays of this name usually have; summed: see Value."""
         shape = SHAPES.get(name.casefold().rstrip("0123456789"), ("N",) if summed else ("n", "N"))
         return Value(ARRAY, axes=[self.sizes.named(one) for one in shape])
 
     def fixed(self, name: str, value: Value) -> Given:
-        """Labels and indices as whole numbers, a mask of 0 and 1; else an array that is drawn."""
+        """What a config gives for a value without a gradient: whole numbers for labels and indices,
+        a mask of 0 and 1, a number for a setting; else an array that is drawn."""
         parts = value.fields.values()
         if value.kind == ITEMS and parts and all(one.kind == ARRAY for one in parts):
             return Given("[" + ", ".join(self.fixed(one.name, one).text for one in parts) + "]")
@@ -96,7 +101,7 @@ class Giver:
             return Given(NUMBERS.get(name, SETTING))
         array = value if value.axes is not None else self.guessed(name)
         shape = self.sizes.shape(array.axes or [])
-        if _is_mask(name, value) or numbers:  # labels, as in y log p + (1 − y) log(1 − p)
+        if _is_mask(name, value) or numbers:  # labels of y log p + (1 − y) log(1 − p) are 0 or 1
             return Given(f"{{distribution: mask, shape: {shape}}}", value.axes is None)
         if value.classes is not None or is_lengths(name):
             classes = value.classes
@@ -109,13 +114,14 @@ class Giver:
 
 
 def is_setting(value: Value) -> bool:
-    """Whether all that is known of a parameter is that it is reckoned with a number."""
-    reckoned = value.meets_numbers and not value.is_data_like and not value.positive
-    return value.kind is None and reckoned
+    """Whether the only use of a parameter is arithmetic with numbers, and it is not named like
+    data."""
+    plain = value.meets_numbers and not value.is_data_like and not value.positive
+    return value.kind is None and plain
 
 
 def is_fixed(name: str, value: Value) -> bool:
-    """Whether a parameter has no gradient, for what it is: a number, sizes, labels, a mask."""
+    """Whether a parameter has no gradient because it is a number, sizes, labels or a mask."""
     sizes = (
         value.kind == ITEMS
         and bool(value.fields)
@@ -126,6 +132,6 @@ def is_fixed(name: str, value: Value) -> bool:
 
 
 def _is_mask(name: str, value: Value) -> bool:
-    """Whether this is called like a mask; a square R is a rotation."""
+    """Whether a parameter has the name of a mask; a square R is a rotation instead."""
     square = value.rank == 2 and len({axis.root for axis in value.axes or ()}) == 1
     return is_mask(name) and not square

@@ -1,4 +1,4 @@
-"""Which parameters a function returns gradients of, told by the names in its return."""
+"""Find the parameters whose gradients a function returns, by the names in its return."""
 
 from __future__ import annotations
 
@@ -25,39 +25,41 @@ from gradcheck_cli.config.init.syntax import (
 )
 from gradcheck_cli.usercode.calling.gradients import names_gradient
 
+# What the name of a gradient adds to that of its parameter.
 AFFIX = re.compile(r"^(self\.)?(d_?|grads?_|nabla_|delta_|g_)|_grads?$|^self\.", re.IGNORECASE)
-PLAIN = re.compile(r"\w+(\[.*\])?$")
-LETTERS = 2  # more of them name a part of a parameter: d_recon is of recon_x
+PLAIN = re.compile(r"\w+(\[.*\])?$")  # a name or an item
+# A longer rest of a gradient's name may be part of a parameter's: d_recon is that of recon_x.
+LETTERS = 2
 
 
-def names_without_gradient(
-    values: Mapping[str, Value], teller: Function | None, *, loss: bool
+def list_without_gradient(
+    values: Mapping[str, Value], rule: Function | None, *, loss: bool
 ) -> list[str]:
-    """The arrays that nothing returns a gradient of, as far as a last return tells.
+    """The arrays whose gradients are not returned, as far as the last return shows it.
 
-    values: those that could have one; teller: the function that returns the gradients, None where
-    there is none; loss: it returns a number first.
+    values: the arrays that could have a gradient; rule: the function that returns the gradients,
+    or None; loss: whether it returns the value of a loss before them.
     """
-    spelled = None if teller is None else list_returned_gradients(teller, value_first=loss)
-    if loss and any(map(may_be_gradient, spelled or ())):  # without a state: loss, dW, hs[-1]
+    spelled = None if rule is None else list_returned_gradients(rule, value_first=loss)
+    if loss and any(map(may_be_gradient, spelled or ())):  # drop a state: loss, dW, hs[-1]
         spelled = [
             one
             for one in spelled or ()
             if may_be_gradient(one) or not PLAIN.match(one) or one in values
         ]
     few = bool(spelled) and len(spelled or ()) < len(values)
-    keeps = teller is not None and not returns_value(teller)  # gradients on its object
-    told = {name for name in values if any(names_gradient(one, name) for one in spelled or ())}
-    unsaid = [name for name in values if name not in told] if loss or few or keeps else []
-    labels = [name for name in unsaid if is_labels(name)]
+    keeps = rule is not None and not returns_value(rule)  # it sets attributes of its object
+    named = {name for name in values if any(names_gradient(one, name) for one in spelled or ())}
+    unnamed = [name for name in values if name not in named] if loss or few or keeps else []
+    labels = [name for name in unnamed if is_labels(name)]
     left = [name for name in values if name not in labels] or list(values)
     records = [name for name in left if values[name].kind in (RECORD, ITEMS)]
     parts = [list(values[one].fields.values()) for one in records]
     alike = loss and spelled and len(parts) == 1 and len(parts[0]) == len(spelled)
     if alike and any(map(names_gradient, spelled or (), (part.name for part in parts[0]))):
         return [name for name in values if name not in records]  # (loss, (grad_W, grad_b))
-    by_name = teller is not None and returns_mapping(teller)
-    kept = _kept(left, spelled, values) if spelled else left
+    by_name = rule is not None and returns_mapping(rule)
+    kept = _match_names(left, spelled, values) if spelled else left
     if loss and set(kept) & set(records) and len(kept) < len(left):  # loss, {"W": ..., "b": ...}
         return [*labels, *(name for name in left if name not in kept)]
     if not spelled or (len(spelled) >= len(left) and not by_name):
@@ -65,13 +67,13 @@ def names_without_gradient(
     return [*labels, *(name for name in left if name not in kept)]
 
 
-def list_undifferentiated(function: Function, teller: Function | None) -> list[str]:
-    """The parameters whose gradient is written None, or that jax is told to leave out."""
+def list_undifferentiated(function: Function, rule: Function | None) -> list[str]:
+    """The parameters whose gradient is returned as None, or that are in jax's nondiff_argnums."""
     names = parameter_names(function)
-    told = " ".join(map(ast.unparse, function.decorator_list))
-    places = re.search(r"nondiff_argnums=\(?([\d, ]*)", told)
+    decorators = " ".join(map(ast.unparse, function.decorator_list))
+    places = re.search(r"nondiff_argnums=\(?([\d, ]*)", decorators)
     left = [int(one) for one in re.findall(r"\d+", places[1])] if places else []
-    spelled = list_returned_gradients(teller) if teller is not None else []
+    spelled = list_returned_gradients(rule) if rule is not None else []
     defaults = parameter_defaults(function)
     needed = [name for name in names if name not in defaults]
     if len(spelled) in (len(names), len(needed)):
@@ -79,10 +81,12 @@ def list_undifferentiated(function: Function, teller: Function | None) -> list[s
     return [names[place] for place in left if place < len(names)]
 
 
-def gives_own_alone(backward: Function, weights: Iterable[str]) -> bool:
-    """Whether all gradients that a method returns are those of weights of its object, by their
-    names: `return nabla_b, nabla_w` of self.biases and self.weights; or it returns nothing, and
-    updates them alone."""
+def covers_own_weights_only(backward: Function, weights: Iterable[str]) -> bool:
+    """Whether a method returns gradients of weights of its object only, as their names show, or
+    returns nothing and updates only those weights.
+
+    An example is `return nabla_b, nabla_w`, where the object has self.biases and self.weights.
+    """
     if not returns_value(backward):
         nodes = (node for node in ast.walk(backward) if isinstance(node, ast.Attribute))
         stored = {ast.unparse(node) for node in nodes if isinstance(node.ctx, ast.Store)}
@@ -94,19 +98,20 @@ def gives_own_alone(backward: Function, weights: Iterable[str]) -> bool:
     )
 
 
-def has_gradient(name: str, teller: Function | None) -> bool:
-    """Whether a bias that may be left out has a gradient in the text of a backward."""
-    text = "" if teller is None else ast.unparse(teller)
+def has_gradient(name: str, rule: Function | None) -> bool:
+    """Whether the text of a backward names a gradient of a bias, which is an optional parameter."""
+    text = "" if rule is None else ast.unparse(rule)
     return bool(is_bias(name) and re.search(rf"\b(d|grad_){name}\b|\b{name}_grad\b", text))
 
 
-def is_summed_up(name: str, teller: Function, returned: str = "None") -> bool:
-    """Whether the gradient of a parameter is a sum over all, times what is made of the parameter
-    alone, as in `dT = -np.sum(dz * z) / T**2`: both are numbers, then.
+def is_summed_up(name: str, rule: Function, returned: str = "None") -> bool:
+    """Whether the gradient of a parameter is a sum over all entries, times a factor that depends
+    on the parameter alone, as in `dT = -np.sum(dz * z) / T**2`: then the parameter is a number.
 
-    teller: the function that computes it; returned: what it returns in its place.
+    rule: the function that computes the gradient; returned: the expression that it returns for
+    it, used where no assignment to the gradient is found.
     """
-    text = find_gradient_text(teller, name) or ast.parse(returned, mode="eval").body
+    text = find_gradient_text(rule, name) or ast.parse(returned, mode="eval").body
     factors = list(_list_factors(text))
     left = [one for one in factors if not _is_total(one)]
     used = {node.id for one in left for node in ast.walk(one) if isinstance(node, ast.Name)}
@@ -114,7 +119,8 @@ def is_summed_up(name: str, teller: Function, returned: str = "None") -> bool:
 
 
 def find_gradient_text(function: Function, name: str) -> ast.expr | None:
-    """What a function assigns to the gradient of a parameter, or returns under its key."""
+    """The expression that a function assigns to the gradient of a parameter, or returns under its
+    name in a dict; None if there is none."""
     gradients = {f"d{name}", f"d_{name}", f"grad_{name}", f"{name}_grad"}
     found = None
     for node in ast.walk(function):
@@ -132,6 +138,7 @@ def find_gradient_text(function: Function, name: str) -> ast.expr | None:
 
 
 def _list_factors(text: ast.expr) -> Iterator[ast.expr]:
+    """The factors and divisors of a product."""
     match text:
         case ast.BinOp(left=left, op=ast.Mult() | ast.Div(), right=right):
             yield from (*_list_factors(left), *_list_factors(right))
@@ -142,7 +149,7 @@ def _list_factors(text: ast.expr) -> Iterator[ast.expr]:
 
 
 def _is_total(text: ast.expr) -> bool:
-    """Whether this is a number: a sum without an axis, or a trace."""
+    """Whether this is a sum without an axis or a trace, which is a number."""
     if not isinstance(text, ast.Call) or text.keywords:
         return False
     function = ast.unparse(text.func)
@@ -150,15 +157,22 @@ def _is_total(text: ast.expr) -> bool:
     return bool(of_numpy) or (function.endswith(".sum") and not text.args)
 
 
-def _kept(names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]) -> list[str]:
-    """The parameters whose gradients these texts are."""
+def _match_names(
+    names: Sequence[str], spelled: Sequence[str], values: Mapping[str, Value]
+) -> list[str]:
+    """The parameters whose gradients are returned, as the returned expressions suggest.
+
+    Names decide as far as they match. The others are taken in this order: dicts and lists, weights
+    and biases, a vector of all parameters, all parameters; samples come last.
+    spelled: the expressions that are returned.
+    """
     stems = {AFFIX.sub("", one).casefold() for one in spelled if AFFIX.search(one)}
 
     def is_named(name: str) -> bool:
         parts = [name, *map(str, values[name].fields)]
         cut_short = (stem for stem in stems if len(stem) > LETTERS and stem in name.casefold())
-        told = (one == part or names_gradient(one, part) for one in spelled for part in parts)
-        return any(told) or any(cut_short)
+        whole = (one == part or names_gradient(one, part) for one in spelled for part in parts)
+        return any(whole) or any(cut_short)
 
     named = [name for name in names if is_named(name)]
     records = [name for name in names if values[name].kind in (RECORD, ITEMS)]

@@ -1,4 +1,4 @@
-"""Reads code without running it: what each statement tells of the shapes of parameters."""
+"""An abstract interpreter: it follows code without running it and infers shapes of parameters."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from gradcheck_cli.config.init.inference.values import (
 )
 from gradcheck_cli.config.init.syntax import find_method
 
-DEEPEST = 6  # functions in each other that are followed
-MOST_STEPS = 20_000  # statements that are read for one function
+DEEPEST = 6  # calls in one another that are followed
+MOST_STEPS = 20_000  # statements that are followed for one function that is read
 Scope = dict[str, Value]
 
 
 class Interpreter:
-    """Follows the functions of a file. allocate: gives axes that are open their sizes."""
+    """Follows the functions of a file. allocate: chooses the size of an axis that is open."""
 
     def __init__(self, tree: ast.Module, allocate: Allocate) -> None:
         self.allocate = allocate
@@ -53,7 +53,8 @@ class Interpreter:
                 self.numbers |= _numbers_in(node)
 
     def follow(self, node: Any, scope: Scope) -> Value:
-        """What a function returns whose parameters are in this scope."""
+        """The value that a function returns for the parameters in this scope: that of the first
+        return in its text."""
         if self.depth >= DEEPEST:
             return Value()
         self.depth += 1
@@ -68,7 +69,7 @@ class Interpreter:
     def follow_statements(
         self, body: Sequence[ast.stmt], scope: Scope, returned: list[Value]
     ) -> None:
-        """Follow statements, each branch and each loop once."""
+        """Follow statements in order; both branches of an if, and a loop once an item."""
         for statement in body:
             self.steps += 1
             if self.steps > MOST_STEPS:
@@ -102,7 +103,7 @@ class Interpreter:
                 before = dict(scope)
                 self.follow_statements(body, scope, returned)
                 self.follow_statements(other, scope, returned)
-                if not other:  # what was there before is as likely
+                if not other:  # without an else, the values from before the if are as likely
                     scope.update((k, one) for k, one in before.items() if one.is_known)
             case ast.While(body=body) | ast.With(body=body) | ast.Try(body=body):
                 self.follow_statements(body, scope, returned)
@@ -113,7 +114,7 @@ class Interpreter:
                 inner.fields = dict(scope)
 
     def assign(self, target: ast.expr, value: Value, scope: Scope) -> None:
-        """Give names, attributes and keys what is assigned to them."""
+        """Assign a value to a name, an attribute, an item, or to each of several targets."""
         match target:
             case ast.Name(id=name):
                 if value.kind == SIZE and value.axis is not None:
@@ -135,8 +136,11 @@ class Interpreter:
                     unify_all(set_part.axes or (), value.axes or ())
 
     def unpack(self, value: Value, place: int, target: ast.expr, count: int) -> Value:
-        """A part of what is unpacked; a parameter that is, is items of these names."""
-        if value.node == "shape":  # of an array, whose axes are as many as the names
+        """The item at a place of a value that is unpacked into `count` targets.
+
+        A parameter that is unpacked becomes a list, whose items have the names of the targets.
+        """
+        if value.node == "shape":  # of an array, which has as many axes as there are targets
             value.parts[0].as_array(count)
             axes = value.parts[0].axes or []
             return size(axes[place]) if len(axes) == count else size(Axis())
@@ -150,7 +154,7 @@ class Interpreter:
         return part
 
     def add_to(self, target: ast.expr, value: Value, scope: Scope) -> None:
-        """`a += b`: of lists, longer; of arrays, of the same shape."""
+        """Follow `a += b`: a list gets the items of the other, arrays get the same shape."""
         with suppress(ValueError):
             old = self.evaluate(target, scope)
             if old.kind == ITEMS and value.kind == ITEMS:
@@ -164,11 +168,11 @@ class Interpreter:
                 unify_all(old.axes, stretched)
 
     def evaluate_key(self, node: ast.expr, scope: Scope) -> Any:
-        """A key that is known: a text, "W" + str(1), a whole number; else None."""
+        """The text or whole number that an expression for a key gives; None if unknown."""
         return read_key(self, node, scope)
 
     def evaluate(self, node: ast.expr, scope: Scope) -> Value:
-        """What an expression stands for."""
+        """The value of an expression."""
         match node:
             case ast.Name(id=name):
                 if name in scope:
@@ -195,7 +199,7 @@ class Interpreter:
         return self.evaluate_operation(node, scope)
 
     def evaluate_collection(self, node: ast.expr, scope: Scope) -> Value:
-        """What a tuple, a list or a dict that is written out holds."""
+        """The value of a tuple, a list, a dict or a comprehension."""
         match node:
             case ast.Dict(keys=keys, values=values):
                 named = zip(keys, values, strict=True)
@@ -216,7 +220,7 @@ class Interpreter:
         return Value()
 
     def evaluate_parts(self, parts: Sequence[ast.expr], scope: Scope) -> Iterator[Value]:
-        """What stands in a list that is written out, `[n_in, *hidden]`."""
+        """The values of the items in a display or a call, such as `[n_in, *hidden]`."""
         for part in parts:
             if isinstance(part, ast.Starred):
                 yield from list_items(self, part.value, scope)
@@ -224,7 +228,7 @@ class Interpreter:
                 yield self.evaluate(part, scope)
 
     def evaluate_operation(self, node: ast.expr, scope: Scope) -> Value:
-        """What an operation gives."""
+        """The value of an arithmetic or logical operation, a comparison or a conditional."""
         match node:
             case ast.BinOp(left=left, op=op, right=right):
                 pair = self.evaluate(left, scope), self.evaluate(right, scope)
@@ -243,7 +247,8 @@ class Interpreter:
         return Value()
 
     def evaluate_attribute(self, node: ast.Attribute, scope: Scope) -> Value:
-        """An attribute: of an array its shape, its transpose; of an object what it was given."""
+        """The value of an attribute: T, shape, size or ndim of an array; a field or a method of an
+        object."""
         owner = self.evaluate(node.value, scope)
         name = node.attr
         if owner.kind == OBJECT and not owner.text:
@@ -265,7 +270,10 @@ class Interpreter:
 
 
 def name_size(axis: Axis, name: str, before: Value | None) -> None:
-    """Call a size what the code calls it; what another was called is as long, if both are open."""
+    """Name a size after the variable that it is assigned to.
+
+    before: what the variable held; if that is a size, and both are open, the two are one.
+    """
     if name != "_" and not axis.root.name:
         axis.root.name = name
         note_name(axis.root, name)
@@ -275,7 +283,7 @@ def name_size(axis: Axis, name: str, before: Value | None) -> None:
 
 
 def _numbers_in(node: ast.Assign) -> Scope:
-    """The names that a statement gives numbers."""
+    """The names to which an assignment gives numbers, with these."""
     target = node.targets[0]
     pairs = [(target, node.value)]
     if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):

@@ -1,4 +1,4 @@
-"""Keys of dicts and places in lists, in code that is read: the texts and numbers that are known."""
+"""Evaluate keys of dicts and indices of lists, such as "W" + str(1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read_key(interpreter: Interpreter, node: ast.expr, scope: Scope) -> Any:
-    """A key that is known: a text, "W" + str(1), "W%d" % 1, a whole number; else None."""
+    """The text or whole number that an expression gives, such as "W%d" % 1; None if unknown."""
     match node:
         case ast.Constant(value=value):
             return value
@@ -40,7 +40,7 @@ def read_key(interpreter: Interpreter, node: ast.expr, scope: Scope) -> Any:
 
 
 def _fill(interpreter: Interpreter, text: str, right: ast.expr, scope: Scope) -> str | None:
-    """A text with its %d and %s filled in; None where what goes there is not known."""
+    """A text with its %d and %s filled in; None where a value for them is unknown."""
     parts = right.elts if isinstance(right, ast.Tuple) else [right]
     values = tuple(read_key(interpreter, part, scope) for part in parts)
     with suppress(TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What loops go over in code that is read, and what they hand to their next turn."""
+"""The items that loops go over, and the variables that they carry from one turn to the next."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def list_items(interpreter: Interpreter, over: ast.expr, scope: Scope) -> list[Value]:
-    """What a loop goes over, as far as it is known: the items of a list; else one."""
+    """The items that a loop goes over, if they are known and few; else one that stands for all."""
     match over:
         case ast.Call(func=ast.Name(id="range"), args=bounds):
             values = [interpreter.evaluate(bound, scope) for bound in bounds]
@@ -51,7 +51,8 @@ def list_items(interpreter: Interpreter, over: ast.expr, scope: Scope) -> list[V
 
 
 def _items_of(value: Value) -> list[Value]:
-    """The items of a value; of a parameter that is gone through, two; of samples, all alike."""
+    """The items of a value. A parameter of unknown kind is taken for a list of two; the items of an
+    array have the same shape, so that one stands for all."""
     if value.kind is None and value.is_parameter and is_samples(value.name):
         value.as_array(2)
     if value.kind is None and value.is_parameter:
@@ -66,7 +67,8 @@ def _items_of(value: Value) -> list[Value]:
 
 
 def carry(before: Scope, after: Scope) -> None:
-    """Give what a loop makes of an array for its next turn the shape of that array."""
+    """Unify the shape of a variable after a turn of a loop with its shape before: the next turn
+    starts from it."""
     for name, one in before.items():
         other = after[name]
         if one is not other and one.axes and other.axes:

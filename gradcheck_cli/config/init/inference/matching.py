@@ -1,4 +1,4 @@
-"""Shapes of parameters, as the shapes of their gradients tell them."""
+"""Infer shapes of parameters from the shapes of their gradients."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from gradcheck_cli.config.init.names import is_labels
 def match_gradients(
     values: Mapping[str, Value], owner: Value | None, scope: Mapping[str, Value], returned: Value
 ) -> None:
-    """Parameters whose gradient is a number are numbers, as of db = np.sum(dZ); of two shapes
-    that differ in one axis, that axis is the same.
+    """Give parameters the shapes of their gradients.
 
-    values: the parameters; owner: the object that keeps others, or None.
-    scope: what a function knows at its end; returned: what it returns.
+    A parameter whose gradient is a number, as in db = np.sum(dZ), is a number. Where the shapes
+    of a parameter and its gradient differ in a single axis, the two axes are unified.
+
+    values: the parameters; owner: the object that keeps other parameters, or None.
+    scope: the variables of the backward at its end; returned: what it returns.
     """
     arrays = {name: value for name, value in values.items() if value.kind == ARRAY}
-    # W has a column an output; a sum over all of them would be right of a number alone.
+    # Where W has a column for each output, a bias has an entry for each: its gradient, summed over
+    # all of them, is wrong, and the bias stays an array.
     several = any(name[0] in "Ww" and _has_columns(one) for name, one in arrays.items())
     gradients = {name: scope.get(f"d{name}") for name in arrays}
-    labelled = owner is not None and any(map(is_labels, arrays))  # of weights, not of (X, y)
+    # A method that takes (X, y) returns the gradients of the weights of its object, not of these.
+    labelled = owner is not None and any(map(is_labels, arrays))
     if returned.kind == ITEMS and len(returned.fields) == len(arrays) and not labelled:
         gradients = dict(zip(arrays, returned.fields.values(), strict=True))
     for name, value in arrays.items():
@@ -41,14 +45,17 @@ def match_gradients(
 
 
 def _has_columns(value: Value) -> bool:
-    """Whether an array has two axes or more, none of which has one entry."""
+    """Whether an array has two axes or more, none of size 1."""
     axes = value.axes or []
     return len(axes) > 1 and all(axis.root.value != 1 for axis in axes)
 
 
-def names_of_other_shapes(arrays: Mapping[str, Value], returned: Value) -> list[str]:
-    """The arrays of which no gradient is returned, where there are fewer gradients than arrays, and
-    each has the shape of one array alone; else none."""
+def list_unmatched_by_shape(arrays: Mapping[str, Value], returned: Value) -> list[str]:
+    """The arrays whose gradients are not returned, found by shape.
+
+    None where there are as many gradients as arrays, or the shape of a gradient is not that of a
+    single array.
+    """
     gradients = list(returned.fields.values()) if returned.kind == ITEMS else [returned]
     if not 0 < len(gradients) < len(arrays):
         return []
@@ -62,14 +69,14 @@ def names_of_other_shapes(arrays: Mapping[str, Value], returned: Value) -> list[
 
 
 def _has_shape(value: Value, gradient: Value) -> bool:
-    """Whether an array has the axes of another, as far as they are known to be the same."""
+    """Whether the axes of an array are unified with those of its gradient."""
     if not value.axes or not gradient.axes or len(value.axes) != len(gradient.axes):
         return False
     return all(one.root is other.root for one, other in zip(value.axes, gradient.axes, strict=True))
 
 
 def _match_shapes(value: Value, gradient: Value) -> None:
-    """Make one axis the same in which alone the shapes of an array and its gradient differ."""
+    """Unify the single axis in which the shapes of an array and its gradient differ."""
     if not value.axes or not gradient.axes or len(value.axes) != len(gradient.axes):
         return
     pairs = zip(value.axes, gradient.axes, strict=True)
@@ -79,5 +86,5 @@ def _match_shapes(value: Value, gradient: Value) -> None:
 
 
 def _are_arrays(value: Value) -> bool:
-    """Whether a list holds arrays alone."""
+    """Whether a list holds arrays only."""
     return bool(value.fields) and all(one.kind == ARRAY for one in value.fields.values())

@@ -1,4 +1,4 @@
-"""Layers of torch.nn and the like: what they take, and what they make of it, as a table."""
+"""A table of the layers of torch.nn: the shapes of their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from gradcheck_cli.config.init.inference.operations import Allocate
 from gradcheck_cli.config.init.inference.values import ITEMS, OBJECT, Value, array
 from gradcheck_cli.config.init.inference.windows import ARGUMENTS, slide
 
-TAKES_ALL = 0  # axes: as many as there are
+ANY_RANK = 0
 
 
 class Module(Struct, frozen=True):
-    """A layer. rank: how many axes it takes; axis: that which its first argument is the size of.
+    """A layer of torch.nn, whose first argument is the size of an axis of its input.
 
-    out: which argument is the size of that axis in what it returns; None: it stays.
-    indexes: it takes whole numbers below its first argument, and adds an axis.
+    rank: the number of axes of its input; axis: the place of the axis of that size.
+    out: the place of the argument that is the size of that axis in the output; None: the same.
+    indexes: whether the input holds whole numbers below that size, and the output has an axis more.
     """
 
-    rank: int = TAKES_ALL
+    rank: int = ANY_RANK
     axis: int = -1
     out: int | None = None
     indexes: bool = False
@@ -40,12 +41,14 @@ MODULES = {
     "LSTM": Module(rank=3, out=1),
     "MultiheadAttention": Module(rank=3),
 }
+# Layers whose output has the shape of their input.
 KEEPING = frozenset(
     ("ReLU", "GELU", "Tanh", "Sigmoid", "Dropout", "Softmax", "LeakyReLU", "SiLU", "Identity")
 )
-SEVERAL = frozenset(("RNN", "GRU", "LSTM", "MultiheadAttention"))  # with a state, or weights
+# Layers that return a tuple: the output, and a state or the weights of the attention.
+SEVERAL = frozenset(("RNN", "GRU", "LSTM", "MultiheadAttention"))
 MADE = frozenset((*MODULES, *KEEPING, *ARGUMENTS, "Sequential", "Flatten"))
-# Functions that do what a layer of this name does.
+# Functions, with the layer that computes the same.
 FUNCTIONS = {
     "max_pool1d": "MaxPool1d",
     "max_pool2d": "MaxPool2d",
@@ -55,7 +58,7 @@ FUNCTIONS = {
 
 
 def make(name: str, arguments: Sequence[Value], named: Mapping[str, Value]) -> Value | None:
-    """A layer of this name; None where it is none. named: arguments by keyword."""
+    """A layer with these arguments; None where the name is not that of a layer."""
     if name not in MADE:
         return None
     for argument in arguments if name in MODULES else ():
@@ -65,7 +68,7 @@ def make(name: str, arguments: Sequence[Value], named: Mapping[str, Value]) -> V
 
 
 def apply(layer: Value, taken: Value, allocate: Allocate) -> Value:
-    """What a layer makes of an array."""
+    """The output of a layer for an input."""
     if layer.text == "Sequential":
         for part in layer.fields.values():
             taken = apply(part, taken, allocate)
@@ -96,7 +99,7 @@ def apply(layer: Value, taken: Value, allocate: Allocate) -> Value:
 
 
 def flatten(taken: Value, allocate: Allocate) -> Value:
-    """All axes but the first as one."""
+    """An array with all axes but the first made one."""
     if taken.axes is None or len(taken.axes) < 3:
         return taken
     return array([taken.axes[0], product(taken.axes[1:], allocate)])

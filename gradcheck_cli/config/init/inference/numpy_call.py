@@ -1,4 +1,4 @@
-"""A call of NumPy or torch in code that is read."""
+"""The record of a call of NumPy or torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class NumpyCall(Struct):
-    """A call of a function of NumPy or torch, or of a method of an array, which is the owner.
+    """A call of a function of NumPy or torch, or of a method of an array, its owner.
 
-    values: what it works on, the owner first; at least one.
+    arguments: the values of the positional arguments; keywords: the expressions of the others.
     """
 
     interpreter: Interpreter
@@ -29,13 +29,13 @@ class NumpyCall(Struct):
 
     @property
     def values(self) -> list[Value]:
-        """What the function works on, the owner first."""
+        """The owner, if there is one, and the positional arguments."""
         return self.arguments if self.owner is None else [self.owner, *self.arguments]
 
     def keyword(self, *names: str) -> ast.expr | None:
-        """The argument that is given by one of these names."""
+        """The keyword argument of one of these names; None if there is none."""
         return next((self.keywords[name] for name in names if name in self.keywords), None)
 
     def read(self, node: ast.expr | None) -> Any:
-        """A number or a text, where it is known; else None."""
+        """The whole number or text that an expression gives; None if unknown."""
         return None if node is None else self.interpreter.evaluate_key(node, self.scope)

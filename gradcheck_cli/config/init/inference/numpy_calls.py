@@ -1,4 +1,4 @@
-"""Functions of NumPy and of torch in code that is read, and methods of arrays."""
+"""Evaluate functions of NumPy and torch, and methods of arrays: a table of them by name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def call_numpy(call: NumpyCall) -> Value:
-    """What a function of NumPy, or a method of an array, returns."""
+    """The value that a function of NumPy or a method of an array returns."""
     if call.name in MADE:
         return _make(call)
     known = call.name in FUNCTIONS and call.values
@@ -96,7 +96,7 @@ def _join(call: NumpyCall) -> Value:
 
 def _reduce(call: NumpyCall) -> Value:
     place = len(call.node.args) - len(call.arguments) + (call.owner is None)
-    place += call.name == "norm"  # behind the order of the norm
+    place += call.name == "norm"  # its axis comes after its order
     others = call.node.args[place:] if len(call.values) > 1 else []
     axis = call.keyword("axis") or next(iter(others), None)
     known = call.read(axis)
@@ -111,7 +111,7 @@ def _same(call: NumpyCall) -> Value:
 
 
 def _square(call: NumpyCall) -> Value:
-    """A parameter that only square matrices may be."""
+    """np.linalg.inv and others of square matrices: note that the argument is one."""
     axes = (call.values[0].as_array(2).axes or []) if call.values[0].is_parameter else []
     if len(axes) > 1:
         unify_all(axes[-1:], axes[-2:-1])
@@ -119,7 +119,7 @@ def _square(call: NumpyCall) -> Value:
 
 
 def _log(call: NumpyCall) -> Value:
-    """The same; what a logarithm is taken of is positive, with all that it is made of."""
+    """The argument itself; note that it and the data that it is computed from are positive."""
     value: Value | None = call.values[0]
     while value is not None:
         value.positive = True
@@ -136,14 +136,15 @@ def _count(call: NumpyCall) -> Value:
 
 
 def _order(call: NumpyCall) -> Value:
-    """Places in what is sorted, each once."""
+    """np.argsort: whole numbers, each place of the argument once."""
     made = array((call.values[0].as_array(1).axes or [])[:1])
     made.counts = True
     return made
 
 
 def _make(call: NumpyCall) -> Value:
-    """An array that is made or drawn: its shape is `size=` or `shape=`, or where NumPy has it."""
+    """An array that is made or drawn; its shape is `size=`, `shape=`, or the positional argument
+    where NumPy expects it."""
     named = call.keyword("size", "shape")
     if named is not None:
         shape = [call.interpreter.evaluate(named, call.scope)]
@@ -159,7 +160,7 @@ def _make(call: NumpyCall) -> Value:
 
 
 def _as_size(interpreter: Interpreter, value: Value) -> Value:
-    """A value that is reckoned from two others, which are sizes from here on; else itself."""
+    """A value as a size; if it was computed from two others, note that these are sizes, too."""
     if value.kind is None and len(value.parts) == 2 and callable(value.node):
         left, right = value.parts
         return calculate_sizes(left, right, value.node, interpreter.allocate)
@@ -167,7 +168,8 @@ def _as_size(interpreter: Interpreter, value: Value) -> Value:
 
 
 def _index_along(owner: Value, index: Value, place: int) -> Value:
-    """What indices below the size of an axis take along it."""
+    """take_along_axis: note that the indices are below the size of the axis, and that their other
+    axes are those of the array."""
     owner.as_array(owner.guessed_rank)
     if owner.axes is not None and -len(owner.axes) <= place < len(owner.axes):
         labels: Value | None = index
@@ -183,7 +185,7 @@ def _index_along(owner: Value, index: Value, place: int) -> Value:
 
 
 def _axes_of(node: ast.expr) -> list[list[int]]:
-    """The axes of a tensordot, where they are written out."""
+    """The axes of a tensordot for each of its two arrays; none where they are not literals."""
     try:
         found = ast.literal_eval(node)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Transposes, reshapes, splits and joins of arrays, in NumPy's and torch's names."""
+"""Evaluate the functions of NumPy and torch that transpose, reshape, split and join arrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gradcheck_cli.config.init.inference import modules
 from gradcheck_cli.config.init.inference.axes import Axis, unify
 from gradcheck_cli.config.init.inference.numpy_call import NumpyCall
 from gradcheck_cli.config.init.inference.operations import concatenate, reshape, split, transpose
-from gradcheck_cli.config.init.inference.subscripts import axis_of
+from gradcheck_cli.config.init.inference.subscripts import read_axis_size
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     ITEMS,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def swap_axes(call: NumpyCall) -> Value:
-    """The axes in another order: x.T, permute."""
+    """x.T, x.transpose(…), x.permute(…): the axes in another order."""
     first, *order = call.values
     if len(order) == 1 and order[0].kind == ITEMS:
         order = list(order[0].fields.values())
@@ -35,7 +35,7 @@ def swap_axes(call: NumpyCall) -> Value:
 
 
 def drop_axes(call: NumpyCall) -> Value:
-    """Without axes of size 1."""
+    """x.squeeze(): the array without its axes of size 1."""
     first, *places = call.values
     if places or first.axes is None:
         return ravel(call)
@@ -43,7 +43,7 @@ def drop_axes(call: NumpyCall) -> Value:
 
 
 def add_axis(call: NumpyCall) -> Value:
-    """With an axis of size 1 in front."""
+    """x.unsqueeze(0): the array with an axis of size 1 in front."""
     first = call.values[0]
     if not first.is_parameter:
         return Value()
@@ -52,27 +52,31 @@ def add_axis(call: NumpyCall) -> Value:
 
 
 def read_size(call: NumpyCall) -> Value:
-    """x.size(), x.size(0): the shape or a size of a tensor."""
+    """x.size(), x.size(0): the shape of a tensor or one of its sizes."""
     if call.owner is None:
         return Value()
-    return axis_of(call.owner, call.read(call.node.args[0])) if call.node.args else _shape_of(call)
+    return (
+        read_axis_size(call.owner, call.read(call.node.args[0]))
+        if call.node.args
+        else _shape_of(call)
+    )
 
 
 def change_shape(call: NumpyCall) -> Value:
-    """In the shape that is given, or that of another array."""
+    """x.reshape(…), x.view(…): the array in the shape that is given, or that of another array."""
     found = _shape_as(call.interpreter, call.values)
     found.origin = call.values[0]
     return found
 
 
 def flatten(call: NumpyCall) -> Value:
-    """From an axis on, all along one."""
+    """x.flatten(), x.flatten(1): all entries, or those of each sample, along one axis."""
     several = len(call.values) > 1
     return modules.flatten(call.values[0], call.interpreter.allocate) if several else ravel(call)
 
 
 def ravel(call: NumpyCall) -> Value:
-    """All entries along one axis."""
+    """x.ravel(): all entries along one axis."""
     first = call.values[0]
     found = array(None) if first.kind == ARRAY else Value()
     found.origin = first
@@ -80,20 +84,20 @@ def ravel(call: NumpyCall) -> Value:
 
 
 def read_length(call: NumpyCall) -> Value:
-    """len(x), of an array, a list or a dict."""
+    """len(x) of an array, a list or a dict."""
     first = call.values[0]
     if first.kind == RECORD and first.is_parameter:
-        return number(4)
+        return number(4)  # the weights and biases of two layers
     if first.kind == ITEMS:
         return number(len(first.fields) or None)
     if first.kind is None and re.search(r"param|weights|layers", first.name):
-        return number(4)  # of two layers
+        return number(4)  # here, too
     first.as_array(first.guessed_rank if first.is_parameter else None)
     return size(first.axes[0]) if first.axes else number()
 
 
 def join_along(call: NumpyCall) -> Value:
-    """The arrays of a list one behind the other."""
+    """concatenate, hstack, stack and the like: the arrays of a list joined along an axis."""
     axis = call.read(call.keyword("axis", "dim"))
     place = {"hstack": 1, "vstack": 0, "column_stack": 1}.get(call.name, axis or 0)
     parts = [part.as_array() for part in call.values[0].fields.values()]
@@ -101,12 +105,13 @@ def join_along(call: NumpyCall) -> Value:
 
 
 def _shape_of(call: NumpyCall) -> Value:
-    """x.size(), as x.shape."""
+    """The value of x.shape; its sizes are read where they are used."""
     return Value(ITEMS, node="shape", parts=(call.values[0],))
 
 
 def cut(call: NumpyCall) -> Value:
-    """An array in equal parts: so many, or, of torch, of this size."""
+    """np.split, torch.chunk: an array in so many equal parts; or, for torch's split, in parts of a
+    given size."""
     if len(call.values) < 2:
         return Value()
     first, count, *others = call.values
@@ -126,7 +131,7 @@ def cut(call: NumpyCall) -> Value:
 
 
 def _shape_as(interpreter: Interpreter, values: list[Value]) -> Value:
-    """The first value in the shape that the others are."""
+    """The first value in the shape that the other values give."""
     target, shape = values[0], values[1:]
     if len(shape) == 1 and shape[0].node == "shape":
         other = shape[0].parts[0]

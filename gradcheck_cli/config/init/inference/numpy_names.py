@@ -1,4 +1,4 @@
-"""Functions of NumPy and of torch, by what they tell of the shapes of what they are handed."""
+"""Names of functions of NumPy and torch, by how the shape of their result follows from shapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ def _list_names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What they return is of the shape of their first argument.
+# Their result has the shape of their first argument.
 SAME = _list_names(
     """
     exp tanh sqrt abs absolute sign sin cos copy array asarray zeros_like ones_like
@@ -18,13 +18,13 @@ SAME = _list_names(
     normalize dropout stop_gradient
     """
 )
-# Of two arguments with broadcasting.
+# Their arguments are broadcast.
 JOINED = _list_names("maximum minimum add subtract multiply divide power where logaddexp")
-# Over an axis, or over all.
+# They reduce an axis, or all axes.
 REDUCED = _list_names("sum mean max min amax amin var std prod any all argmax norm")
-# Arrays of a shape that they are told.
+# They make an array of a shape that is an argument.
 MADE = _list_names("zeros ones empty full randn rand standard_normal normal uniform random eye")
-# Of what is drawn, the place of the shape behind parameters of the distribution; and those whose
-# shape is one argument.
+# DRAWN: the place of the shape, after the parameters of a distribution. ONE_SHAPE: those that take
+# the shape as a single argument, a tuple or a number.
 DRAWN = {"normal": 2, "uniform": 2}
 ONE_SHAPE = _list_names("zeros ones empty full normal uniform random")

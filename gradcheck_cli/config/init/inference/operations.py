@@ -1,10 +1,10 @@
-"""What operations on arrays tell of shapes: products, sums with broadcasting, reductions."""
+"""The shapes of results of array operations, and what these imply for the shapes of operands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gradcheck_cli.config.init.inference.axes import Axis, more, product, unify, unify_all
+from gradcheck_cli.config.init.inference.axes import Axis, lengthen, product, unify, unify_all
 from gradcheck_cli.config.init.inference.values import (
     ARRAY,
     ITEMS,
@@ -20,7 +20,7 @@ Allocate = Callable[[Axis], int]
 
 
 def multiply_matrices(left: Value, right: Value) -> Value:
-    """left @ right: the last axis of one is the last but one of the other."""
+    """left @ right: the last axis of left and the last but one of right are unified."""
     for side, other in ((left, right), (right, left)):
         side.as_array(1 if left is right else None)
         if side.axes is None:
@@ -43,12 +43,15 @@ def multiply_matrices(left: Value, right: Value) -> Value:
 
 
 def broadcast(left: Value, right: Value) -> Value:
-    """left + right and the like: axes of one size, from the last; a bias has those it needs."""
+    """left + right and the like: axes are unified from the last on, as NumPy broadcasts them.
+
+    An operand of unknown kind is decided on first, see `_decide_kind`.
+    """
     for value, other in ((left, right), (right, left)):
         if value.kind is None and other.kind == ARRAY and other.axes == []:
-            return value  # which an array that is a number tells nothing of
+            return value  # an array without axes implies nothing for it
         if value.kind is None and other.kind == ARRAY:
-            _settle(value, other)
+            _decide_kind(value, other)
     if left.kind in (NUMBER, SIZE) or right.kind in (NUMBER, SIZE):
         return _with_number(left, right)
     if ARRAY in (left.kind, right.kind) and None in (left.kind, right.kind):
@@ -57,19 +60,23 @@ def broadcast(left: Value, right: Value) -> Value:
         return Value(parts=(left, right))
     if left.axes is None or right.axes is None:
         return left if right.axes is None else right
-    if left.classes is not None or right.classes is not None:  # labels, where they are one-hot
+    if left.classes is not None or right.classes is not None:  # labels that are made one-hot
         return left if right.classes is not None else right
-    if is_labels(left.name) or is_labels(right.name):  # of one shape with what it is for
+    if is_labels(left.name) or is_labels(right.name):  # of the same shape as the outputs
         unify_all(left.axes, right.axes)
-    return array(_join(left.axes, right.axes), column=left.column or right.column)
+    return array(_broadcast_axes(left.axes, right.axes), column=left.column or right.column)
 
 
-def _settle(value: Value, other: Value) -> None:
-    """Decide on what a value of no known kind is that meets an array."""
+def _decide_kind(value: Value, other: Value) -> None:
+    """Decide what a value of unknown kind is that is an operand beside an array.
+
+    It is a number if its name or its other uses suggest a setting. Else it is an array: a bias has
+    the last axis of the other array, or a channel axis of images; anything else has all its axes.
+    """
     if value.parts:
         for part in value.parts:
             if part.kind is None:
-                _settle(part, other)
+                _decide_kind(part, other)
         return
     met = value.meets_numbers and value.is_parameter and not value.is_data_like
     if value.is_number_like or met:
@@ -80,16 +87,16 @@ def _settle(value: Value, other: Value) -> None:
     value.kind = ARRAY
     if (value.summed or is_bias(value.name)) and other.axes:
         axes = other.axes
-        if len(axes) == 4:  # of images: a number a channel
+        if len(axes) == 4:  # images: one number for each channel
             value.axes = [Axis(value=1), axes[1], Axis(value=1), Axis(value=1)]
         else:
             value.axes = [axes[0], Axis(value=1)] if other.column and len(axes) == 2 else [axes[-1]]
     else:
         first = other.axes[:1]
         stretched = [Axis()] if len(other.axes) > 1 and first[0].root.value == 1 else first
-        value.axes = [*stretched, *other.axes[1:]]  # against a row, rows
+        value.axes = [*stretched, *other.axes[1:]]  # beside a single row, any number of rows
         if len(value.axes) == 1 and is_samples(value.name) and not other.is_parameter:
-            value.axes.insert(0, Axis())  # against weights of an object, a batch
+            value.axes.insert(0, Axis())  # beside a weight of an object, a batch of samples
         value.tie_last()
 
 
@@ -99,7 +106,7 @@ def _with_number(left: Value, right: Value) -> Value:
     return right if right.kind not in (NUMBER, SIZE) else number()
 
 
-def _join(left: Sequence[Axis], right: Sequence[Axis]) -> list[Axis]:
+def _broadcast_axes(left: Sequence[Axis], right: Sequence[Axis]) -> list[Axis]:
     longer, shorter = (left, right) if len(left) >= len(right) else (right, left)
     joined = list(longer)
     for back in range(1, len(shorter) + 1):
@@ -112,7 +119,7 @@ def _join(left: Sequence[Axis], right: Sequence[Axis]) -> list[Axis]:
 
 
 def reduce_axes(value: Value, axis: int | None, keep: bool) -> Value:
-    """A sum or a mean over an axis, or over all."""
+    """A sum or a mean over an axis; None: over all axes. keep: whether the axis stays, as 1."""
     if axis is None:
         return number()
     if value.axes is None and value.kind in (None, ARRAY):
@@ -128,7 +135,8 @@ def reduce_axes(value: Value, axis: int | None, keep: bool) -> Value:
 
 
 def reshape(value: Value, sizes: Sequence[Value], allocate: Allocate) -> Value:
-    """An array in another shape; what was cut out of a vector has the entries of that shape."""
+    """An array in another shape. A slice of a vector of all parameters, or a parameter of unknown
+    shape, is as long as that shape has entries."""
     known = [one.kind != NUMBER or (one.number or 0) >= 0 for one in sizes]
     axes = [one.as_size() if fits else Axis() for one, fits in zip(sizes, known, strict=True)]
     if value.is_parameter and value.kind is None and known == [False, True]:  # x.view(-1, 784)
@@ -148,7 +156,11 @@ def reshape(value: Value, sizes: Sequence[Value], allocate: Allocate) -> Value:
 
 
 def _flatten(value: Value, flat: list[Axis], known: Sequence[bool], allocate: Allocate) -> None:
-    """Into two axes: what is left open is the last one, all but the first, or the first one."""
+    """Find the axis that is left open where an array is reshaped to two axes, `flat`.
+
+    known: whether each of the two is given. In (-1, K), K is the last axis or the product of all
+    but the first; in (K, -1), the open axis is the product of the axes that remain.
+    """
     axes = value.axes or []
     if known == [False, True] and axes[-1].root.open and not value.is_parameter:
         unify(axes[-1], flat[1])  # dout.transpose(0, 2, 3, 1).reshape(-1, FN)
@@ -159,7 +171,7 @@ def _flatten(value: Value, flat: list[Axis], known: Sequence[bool], allocate: Al
         first, every = flat[0], product(axes, allocate)
         if first.root is axes[0].root:
             flat[1] = product(axes[1:], allocate)
-        else:  # of columns: as many as are left
+        else:  # as many columns as there are entries for
             flat[1] = Axis(
                 calculate=lambda: every.size(allocate) // max(1, first.size(allocate)),
                 needs=(*axes, first),
@@ -167,7 +179,7 @@ def _flatten(value: Value, flat: list[Axis], known: Sequence[bool], allocate: Al
 
 
 def transpose(value: Value, order: Sequence[int] = ()) -> Value:
-    """The axes in another order, by default the reverse."""
+    """An array with its axes in another order, by default in reverse."""
     guessed = value.guessed_rank if value.guessed_rank > 1 else None
     value.as_array(len(order) if len(order) > 1 else guessed)
     if value.axes is None:
@@ -180,7 +192,7 @@ def transpose(value: Value, order: Sequence[int] = ()) -> Value:
 
 
 def concatenate(values: Sequence[Value], axis: int, allocate: Allocate) -> Value:
-    """Arrays one after the other along an axis; their other axes are the same."""
+    """Arrays joined along an axis; their other axes are unified."""
     ranks = [value.rank for value in values if value.rank is not None]
     if not ranks and all(value.is_parameter for value in values):
         ranks = [2]
@@ -201,7 +213,7 @@ def concatenate(values: Sequence[Value], axis: int, allocate: Allocate) -> Value
     open_ones = [one for one in along if one.root.value is None]
     joined = list(known[0])
     if len(open_ones) == 1:
-        joined[place] = more(open_ones[0], fixed)
+        joined[place] = lengthen(open_ones[0], fixed)
     else:
         joined[place] = Axis(
             calculate=lambda: sum(axis.size(allocate) for axis in along), needs=along, is_sum=True
@@ -210,7 +222,7 @@ def concatenate(values: Sequence[Value], axis: int, allocate: Allocate) -> Value
 
 
 def contract(left: Value, right: Value, axes: Sequence[Sequence[int]]) -> Value:
-    """A tensordot over these axes of both."""
+    """A tensordot of two arrays over the axes at these places, a sequence for each array."""
     if left.axes is None or right.axes is None:
         return array(None)
     for one, other in zip(*axes, strict=True):
@@ -222,7 +234,7 @@ def contract(left: Value, right: Value, axes: Sequence[Sequence[int]]) -> Value:
 
 
 def sum_products(subscripts: str, values: Sequence[Value]) -> Value:
-    """An einsum: axes of one letter are the same."""
+    """An einsum: axes of the same letter are unified."""
     given, arrow, result = subscripts.replace(" ", "").partition("->")
     parts = given.split(",")
     if not arrow or "." in subscripts or len(parts) != len(values):
@@ -236,7 +248,8 @@ def sum_products(subscripts: str, values: Sequence[Value]) -> Value:
 
 
 def split(value: Value, count: int, axis: int) -> Value:
-    """An array in so many equal parts."""
+    """The `count` equal parts of an array along an axis, as items; node: the axis that they share
+    in its place, or None where the array has no such axis."""
     value.as_array(max(2, axis + 1))
     axes = list(value.axes or ())
     if not -len(axes) <= axis < len(axes):

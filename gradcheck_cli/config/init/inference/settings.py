@@ -1,4 +1,4 @@
-"""Parameters that are settings, and no arrays: modes, numbers, dicts of such."""
+"""Find parameters that are settings instead of arrays: modes, numbers, and dicts of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from gradcheck_cli.config.init.syntax import (
 
 
 def find_setting(function: Function, name: str, value: Value) -> Given | None:
-    """A parameter that is no array: a default, a mode, a number, a dict of such; else None."""
+    """What a config gives for a parameter that is a setting; None if it may be an array.
+
+    The setting is its default, a dict of the settings that are read from it, a mode that it is
+    compared with, or the usual number of its name.
+    """
     default = parameter_defaults(function).get(name)
     if isinstance(default, ast.Constant):
         if default.value == 0.0 and isinstance(default.value, float) and name in NUMBERS:
-            return Given(NUMBERS[name])  # a term that is off by default would go unchecked
+            return Given(NUMBERS[name])  # with its default, 0, the term would go unchecked
         plain = isinstance(default.value, int | float | str)
         return Given(_yaml(default.value)) if plain else None
     keys = read_keys(function, name)
@@ -41,7 +45,7 @@ def find_setting(function: Function, name: str, value: Value) -> Given | None:
 
 
 def _holds_arrays(value: Value, keys: Mapping[str, bool]) -> bool:
-    """Whether a parameter is a dict of arrays."""
+    """Whether a dict has an array, a dict or a list under a key that is needed."""
     parts = value.fields
     return any(
         parts[key].kind in (ARRAY, RECORD, ITEMS)
@@ -51,7 +55,7 @@ def _holds_arrays(value: Value, keys: Mapping[str, bool]) -> bool:
 
 
 def _settings(function: Function, name: str, keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
-    """The keys of a dict of settings which the function needs, each with its value."""
+    """The keys of a dict of settings that the function needs or compares, with their values."""
     for key, needed in keys.items():
         mode = find_compared_text(function, f"{name}.{key}")
         if mode is not None or key == "mode":

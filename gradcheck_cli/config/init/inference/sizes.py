@@ -1,4 +1,7 @@
-"""Names and values for the sizes of axes: those of the text, else letters; all different."""
+"""Choose names and values for the sizes of axes.
+
+Names are those of the code, else letters. Values are all different, so that no wrong shape fits.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,20 @@ VALUES = {
     "n": 4, "N": 4, "D": 5, "M": 3, "C": 3, "H": 6, "W": 8, "F": 3, "HH": 3, "WW": 3, "T": 2,
     "V": 7, "m": 4,
 }  # fmt: skip
-# Of four axes, as of images, of which there are many entries.
+# Values where an array has four axes, such as images: with larger sizes it has many entries.
 SMALL_VALUES = {"N": 2, "C": 3, "F": 5, "H": 4, "W": 6, "HH": 3, "WW": 3}
 OTHER_VALUES = (5, 3, 6, 7, 2, 8, 9)
 EVEN_VALUES = (6, 4, 8)
 LETTERS = ("n", "N", "M", "P", "Q", "R", "S", "U")
-KERNEL = 2  # the size of a filter: smaller than what it goes over
-MAY_BE_EQUAL = ("HH", "WW")
+KERNEL = 2  # the size of a filter: smaller than the image that it slides over
+MAY_BE_EQUAL = ("HH", "WW")  # filters may be square
 
 
 class Sizes:
-    """The sizes that shapes name. taken: names that stand for something else."""
+    """The sizes that occur in the shapes of a config. taken: names that mean something else.
+
+    values: of each size by name; small: whether an array has four axes or more.
+    """
 
     def __init__(self, taken: Collection[str] = ()) -> None:
         self.values: dict[str, int] = {}
@@ -30,7 +36,7 @@ class Sizes:
         self.small = False
 
     def named(self, name: str) -> Axis:
-        """The axis of a name that a docstring gives."""
+        """The axis that a docstring writes so: by a name, or by a number."""
         if name.isdigit():
             return Axis(value=int(name))
         axis = self.axes.setdefault(name, Axis(name=name))
@@ -38,7 +44,7 @@ class Sizes:
         return axis
 
     def allocate(self, axis: Axis) -> int:
-        """The value of an axis that nothing tells the size of."""
+        """Choose the value of an axis that is open, and a name if it has none that can be used."""
         root = axis.root
         name = root.name
         if not name.isidentifier() or name in self.taken or name in self.values:
@@ -60,7 +66,7 @@ class Sizes:
         return free
 
     def write(self, axis: Axis) -> str:
-        """An axis as YAML: a size by name, or a number."""
+        """An axis as YAML: the name of its size, or a number."""
         value = axis.size(self.allocate)
         name = axis.root.name
         return name if self.values.get(name) == value and axis.root.base is None else str(value)

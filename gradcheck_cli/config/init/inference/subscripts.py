@@ -1,8 +1,9 @@
-"""Subscripts in code that is read: items of dicts and lists, parts of arrays, of packed vectors."""
+"""Evaluate subscripts: items of dicts and lists, slices of arrays and of packed vectors."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.config.init.inference.axes import Axis, unify, unify_all
@@ -19,7 +20,7 @@ from gradcheck_cli.config.init.inference.values import (
 )
 from gradcheck_cli.config.init.names import is_bias, is_layers, is_sizes
 
-# What joins its subscripts: as vectors, as columns.
+# np.r_ and np.c_ join what stands in their brackets; the rank that the parts have.
 JOINS = {"r_": 1, "c_": 2}
 
 if TYPE_CHECKING:
@@ -27,17 +28,17 @@ if TYPE_CHECKING:
 
 
 def evaluate_subscript(interpreter: Interpreter, node: ast.Subscript, scope: Scope) -> Value:
-    """An item of a dict, list or object, or a part of an array."""
+    """The value of a subscript: an item of a dict or a list, a size, or a part of an array."""
     owner = interpreter.evaluate(node.value, scope)
     parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
-    if not parts:  # x[()]
+    if not parts:  # x[()] is x
         return owner
     if isinstance(node.value, ast.Attribute) and node.value.attr in JOINS:
         return _join(
             interpreter, [interpreter.evaluate(part, scope) for part in parts], node.value.attr
         )
     if owner.node == "shape":
-        return axis_of(owner.parts[0], interpreter.evaluate_key(parts[0], scope))
+        return read_axis_size(owner.parts[0], interpreter.evaluate_key(parts[0], scope))
     if (
         len(parts) == 1
         and not isinstance(parts[0], ast.Slice)
@@ -56,14 +57,14 @@ def evaluate_subscript(interpreter: Interpreter, node: ast.Subscript, scope: Sco
         return _slice_of_items(owner, parts[0])
     cuts = owner.is_parameter and (owner.kind is None or bool(owner.ends))
     if isinstance(parts[0], ast.Slice) and len(parts) == 1 and cuts:
-        found = _cut(interpreter, owner, parts[0], scope)
+        found = _cut_vector(interpreter, owner, parts[0], scope)
         if found is not None:
             return found
     return _index(interpreter, owner, parts, scope)
 
 
 def _join(interpreter: Interpreter, values: list[Value], name: str) -> Value:
-    """np.r_[0, x] and np.c_[np.ones(n), x]: arrays one behind the other, numbers as one entry."""
+    """np.r_[0, x], np.c_[np.ones(n), x]: parts joined along the last axis; a number is an entry."""
     rank = JOINS[name]
     parts = [
         array([Axis(value=1)] * rank) if one.kind in (NUMBER, SIZE) else one.as_array(rank)
@@ -76,8 +77,8 @@ def _join(interpreter: Interpreter, values: list[Value], name: str) -> Value:
     return concatenate(columns, rank - 1, interpreter.allocate)
 
 
-def axis_of(owner: Value, place: Any) -> Value:
-    """The size `x.shape[k]`, or that of all entries."""
+def read_axis_size(owner: Value, place: Any) -> Value:
+    """The size `x.shape[k]`; an unknown one if k is not known or there is no such axis."""
     if not isinstance(place, int):
         return size(Axis())
     if owner.kind is None and owner.is_parameter and place == -1:
@@ -91,7 +92,7 @@ def axis_of(owner: Value, place: Any) -> Value:
 
 
 def _slice_of_items(owner: Value, part: ast.expr) -> Value:
-    """The items of a list that a slice leaves: sizes[1:], sizes[:-1]."""
+    """The items of a list in a slice, such as sizes[1:] or sizes[:-1]."""
     items = list(owner.fields.values())
     if isinstance(part, ast.Slice):
         lower = part.lower.value if isinstance(part.lower, ast.Constant) else 0
@@ -102,8 +103,13 @@ def _slice_of_items(owner: Value, part: ast.expr) -> Value:
     return Value()
 
 
-def _cut(interpreter: Interpreter, owner: Value, part: ast.Slice, scope: Scope) -> Value | None:
-    """A part of a vector of all parameters; None where the bounds are plain numbers."""
+def _cut_vector(
+    interpreter: Interpreter, owner: Value, part: ast.Slice, scope: Scope
+) -> Value | None:
+    """A slice of a vector that packs all parameters; None where the bounds are plain numbers.
+
+    A parameter called like a list, in `sizes[:-1]` or `params[:-1]`, becomes one.
+    """
     bounds = [
         interpreter.evaluate(one, scope) if one is not None else None
         for one in (part.lower, part.upper)
@@ -126,33 +132,33 @@ def _cut(interpreter: Interpreter, owner: Value, part: ast.Slice, scope: Scope) 
     if owner.axes is None:
         owner.kind, ends = ARRAY, owner.ends
         owner.axes = [Axis(calculate=lambda: max((end() for end in ends), default=4))]
-    start = _reckon(interpreter, lower) if lower is not None else (lambda: 0)
+    start = _bound_size(interpreter, lower) if lower is not None else (lambda: 0)
     if upper is not None:
-        owner.ends.append(_reckon(interpreter, upper))
+        owner.ends.append(_bound_size(interpreter, upper))
     else:
-        owner.ends.append(lambda: start() + _entries(interpreter, made))
+        owner.ends.append(lambda: start() + _count_entries(interpreter, made))
     return made
 
 
-def _entries(interpreter: Interpreter, value: Value) -> int:
+def _count_entries(interpreter: Interpreter, value: Value) -> int:
     count = 1
     for axis in value.axes or ():
         count *= axis.size(interpreter.allocate)
     return count
 
 
-def _reckon(interpreter: Interpreter, value: Value) -> Any:
-    """How a bound is calculated; its parts are sizes from here on."""
+def _bound_size(interpreter: Interpreter, value: Value) -> Callable[[], int]:
+    """A function that computes the bound of a slice; note that the bound is made of sizes."""
     if value.parts and value.node is not None:
         operate = value.node
-        one, other = (_reckon(interpreter, part) for part in value.parts)
+        one, other = (_bound_size(interpreter, part) for part in value.parts)
         return lambda: operate(one(), other())
     axis = value.as_size()
     return lambda: axis.size(interpreter.allocate)
 
 
 def _index(interpreter: Interpreter, owner: Value, parts: list[ast.expr], scope: Scope) -> Value:
-    """Part of an array: its slices, its rows by an array of whole numbers."""
+    """The part of an array at slices, new axes, whole numbers or arrays of whole numbers."""
     plain = [one for one in parts if not _is_new_axis(one)]
     written_out = len(plain) > 1 or len(parts) > len(plain)
     if owner.kind is None and owner.is_parameter:
@@ -187,7 +193,7 @@ def _index(interpreter: Interpreter, owner: Value, parts: list[ast.expr], scope:
 
 
 def _slice_axis(interpreter: Interpreter, part: ast.Slice, axis: Axis, scope: Scope) -> Axis:
-    """The axis that a slice leaves: all of it, or its first so many."""
+    """The axis that remains of one that is sliced: all, the first few, or a window of it."""
     if part.lower is None and part.upper is None:
         return axis
     window = part.upper  # x[i * stride : i * stride + K]
@@ -208,7 +214,7 @@ def _slice_axis(interpreter: Interpreter, part: ast.Slice, axis: Axis, scope: Sc
             return end
         if start is not None and lower.kind == SIZE:
             needs = (start, end)
-            return Axis(calculate=lambda: _between(interpreter, *needs), needs=needs)
+            return Axis(calculate=lambda: _slice_length(interpreter, *needs), needs=needs)
     if upper is None and lower is not None and lower.kind == SIZE:
         start, rest = lower.as_size(), Axis()
         axis.root.ends.append(
@@ -218,17 +224,17 @@ def _slice_axis(interpreter: Interpreter, part: ast.Slice, axis: Axis, scope: Sc
     return Axis()
 
 
-def _between(interpreter: Interpreter, start: Axis, end: Axis) -> int:
-    """How many entries a slice has."""
+def _slice_length(interpreter: Interpreter, start: Axis, end: Axis) -> int:
+    """The number of entries from start to end; at least 1."""
     return max(1, end.size(interpreter.allocate) - start.size(interpreter.allocate))
 
 
 def _as_index(index: Value, axis: Axis) -> Value:
-    """What stands in the place of an index: whole numbers below the size of the axis."""
+    """Note that an index holds whole numbers below the size of the axis; return it."""
     if index.kind is None and index.is_parameter and not index.is_number_like:
         index.as_array(1)
     if index.kind != ARRAY:
-        if index.bound is not None:  # of a loop over as many
+        if index.bound is not None:  # the loop goes over the whole axis
             unify(index.bound, axis)
         return index
     if index.counts and index.axes:

@@ -1,4 +1,4 @@
-"""What a name stands for in code that is read: an array, a size, a number, a dict, an object."""
+"""The values of the interpreter: arrays, sizes, numbers, dicts, lists, objects, functions."""
 
 from __future__ import annotations
 
@@ -33,17 +33,24 @@ ARRAY, SIZE, NUMBER, RECORD, ITEMS, OBJECT, FUNCTION, TEXT = (
 
 
 class Value(Struct, eq=False):
-    """What an expression stands for, as far as it is known; parts of it are filled in by use.
+    """What is known of the value of an expression; more is filled in where the code uses it.
 
-    kind: None while nothing tells. axes: of an array, None while their number is not known.
-    axis: of a size; number: of a number, if known. fields: of a record by key, of items by place,
-    of an object by attribute. column: an array whose samples are columns, as W @ X.
-    ends: of a vector that is cut into parts, how far each goes. classes: the axis that an array of
-    whole numbers indexes. positive: whether its logarithm is taken. meets_numbers: it is reckoned
-    with a number. counts: it is 0, 1, 2 … bound: the size that a number of a loop stays below.
-    origin: the array that this is another shape of. has_gradient: it is an array, since it has one.
-    last: its last axis, where that alone is known. is_documented: its shape is in the docstring.
-    summed: its gradient is a sum over samples.
+    kind: one of the kinds above, None while it is unknown.
+    name: the parameter, key or variable that it is called by.
+    axes: of an array; None while their number is unknown. last: its last axis, where only that is
+        known. axis: of a size. number: of a number, if known. text: of a text or a torch layer.
+    fields: the parts of a record by key, of items by place, of an object by attribute.
+    node: the syntax tree of a function or class, or what else made the value, with its `parts`.
+    column: whether the samples of an array are its columns, as in W @ X.
+    ends: where the parts end that are cut from a vector. cut_from: the vector of such a part.
+    classes: the axis that an array of whole numbers indexes.
+    positive: whether its logarithm is taken.
+    is_parameter: whether it is a parameter or a part of one. has_gradient: whether a gradient of it
+        is returned, so that it is an array. summed: whether that gradient is a sum over samples.
+    is_documented: whether the docstring gives its shape.
+    meets_numbers: whether it is added to, multiplied with or compared to a number.
+    counts: whether it counts from 0. bound: the size that the variable of a loop stays below.
+    origin: the array that this is a part or another shape of.
     """
 
     kind: str | None = None
@@ -72,16 +79,16 @@ class Value(Struct, eq=False):
 
     @property
     def is_known(self) -> bool:
-        """Whether something tells what this is, or it is what a function was handed."""
+        """Whether its kind is known, or it is a parameter."""
         return self.kind is not None or self.is_parameter
 
     @property
     def rank(self) -> int | None:
-        """How many axes an array has; None where that is not known."""
+        """The number of axes of an array; None if unknown."""
         return None if self.axes is None else len(self.axes)
 
     def as_array(self, rank: int | None = None) -> Value:
-        """This value, now known to be an array; with that many axes, where nothing says other."""
+        """Note that this is an array, of `rank` axes if their number is unknown; return it."""
         if self.kind is None:
             self.kind = ARRAY
             for part in self.parts:
@@ -95,12 +102,12 @@ class Value(Struct, eq=False):
         return self
 
     def tie_last(self) -> None:
-        """Make the last axis, now that there are axes, the one that was asked for before."""
+        """Unify the last axis with `last`, which was read while there were no axes."""
         if self.last is not None and self.axes:
             unify(self.axes[-1], self.last)
 
     def as_size(self) -> Axis:
-        """The size that this value, used as a whole number, is."""
+        """Note that this value is used as a size; return the axis of that size."""
         if self.kind is None:
             self.kind, self.axis = SIZE, Axis(name=self.name)
             note_name(self.axis, self.name)
@@ -109,7 +116,7 @@ class Value(Struct, eq=False):
         return self.axis or Axis()
 
     def field(self, key: Any) -> Value:
-        """A part of a record, of items or of an object, made when it is first asked for."""
+        """A part of a record, of items or of an object, which is made at the first access."""
         if key not in self.fields:
             name = key if isinstance(key, str) else ""
             self.fields[key] = Value(name=name, is_parameter=self.is_parameter)
@@ -117,18 +124,18 @@ class Value(Struct, eq=False):
 
     @property
     def guessed_rank(self) -> int:
-        """How many axes an array of this name mostly has."""
+        """The number of axes that an array of this name usually has."""
         return 1 if is_vector(self.name) else 2
 
     @property
     def is_number_like(self) -> bool:
-        """Whether this parameter is called like a setting, and not like data or a weight."""
+        """Whether the name of this parameter suggests a setting, neither data nor a weight."""
         long = len(self.name) > 2 and not is_weight(self.name) and not is_bias(self.name)
         return self.is_parameter and long and not self.is_data_like
 
     @property
     def is_data_like(self) -> bool:
-        """Whether this is called like data, or what is made of it."""
+        """Whether it has a gradient, or its name suggests data or something computed from data."""
         if self.has_gradient:
             return True
         if self.name in ("C", "G") or is_size(self.name):
@@ -137,31 +144,31 @@ class Value(Struct, eq=False):
 
 
 def note_name(axis: Axis, name: str) -> None:
-    """Note what the name of a size tells of it."""
+    """Note whether the name of a size is that of a filter, or of something cut into heads."""
     axis.small |= is_kernel_size(name)
     axis.even |= is_even_size(name)
 
 
 def number(value: float | None = None) -> Value:
-    """A number, known or not."""
+    """A number; None: an unknown one."""
     return Value(NUMBER, number=value)
 
 
 def size(axis: Axis) -> Value:
-    """A whole number that is the size of an axis."""
+    """The size of an axis."""
     return Value(SIZE, axis=axis)
 
 
 def array(axes: list[Axis] | None, *, column: bool = False) -> Value:
-    """An array of these axes."""
+    """An array with these axes; None: an array of unknown rank."""
     return Value(ARRAY, axes=axes, column=column)
 
 
 def function(node: ast.AST, owner: Value | None = None) -> Value:
-    """A function of the file, or a method with its object."""
+    """A function, or a method with the object that owns it."""
     return Value(FUNCTION, node=(node, owner))
 
 
 def row(*parts: Value) -> Value:
-    """A tuple or a list of these."""
+    """A tuple or a list of these values."""
     return Value(ITEMS, fields=dict(enumerate(parts)))

@@ -1,4 +1,4 @@
-"""Convolutions and pools: the sizes of what they make of an image."""
+"""Convolutions and pools of torch: the sizes of their outputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from gradcheck_cli.config.init.inference.operations import Allocate
 from gradcheck_cli.config.init.inference.values import ITEMS, NUMBER, SIZE, Value, array
 
 SETTINGS = ("kernel_size", "stride", "padding", "dilation")
-# By layer: where its first setting stands among its arguments, and over how many axes it slides.
+# For each layer: the place of kernel_size among its arguments, and the number of axes over which
+# its window slides.
 ARGUMENTS = {
     "Conv1d": (2, 1),
     "Conv2d": (2, 2),
@@ -21,7 +22,7 @@ ARGUMENTS = {
 
 
 def slide(layer: Value, taken: Value, allocate: Allocate) -> Value:
-    """What a convolution or a pool makes of the last axes of an array."""
+    """The output of a convolution or a pool, which slides over the last axes of an array."""
     first, count = ARGUMENTS[layer.text]
     taken.as_array(count + 2)
     if taken.axes is None or len(taken.axes) < count + 1:
@@ -29,14 +30,17 @@ def slide(layer: Value, taken: Value, allocate: Allocate) -> Value:
     axes = list(taken.axes)
     for back in range(1, count + 1):
         kernel, stride, pad, dilation = _settings(layer, first, count - back, allocate)
-        axes[-back] = _slid(axes[-back], (kernel, stride, pad, dilation), allocate)
+        axes[-back] = _slide_axis(axes[-back], (kernel, stride, pad, dilation), allocate)
     return array(axes)
 
 
 def _settings(
     layer: Value, first: int, place: int, allocate: Allocate
 ) -> Sequence[Callable[[], int]]:
-    """The kernel's size, the stride, the padding and the dilation along one axis."""
+    """Functions that give the kernel size, the stride, the padding and the dilation of an axis.
+
+    first: the place of kernel_size among the arguments; place: that of the axis in a tuple.
+    """
 
     def read(at: int, default: Callable[[], int]) -> Callable[[], int]:
         value = layer.fields.get(SETTINGS[at], layer.fields.get(first + at))
@@ -58,9 +62,9 @@ def _settings(
     return kernel, stride, read(2, lambda: 0), dilation
 
 
-def _slid(axis: Axis, settings: Sequence[Callable[[], int]], allocate: Allocate) -> Axis:
-    """The axis that a window leaves; one of unknown size gets one that is long enough for the
-    window."""
+def _slide_axis(axis: Axis, settings: Sequence[Callable[[], int]], allocate: Allocate) -> Axis:
+    """The axis of the positions of a window that slides over an axis; open axes that it depends on
+    become long enough for two positions."""
 
     def calculate() -> int:
         kernel, stride, pad, dilation = (setting() for setting in settings)
@@ -74,7 +78,7 @@ def _slid(axis: Axis, settings: Sequence[Callable[[], int]], allocate: Allocate)
 
 
 def _find_shortest(axis: Axis, calculate: Callable[[], int]) -> int:
-    """The shortest axis that leaves two windows."""
+    """The smallest size of an axis at which a window has two positions."""
     before, found = axis.value, 1
     for found in range(1, LARGEST + 1):
         axis.value = found
