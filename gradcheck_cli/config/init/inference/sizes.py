@@ -11,7 +11,7 @@ from gradcheck_cli.config.init.inference.axes import Axis
 from gradcheck_cli.config.init.inference.values import note_name
 
 VALUES = {
-    "n": 4, "N": 4, "D": 5, "M": 3, "C": 3, "H": 6, "W": 8, "F": 3, "HH": 3, "WW": 3, "T": 2,
+    "n": 4, "N": 4, "D": 5, "M": 3, "C": 3, "H": 6, "W": 8, "F": 3, "HH": 3, "WW": 3, "T": 3,
     "V": 7, "m": 4,
 }  # fmt: skip
 # Values where an array has four axes, such as images: with larger sizes it has many entries.
