@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import fields
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.ladder import TABLES
 from gradcheck_cli.numeric.noise import Float
+from gradcheck_cli.numeric.rung import TABLES
 
 # Noise below this share of an uncertainty does not explain it, and hides no kink. Where no kink was
 # taken to be hidden, 4 of 120 right gradients of nets with units 1e-9 from their corners failed.

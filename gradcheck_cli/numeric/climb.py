@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.differences import Differences
-from gradcheck_cli.numeric.ladder import DRIFTS, RATIO, NevilleTables
+from gradcheck_cli.numeric.neville import DRIFTS, RATIO, NevilleTables
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.parabolas import fit_parabolas
 

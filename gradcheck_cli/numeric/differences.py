@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.ladder import Rung
 from gradcheck_cli.numeric.noise import ROUNDING, Float
+from gradcheck_cli.numeric.rung import Rung
 from gradcheck_cli.numeric.stencils import Stencil
 
 WHOLE, SLICES, SUPERPOSITION = METHODS = ("whole forwards", "slices", "superposition")

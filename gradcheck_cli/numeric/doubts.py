@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.climb import FIRST_STEP, LEAP
 from gradcheck_cli.numeric.differences import Differences
-from gradcheck_cli.numeric.ladder import RATIO
+from gradcheck_cli.numeric.neville import RATIO
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import LAST_PLACES
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.ladder import SPREAD_FACTOR
+from gradcheck_cli.numeric.neville import SPREAD_FACTOR
 from gradcheck_cli.numeric.noise import BLOCK_BYTES, DEVIATIONS, ROUNDING, Evaluate, Float
 from gradcheck_cli.numeric.pilots import Terms
 

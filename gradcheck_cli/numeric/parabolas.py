@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.best import Best
-from gradcheck_cli.numeric.ladder import FEW_QUOTIENTS_FACTOR, RATIO, SPREAD_FACTOR, Rung
+from gradcheck_cli.numeric.neville import FEW_QUOTIENTS_FACTOR, RATIO, SPREAD_FACTOR
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
+from gradcheck_cli.numeric.rung import Rung
 
 MANY = 2**6  # at least so many entries must all be parabolas; a single one may look so by chance
 # The noise of a right quotient at the smaller step minus its prediction, over that of the quotient

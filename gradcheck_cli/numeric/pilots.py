@@ -16,15 +16,10 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.best import Best
 from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.invariance import settle_unused
-from gradcheck_cli.numeric.ladder import (
-    FEW_QUOTIENTS_FACTOR,
-    RATIO,
-    SPREAD_FACTOR,
-    NevilleTables,
-    Rung,
-)
+from gradcheck_cli.numeric.neville import FEW_QUOTIENTS_FACTOR, RATIO, SPREAD_FACTOR, NevilleTables
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
+from gradcheck_cli.numeric.rung import Rung
 
 # One in ONE_IN entries is tried, and those PILOTS that move the outputs most choose the step: the
 # median of theirs. Noise may hide the others.

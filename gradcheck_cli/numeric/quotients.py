@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.differences import WHOLE, Differences
 from gradcheck_cli.numeric.few_probes import measure_noise
-from gradcheck_cli.numeric.ladder import TABLES, Rung
 from gradcheck_cli.numeric.many_probes import noise_from_many
 from gradcheck_cli.numeric.noise import (
     BLOCK_BYTES,
@@ -22,6 +21,7 @@ from gradcheck_cli.numeric.noise import (
     Float,
     Noise,
 )
+from gradcheck_cli.numeric.rung import TABLES, Rung
 from gradcheck_cli.numeric.stencils import Stencil
 from gradcheck_cli.numeric.units import entry_scale, move_one_by_one, shrink_scales
 

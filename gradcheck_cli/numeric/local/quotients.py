@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.differences import SLICES, SUPERPOSITION, Differences
-from gradcheck_cli.numeric.ladder import RATIO, TABLES, Rung
 from gradcheck_cli.numeric.local.claims import Responses, Slices, check_claims
 from gradcheck_cli.numeric.local.noise import measure_surroundings
+from gradcheck_cli.numeric.neville import RATIO
 from gradcheck_cli.numeric.noise import Float
 from gradcheck_cli.numeric.parabolas import is_bent
+from gradcheck_cli.numeric.rung import TABLES, Rung
 from gradcheck_cli.numeric.stencils import Stencil
 
 BLOCK = 2**15  # numbers of z that are evaluated at once: they fit the cache of a core

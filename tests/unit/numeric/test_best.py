@@ -10,7 +10,7 @@ from msgspec.structs import fields
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.best import ENTRY_AXES, Best
-from gradcheck_cli.numeric.ladder import TABLES
+from gradcheck_cli.numeric.rung import TABLES
 
 NAMES = [field.name for field in fields(Best)]
 

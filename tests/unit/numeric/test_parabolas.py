@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gradcheck_cli.numeric.best import Best
-from gradcheck_cli.numeric.ladder import RATIO, Rung
+from gradcheck_cli.numeric.neville import RATIO
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
 from gradcheck_cli.numeric.parabolas import MANY, fit_parabolas, is_bent
+from gradcheck_cli.numeric.rung import Rung
 
 STEP, NOISE = 0.5, 1e-15
 Curve = Callable[[Float], Float]
