@@ -47,7 +47,7 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
     best = Best.start(DEVIATIONS * rung.floor, rung.steepness, DEVIATIONS * rung.noise[0], hidden)
     tables = NevilleTables(differences.stencil.order, coarse=differences.step_height > 0)
     rows = np.arange(len(entries))
-    still = np.zeros(len(entries), dtype=bool)
+    stopped = np.zeros(len(entries), dtype=bool)
     for _ in range(levels):
         noise = DEVIATIONS * rung.noise
         _note_moves(best, rows, rung.steepness, step)
@@ -58,10 +58,7 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
         else:
             _note_divergence(best, rows, *tables.divergence(noise))
         if tables.ready:
-            _note_drift(best, rows, *tables.drift(noise))
-            _note_interval(best, rows, tables.interval())
-            best.offer(rows, tables.best_cells(step))
-            going &= _finish(best, rows, WORTH * RATIO * noise, tables.spans_jumps(noise))
+            going &= _judge(best, rows, tables, step, noise)
         elif tables.levels == PARABOLA:
             fits, cells = tables.find_parabolas(step)
             best.offer(rows[fits], cells[:, :, fits])
@@ -73,12 +70,31 @@ def climb(differences: Differences, entries: NDArray[np.intp], first: Float, lev
         tables.keep(going)
         step = differences.exact(entries, step[going] / RATIO)
         rung = differences.rung(entries, step, rung.moved[going])
-        stopped = rows[np.any(rung.floor > 0, axis=1) & ~still[rows]]
-        if len(stopped):
-            floor = DEVIATIONS * rung.floor[np.isin(rows, stopped)]
-            best.floor[stopped] = np.maximum(best.floor[stopped], floor)
-            still[stopped] = True
+        _raise_floors(best, rows, DEVIATIONS * rung.floor, stopped)
     return best
+
+
+def _judge(
+    best: Best, rows: NDArray[np.intp], tables: NevilleTables, step: Float, noise: Float
+) -> NDArray[np.bool_]:
+    """Keep what the tables show of these rows, and return which a smaller step could improve."""
+    _note_drift(best, rows, *tables.drift(noise))
+    _note_interval(best, rows, tables.interval())
+    best.offer(rows, tables.best_cells(step))
+    return _mark_done(best, rows, WORTH * RATIO * noise, tables.spans_jumps(noise))
+
+
+def _raise_floors(
+    best: Best, rows: NDArray[np.intp], floor: Float, stopped: NDArray[np.bool_]
+) -> None:
+    """Raise the floor of rows whose outputs stop moving at this step, the first time they do.
+
+    stopped: which entries have stopped before; updated.
+    """
+    stopping = np.any(floor > 0, axis=1) & ~stopped[rows]
+    at = rows[stopping]
+    best.floor[at] = np.maximum(best.floor[at], floor[stopping])
+    stopped[at] = True
 
 
 def _note_moves(best: Best, rows: NDArray[np.intp], steepness: Float, step: Float) -> None:
@@ -119,7 +135,7 @@ def _note_interval(best: Best, rows: NDArray[np.intp], interval: Float) -> None:
     best.interval[:, :, rows] = np.where(narrower, interval, mine)
 
 
-def _finish(
+def _mark_done(
     best: Best, rows: NDArray[np.intp], noise: Float, jumps: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Mark what is done, and return which of these rows a smaller step could still improve.
