@@ -1,7 +1,8 @@
-"""Stages inside a forward of the user's own: what it computes on its way, and ∂L/∂ that.
+"""Find the stages inside a user's forward: its inner values, and ∂L/∂value for each of them.
 
-A two-layer net with a loss hides its hidden layer. Its inner values are read and moved while the
-user's code runs, so that the upstream gradient there is measured as any gradient is.
+An inner value is an array that the code computes on its way to the outputs, such as the hidden
+layer of a net. It is read, and moved, while the user's code runs. So ∂L/∂value, the upstream
+gradient at that stage, is measured by differences like any gradient.
 """
 
 from __future__ import annotations
@@ -24,29 +25,29 @@ from gradcheck_cli.measure.measure import measure_roughly
 from gradcheck_cli.problem import Problem, Stage, no_stages
 from gradcheck_cli.usercode.watching.inner_values import InnerValue, list_inner_values
 
-# Inner values whose gradients are measured, the first that matter: of those with a name of their
-# own, and of those without.
+# Inner values whose gradients are measured: so many with a variable's name, and so many without.
 MOST_STAGES = 8
-# Small ones take few forwards: of those with a name, as many more as have so many entries together,
-# so that all steps of a small loop are among them.
+# Named values may be more, as long as all of them together have no more entries than this: small
+# ones take few forwards, and so all steps of a small loop are among them.
 MOST_SMALL = 144
-MOVED = 2.0**-10  # of its typical entry: by how much a value is moved to see whether it matters
-ROUNDING = 1e-12  # of the largest output: a smaller change is rounding, as of a shift of a softmax
-RECOGNIZED = 1e-6  # how near the outputs of an activation are to a value that is one's
-# An upstream gradient that is known worse tells no fault from another.
+MOVED = 2.0**-10  # of its typical entry: a move of a value to see whether the outputs change
+# Over the largest output: a smaller change is rounding, such as where a softmax sees a shift.
+ROUNDING = 1e-12
+# Over 1 + the size of an entry: a value is an activation of another if no entry differs by more.
+RECOGNIZED = 1e-6
+# Over the largest entry: with an upstream gradient of a larger uncertainty, faults cannot be told
+# from each other.
 LARGEST_UNCERTAINTY = 1e-5
-OUTPUT = "the upstream gradient"  # what reports call ∂L/∂outputs
+OUTPUT = "the upstream gradient"  # the name of ∂L/∂outputs in reports
 
-
-Known = tuple[Stage, Float]  # a stage, and what it gives at the inputs
+Known = tuple[Stage, Float]  # a stage and its value at the inputs
 
 
 def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
-    """The stages inside a forward that says nothing of them, the first computed first; those that
-    the code has no name for come last.
+    """Find the stages inside a forward, in the order in which the code computes them.
 
-    Each has the measured ∂L/∂value for its upstream gradient. Nothing is measured once the calls of
-    the effort are used up.
+    Values without a variable's name come last. The upstream gradient of each stage is the measured
+    ∂L/∂value. Layers that list their stages have no hidden ones. effort: bounds the forwards.
     """
     if problem.stages is not no_stages or problem.cotangent is None or problem.identity is not None:
         return []
@@ -55,13 +56,13 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
     inner = list_inner_values(forward, problem.inputs)
     chosen = _choose_values(problem, inner, outputs, effort)
     if inner:
-        inner[0].reader.values[:] = chosen  # of the others nothing is read from here on
-    measured = [(one, stage) for one in chosen if (stage := _measure(problem, one)) is not None]
+        inner[0].reader.values[:] = chosen  # no others are read from here on
+    measured = [(one, stage) for one in chosen if (stage := _make_stage(problem, one)) is not None]
     cotangent = np.asarray(problem.cotangent, dtype=np.float64)
     found: list[Known] = [(stage, one.value) for one, stage in measured]
     found.append((Stage(problem.forward, cotangent), outputs))
     axis = _find_sample_axis(problem, [value.shape for _, value in found])
-    stages = [_complete(found, place, axis) for place in range(len(measured))]
+    stages = [_add_mistakes(found, place, axis) for place in range(len(measured))]
     nameless = [one.inline is not None for one, _ in measured]
     return [stages[place] for place in np.argsort(nameless, kind="stable")]
 
@@ -69,13 +70,14 @@ def find_hidden_stages(problem: Problem, effort: Effort) -> list[Stage]:
 def _choose_values(
     problem: Problem, inner: Sequence[InnerValue], outputs: Any, effort: Effort
 ) -> list[InnerValue]:
-    """The inner values whose gradients are measured, as many as calls are left for."""
-    frames = Counter(one.moment[0] for one in inner)  # a helper such as a sigmoid says less
+    """Choose the inner values whose gradients are measured, as far as the forwards of effort go."""
+    # Functions with many values come first: those of a helper, such as a sigmoid, explain less.
+    frames = Counter(one.moment[0] for one in inner)
     order = sorted(range(len(inner)), key=lambda place: -frames[inner[place].moment[0]])
-    # Every entry by another share: a softmax sees no shift, a norm no factor.
-    elsewhere = {name: x * (1 + MOVED * _grade(x)) for name, x in problem.inputs.items()}
+    # Every entry moves by another share: a softmax does not see a shift, nor a norm a factor.
+    elsewhere = {name: x * (1 + MOVED * _ramp(x)) for name, x in problem.inputs.items()}
     chosen: set[int] = set()
-    for nameless in (False, True):  # what has a name says more
+    for nameless in (False, True):  # first those with a name, which says more to people
         most = len(chosen) + MOST_STAGES
         for place in order:
             one = inner[place]
@@ -83,17 +85,21 @@ def _choose_values(
             if len(chosen) >= most and (nameless or entries > MOST_SMALL):
                 break
             kind = (one.inline is not None) == nameless
-            if kind and effort.affords(entries) and _matters(problem, one, outputs, elsewhere):
+            if (
+                kind
+                and effort.affords(entries)
+                and _changes_outputs(problem, one, outputs, elsewhere)
+            ):
                 chosen.add(place)
     return [inner[place] for place in sorted(chosen)]
 
 
-def _matters(
+def _changes_outputs(
     problem: Problem, inner: InnerValue, outputs: Any, elsewhere: Mapping[str, Any]
 ) -> bool:
-    """Whether a value is another at other inputs, and the outputs change with it.
+    """Whether a value depends on the inputs, and the outputs depend on it.
 
-    Constants do not, nor does what is computed of the outputs.
+    This leaves out constants, and what is computed after the outputs.
     """
     value = inner.value
     if value.size < 2 or not np.isfinite(value).all() or value.dtype != np.float64:
@@ -101,24 +107,23 @@ def _matters(
     if np.array_equal(inner.read(elsewhere), value, equal_nan=True):
         return False
     size = MOVED * (float(np.sqrt(np.mean(value * value))) or 1.0)
-    moved = np.asarray(inner.move(problem.inputs, size * _grade(value)))
-    change = np.max(np.abs(moved - outputs), initial=0.0)  # not a number, or infinite, beside edges
+    moved = np.asarray(inner.move(problem.inputs, size * _ramp(value)))
+    change = np.max(np.abs(moved - outputs), initial=0.0)  # nan or inf at the edge of a domain
     return bool(ROUNDING * np.max(np.abs(outputs), initial=0.0) < change < np.inf)
 
 
-def _grade(array: NDArray[Any]) -> Float:
-    """Numbers from 1 to 2, all different, in the shape of an array."""
+def _ramp(array: NDArray[Any]) -> Float:
+    """Different numbers from 1 to 2 in the shape of an array."""
     return np.linspace(1.0, 2.0, array.size).reshape(array.shape)
 
 
-def _measure(problem: Problem, inner: InnerValue) -> Stage | None:
-    """The stage of an inner value, with ∂L/∂value by differences; None where that is zero, or is
-    not known well."""
+def _make_stage(problem: Problem, inner: InnerValue) -> Stage | None:
+    """The stage of an inner value, with ∂L/∂value; None if that is zero or too uncertain."""
     after = [one for one in inner.list_later() if one.inline is None]
     cells = inner.value.size * sum(one.value.size for one in after)
     alone = inner.inline is not None or cells > MOST_CELLS
     responses = None if alone else Responses(problem, inner, after)
-    measured = _move(problem, inner) if responses is None else responses.of_outputs
+    measured = _differentiate_outputs(problem, inner) if responses is None else responses.of_outputs
     cotangent = np.ravel(np.asarray(problem.cotangent, dtype=np.float64))
     gradient = measured.contract(cotangent)
     peak, off = largest(np.abs(gradient.value)), largest(gradient.uncertainty)
@@ -134,8 +139,8 @@ def _measure(problem: Problem, inner: InnerValue) -> Stage | None:
     )
 
 
-def _move(problem: Problem, inner: InnerValue) -> Values:
-    """d(outputs)/d(an inner value), flat."""
+def _differentiate_outputs(problem: Problem, inner: InnerValue) -> Values:
+    """∂outputs/∂value of an inner value, both flat."""
 
     def forward(moved: Mapping[str, Any]) -> Any:
         return inner.move(problem.inputs, moved[inner.name] - inner.value)
@@ -144,13 +149,14 @@ def _move(problem: Problem, inner: InnerValue) -> Values:
 
 
 def _differentiate(inner: InnerValue, forward: Callable[[Mapping[str, Any]], Any]) -> Values:
+    """The Jacobian of a function of an inner value, both flat."""
     of_value = Problem({inner.name: inner.value}, forward, _claim_nothing)
     entries = np.arange(inner.value.size)
     return Values(*measure_roughly(of_value, inner.name, entries), entries)
 
 
 class Responses:
-    """How the outputs and later inner values change with one, measured in one for all of them."""
+    """The Jacobians of the outputs and of all later values by one inner value, measured at once."""
 
     def __init__(self, problem: Problem, inner: InnerValue, after: Sequence[InnerValue]) -> None:
         def forward(moved: Mapping[str, Any]) -> Any:
@@ -166,7 +172,7 @@ class Responses:
         self.by_symbol = dict(zip([*symbols, OUTPUT], [*later, self.of_outputs], strict=True))
 
     def of(self, later: Stage) -> Float:
-        """d(a later value)/d(this one), both flat; zeros of one of the same line."""
+        """∂later/∂value, both flat: zeros for a value of the same line, nan where it is unknown."""
         found = self.by_symbol.get(later.symbol)
         if found is None:
             return np.zeros((np.size(later.cotangent), self.of_outputs.value.shape[1]))
@@ -174,7 +180,7 @@ class Responses:
 
 
 def _symbol(name: str, source: str) -> str:
-    """What reports call the gradient of an inner value."""
+    """The name of ∂L/∂value in reports."""
     return f"∂L/∂{name} ({source})"
 
 
@@ -183,16 +189,19 @@ def _claim_nothing(*_: Any) -> dict[str, Any]:
 
 
 def _find_sample_axis(problem: Problem, every: Sequence[tuple[int, ...]]) -> int | None:
-    """0 where the rows of inner values are samples: all matrices have as many, and two differ."""
+    """0 if the rows of inner values are samples, as where all matrices have the same number of rows
+    and not all the same number of columns; else None."""
     shapes = {shape for shape in every if len(shape) > 1}
     if any(rows_are_samples(problem, shape) for shape in shapes):
         return 0
     return 0 if len(shapes) > 1 and len({shape[0] for shape in shapes}) == 1 else None
 
 
-def _complete(found: Sequence[Known], place: int, axis: int | None) -> Stage:
-    """A stage with its axis of samples, and what may be taken for its gradient: that of a later
-    one."""
+def _add_mistakes(found: Sequence[Known], place: int, axis: int | None) -> Stage:
+    """A stage with its axis of samples, and the arrays that people take for its gradient.
+
+    Those are made of the gradients of later values of the same shape.
+    """
     stage, value = found[place]
     alike = [
         (later, y)
@@ -204,9 +213,9 @@ def _complete(found: Sequence[Known], place: int, axis: int | None) -> Stage:
 
 
 def _list_mistakes(stage: Stage, z: Float, later: Sequence[Known]) -> dict[str, Any]:
-    """What people take for ∂L/∂z, where y is computed from z, as by an activation.
+    """The arrays that people take for ∂L/∂z by mistake, where some y = f(z) is computed from z.
 
-    later: the stages that y may be of. What z adds to the outputs by other ways stays as it is.
+    later: the stages that may be y. The part of ∂L/∂z that flows around y stays right.
     """
     gradient = stage.cotangent
     with np.errstate(all="ignore"):
@@ -233,10 +242,10 @@ def _is_softmax(z: Float, y: Float) -> bool:
 
 
 def _is_near(outputs: Float, y: Float) -> bool:
-    """Whether values are the outputs of an activation, but for rounding."""
+    """Whether the outputs of an activation are these values, up to rounding."""
     return bool(np.all(np.abs(outputs - y) <= RECOGNIZED * (1 + np.abs(y))))
 
 
 def strip_time(name: str) -> str:
-    """What an inner value is called at all times: `hs (a.py:9)` for `hs[2] (a.py:9, time 3)`."""
+    """The name that an inner value has in all turns: `hs (a.py:9)` of `hs[2] (a.py:9, time 3)`."""
     return re.sub(r"\[[^\]]*\] \(", " (", re.sub(r", time \d+\)$", ")", name))

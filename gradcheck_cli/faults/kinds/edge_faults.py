@@ -34,14 +34,16 @@ def drop_edges(measured: MeasuredGradient, comparison: Comparison) -> Iterator[I
     for factor, how in FACTORS.items():
         for what, edges in graph.group_edges().items():
             said = f"{how} what goes back from {what}"
-            changed = graph.hand_back(said, dict.fromkeys(edges, _times(factor)))
+            changed = graph.backpropagate(said, dict.fromkeys(edges, _times(factor)))
             yield _inject(graph, changed, said)
         for name, where in places.items():
             said = f"{how} what {name} takes from {measured.name} itself"
-            changed = graph.hand_back(said, directly=dict.fromkeys(where, factor))
+            changed = graph.backpropagate(said, input_factors=dict.fromkeys(where, factor))
             yield _inject(graph, changed, said)
-        last, whole = len(graph.names) - 1, graph.hand_back("")
-        changed = graph.hand_back("", directly={last: factor}) + (factor - 1) * graph.around
+        last, whole = len(graph.names) - 1, graph.backpropagate("")
+        changed = (
+            graph.backpropagate("", input_factors={last: factor}) + (factor - 1) * graph.around
+        )
         if largest(np.abs(changed - whole)) > NOTHING * largest(np.abs(whole)):
             names = join_words([*places], "or")
             said = f"{how} what comes to {measured.name} not by way of {names}"
@@ -54,7 +56,7 @@ def transpose_edges(measured: MeasuredGradient, comparison: Comparison) -> Itera
         if all(len(set(graph.edges[edge].shape)) == 1 for edge in edges):
             changes = {edge: _transposed(slope) for edge, slope in zip(edges, slopes, strict=True)}
             said = f"with a matrix in the place of its transpose {BACK} {what}{below}"
-            yield _inject(graph, graph.hand_back(said, changes), said)
+            yield _inject(graph, graph.backpropagate(said, changes), said)
 
 
 def skip_slopes(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
@@ -63,7 +65,7 @@ def skip_slopes(measured: MeasuredGradient, comparison: Comparison) -> Iterator[
         if below:
             changes = {edge: _without(slope) for edge, slope in zip(edges, slopes, strict=True)}
             said = f"without f′(z){below} {BACK} {what}"
-            yield _inject(graph, graph.hand_back(said, changes), said)
+            yield _inject(graph, graph.backpropagate(said, changes), said)
 
 
 def mistake_slopes(said: str, mistake: Callable[[Float, Float], Float]) -> Suspect:
@@ -76,14 +78,14 @@ def mistake_slopes(said: str, mistake: Callable[[Float, Float], Float]) -> Suspe
         graph = find_graph(measured)
         if graph is None:
             return
-        for name, places in graph.group_steps().items():
+        for name, places in graph.group_values_and_outputs().items():
             known = {place: graph.values[place] for place in places}
             for guess in ACTIVATIONS:
                 if all(np.all(guess.contains(y)) for y in known.values()):
                     right = {place: guess.slope_by_output(y) for place, y in known.items()}
                     slopes = {at: mistake(y, right[at]) / right[at] for at, y in known.items()}
                     where = f"with {said} for f′ below {name}, if that is a {guess.name}"
-                    yield _inject(graph, graph.hand_back(where, slopes=slopes), where)
+                    yield _inject(graph, graph.backpropagate(where, slopes=slopes), where)
 
     return suspect
 
@@ -104,7 +106,9 @@ def exchange_factors(measured: MeasuredGradient, comparison: Comparison) -> Iter
                 changes = {edge: _multiply(a) for edge, a in zip(pairs, values, strict=True)}
                 said = f"with {name} as the factor of what goes back from {what}"
                 if not _is_same(graph, pairs, values):
-                    yield _inject(graph, graph.hand_back(said, changes), said, float(len(series)))
+                    yield _inject(
+                        graph, graph.backpropagate(said, changes), said, float(len(series))
+                    )
 
 
 def _list_series(graph: Graph) -> dict[str, Sequence[Float]]:
