@@ -24,6 +24,7 @@ from gradcheck_cli.checker.slopes import Slopes, divide, find_factor, join_bound
 from gradcheck_cli.faults.factors import Factor
 from gradcheck_cli.measure.budget import FORWARDS_PER_DIRECTION, Budget
 from gradcheck_cli.measure.compare import DIGITS_NEEDED, compare
+from gradcheck_cli.measure.comparison import Allowance
 from gradcheck_cli.measure.refuse import result_without_values
 from gradcheck_cli.numeric.bisection import Found, Gap, locate, some_entries
 from gradcheck_cli.numeric.directions import (
@@ -71,8 +72,7 @@ class Certifier:
         problem: Problem,
         name: str,
         claimed: Any,
-        rtol: float,
-        atol: float,
+        allowance: Allowance,
         budget: Budget,
         tell: Callable[[], None] = lambda: None,
     ) -> None:
@@ -89,8 +89,7 @@ class Certifier:
         cut = budget.fit_directions(sum(wanted)) / sum(wanted)
         self.counts = [max(1, int(count * cut)) for count in wanted]  # directions, by group
         self.most_forwards = budget.share
-        self.rtol = rtol
-        self.atol = atol
+        self.allowance = allowance
         self.tell = tell
         self.directions = Directions(
             lambda point: problem.forward({**problem.inputs, name: point}),
@@ -116,7 +115,7 @@ class Certifier:
     def passes(self) -> bool:
         """Whether no direction shows an error, and together they bound it well enough for rtol."""
         limits = join_bounds(self.slopes.bound(self.counts))
-        known = limits.upper <= self.rtol**DIGITS_NEEDED * self.norm
+        known = limits.upper <= self.allowance.rtol**DIGITS_NEEDED * self.norm
         return known and self.norm > 0 and not self.differs
 
     def certify(self) -> GradientResult:
@@ -155,7 +154,7 @@ class Certifier:
         return Slopes(*np.array(rows).T)
 
     def _find_factor(self, slopes: Slopes) -> Factor | None:
-        return find_factor(slopes, self.rtol, self.problem.numbers)
+        return find_factor(slopes, self.allowance.rtol, self.problem.numbers)
 
     def _confirm(self, slopes: Slopes) -> Slopes:
         """Measure directions that differ again, the worst first, until a difference is confirmed.
@@ -208,11 +207,14 @@ class Certifier:
         self.located = found.entries if found else []
         result = self._compare_entries(self.located)
         over_allowed = max(
-            divide(bound.lower, self.rtol * group.norm + self.atol * group.count**0.5)
+            divide(
+                bound.lower,
+                self.allowance.rtol * group.norm + self.allowance.atol * group.count**0.5,
+            )
             for bound, group in zip(of_groups, self.groups, strict=True)
         )
         hidden = self._is_hidden()
-        verdict, reason = judge_bound(limits.upper, self.norm, self.rtol, hidden=hidden)
+        verdict, reason = judge_bound(limits.upper, self.norm, self.allowance.rtol, hidden=hidden)
         notes: tuple[str, ...] = (
             describe_certificate(of_groups, self.groups, self.norm, self.counts),
         )
@@ -280,7 +282,7 @@ class Certifier:
         if not entries:
             return result_without_values(self.name, label, self.claimed.shape, "", Verdict.PASS)
         measured = self._measure_entries(entries)
-        return compare(self.name, label, self.claimed, measured, self.rtol, self.atol)
+        return compare(self.name, label, self.claimed, measured, self.allowance)
 
     def _measure_entries(self, entries: Sequence[tuple[int, int]]) -> NumericGradient:
         """The numeric gradient at these (row, column) entries."""

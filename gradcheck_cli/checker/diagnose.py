@@ -30,7 +30,7 @@ from gradcheck_cli.faults.shared_explanations import (
     find_reduction,
 )
 from gradcheck_cli.faults.values import Effort, remember
-from gradcheck_cli.measure.comparison import compare_entries
+from gradcheck_cli.measure.comparison import Allowance, compare_entries
 from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -69,8 +69,7 @@ def diagnose(
         checker.problem,
         measurements.measure,
         checker.options.numeric,
-        checker.rtol,
-        checker.atol,
+        checker.allowance,
         known,
     )
     gradients = diagnoser.diagnose(list(result.gradients), claimed, measurements.evaluations)
@@ -85,7 +84,7 @@ def diagnose(
 class Diagnoser:
     """Diagnoses the gradients of one check.
 
-    measure: gives the numeric gradient of an input; rtol, atol: the check's tolerance.
+    measure: gives the numeric gradient of an input; allowance: the check's tolerance.
     known: the inputs of whose gradients no entries are measured to say more of them.
     notes: what went wrong in a diagnosis, as sentences.
     """
@@ -95,8 +94,7 @@ class Diagnoser:
         problem: Problem,
         measure: Measure,
         numeric: Numeric,
-        rtol: float,
-        atol: float,
+        allowance: Allowance,
         known: Set[str],
     ) -> None:
         # Gradients of all inputs are looked at beside the same points.
@@ -105,8 +103,7 @@ class Diagnoser:
         )
         self.measure = measure
         self.numeric = numeric
-        self.rtol = rtol
-        self.atol = atol
+        self.allowance = allowance
         self.known = known
         self.calls = 0.0
         self.outside, self.inside = Effort(), Effort()
@@ -168,7 +165,7 @@ class Diagnoser:
             return measure_gradient(problem, name, self.numeric)
 
         with np.errstate(all="ignore"):
-            return mutate(self.problem, measure, self.rtol, self.atol)
+            return mutate(self.problem, measure, self.allowance)
 
     def _try(self, result: GradientResult, claimed: Any, share: float) -> GradientResult:
         """The diagnosis of a gradient, or a note; whatever goes wrong, the verdict stands.
@@ -197,9 +194,9 @@ class Diagnoser:
             return result
         measured = self._describe(result.name)
         if result.diagnosis is not None:
-            diagnosis = match_shape_fault(measured, claimed, self.rtol, self.atol)
+            diagnosis = match_shape_fault(measured, claimed, self.allowance)
             return replace(result, diagnosis=diagnosis)
-        comparison = compare_entries(claimed, measured.gradient, self.rtol, self.atol)
+        comparison = compare_entries(claimed, measured.gradient, self.allowance)
         if not comparison.wrong.any():  # of the entries that were measured after directions
             return result
         self.outside.most = share * self.calls

@@ -16,6 +16,7 @@ from gradcheck_cli.checker.refusals import explain_refusal, mark_in_place
 from gradcheck_cli.measure.budget import LEAST_ENTRIES
 from gradcheck_cli.measure.casts import find_cast
 from gradcheck_cli.measure.compare import DEFAULT_RTOL, compare
+from gradcheck_cli.measure.comparison import Allowance
 from gradcheck_cli.measure.measure import choose_mode
 from gradcheck_cli.measure.precision import (
     call_backward_in_float64,
@@ -49,15 +50,15 @@ class CheckOptions(Struct, frozen=True):
 class GradientChecker:
     """Checks the gradients of a problem one by one.
 
-    measurements: the numeric gradients so far; rtol, atol: the tolerance, see `Tolerance`.
+    measurements: the numeric gradients so far; allowance: the tolerance, see `Tolerance`.
     """
 
     def __init__(self, problem: Problem, options: CheckOptions) -> None:
         self.problem = problem
         self.options = options
         rtol = options.tolerance.rtol
-        self.rtol = rtol if rtol is not None else default_rtol(problem)
-        self.atol = options.tolerance.atol
+        rtol = default_rtol(problem) if rtol is None else rtol
+        self.allowance = Allowance(rtol, options.tolerance.atol)
         self.measurements = Measurements(problem, options.numeric, options.progress)
 
     @cached_property
@@ -133,7 +134,7 @@ class GradientChecker:
 
         size, measurements = claimed.size, self.measurements
         budget, tell = measurements.budget, measurements.tell
-        certifier = Certifier(self.problem, name, claimed, self.rtol, self.atol, budget, tell)
+        certifier = Certifier(self.problem, name, claimed, self.allowance, budget, tell)
         result = None
         small = size <= MOST_SETTLED_BY_ENTRIES or not certifier.differs
         if mode != DIRECTIONS_FIRST or certifier.passes or not (small and self._has_room(size)):
@@ -156,14 +157,14 @@ class GradientChecker:
 
     def _compare(self, name: str, claimed: Any, numeric: NumericGradient) -> GradientResult:
         """Compare with a numeric gradient, under the tolerance of the check."""
-        return compare(name, self.problem.label(name), claimed, numeric, self.rtol, self.atol)
+        return compare(name, self.problem.label(name), claimed, numeric, self.allowance)
 
     def _judge_ties(self, result: GradientResult, claimed: Any) -> GradientResult:
         """The result when ties are taken into account: inputs that are equal, as in a maximum."""
         from gradcheck_cli.measure.ties import judge_ties
 
         name, numeric = result.name, self.measurements.gradients[result.name]
-        found, clause = judge_ties(self.problem, name, claimed, numeric, self.rtol, self.atol)
+        found, clause = judge_ties(self.problem, name, claimed, numeric, self.allowance)
         if found is numeric:
             return result
         self.measurements.count(found.evaluations - numeric.evaluations)
@@ -226,7 +227,7 @@ class GradientChecker:
         from gradcheck_cli.checker.second_look import look_again
 
         found, forwards = look_again(
-            self.problem, result, claimed, located, self.options.numeric, self.rtol, self.atol
+            self.problem, result, claimed, located, self.options.numeric, self.allowance
         )
         self.measurements.count(forwards)
         return found
@@ -247,8 +248,7 @@ class GradientChecker:
             name,
             claimed,
             numeric,
-            self.rtol,
-            self.atol,
+            self.allowance,
             lambda: self.measurements.is_smooth,
         )
         self.measurements.count(widened.evaluations - numeric.evaluations)

@@ -44,8 +44,8 @@ def _summarize(
     return CheckResult(
         verdict=worst_verdict([gradient.verdict for gradient in gradients]),
         gradients=tuple(gradients),
-        rtol=checker.rtol,
-        atol=checker.atol,
+        rtol=checker.allowance.rtol,
+        atol=checker.allowance.atol,
         evaluations=checker.measurements.evaluations,
         seconds=0.0,
         notes=(*filter(None, notes), *problem.late_notes()),

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck_cli.measure.breaks import widen_by_breaks
-from gradcheck_cli.measure.comparison import agrees
+from gradcheck_cli.measure.comparison import Allowance, agrees
 from gradcheck_cli.measure.measure import measure_entries_of
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
@@ -29,8 +29,7 @@ def look_again(
     claimed: Any,
     entries: NDArray[np.intp],
     numeric: Numeric,
-    rtol: float,
-    atol: float,
+    allowance: Allowance,
 ) -> tuple[GradientResult, int]:
     """The failure, or an inconclusive result where its entries explain what directions saw.
 
@@ -41,21 +40,21 @@ def look_again(
         return failed, 0
     found = measure_entries_of(problem, failed.name, numeric, some)
     reason = ""
-    if np.all(found.invariant) and agrees(claimed, found, rtol, atol):
+    if np.all(found.invariant) and agrees(claimed, found, allowance):
         reason = (
             f"{failed.name} moves the outputs by no more than rounding, as far as {len(some)} "
             "of its entries show: what random directions see of its gradient is rounding; "
             "mode: entries tells whether it is zero"
         )
     else:
-        found = widen_by_breaks(problem, failed.name, claimed, found, rtol, atol)
-        if found.break_height and agrees(claimed, found, rtol, atol):
+        found = widen_by_breaks(problem, failed.name, claimed, found, allowance)
+        if found.break_height and agrees(claimed, found, allowance):
             reason = (
                 "what random directions see is no more than jumps of the forward by about "
                 f"{found.break_height:.0e} explain: an iteration or a solver that stops at a "
                 "tolerance; let it go on until nothing changes"
             )
-        elif agrees(claimed, found, rtol, atol):
+        elif agrees(claimed, found, allowance):
             reason = (
                 "along random directions it looks wrong, but entries that look so are not, where "
                 f"each is moved by itself ({len(some)} of them were); mode: entries judges all"

@@ -161,9 +161,7 @@ def _doubt(match: Match | None, measured: MeasuredGradient, comparison: Comparis
 def _find_again(match: Match, other: MeasuredGradient, comparison: Comparison) -> list[Match]:
     """The same fault in another gradient, the simplest first."""
     claimed = other.problem.evaluate_backward()
-    there = compare_entries(
-        np.asarray(claimed[other.name]), other.gradient, comparison.rtol, comparison.atol
-    )
+    there = compare_entries(np.asarray(claimed[other.name]), other.gradient, comparison.allowance)
     return sorted(list_matches(match.fault, other, there), key=lambda found: found.rank)
 
 

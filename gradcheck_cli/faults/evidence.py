@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.values import Values
-from gradcheck_cli.measure.comparison import Comparison, Float, allowed_error, largest
+from gradcheck_cli.measure.comparison import Comparison, Float, largest
 
 # The digits of evidence that a fault needs: it fits by chance once in a million. With this,
 # tests/benchmarks/diagnosis.py counts one wrong name among 5,000 random gradients.
@@ -92,9 +92,7 @@ def explains_all_entries(values: Values, comparison: Comparison) -> bool:
     """Whether a gradient agrees with the analytic one at all entries where both are defined."""
     analytic = comparison.analytic.ravel()[values.at]
     with np.errstate(all="ignore"):
-        allowed = allowed_error(
-            analytic, values.value, values.uncertainty, comparison.rtol, comparison.atol
-        )
+        allowed = comparison.allowance.error(analytic, values.value, values.uncertainty)
         right = np.abs(analytic - values.value) <= allowed
     return bool(np.all(right | ~_known(values, comparison)))
 
@@ -137,9 +135,7 @@ def count_digits(values: Values, comparison: Comparison) -> Float:
         gap = np.abs(analytic - comparison.numeric.value.ravel()[values.at])
         left = np.maximum(
             np.abs(analytic - values.value),
-            allowed_error(
-                analytic, values.value, values.uncertainty, comparison.rtol, comparison.atol
-            ),
+            comparison.allowance.error(analytic, values.value, values.uncertainty),
         )
         digits = np.log10(gap / np.maximum(left, np.finfo(float).tiny))
     return np.where(digits > 0, digits, 0.0)

@@ -15,7 +15,7 @@ from gradcheck_cli.faults.exercise import measure_exercise
 from gradcheck_cli.faults.fault import Fault, Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.other_inputs import is_defined
-from gradcheck_cli.measure.comparison import allowed_error, largest
+from gradcheck_cli.measure.comparison import Allowance, largest
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Problem, Stage, no_stages
 from gradcheck_cli.result import Exercise, Mutant, MutantStatus
@@ -32,7 +32,7 @@ Measure = Callable[[Problem, str], NumericGradient]
 
 
 def mutate(
-    problem: Problem, measure: Measure, rtol: float, atol: float
+    problem: Problem, measure: Measure, allowance: Allowance
 ) -> tuple[list[Mutant], list[Exercise]]:
     """Every fault that applies to a gradient, and whether a check with this tolerance sees it; and
     how much of the forward's Jacobian its inputs exercise.
@@ -49,7 +49,7 @@ def mutate(
     for name in problem.inputs:
         for fault in FAULTS.values():
             for place, injected in enumerate(_inject(fault, measured_once(name))):
-                mutant = _judge(fault, injected, measured_once(name), rtol, atol)
+                mutant = _judge(fault, injected, measured_once(name), allowance)
                 if mutant.status == MutantStatus.SURVIVED and _is_unchanged(
                     injected, measured_once(name)
                 ):
@@ -126,7 +126,7 @@ def _inject(fault: Fault, measured: MeasuredGradient) -> list[Injected]:
 
 
 def _judge(
-    fault: Fault, injected: Injected, measured: MeasuredGradient, rtol: float, atol: float
+    fault: Fault, injected: Injected, measured: MeasuredGradient, allowance: Allowance
 ) -> Mutant:
     """An entry is seen to be wrong where it is further off than both uncertainties explain."""
     values = injected.values
@@ -137,7 +137,7 @@ def _judge(
         error = np.abs(values.value - numeric)
         size = np.maximum(np.abs(values.value), np.abs(numeric))
         both = right.uncertainty + values.uncertainty
-        unseen = allowed_error(values.value, numeric, both, rtol, atol)
+        unseen = allowance.error(values.value, numeric, both)
         # What is not finite is refused before it is compared.
         overflows = not np.isfinite(values.value[known]).all()
         caught = overflows or bool(np.any((error > unseen)[known]))

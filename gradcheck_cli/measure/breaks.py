@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from gradcheck_cli.measure.comparison import compare_entries
+from gradcheck_cli.measure.comparison import Allowance, compare_entries
 from gradcheck_cli.measure.measure import joint_evaluator, points_evaluator, scale_of
 from gradcheck_cli.numeric.differences import WHOLE
 from gradcheck_cli.numeric.gradient import NumericGradient
@@ -46,8 +46,7 @@ def widen_by_breaks(
     name: str,
     claimed: Any,
     numeric: NumericGradient,
-    rtol: float,
-    atol: float,
+    allowance: Allowance,
     is_smooth: Callable[[], bool] = lambda: False,
 ) -> NumericGradient:
     """The numeric gradient with its uncertainty widened by jumps of the forward near x.
@@ -55,7 +54,7 @@ def widen_by_breaks(
     It stays as it is where the errors are too large for jumps to explain, or there are none.
     is_smooth: whether it is known that there are none; called only where it matters.
     """
-    found = compare_entries(claimed, numeric, rtol, atol)
+    found = compare_entries(claimed, numeric, allowance)
     known = (
         numeric.method == WHOLE and np.all(np.isfinite(numeric.value)) and not numeric.step_height
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.measure.comparison import Comparison, Float, compare_entries, largest
+from gradcheck_cli.measure.comparison import Allowance, Comparison, Float, compare_entries, largest
 from gradcheck_cli.measure.describe import (
     describe_breaks,
     describe_hidden,
@@ -31,7 +31,7 @@ DIGITS_NEEDED = 2 / 3
 
 
 def compare(
-    name: str, label: Label, analytic: Any, numeric: NumericGradient, rtol: float, atol: float
+    name: str, label: Label, analytic: Any, numeric: NumericGradient, allowance: Allowance
 ) -> GradientResult:
     """Compare every entry of a gradient, and give the verdict.
 
@@ -40,7 +40,7 @@ def compare(
     gradient is inconclusive if there is nothing to compare, or if the resolution (the largest u
     over the largest entry) has less than two thirds of the digits of rtol.
     """
-    found = compare_entries(analytic, numeric, rtol, atol)
+    found = compare_entries(analytic, numeric, allowance)
     resolution, bound = _over_size(found)
     verdict, reason = _decide(found, name, resolution)
     zero = found.zero if verdict == Verdict.PASS else None
@@ -125,7 +125,7 @@ def _decide(found: Comparison, name: str, resolution: float) -> tuple[Verdict, s
         )
     if not a.any() and not m.any():
         return Verdict.PASS, ""
-    if resolution > found.rtol**DIGITS_NEEDED:
+    if resolution > found.allowance.rtol**DIGITS_NEEDED:
         return Verdict.INCONCLUSIVE, describe_unresolved(found, resolution)
     if found.zero == Zero.UNSEEN and a[found.smooth].any():
         return Verdict.INCONCLUSIVE, describe_hidden(found)

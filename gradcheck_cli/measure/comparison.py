@@ -16,6 +16,17 @@ from gradcheck_cli.result import Zero
 Float = NDArray[np.float64]
 
 
+class Allowance(Struct, frozen=True):
+    """How far a right entry may be off beyond its uncertainty; see `Tolerance`."""
+
+    rtol: float
+    atol: float = 0.0
+
+    def error(self, a: Float, m: Float, u: Float) -> Float:
+        """How far a may be from m ± u: u + rtol·max(|a|, |m|) + atol."""
+        return np.asarray(u + self.rtol * np.maximum(np.abs(a), np.abs(m)) + self.atol)
+
+
 class Comparison(Struct, frozen=True, dict=True):
     """Both sides of a gradient, and the error of every entry; all arrays have one shape.
 
@@ -23,7 +34,7 @@ class Comparison(Struct, frozen=True, dict=True):
     with the nearest one, and the entry does not count for the resolution.
 
     error: |a − m|; allowed: u + rtol·max(|a|, |m|) + atol; wrong: where error > allowed.
-    relative: error / max(|a|, |m|); over_allowed: error / allowed.
+    relative: error / max(|a|, |m|); over_allowed: error / allowed. allowance: the tolerance.
     """
 
     analytic: Float
@@ -33,8 +44,7 @@ class Comparison(Struct, frozen=True, dict=True):
     relative: Float
     over_allowed: Float
     wrong: NDArray[np.bool_]
-    rtol: float
-    atol: float
+    allowance: Allowance
 
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
@@ -82,14 +92,7 @@ class Comparison(Struct, frozen=True, dict=True):
         return value / entry if entry > 0 else np.inf
 
 
-def allowed_error(a: Float, m: Float, u: Float, rtol: float, atol: float) -> Float:
-    """How far an analytic entry a may be from m ± u: u + rtol·max(|a|, |m|) + atol."""
-    return np.asarray(u + rtol * np.maximum(np.abs(a), np.abs(m)) + atol)
-
-
-def compare_entries(
-    analytic: Any, numeric: NumericGradient, rtol: float, atol: float
-) -> Comparison:
+def compare_entries(analytic: Any, numeric: NumericGradient, allowance: Allowance) -> Comparison:
     """Compare every entry that was measured; analytic has the shape of the whole gradient."""
     array = numeric.of(np.asarray(analytic))
     a = np.asarray(array.real if array.dtype.kind == "c" else array, dtype=np.float64)
@@ -98,16 +101,16 @@ def compare_entries(
     with np.errstate(all="ignore"):
         error = np.abs(a - nearest)
         size = np.maximum(np.abs(a), np.abs(nearest))
-        allowed = allowed_error(a, nearest, u, rtol, atol)
+        allowed = allowance.error(a, nearest, u)
         wrong = error > allowed
         relative = np.where(error == 0, 0.0, error / size)
         over_allowed = np.where(error == 0, 0.0, error / allowed)
-    return Comparison(a, numeric, error, allowed, relative, over_allowed, wrong, rtol, atol)
+    return Comparison(a, numeric, error, allowed, relative, over_allowed, wrong, allowance)
 
 
-def agrees(analytic: Any, numeric: NumericGradient, rtol: float, atol: float) -> bool:
+def agrees(analytic: Any, numeric: NumericGradient, allowance: Allowance) -> bool:
     """Whether no entry is wrong."""
-    return not compare_entries(analytic, numeric, rtol, atol).wrong.any()
+    return not compare_entries(analytic, numeric, allowance).wrong.any()
 
 
 def largest(values: Float) -> float:

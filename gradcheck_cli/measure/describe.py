@@ -28,7 +28,7 @@ def describe_unresolved(found: Comparison, resolution: float) -> str:
     of = "what it could be" if found.zero == Zero.INVARIANT else "its largest entry"
     seen = (
         f"nothing wrong was seen, but the numeric gradient is only known to {resolution:.1e} of "
-        f"{of}, too little for rtol {found.rtol:.0e}: "
+        f"{of}, too little for rtol {found.allowance.rtol:.0e}: "
     )
     if found.numeric.break_height:
         return describe_breaks(found)

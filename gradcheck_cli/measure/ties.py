@@ -14,7 +14,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gradcheck_cli.measure.comparison import Float, compare_entries
+from gradcheck_cli.measure.comparison import Allowance, Float, compare_entries
 from gradcheck_cli.measure.measure import measure_entries_of, measure_roughly, scale_of
 from gradcheck_cli.numeric.gradient import Entries, NumericGradient
 from gradcheck_cli.options import Numeric
@@ -34,7 +34,7 @@ ALONG = 2.0**-7  # of the scale: how far a tie is moved to see whether it is sti
 
 
 def judge_ties(
-    problem: Problem, name: str, claimed: Any, numeric: NumericGradient, rtol: float, atol: float
+    problem: Problem, name: str, claimed: Any, numeric: NumericGradient, allowance: Allowance
 ) -> tuple[NumericGradient, str]:
     """The numeric gradient corrected at ties, and a clause about a tie with a wrong sum, or empty.
 
@@ -46,15 +46,15 @@ def judge_ties(
     if numeric.entries is not None:
         return numeric, ""
     ties, clause = Ties(problem, name), ""
-    found = compare_entries(claimed, numeric, rtol, atol)
+    found = compare_entries(claimed, numeric, allowance)
     a = found.analytic.reshape(-1, ties.x.size)
     wrong = found.wrong.reshape(a.shape)
     for tie in ties.find(numeric.kink.reshape(a.shape), wrong):
         if wrong[:, tie].any():
             numeric = ties.widen(numeric, tie, wrong)
         if len(tie) > 1:
-            allowed = rtol * np.sum(np.abs(a[:, tie]), axis=1)
-            allowed += len(tie) * (atol + np.max(numeric.rounding))
+            allowed = allowance.rtol * np.sum(np.abs(a[:, tie]), axis=1)
+            allowed += len(tie) * (allowance.atol + np.max(numeric.rounding))
             numeric, said = ties.hold_sum(numeric, tie, a[:, tie], allowed)
             clause = clause or said
     if ties.evaluations:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradcheck_cli.layers.losses import LOSSES
-from gradcheck_cli.measure.comparison import compare_entries
+from gradcheck_cli.measure.comparison import Allowance, compare_entries
 from tests.benchmarks import diagnosis_cost, realistic
 from tests.support.faults import diagnosis, rights
 from tests.support.layers import Float, layer, problem
@@ -62,7 +62,7 @@ def gradients(seed: int) -> Iterator[tuple[str, str, str]]:
         if min(right.shape) < 2 or not right.value.any():
             continue
         for kind, analytic in wrong(right.value, drawn):
-            if compare_entries(analytic, right.gradient, 1e-9, 0.0).wrong.any():
+            if compare_entries(analytic, right.gradient, Allowance(1e-9)).wrong.any():
                 found = diagnosis(right, analytic)
                 story = f"{form} n={n} N={N} M={M} {settings} seed {seed} {right.name}"
                 yield kind, found.code, f"{story}: {found.code} {found.observation}"

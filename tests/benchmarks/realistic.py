@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from gradcheck_cli import Problem
 from gradcheck_cli.checker.diagnose import Diagnoser
 from gradcheck_cli.measure.compare import compare
+from gradcheck_cli.measure.comparison import Allowance
 from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -33,7 +34,7 @@ from tests.benchmarks.zoo.family import Family
 from tests.benchmarks.zoo.forwards import FORWARDS
 from tests.benchmarks.zoo.rules import RULES
 
-RTOL, CALLS = 1e-9, 2_000
+ALLOWANCE, CALLS = Allowance(1e-9), 2_000
 SHARE = 0.3  # of the edits of a rule that are tried at one seed
 LEAST_ERROR = 1e-6  # of the largest entry: a smaller one is no mistake of the kind
 DESCRIPTIONS = {"GC111", "GC114", "GC115", "GC140", "GC144", "GC147"}  # of what is seen
@@ -95,11 +96,11 @@ class Bench:
         problem = replace(self.problem, backward=backward)
         claimed = backward(problem.inputs, problem.cotangent)
         results = [
-            compare(name, self.problem.label(name), gradient, self.measure(name), RTOL, 0.0)
+            compare(name, self.problem.label(name), gradient, self.measure(name), ALLOWANCE)
             for name, gradient in claimed.items()
             if np.isfinite(gradient).all()
         ]
-        diagnoser = Diagnoser(problem, self.measure, Numeric(), RTOL, 0.0, set())
+        diagnoser = Diagnoser(problem, self.measure, Numeric(), ALLOWANCE, set())
         diagnoser.hidden = self.hidden
         told = diagnoser.diagnose(results, claimed, CALLS)
         self.hidden = diagnoser.hidden

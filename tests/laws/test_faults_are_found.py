@@ -10,6 +10,7 @@ import pytest
 from gradcheck_cli import from_functions
 from gradcheck_cli.faults.catalogue import FAULTS
 from gradcheck_cli.faults.mutation import mutate
+from gradcheck_cli.measure.comparison import Allowance
 from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
@@ -79,7 +80,7 @@ def mutated(of: Problem) -> list[tuple[str, str, MutantStatus, str]]:
     def measure(other: Problem, name: str) -> Any:
         return measure_gradient(other, name, Numeric())
 
-    found, _ = mutate(of, measure, 1e-9, 0.0)
+    found, _ = mutate(of, measure, Allowance(1e-9))
     return [(one.code, one.gradient, one.status, one.reason) for one in found]
 
 

@@ -12,7 +12,7 @@ from gradcheck_cli import Problem, check
 from gradcheck_cli.checker.gradients import default_rtol
 from gradcheck_cli.faults.diagnosis import match_fault
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.comparison import compare_entries
+from gradcheck_cli.measure.comparison import Allowance, compare_entries
 from gradcheck_cli.measure.measure import measure_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.options import Numeric
@@ -36,7 +36,7 @@ def diagnosis(right: MeasuredGradient, analytic: Any) -> Diagnosis:
     """What is told of a wrong gradient, whatever the effort."""
     rtol = default_rtol(right.problem)
     with np.errstate(all="ignore"):
-        comparison = compare_entries(analytic, right.gradient, rtol, 0.0)
+        comparison = compare_entries(analytic, right.gradient, Allowance(rtol))
         return match_fault(right, comparison).diagnosis
 
 

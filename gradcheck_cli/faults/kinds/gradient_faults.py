@@ -11,7 +11,7 @@ from gradcheck_cli.faults.factors import Factor, invert_name, name_factor
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.comparison import Comparison, Float, agrees
+from gradcheck_cli.measure.comparison import Allowance, Comparison, Float, agrees
 
 MOST_AXES = 4  # of which all orders are tried
 SMALL, MOSTLY = 1e-3, 0.5  # a difference, over the largest entry, and of how many entries
@@ -160,7 +160,7 @@ def transpose(measured: MeasuredGradient) -> Iterator[Injected]:
             measured.whole_values(value.T, measured.uncertainty.T),
             "it is the transpose of the numeric gradient",
             same="the gradient is symmetric"
-            if agrees(value.T, measured.gradient, 1e-9, 0.0)
+            if agrees(value.T, measured.gradient, Allowance(1e-9))
             else "",
         )
 

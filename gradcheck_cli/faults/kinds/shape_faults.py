@@ -14,20 +14,18 @@ from gradcheck_cli.faults.factors import name_factor
 from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.kinds.upstream_faults import list_upstream_sums
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.measure.comparison import Comparison, Float, compare_entries
+from gradcheck_cli.measure.comparison import Allowance, Comparison, Float, compare_entries
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.result import Code, Diagnosis
 from gradcheck_cli.text import format_shape, join_words
 
 
-def match_shape_fault(
-    measured: MeasuredGradient, claimed: Any, rtol: float, atol: float
-) -> Diagnosis:
+def match_shape_fault(measured: MeasuredGradient, claimed: Any, allowance: Allowance) -> Diagnosis:
     """What became of a gradient that has another shape than its input."""
     array = np.asarray(claimed, dtype=np.float64)
     observation = f"it is {format_shape(array.shape)}, and its values are not the gradient's"
     for code, words, candidate, numeric in _list_candidates(measured, array):
-        comparison = compare_entries(candidate, numeric, rtol, atol)
+        comparison = compare_entries(candidate, numeric, allowance)
         entries = comparison.analytic.size
         if not _is_telling(comparison):
             continue
@@ -39,7 +37,7 @@ def match_shape_fault(
         scaled = _replace_values(
             measured, by.value * numeric.value, abs(by.value) * numeric.uncertainty
         )
-        again = compare_entries(candidate, scaled, rtol, atol)
+        again = compare_entries(candidate, scaled, allowance)
         if by.names and entries > 1 and _agrees(again):
             words = f"{words}, but for a factor: {by.text}"
             return describe_fault(code, words, again.over_largest(again.error), entries)

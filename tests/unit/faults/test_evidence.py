@@ -13,7 +13,7 @@ from gradcheck_cli.faults.evidence import explains_all_entries, is_refuted_by_fe
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.other_inputs import use_inputs
 from gradcheck_cli.faults.values import Values
-from gradcheck_cli.measure.comparison import Comparison, compare_entries
+from gradcheck_cli.measure.comparison import Allowance, Comparison, compare_entries
 from gradcheck_cli.measure.measure import as_numeric_gradient
 from gradcheck_cli.numeric.gradient import NumericGradient
 from tests.support.faults import rights
@@ -33,7 +33,7 @@ def measured_and_claimed(factor: float = 1.5) -> tuple[MeasuredGradient, Compari
     right = next(iter(rights(problem)))
     y = forward(INPUTS | {"w": 2 * INPUTS["w"]})
     claimed = factor * (COTANGENT * (1 - y * y)) @ (2 * INPUTS["w"]).T
-    comparison = compare_entries(claimed, right.gradient, 1e-9, 0.0)
+    comparison = compare_entries(claimed, right.gradient, Allowance(1e-9))
     right.claimed = comparison
     return right, comparison
 
@@ -52,7 +52,7 @@ def test_what_fits_is_never_refuted(seed: int, factor: float, size: int) -> None
     right = as_numeric_gradient(random.standard_normal(size), 1e-12)
     part = values_of(right) * random.standard_normal(size)
     wrong = factor * part.value * (1 + 1e-10 * random.uniform(-1, 1, size))
-    comparison = compare_entries(wrong, right, 1e-9, 0.0)
+    comparison = compare_entries(wrong, right, Allowance(1e-9))
     assert explains_all_entries(part * factor, comparison)
     assert not is_refuted_by_few_entries(part, comparison)
 
@@ -61,7 +61,7 @@ def test_what_fits_is_never_refuted(seed: int, factor: float, size: int) -> None
 def test_what_three_entries_contradict_is_refuted(seed: int) -> None:
     random = np.random.default_rng(seed)
     right = as_numeric_gradient(random.uniform(1, 2, 9), 1e-12)
-    comparison = compare_entries(np.arange(1.0, 10.0), right, 1e-9, 0.0)
+    comparison = compare_entries(np.arange(1.0, 10.0), right, Allowance(1e-9))
     assert is_refuted_by_few_entries(values_of(right), comparison)
 
 
@@ -82,7 +82,7 @@ def test_an_input_that_fits_but_for_a_factor_is_measured() -> None:
 def test_an_input_that_the_gradient_does_not_depend_on_is_not_measured() -> None:
     problem = Problem(INPUTS, lambda v: v["x"] @ v["w"] + v["b"], lambda *_: {}, COTANGENT)
     right = next(iter(rights(problem)))
-    right.claimed = compare_entries(draw((5, 4)), right.gradient, 1e-9, 0.0)
+    right.claimed = compare_entries(draw((5, 4)), right.gradient, Allowance(1e-9))
     assert not list(use_inputs(right, {"b": 2 * INPUTS["b"]}, "", ""))
     assert right.effort.calls == 4
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck_cli.measure.compare import compare
+from gradcheck_cli.measure.comparison import Allowance
 from gradcheck_cli.measure.refuse import find_refusal
 from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Label
@@ -36,7 +37,7 @@ def judged(
         1,
         value.shape,
     )
-    return compare("W", LABEL, np.array(analytic), measured, rtol, atol)
+    return compare("W", LABEL, np.array(analytic), measured, Allowance(rtol, atol))
 
 
 numbers = st.floats(-10, 10).filter(lambda value: value == 0 or abs(value) > 1e-3)
