@@ -48,19 +48,28 @@ def doubt_zeros(differences: Differences, best: Best, every: NDArray[np.intp]) -
         HARMLESS * differences.rounding * np.max(size, axis=0, where=size < np.inf, initial=0)
     )
     for rows in differences.chunks(np.flatnonzero(doubtful)):
-        entries = every[rows]
-        far = LEAP * FIRST_STEP * differences.scale[entries]
-        near = differences.exact(entries, np.max(best.step[0, rows], axis=1))
-        near = np.where((near > 0) & (near < far), near, far)
-        hidden, furthest = _look_further(differences, entries, far, harmless / DEVIATIONS)
-        hidden = hidden * np.where(differences.outputs_are_differences(furthest), ROUNDED, 1.0)
-        floor = DEVIATIONS * np.fmax(hidden, differences.rung(entries, near).floor)
-        steepness, move = best.last_seen[:, rows]
-        size = np.fmax(differences.size, furthest)
-        hidden_move = np.fmax(LAST_PLACES * differences.rounding * size, best.hidden_rounding[rows])
-        floor = np.fmax(floor, np.where(move <= hidden_move, RATIO * steepness, 0.0))
-        floor = np.where(np.isfinite(floor), floor, 0.0)
-        best.floor[rows] = np.maximum(best.floor[rows], floor)
+        floor = _hidden_at_zero(differences, best, rows, every[rows], harmless / DEVIATIONS)
+        best.floor[rows] = np.maximum(best.floor[rows], np.where(np.isfinite(floor), floor, 0.0))
+
+
+def _hidden_at_zero(
+    differences: Differences,
+    best: Best,
+    rows: NDArray[np.intp],
+    entries: NDArray[np.intp],
+    harmless: Float,
+) -> Float:
+    """The slope that rounding may hide of these rows; see `doubt_zeros`."""
+    far = LEAP * FIRST_STEP * differences.scale[entries]
+    near = differences.exact(entries, np.max(best.step[0, rows], axis=1))
+    near = np.where((near > 0) & (near < far), near, far)
+    hidden, furthest = _look_further(differences, entries, far, harmless)
+    hidden = hidden * np.where(differences.outputs_are_differences(furthest), ROUNDED, 1.0)
+    floor = DEVIATIONS * np.fmax(hidden, differences.rung(entries, near).floor)
+    steepness, move = best.last_seen[:, rows]
+    rounding = LAST_PLACES * differences.rounding * np.fmax(differences.size, furthest)
+    rounding = np.fmax(rounding, best.hidden_rounding[rows])
+    return np.asarray(np.fmax(floor, np.where(move <= rounding, RATIO * steepness, 0.0)))
 
 
 def _look_further(

@@ -130,15 +130,7 @@ class Pilots:
         moved, still = np.flatnonzero(moves & hopeful), np.flatnonzero(~moves)
         if len(moved):
             factor = self._try(differences, entries, moved, step[moved], first.of(moved), best)
-            again = np.isfinite(factor)
-            rows, at = moved[again], entries[moved[again]]
-            best_step = np.minimum(
-                step[rows] * factor[again], LARGEST_SHARE * differences.scale[at]
-            )
-            best_step = differences.exact(at, best_step)
-            if len(rows):
-                rung = differences.rung(at, best_step)
-                self._try(differences, entries, rows, best_step, rung, best)
+            self._try_again(differences, entries, moved, step[moved], factor, best)
         self.spent += differences.evaluations - before
         best.proven[still] = settle_unused(differences, entries, best, still)
         best.floor[~best.proven] = 0.0  # the ladder sets a floor from its own steps
@@ -167,6 +159,23 @@ class Pilots:
         best.offer(rows[proven], cells[:, :, proven])
         best.proven[rows[proven]] = True
         return np.where(proven, np.nan, _best_factor(cells, truncation, enough))
+
+    def _try_again(
+        self,
+        differences: WholeForwards,
+        entries: NDArray[np.intp],
+        rows: NDArray[np.intp],
+        step: Float,
+        factor: Float,
+        best: Best,
+    ) -> None:
+        """Try rows once more at their steps times a factor, where that is known."""
+        again = np.isfinite(factor)
+        rows, at = rows[again], entries[rows[again]]
+        if len(rows):
+            step = np.minimum(step[again] * factor[again], LARGEST_SHARE * differences.scale[at])
+            step = differences.exact(at, step)
+            self._try(differences, entries, rows, step, differences.rung(at, step), best)
 
     def _enough(self, cells: Float) -> Float:
         """The uncertainty that proves each entry; see PROVEN. It also updates `largest`."""

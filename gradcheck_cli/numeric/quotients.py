@@ -202,16 +202,7 @@ class WholeForwards(Differences):
         self, entries: NDArray[np.intp], step: Float, moved: NDArray[np.bool_] | None
     ) -> Rung:
         """The quotients from one point on each side, each over the step that x really took."""
-        count = len(entries)
-        x, by = self.x.ravel()[entries], step.astype(self.x.dtype)
-        here, above_x, below_x = x.astype(np.float64), x + by, x - by
-        outputs = self.move(np.tile(entries, 2), np.concatenate([step, -step]))
-        above, below = outputs[:count], outputs[count:]
-        changes = np.empty((TABLES, *above.shape))
-        changes[0], changes[1], changes[2] = above - below, above - self.center, self.center - below
-        widths = np.empty((TABLES, count))
-        widths[1], widths[2] = above_x - here, here - below_x
-        widths[0] = above_x - below_x.astype(np.float64)
+        changes, widths, size = self._change(entries, step)
         move = np.maximum(np.abs(changes[1]), np.abs(changes[2]))
         total_move = self._weighed(move)
         floor = np.zeros_like(total_move)
@@ -225,7 +216,7 @@ class WholeForwards(Differences):
             floor = np.where(total_move == 0, self._weighed(hidden), 0.0)
             moved = moved | (move != 0)  # a first step between two saturated ends moves nothing
         # An output rounds at its size here, which may be far from its size at x.
-        rounding = self.relative_rounding * np.maximum(np.abs(above), np.abs(below)) + self.smallest
+        rounding = self.relative_rounding * size + self.smallest
         # An output that moves in steps may have moved by less than one without a trace.
         counted = moved | (self.noise.step_height > 0)
         noise = np.where(counted, np.maximum(self.noise.at(move), rounding), 0.0)
@@ -237,6 +228,24 @@ class WholeForwards(Differences):
             floor / step[:, None],
             moved,
         )
+
+    def _change(self, entries: NDArray[np.intp], step: Float) -> tuple[Float, Float, Float]:
+        """The changes of the outputs from left to right, from x to the right, and from left to x.
+
+        Returns the changes, (TABLES, entries, outputs); the distances between their points,
+        (TABLES, entries); and the larger size of each output at the two points, (entries, outputs).
+        """
+        count = len(entries)
+        x, by = self.x.ravel()[entries], step.astype(self.x.dtype)
+        here, above_x, below_x = x.astype(np.float64), x + by, x - by
+        outputs = self.move(np.tile(entries, 2), np.concatenate([step, -step]))
+        above, below = outputs[:count], outputs[count:]
+        changes = np.empty((TABLES, *above.shape))
+        changes[0], changes[1], changes[2] = above - below, above - self.center, self.center - below
+        widths = np.empty((TABLES, count))
+        widths[1], widths[2] = above_x - here, here - below_x
+        widths[0] = above_x - below_x.astype(np.float64)
+        return changes, widths, np.maximum(np.abs(above), np.abs(below))
 
     def _floor(self, total_move: Float, moved: NDArray[np.bool_], share: Float) -> Float:
         """How far Σ c·output may change without a trace at smaller steps than this.
