@@ -1,1 +1,1 @@
-"""`gradcheck init`: a config for code of yours, from the text of the code alone."""
+"""`gradcheck init`: write a config for the user's code, from its text alone."""

@@ -1,4 +1,4 @@
-"""What in a Python file a config can be written for. The file is read and not run."""
+"""List the functions and classes of a Python file that can be checked; the file is not run."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from gradcheck_cli.errors import UsageError
 
 
 def list_checkable(path: str) -> list[str]:
-    """The names in a file that a config can be written for: of those that have a backward, or give
-    their gradients; none of what is no Python file."""
+    """The names of the functions and classes of a file that have a backward or return gradients;
+    none if it is not a Python file."""
     try:
         tree = read_file(f"{path}:")[2]
     except UsageError:
@@ -48,16 +48,18 @@ def list_checkable(path: str) -> list[str]:
 
 
 def list_losses(path: str) -> list[str]:
-    """The functions in a file called like losses that return more, which may be gradients."""
+    """The functions of a file with the name of a loss that return more values, which may be
+    gradients."""
     tree = read_file(f"{path}:")[2]
     functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
     return [node.name for node in functions if is_loss_of_several(node)]
 
 
 def list_left_out(path: str, names: Sequence[str]) -> list[str]:
-    """What in a file is called like a gradient, or has a method that is, and is part of no check.
+    """The functions of a file with the name of a gradient, and the classes with such a method, that
+    belong to no check.
 
-    names: of the checks.
+    names: of the functions and classes that are checked.
     """
     tree = read_file(f"{path}:")[2]
     known = classes_of(tree)
@@ -73,8 +75,8 @@ def list_left_out(path: str, names: Sequence[str]) -> list[str]:
 
 
 def _is_gradient(node: ast.stmt) -> bool:
-    """Whether a function is called like a gradient, and not like what is done with one, or is a
-    loss that may return some."""
+    """Whether a function seems to compute gradients: it has the name of a gradient, or is a loss
+    that returns more. A function that uses gradients, such as clip_gradients, does not count."""
     if not isinstance(node, ast.FunctionDef) or uses_gradients(node.name):
         return False
     called = bool(GRADIENT.search(node.name)) and not _is_abstract(node)
@@ -92,7 +94,7 @@ def _is_checkable_class(tree: ast.Module, made: ast.ClassDef) -> bool:
 
 
 def _is_abstract(method: ast.FunctionDef) -> bool:
-    """Whether a method ends without a result: classes below it say what it does."""
+    """Whether a method ends with raise or pass, so that derived classes define it."""
     return isinstance(method.body[-1], ast.Raise | ast.Pass)
 
 

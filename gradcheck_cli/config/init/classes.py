@@ -1,4 +1,4 @@
-"""What a class of a file is: its two methods, and the layers that others hand it."""
+"""Find the forward and backward of a class, and whether it is made of layers that it is handed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from gradcheck_cli.usercode.calling.methods import METHODS
 
 
 def classes_of(tree: ast.Module) -> dict[str, ast.ClassDef]:
-    """The classes of a file, by name."""
+    """The classes at the top of a file, by name."""
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def find_methods(tree: ast.Module, made: ast.ClassDef) -> tuple[str, str] | None:
-    """The names of the forward and the backward of a class, as METHODS has them; else None."""
+    """The names of the forward and the backward of a class, one of METHODS; None: it has none."""
     known = classes_of(tree)
     pairs = (pair for pair in METHODS if all(find_method(made, name, known) for name in pair))
     return next(pairs, None)
 
 
 def need_methods(tree: ast.Module, made: ast.ClassDef, code: str) -> None:
-    """Raises UsageError where a class is made of other objects, or all of it is in the file and it
-    has no pair of methods that is called like a forward and its backward."""
+    """Raise UsageError where a class cannot be checked.
+
+    Either it is made of layers that it is handed, or it has no methods with the names of a forward
+    and a backward, and no base class outside of the file that could have them.
+    """
     known = classes_of(tree)
     if is_given_layers(made, known):
         raise UsageError(
@@ -48,7 +51,8 @@ def need_methods(tree: ast.Module, made: ast.ClassDef, code: str) -> None:
 
 
 def find_made_class(tree: ast.Module, function: ast.FunctionDef) -> ast.ClassDef | None:
-    """The class of the file, with the two methods, of which a function returns an object."""
+    """The class whose object a function returns, if it is in the file and has a forward and a
+    backward; else None."""
     known, nodes = classes_of(tree), list(ast.walk(function))
     returned = [
         ast.unparse(one.value) for one in nodes if isinstance(one, ast.Return) and one.value
@@ -64,7 +68,8 @@ def find_made_class(tree: ast.Module, function: ast.FunctionDef) -> ast.ClassDef
 
 
 def is_given_layers(made: ast.ClassDef, known: dict[str, ast.ClassDef]) -> bool:
-    """Whether a class calls, one by one, what is in a list that others hand it or fill."""
+    """Whether a class loops over a list of layers and calls each, and the list is an argument of
+    its constructor, or empty until other code fills it."""
     constructor = find_method(made, "__init__", known)
     if constructor is None:
         return False

@@ -1,4 +1,4 @@
-"""One parameter of a function, as its default, its annotation and the docstring tell it."""
+"""Read what the default, the annotation and the docstring of a function say of a parameter."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ from gradcheck_cli.config.init.syntax import (
     read_keys,
 )
 
-BATCHES = re.compile(r"transpose\(0, 2, 1\)|swapaxes\(-[12], -[12]\)")  # of matrices
+# Code with these transposes the matrices of a batch.
+BATCHES = re.compile(r"transpose\(0, 2, 1\)|swapaxes\(-[12], -[12]\)")
 
 
 def plain_parameter(name: str) -> Value:
-    """A parameter of which nothing is known but its name."""
+    """A parameter of which only the name is known."""
     return Value(name=name, is_parameter=True)
 
 
 class DeclaredParameters:
-    """The parameters of a function. text: of the class that it is a method of, or its own."""
+    """The parameters of a function; text: of its class if it is a method, else of itself."""
 
     def __init__(
         self, function: Function, text: ast.AST, sizes: Sizes, interpreter: Interpreter
@@ -46,15 +47,15 @@ class DeclaredParameters:
         self.defaults = parameter_defaults(function)
 
     def read(self, name: str) -> Value:
-        """A parameter before the text is followed: what its default and the docstring tell."""
+        """What is known of a parameter before the function is followed."""
         default = self.defaults.get(name)
         if isinstance(default, ast.Constant) and default.value is not None:
             return self.interpreter.evaluate(default, {})
         made = plain_parameter(name)
         if {*parameter_names(self.function)} == {"a", "b"}:
-            made.name = "a"  # of two of a kind, and no bias
+            made.name = "a"  # where there are a and b, b is not a bias
         if name == "V" and {"Q", "K"} <= {*parameter_names(self.function)}:
-            made.name = "values"  # of an attention, and no weight
+            made.name = "values"  # the values of an attention, and not a weight
         fields = self.record_fields(name)
         if fields:
             made.kind, made.fields = RECORD, {key: plain_parameter(key) for key in fields}
@@ -74,7 +75,10 @@ class DeclaredParameters:
         return made
 
     def helper_shape(self, name: str) -> Sequence[str]:
-        """The axes that a method which is handed x, or x @ W, unpacks: B, T, D = x.shape."""
+        """The sizes that a helper unpacks from the shape of a parameter that it is handed.
+
+        The helper is a method that is called with x or x @ W, and starts with B, T, D = x.shape.
+        """
         methods = {one.name: one for one in ast.walk(self.text) if isinstance(one, ast.FunctionDef)}
         for node in ast.walk(self.function):
             if not isinstance(node, ast.Call) or len(node.args) != 1:
@@ -87,8 +91,11 @@ class DeclaredParameters:
         return ()
 
     def record_fields(self, name: str) -> Sequence[str]:
-        """The fields of the class of the file that a parameter is annotated with; or of the one
-        that has all attributes which are read of it."""
+        """The fields of a parameter that is a record.
+
+        Its class is in the file: the one that annotates the parameter, or else the first that has
+        all attributes that the function reads from it.
+        """
         records = {
             key: field_names(made)
             for key, made in self.interpreter.known.items()
@@ -102,7 +109,7 @@ class DeclaredParameters:
         return next(fitting, [])
 
     def axis(self, text: str) -> Axis:
-        """An axis as a docstring has it: N, 3, 4H, 2 * N."""
+        """An axis as it is written in a docstring: N, 3, 4H or 2 * N."""
         times = re.fullmatch(r"(\d+)\s*\*?\s*([A-Za-z_]\w*)", text)
         if times is None:
             return self.sizes.named(text)

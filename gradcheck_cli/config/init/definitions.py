@@ -1,4 +1,4 @@
-"""What a name in a Python file is: a forward, a layer or a loss; and the functions beside it.
+"""Find out whether a name in a Python file is a forward, a layer or a loss, and find its backward.
 
 The file is read and not run.
 """
@@ -36,7 +36,10 @@ Definition = ast.FunctionDef | ast.ClassDef
 
 
 def read_file(code: str) -> tuple[Path, str, ast.Module]:
-    """The file, the name in it and the syntax tree of `layers.py:affine_forward`."""
+    """Read `layers.py:affine_forward`: the path of the file, the name in it, and the syntax tree.
+
+    Raises UsageError where the code is not given so, or the file cannot be read or parsed.
+    """
     where, colon, name = code.rpartition(":")
     if not colon or not where.endswith(".py"):
         raise UsageError(f"'{code}' must be a Python file and a name in it: layers.py:affine")
@@ -53,8 +56,8 @@ def read_file(code: str) -> tuple[Path, str, ast.Module]:
 
 @contextmanager
 def refuse_deep(where: str) -> Iterator[None]:
-    """A block that reads code; raises UsageError where that is nested too deep, as a sum of many
-    hundred terms is."""
+    """Raise UsageError where the code that a block reads is nested too deep, such as a sum of many
+    hundred terms."""
     try:
         yield
     except (RecursionError, MemoryError) as error:
@@ -63,12 +66,12 @@ def refuse_deep(where: str) -> Iterator[None]:
 
 @lru_cache(maxsize=2)  # a forward and its backward may stand in two files
 def _parse(source: bytes) -> ast.Module:
-    """The syntax tree of a file, which is read anew for every name in it."""
+    """The syntax tree of a file; kept, since the file is read again for every name in it."""
     return ast.parse(source)
 
 
 def find_definition(tree: ast.Module, name: str) -> Definition:
-    """The function or class of a name."""
+    """The function or class of a name, or the class of a method; UsageError if there is none."""
     first = name.partition(".")[0]
     known = {
         node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
@@ -79,7 +82,7 @@ def find_definition(tree: ast.Module, name: str) -> Definition:
 
 
 def find_kind(tree: ast.Module, found: Definition, name: str) -> str:
-    """The key of a config that a function or class belongs under."""
+    """The key of a config that names the function or class: forward, layer or value_and_grad."""
     if isinstance(found, ast.ClassDef):
         method = find_method(found, name.partition(".")[2], classes_of(tree))
         if method is not None and any(map(gives_gradients, ast.walk(method))):
@@ -95,8 +98,12 @@ def find_kind(tree: ast.Module, found: Definition, name: str) -> str:
 
 
 def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
-    """The name, with its method of a class that has no backward, but a loss with its gradients; or
-    whose backward is that of a loss beside the forward, and takes what that loss takes."""
+    """The name of a class with that of the method to check, if this is a single loss; else the
+    name as it is.
+
+    The method returns a loss with its gradients in a class without a backward; or it is a loss
+    beside the forward, and the backward takes the same parameters as the loss.
+    """
     methods = [node for node in found.body if isinstance(node, ast.FunctionDef)]
     if not isinstance(found, ast.ClassDef) or "." in name:
         return name
@@ -114,19 +121,22 @@ def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
 
 
 def gives_gradients(node: ast.AST) -> bool:
-    """Whether this returns several values, the first of which is called like a loss, or all others
-    like gradients; or the second is a loss, behind gradients."""
+    """Whether a statement returns a loss with gradients.
+
+    It returns several values. By their names, the first is a loss, or all others are gradients; or
+    gradients come first, and a loss second.
+    """
     value = node.value if isinstance(node, ast.Return) else None
     if not isinstance(value, ast.Tuple) or not value.elts:
         return False
     first, *others = map(ast.unparse, value.elts)
-    turned = "grad" in first and len(others) == 1 and is_loss(others[0])
+    reversed_order = "grad" in first and len(others) == 1 and is_loss(others[0])
     gradients = not is_gradient(first) and all(map(_is_gradient, value.elts[1:]))
-    return is_loss(first) or turned or gradients
+    return is_loss(first) or reversed_order or gradients
 
 
 def is_loss_of_several(function: ast.FunctionDef) -> bool:
-    """Whether a function is called like a loss and returns more, which may be gradients."""
+    """Whether a function has the name of a loss and returns more values, which may be gradients."""
     several = (
         isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and node.value.elts[1:]
         for node in ast.walk(function)
@@ -135,13 +145,13 @@ def is_loss_of_several(function: ast.FunctionDef) -> bool:
 
 
 def _is_gradient(node: ast.expr) -> bool:
-    """Whether this is called like a gradient, or is a dict of such."""
+    """Whether an expression has the name of a gradient, or is a dict of gradients."""
     parts = node.values if isinstance(node, ast.Dict) else [node]
     return bool(parts) and all(is_gradient(ast.unparse(one)) for one in parts)
 
 
 def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
-    """Whether torch, jax or autograd differentiates this itself."""
+    """Whether torch, jax or autograd differentiates a function or class."""
     if isinstance(found, ast.ClassDef):
         own = classes_of(tree)
         bases = [ast.unparse(base) for base in found.bases if ast.unparse(base) not in own]
@@ -165,20 +175,24 @@ def is_of_framework(tree: ast.Module, found: Definition, name: str) -> bool:
 
 
 def _is_custom(function: ast.FunctionDef) -> bool:
-    """Whether a function is decorated as one that jax or autograd differentiates."""
+    """Whether a function has a decorator by which jax or autograd differentiates it."""
     return _is_decorated(function, r"custom_[vj]|jit|primitive")
 
 
 def has_own_rule(function: ast.FunctionDef) -> bool:
-    """Whether jax or autograd differentiates a function by a rule that is beside it."""
+    """Whether a decorator makes jax or autograd use a rule of the user's for a function."""
     return _is_decorated(function, r"custom_[vj]|primitive")
 
 
 def find_rules(tree: ast.Module) -> set[str]:
-    """The functions of rules: `f.defvjp(forward, backward)`, `defvjp(f, rule)`, `@f.defjvp`."""
+    """The functions that are rules of jax or autograd for others.
+
+    They are arguments in `f.defvjp(forward, backward)` or `defvjp(f, rule)`, or have a decorator
+    such as `@f.defjvp`.
+    """
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-    told = (call for call in calls if re.search(r"\bdef(vjp|jvp)", ast.unparse(call.func)))
-    handed = {ast.unparse(argument) for call in told for argument in call.args}
+    defining = (call for call in calls if re.search(r"\bdef(vjp|jvp)", ast.unparse(call.func)))
+    handed = {ast.unparse(argument) for call in defining for argument in call.args}
     return {
         node.name
         for node in tree.body
@@ -192,7 +206,8 @@ def _is_decorated(function: ast.FunctionDef, like: str) -> bool:
 
 
 def find_backward(tree: ast.Module, name: str) -> str | None:
-    """The backward of a forward, or the derivative of a function, by its name."""
+    """The name of the backward of a forward, or of the derivative of a function; None if no name
+    fits."""
     owner, dot, method = name.rpartition(".")
     functions = tree.body if not dot else getattr(find_definition(tree, owner), "body", [])
     takes = {
@@ -217,7 +232,8 @@ def find_backward(tree: ast.Module, name: str) -> str | None:
 
 
 def _find_alike(functions: Sequence[ast.stmt], name: str) -> list[str]:
-    """The one function that is called a gradient and takes what the function of this name takes."""
+    """The function with the name of a gradient and the same parameters as this one; empty if there
+    is none, or more than one."""
     definitions = {node.name: node for node in functions if isinstance(node, ast.FunctionDef)}
     other_derivative = name.endswith(tuple(word for words in DERIVED.values() for word in words))
     of = None if other_derivative else definitions.get(name)
@@ -227,20 +243,21 @@ def _find_alike(functions: Sequence[ast.stmt], name: str) -> list[str]:
         for other, node in definitions.items()
         if other != name
         and GRADIENT.search(other)
-        and GRADIENT.sub("", other).strip("_") not in definitions  # whose gradient it is
-        and not any(map(gives_gradients, ast.walk(node)))  # a loss and its gradients
+        and GRADIENT.sub("", other).strip("_") not in definitions  # not the gradient of another
+        and not any(map(gives_gradients, ast.walk(node)))  # not a loss with its gradients
         and parameter_names(node) == taken
     ]
     return found if taken and len(found) == 1 else []
 
 
 def find_derived(tree: ast.Module, name: str, kind: str) -> dict[str, str]:
-    """The functions of other derivatives of a function, by the key of a config that names them."""
+    """The functions that compute other derivatives of a function, by the key that names each in a
+    config: jacobian, jvp, hessian, hvp."""
     owner, dot, method = name.rpartition(".")
     functions = tree.body if not dot else getattr(find_definition(tree, owner), "body", [])
     definitions = {node.name: node for node in functions if isinstance(node, ast.FunctionDef)}
     known = list(definitions)
-    if method in known and _is_custom(definitions[method]):  # its JVP is a part of itself
+    if method in known and _is_custom(definitions[method]):  # the framework has its JVP
         return {}
     stem = FORWARD.sub("", method)
     found = {}
@@ -257,7 +274,7 @@ def find_derived(tree: ast.Module, name: str, kind: str) -> dict[str, str]:
 
 
 def _find_first(definitions: Mapping[str, ast.FunctionDef], derived: str) -> str | None:
-    """The first function that takes nothing else than what one of this name takes."""
+    """The first function whose parameters are all parameters of a derivative of this name."""
     if derived not in definitions:
         return None
     takes = {*parameter_names(definitions[derived])}
@@ -266,7 +283,7 @@ def _find_first(definitions: Mapping[str, ast.FunctionDef], derived: str) -> str
 
 
 def need_backward(tree: ast.Module, name: str, file: Path) -> str:
-    """The backward of a forward. Raises UsageError where its name does not tell it."""
+    """The name of the backward of a forward. Raises UsageError where no name fits."""
     found = find_backward(tree, name)
     if found is None:
         raise UsageError(
@@ -277,8 +294,12 @@ def need_backward(tree: ast.Module, name: str, file: Path) -> str:
 
 
 def find_loss(tree: ast.Module, name: str, given: Mapping[str, str]) -> str | None:
-    """The loss that a backward is of that takes no upstream gradient, found by what it takes: the
-    output by the name that the forward returns, or that the backward has for it, too."""
+    """The loss between a forward and a backward that takes labels in place of an upstream gradient;
+    None if there is none.
+
+    Its first parameter has the name that the forward or the backward has for the output, and the
+    backward takes all its others. given: the keys of the config so far.
+    """
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     backward = functions.get(given.get("backward", "").rpartition(":")[2])
     if backward is None or name not in functions:

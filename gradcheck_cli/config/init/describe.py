@@ -1,6 +1,6 @@
-"""What the text of a function or class says of its parameters: shapes, settings, labels, defaults.
+"""Describe the inputs and constants of a function or a class, as its text implies them.
 
-The code is read and not run. What it does not say is guessed from names, and marked as a guess.
+The code is read and not run. What it does not imply is guessed from names, and marked as a guess.
 """
 
 from __future__ import annotations
@@ -42,14 +42,15 @@ def describe_function(
     loss: bool = False,
     others: Sequence[Function] = (),
 ) -> Described:
-    """The inputs and constants that a function of a file takes, from its text.
+    """The inputs and constants of a function of a file.
 
-    loss: it returns a number with its gradients. others: functions that are called with it, a loss
-    and the backward, the last of them, which say what else there is, and what has a gradient.
+    loss: whether it returns a value with its gradients. others: the functions that are called
+    after it: a loss, and last the backward. They show which parameters have a gradient, and what
+    else is needed.
     """
     rule = function if loss else others[-1] if others else None
     inference = InputInference(tree, function, loss, rule)
-    inference.follow_alone()
+    inference.follow()
     return inference.describe(others)
 
 
@@ -63,11 +64,12 @@ def describe_class(
     loss: bool = False,
     maker: Function | None = None,
 ) -> Described:
-    """The inputs of a method of an object, the parameters that its constructor makes, and what the
-    constructor takes.
+    """The inputs and constants of a method of an object: those of the method, the weights that the
+    constructor makes, and the parameters of the constructor.
 
-    own_gradients: the object has gradients of its parameters, which are inputs, then.
-    maker: a function that returns such an object, in place of its constructor.
+    own_gradients: whether the object has gradients of its weights; if so, they are inputs.
+    loss: whether the method returns a value with its gradients.
+    maker: a function that returns the object, in place of the constructor.
     """
     known = classes_of(tree)
     taken = find_method(made, method, known)
@@ -107,15 +109,15 @@ def describe_class(
 
 
 def _is_made_late(key: str, owner: Value, before: Mapping[str, Value]) -> bool:
-    """Whether an attribute that is None at first is a weight when the forward has run."""
+    """Whether an attribute that the constructor leaves None is a weight after the forward."""
     called = is_weight(key) or is_bias(key)
     return called and before[key].kind is None and owner.fields[key].kind == ARRAY
 
 
 def _copy_object(value: Value, known: dict[int, Value] | None = None) -> Value:
-    """An object with the objects in it, and lists and dicts of them, as they are now.
+    """A copy of an object, with copies of the objects, lists and dicts in it.
 
-    known: the copies that there are, by the id of what they are of: an object may be in itself.
+    known: the copies made so far, by the id of their original, since an object may hold itself.
     """
     if value.kind not in (OBJECT, ITEMS, RECORD) or value.text:
         return value
@@ -129,9 +131,9 @@ def _copy_object(value: Value, known: dict[int, Value] | None = None) -> Value:
 def _weights_of(
     owner: Value, made: ast.ClassDef, path: str = "", around: tuple[Value, ...] = ()
 ) -> Iterator[tuple[str, Value]]:
-    """The arrays that an object makes, and its text has gradients of, by where they are kept.
+    """The arrays of an object whose gradients its text names, by their path, such as `fc.W`.
 
-    around: the objects that it is in, one of which it may hold itself.
+    around: the objects that it is held by, one of which it may hold in turn.
     """
     if any(one is owner for one in around):
         return
@@ -171,13 +173,15 @@ def _weights_of(
 
 
 def _is_array(value: Value) -> bool:
-    """Whether this is an array whose axes are known."""
+    """Whether a value is an array of known axes, and not a number."""
     return value.kind == ARRAY and bool(value.axes)
 
 
 def _has_gradient(key: str, text: str) -> bool:
-    """Whether the text of methods has a gradient of an array that its object keeps: dW, self._dW,
-    grads["W"], or a step that takes it away."""
+    """Whether the text of methods names a gradient of an attribute of their object.
+
+    It is spelled as dW, self._dW or grads["W"], or a step of gradient descent subtracts it.
+    """
     names = "|".join(list_gradient_names(key))
     spelled = rf"\b({names})\b|grads?\[['\"]d?{key}['\"]\]|['\"]d?{key}['\"]:"
     spelled += rf"|self\.{key} -= [^/\n]*\b({'|'.join(RATES)})\b[^/\n]*$"

@@ -1,4 +1,4 @@
-"""A Python file as a config: a check for what stands in it, each in the line of its definition."""
+"""A Python file in place of a config: a check for each function and class in it with a backward."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gradcheck_cli.errors import UsageError
 
 
 def list_names(path: str) -> tuple[list[str], list[str]]:
-    """What is checked in a Python file: the functions and classes that have a backward; and what
-    else in it is called like a gradient.
+    """The names of the functions and classes of a Python file that are checked, since they have a
+    backward; and the names of those that are not, though they look like gradients.
 
-    Raises UsageError where it is no Python file, or there is nothing to check.
+    Raises UsageError where it is not a Python file, or there is nothing to check.
     """
     read_file(f"{path}:")
     with refuse_deep(path):
@@ -30,9 +30,10 @@ def list_names(path: str) -> tuple[list[str], list[str]]:
 
 
 def draft_check(path: str, name: str) -> tuple[Draft, str]:
-    """What is read of a function or class in a Python file, and the text of its config.
+    """Draft the config of a function or class in a Python file.
 
-    Raises UsageError where it is not there, or has no backward.
+    Returns the draft and its text, which is in the line of the definition, so that errors in it
+    point there. Raises UsageError where there is no such name, or it has no backward.
     """
     with refuse_deep(f"{path}:{name}"):
         draft = draft_code_config(None, f"{path}:{name}", Path(path).parent)

@@ -1,4 +1,4 @@
-"""One function that is read: what its parameters are, and what a config gives for them."""
+"""Infer the inputs and constants of a function from its text, and what a config gives for them."""
 
 from __future__ import annotations
 
@@ -60,13 +60,16 @@ from gradcheck_cli.config.init.syntax import (
 from gradcheck_cli.usercode.calling.conventions import is_cache, is_upstream
 from gradcheck_cli.usercode.calling.gradients import list_gradient_names
 
-LAYERS = 3  # sizes of the layers of a network that is told them in a list, its input among them
+LAYERS = 3  # the number of sizes in a list of the sizes of layers, with that of the input
+# A sum over the first axis.
 SUMMED = re.compile(r"sum\((.*, )?(axis=|dim=)?\(?0,?\)?\)$")
 
 
 class Described(Struct, frozen=True):
-    """The inputs and constants of a function, the sizes that their shapes name, and the sets that
-    inputs are in."""
+    """The inputs and constants of a function, and the sizes that their shapes name.
+
+    constraint: the sets that inputs must be in, such as the orthogonal matrices.
+    """
 
     inputs: Mapping[str, Given]
     constants: Mapping[str, Given]
@@ -75,7 +78,11 @@ class Described(Struct, frozen=True):
 
 
 class InputInference:
-    """Reads one function: what its parameters are, and what a config gives for them."""
+    """Infers what the parameters of a function are, and what a config gives for them.
+
+    loss: whether the function returns a value with its gradients. rule: the function that returns
+    the gradients, if there is one. text: of the class that a method is in; None: of the functions.
+    """
 
     def __init__(
         self,
@@ -101,9 +108,10 @@ class InputInference:
         self.owner: Value | None = None
 
     def note_gradients(self, rule: Function) -> None:
-        """Note which parameters are arrays, since they have a gradient: those that a gradient has
-        the name of, and every one that is needed, where as many have a gradient; and those whose
-        gradient is written as a sum over the first axis.
+        """Note which parameters have a gradient, so that they are arrays.
+
+        They are those that the name of a returned gradient refers to, and all without a default if
+        as many gradients are returned. Also note whose gradient is a number, or a sum over samples.
 
         rule: the function that returns the gradients.
         """
@@ -121,12 +129,8 @@ class InputInference:
             for value, text in zip(self.values.values(), spelled, strict=True):
                 value.summed = SUMMED.search(text) is not None
 
-    def follow_alone(self) -> None:
-        """Follow the text of a function."""
-        self.follow(None)
-
-    def follow(self, owner: Value | None) -> None:
-        """Follow the text, of a method with its object."""
+    def follow(self, owner: Value | None = None) -> None:
+        """Follow the function; owner: the object of a method."""
         scope = dict(self.values)
         if owner is not None:
             scope["self"] = self.owner = owner
@@ -141,7 +145,8 @@ class InputInference:
             match_gradients(self.values, self.owner, scope, Value())
 
     def tie_states(self) -> None:
-        """Give the states before a step, h_prev and c_prev, the shape of the first after it."""
+        """Give the states before a step, such as h_prev and c_prev, the shape of the output, which
+        is the state after it."""
         states = [value for name, value in self.values.items() if is_state_before(name)]
         for value in states:
             unify_all(value.axes or (), self.output.axes or ())
@@ -151,8 +156,10 @@ class InputInference:
                 settle_sums(axis)
 
     def make(self, made: ast.ClassDef, maker: Function | None) -> tuple[Value, dict[str, Value]]:
-        """Follow a constructor, or a function that returns an object: the object, and what either
-        takes, by name."""
+        """Follow `maker`, a constructor or a function that returns an object.
+
+        Returns the object, and by name the parameters of the maker that a config must give.
+        """
         owner = Value(OBJECT, node=made)
         if maker is None:
             return owner, {}
@@ -170,7 +177,7 @@ class InputInference:
                 for place in range(LAYERS - 1 if name.startswith("hid") else LAYERS):
                     value.field(place).as_size()
         returned = self.interpreter.follow(maker, {**taken, "self": owner})
-        # A size of the name of another parameter would be handed to it, as n to n=3.
+        # A size with the name of an optional parameter would be handed to it, such as n to n=3.
         others = (name for name, one in taken.items() if name in defaults and one.kind != SIZE)
         self.sizes.taken |= {*others}
         return owner if returned.kind != OBJECT else returned, {
@@ -180,13 +187,14 @@ class InputInference:
         }
 
     def shorten_windows(self, settings: Mapping[str, Value]) -> None:
-        """Note which sizes are those of windows, shorter than what they slide over."""
+        """Note which sizes are those of windows, which are smaller than what they slide over."""
         for name, value in settings.items():
             if value.kind == SIZE and is_window(name):
                 value.as_size().root.small = True
 
     def constants_of(self, settings: Mapping[str, Value]) -> Iterator[tuple[str, Given]]:
-        """What a constructor takes besides sizes that shapes name."""
+        """What a config gives for the parameters of a constructor, by name; nothing for sizes that
+        shapes name already."""
         for name, value in settings.items():
             if value.kind is None and is_size(name):
                 value.as_size()
@@ -200,7 +208,10 @@ class InputInference:
                 yield name, given
 
     def describe(self, others: Sequence[Function]) -> Described:
-        """The inputs and the constants, in the order of the parameters."""
+        """The inputs and the constants, in the order of the parameters.
+
+        others: the functions that are called with this one, see `follow_others`.
+        """
         inputs: dict[str, Given] = {}
         constants: dict[str, Given] = {}
         self.sizes.taken |= {name for other in others for name in parameter_names(other)}
@@ -244,7 +255,7 @@ class InputInference:
         return Described(inputs, constants, dict(self.sizes.values))
 
     def fixed(self, name: str, value: Value) -> Given:
-        """What a config gives for values without a gradient; labels of a softmax are one-hot."""
+        """What a config gives for a value without a gradient; labels of a softmax are one-hot."""
         given = self.giver.fixed(name, value)
         text = ast.unparse(self.parameters.text)
         if (
@@ -252,7 +263,8 @@ class InputInference:
             and "distribution: mask" in given.text
             and re.search(r"\binf\b|1e\d|softmax|exp\(", text)
         ):
-            kept = given.text.replace("mask,", "mask, keep: 0.8,")  # some keys of every query
+            # Of an attention: every query keeps some of its keys.
+            kept = given.text.replace("mask,", "mask, keep: 0.8,")
             return replace(given, text=kept)
         columns = is_labels(name) and value.rank == 2 and value.classes is None
         if columns and re.search(r"softmax|exp\(.*\bsum\(", text, re.DOTALL | re.IGNORECASE):
@@ -261,47 +273,51 @@ class InputInference:
         return given
 
     def is_label(self, name: str) -> bool:
-        """Whether labels, without which no loss is returned, are left out by default."""
+        """Whether a parameter is the labels of a loss, with the default None."""
         default = self.defaults.get(name)
         none = isinstance(default, ast.Constant) and default.value is None
         return self.loss and none and is_labels(name)
 
     def follow_others(self, others: Sequence[Function]) -> dict[str, Value]:
-        """Follow functions that are called with this one, a loss of its output and its backward;
-        what they take by names that nothing here has: labels."""
+        """Follow the functions that are called after this one: a loss of its output, and last the
+        backward.
+
+        Returns those of their parameters that are neither parameters of this function nor results:
+        labels and settings, by name.
+        """
         extra: dict[str, Value] = {}
         outputs: dict[str, Value] = {}
-        has = any(map(is_labels, self.values))
+        labelled = any(map(is_labels, self.values))
         kept = list_returned_gradients(self.function)[1:]  # return out, idx
         for other in others:
             names = parameter_names(other)
             for name in names:
-                told = name in {**self.values, **outputs}
+                known = name in {**self.values, **outputs} or name in kept
                 setting = name in NUMBERS and not is_upstream(name)
                 setting = setting and name not in parameter_defaults(other)
-                if not told and name not in kept and (setting or (not has and is_labels(name))):
+                if not known and (setting or (not labelled and is_labels(name))):
                     extra.setdefault(name, number() if setting else plain_parameter(name))
-            known = {**self.values, **extra, **outputs}
-            free = [name for name in names if name not in known]
+            scope = {**self.values, **extra, **outputs}
+            free = [name for name in names if name not in scope]
             if other is not others[-1] and free:
-                outputs[free[0]] = known[free[0]] = self.output
+                outputs[free[0]] = scope[free[0]] = self.output
             if other is others[-1]:
                 caches = [name for name in free if is_cache(name) or name in kept[-1:]]
-                known |= dict.fromkeys(caches[:1], self.cache)
-                labelled = any(name in extra for name in names if name not in NUMBERS)
-                if labelled and free and not is_upstream(free[0]) and not caches:
-                    known[free[0]] = next(iter(self.values.values()), Value())  # backprop(x, y)
-            scope = {**{name: Value() for name in names}, **known}
+                scope |= dict.fromkeys(caches[:1], self.cache)
+                takes_labels = any(name in extra for name in names if name not in NUMBERS)
+                if takes_labels and free and not is_upstream(free[0]) and not caches:
+                    scope[free[0]] = next(iter(self.values.values()), Value())  # backprop(x, y)
+            scope = {**{name: Value() for name in names}, **scope}
             if self.owner is not None:
                 scope["self"] = self.owner
             found = self.returned = self.interpreter.follow(other, scope)
             for axis in (found.axes or ()) if other is not others[-1] else ():
                 if axis.root.open:
-                    axis.root.value = 1  # a loss is one number
+                    axis.root.value = 1  # a loss is a number
             match_gradients(self.values, self.owner, scope, found)
         return extra
 
 
 def _is_count(node: ast.expr | None) -> bool:
-    """Whether a default is a whole number that could be a size."""
+    """Whether a default is a whole number that may be a size."""
     return isinstance(node, ast.Constant) and type(node.value) is int and node.value > 1

@@ -1,4 +1,4 @@
-"""What people call weights, labels, sizes, losses and gradients in their code, as one table."""
+"""A table of the names that people give weights, labels, sizes, losses and gradients in code."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 
 def _called(pattern: str, flags: int = 0) -> Callable[[str], bool]:
-    """Whether a name has a part that fits a pattern."""
+    """A function that tells whether part of a name matches a pattern."""
     search = re.compile(pattern, flags).search
     return lambda name: search(name) is not None
 
 
-# Arrays: inputs, labels, weights, what is added to a product with them, and what has one axis.
+# Arrays: inputs, labels, weights, biases and what else is broadcast, and vectors.
 is_samples = _called(r"^(x|X|inputs?|input_|data)$")
 is_labels = _called(r"^(Y|y|y_true|t|targets?|labels?|idx|indices)$")
 is_weight = _called(r"^(W|w|U|V|weights?|Theta|theta|c_)(_?\w{0,4}\d*)$|weight|kernel|_w$")
@@ -30,11 +30,11 @@ is_data = _called(
     r"|tok|ids|params|wt|wp",
     re.IGNORECASE,
 )
-# All arrays of a network: in a list with an item a layer, or in one vector or dict.
+# All arrays of a network: a list with an item for each layer; or a vector or a dict of them.
 is_layers = _called(r"^(params|parameters|layers|weights)$")
 is_parameters = _called(r"^(theta|params|weights)", re.IGNORECASE)
 
-# Sizes: of anything, lists of them, those of filters and windows, what is cut into heads or halves.
+# Sizes: of anything, lists of sizes, sizes of filters and windows, sizes that heads must divide.
 is_size = _called(r"size|dim|num|count|^n_|_n$|len")
 is_sizes = _called(r"(dims|sizes|layers|units|widths|channels|nodes|neurons)$|^arch")
 is_lengths = _called(r"len(gth)?s?$", re.IGNORECASE)
@@ -44,7 +44,7 @@ is_kernel_size = _called(
 )
 is_even_size = _called(r"emb|model|dim|hidden|^d_")
 
-# Other parameters: texts; and what a number of a name is set to.
+# Other parameters: texts; and numbers, with the value that a config gives for each name.
 is_text = _called(r"^(layer_)?(name|label|title|id)$")
 NUMBERS = {
     "reg": "0.1", "lambd": "0.1", "lambda_": "0.1", "lam": "0.1", "l2": "0.1", "alpha": "0.5",
@@ -57,14 +57,14 @@ NUMBERS = {
     "high": "0.5", "max_val": "0.5", "a_max": "0.5",
     "training": "true", "is_training": "true", "train": "true", "is_train": "true",
 }  # fmt: skip
-# The shape of an array of which the text says nothing.
+# The shapes of arrays for which the text implies none.
 SHAPES = {
     "w": ("N", "M"), "weight": ("N", "M"), "weights": ("N", "M"), "b": ("M",), "bias": ("M",),
     "gamma": ("N",), "beta": ("N",), "wx": ("N", "H"), "wh": ("H", "H"), "prev_h": ("n", "H"),
     "prev_c": ("n", "H"), "h0": ("n", "H"),
 }  # fmt: skip
 
-# Functions, and what they return.
+# Functions, and the values that they return.
 is_loss = _called(
     r"loss|cost|squared_error|nll|xent|entropy|mse|info_?nce|likelihood|elbo|hinge|huber|objective"
     r"|criterion|^(J|L|E|value|energy)$",
@@ -72,20 +72,20 @@ is_loss = _called(
 )
 is_derivative = _called(r"_prime$|_deriv")
 is_gradient = _called(r"^(g|d_\w+|d[A-Za-z]\w{0,6})$|grad|jac\b", re.IGNORECASE)
-may_be_gradient = _called(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)  # or is made of one
+may_be_gradient = _called(r"^d|grad|^g[_A-Z]|^g$|delta|nabla", re.IGNORECASE)  # or uses one
 GRADIENT = re.compile(r"grad(ient)?s?|back(prop|ward)|bprop", re.IGNORECASE)  # of a function
 FORWARD = re.compile(r"_?(forward|fwd|fprop)_?")
-# What functions do with gradients: numerical_gradient, clip_gradients, zero_grad.
+# Functions that use gradients instead of returning them: numerical_gradient, clip_gradients.
 uses_gradients = _called(
     r"num|check|approx|clip|zero|descent|norm|test|plot|step|update|apply|reset|enable|no_grad|set_"
 )
-# What the names of a backward end and start with, beside that of its forward.
+# The name of a backward is that of its forward with such an end or start.
 ENDS = (
     *("_backward", "_gradient", "_grad", "_bwd", "_vjp"),
     *("_prime", "_derivative", "_deriv", "_der", "prime"),
 )
 STARTS = ("backward_", "d_", "d", "grad_")
-# The same of other derivatives; a file with one function may call them by this alone.
+# The same for other derivatives; in a file with a single function, the name may be this alone.
 DERIVED = {
     "jacobian": ("jacobian", "jac"),
     "jvp": ("jvp", "pushforward"),

@@ -1,4 +1,4 @@
-"""Questions about the text of a function, answered from its syntax tree."""
+"""Read facts about a function or a class from its syntax tree."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ARTICLES = re.compile(r"\b(the|a|this|of|number|size)\s+")
 
 
 def parameter_names(function: Function) -> list[str]:
-    """The names of the parameters, but for self and the like."""
+    """The names of the parameters, without self, cls and ctx."""
     arguments = function.args
     names = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
     return [name for name in names if name not in ("self", "ctx", "cls")]
 
 
 def parameter_defaults(function: Function) -> dict[str, ast.expr]:
-    """The defaults of the parameters that have one."""
+    """The defaults of the optional parameters, by name."""
     arguments = function.args
     positional = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
     last = positional[len(positional) - len(arguments.defaults) :]
@@ -36,7 +36,7 @@ def parameter_defaults(function: Function) -> dict[str, ast.expr]:
 
 
 def find_documented_shape(doc: str, name: str) -> tuple[str, ...]:
-    """The shape that a docstring gives a parameter; axes that it leaves open are one."""
+    """The shape of a parameter in a docstring; () if there is none. "(N, ...)" is ("N", "D")."""
     pattern = _SHAPE.format(name=re.escape(name))
     for found in re.finditer(pattern, doc, re.MULTILINE):
         if "," not in found["shape"] and "shape" not in found[0].casefold():
@@ -52,11 +52,13 @@ def find_documented_shape(doc: str, name: str) -> tuple[str, ...]:
 
 
 def is_vector(function: Function, name: str, text: ast.AST) -> bool:
-    """Whether a parameter is multiplied by itself, which gives a number only of a vector, is one
-    of several indices, holds what is made a number, is a factor of an outer product, or is joined
-    to another, along no axis that is named, where there are outer products.
+    """Whether the text shows that a parameter is a vector.
 
-    text: of its class, where the attribute that keeps the parameter may be such a factor.
+    It is multiplied by itself with `@` or dot, it is one of several indices, its entries are made
+    floats, or it is a factor of an outer product; or, where there is an outer product, it is
+    concatenated with another array without an axis.
+
+    text: of the class of the function, since an attribute that keeps the parameter may be a factor.
     """
     one = re.escape(name)
     spelled = (
@@ -67,7 +69,7 @@ def is_vector(function: Function, name: str, text: ast.AST) -> bool:
         map(ast.unparse, node.slice.elts)
         for node in ast.walk(function)
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple)
-        if not ast.unparse(node.value).endswith(("r_", "c_"))  # which join what they are given
+        if not ast.unparse(node.value).endswith(("r_", "c_"))  # np.r_ and np.c_ do not index
     )
     assigned = (node for node in ast.walk(function) if isinstance(node, ast.Assign))
     pairs = (pair for node in assigned for pair in _list_assigned(node))
@@ -88,14 +90,15 @@ def is_vector(function: Function, name: str, text: ast.AST) -> bool:
 
 
 def is_list(function: Function, name: str) -> bool:
-    """Whether a function takes the items of a parameter, its length, or more behind it."""
+    """Whether a function uses a parameter as a list: it loops over it, indexes it, takes its length
+    or appends to it."""
     one = rf"(self\.)?{re.escape(name)}"
     spelled = rf"(\blen\(|\bin |\*|zip\(|enumerate\(|\] \+ ){one}\b|\b{one}(\[| \+ \[)"
     return re.search(spelled, ast.unparse(function)) is not None
 
 
 def find_unpacked_shape(function: Function, name: str) -> tuple[str, ...]:
-    """The sizes that a function unpacks the shape of a parameter into."""
+    """The names of the sizes in `N, D = x.shape`; () if the shape is not unpacked."""
     for node in ast.walk(function):
         if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple)):
             continue
@@ -106,20 +109,20 @@ def find_unpacked_shape(function: Function, name: str) -> tuple[str, ...]:
 
 
 def annotations_of(function: Function) -> dict[str, str]:
-    """What the parameters are annotated with, as it is written."""
+    """The text of the annotations of the parameters, by name."""
     arguments = function.args
     every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
     return {one.arg: ast.unparse(one.annotation) for one in every if one.annotation is not None}
 
 
 def field_names(made: ast.ClassDef) -> list[str]:
-    """The fields of a record: a dataclass or a named tuple."""
+    """The names of the fields of a dataclass or a named tuple."""
     fields = (node.target for node in made.body if isinstance(node, ast.AnnAssign))
     return [field.id for field in fields if isinstance(field, ast.Name)]
 
 
 def read_attributes(function: Function, name: str) -> set[str]:
-    """The attributes that a function reads of what has this name."""
+    """The attributes of the variable of this name that a function uses."""
     return {
         node.attr
         for node in ast.walk(function)
@@ -128,7 +131,8 @@ def read_attributes(function: Function, name: str) -> set[str]:
 
 
 def read_keys(function: Function, name: str) -> dict[str, bool]:
-    """The keys of a dict that a function reads; whether it must be there."""
+    """The keys that a function reads from the dict of this name, and whether it needs each: a key
+    that is read with `get` or `pop` only may be missing."""
     found: dict[str, bool] = {}
     for node in ast.walk(function):
         if (
@@ -150,10 +154,10 @@ def read_keys(function: Function, name: str) -> dict[str, bool]:
 
 
 def list_returned_gradients(function: Function, *, value_first: bool = False) -> list[str]:
-    """The gradients that the last return of a function lists, as they are written; those of a dict
-    or a record by key. Empty where it does not list them, as what another function gave.
+    """The texts of the gradients in the last return of a function; the keys of a dict or a record.
 
-    value_first: a value is returned before its gradients, or behind a dict of them.
+    Empty where they are not written out, for example where another function returned them.
+    value_first: whether a value is returned before its gradients, or after a dict of them.
     """
     last = _last_return(function)
     if value_first:
@@ -182,7 +186,8 @@ def list_returned_gradients(function: Function, *, value_first: bool = False) ->
 
 
 def find_returned_function(function: Function) -> Function | None:
-    """The function in it that it returns behind its output, `return y, backward`; else None."""
+    """The inner function that a function returns after its output, as in `return y, backward`;
+    else None."""
     last = _last_return(function)
     name = ast.unparse(last.elts[-1]) if isinstance(last, ast.Tuple) and last.elts else ""
     inner = (node for node in function.body if isinstance(node, ast.FunctionDef))
@@ -190,13 +195,13 @@ def find_returned_function(function: Function) -> Function | None:
 
 
 def returns_mapping(function: Function) -> bool:
-    """Whether the last return of a function is a dict or a record that is written out."""
+    """Whether the last return of a function is a dict or a record whose keys are written out."""
     last = _last_return(function)
     return isinstance(last, ast.Dict) or (isinstance(last, ast.Call) and _makes_record(last))
 
 
 def _makes_record(call: ast.Call) -> bool:
-    """Whether this makes an object of several values, of a class by its name: Params(dW, db)."""
+    """Whether a call makes a record of several values, as in Params(dW, db): by its capital."""
     name = ast.unparse(call.func)
     return name[:1].isupper() and len(call.args) + len(call.keywords) > 1
 
@@ -207,7 +212,8 @@ def returns_value(function: Function) -> bool:
 
 
 def _last_return(function: Function) -> ast.expr | None:
-    """What the last return of a function gives; a dict that it makes before as it is written."""
+    """The expression that the last return of a function returns; for the name of a dict, the dict
+    with its keys. Returns of inner functions do not count."""
     nested = {
         inner
         for node in ast.walk(function)
@@ -223,7 +229,8 @@ def _last_return(function: Function) -> ast.expr | None:
 
 
 def _write_out(function: Function, value: ast.expr) -> ast.expr:
-    """The dict that a name stands for, with the keys that are set later; anything else as it is."""
+    """The dict that is assigned to a name, with the keys that are set later; any other expression
+    as it is."""
     if not isinstance(value, ast.Name):
         return value
     keys: list[ast.expr | None] = []
@@ -242,7 +249,10 @@ def _write_out(function: Function, value: ast.expr) -> ast.expr:
 
 
 def find_compared_text(function: Function, name: str) -> str | None:
-    """The first text that a parameter, or a key of one, is compared with: a mode."""
+    """The first text that a parameter is compared with, such as a mode; None if there is none.
+
+    name: of the parameter, or `parameter.key` for a key of it.
+    """
     owner, _, key = name.partition(".")
     spelled = {name} if not key else {f"{owner}['{key}']", f"{owner}.get('{key}')"}
     for node in ast.walk(function):
@@ -256,7 +266,7 @@ def find_compared_text(function: Function, name: str) -> str | None:
 
 
 def _list_assigned(node: ast.Assign) -> Iterator[tuple[str, str]]:
-    """What an assignment gives which value, one by one where it gives several."""
+    """The targets of an assignment with their values, as texts; a tuple also item by item."""
     target, value = node.targets[0], node.value
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
         for left, right in zip(target.elts, value.elts, strict=False):
@@ -265,8 +275,11 @@ def _list_assigned(node: ast.Assign) -> Iterator[tuple[str, str]]:
 
 
 def find_method(made: Any, name: str, known: dict[str, Any]) -> ast.FunctionDef | None:
-    """A method of a class, or of one that it inherits from in the file; of a dataclass, also the
-    constructor that its fields make."""
+    """A method of a class or of its bases in the file; None if there is none.
+
+    For a dataclass without a constructor, the one that its fields imply.
+    known: the classes and functions of the file, by name.
+    """
     for node in made.body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return node
@@ -280,7 +293,7 @@ def find_method(made: Any, name: str, known: dict[str, Any]) -> ast.FunctionDef 
 
 
 def _write_constructor(made: ast.ClassDef) -> ast.FunctionDef:
-    """What a dataclass takes and does when it is made."""
+    """The constructor that the fields of a dataclass imply, with its __post_init__."""
     fields = [
         node
         for node in made.body
