@@ -90,7 +90,7 @@ def _search(path: str, draft: Draft, supervisor: Supervisor) -> Tried | None:
     made = partial(replace, draft, tried=True)
     taken = next((one for one in found if measure(one).fits), found[0])
     shapes = measure(taken)
-    told = search.take(shapes.shrink(taken))
+    told = search.confirm(shapes.shrink(taken))
     if told is not None and measure(told).fits:
         taken, shapes = told, measure(told)
     if is_right(taken):
@@ -100,7 +100,7 @@ def _search(path: str, draft: Draft, supervisor: Supervisor) -> Tried | None:
         return is_plausible(one, taken) and is_right(one)
 
     right = next(filter(may_be_meant, found), None)
-    right = right or next(filter(may_be_meant, search.go_on()), None)
+    right = right or next(filter(may_be_meant, search.run_further()), None)
     if right is None:
         return Tried(made(described=taken), shapes.fits)
     if shapes.gradients is None or count_squares(right) < count_squares(taken):

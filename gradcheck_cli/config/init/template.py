@@ -1,4 +1,4 @@
-"""`gradcheck init`: a commented config for a form of the paper, or for a function of your own."""
+"""`gradcheck init`: draft a commented config for a form of the paper, or for the user's code."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from gradcheck_cli.config.schema import CheckConfig, documentation
 from gradcheck_cli.layers.forms import FORMS
 from gradcheck_cli.text import join_words
 
-SIZES = {"n": 8, "N": 5, "M": 3}  # all different, so that what is transposed does not fit
-COMMENT, WIDTH = 34, 100  # the column of comments, and how far they go
-# Keys whose default says nothing: what stands there instead.
+SIZES = {"n": 8, "N": 5, "M": 3}  # all different, so that a transposed array does not fit
+COMMENT, WIDTH = 34, 100  # the columns where comments start and end
+# Keys whose default tells a reader nothing, with an example to show instead.
 EXAMPLES = {
     "name": "my-check",
     "backward": "{}",
@@ -59,17 +59,17 @@ EXAMPLES = {
     "framework": "torch",
     "device": "cpu",
 }
-# What makes float32 of its input, whatever that is.
+# Code that casts to float32.
 FLOAT32 = re.compile(r"astype\([\w.]*float32\)|astype\('f(loat32|4)?'\)|np\.float32\(|\.float\(\)")
-# What conjugates its input, and takes no real part of anything.
+# Code for complex numbers conjugates, and uses neither real parts nor Fourier transforms.
 CONJUGATES = re.compile(r"\.conj(ugate)?\(")
 MAKES_REAL = re.compile(r"real|imag|fft")
-PLAIN = re.compile(r"[\w./:\\+-]*")  # what YAML reads as it is
+PLAIN = re.compile(r"[\w./:\\+-]*")  # texts that YAML reads without quotes
 GUESS = "Shapes that are guesses from names, not in the text of the code: of {names}."
 
 
 def write_form_config(name: str) -> str:
-    """The config of a form: what it needs, and every other key with its default behind a #."""
+    """The config of a form: the keys that it needs, and every other key in a comment."""
     form = FORMS[name]
     sizes = ", ".join(f"{size}: {SIZES[size]}" for size in form.sizes)
     rules = ", ".join(f"{rule.of}: {rule.formula}" for rule in form.rules)
@@ -84,10 +84,10 @@ def write_form_config(name: str) -> str:
 
 
 class Draft(Struct, frozen=True):
-    """A config of code that was read, before it is text.
+    """The config of code, before it is written as text.
 
-    kind: the key that names the code; names: the code and the type, by key.
-    tried: whether the code takes the shapes; else they are as they are read.
+    kind: the key that names the code, such as `forward`; names: the code and the dtype, by key.
+    described: the inputs and constants. tried: whether running the code has confirmed the shapes.
     """
 
     kind: str
@@ -116,7 +116,7 @@ class Draft(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The config, with a comment a key, and the keys that may be set besides."""
+        """The config with a comment for each key, and in comments the keys that may be added."""
         name = self.names[self.kind].rpartition(":")[2]
         about = f"# The gradients of {name}: gradcheck run --allow-code checks them."
         data = {**self.described.inputs, **self.described.constants}
@@ -127,13 +127,13 @@ class Draft(Struct, frozen=True):
 def draft_code_config(
     kind: str | None, code: str, folder: Path, backward: str | None = None
 ) -> Draft:
-    """The config of a function, class or loss in a Python file, which is read and not run.
+    """Draft the config of a function or class in a Python file, which is read and not run.
 
-    kind: `forward`, `layer` or `value_and_grad`; None: found out.
-    code: `layers.py:affine_forward`, relative to the working directory; folder: of the config;
-    backward: of a forward, found by its name if None.
-
-    Raises UsageError where the file or the function is not there.
+    kind: `forward`, `layer` or `value_and_grad`; None: inferred from the code.
+    code: such as `layers.py:affine_forward`, relative to the working directory.
+    folder: of the config, to which its paths are relative.
+    backward: of a forward; None: found by its name.
+    Raises UsageError where there is no such file or function, or it has no backward.
     """
     file, name, tree = read_file(code)
     relative = _relative(file, folder)
@@ -177,7 +177,7 @@ def draft_code_config(
 
 
 def _list_named(tree: ast.Module, given: Mapping[str, str]) -> Iterator[ast.stmt]:
-    """The functions of the file that a config names."""
+    """The functions and classes of the file that a config names."""
     names = {code.rpartition(":")[2] for code in given.values()}
     return (node for node in tree.body if getattr(node, "name", None) in names)
 
@@ -185,7 +185,7 @@ def _list_named(tree: ast.Module, given: Mapping[str, str]) -> Iterator[ast.stmt
 def _with_functions(
     tree: ast.Module, found: Definition, constants: Mapping[str, Given], relative: str
 ) -> dict[str, Given]:
-    """The constants, and the functions of the file for what a constructor takes in pairs, as
+    """The constants, with functions of the file for a pair of parameters of a constructor such as
     `activation` and `activation_prime`."""
     takes: list[str] = []
     if isinstance(found, ast.ClassDef):
@@ -203,7 +203,7 @@ def _with_functions(
 
 
 def _quote(text: str) -> str:
-    """A text as YAML, which reads some characters as its own."""
+    """A text as YAML, in quotes where it holds characters that mean something there."""
     return text if PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
@@ -218,7 +218,10 @@ def _mapping(values: Mapping[str, Given]) -> str:
 def _describe(
     tree: ast.Module, found: Definition, name: str, kind: str, beside: Sequence[str]
 ) -> Described:
-    """What the function takes that is the forward; of a class, and of what it is made with."""
+    """The inputs and constants of a function, or of the forward and the constructor of a class.
+
+    beside: the names of the loss and the backward, empty where there is none.
+    """
     loss = kind == "value_and_grad"
     maker = found if kind == "layer" and isinstance(found, ast.FunctionDef) else None
     made = find_made_class(tree, maker) if maker is not None else None
@@ -250,7 +253,7 @@ def _text(about: str, kind: str, given: dict[str, str], guessed: Sequence[str] =
 
 
 def _lines(kind: str, given: dict[str, str], guessed: Sequence[str]) -> Iterator[str]:
-    """The keys that go with a kind of check; those that are not needed, behind a #.
+    """The lines of the keys that go with a kind of check; those that are not needed in comments.
 
     guessed: the inputs and constants whose shapes are guesses.
     """
@@ -272,7 +275,7 @@ def _lines(kind: str, given: dict[str, str], guessed: Sequence[str]) -> Iterator
 
 
 def _line(text: str, comment: str) -> str:
-    """A key, and what it says beside it, or above where the key is long."""
+    """A key with a comment beside it, or above it where the key is long."""
     if len(text) >= COMMENT:
         return "\n".join([*(f"# {line}" for line in wrap(comment, WIDTH - 2)), text])
     first, *others = wrap(comment, WIDTH - COMMENT - 2)
@@ -285,5 +288,5 @@ def _scalar(value: Any) -> str:
 
 
 def _relative(file: Path, folder: Path) -> str:
-    """The path of the code as the config writes it."""
+    """The path of the code, relative to the folder of the config."""
     return Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()

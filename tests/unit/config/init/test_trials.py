@@ -108,7 +108,7 @@ def test_a_search_that_goes_on_tries_nothing_twice() -> None:
 
     search = Search(attempt)
     first = search.run(Described({"x": Given("[n]")}, {}, {"n": 4}))
-    more = search.go_on()
+    more = search.run_further()
     assert len(tried) == len(set(tried))
     ranks = [{one.inputs["x"].text.count(",") + 1 for one in found} for found in (first, more)]
     assert ranks == [{1}, {1, 3}]
