@@ -26,8 +26,8 @@ from gradcheck_cli.numeric.gradient import (
 from gradcheck_cli.numeric.noise import Evaluate, Float, Noise
 from gradcheck_cli.numeric.quotients import WholeForwards
 from gradcheck_cli.numeric.sampling import sample_entries
+from gradcheck_cli.numeric.scales import entry_scale
 from gradcheck_cli.numeric.stencils import STENCILS
-from gradcheck_cli.numeric.units import entry_scale
 from gradcheck_cli.options import AUTO, DIRECTIONS, DIRECTIONS_FIRST, ENTRIES, Numeric
 from gradcheck_cli.problem import Problem, Stack, Stackable
 from gradcheck_cli.processes.thread_map import thread_map

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.local.claims import Slices
 from gradcheck_cli.numeric.local.quotients import choose_local_quotients
+from gradcheck_cli.numeric.scales import entry_scale
 from gradcheck_cli.numeric.stencils import STENCILS
-from gradcheck_cli.numeric.units import entry_scale
 from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Locality, Problem
 

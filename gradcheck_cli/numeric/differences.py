@@ -28,7 +28,7 @@ class Differences(ABC):
     reach, cancelled: see `Noise`. step_height: the largest `Noise.step_height`.
     rounding: the standard deviation of the rounding of a number, over its size.
     smallest: the smallest positive number of x's type.
-    size: Σ |c·output|; 0 where the noise of quotients includes outputs that did not move.
+    total_output: Σ |c·output|; 0 where the noise of quotients includes outputs that did not move.
     """
 
     method: str
@@ -37,7 +37,7 @@ class Differences(ABC):
     evaluations: int
     step_height: float = 0.0
     cancelled: float = 0.0
-    size: Float | float = 0.0
+    total_output: Float | float = 0.0
 
     def __init__(self, x: NDArray[Any], scale: Float, stencil: Stencil) -> None:
         self.x = x

@@ -67,7 +67,7 @@ def _hidden_at_zero(
     hidden = hidden * np.where(differences.outputs_are_differences(furthest), ROUNDED, 1.0)
     floor = DEVIATIONS * np.fmax(hidden, differences.rung(entries, near).floor)
     steepness, move = best.last_seen[:, rows]
-    rounding = LAST_PLACES * differences.rounding * np.fmax(differences.size, furthest)
+    rounding = LAST_PLACES * differences.rounding * np.fmax(differences.total_output, furthest)
     rounding = np.fmax(rounding, best.hidden_rounding[rows])
     return np.asarray(np.fmax(floor, np.where(move <= rounding, RATIO * steepness, 0.0)))
 
@@ -81,7 +81,9 @@ def _look_further(
     outputs grow with the step, as a cube or an exponential does: then nearer steps are tried.
     harmless: slopes that do not matter. Returns arrays (entries, cotangents).
     """
-    most_here = ASTRONOMIC * np.fmax(differences.size, np.max(np.abs(differences.x), initial=0.0))
+    most_here = ASTRONOMIC * np.fmax(
+        differences.total_output, np.max(np.abs(differences.x), initial=0.0)
+    )
     rung = differences.rung(entries, far)
     hidden, move, steepness = rung.floor, rung.steepness * far[:, None], rung.steepness
     rows, most = np.arange(len(entries)), MOST_GROWTH
@@ -112,11 +114,11 @@ def doubt_small(
     rounding hides it. An entry that is smaller than the rounding of all outputs that it moves
     anywhere is hidden, whatever its quotients are. among: the rows to look at.
     """
-    if not np.any(differences.size):
+    if not np.any(differences.total_output):
         return
     share = SMALL * differences.rounding**SMALL_POWER
     step = differences.reach * FIRST_STEP * differences.scale
-    most = share * differences.size / step[every, None]
+    most = share * differences.total_output / step[every, None]
     small = np.zeros(len(every), dtype=bool)
     for some, part in best.blocks():
         size, known = _least(part)

@@ -22,9 +22,9 @@ from gradcheck_cli.numeric.differences import WHOLE, Differences
 from gradcheck_cli.numeric.doubts import doubt_faint, doubt_small, doubt_zeros
 from gradcheck_cli.numeric.invariance import settle_invariant
 from gradcheck_cli.numeric.noise import Float
-from gradcheck_cli.numeric.other_steps import leap_until_moved, retry_nearer, widen_steps
+from gradcheck_cli.numeric.other_steps import leap_until_moved, retry_on_own_scale, widen_steps
 from gradcheck_cli.numeric.pilots import Pilots
-from gradcheck_cli.numeric.plateaus import doubt_small_steps
+from gradcheck_cli.numeric.plateaus import doubt_plateaus
 from gradcheck_cli.numeric.quotients import WholeForwards
 
 Progress = Callable[[int], None]
@@ -184,12 +184,12 @@ def _measure_further(differences: Differences, best: Best, every: Entries) -> No
     """Measure what the ladder left open from other steps, and add what rounding may hide."""
     if not all(part.clear.all() for _, part in best.blocks()):
         widen_steps(differences, best, every)
-        retry_nearer(differences, best, every)
+        retry_on_own_scale(differences, best, every)
         doubt_zeros(differences, best, every)
     doubt_small(differences, best, every, np.arange(len(every)))
     doubt_faint(best)
     if isinstance(differences, WholeForwards):
-        doubt_small_steps(differences, best, every)
+        doubt_plateaus(differences, best, every)
 
 
 def _measure_and_count(

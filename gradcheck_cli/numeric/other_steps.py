@@ -10,7 +10,7 @@ from gradcheck_cli.numeric.climb import FIRST_STEP, LARGEST_STEP, LEAP, LEAPS, M
 from gradcheck_cli.numeric.differences import Differences
 from gradcheck_cli.numeric.doubts import doubt_small
 from gradcheck_cli.numeric.noise import DEVIATIONS, Float
-from gradcheck_cli.numeric.units import OWN_UNITS
+from gradcheck_cli.numeric.scales import OWN_UNITS
 
 # Entries that noise leaves unresolved are measured again from a first step so much larger, because
 # noise over a larger step is less, and polynomials extrapolate exactly from any steps.
@@ -149,7 +149,7 @@ def _widen(
     return np.concatenate(still)
 
 
-def retry_nearer(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
+def retry_on_own_scale(differences: Differences, best: Best, every: NDArray[np.intp]) -> None:
     """Measure unresolved entries again on their own scale, where it is far smaller than before.
 
     Where the entries of a tensor have different units, the function may oscillate, leave its domain

@@ -62,7 +62,7 @@ def follow_jump(at: Values, slope: float, enough: float) -> tuple[float, float]:
     return (most, low + width) if stays else (0.0, 0.0)
 
 
-def doubt_small_steps(differences: WholeForwards, best: Best, every: NDArray[np.intp]) -> None:
+def doubt_plateaus(differences: WholeForwards, best: Best, every: NDArray[np.intp]) -> None:
     """Add to the uncertainty of entries whose small step was taken on a plateau.
 
     If the function jumps near x, at the ends of the plateau, the slope between may be off by the

@@ -22,8 +22,8 @@ from gradcheck_cli.numeric.noise import (
     Noise,
 )
 from gradcheck_cli.numeric.rung import TABLES, Rung
+from gradcheck_cli.numeric.scales import entry_scale, move_one_by_one, shrink_scales
 from gradcheck_cli.numeric.stencils import Stencil
-from gradcheck_cli.numeric.units import entry_scale, move_one_by_one, shrink_scales
 
 # Entries that climb the ladder together: enough that numpy's overhead does not matter.
 LEAST_CHUNK = 64
@@ -89,7 +89,7 @@ class WholeForwards(Differences):
         self.reach, self.cancelled = noise.reach, noise.cancelled
         self.step_height = float(np.max(noise.step_height, initial=0.0))
         self.center = self.noise.center
-        self.size = self._weighed(np.abs(self.center)[None])
+        self.total_output = self._weighed(np.abs(self.center)[None])
         self.kept: dict[tuple[int, float], Float] = {}
         point_bytes = 8 * (x.size + self.center.size)
         pairs = max(1, together // 2)
@@ -294,7 +294,7 @@ class WholeForwards(Differences):
     def outputs_are_differences(self, moved: Float) -> NDArray[np.bool_]:
         """Where all outputs together are FAINT beside the move Σ |c|·move of a far step, so that
         they must be differences of larger numbers."""
-        return np.asarray(self.size <= FAINT * moved)
+        return np.asarray(self.total_output <= FAINT * moved)
 
     def unseen_slope(self, moved: NDArray[np.bool_], step: Float) -> Float:
         """How large the slope of outputs that did not move by a step may be, as a deviation."""

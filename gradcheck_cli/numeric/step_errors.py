@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.few_probes import measure_noise
 from gradcheck_cli.numeric.noise import Evaluate, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
+from gradcheck_cli.numeric.scales import entry_scale
 from gradcheck_cli.numeric.stencils import STENCILS
-from gradcheck_cli.numeric.units import entry_scale
 
 # Powers of ten of the largest and the smallest step, in units of the input's scale, and steps per
 # decade: from where truncation dominates to where nothing moves.

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradcheck_cli import Verdict, check, from_functions, from_value_and_grad
-from gradcheck_cli.numeric.units import SHRINK, entry_scale
+from gradcheck_cli.numeric.scales import SHRINK, entry_scale
 from gradcheck_cli.result import GradientResult, Zero
 from tests.support.verdicts import judge
 

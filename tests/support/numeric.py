@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.gradient import NumericGradient, Progress, measure_entries
 from gradcheck_cli.numeric.noise import Evaluate, Float
 from gradcheck_cli.numeric.quotients import WholeForwards
+from gradcheck_cli.numeric.scales import entry_scale
 from gradcheck_cli.numeric.stencils import STENCILS
-from gradcheck_cli.numeric.units import entry_scale
 
 
 def numeric_gradient(

@@ -10,8 +10,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradcheck_cli.errors import CodeError
+from gradcheck_cli.numeric.scales import entry_scale
 from gradcheck_cli.numeric.stencils import STENCILS
-from gradcheck_cli.numeric.units import entry_scale
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape, join_words
 from gradcheck_cli.usercode.calling.gradients import gradient_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck_cli.numeric.gradient import NumericGradient
-from gradcheck_cli.numeric.units import entry_scale
+from gradcheck_cli.numeric.scales import entry_scale
 from tests.support.layers import Float
 from tests.support.numeric import numeric_gradient
 

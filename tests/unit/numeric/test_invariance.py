@@ -9,8 +9,8 @@ from gradcheck_cli.numeric.climb import FIRST_STEP, LEAP
 from gradcheck_cli.numeric.gradient import NumericGradient, measure_entries
 from gradcheck_cli.numeric.invariance import SHARES
 from gradcheck_cli.numeric.quotients import WholeForwards
+from gradcheck_cli.numeric.scales import entry_scale
 from gradcheck_cli.numeric.stencils import STENCILS
-from gradcheck_cli.numeric.units import entry_scale
 from tests.support.layers import Float
 
 RANDOM = np.random.default_rng(7)

@@ -10,8 +10,8 @@ import pytest
 
 from gradcheck_cli.numeric.gradient import NumericGradient, measure_entries
 from gradcheck_cli.numeric.quotients import WholeForwards
+from gradcheck_cli.numeric.scales import entry_scale
 from gradcheck_cli.numeric.stencils import STENCILS
-from gradcheck_cli.numeric.units import entry_scale
 from tests.support.layers import Float
 
 MOST_EVALUATIONS, MOST_SATURATED = 4.5, 12.0  # an entry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcheck_cli.numeric.units import entry_scale, move_one_by_one, shrink_scales
+from gradcheck_cli.numeric.scales import entry_scale, move_one_by_one, shrink_scales
 from tests.support.layers import Float
 
 
