@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli.checker.gradients import GradientChecker
 from gradcheck_cli.checker.measurements import MOST_DIAGNOSED
-from gradcheck_cli.faults.diagnosis import look_at, match_fault
+from gradcheck_cli.faults.diagnosis import diagnose_gradient, use_hidden_stages
 from gradcheck_cli.faults.hidden_stages import find_hidden_stages
 from gradcheck_cli.faults.kinds.shape_faults import match_shape_fault
 from gradcheck_cli.faults.measured_gradient import Measure, MeasuredGradient
@@ -202,7 +202,7 @@ class Diagnoser:
         self.outside.most = share * self.calls
         look_inside = partial(self._look_inside, measured, share)
         found = explain_alike(measured, comparison, self.wrong.values(), look_inside)
-        found = found or match_fault(measured, comparison, look_inside)
+        found = found or diagnose_gradient(measured, comparison, look_inside)
         inside = self.looked.get(result.name)
         self.wrong[result.name] = Wrong(measured, comparison, found, inside)
         return replace(
@@ -222,7 +222,7 @@ class Diagnoser:
         self.inside.most = self.searched + share * max(0.0, self.calls - self.searched)
         if measured.name in self.looked:
             return self.looked[measured.name]
-        looked = look_at(measured, self.hidden, self.inside)
+        looked = use_hidden_stages(measured, self.hidden, self.inside)
         if looked is not None:
             self.looked[measured.name] = looked
         return looked

@@ -1,6 +1,7 @@
-"""What is said of a wrong gradient: the fault that gives it, with names that are no coincidence.
+"""Diagnose one wrong gradient: find its fault, and words for it that are no coincidence.
 
-Where no fault fits from outside, it is looked for inside the forward.
+Where no fault of the gradient as a whole explains it, the fault is looked for at the stages inside
+the forward. Where none explains all entries, a pattern of the errors is described.
 """
 
 from __future__ import annotations
@@ -25,39 +26,34 @@ from gradcheck_cli.measure.comparison import Comparison, Float, compare_entries
 from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code, Diagnosis
 
-MOST_AGAIN = 500  # calls of a forward, to look inside it at other inputs; a small one takes a third
+MOST_AGAIN = 500  # forwards to find a fault inside it at other inputs; small ones take a third
 
 
 class Finding(Struct, frozen=True):
-    """What is said of a wrong gradient; match: the fault that it has, if one was found."""
+    """The diagnosis of a wrong gradient; match: the fault that explains it, if there is one."""
 
     diagnosis: Diagnosis
     match: Match | None = None
 
     @property
     def factor(self) -> Factor | None:
-        """The one that is all that is wrong with it."""
+        """The factor, if the gradient is right but for one."""
         return None if self.match is None else self.match.injected.by
 
     @property
     def upstream(self) -> tuple[Stage, Float] | None:
-        """The stage and the upstream gradient there that it is the gradient for."""
+        """A stage and the wrong upstream gradient at it, if that is what is wrong."""
         return None if self.match is None else self.match.injected.upstream
 
 
-def _look_nowhere() -> None:
-    """Nothing is known of what is inside the forward."""
-
-
-def match_fault(
+def diagnose_gradient(
     measured: MeasuredGradient,
     comparison: Comparison,
-    look_inside: Callable[[], MeasuredGradient | None] = _look_nowhere,
+    look_inside: Callable[[], MeasuredGradient | None] = lambda: None,
 ) -> Finding:
-    """What is said of a wrong gradient.
+    """Find what is wrong with a gradient.
 
-    look_inside: gives it by the stages inside the forward, which are looked at where nothing else
-    fits.
+    look_inside: the gradient with the stages inside the forward; called if no simple fault fits.
     """
     if measured.problem.identity is not None:
         observation = describe_contradiction(measured, comparison)
@@ -65,10 +61,10 @@ def match_fault(
     flat = describe_flat(measured)
     if flat:
         return Finding(describe_fault(Code.FLAT, flat))
-    match = _doubt(find_match(measured, comparison), measured, comparison)
+    match = _mark_chance(find_match(measured, comparison), measured, comparison)
     inside = look_inside() if match is None or not match.plain else None
     if inside is not None:
-        within = _doubt(find_match(inside, comparison), inside, comparison)
+        within = _mark_chance(find_match(inside, comparison), inside, comparison)
         found = [one for one in (within, match) if one is not None]
         match = min(found, key=lambda one: one.rank[:3], default=None)
     if match is not None:
@@ -81,12 +77,12 @@ def match_fault(
     return Finding(describe_fault(Code.NO_KNOWN_FAULT))
 
 
-def look_at(
+def use_hidden_stages(
     measured: MeasuredGradient, stages: Sequence[Stage], effort: Effort
 ) -> MeasuredGradient | None:
-    """A gradient by those of some stages inside the forward that change with its input, if any do.
+    """The gradient with the stages inside the forward that depend on its input; None without any.
 
-    effort: counts the calls of the forward that these stages make.
+    stages: all that were found inside the forward; effort: counts their calls of the forward.
     """
     inner = [stage for stage in stages if _depends(measured, stage)]
     if not inner:
@@ -98,14 +94,14 @@ def look_at(
         effort,
         guess=measured.guess,
         inner=inner,
-        watched=stages,
+        hidden=stages,
         outside=measured,
     )
 
 
 def _depends(measured: MeasuredGradient, stage: Stage) -> bool:
-    """Whether a stage changes with the input."""
-    with suppress(Exception):  # of code that takes no other input
+    """Whether the value of a stage depends on the input."""
+    with suppress(Exception):  # the user's code may fail at other inputs
         moved = {measured.name: measured.x + (np.max(np.abs(measured.x), initial=0.0) or 1.0)}
         inputs = measured.problem.inputs
         return not np.array_equal(stage.forward({**inputs, **moved}), stage.forward(inputs))
@@ -113,44 +109,46 @@ def _depends(measured: MeasuredGradient, stage: Stage) -> bool:
 
 
 def confirm_names(match: Match, measured: MeasuredGradient, comparison: Comparison) -> Match:
-    """The match with the names of its factors that hold where sizes and constants are others."""
-    told = match.injected
+    """The match with those names of its factors that hold with other sizes and constants, too."""
+    injected = match.injected
 
     def find(other: MeasuredGradient) -> Sequence[Factor] | None:
         again = [
             found.injected.named
             for found in _find_again(match, other, comparison)
-            if len(found.injected.named) == len(told.named)
+            if len(found.injected.named) == len(injected.named)
         ]
         return next(iter(again), None)
 
-    if not any((*one.names, *one.also) for one in told.named):
+    if not any((*one.names, *one.also) for one in injected.named):
         return match
-    with suppress(Exception):  # what code of the user raises there leaves the names as they are
-        confirmed = confirm(measured, told.named, find)
-        observation = told.observation
-        for before, after in zip(told.named, confirmed, strict=True):
+    with suppress(Exception):  # where the user's code fails there, the names stay as they are
+        confirmed = confirm(measured, injected.named, find)
+        observation = injected.observation
+        for before, after in zip(injected.named, confirmed, strict=True):
             observation = observation.replace(before.text, after.text, 1)
-        named = replace(told, observation=observation, named=tuple(confirmed))
-        if told.by is None:
-            return replace(match, injected=named)
-        said = scale(measured, confirmed[0])
-        cause, next_step = said.cause, said.next_step
-        named = replace(named, by=confirmed[0], cause=cause, next_step=next_step)
+        named = replace(injected, observation=observation, named=tuple(confirmed))
+        if injected.by is not None:
+            scaled = scale(measured, confirmed[0])
+            cause, next_step = scaled.cause, scaled.next_step
+            named = replace(named, by=confirmed[0], cause=cause, next_step=next_step)
         return replace(match, injected=named)
     return match
 
 
-def _doubt(match: Match | None, measured: MeasuredGradient, comparison: Comparison) -> Match | None:
-    """The match, which may be chance where it is a part that is left out, as another mask may do,
-    and where the inputs are others, it is another part."""
+def _mark_chance(
+    match: Match | None, measured: MeasuredGradient, comparison: Comparison
+) -> Match | None:
+    """The match, marked as possible chance if it is a part of the gradient that is left out here,
+    but at shuffled inputs the same part is not: then it only looks like a mask of something else.
+    """
     if match is None or not match.injected.part or not match.fit.sure:
         return match
-    with suppress(Exception):  # what code of the user raises there
+    with suppress(Exception):  # the user's code may fail at other inputs
         other = shuffle_inputs(measured)
         if other is not None and measured.inner:
             effort = Effort(most=MOST_AGAIN)
-            other = look_at(other, find_hidden_stages(other.problem, effort), effort)
+            other = use_hidden_stages(other, find_hidden_stages(other.problem, effort), effort)
         again = [] if other is None else _find_again(match, other, comparison)
         same = any(found.injected.part == match.injected.part for found in again)
         if other is not None and not same:
@@ -159,14 +157,14 @@ def _doubt(match: Match | None, measured: MeasuredGradient, comparison: Comparis
 
 
 def _find_again(match: Match, other: MeasuredGradient, comparison: Comparison) -> list[Match]:
-    """The same fault in another gradient, the simplest first."""
+    """The matches of the same kind of fault in another gradient, the simplest first."""
     claimed = other.problem.evaluate_backward()
     there = compare_entries(np.asarray(claimed[other.name]), other.gradient, comparison.allowance)
     return sorted(list_matches(match.fault, other, there), key=lambda found: found.rank)
 
 
 def describe_match(match: Match) -> Diagnosis:
-    """What is said of a fault that was found."""
+    """The diagnosis of a fault that was found."""
     fault, injected, observation = match.fault, match.injected, match.injected.observation
     if not match.fit.sure:
         observation += "; that may be chance"

@@ -188,7 +188,7 @@ def find_faulty_lines(
     }
     for name, origin in wrong.items():
         lines[name] |= {origin.partition(", ")[2]} if origin else set()
-    # A line that is right in another turn of its loop may have got a wrong value from a line before.
+    # A line that is right in another turn of its loop may have got a wrong value from others.
     up_to_once_right = [
         {values.line_of(one) for one in doubtful if place in {one, *values.list_dependents(one)}}
         for place in doubtful

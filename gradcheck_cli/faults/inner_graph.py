@@ -149,7 +149,7 @@ def find_graph(measured: MeasuredGradient) -> Graph | None:
 
 def _measure_graph(measured: MeasuredGradient) -> Graph | None:
     problem = measured.problem
-    inner = [stage for stage in measured.watched if stage.respond is not None]
+    inner = [stage for stage in measured.hidden if stage.respond is not None]
     if problem.cotangent is None or sum(np.size(one.cotangent) for one in inner) > MOST_ENTRIES:
         return None
     outputs = measured.outputs

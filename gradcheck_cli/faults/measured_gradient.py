@@ -1,7 +1,7 @@
-"""A right gradient as it was measured, and how it changes with what it is made of.
+"""The right gradient of one input, as measured, and how it changes with what it is computed from.
 
-All of it is measured through the forward. A gradient is Jᵀδ, with the Jacobian J of a stage of the
-forward and the upstream gradient δ there; people get δ wrong, or an input that J depends on.
+A gradient is Jᵀδ with the Jacobian J of a stage of the forward and the upstream gradient δ there.
+Wrong backwards have another δ, or a J at other inputs; both are measured through the forward.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ from gradcheck_cli.problem import Problem, Stage, no_stages
 
 Made = TypeVar("Made")
 
-# What is measured of a large gradient: so many outputs × entries of a Jacobian (2 MB), so many
-# entries of a gradient: more than a fault needs as evidence, so that slices show, too.
+# MOST_CELLS: outputs × entries of a measured Jacobian, 2 MB. MOST_ENTRIES: its entries, and those of
+# a gradient with other sizes; a fault needs fewer as evidence, but with these slices show, too.
 MOST_CELLS, MOST_ENTRIES = 2**18, 400
-JACOBIAN_SHARE = 0.25  # of the calls that are left: what a Jacobian may take
-# What no upstream gradient explains of an error: over all of it, and over what it is unsure by.
+JACOBIAN_SHARE = 0.25  # of the forwards that are left, how many one Jacobian may take
+# The norm of the part of an error that no upstream gradient explains, over the norm of the error
+# and over that of its uncertainty: if it is larger than both, upstream faults are ruled out.
 UNEXPLAINED, UNSURE = 1e-3, 100.0
-# Entries of a gradient at other inputs, each known to eight digits: evidence enough for a fault.
-# Each costs four forwards.
+# Entries that are measured of a gradient at other inputs, by four forwards each. Each is known to
+# eight digits, so that they are evidence enough for a fault.
 MOST_ELSEWHERE = 16
 
 
 class Measure(Protocol):
-    """The numeric gradient of an input of the problem, by name; measured once."""
+    """A function from the name of an input to its numeric gradient, which it measures once."""
 
     def __call__(self, name: str) -> NumericGradient:
         """The numeric gradient of this input."""
 
 
 def rows_are_samples(problem: Problem, outputs: tuple[int, ...]) -> bool:
-    """Whether the first axis of these outputs is that of n, or of an input's first axis."""
+    """Whether outputs of this shape have as many rows as there are samples, or rows of an input."""
     if len(outputs) < 2:
         return False
     n = problem.numbers.get("n")
@@ -55,12 +56,12 @@ def rows_are_samples(problem: Problem, outputs: tuple[int, ...]) -> bool:
 class MeasuredGradient:
     """The right gradient of one input of a problem, as it was measured.
 
-    measure: gives the numeric gradient of an input; effort: counts what else is measured.
-    guess: whether the outputs may be taken for those of an activation; inner: the stages that are
-    looked at in place of those that the forward is known to have; watched: these, and those that do
-    not depend on the input; outside: the same gradient without these, what was measured of which is
-    known. claimed: the wrong gradient that is looked at, so that what does not fit it is given up
-    early.
+    measure: the numeric gradient of an input; effort: counts the forwards that are called besides.
+    guess: whether activations may be guessed from the outputs alone.
+    inner: stages inside the forward that depend on the input; if given, faults are put in there.
+    hidden: all stages inside the forward, also those that do not depend on this input.
+    outside: the same gradient without inner stages; what was measured for it is used again.
+    claimed: the wrong gradient in a diagnosis, so that faults that cannot fit it are refuted early.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class MeasuredGradient:
         *,
         guess: bool = False,
         inner: Sequence[Stage] = (),
-        watched: Sequence[Stage] = (),
+        hidden: Sequence[Stage] = (),
         outside: MeasuredGradient | None = None,
     ) -> None:
         self.problem = problem
@@ -85,20 +86,20 @@ class MeasuredGradient:
         self.effort = effort or Effort()
         self.guess = guess
         self.inner = inner
-        self.watched = watched or inner
+        self.hidden = hidden or inner
         self._inside = {id(stage) for stage in inner}
         self.claimed: Comparison | None = None
         self._known: dict[Any, Any] = {} if outside is None else outside._known
 
     def once(self, key: Any, measure: Callable[[], Made]) -> Made:
-        """What `measure` gives, measured when it is first asked for by this key."""
+        """The result of `measure`, which is called only at the first use of this key."""
         if key not in self._known:
             self._known[key] = measure()
         made: Made = self._known[key]
         return made
 
     def share(self, key: Any, find: Callable[[], Made]) -> Made:
-        """What `find` gives, found once for all gradients that are looked at with this effort."""
+        """The result of `find`, which is called once for all gradients with the same effort."""
         kept = self.effort.kept
         if key not in kept:
             kept[key] = find()
@@ -112,18 +113,18 @@ class MeasuredGradient:
 
     @property
     def is_square(self) -> bool:
-        """Whether it is a matrix that has a transpose of the same shape, and is not one entry."""
+        """Whether it is a square matrix of more than one entry."""
         return self.whole and self.value.ndim == 2 and self.shape[0] == self.shape[1] > 1
 
     @cached_property
     def transposed(self) -> NDArray[np.intp]:
-        """The flat places of the entries of its transpose; none where that has another shape."""
+        """The flat order of the entries of its transpose; empty if that has another shape."""
         size = self.value.size if self.is_square else 0
         return np.arange(size).reshape(self.shape if size else (0,)).T.ravel()
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the gradient; of the measured entries, if that is not all of it."""
+        """The shape of the gradient, or of its measured entries if these are not all."""
         return self.value.shape
 
     @property
@@ -133,19 +134,19 @@ class MeasuredGradient:
 
     @cached_property
     def numbers(self) -> dict[str, float]:
-        """What a factor may be called by."""
+        """The sizes, constants and norms that a factor may be named by."""
         with np.errstate(all="ignore"):
             norms = {
                 f"‖{self.name}‖₁": float(np.sum(np.abs(self.x))),
                 f"‖{self.name}‖": float(np.sqrt(np.sum(np.square(self.x)))),
                 f"‖{self.label.gradient}‖": float(np.sqrt(np.sum(np.square(self.value)))),
             }
-        # Of two entries, any number is a norm times their ratio.
+        # With one or two entries, a norm fits many factors by chance.
         return list_numbers(self.problem, norms if self.whole and self.value.size > 2 else {})
 
     @cached_property
     def samples(self) -> str:
-        """The name of the number of samples, n; empty where nothing tells it."""
+        """The name of the number of samples, such as `n`; empty if it is not known."""
         if "n" in self.numbers:
             return "n"
         stage = next(iter(self.declared), None)
@@ -156,9 +157,8 @@ class MeasuredGradient:
 
     @cached_property
     def stages(self) -> list[Stage]:
-        """The stages of the forward, the outermost first, and those that it may have.
-
-        What is below an inner stage is an inner stage itself.
+        """The stages where a fault may be: those that are declared, the outermost first, and, where
+        activations are guessed, those below a guessed one. With inner stages, these alone.
         """
         if not self.guess or self.inner or self.problem.stages is not no_stages:
             return self.declared
@@ -167,7 +167,10 @@ class MeasuredGradient:
 
     @cached_property
     def declared(self) -> list[Stage]:
-        """The stages that the forward is known to have; a Jacobian has no upstream gradient."""
+        """The stages that the problem lists, else the outputs; with inner stages, these alone.
+
+        There are none for a Jacobian, which has no upstream gradient.
+        """
         problem = self.problem
         if problem.cotangent is None or self.inner:
             return list(self.inner)
@@ -184,7 +187,7 @@ class MeasuredGradient:
         return Stage(problem.forward, delta, problem.batched, sample_axis=axis)
 
     def read(self, stage: Stage) -> Float:
-        """What a stage gives at the inputs, read once."""
+        """The value of a stage at the inputs, read once."""
         return self.once(("value", id(stage)), lambda: self._read(stage))
 
     def _read(self, stage: Stage) -> Float:
@@ -193,18 +196,18 @@ class MeasuredGradient:
 
     @property
     def arrays(self) -> dict[str, Float]:
-        """The inputs and inner values, by what reports call them."""
+        """The inputs and the values of hidden stages by their names in reports."""
         inputs = self.problem.inputs.items()
         found = {name: np.asarray(x, dtype=np.float64) for name, x in inputs}
-        return found | {stage.name: self.read(stage) for stage in self.watched}
+        return found | {stage.name: self.read(stage) for stage in self.hidden}
 
     @cached_property
-    def others(self) -> dict[str, NDArray[Any]]:
-        """The other inputs, on which the Jacobian may depend."""
+    def other_inputs(self) -> dict[str, NDArray[Any]]:
+        """The inputs other than this one; the Jacobian may depend on them."""
         return {name: x for name, x in self.problem.inputs.items() if name != self.name}
 
     def choose_columns(self, stage: Stage) -> NDArray[np.intp]:
-        """The positions of the entries of a Jacobian, as many as calls are left for."""
+        """The positions of the entries by which a Jacobian is measured, within the budget."""
         most: float = min(MOST_ENTRIES, MOST_CELLS // max(1, stage.cotangent.size))
         if not stage.batched:
             room = JACOBIAN_SHARE * self.effort.left / CALLS_AN_ENTRY
@@ -212,8 +215,8 @@ class MeasuredGradient:
         return spread_evenly(self.value.size, most)
 
     @cached_property
-    def few(self) -> NDArray[np.intp]:
-        """The positions of the entries that are measured at other inputs."""
+    def entries_elsewhere(self) -> NDArray[np.intp]:
+        """The positions of the entries that are measured of a gradient at other inputs."""
         return spread_evenly(self.value.size, MOST_ELSEWHERE)
 
     @cached_property
@@ -222,7 +225,7 @@ class MeasuredGradient:
         return self.whole_values(self.value, self.uncertainty)
 
     def whole_values(self, value: Float, uncertainty: Float | float = 0.0) -> Values:
-        """A gradient of all measured entries."""
+        """Make a gradient of all measured entries from an array."""
         every = np.broadcast_to(uncertainty, value.shape).ravel()
         return Values(value.ravel(), every, np.arange(value.size))
 
@@ -231,17 +234,17 @@ class MeasuredGradient:
         return self.right.differs_from(values)
 
     def measure_jacobian(self, stage: Stage) -> Values:
-        """∂outputs/∂input of a stage: value and uncertainty are outputs × entries, outputs flat."""
+        """∂outputs/∂input of a stage; value and uncertainty are outputs × entries, both flat."""
         together = self.inner if self.is_inner(stage) else [stage]
         key = "Jacobians", id(together[0])
         return self.once(key, lambda: self._measure_jacobians(together))[id(stage)]
 
     def _measure_jacobians(self, stages: Sequence[Stage]) -> dict[int, Values]:
-        """The Jacobians of stages that are read in one call of the forward, by id."""
+        """The Jacobians of stages by id; one call of the forward reads all of them."""
         delta = np.ravel(stages[0].cotangent)
         if stages[0].forward is self.problem.forward and delta.size == 1 and delta.any():
             value, uncertainty = (one[None] for one in (self.right.value, self.right.uncertainty))
-            by = float(delta[0])  # the gradient is that of the only output, times this
+            by = float(delta[0])  # the gradient is the Jacobian of the only output times this
             jacobian = Values(value / by, uncertainty / abs(by), self.right.at)
             return {id(stages[0]): jacobian}
         if len(stages) == 1:
@@ -260,19 +263,22 @@ class MeasuredGradient:
         }
 
     def contract(self, stage: Stage, cotangent: Any) -> Values:
-        """The gradient with another upstream gradient at a stage.
+        """The gradient if the upstream gradient at a stage were this cotangent.
 
-        What flows around an inner stage, as the gradient of a regulariser does, stays as it is.
+        The part that flows around an inner stage, such as that of a regulariser, stays as it is.
         """
         through = self.flow_through(stage, cotangent)
         return through + self.flow_around(stage) if self.is_inner(stage) else through
 
-    def is_open(self, stage: Stage) -> bool:
-        """Whether the wrong gradient, or its transpose, may be that for another upstream gradient
-        at a stage, but for a factor: else all faults that change that are refuted at once."""
-        return self.claimed is None or self.once(("open", id(stage)), lambda: self._is_open(stage))
+    def may_have_other_upstream(self, stage: Stage) -> bool:
+        """Whether some other upstream gradient at a stage explains the wrong gradient, up to a
+        factor or a transpose. If not, all faults of that upstream gradient are refuted at once."""
+        if self.claimed is None:
+            return True
+        return self.once(("upstream", id(stage)), lambda: self._may_have_other_upstream(stage))
 
-    def _is_open(self, stage: Stage) -> bool:
+    def _may_have_other_upstream(self, stage: Stage) -> bool:
+        """Whether the error is, nearly, in the space that the rows of the Jacobian span."""
         assert self.claimed is not None
         own = self.flow_through(stage, stage.cotangent)
         at, rows = own.at, self.measure_jacobian(stage).value
@@ -293,7 +299,8 @@ class MeasuredGradient:
         )
 
     def flow_around(self, stage: Stage) -> Values:
-        """What of the gradient flows around an inner stage; of other stages nothing does."""
+        """The part of the gradient that does not flow through a stage; zero for other than inner
+        stages."""
         return self.once(("around", id(stage)), lambda: self._find_around(stage))
 
     def _find_around(self, stage: Stage) -> Values:
@@ -301,17 +308,19 @@ class MeasuredGradient:
         rest = self.right.take(own.at) - own
         return rest * 0.0 if rest.is_zero else rest
 
-    def count(self, stage: Stage) -> Callable[[Any], Any]:
-        """The forward of a stage, with every call counted; of an inner one it is where it is read,
-        as all of them are in one call."""
+    def count_calls(self, stage: Stage) -> Callable[[Any], Any]:
+        """The forward of a stage with its calls counted.
+
+        For inner stages they are counted where these are read, since one call reads all of them.
+        """
         return stage.forward if self.is_inner(stage) else self.effort.count(stage.forward)
 
     def is_inner(self, stage: Stage) -> bool:
-        """Whether a stage is one of those inside the forward that change with the input."""
+        """Whether a stage is one of the inner stages."""
         return id(stage) in self._inside
 
     def add_around(self, stage: Stage, values: Values) -> Values:
-        """Entries of what flows through an inner stage, with what flows around it."""
+        """Add the part that flows around a stage to entries of the part that flows through it."""
         if not self.is_inner(stage):
             return values
         around = self.flow_around(stage)
@@ -323,7 +332,7 @@ class MeasuredGradient:
         )
 
     def subtract_around(self, stage: Stage, gradient: Float) -> Float:
-        """A gradient without what flows around an inner stage."""
+        """A gradient without the part that flows around a stage."""
         rest = gradient.ravel().copy()
         if self.is_inner(stage):
             around = self.flow_around(stage)
@@ -331,21 +340,22 @@ class MeasuredGradient:
         return rest
 
     def flow_through(self, stage: Stage, cotangent: Any) -> Values:
-        """What flows through a stage: Jᵀδ′ of an upstream gradient there."""
+        """Jᵀδ′, the part of a gradient that flows through a stage, for an upstream gradient δ′."""
         flat = np.asarray(cotangent, dtype=np.float64).ravel()
         return self.measure_jacobian(stage).contract(flat, stage.precision)
 
     def measure_at(
         self, stage: Stage, cotangent: Any, inputs: Mapping[str, Any], at: NDArray[np.intp]
     ) -> Values:
-        """The entries at these positions of the gradient of a stage at some inputs.
+        """Measure entries of the gradient of a stage at some inputs.
 
-        Without a cotangent of the Jacobian.
+        cotangent: the upstream gradient; None: the Jacobian is measured. at: the positions of the
+        entries.
         """
         problem = replace(
             self.problem,
             inputs=dict(inputs),
-            forward=self.count(stage),
+            forward=self.count_calls(stage),
             cotangent=cotangent,
             batched=stage.batched,
         )

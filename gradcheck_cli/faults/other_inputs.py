@@ -67,7 +67,7 @@ def measure_gradient_at(measured: MeasuredGradient, stage: Stage, changed: Input
 
     None where the forward does not take these inputs.
     """
-    return _measure_at(measured, stage, stage.cotangent, changed, measured.few)
+    return _measure_at(measured, stage, stage.cotangent, changed, measured.entries_elsewhere)
 
 
 def measure_jacobian_at(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Values | None:
@@ -123,7 +123,7 @@ def _take_slope(
     """The slope along one of the directions, and how far rounding may move it."""
     inputs = {**measured.problem.inputs, **changed}
     x, delta = inputs[measured.name], np.asarray(stage.cotangent, dtype=np.float64)
-    along, forward = draw_directions(measured)[way], measured.count(stage)
+    along, forward = draw_directions(measured)[way], measured.count_calls(stage)
     step = _step(measured) / (STEP if central else 1.0)
     if not measured.effort.is_left:
         return None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gradcheck_cli import Problem, check
 from gradcheck_cli.checker.gradients import default_rtol
-from gradcheck_cli.faults.diagnosis import match_fault
+from gradcheck_cli.faults.diagnosis import diagnose_gradient
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import Allowance, compare_entries
 from gradcheck_cli.measure.measure import measure_gradient
@@ -37,7 +37,7 @@ def diagnosis(right: MeasuredGradient, analytic: Any) -> Diagnosis:
     rtol = default_rtol(right.problem)
     with np.errstate(all="ignore"):
         comparison = compare_entries(analytic, right.gradient, Allowance(rtol))
-        return match_fault(right, comparison).diagnosis
+        return diagnose_gradient(right, comparison).diagnosis
 
 
 def told(problem: Problem, change: Callable[[dict[str, Any]], Any]) -> dict[str, str]:

@@ -65,7 +65,7 @@ def use_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
 
     def inject(measured: MeasuredGradient) -> Iterator[Injected]:
         for stage in measured.stages:
-            if key in stage.mistaken and measured.is_open(stage):
+            if key in stage.mistaken and measured.may_have_other_upstream(stage):
                 changed = np.asarray(stage.mistaken[key], dtype=np.float64)
                 same = np.array_equal(changed, stage.cotangent)
                 where = f", at {stage.symbol}" if measured.inner else ""
@@ -81,7 +81,7 @@ def use_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
 def use_other_slope(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """The derivatives of other activations."""
     yield from guess_other_slope(measured)
-    for stage in filter(measured.is_open, measured.stages):
+    for stage in filter(measured.may_have_other_upstream, measured.stages):
         for key, changed in stage.mistaken.items():
             if key.startswith(ANOTHER):
                 observation = (
@@ -95,7 +95,7 @@ def guess_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
     """The same mistake where the outputs may be those of an activation, whose z is f⁻¹(y)."""
 
     def inject(measured: MeasuredGradient) -> Iterator[Injected]:
-        for stage in filter(measured.is_open, _list_plain_stages(measured)):
+        for stage in filter(measured.may_have_other_upstream, _list_plain_stages(measured)):
             y = measured.read(stage)
             with np.errstate(all="ignore"):
                 for guess in _list_guesses(stage, y):
@@ -137,7 +137,7 @@ def _mistake_slope(key: str, guess: InvertibleActivation, y: Float) -> Float:
 
 def guess_other_slope(measured: MeasuredGradient) -> Iterator[Injected]:
     """The formula of another activation's derivative, by y, in the place of f′."""
-    for stage in filter(measured.is_open, _list_plain_stages(measured)):
+    for stage in filter(measured.may_have_other_upstream, _list_plain_stages(measured)):
         y = measured.read(stage)
         for guess in _list_guesses(stage, y):
             for written, formula in FORMULAS.items() if np.all(guess.contains(y)) else ():

@@ -35,7 +35,7 @@ def multiply_elementwise(measured: MeasuredGradient) -> Iterator[Injected]:
     """The product, entry by entry, of an input and the upstream gradient."""
     for stage in measured.stages:
         delta = np.asarray(stage.cotangent, dtype=np.float64)
-        for name, x in measured.others.items():
+        for name, x in measured.other_inputs.items():
             if measured.whole and x.shape == delta.shape == measured.shape and x.ndim > 1:
                 observation = f"it is {name} * {stage.symbol}, entry by entry"
                 yield Injected(measured.whole_values(x * delta), observation)

@@ -26,7 +26,7 @@ MOST_ARRAYS = 6  # of one shape, of which every pair is tried
 
 def pass_on(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """The gradient of a later value in the place of that of an inner one of the same shape."""
-    for stage in filter(measured.is_open, measured.inner):
+    for stage in filter(measured.may_have_other_upstream, measured.inner):
         for key, gradient in stage.mistaken.items():
             if key.startswith(LATER):
                 later = key.removeprefix(LATER)
@@ -87,7 +87,7 @@ def _list_places(
     whole = measured.whole_values
     if measured.whole:
         yield measured.value, measured.label.gradient, whole, whole
-    for stage in filter(measured.is_open, measured.inner):
+    for stage in filter(measured.may_have_other_upstream, measured.inner):
         delta = np.asarray(stage.cotangent, dtype=np.float64)
         yield (
             delta,

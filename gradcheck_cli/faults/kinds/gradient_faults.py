@@ -113,7 +113,7 @@ def sum_entries(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def sum_another(measured: MeasuredGradient) -> Iterator[Injected]:
     """The gradient of another input, summed over an axis."""
-    for name, x in measured.others.items() if measured.whole else ():
+    for name, x in measured.other_inputs.items() if measured.whole else ():
         for axis, size in enumerate(x.shape):
             kept = [
                 keep for keep in (True, False) if _sum_shape(x.shape, axis, keep) == measured.shape
@@ -138,7 +138,7 @@ def _sum_shape(shape: tuple[int, ...], axis: int, keep: bool) -> tuple[int, ...]
 
 def swap_gradients(measured: MeasuredGradient) -> Iterator[Injected]:
     """The gradients of other inputs."""
-    for name, x in measured.others.items():
+    for name, x in measured.other_inputs.items():
         if x.shape == measured.x.shape and measured.whole:
             other = measured.measure(name)
             if other.value.shape == measured.shape:

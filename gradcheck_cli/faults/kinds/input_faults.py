@@ -34,7 +34,7 @@ TWICE = "is counted twice, or a factor is missing beside it that is 1/2 here, su
 
 def transpose_input(measured: MeasuredGradient) -> Iterator[Injected]:
     """Another input, a square matrix, in the place of its transpose."""
-    for name, x in measured.others.items():
+    for name, x in measured.other_inputs.items():
         if x.ndim == 2 and x.shape[0] == x.shape[1] > 1:
             same = f"{name} is symmetric" if np.array_equal(x, x.T) else ""
             observation = (
@@ -56,7 +56,7 @@ def leave_out_input(measured: MeasuredGradient) -> Iterator[Injected]:
                     "earlier time step that comes through it",
                     next_step="look at where the forward uses it, and whether the backward does",
                 )
-    for name, x in measured.others.items():
+    for name, x in measured.other_inputs.items():
         same = f"{name} is 1 everywhere" if np.all(x == 1) else ""
         observation = f"it is the gradient for {name} = 1 everywhere"
         yield from use_inputs(measured, {name: np.ones_like(x)}, observation, same)
@@ -64,7 +64,7 @@ def leave_out_input(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def _list_added(measured: MeasuredGradient) -> Iterator[tuple[str, NDArray[Any]]]:
     """The other inputs; the input itself, too, where it is broadcast, as a bias."""
-    yield from measured.others.items()
+    yield from measured.other_inputs.items()
     cotangent = measured.problem.cotangent
     if cotangent is not None and measured.x.size < cotangent.size:
         yield measured.name, measured.x
@@ -88,7 +88,7 @@ def transpose_or_reverse_input(
 ) -> Iterator[Injected]:
     """Another input transposed, or reversed along an axis, or along both of an image."""
     yield from transpose_input(measured)
-    for name, x in measured.others.items():
+    for name, x in measured.other_inputs.items():
         axes = [(axis,) for axis in range(x.ndim) if x.shape[axis] > 1]
         image = tuple(axis for axis in range(x.ndim)[-2:] if x.shape[axis] > 1)
         for some in [*axes, image] if len(image) == 2 else axes:
@@ -110,13 +110,13 @@ def use_earlier_input(measured: MeasuredGradient) -> Iterator[Injected]:
 
 def update_input(measured: MeasuredGradient) -> Iterator[Injected]:
     """Another input after a step of gradient descent."""
-    for name in measured.others:
+    for name in measured.other_inputs:
         yield from _step_input(measured, name, Factor(TYPICAL_RATE, ()))
 
 
 def fit_update(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """Another input after a step of gradient descent, of a size that is solved for."""
-    for name, x in measured.others.items():
+    for name, x in measured.other_inputs.items():
         step = measured.measure(name).value
         for stage in measured.stages if step.shape == x.shape and step.any() else ():
             rate = _fit_rate(measured, stage, name, step)
@@ -181,8 +181,8 @@ def solve_for_input(measured: MeasuredGradient, comparison: Comparison) -> Itera
 
     The gradient is taken for linear in it, as it is in bilinear layers; the solution is measured.
     """
-    at = measured.few
-    for name, x in measured.others.items():
+    at = measured.entries_elsewhere
+    for name, x in measured.other_inputs.items():
         if not (measured.whole and 1 < x.size <= min(MOST_UNKNOWNS, len(at) - 1)):
             continue
         for stage in measured.stages:

@@ -154,7 +154,7 @@ def _exchange(
 def _list_times(measured: MeasuredGradient) -> Iterator[list[Stage]]:
     """Each inner stage, and those together that a loop comes to again and again."""
     groups: dict[str, list[Stage]] = {}
-    for stage in measured.watched:
+    for stage in measured.hidden:
         yield [stage]
         groups.setdefault(strip_time(stage.name), []).append(stage)
     for stages in groups.values():

@@ -70,7 +70,7 @@ def _list_candidates(
         if total.size == int(np.prod(shape)):
             observation = f"its sum over {_describe_axes(axes)} is the numeric gradient"
             yield Code.NOT_SUMMED, observation, total.reshape(shape), gradient
-    for name, x in measured.others.items():
+    for name, x in measured.other_inputs.items():
         if x.shape == array.shape and measured.problem.cotangent is not None:
             observation = f"it is {measured.problem.label(name).gradient}"
             yield Code.GRADIENT_OF_ANOTHER, observation, array, measured.measure(name)

@@ -33,7 +33,7 @@ OTHERS: dict[str, Callable[[Float, float], Float]] = {
 
 def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """The gradient where a mean, a variance or a norm is what a slip makes of it."""
-    for stage in measured.watched:
+    for stage in measured.hidden:
         size = np.size(stage.cotangent)
         if stage.move is None or not 0 < size <= LARGEST_SHARE * _largest_input(measured):
             continue
@@ -56,7 +56,7 @@ def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Ite
                 yield Injected(
                     values,
                     f"it is the gradient with {what.format(name)} in the place of {stage.name}",
-                    choices=float(len(OTHERS) * len(measured.watched)),
+                    choices=float(len(OTHERS) * len(measured.hidden)),
                     # By which other gradients are looked at.
                     upstream=(moved, np.asarray(moved.cotangent, dtype=np.float64)),
                     cause="the backward computes this anew, and in another way than the forward: a "

@@ -29,7 +29,7 @@ def list_stages(measured: MeasuredGradient) -> Iterator[Stage]:
 
     Not a loss, where it is 1.
     """
-    return filter(measured.is_open, _list_handed(measured))
+    return filter(measured.may_have_other_upstream, _list_handed(measured))
 
 
 def _list_handed(measured: MeasuredGradient) -> Iterator[Stage]:
