@@ -1,6 +1,6 @@
-"""The diagnoses of a check that failed, and the faults that a check like it could catch.
+"""Diagnose the wrong gradients of a check, and find out which faults the check would catch.
 
-It needs the catalogue of faults, which a check that passes does not import.
+This is apart from the check itself, because it imports the whole catalogue of faults.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from gradcheck_cli.faults.regions import describe_location, map_errors
 from gradcheck_cli.faults.shared_explanations import (
     Wrong,
     describe_reduction,
-    explain_alike,
-    explain_as_one,
+    explain_by_common_upstream,
+    explain_by_one_fault,
     explain_by_others,
-    explain_together,
     find_reduction,
+    try_faults_of_others,
 )
 from gradcheck_cli.faults.values import Effort, remember
 from gradcheck_cli.measure.comparison import Allowance, compare_entries
@@ -45,32 +45,32 @@ from gradcheck_cli.result import (
     Verdict,
 )
 
-# What the diagnoses of a check may cost in calls of the forward: this many for each evaluation of
-# the check, and as many as most faults need, if that is more. To look inside may cost as much
-# again.
+# Forwards that the diagnoses of a check may call: CALLS_PER_EVALUATION for each that the check
+# called, or LEAST_CALLS if that is more, which is enough for most faults. The search for faults
+# inside the forward may call as many again.
 CALLS_PER_EVALUATION, LEAST_CALLS = 1, 1_000
-# Of the calls to look inside, the share that may go into finding what there is to look at; and how
-# many of them that may be.
+# The share of the calls inside the forward that may be used to find its stages, and how many of
+# them at most.
 SEARCH_SHARE, MOST_SEARCHED = 0.5, 10_000
 
 
 def diagnose(
     result: CheckResult, checker: GradientChecker, claimed: Mapping[str, Any]
 ) -> CheckResult:
-    """The result with what is wrong with its gradients and, where asked for, what it could catch.
+    """The result with a diagnosis of each wrong gradient and, if `power` is on, with mutants.
 
     claimed: the analytic gradients by input.
     """
     measurements = checker.measurements
-    known = {one.name for one in result.gradients if one.directions}
+    skipped = {one.name for one in result.gradients if one.directions}
     if measurements.budget.has_room(MOST_DIAGNOSED):
-        known -= set(measurements.located)
+        skipped -= set(measurements.located)
     diagnoser = Diagnoser(
         checker.problem,
         measurements.measure,
         checker.options.numeric,
         checker.allowance,
-        known,
+        skipped,
     )
     gradients = diagnoser.diagnose(list(result.gradients), claimed, measurements.evaluations)
     notes = (*result.notes, *diagnoser.notes)
@@ -85,8 +85,8 @@ class Diagnoser:
     """Diagnoses the gradients of one check.
 
     measure: gives the numeric gradient of an input; allowance: the check's tolerance.
-    known: the inputs of whose gradients no entries are measured to say more of them.
-    notes: what went wrong in a diagnosis, as sentences.
+    skipped: inputs whose gradients are not diagnosed, since their entries were not measured.
+    notes: sentences on diagnoses that failed.
     """
 
     def __init__(
@@ -95,31 +95,31 @@ class Diagnoser:
         measure: Measure,
         numeric: Numeric,
         allowance: Allowance,
-        known: Set[str],
+        skipped: Set[str],
     ) -> None:
-        # Gradients of all inputs are looked at beside the same points.
+        # Diagnoses of all gradients call the forward at the same points, so its outputs are kept.
         self.problem = (
             problem if problem.batched else replace(problem, forward=remember(problem.forward))
         )
         self.measure = measure
         self.numeric = numeric
         self.allowance = allowance
-        self.known = known
-        self.calls = 0.0
+        self.skipped = skipped
+        self.calls = 0.0  # forwards that all diagnoses may call, and as many inside the forward
         self.outside, self.inside = Effort(), Effort()
         self.notes: list[str] = []
-        self.hidden: list[Stage] | None = None
-        self.searched = 0
+        self.hidden: list[Stage] | None = None  # the stages inside the forward; None: not searched
+        self.search_calls = 0  # forwards that this search took
         self.wrong: dict[str, Wrong] = {}
-        self.looked: dict[str, MeasuredGradient] = {}
+        self.views_inside: dict[str, MeasuredGradient] = {}
 
     def diagnose(
         self, results: list[GradientResult], claimed: Mapping[str, Any], evaluations: int
     ) -> list[GradientResult]:
-        """The results; those that failed say what is wrong with them and where.
+        """The results with the diagnoses of those that failed, and where they are wrong.
 
-        claimed: the analytic gradients by input; evaluations: how often the numeric gradients
-        called the forward, which bounds how often the diagnoses may.
+        claimed: the analytic gradients by input; evaluations: how many forwards the check called,
+        which bounds how many the diagnoses may call.
         """
         self.calls = max(CALLS_PER_EVALUATION * evaluations, LEAST_CALLS)
         failed = [result.name for result in results if result.verdict == Verdict.FAIL]
@@ -142,7 +142,7 @@ class Diagnoser:
         ]
 
     def _explain_together(self, results: Sequence[GradientResult]) -> dict[str, Diagnosis | None]:
-        """The diagnoses of gradients that say more together than each alone."""
+        """Better diagnoses of gradients that are found only from several of them, by input."""
         wrong = self.wrong
         reduction = find_reduction([wrong.get(result.name) for result in results])
         if reduction:
@@ -150,13 +150,13 @@ class Diagnoser:
                 result.name: describe_reduction(result.diagnosis, reduction) for result in results
             }
         by_others = {name: explain_by_others(one, wrong.values()) for name, one in wrong.items()}
-        together = explain_together(wrong) if len(wrong) > 1 else {}
-        as_one = explain_as_one(wrong, lambda one: self._look_inside(one.measured, 1.0))
+        by_upstream = explain_by_common_upstream(wrong) if len(wrong) > 1 else {}
+        by_one_fault = explain_by_one_fault(wrong, lambda one: self._look_inside(one.measured, 1.0))
         found = {name: one for name, one in by_others.items() if one is not None}
-        return {**together, **found, **as_one}
+        return {**by_upstream, **found, **by_one_fault}
 
     def mutate(self) -> tuple[list[Mutant], list[Exercise]]:
-        """The faults that apply to the gradients, and whether this check would see them; and how
+        """The faults that apply to the gradients, with whether this check would catch each, and how
         much of the Jacobian its inputs exercise."""
 
         def measure(problem: Problem, name: str) -> NumericGradient:
@@ -168,11 +168,11 @@ class Diagnoser:
             return mutate(self.problem, measure, self.allowance)
 
     def _try(self, result: GradientResult, claimed: Any, share: float) -> GradientResult:
-        """The diagnosis of a gradient, or a note; whatever goes wrong, the verdict stands.
+        """The result with its diagnosis, or as it is, with a note, if the diagnosis fails.
 
-        share: of all calls, that may have been made after it.
+        share: the share of all calls that may be used up after this diagnosis.
         """
-        if result.name in self.known:
+        if result.name in self.skipped:
             return result
         try:
             with np.errstate(all="ignore"):
@@ -182,14 +182,14 @@ class Diagnoser:
             return result
 
     def _note(self, what: str, error: Exception) -> None:
-        """Note that something failed that the verdict does not need."""
+        """Note that something failed which the verdict does not need."""
         failed = f"{type(error).__name__}: {error}"
         self.notes.append(f"{what} failed: {failed}; please report it")
 
     def _diagnose_gradient(
         self, result: GradientResult, claimed: Any, share: float
     ) -> GradientResult:
-        """A wrong gradient with its diagnosis."""
+        """The result of a wrong gradient with its diagnosis."""
         if result.diagnosis is not None and result.diagnosis.code != Code.OTHER_SHAPE:
             return result
         measured = self._describe(result.name)
@@ -197,13 +197,13 @@ class Diagnoser:
             diagnosis = match_shape_fault(measured, claimed, self.allowance)
             return replace(result, diagnosis=diagnosis)
         comparison = compare_entries(claimed, measured.gradient, self.allowance)
-        if not comparison.wrong.any():  # of the entries that were measured after directions
+        if not comparison.wrong.any():  # directions saw an error, the measured entries do not
             return result
         self.outside.most = share * self.calls
         look_inside = partial(self._look_inside, measured, share)
-        found = explain_alike(measured, comparison, self.wrong.values(), look_inside)
+        found = try_faults_of_others(measured, comparison, self.wrong.values(), look_inside)
         found = found or diagnose_gradient(measured, comparison, look_inside)
-        inside = self.looked.get(result.name)
+        inside = self.views_inside.get(result.name)
         self.wrong[result.name] = Wrong(measured, comparison, found, inside)
         return replace(
             result,
@@ -213,20 +213,21 @@ class Diagnoser:
         )
 
     def _look_inside(self, measured: MeasuredGradient, share: float) -> MeasuredGradient | None:
-        """A gradient by the stages inside the forward, which are found once for all gradients."""
+        """The gradient with the stages inside the forward, which are found once for all."""
         if self.hidden is None:
-            self.hidden = []  # whatever goes wrong, it is not tried again
+            self.hidden = []  # so that a search that fails is not repeated
             self.inside.most = min(SEARCH_SHARE * self.calls, MOST_SEARCHED)
             self.hidden = find_hidden_stages(self.problem, self.inside)
-            self.searched = self.inside.calls
-        self.inside.most = self.searched + share * max(0.0, self.calls - self.searched)
-        if measured.name in self.looked:
-            return self.looked[measured.name]
-        looked = use_hidden_stages(measured, self.hidden, self.inside)
-        if looked is not None:
-            self.looked[measured.name] = looked
-        return looked
+            self.search_calls = self.inside.calls
+        left = max(0.0, self.calls - self.search_calls)
+        self.inside.most = self.search_calls + share * left
+        if measured.name in self.views_inside:
+            return self.views_inside[measured.name]
+        view = use_hidden_stages(measured, self.hidden, self.inside)
+        if view is not None:
+            self.views_inside[measured.name] = view
+        return view
 
     def _describe(self, name: str) -> MeasuredGradient:
-        """What is known of the right gradient of an input."""
+        """The right gradient of an input, with the budget of this diagnosis."""
         return MeasuredGradient(self.problem, name, self.measure, self.outside, guess=True)

@@ -1,8 +1,9 @@
-"""A failure that random directions saw, looked at entry by entry before it is told.
+"""Measure single entries of a gradient that looks wrong along random directions.
 
-Directions know neither what is zero by invariance, nor jumps of a forward between smooth pieces,
-nor plateaus of numbers that cancel: a right gradient differs along them by its own rounding, by
-what a solver is inexact by, or by a slope that is none.
+A right gradient can look wrong along a direction in three cases. It is zero by invariance, and the
+backward returns its roundings. The forward jumps between smooth pieces, as a solver does. Or large
+numbers cancel, and the forward is constant over small steps, so that its slope is not measured.
+If the entries show one of these, the result is inconclusive.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gradcheck_cli.options import Numeric
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.result import GradientResult, Verdict
 
-MOST_LOOKED_AT = 16  # entries; each takes a dozen forwards, and their noise a few dozen once
+MOST_LOOKED_AT = 16  # entries; each takes a dozen forwards, and their noise takes a few dozen once
 
 
 def look_again(
@@ -31,9 +32,9 @@ def look_again(
     numeric: Numeric,
     allowance: Allowance,
 ) -> tuple[GradientResult, int]:
-    """The failure, or an inconclusive result where its entries explain what directions saw.
+    """The failure, or an inconclusive result if its entries are right; and the forwards taken.
 
-    entries: flat indices of some that look wrong. Returns the forwards that were taken, too.
+    entries: the flat indices of entries that look wrong.
     """
     some = np.unique(entries)[:MOST_LOOKED_AT].astype(np.intp)
     if not len(some):

@@ -1,4 +1,4 @@
-"""Both derivatives along random directions, the analytic one and the numeric one, and their gap."""
+"""The analytic and the numeric derivative along random directions, and what their gaps show."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from gradcheck_cli.faults.factors import Factor, name_factor
 from gradcheck_cli.numeric.directions import Bounds, bounds
 
-FACTOR_PRECISION = 1e-4  # relative; a factor is named only if it is known better than this
+FACTOR_PRECISION = 1e-4  # relative; a factor that is known less precisely is not named
 
 
 class Slopes(Struct, frozen=True):
-    """Both derivatives along every direction; arrays of a number a direction, group by group."""
+    """The derivatives along each direction: arrays of one number a direction, group by group."""
 
     analytic: NDArray[np.float64]
     numeric: NDArray[np.float64]
@@ -28,20 +28,20 @@ class Slopes(Struct, frozen=True):
 
     @property
     def differ(self) -> NDArray[np.bool_]:
-        """Along which directions the gap is more than the uncertainty explains."""
+        """The directions along which the gap is larger than the uncertainty."""
         return np.abs(self.gap) > self.uncertainty
 
     def bound(self, counts: Sequence[int]) -> list[Bounds]:
-        """Bounds of the norm of the error of each group; counts: of the directions of each."""
+        """Bounds of the norm of the error of each group; counts: how many directions each has."""
         ends = np.cumsum(counts)[:-1]
         parts = zip(np.split(self.gap, ends), np.split(self.uncertainty, ends), strict=True)
         return [bounds(*both) for both in parts]
 
 
 def find_factor(slopes: Slopes, rtol: float, numbers: Mapping[str, float]) -> Factor | None:
-    """The factor that is all that is wrong, if there is one: the same along all directions.
+    """The factor that explains the gaps along all directions; None if there is none.
 
-    numbers: what a factor may be called by.
+    numbers: the sizes and constants that a factor may be named by.
     """
     analytic, numeric = slopes.analytic, slopes.numeric
     value = float(analytic @ numeric / (numeric @ numeric))
@@ -55,7 +55,7 @@ def find_factor(slopes: Slopes, rtol: float, numbers: Mapping[str, float]) -> Fa
 
 
 def join_bounds(parts: Sequence[Bounds]) -> Bounds:
-    """Bounds of the norm of a whole, from those of the norms of its parts."""
+    """The bounds of the norm of a vector from those of the norms of its parts."""
     return Bounds(
         *(
             float(np.hypot.reduce(bound))
@@ -65,7 +65,7 @@ def join_bounds(parts: Sequence[Bounds]) -> Bounds:
 
 
 def divide(value: float, norm: float) -> float:
-    """A norm over that of the gradient; 0 where both are 0."""
+    """A norm over the norm of the gradient; 0 where both are 0, inf where only the latter is."""
     if value == 0.0:
         return 0.0
     return value / norm if norm > 0 else np.inf

@@ -24,8 +24,8 @@ from gradcheck_cli.problem import Problem, Stage, no_stages
 
 Made = TypeVar("Made")
 
-# MOST_CELLS: outputs × entries of a measured Jacobian, 2 MB. MOST_ENTRIES: its entries, and those of
-# a gradient with other sizes; a fault needs fewer as evidence, but with these slices show, too.
+# MOST_CELLS: outputs × entries of a measured Jacobian, 2 MB. MOST_ENTRIES: its entries, and those
+# of a gradient with other sizes; a fault needs fewer as evidence, but with these slices show, too.
 MOST_CELLS, MOST_ENTRIES = 2**18, 400
 JACOBIAN_SHARE = 0.25  # of the forwards that are left, how many one Jacobian may take
 # The norm of the part of an error that no upstream gradient explains, over the norm of the error

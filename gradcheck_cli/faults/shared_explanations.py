@@ -1,9 +1,9 @@
-"""What one gradient is wrong by, which another gradient of the same backward is wrong by, too.
+"""Explain several wrong gradients of a backward together, since one mistake often spoils several.
 
-A bias has a number a unit, so that a factor a unit could be anything there, and so could another
-upstream gradient; that the weights have the same is evidence. And a slip in one place spoils
-several gradients, and of each it may look like another: a carry that is lost is an output that is
-cut off for one, and an input that is left out for the other.
+Some faults cannot be told from one gradient alone. A bias has one entry for each unit, so that a
+factor for each unit explains any error; but if the weights have the same factors, that is evidence.
+And one mistake may look like a different fault in each gradient: where a loop loses its carry, one
+of them seems to lack an output and the other an input. So one fault that explains all comes first.
 """
 
 from __future__ import annotations
@@ -31,15 +31,18 @@ from gradcheck_cli.problem import Stage
 from gradcheck_cli.result import Code, Diagnosis
 from gradcheck_cli.text import join_words
 
-# Of the largest entry: how far off is what follows from an upstream gradient that was solved for.
+# Over the largest entry: how far a gradient may be off that is computed from an upstream gradient
+# that was itself solved for.
 SOLVED = 1e-7
-LEAST_SPARE = 2  # entries more than are solved for, each known to seven digits
+# How many more equations than unknowns there must be: with seven digits each, they are evidence.
+LEAST_SPARE = 2
 
 
 class Wrong(Struct, frozen=True):
-    """A wrong gradient, as it was measured, and what is said of it alone.
+    """A wrong gradient, and what was found for it alone.
 
-    inside: the same by the stages inside the forward, if these were looked at.
+    measured: the right gradient; comparison: with the wrong one. inside: the right gradient with
+    the stages inside the forward, if these were looked for.
     """
 
     measured: MeasuredGradient
@@ -52,17 +55,19 @@ LookInside = Callable[[Wrong], MeasuredGradient | None]
 
 
 def explain_by_others(one: Wrong, others: Iterable[Wrong]) -> Diagnosis | None:
-    """What is said of a gradient that no fault explains alone, if it is what another has."""
+    """The diagnosis of a gradient that no fault explains, by the factors of another's slices or by
+    the upstream gradient that another one is for; None if neither explains it.
+    """
     if one.finding.diagnosis.code != Code.NO_KNOWN_FAULT:
         return None
     others = list(others)
-    scaled = (_take_factors(one, other) for other in others)
-    upstream = (_take_upstream(one, other) for other in others)
+    scaled = (_borrow_factors(one, other) for other in others)
+    upstream = (_borrow_upstream(one, other) for other in others)
     return next((found for found in (*scaled, *upstream) if found is not None), None)
 
 
-def _take_factors(one: Wrong, other: Wrong) -> Diagnosis | None:
-    """The diagnosis of a vector whose entries have the factors of another gradient's slices."""
+def _borrow_factors(one: Wrong, other: Wrong) -> Diagnosis | None:
+    """The diagnosis of a vector whose entries have the factors of slices of another gradient."""
     measured, size = one.measured, one.measured.value.size
     if other.finding.diagnosis.code != Code.SLICES_SCALED or not (measured.whole and size > 1):
         return None
@@ -76,13 +81,13 @@ def _take_factors(one: Wrong, other: Wrong) -> Diagnosis | None:
             fit = _fit_surely(replace(explained, uncertainty=off), one.comparison)
             if fit is not None:
                 slices = f"the {name_slices(axis, other.measured.shape)} of"
-                told = f"its entries have the factors that {slices} {_name(other)} have"
-                return describe_fault(Code.SLICES_SCALED, told, fit.misfit, size)
+                observation = f"its entries have the factors that {slices} {_name(other)} have"
+                return describe_fault(Code.SLICES_SCALED, observation, fit.misfit, size)
     return None
 
 
 def _fit_slices(wrong: Wrong, axis: int) -> np.ndarray:
-    """The factor of every slice along an axis, and its precision: (2, slices)."""
+    """The factor of each slice along an axis, and its precision: (2, slices)."""
     analytic, value, allowed = (
         np.moveaxis(array, axis, 0)
         for array in (wrong.comparison.analytic, wrong.measured.value, wrong.comparison.allowed)
@@ -90,15 +95,15 @@ def _fit_slices(wrong: Wrong, axis: int) -> np.ndarray:
     return np.array([fit_factor(*of) for of in zip(analytic, value, allowed, strict=True)]).T
 
 
-def _take_upstream(one: Wrong, other: Wrong) -> Diagnosis | None:
-    """The diagnosis of a gradient for the upstream gradient that another one is for."""
+def _borrow_upstream(one: Wrong, other: Wrong) -> Diagnosis | None:
+    """The diagnosis of a gradient that has the wrong upstream gradient which another one has."""
     if other.finding.upstream is None:
         return None
-    told = other.finding.diagnosis
-    of_this = _explain_by_upstream(
-        one, one.measured, *other.finding.upstream, Code(told.code), told.observation
+    known = other.finding.diagnosis
+    found = _explain_by_upstream(
+        one, one.measured, *other.finding.upstream, Code(known.code), known.observation
     )
-    return of_this and replace(of_this, cause=told.cause, next_step=told.next_step)
+    return found and replace(found, cause=known.cause, next_step=known.next_step)
 
 
 def _explain_by_upstream(
@@ -109,7 +114,7 @@ def _explain_by_upstream(
     code: Code,
     observation: str,
 ) -> Diagnosis | None:
-    """What is said of a gradient, if an upstream gradient at a stage surely explains it."""
+    """The diagnosis of a gradient, if this upstream gradient at a stage surely explains it."""
     explained = measured.contract(stage, delta)
     off = explained.uncertainty + SOLVED * largest(np.abs(explained.value))
     fit = _fit_surely(replace(explained, uncertainty=off), one.comparison)
@@ -117,10 +122,11 @@ def _explain_by_upstream(
     return None if fit is None else describe_fault(code, observation, fit.misfit, entries)
 
 
-def explain_together(wrong: Mapping[str, Wrong]) -> dict[str, Diagnosis]:
-    """The diagnoses of gradients that no fault explains alone, and one upstream gradient does.
+def explain_by_common_upstream(wrong: Mapping[str, Wrong]) -> dict[str, Diagnosis]:
+    """The diagnoses of gradients that no fault explains alone, but one upstream gradient together.
 
-    Of a hidden layer it has more entries than each of them, but not than all of them.
+    That of a hidden layer may have more entries than each of the gradients, so that it can be
+    solved for only from all of them.
     """
     unknown = {
         name: (one, one.inside)
@@ -134,7 +140,7 @@ def explain_together(wrong: Mapping[str, Wrong]) -> dict[str, Diagnosis]:
         stage for stage in insides[0].inner if all(inside.is_inner(stage) for inside in insides)
     ]
     found = [_solve_together([*unknown.values()], stage) for stage in common]
-    # A stage with a name says most, and one where few entries differ.
+    # Stages with a name say most, then those at which the fewest entries differ.
     best = min(
         ((stage.respond is None, *one) for stage, one in zip(common, found, strict=True) if one),
         key=lambda ranked: ranked[:2],
@@ -146,10 +152,10 @@ def explain_together(wrong: Mapping[str, Wrong]) -> dict[str, Diagnosis]:
 def _solve_together(
     wrong: Sequence[tuple[Wrong, MeasuredGradient]], stage: Stage
 ) -> tuple[int, list[Diagnosis]] | None:
-    """How many entries of one upstream gradient at a stage differ, and the diagnoses by it; None
-    where the entries are not enough to solve it.
+    """Solve for one upstream gradient at a stage that explains all of these gradients.
 
-    wrong: each gradient, and the same by the stages inside the forward.
+    wrong: each gradient, and the same with the stages inside the forward. Returns how many entries
+    of it differ from the right one, and the diagnoses; None if there is none, or it is not unique.
     """
     size = np.size(stage.cotangent)
     parts, allowed, targets = [], [], []
@@ -165,11 +171,12 @@ def _solve_together(
     if other is None:
         return None
     delta = np.asarray(stage.cotangent, dtype=np.float64)
-    told, differ = describe_upstream(stage, delta, other.reshape(delta.shape))
-    said = f"{join_words([_name(one) for one, _ in wrong])} are all the gradient {told}"
+    text, differ = describe_upstream(stage, delta, other.reshape(delta.shape))
+    observation = f"{join_words([_name(one) for one, _ in wrong])} are all the gradient {text}"
     diagnoses = []
     for one, inside in wrong:
-        found = _explain_by_upstream(one, inside, stage, other, Code.OTHER_UPSTREAM, said)
+        code = Code.OTHER_UPSTREAM
+        found = _explain_by_upstream(one, inside, stage, other, code, observation)
         if found is None or not differ:
             return None
         diagnoses.append(found)
@@ -177,6 +184,7 @@ def _solve_together(
 
 
 def _fit_surely(values: Values, comparison: Comparison) -> Fit | None:
+    """How well a gradient agrees with the wrong one; None where that may be chance."""
     fit = measure_fit(Injected(values, ""), comparison, 1)
     return fit if fit is not None and fit.sure else None
 
@@ -186,9 +194,9 @@ def _name(wrong: Wrong) -> str:
 
 
 def find_reduction(wrong: Sequence[Wrong | None]) -> str:
-    """Which reduction gradients are of, if all of a check have the factor n, or all 1/n.
+    """A sentence on the wrong reduction, if all gradients of a check have the factor n, or all 1/n.
 
-    None stands for a gradient that is right, or has no diagnosis.
+    wrong: None for a gradient that is right, or was not diagnosed. Empty if the reduction is right.
     """
     factors = [None if one is None else one.finding.factor for one in wrong]
     known = next((one for one in wrong if one is not None), None)
@@ -205,19 +213,21 @@ def find_reduction(wrong: Sequence[Wrong | None]) -> str:
 
 
 def describe_reduction(one: Diagnosis | None, observation: str) -> Diagnosis:
-    """The diagnosis of each gradient where all of them are those of another reduction."""
+    """The diagnosis of one gradient, where all of them are those of another reduction."""
     diagnosis = describe_fault(Code.OTHER_REDUCTION, observation)
     return replace(diagnosis, evidence=one.evidence, fits=one.fits) if one else diagnosis
 
 
-def explain_as_one(wrong: Mapping[str, Wrong], look_inside: LookInside) -> dict[str, Diagnosis]:
+def explain_by_one_fault(
+    wrong: Mapping[str, Wrong], look_inside: LookInside
+) -> dict[str, Diagnosis]:
     """The diagnoses by one fault that surely explains all of these gradients; empty without one.
 
-    look_inside: gives a gradient by the stages inside the forward.
+    look_inside: the gradient with the stages inside the forward.
     """
     matches = {name: one.finding.match for name, one in wrong.items()}
-    told = {None if match is None else match.injected.observation for match in matches.values()}
-    if len(told) < 2:
+    observations = {None if one is None else one.injected.observation for one in matches.values()}
+    if len(observations) < 2:  # that is already so
         return {}
     candidates = [match for match in matches.values() if match is not None and match.fit.sure]
     for match in sorted(candidates, key=lambda one: one.rank):
@@ -233,34 +243,34 @@ def explain_as_one(wrong: Mapping[str, Wrong], look_inside: LookInside) -> dict[
 
 
 def _find_same(one: Wrong, match: Match, look_inside: LookInside) -> Match | None:
-    """The same fault, in the same words, of another gradient; None where it does not explain it."""
+    """The match of a gradient with the same fault in the same words; None without one."""
     own = one.finding.match
     if own is not None and own.injected.observation == match.injected.observation:
         return own
-    same = _find_alike(one.measured, one.comparison, match)
+    same = _match_again(one.measured, one.comparison, match)
     inside = one.inside or look_inside(one) if same is None else None
-    return same if inside is None else _find_alike(inside, one.comparison, match)
+    return same if inside is None else _match_again(inside, one.comparison, match)
 
 
-def _find_alike(measured: MeasuredGradient, comparison: Comparison, match: Match) -> Match | None:
-    """A fault in a gradient where it surely explains that in the same words as another one."""
-    told, measured.claimed = match.injected.observation, comparison
-    with suppress(GradcheckError):  # of code of the user where the diagnosis looks
+def _match_again(measured: MeasuredGradient, comparison: Comparison, match: Match) -> Match | None:
+    """The same fault in the same words in another gradient, if it surely explains that."""
+    measured.claimed = comparison
+    with suppress(GradcheckError):  # the user's code may fail at other inputs
         for found in list_matches(match.fault, measured, comparison):
-            if found.injected.observation == told and found.fit.sure:
+            if found.injected.observation == match.injected.observation and found.fit.sure:
                 return found
     return None
 
 
-def explain_alike(
+def try_faults_of_others(
     measured: MeasuredGradient,
     comparison: Comparison,
     others: Iterable[Wrong],
     look_inside: Callable[[], MeasuredGradient | None],
 ) -> Finding | None:
-    """What is said of a gradient that has the fault of one that was looked at before.
+    """The diagnosis of a gradient by the fault of one diagnosed before, if that explains it, too.
 
-    look_inside: gives it by the stages inside the forward, where that fault was found.
+    look_inside: the gradient with the stages inside the forward, if that fault was found there.
     """
     tried: set[str] = set()
     for other in others:
@@ -269,7 +279,7 @@ def explain_alike(
             continue
         tried.add(match.injected.observation)
         view = measured if other.inside is None else look_inside()
-        same = None if view is None else _find_alike(view, comparison, match)
+        same = None if view is None else _match_again(view, comparison, match)
         if same is not None:
             return Finding(describe_match(same), same)
     return None
