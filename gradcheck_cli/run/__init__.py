@@ -1,1 +1,1 @@
-"""Many checks: which, in which order, and what came of each."""
+"""Run checks: choose them, run each in a sandbox where it calls code, and report the results."""

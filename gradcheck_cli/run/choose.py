@@ -1,4 +1,4 @@
-"""Which checks are run: by id, by shard, what failed last."""
+"""Choose the checks to run, by id or by what failed last, and say which code they would run."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from gradcheck_cli.text import count_of, name_some, printable, suggest
 if TYPE_CHECKING:
     from gradcheck_cli.config.builders.check import ConfigCheck
 
-MOST_IDS = 10  # of checks, where a pattern is near none
-MOST_NAMES = 6  # of functions, in a list that is read on a screen
-MOST_PLACES = 5  # that name code, each with a line of its own
+MOST_IDS = 10  # that an error lists where no id is near a pattern
+MOST_NAMES = 6  # of functions that a line lists
+MOST_PLACES = 5  # that name code and get a line each
 
 
 def select(checks: Sequence[ConfigCheck], patterns: Sequence[str]) -> list[ConfigCheck]:
-    """The checks that one of `patterns` chooses: an id, a glob or an expression of them; without
-    patterns, all.
+    """The checks that any of the patterns matches; all checks if there are no patterns.
 
-    Raises UsageError for an id or a glob that no check has, and an expression that chooses none.
+    A pattern is an id, a glob of ids, or an expression of both. Raises UsageError where one
+    matches no check.
     """
     if not patterns:
         return list(checks)
@@ -34,7 +34,7 @@ def select(checks: Sequence[ConfigCheck], patterns: Sequence[str]) -> list[Confi
 
 
 def _find(pattern: str, checks: Sequence[ConfigCheck]) -> Places:
-    """The places of the checks that a pattern chooses."""
+    """The places of the checks that a pattern matches."""
     found = {place for place, check in enumerate(checks) if _matches(check, pattern)}
     if not found and is_expression(pattern):
         found = evaluate(pattern, lambda part: _find(part, checks), len(checks))
@@ -44,7 +44,7 @@ def _find(pattern: str, checks: Sequence[ConfigCheck]) -> Places:
 
 
 def _suggest_ids(pattern: str, checks: Sequence[ConfigCheck]) -> str:
-    """The ids that are near a pattern; where none is, a few that there are, and how many more."""
+    """The end of an error: ids that are near a pattern; if there are none, some of all ids."""
     ids = list(dict.fromkeys(id for check in checks for id in (check.name, check.id)))
     near = suggest(pattern, ids)
     if near:
@@ -55,14 +55,14 @@ def _suggest_ids(pattern: str, checks: Sequence[ConfigCheck]) -> str:
 
 
 def _matches(check: ConfigCheck, pattern: str) -> bool:
-    """Whether a pattern is of the check, or of all checks of its matrix."""
-    # Ids have brackets of their own, so only * and ? are wild.
+    """Whether a pattern matches the id of a check, or its name without the values of a matrix."""
+    # Ids contain brackets, so only * and ? are wild.
     wild = pattern.replace("[", "[[]")
     return any(id == pattern or fnmatchcase(id, wild) for id in (check.id, check.name))
 
 
 def describe_code(checks: Sequence[ConfigCheck]) -> str:
-    """What Python code these checks would run, with the places that name it; empty where none."""
+    """The Python code that these checks would run, with the places that name it; empty if none."""
     named: dict[str, dict[str, None]] = {}
     for check in checks:
         for code in check.layer.code:
@@ -84,16 +84,16 @@ def describe_code(checks: Sequence[ConfigCheck]) -> str:
 
 
 def keep_failed(checks: Sequence[ConfigCheck], failed: Failed) -> list[ConfigCheck]:
-    """The checks that are among those that failed last."""
+    """The checks that failed when they were last run."""
     return [check for check in checks if key(check.path, check.id) in failed]
 
 
 def share_processes(
     checks: Sequence[ConfigCheck], jobs: int, budget: float | None = None
 ) -> list[ConfigCheck]:
-    """The checks, each with its share of the processes and a budget of seconds for its entries.
+    """The checks, each with a number of processes and a budget in seconds for measuring entries.
 
-    A process a check comes first; what is left measures the entries of one check together.
+    Every check gets one process; where there are more, several measure the entries of one check.
     """
     each = max(1, jobs // max(1, len(checks)))
     return [

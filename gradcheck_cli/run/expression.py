@@ -1,4 +1,4 @@
-"""Expressions of `-k`: ids and globs of ids, joined by not, and, or and parentheses."""
+"""Evaluate expressions of `-k`: ids and globs of ids, joined by not, and, or and parentheses."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from gradcheck_cli.errors import UsageError
 
 AND, OR, NOT, OPEN, CLOSE = OPERATORS = ("and", "or", "not", "(", ")")
 
-DEEPEST = 100  # of `not` and parentheses in each other: each takes some of Python's stack
-Places = set[int]  # of the checks that are chosen
+DEEPEST = 100  # nested `not` and parentheses, each of which takes some of Python's stack
+Places = set[int]  # the positions of checks in their list
 
 
 def is_expression(text: str) -> bool:
-    """Whether a text has an operator, and is not just an id."""
+    """Whether a text has an operator or a parenthesis, so that it is not just an id."""
     return not set(OPERATORS).isdisjoint(_split(text))
 
 
 def evaluate(text: str, find: Callable[[str], Places], count: int) -> Places:
-    """The places, of `count`, that an expression chooses.
+    """The places that an expression chooses from `count` of them.
 
-    find: the places of one id or glob. Raises UsageError for what is no expression.
+    find: gives the places that an id or a glob matches. Raises UsageError for a broken expression.
     """
     return _Reader(text, find, count).read()
 
 
 def _split(text: str) -> list[str]:
-    """Operators and what stands between them; parentheses stand at the edge of a word."""
+    """The operators, parentheses and ids of an expression, in order.
+
+    A parenthesis counts at the edge of a word only, since ids may contain some.
+    """
     words = re.sub(r"(?<!\S)(\(+)|(\)+)(?!\S)", _space_out, text).split()
     parts: list[str] = []
     for word in words:
@@ -43,7 +46,7 @@ def _space_out(match: re.Match[str]) -> str:
 
 
 class _Reader:
-    """Reads an expression from left to right: `not` binds before `and`, `and` before `or`."""
+    """Parses an expression by recursive descent: `not` binds before `and`, `and` before `or`."""
 
     def __init__(self, text: str, find: Callable[[str], Places], count: int) -> None:
         self.text = text
@@ -79,7 +82,7 @@ class _Reader:
         return chosen
 
     def _read_inner(self) -> Places:
-        """The places of one id, of what stands in parentheses, or all but those behind `not`."""
+        """The places of an id, of an expression in parentheses, or all but those after `not`."""
         if self._take(NOT):
             return self.every - self._read_not()
         if self._take(OPEN):
@@ -92,7 +95,7 @@ class _Reader:
         return self.find(self.parts.pop(0))
 
     def _take(self, part: str) -> bool:
-        """Read this part if it is the next one; whether it was."""
+        """Consume this part if it comes next; return whether it did."""
         return bool(self.parts and self.parts[0] == part and self.parts.pop(0))
 
     def _error(self, place: str) -> UsageError:

@@ -1,4 +1,4 @@
-"""What would make a slow check of code faster, in the words of its config."""
+"""Advise how to make a slow check of code faster, by keys of its config and options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def find_faster(checks: Sequence[ConfigCheck]) -> dict[str, str]:
-    """A sentence for every check that something would make faster, by its id."""
+    """By the id of a check, a sentence on what would make it faster, if anything would."""
     ways = {check.id: list(_list_ways(check)) for check in checks}
     return {
         name: f"{printable(name)} takes long; it would take less with {join_words(found, 'or')}"

@@ -1,6 +1,6 @@
-"""Which checks failed when they were last run from a folder, for `--last-failed`.
+"""Remember which checks failed when they were last run from a folder, for `--last-failed`.
 
-Kept in the cache of the user, one file a folder, so that repositories stay as they are.
+The list is kept in the user's cache, a file for each folder, so that repositories stay unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from gradcheck_cli.report import CheckReport, Outcome
 from gradcheck_cli.text import printable
 
-# The folder of caches by system: the variable that names it, and where it is without.
+# The folder of caches by system: the variable that names it, and where it is by default.
 _CACHES = {
     "win32": ("LOCALAPPDATA", "~/AppData/Local"),
     "darwin": ("XDG_CACHE_HOME", "~/Library/Caches"),
@@ -26,7 +26,7 @@ Failed = set[tuple[str, str]]  # path and id of checks, as `key` makes them
 
 
 def key(path: str, id: str) -> tuple[str, str]:
-    """What a check is known by: the place and the id that its report has."""
+    """The key of a check: the path of its config, without links, and its id."""
     shown = printable(path)
     with suppress(OSError):  # the folder it is named from was deleted
         shown = os.path.realpath(shown)
@@ -34,14 +34,14 @@ def key(path: str, id: str) -> tuple[str, str]:
 
 
 def list_failed() -> Failed:
-    """The checks that failed last, of all that were run from here."""
+    """The checks that failed when they were last run from the working directory."""
     with suppress(OSError):
         return _read(_find_file())
     return set()
 
 
 def keep(reports: Sequence[CheckReport]) -> None:
-    """Remember which of these failed; of others, what is known stays. Never fails."""
+    """Record which of these checks failed, and leave others as recorded; no error is raised."""
     with suppress(OSError):
         path = _find_file()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,8 @@ def _read(path: Path) -> Failed:
 
 
 def _write(path: Path, failed: Failed) -> None:
-    import tempfile  # as hashlib below, for a tenth of the start of commands that run nothing
+    # Imported here, as hashlib below: both take a tenth of the start of commands that run nothing.
+    import tempfile
 
     handle, beside = tempfile.mkstemp(dir=path.parent)
     try:
@@ -81,7 +82,7 @@ def _write(path: Path, failed: Failed) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Make other runs wait before they replace the file, on systems that have locks."""
+    """Keep other runs from replacing the file meanwhile, on systems that have locks."""
     with open(path.with_suffix(".lock"), "ab") as file:
         with suppress(ImportError, OSError):  # Windows; a network
             import fcntl
@@ -93,7 +94,7 @@ def _lock(path: Path) -> Iterator[None]:
 def _find_file() -> Path:
     import hashlib
 
-    # Three folders, which are not worth a dependency.
+    # No dependency just for these three folders.
     named, usual = _CACHES.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
     base = os.environ.get(named) or os.path.expanduser(usual)
     if not os.path.isabs(base):

@@ -1,4 +1,4 @@
-"""One check, from its config to its report; what happens in the sandbox is in `sandbox_work`."""
+"""Run one check, from its config to its report; `sandbox_work` is the part inside the sandbox."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# With how many seeds a gradient may be zero: a mask of five rows and two columns leaves one key in
-# every row with one seed in 32.
+# Seeds with which a check of code without a config is run until fewer gradients are zero. With one
+# seed in 32, a mask of five rows and two columns leaves a single key in every row.
 SEEDS = 3
 NEEDS_PROCESSES = (
     "checks of code need workers that may start processes; start them with --no-nanny, or with "
@@ -50,11 +50,11 @@ def run_check(
     allow_code: bool = False,
     warm: WarmProcesses | None = None,
 ) -> CheckReport:
-    """Run one check, from its config to its report; what cannot be run costs this check alone.
+    """Run one check, from its config to its report; errors become part of the report.
 
-    advance: takes how many more entries were measured.
-    timeout: seconds that a call of the user's code may take; None: any time.
-    power: also see which faults the check would catch.
+    advance: takes the number of entries that were measured since its last call.
+    timeout: seconds that a call of the user's code may take; None: no limit.
+    power: whether to find out, too, which faults the check would catch.
     allow_code: whether the user's code may run.
     warm: processes that keep the code of checks loaded; None: the check loads its code itself.
     """
@@ -75,7 +75,7 @@ def run_check(
     ran = report.outcome == Outcome.OK or " gives nan" in report.error
     if check.draft is not None and ran and not check.words:
         runs = partial(run_check, advance=advance, timeout=timeout, power=power, warm=warm)
-        report = _look_at_zeros(check, report, partial(runs, allow_code=allow_code))
+        report = _retry_zeros(check, report, partial(runs, allow_code=allow_code))
         doubted &= report.result is None
     if not doubted or check.draft is None or check.draft.tried:
         return report
@@ -90,11 +90,14 @@ def run_check(
     return run_check(changed, advance, timeout, power, allow_code, warm)
 
 
-def _look_at_zeros(
+def _retry_zeros(
     check: ConfigCheck, report: CheckReport, run: Callable[[ConfigCheck], CheckReport]
 ) -> CheckReport:
-    """The report of code without a config; where a gradient is zero, which may be by chance, as
-    where a mask leaves one key to each query, that with another seed if fewer are there."""
+    """The report of a check of code without a config; where a gradient is zero, that with another
+    seed, if fewer gradients are zero with it, or one is wrong.
+
+    A gradient may be zero by chance, for example where a mask leaves a single key to each query.
+    """
     from gradcheck_cli.layers.code_layer import CodeLayer
 
     assert isinstance(check.layer, CodeLayer)
@@ -108,7 +111,7 @@ def _look_at_zeros(
 
 
 def _count_zeros(report: CheckReport) -> float:
-    """How many gradients are zero on both sides; infinitely many where none is known."""
+    """The number of gradients that are zero on both sides; infinity if there is no result."""
     result = report.result
     return sum(one.zero is not None for one in result.gradients) if result else math.inf
 
@@ -116,10 +119,10 @@ def _count_zeros(report: CheckReport) -> float:
 def _change_shapes(
     check: ConfigCheck, draft: Draft, timeout: float | None, *, ran: bool
 ) -> ConfigCheck | str | None:
-    """A check of code without a config, with other shapes than were read, by which its gradients
-    may be judged; None where there are none; or what to say where they cannot be judged.
+    """A check of code without a config, with other shapes by which its gradients may be judged.
 
-    ran: whether the code ran with those that were read: else what it says of others is nearer.
+    None where there are none; a text for the report where it is unclear which shapes are meant.
+    ran: whether the code ran with the shapes that were inferred from it; if so, others must fit.
     """
     from gradcheck_cli.run.try_shapes import replace_shapes, try_shapes
 
@@ -141,7 +144,7 @@ def _change_shapes(
 
 
 def describe_failure(check: ConfigCheck, error: Exception) -> str:
-    """Why a check could not be run, in the words of the report."""
+    """The reason why a check could not be run, as the report gives it."""
     if isinstance(error, GradcheckError):
         hints = () if isinstance(error, UnfinishedError) else _advise(check)
         return "\n".join([str(error), *hints])
@@ -151,8 +154,8 @@ def describe_failure(check: ConfigCheck, error: Exception) -> str:
 
 
 def _advise(check: ConfigCheck) -> Iterator[str]:
-    """What may be wrong with the config where code could not be run: shapes that were read from the
-    code, constants that are lists, and may be meant as shapes."""
+    """Hints at what may be wrong with the config where code raised: shapes that were inferred from
+    the code, and constants that are lists but may be meant as shapes."""
     from gradcheck_cli.layers.code_layer import CodeLayer
 
     if check.draft is not None:
@@ -164,18 +167,18 @@ def _advise(check: ConfigCheck) -> Iterator[str]:
 
 
 def _describe_reading(check: ConfigCheck, draft: Draft) -> str:
-    """What is checked of code that has no config, and how to change it."""
+    """The inputs of a check of code without a config, and how to change them."""
     how = "by trying" if draft.tried else "from its text"
     return f"found {how}: {_list_given(draft)}; {_advise_config(check, draft)}"
 
 
 def _list_given(draft: Draft) -> str:
-    """What functions of the user are given, in one line."""
+    """The inputs, constants and sizes of a draft, in one line."""
     return ", ".join(f"{key}: {draft.given[key]}" for key in draft.given if key not in draft.names)
 
 
 def _advise_config(check: ConfigCheck, draft: Draft) -> str:
-    """How to get a config of code that has none."""
+    """The command that writes a config for code that has none, as advice."""
     options = ["--allow-code"] * draft.tried
     init = _quote(["gradcheck", "init", *options, f"{check.path}:{check.name}"])
     return f"`{init}` writes a config for you to change"
@@ -189,9 +192,10 @@ def run_problems(
     allow_code: bool,
     warm: WarmProcesses | None,
 ) -> Result:
-    """Do the work on the problems of a check; where they call the user's code, in a sandbox.
+    """Do the work on the problems of a check; in a sandbox if they call the user's code.
 
-    Raises GradcheckError where that cannot be done, and LeaveError where the code may not run.
+    Raises LeaveError where the code may not run, and other kinds of GradcheckError where the work
+    cannot be done.
     """
     if not check.layer.code:
         return work(check, check.layer.problems(), advance, None)
@@ -199,13 +203,13 @@ def run_problems(
         raise LeaveError(code.name for code in check.layer.code)
     import multiprocessing
 
-    # Imported here once, not in every process that is forked.
+    # Imported once in this process, and not in every fork of it.
     from gradcheck_cli.checker import check as checker  # noqa: F401
     from gradcheck_cli.processes.sandbox import run_in_sandbox
     from gradcheck_cli.processes.sandbox_child import describe_no_process
     from gradcheck_cli.usercode import problems  # noqa: F401
 
-    if multiprocessing.current_process().daemon:  # as the workers of a cluster are
+    if multiprocessing.current_process().daemon:  # a worker of a cluster may be one
         raise CodeError(NEEDS_PROCESSES)
     in_sandbox = partial(work_on_watched_problems, work)
     try:
@@ -220,7 +224,7 @@ def run_problems(
 
 @contextmanager
 def keep_code_loaded(checks: Sequence[ConfigCheck]) -> Iterator[WarmProcesses | None]:
-    """Processes that load the code of these checks once; None where no two of them share any."""
+    """Processes that load the code of these checks once; None if no two checks share code."""
     codes = [code for check in checks if (code := identify_code(check))]
     if len(set(codes)) == len(codes):
         yield None
@@ -238,7 +242,7 @@ def check_problems(
     keep: Keep | None,
     power: bool = False,
 ) -> CheckResult:
-    """Check all problems of a check (a `Work`), as one result."""
+    """Check all problems of a check (this is a `Work`); return a single result."""
     from gradcheck_cli.checker import check as checker
 
     return checker.check(
@@ -258,9 +262,10 @@ def report_failure(check: ConfigCheck, reason: str) -> CheckReport:
 
 def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> CheckReport:
     expected = Verdict(check.expect)
-    outcome = _outcome(result, expected)
+    outcome = _judge_outcome(result, expected)
     if result and check.draft:
-        zero = any(one.zero is not None for one in result.gradients)  # for what it was given, maybe
+        # A gradient may be zero because of the inputs that it was given.
+        zero = any(one.zero is not None for one in result.gradients)
         if check.draft.tried or zero or outcome != Outcome.OK:
             result = replace(result, notes=(*result.notes, _describe_reading(check, check.draft)))
     report = CheckReport(
@@ -273,20 +278,20 @@ def _report(check: ConfigCheck, result: CheckResult | None, error: str = "") -> 
         outcome=outcome,
         result=result,
         error=error,
-        rerun=rerun(check),
+        rerun=write_rerun(check),
     )
     return make_printable(report)
 
 
 def _add_note(report: CheckReport, note: str) -> CheckReport:
-    """The report with one more note, which is a part of the error where nothing was measured."""
+    """The report with one more note; without a result, the note becomes part of the error."""
     if report.result is None:
         return make_printable(replace(report, error=f"{report.error}\n  {note}"))
     result = replace(report.result, notes=(*report.result.notes, note))
     return make_printable(replace(report, result=result))
 
 
-def _outcome(result: CheckResult | None, expected: Verdict) -> Outcome:
+def _judge_outcome(result: CheckResult | None, expected: Verdict) -> Outcome:
     if result is None:
         return Outcome.ERROR
     if result.verdict == expected:
@@ -294,8 +299,8 @@ def _outcome(result: CheckResult | None, expected: Verdict) -> Outcome:
     return Outcome.INCONCLUSIVE if result.verdict == Verdict.INCONCLUSIVE else Outcome.WRONG
 
 
-def rerun(check: ConfigCheck) -> str:
-    """The command that runs just this check again."""
+def write_rerun(check: ConfigCheck) -> str:
+    """The command that runs only this check again."""
     words = ["gradcheck", "run", *["--allow-code"] * bool(check.layer.code)]
     words += check.words
     if check.select is not None:
@@ -307,7 +312,7 @@ def rerun(check: ConfigCheck) -> str:
 
 
 def _quote(words: Sequence[str]) -> str:
-    """A command as a shell of this system reads it."""
+    """A command, quoted for the shell of this system."""
     if os.name == "nt":
         import subprocess
 

@@ -1,4 +1,4 @@
-"""What happens inside the sandbox: the problems of a check are built, and their calls watched."""
+"""The work inside the sandbox: build the problems of a check, with a time limit on their calls."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Returned = TypeVar("Returned", covariant=True)
 
-Keep = Callable[[Any], None]  # takes a result that holds if the rest of the work is never done
+Keep = Callable[[Any], None]  # takes an early result, which counts if the work is cut short
 
 
 class Work(Protocol[Returned]):
-    """What is done with the problems of a check, in this process or in the sandbox."""
+    """A function that works on the problems of a check, in this process or in the sandbox."""
 
     def __call__(
         self, check: ConfigCheck, problems: Sequence[Problem], advance: Advance, keep: Keep | None
     ) -> Returned:
-        """Make a result; keep is None where the work will be done in any case."""
+        """Return a result; keep: takes early results, None where nothing can cut the work short."""
 
 
 def identify_code(check: ConfigCheck) -> tuple[Reference, ...]:
-    """The files and modules of the user's code that a check loads, each once."""
+    """The files and modules of the user's code that a check loads, without repetition."""
     files = {(code.where, code.folder): code for code in check.layer.code}
     return tuple(replace(code, name="") for code in files.values())
 
@@ -38,7 +38,7 @@ def identify_code(check: ConfigCheck) -> tuple[Reference, ...]:
 def load_code(code: Sequence[Reference]) -> None:
     """Import files and modules, and the adapters of the frameworks that they import.
 
-    What every check of code imports besides is imported once, too: each is a process of its own.
+    Also import what every check of code needs, since the processes of checks are forks of this one.
     Raises CodeError where importing one raises.
     """
     import numpy.random  # noqa: F401
@@ -56,7 +56,7 @@ def load_code(code: Sequence[Reference]) -> None:
 def work_on_watched_problems(
     work: Work[Result], check: ConfigCheck, supervisor: Supervisor
 ) -> Result:
-    """Do the work on the problems of a check, the calls of which have a time limit."""
+    """Do the work on the problems of a check, with a time limit for every call of user code."""
     problems = [watch_calls(problem, supervisor) for problem in check.layer.problems()]
     return work(check, problems, supervisor.advance, supervisor.keep)
 

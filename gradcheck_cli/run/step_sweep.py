@@ -1,4 +1,4 @@
-"""`gradcheck steps`: the error against the step for every stencil, and the step that auto chose."""
+"""`gradcheck steps`: measure the error against the step for every stencil, and where auto is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from gradcheck_cli.run.sandbox_work import Keep
 
 SCHEMA_VERSION = 1
-MOST_ENTRIES = 48  # of a gradient: the worst of them is shown, and every one costs 6 × 60 forwards
+# Entries of a gradient that are measured; their worst error is drawn. Each takes 6 × 60 forwards.
+MOST_ENTRIES = 48
 ZERO = "the gradient is zero, so that there is no relative error to show"
 UNKNOWN = "the numeric gradient is not known at any entry"
 KINKS = "every entry is at a kink, where there is no gradient"
@@ -31,9 +32,9 @@ KINKS = "every entry is at a kink, where there is no gradient"
 class Curve(Struct, frozen=True):
     """The errors of one central stencil, in the order of the steps.
 
-    errors: max |D_h − m| over max |m|, m the numeric gradient of `step: auto`; None where a
-        quotient is not finite.
-    best_step: where the error is smallest; best_error: what it is there.
+    errors: max |D_h − m| over max |m|, with the quotient D_h and the numeric gradient m of
+        `step: auto`; None where a quotient is not finite.
+    best_step, best_error: the step with the smallest error, and this error.
     """
 
     order: int
@@ -45,10 +46,11 @@ class Curve(Struct, frozen=True):
 class GradientSteps(Struct, frozen=True):
     """The curves of one gradient. steps: in the units of its input, the largest first.
 
-    entries, measured: how many it has, and of how many the curves are.
-    chosen: the median of the finest steps that `step: auto` took; known_to: the uncertainty of its
-        values over the largest entry, below which a curve tells nothing.
-    note: why there are no curves.
+    entries: of the gradient; measured: how many of them the curves are for.
+    chosen: the median over entries of the finest step that `step: auto` took.
+    known_to: the largest uncertainty of the gradient over its largest entry; below it, a curve
+        shows nothing.
+    note: the reason if there are no curves.
     """
 
     name: str
@@ -64,9 +66,9 @@ class GradientSteps(Struct, frozen=True):
 
 
 class CheckSteps(Struct, frozen=True):
-    """A check and the curves of its gradients; error: why there are none.
+    """A check and the curves of its gradients; error: the reason if there are none.
 
-    not_run: it names Python code, which needs leave to run.
+    not_run: whether the reason is that it names Python code, which was not allowed to run.
     """
 
     id: str
@@ -95,7 +97,7 @@ def run(
     timeout: float | None = None,
     allow_code: bool = False,
 ) -> StepsReport:
-    """The curves of these checks; what cannot be run costs its own check alone."""
+    """Measure the curves of these checks; an error ends its own check only."""
     started, done = time.perf_counter(), 0
     total = sum(len(check.layer.gradients) for check in checks)
     found = []
@@ -113,7 +115,7 @@ def run(
 def _sweep(
     check: ConfigCheck, timeout: float | None, allow_code: bool, warm: WarmProcesses | None
 ) -> CheckSteps:
-    """The curves of one check, or why there are none."""
+    """Measure the curves of one check, or report why there are none."""
     report = CheckSteps(
         printable(check.id),
         printable(check.path),
@@ -147,7 +149,7 @@ def _measure_check(
 
 
 def _measure_gradient(problem: Problem, name: str, advance: Callable[[int], None]) -> GradientSteps:
-    """The curves of the gradient of an input, at some of its entries."""
+    """Measure the curves of the gradient with respect to an input, at a sample of its entries."""
     import numpy as np
 
     from gradcheck_cli.measure.measure import measure_entries_of, points_evaluator
@@ -191,7 +193,7 @@ def _measure_gradient(problem: Problem, name: str, advance: Callable[[int], None
 
 
 def _list_curves(found: Mapping[int, Any], steps: Any) -> tuple[Curve, ...]:
-    """The curves of the stencils that gave any number; found: the error at each step, by order."""
+    """The curves of stencils with any finite error; found: the errors at the steps, by order."""
     import numpy as np
 
     return tuple(

@@ -1,4 +1,4 @@
-"""Many checks: they are run, what came out of each is reported, and the exit code follows."""
+"""Run many checks, report the outcome of each, and derive the exit code."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ from gradcheck_cli.run.one import keep_code_loaded, report_failure, run_check
 if TYPE_CHECKING:
     from gradcheck_cli.config.builders.check import ConfigCheck
 
-# Takes how many entries of all gradients are done, of how many; the check at work; how many checks
-# failed so far; how many of the entries are of checks that are not done.
+# Takes the number of entries of all gradients that are done, the number of all entries, the id of
+# the running check, the number of failed checks, and how many of the done entries belong to checks
+# that are not finished.
 Progress = Callable[[int, int, str, int, int], None]
-# Gives the exit code of what came out.
+# Gives the exit code for some reports.
 Judge = Callable[[Sequence[CheckReport]], int]
 
 
@@ -49,15 +50,16 @@ def run(
     each: Callable[[CheckReport], None] | None = None,
     exit_first: bool = False,
 ) -> SuiteReport:
-    """Run the checks, and report them in their order. Ctrl-C ends the run and keeps what is done.
+    """Run the checks, and report them in their order. Ctrl-C ends the run; finished checks count.
 
-    progress: takes what `Progress` says.
-    timeout: seconds that a call of the user's code may take; None: any time.
-    power: also see which faults the checks would catch.
-    allow_code: whether the user's code may run; without, checks of code are reported as not run.
-    judge: gives the exit code of the reports; by default that of how the checks came out.
-    executor: runs them, by default one after the other.
-    each: takes the report of every check as it is done; exit_first: end at the first not ok.
+    progress: see `Progress`.
+    timeout: seconds that a call of the user's code may take; None: no limit.
+    power: whether to find out, too, which faults the checks would catch.
+    allow_code: whether the user's code may run; if not, checks of code are reported as not run.
+    judge: gives the exit code for the reports; None: `exit_code`.
+    executor: runs the checks; by default one after the other.
+    each: takes the report of every check when it is finished.
+    exit_first: whether to end at the first check that is not ok.
     """
     started = time.time()
     counter = EntryCounter(checks, progress)
@@ -73,7 +75,7 @@ def run(
         ):
             for place, report in running:
                 if report.outcome == Outcome.ERROR:
-                    raise_signal()  # it may have been the reason
+                    raise_signal()  # a signal may have caused the error
                 with hold_signals():
                     done[place] = report
                     if each is not None:
@@ -96,8 +98,10 @@ def summarize(
     power: bool,
     started: float,
 ) -> SuiteReport:
-    """The reports of checks as that of a run. count: of the checks that were to be run; started:
-    in seconds since 1970."""
+    """The report of a run from those of its checks.
+
+    count: the number of checks that were to be run; started: in seconds since 1970.
+    """
     counts = Counter(report.outcome.value for report in reports)
     return SuiteReport(
         schema_version=SCHEMA_VERSION,
@@ -110,17 +114,17 @@ def summarize(
         not_reached=count - len(reports),
         started=_utc(started),
         environment=_environment(),
-        mutants=_statuses(reports) if power else None,
+        mutants=_count_statuses(reports) if power else None,
     )
 
 
 def _utc(seconds: float) -> str:
-    """A time of day, in ISO 8601."""
+    """A time in seconds since 1970 as ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _environment() -> Environment:
-    """What the checks were run with."""
+    """The versions and the machine that the checks were run with."""
     import numpy as np
 
     return Environment(
@@ -132,21 +136,22 @@ def _environment() -> Environment:
     )
 
 
-def _statuses(reports: Sequence[CheckReport]) -> dict[str, int]:
-    """How many mutants of all checks had which status."""
-    counts = Counter(mutant.status for mutant in mutants(reports))
+def _count_statuses(reports: Sequence[CheckReport]) -> dict[str, int]:
+    """The number of mutants of each status."""
+    counts = Counter(mutant.status for mutant in list_mutants(reports))
     return {status.value: counts[status] for status in MutantStatus}
 
 
-def mutants(reports: Sequence[CheckReport]) -> list[Mutant]:
-    """The faults that were put into the gradients of these checks."""
+def list_mutants(reports: Sequence[CheckReport]) -> list[Mutant]:
+    """The mutants of all checks: the faults that were injected into their gradients."""
     results = [report.result for report in reports if report.result is not None]
     return [mutant for result in results for mutant in result.mutants or ()]
 
 
 def exit_code_of_mutants(reports: Sequence[CheckReport]) -> int:
-    """The exit code of `mutate`: a survivor that could have been caught weighs most."""
-    if any(mutant.status == MutantStatus.SURVIVED for mutant in mutants(reports)):
+    """The exit code of `mutate`: WRONG if any mutant survived; NOTHING_CHECKED if not all checks
+    were done."""
+    if any(mutant.status == MutantStatus.SURVIVED for mutant in list_mutants(reports)):
         return ExitCode.WRONG
     done = all(
         report.result is not None and report.result.mutants is not None for report in reports
@@ -155,14 +160,14 @@ def exit_code_of_mutants(reports: Sequence[CheckReport]) -> int:
 
 
 def count_entries(check: ConfigCheck) -> int:
-    """How many entries of gradients a check measures."""
+    """The number of entries of all gradients that a check measures."""
     return sum(check.numeric.entries(size) for _, size in check.layer.gradients)
 
 
 class EntryCounter:
-    """Counts entries: those that are measured, and those of a check that needed no measuring.
+    """Counts measured entries for a progress bar; a finished check counts with all its entries.
 
-    The check at work is the first that is not done: of several that is the one which takes long.
+    The check at work is the first that is not finished; if several run, it takes the longest.
     """
 
     def __init__(self, checks: Sequence[ConfigCheck], progress: Progress | None) -> None:
@@ -173,12 +178,12 @@ class EntryCounter:
         self.at_work = self.finished = self.measured = self.failed = 0
 
     def __call__(self, entries: int) -> None:
-        """Count entries of a running check that were measured."""
+        """Count so many more measured entries of a running check."""
         self.measured += entries
         self.report()
 
     def finish(self, place: int, report: CheckReport) -> None:
-        """Count the check at this place as done."""
+        """Count the check at this place as finished."""
         entries = count_entries(self.checks[place])
         self.failed += report.outcome in (Outcome.WRONG, Outcome.ERROR)
         self.done.add(place)
@@ -189,7 +194,7 @@ class EntryCounter:
         self.report()
 
     def report(self) -> None:
-        """Tell `progress` how many entries are done, and which check is at work."""
+        """Call `progress` with the counts and the check at work."""
         if self.progress is not None:
             at_work = self.checks[self.at_work].id if self.at_work < len(self.checks) else ""
             done = self.finished + self.measured
@@ -197,7 +202,7 @@ class EntryCounter:
 
 
 def exit_code(reports: Sequence[CheckReport]) -> int:
-    """The exit code of these outcomes: a wrong gradient weighs most."""
+    """The exit code of the worst outcome: wrong, then error or not run, then inconclusive."""
     outcomes = {report.outcome for report in reports}
     for outcome, code in (
         (Outcome.WRONG, ExitCode.WRONG),

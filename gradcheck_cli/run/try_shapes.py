@@ -1,4 +1,4 @@
-"""Shapes that are read from code, tried on that code, in a sandbox."""
+"""Try the shapes that were inferred for code by running it in a sandbox, and search for better."""
 
 from __future__ import annotations
 
@@ -39,19 +39,21 @@ if TYPE_CHECKING:
 
     Shape = tuple[int, ...]
 
-# Of a hundred shapes, a wrong gradient agrees in one direction with some, in three with none.
+# Random directions in which gradients are compared. With one, a wrong gradient agreed with some of
+# a hundred shapes; with three, with none.
 DIRECTIONS = 3
-# Of the largest difference of outputs, with a step of STEP, whose own error is some 1e-9 of it: a
-# second derivative in which a term of one in a thousand is missing must not pass for right.
+# The error of a derivative along a direction that counts as equal, relative to the largest. The
+# difference with a step of STEP is good to some 1e-9; a second derivative that lacks a term of a
+# thousandth must differ.
 SAME = 1e-5
 
 
 class Tried(Struct, frozen=True):
-    """What came of trying shapes.
+    """The result of trying shapes.
 
-    draft: the config with shapes that the forward takes. fits: whether gradients may be judged by
-    them: they have the shapes of their inputs, and are right, or right with no other shapes.
-    other: the config with the shapes that make gradients right, where those of `draft` do not.
+    draft: the config with shapes that the forward accepts. fits: whether the gradients may be
+    judged with them: each has the shape of its input, and they are right, or no other shapes make
+    them right. other: if not None, a config with other shapes, with which the gradients are right.
     """
 
     draft: Draft
@@ -60,18 +62,18 @@ class Tried(Struct, frozen=True):
 
 
 def try_shapes(draft: Draft, path: str, timeout: float | None) -> Tried | None:
-    """Try shapes, those that were read first; None where none near them are taken by the forward.
+    """Find shapes that the forward accepts, near those of the draft; None if there are none.
 
-    path: of the config, from whose folder its code is found.
+    path: of the config; its code is found from its folder.
     timeout: seconds that a trial may take.
     Raises GradcheckError where the code cannot be imported or ends its process, and OSError where
-    there is no process to run it in.
+    no process can be started for it.
     """
     return run_in_sandbox(partial(_search, path), draft, _ignore, timeout)
 
 
 def replace_shapes(check: ConfigCheck, draft: Draft) -> ConfigCheck:
-    """A check of code that has no config, with the shapes of another draft of it."""
+    """A check of code without a config, with the shapes of another draft of it."""
     [made] = read_config(draft.line, check.path)
     assert isinstance(made.layer, CodeLayer)
     assert isinstance(check.layer, CodeLayer)
@@ -90,9 +92,9 @@ def _search(path: str, draft: Draft, supervisor: Supervisor) -> Tried | None:
     made = partial(replace, draft, tried=True)
     taken = next((one for one in found if measure(one).fits), found[0])
     shapes = measure(taken)
-    told = search.confirm(shapes.shrink(taken))
-    if told is not None and measure(told).fits:
-        taken, shapes = told, measure(told)
+    shrunk = search.confirm(shapes.shrink(taken))
+    if shrunk is not None and measure(shrunk).fits:
+        taken, shapes = shrunk, measure(shrunk)
     if is_right(taken):
         return Tried(made(described=taken), True)
 
@@ -109,7 +111,7 @@ def _search(path: str, draft: Draft, supervisor: Supervisor) -> Tried | None:
 
 
 class _Shapes(Struct, frozen=True):
-    """The shapes of inputs, and of their gradients; these None where the backward raised."""
+    """The shapes of inputs and of their gradients; gradients is None where the backward raised."""
 
     inputs: Mapping[str, Shape]
     gradients: Mapping[str, Shape] | None
@@ -120,10 +122,10 @@ class _Shapes(Struct, frozen=True):
         return self.gradients == self.inputs
 
     def shrink(self, described: Described) -> Described:
-        """The same where inputs have the shapes of their gradients, if these have fewer axes or
-        entries: broadcasting, or that not all is used, hides from the forward what is meant.
+        """The description, but inputs have the shapes of their gradients where these are smaller.
 
-        A number stays out: it may be a sum that lacks its axis.
+        A forward also accepts inputs that are too large if it broadcasts or does not use them all.
+        A gradient that is a number does not count, since its sum may lack an axis.
         """
         names = {value: name for name, value in described.sizes.items()}
         inputs = dict(described.inputs)
@@ -138,7 +140,7 @@ class _Shapes(Struct, frozen=True):
 
 
 class _Trials:
-    """Runs the code with shapes. path: of the config; draft: what it is but for its shapes."""
+    """Runs the code with given shapes. path: of the config; draft: the config with other shapes."""
 
     def __init__(self, path: str, draft: Draft) -> None:
         self.path = path
@@ -148,7 +150,7 @@ class _Trials:
         self.made: dict[str, list[Problem]] = {}
 
     def read_problems(self, described: Described) -> list[Problem]:
-        """The problems of the check with these shapes, which are made once."""
+        """The problems of the check with these shapes; made once."""
         line = replace(self.draft, described=described).line
         if line not in self.made:
             [check] = read_config(line, self.path)
@@ -156,7 +158,7 @@ class _Trials:
         return self.made[line]
 
     def attempt(self, described: Described) -> Trial:
-        """How far the code comes."""
+        """Run the forward and the backward with these shapes; how far they came."""
         try:
             for problem in self.read_problems(described):
                 if not np.size(problem.forward(problem.copy_inputs())):
@@ -165,11 +167,12 @@ class _Trials:
         except (ConfigError, LackingError) as error:
             return Trial(0.0, str(error))
         except GradcheckError as error:
-            return _judge(error, self.backwards)
+            return _rate_failure(error, self.backwards)
         return Trial(DONE)
 
     def measure(self, described: Described) -> _Shapes:
-        """The shapes of inputs and of gradients; those that are of no sum have those of inputs."""
+        """The shapes of inputs and of gradients; a gradient without a cotangent, as that of a
+        Jacobian, counts as fitting."""
         inputs: dict[str, Shape] = {}
         gradients: dict[str, Shape] = {}
         for problem in self.read_problems(described):
@@ -185,7 +188,8 @@ class _Trials:
         return _Shapes(inputs, gradients)
 
     def is_right(self, described: Described) -> bool:
-        """Whether gradients agree with the forward in a few directions, or nothing says so."""
+        """Whether gradients agree with differences of the forward in a few random directions; False
+        where this cannot be seen."""
         with suppress(GradcheckError):
             return self.measure(described).fits and all(
                 map(_is_right, self.read_problems(described))
@@ -204,7 +208,7 @@ def _is_right(problem: Problem) -> bool:
 
 
 def _fits_in_one_direction(problem: Problem) -> bool:
-    """Whether derivatives of all outputs, one input after the other, agree with a difference."""
+    """Whether the Jacobian of each input, times a random direction, agrees with a difference."""
     inputs, rng = problem.copy_inputs(), np.random.default_rng(0)
     claimed = problem.evaluate_backward()
     for name, x in inputs.items() if any(map(np.any, claimed.values())) else ():
@@ -220,13 +224,13 @@ def _fits_in_one_direction(problem: Problem) -> bool:
     return any(map(np.any, claimed.values()))
 
 
-def _judge(error: GradcheckError, backwards: set[str]) -> Trial:
-    """How much of the user's function was run before it raised.
+def _rate_failure(error: GradcheckError, backwards: set[str]) -> Trial:
+    """How much of the user's function had run when it raised.
 
-    What a backward makes of the sizes is its own; that it cannot index an input, or takes it for a
-    number, is said of the shape.
+    An error in a backward does not count against the shapes, since a backward may be wrong, unless
+    it is a TypeError or an IndexError, as for an input of the wrong rank.
 
-    backwards: what a backward may be called.
+    backwards: the names that a backward may have.
     """
     trace = None if error.__cause__ is None else error.__cause__.__traceback__
     while trace is not None:
@@ -242,4 +246,4 @@ def _judge(error: GradcheckError, backwards: set[str]) -> Trial:
 
 
 def _ignore(entries: int) -> None:
-    """Nothing is measured."""
+    """The progress of trials, which measure no entries."""

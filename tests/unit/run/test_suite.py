@@ -55,9 +55,9 @@ def test_a_pattern_that_selects_nothing_is_an_error(checks: list[ConfigCheck]) -
 
 
 def test_the_rerun_command_quotes_what_a_shell_would_take_apart(checks: list[ConfigCheck]) -> None:
-    assert running.rerun(checks[1]) == "gradcheck run --select 'odd [name]' 'some dir/c.yaml'"
+    assert running.write_rerun(checks[1]) == "gradcheck run --select 'odd [name]' 'some dir/c.yaml'"
     (alone,) = read_config("form: Wx\nshapes: {N: 2, M: 2}\n", "-odd.yaml")
-    assert running.rerun(alone) == "gradcheck run -- -odd.yaml"
+    assert running.write_rerun(alone) == "gradcheck run -- -odd.yaml"
 
 
 def test_one_check_that_cannot_run_costs_only_itself(
