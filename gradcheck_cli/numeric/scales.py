@@ -2,7 +2,7 @@
 
 An entry is first moved by the size of the entries around it. In one tensor, entries may have
 different units, as features do; for an entry far smaller than those around it, that move may be far
-too large. Its scale is then reduced, at most to its own size.
+too large. Its scale is then reduced, at the least to its own size.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ OTHERS = 8  # the largest entries of the tensor, whose moves are compared with
 def entry_scale(x: NDArray[Any]) -> Float:
     """The scale of every entry: its own size, or the size of its surroundings if that is larger.
 
-    The size of its surroundings is the smallest root mean square of its row, its column and all of
-    x: the smallest, because rows or columns may have units of their own.
+    The size of its surroundings is the root mean square of x; or that of its row or its column, if
+    it is less than OWN_UNITS of that, because these have units of their own then.
     """
     size = np.abs(x.astype(np.float64))
     peak = float(np.max(size, initial=0.0))
