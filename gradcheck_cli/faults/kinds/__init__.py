@@ -1,1 +1,1 @@
-"""The faults of the catalogue, a file for what is alike: how each is put in, and found."""
+"""The faults of the catalogue, with similar ones in one file: how to make each and find it."""

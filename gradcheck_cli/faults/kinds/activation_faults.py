@@ -1,8 +1,8 @@
-"""Faults of an activation's derivative: missing, at the output, twice, on the wrong side.
+"""Faults of an activation's derivative: it is missing, taken at the output, or used twice.
 
-A layer with an activation knows what people take for its ∂L/∂z. Of a layer of the user's own, whose
-outputs may be those of an activation, f′ is guessed from y = f(z): the gradient that uses g for
-f′(z) is that for the upstream gradient δ g / f′(z).
+A layer with a known activation lists the usual mistakes for ∂L/∂z. In a layer of the user's own
+the activation is guessed from the outputs y = f(z). A gradient that uses g for f′(z) is the one for
+the upstream gradient δ g / f′(z).
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ AROUND_CAUSE = (
     "only what flows around the layer, as in a skip connection, is there, and not what flows "
     "through it"
 )
-SWITCHING_DISTANCE = 10.0  # root mean squares of input and outputs, to switch units of a relu on
+# In root mean squares of the input or outputs: a move that switches the units of a relu on.
+SWITCHING_DISTANCE = 10.0
 
 
-# What people write for f′ by y, right for some activation.
+# Formulas for f′ in y, each right for one activation.
 FORMULAS: dict[str, Change] = {
     "y (1 − y)": lambda y: y * (1 - y),
     "1 − y²": lambda y: 1 - y * y,
@@ -61,7 +62,7 @@ FORMULAS: dict[str, Change] = {
 
 
 def use_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
-    """The mistakes for ∂L/∂z that a layer of the paper lists, by their key."""
+    """Make the injection of one mistake for ∂L/∂z that stages list."""
 
     def inject(measured: MeasuredGradient) -> Iterator[Injected]:
         for stage in measured.stages:
@@ -79,7 +80,7 @@ def use_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
 
 
 def use_other_slope(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The derivatives of other activations."""
+    """The derivative of another activation is used."""
     yield from guess_other_slope(measured)
     for stage in filter(measured.may_have_other_upstream, measured.stages):
         for key, changed in stage.mistaken.items():
@@ -92,7 +93,7 @@ def use_other_slope(measured: MeasuredGradient, comparison: Comparison) -> Itera
 
 
 def guess_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
-    """The same mistake where the outputs may be those of an activation, whose z is f⁻¹(y)."""
+    """Make the injection of one mistake where the outputs may be an activation's, at z = f⁻¹(y)."""
 
     def inject(measured: MeasuredGradient) -> Iterator[Injected]:
         for stage in filter(measured.may_have_other_upstream, _list_plain_stages(measured)):
@@ -114,7 +115,7 @@ def guess_mistake(key: str) -> Callable[[MeasuredGradient], Iterator[Injected]]:
 
 
 def _list_guesses(stage: Stage, y: Float) -> list[InvertibleActivation]:
-    """The activations that a stage may be; one that is written as a function of NumPy is that."""
+    """The activations that a stage may be. If the code names one, as in `np.tanh(…)`, only that."""
     written = re.match(r"\((?:\w+\.)*(\w+)\(", stage.name)
     known = written is not None and hasattr(np, written[1])
     if y.shape != stage.cotangent.shape:
@@ -123,7 +124,7 @@ def _list_guesses(stage: Stage, y: Float) -> list[InvertibleActivation]:
 
 
 def _mistake_slope(key: str, guess: InvertibleActivation, y: Float) -> Float:
-    """What stands in the place of f′(z) by mistake."""
+    """What is used for f′(z) by mistake."""
     slope, z = guess.slope_by_output(y), guess.inverse(y)
     return {
         MISSING: np.ones_like(y),
@@ -136,7 +137,7 @@ def _mistake_slope(key: str, guess: InvertibleActivation, y: Float) -> Float:
 
 
 def guess_other_slope(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The formula of another activation's derivative, by y, in the place of f′."""
+    """The formula in y of another activation's derivative is used."""
     for stage in filter(measured.may_have_other_upstream, _list_plain_stages(measured)):
         y = measured.read(stage)
         for guess in _list_guesses(stage, y):
@@ -151,7 +152,7 @@ def guess_other_slope(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def pass_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The upstream gradient itself, where the layer has the shape of its input."""
+    """The upstream gradient itself is returned, in a layer with outputs of the input's shape."""
     for stage in _list_same_shaped_stages(measured):
         delta = np.asarray(stage.cotangent, dtype=np.float64)
         same = np.array_equal(delta, measured.value)
@@ -164,7 +165,7 @@ def pass_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def use_function_for_slope(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The function in the place of its derivative, where the layer has the shape of its input."""
+    """The function is used for its derivative, in a layer that works entry by entry."""
     for stage in _list_elementwise_stages(measured):
         observation = f"it is {stage.symbol} times the output, f for f′"
         value = stage.cotangent * measured.read(stage)
@@ -172,7 +173,7 @@ def use_function_for_slope(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def evaluate_at_output(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The derivative at the output, where the layer has the shape of its input."""
+    """The derivative is taken at the output, in a layer that works entry by entry."""
     for stage in _list_elementwise_stages(measured):
         output = measured.read(stage).astype(measured.x.dtype)
         same = "the output is the input" if np.array_equal(output, measured.x) else ""
@@ -181,7 +182,7 @@ def evaluate_at_output(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def mirror_input(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The derivative at −x, where the layer has the shape of its input."""
+    """The derivative is taken at −x, in a layer that works entry by entry."""
     for _ in _list_elementwise_stages(measured):
         same = "the input is zero" if not measured.x.any() else ""
         observation = f"it is the gradient at −{measured.name}"
@@ -189,7 +190,7 @@ def mirror_input(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def use_input_in_formula(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The formula of f′ in y, given x, where the layer has the shape of its input."""
+    """A formula of f′ in y is given x, in a layer that works entry by entry."""
     for stage in _list_elementwise_stages(measured):
         for guess in ACTIVATIONS:
             value = stage.cotangent * guess.slope_by_output(
@@ -202,12 +203,12 @@ def use_input_in_formula(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def _name_output(measured: MeasuredGradient, stage: Stage) -> str:
-    """What reports call the output of a stage that may be that of an activation."""
+    """The name in reports of outputs that may be an activation's."""
     return stage.name if measured.inner else "y"
 
 
 def _list_plain_stages(measured: MeasuredGradient) -> Iterator[Stage]:
-    """The whole forward of a layer that says nothing of its stages, such as the user's own."""
+    """The stages of a layer that does not list any itself, such as the user's own."""
     if measured.problem.stages is no_stages:
         yield from measured.declared
 
@@ -219,7 +220,7 @@ def _list_elementwise_stages(measured: MeasuredGradient) -> Iterator[Stage]:
 
 
 def _is_elementwise(measured: MeasuredGradient, stage: Stage) -> bool:
-    """Whether output k depends on input k alone, as far as the Jacobian was measured."""
+    """Whether output k depends on input k alone, where the Jacobian was measured."""
     jacobian = measured.measure_jacobian(stage)
     own = np.zeros(jacobian.value.shape, dtype=bool)
     own[jacobian.at, np.arange(len(jacobian.at))] = True
@@ -233,10 +234,10 @@ def _list_same_shaped_stages(measured: MeasuredGradient) -> Iterator[Stage]:
 
 
 def remove_mask(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Remove the mask of units that are off, as below a relu.
+    """The mask of a relu's units that are off is left out.
 
-    They are those where the input itself is another: a layer that is affine in it below the relu
-    has the same row wherever the unit is on.
+    The Jacobian without the mask is measured at another input where the units are on: below the
+    relu the layer must be affine, so that its rows are the same there.
     """
     stage = next(_list_plain_stages(measured), None)
     if stage is None or not measured.whole:
@@ -249,7 +250,7 @@ def remove_mask(measured: MeasuredGradient) -> Iterator[Injected]:
     size = SWITCHING_DISTANCE * max(
         float(np.sqrt(np.mean(np.square(array)))) for array in (measured.x, measured.read(stage))
     )
-    # Whatever the other factor is, its sum has a sign: one of these is on.
+    # Whatever sign the sums of the weights have, each unit is on at one of these inputs.
     for moved in (measured.x + size, measured.x - size, -measured.x):
         other = measure_jacobian_at(
             measured, stage, {measured.name: moved.astype(measured.x.dtype)}

@@ -1,4 +1,4 @@
-"""Faults of a value that is used in several places: a branch left out, counted twice, weighted."""
+"""Faults of an input that is used in several places: a branch is left out or weighted wrongly."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison, largest
 from gradcheck_cli.text import join_words
 
-NOTHING = 1e-9  # of the largest entry: a branch through which less flows is none
-TOGETHER = (1, 2)  # branches that are left out at once: a mean and a variance are two
+NOTHING = 1e-9  # over the largest entry: if less flows through a value, it is no branch
+TOGETHER = (1, 2)  # how many branches are left out at once; a mean and a variance are two
 
 Branch = tuple[str, Values]  # the name of an inner value, and what flows through it
 
@@ -29,7 +29,7 @@ def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator
         groups = list(combinations(branches, count))
         for some in groups:
             if len({through.at.tobytes() for _, through in some}) > 1:
-                continue  # of each other entries are known
+                continue  # they are measured at different entries
             first, *others = [through for _, through in some]
             through = sum(others, first)
             rest = measured.right.take(through.at) - through
@@ -44,7 +44,7 @@ def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator
 
 
 def _list_branches(measured: MeasuredGradient) -> Iterator[Branch]:
-    """The inner values through which something flows."""
+    """The inner values through which a part of the gradient flows, with that part."""
     for stage in measured.inner:
         through = measured.flow_through(stage, stage.cotangent)
         whole = measured.right.take(through.at)
@@ -60,9 +60,9 @@ def _weigh(
     names: str,
     tried: int,
 ) -> Injected:
-    """The gradient with a factor of what flows through some values, which may be 0.
+    """The gradient in which the part through some values has a fitted factor, which may be 0.
 
-    names: of these values; tried: of how many that could have been chosen.
+    names: the words for these values; tried: how many such choices there are.
     """
     by = name_factor(*fit_part(comparison, through, rest), measured.numbers)
     none = abs(by.value) <= NOTHING or not np.isfinite(by.precision)

@@ -1,4 +1,7 @@
-"""Faults of what goes back from one inner value to an earlier one, as from step to step."""
+"""Faults of the step from ∂L/∂value back to an earlier inner value, such as in a loop.
+
+These are faults of edges of the graph in `inner_graph`.
+"""
 
 from __future__ import annotations
 
@@ -17,61 +20,61 @@ from gradcheck_cli.text import join_words
 
 Suspect = Callable[[MeasuredGradient, Comparison], Iterator[Injected]]
 
-# Of the largest entry: how far a gradient may be off that is put together of measured parts; and in
-# units of how far the least known ∂L/∂value may be.
+# How far a gradient of measured Jacobians may be off, over its largest entry: PRECISION, or SHARE
+# times the relative uncertainty of ∂L/∂value if that is more.
 PRECISION, SHARE = 1e-9, 10.0
-FACTORS = {0.0: "without", -1.0: "with −1 times", 2.0: "with twice"}  # of what goes back
-BACK = "in what goes back from"  # in observations
-WAYS = 10.0  # in which each edge is tried, about
+FACTORS = {0.0: "without", -1.0: "with −1 times", 2.0: "with twice"}  # of ∂L/∂value on an edge
+BACK = "in what goes back from"  # the start of the place in observations
+WAYS = 10.0  # about how many faults are tried at each edge: choices, as evidence counts them
 
 
 def drop_edges(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """Without what goes back along edges, with twice of it, or with the other sign."""
+    """What goes back along edges is left out, doubled, or has the other sign."""
     graph = find_graph(measured)
     if graph is None:
         return
     places = graph.group_values()
     for factor, how in FACTORS.items():
         for what, edges in graph.group_edges().items():
-            said = f"{how} what goes back from {what}"
-            changed = graph.backpropagate(said, dict.fromkeys(edges, _times(factor)))
-            yield _inject(graph, changed, said)
+            observation = f"{how} what goes back from {what}"
+            changed = graph.backpropagate(observation, dict.fromkeys(edges, _times(factor)))
+            yield _inject(graph, changed, observation)
         for name, where in places.items():
-            said = f"{how} what {name} takes from {measured.name} itself"
-            changed = graph.backpropagate(said, input_factors=dict.fromkeys(where, factor))
-            yield _inject(graph, changed, said)
+            observation = f"{how} what {name} takes from {measured.name} itself"
+            changed = graph.backpropagate(observation, input_factors=dict.fromkeys(where, factor))
+            yield _inject(graph, changed, observation)
         last, whole = len(graph.names) - 1, graph.backpropagate("")
         changed = (
             graph.backpropagate("", input_factors={last: factor}) + (factor - 1) * graph.around
         )
         if largest(np.abs(changed - whole)) > NOTHING * largest(np.abs(whole)):
             names = join_words([*places], "or")
-            said = f"{how} what comes to {measured.name} not by way of {names}"
-            yield _inject(graph, changed, said)
+            observation = f"{how} what comes to {measured.name} not by way of {names}"
+            yield _inject(graph, changed, observation)
 
 
 def transpose_edges(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """What goes back by a square matrix, as that of recurrent weights, for its transpose."""
+    """A square matrix, such as recurrent weights, is used where its transpose belongs."""
     for graph, what, edges, below, slopes in _list_sloped_edges(measured):
         if all(len(set(graph.edges[edge].shape)) == 1 for edge in edges):
             changes = {edge: _transposed(slope) for edge, slope in zip(edges, slopes, strict=True)}
-            said = f"with a matrix in the place of its transpose {BACK} {what}{below}"
-            yield _inject(graph, graph.backpropagate(said, changes), said)
+            observation = f"with a matrix in the place of its transpose {BACK} {what}{below}"
+            yield _inject(graph, graph.backpropagate(observation, changes), observation)
 
 
 def skip_slopes(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """What goes back along edges, without the derivative of an activation."""
+    """The derivative of an activation is left out on the way back along edges."""
     for graph, what, edges, below, slopes in _list_sloped_edges(measured):
         if below:
             changes = {edge: _without(slope) for edge, slope in zip(edges, slopes, strict=True)}
-            said = f"without f′(z){below} {BACK} {what}"
-            yield _inject(graph, graph.backpropagate(said, changes), said)
+            observation = f"without f′(z){below} {BACK} {what}"
+            yield _inject(graph, graph.backpropagate(observation, changes), observation)
 
 
-def mistake_slopes(said: str, mistake: Callable[[Float, Float], Float]) -> Suspect:
-    """Another factor for f′(z) below all values of a name, that may be those of an activation.
+def mistake_slopes(formula: str, mistake: Callable[[Float, Float], Float]) -> Suspect:
+    """Make a suspect: f′(z) is wrong below all values of a name, if they may be an activation's.
 
-    mistake: of y and f′ what stands for f′.
+    mistake: maps y and f′ to what is used for f′.
     """
 
     def suspect(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
@@ -84,35 +87,40 @@ def mistake_slopes(said: str, mistake: Callable[[Float, Float], Float]) -> Suspe
                 if all(np.all(guess.contains(y)) for y in known.values()):
                     right = {place: guess.slope_by_output(y) for place, y in known.items()}
                     slopes = {at: mistake(y, right[at]) / right[at] for at, y in known.items()}
-                    where = f"with {said} for f′ below {name}, if that is a {guess.name}"
-                    yield _inject(graph, graph.backpropagate(where, slopes=slopes), where)
+                    observation = f"with {formula} for f′ below {name}, if that is a {guess.name}"
+                    yield _inject(
+                        graph, graph.backpropagate(observation, slopes=slopes), observation
+                    )
 
     return suspect
 
 
 def exchange_factors(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """Another array for the one by which one value multiplies another, entry by entry."""
+    """Where a value multiplies another entry by entry, the backward multiplies by another array."""
     graph = find_graph(measured)
     if graph is None:
         return
     series = _list_series(graph)
     for what, edges in graph.group_edges().items():
-        pairs = _complete(graph, edges)
+        pairs = _list_all_times(graph, edges)
         for name, values in series.items():
             if len(values) == len(pairs) and all(
                 len(value) == len(graph.values[later]) == len(graph.values[earlier])
                 for value, (earlier, later) in zip(values, pairs, strict=True)
             ):
                 changes = {edge: _multiply(a) for edge, a in zip(pairs, values, strict=True)}
-                said = f"with {name} as the factor of what goes back from {what}"
+                observation = f"with {name} as the factor of what goes back from {what}"
                 if not _is_same(graph, pairs, values):
                     yield _inject(
-                        graph, graph.backpropagate(said, changes), said, float(len(series))
+                        graph,
+                        graph.backpropagate(observation, changes),
+                        observation,
+                        float(len(series)),
                     )
 
 
 def _list_series(graph: Graph) -> dict[str, Sequence[Float]]:
-    """The values of each name in time, and of the steps beside."""
+    """The values of each name at all times, and those shifted by a step of the loop."""
     found: dict[str, Sequence[Float]] = {}
     for name, places in graph.group_values().items():
         values = [graph.values[place] for place in places]
@@ -123,8 +131,8 @@ def _list_series(graph: Graph) -> dict[str, Sequence[Float]]:
     return found
 
 
-def _complete(graph: Graph, edges: Sequence[Edge]) -> list[Edge]:
-    """The edges of two names at all times, those that carry nothing, too."""
+def _list_all_times(graph: Graph, edges: Sequence[Edge]) -> list[Edge]:
+    """The pairs of values of two names at all times, also where the graph has no edge."""
     groups = graph.group_values()
     earlier, later = (groups.get(graph.names[place], []) for place in edges[0])
     alike = len(earlier) == len(later) and graph.names[edges[0][0]] != graph.names[edges[0][1]]
@@ -133,7 +141,7 @@ def _complete(graph: Graph, edges: Sequence[Edge]) -> list[Edge]:
 
 
 def _is_same(graph: Graph, pairs: Sequence[Edge], values: Sequence[Float]) -> bool:
-    """Whether these are the factors that the edges have."""
+    """Whether edges multiply by just these values."""
     return all(
         edge in graph.edges and np.allclose(graph.edges[edge], np.diag(value), atol=NOTHING)
         for edge, value in zip(pairs, values, strict=True)
@@ -143,7 +151,7 @@ def _is_same(graph: Graph, pairs: Sequence[Edge], values: Sequence[Float]) -> bo
 def _list_sloped_edges(
     measured: MeasuredGradient,
 ) -> Iterator[tuple[Graph, str, list[Edge], str, list[Float]]]:
-    """The edges of each two names, with f′(z) below the later value by each activation."""
+    """The edges between each two names, with f′(z) below the later value for each activation."""
     graph = find_graph(measured)
     if graph is None:
         return
@@ -161,7 +169,7 @@ def _multiply(factor: Float) -> Change:
 
 
 def _transposed(slope: Float) -> Change:
-    """Of diag(f′) W: W f′ δ for Wᵀ f′ δ."""
+    """For an edge with the Jacobian diag(f′) W: W f′ δ in the place of Wᵀ f′ δ."""
 
     def change(edge: Float, gradient: Float) -> Float:
         with np.errstate(all="ignore"):
@@ -172,7 +180,7 @@ def _transposed(slope: Float) -> Change:
 
 
 def _without(slope: Float) -> Change:
-    """Of diag(f′) W: Wᵀ δ for Wᵀ f′ δ."""
+    """For an edge with the Jacobian diag(f′) W: Wᵀ δ in the place of Wᵀ f′ δ."""
 
     def change(edge: Float, gradient: Float) -> Float:
         with np.errstate(all="ignore"):
@@ -181,10 +189,10 @@ def _without(slope: Float) -> Change:
     return change
 
 
-def _inject(graph: Graph, gradient: Float, said: str, choices: float = 1.0) -> Injected:
+def _inject(graph: Graph, gradient: Float, observation: str, choices: float = 1.0) -> Injected:
     spread = np.full(
         len(graph.at), max(PRECISION, SHARE * graph.precision) * largest(np.abs(gradient))
     )
     values = Values(gradient, spread, graph.at)
     choices *= WAYS * len(graph.edges)
-    return Injected(values, f"it is the gradient {said}", choices=choices)
+    return Injected(values, f"it is the gradient {observation}", choices=choices)

@@ -1,4 +1,4 @@
-"""Faults of one array in the place of another: the logits for the probabilities, z for y."""
+"""Faults of one array used for another of the same shape: logits for probabilities, z for y."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NOT_PASSED_ON = (
     "what lies between the two, a factor or a derivative, is not multiplied by on the way back"
 )
 LOOK_BETWEEN = "look at the lines between the two, and at what each multiplies by"
-MOST_ARRAYS = 6  # of one shape, of which every pair is tried
+MOST_ARRAYS = 6  # of the same shape; all pairs of them are tried
 
 
 def pass_on(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The gradient of a later value in the place of that of an inner one of the same shape."""
+    """The gradient of a later value is used for that of an inner value of the same shape."""
     for stage in filter(measured.may_have_other_upstream, measured.inner):
         for key, gradient in stage.mistaken.items():
             if key.startswith(LATER):
@@ -40,10 +40,10 @@ def pass_on(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Inje
 
 
 def fit_exchange(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """An inner value, an input or the outputs in the place of another of the same shape.
+    """An inner value, an input or the outputs are used for another array of the same shape.
 
-    Where an upstream gradient is a difference, as p − t of a softmax with its loss, z for p adds a
-    multiple of z − p to it; where it is a product, it is multiplied by z/p.
+    If an upstream gradient is a difference, such as p − t of a softmax with its loss, then z for p
+    adds a multiple of z − p to it. If it is a product with p, it is multiplied by z/p.
     """
     arrays = {**measured.arrays, "the output": measured.read(measured.outputs)}
     for delta, symbol, pull_back, add in _list_places(measured):
@@ -51,38 +51,42 @@ def fit_exchange(measured: MeasuredGradient, comparison: Comparison) -> Iterator
         names = list(of_shape)[:MOST_ARRAYS]
         terms = {name: add(of_shape[name]) for name in names}
         for one, other in permutations(names, 2):
-            said = (
+            observation = (
                 f"it is the gradient with {one} in the place of {other}, or the other way around, "
                 f"in {symbol}"
             )
             choices = float(len(names) ** 2)
-            if one < other:  # the other way around, it has the other sign, no more
+            if one < other:  # the other order only changes the sign
                 difference = terms[one] - terms[other]
-                yield from _add_multiple(measured, comparison, difference, said, choices)
+                yield from _add_multiple(measured, comparison, difference, observation, choices)
             with np.errstate(all="ignore"):
                 product = delta * of_shape[one] / of_shape[other]
             if np.isfinite(product).all():
-                # What multiplies rows or columns says more than one array for another.
-                yield Injected(pull_back(product), said, parameters=1, choices=choices)
+                # It counts one parameter, so that factors of rows or columns are preferred.
+                yield Injected(pull_back(product), observation, parameters=1, choices=choices)
 
 
 def _add_multiple(
-    measured: MeasuredGradient, comparison: Comparison, term: Values, said: str, choices: float
+    measured: MeasuredGradient,
+    comparison: Comparison,
+    term: Values,
+    observation: str,
+    choices: float,
 ) -> Iterator[Injected]:
-    """The gradient plus a multiple of what a difference of two arrays brings to it."""
+    """The gradient plus a multiple of a term, which comes from the difference of two arrays."""
     right = measured.right.take(term.at)
     if not is_refuted_by_few_entries(term, comparison, right):
         weight, _ = fit_part(comparison, term, right)
-        yield Injected(right + term * weight, said, parameters=1, choices=choices)
+        yield Injected(right + term * weight, observation, parameters=1, choices=choices)
 
 
 def _list_places(
     measured: MeasuredGradient,
 ) -> Iterator[tuple[Float, str, Callable[[Any], Values], Callable[[Any], Values]]]:
-    """Where an array may be exchanged: the gradient itself and that of inner values.
+    """The gradients in which an array may be exchanged: that of the input, and of inner values.
 
-    Of each the gradient there, its name, what makes the input's gradient of it, and what adds to
-    that where something is added there.
+    Yields the gradient, its name, a function from another gradient there to that of the input, and
+    one from a term that is added there to the term that this adds to the input's.
     """
     whole = measured.whole_values
     if measured.whole:

@@ -1,7 +1,7 @@
-"""Faults of a product: that of an array and ∂L/∂z, where weights multiply another array.
+"""Faults of the product aᵀ ∂L/∂z, the gradient of weights that multiply an array a.
 
-Weights that multiply an array a have the gradient aᵀ ∂L/∂z, summed over the times that a loop uses
-them. The product with another array in the place of a may be the wrong one.
+In a loop it is summed over the steps. A wrong backward uses another array in the place of a, or the
+gradient of another value.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from gradcheck_cli.problem import Stage
 Shape = tuple[int, ...]
 Series = Sequence[Float]  # an array that a forward computes, once or at each step of a loop
 
-SHIFTS = (-1, 0, 1)  # in time: a loop takes an array of this step, of the one before or after
-# Whether the columns of a, and those of δ, are samples; else their rows are.
+SHIFTS = (-1, 0, 1)  # a loop uses the array of the step before, of this one, or of the one after
+# Whether the samples are the columns of a, and of δ; else they are the rows.
 LAYOUTS = ((False, False), (True, True), (False, True), (True, False))
-# Of the largest entry: a product so near to the right gradient is it; ∂L/∂z was measured, too.
+# Over the largest entry: a product that differs by less is the right gradient, since ∂L/∂z is
+# measured, too.
 SAME = 1e-7
 OTHER_ARRAY = (
     "weights have the gradient aᵀ ∂L/∂z, where a is what they multiply in the forward, and another "
     "array is taken for it"
 )
-# f′(z) by y = f(z), of a z that the code has no name for.
+# f′(z) as a function of y = f(z), for a z that has no name in the code.
 SLOPES: dict[str, Callable[[Float], Float]] = {
     "": np.ones_like,
     **{f" below a {one.name}": one.slope_by_output for one in ACTIVATIONS},
@@ -44,10 +45,10 @@ SLOPES: dict[str, Callable[[Float], Float]] = {
 
 
 class Products(Struct, frozen=True):
-    """The products of ∂L/∂z with arrays of these names, products × entries.
+    """The products of one ∂L/∂z with several arrays.
 
-    stages: those of z; of_what: `∂L/∂z`; spread: how far a product may be off, over its largest
-    entry.
+    stages: those of z, one for each step of a loop. of_what: `∂L/∂z`. names: of the arrays. values:
+    products × entries. spread: how far a product may be off, over its largest entry.
     """
 
     stages: Sequence[Stage]
@@ -58,23 +59,22 @@ class Products(Struct, frozen=True):
 
 
 def fit_product(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The product of ∂L/∂z with another array, or with another ∂L/∂z, than those that give the
-    right gradient."""
+    """The product of ∂L/∂z with a wrong array, or of an array with the ∂L/∂z of a wrong z."""
     if not measured.inner or not measured.whole or measured.value.ndim != 2:
         return
     every = list(_list_products(measured))
     rights = {
         name: one.of_what
-        for one in reversed(every)  # the first says most
+        for one in reversed(every)  # the first names win
         for name, multiple in zip(one.names, _find_multiples(measured, one), strict=True)
         if multiple
     }
     for one in every:
-        yield from _exchange(measured, comparison, one, rights)
+        yield from _list_wrong_products(measured, comparison, one, rights)
 
 
 def _find_multiples(measured: MeasuredGradient, one: Products) -> NDArray[np.bool_]:
-    """Which products are the right gradient but for a factor, such as 1/√d beside it."""
+    """Which products are the right gradient up to a factor, such as a 1/√d of the forward."""
     right, squares = measured.value.ravel(), np.sum(one.values**2, axis=1)
     factors = np.where(squares > 0, one.values @ right / squares, 0.0)
     rest = np.max(np.abs(right - factors[:, None] * one.values), axis=1)
@@ -82,11 +82,11 @@ def _find_multiples(measured: MeasuredGradient, one: Products) -> NDArray[np.boo
 
 
 def _find_rights(measured: MeasuredGradient, one: Products) -> dict[str, Float]:
-    """The arrays whose product is the right gradient, or a part of it, with the rest of that."""
+    """The arrays whose product is the right gradient or the part of it through z, with the rest."""
     rest = measured.value.ravel() - one.values
     whole = np.max(np.abs(rest), axis=1) <= SAME * np.max(np.abs(measured.value))
     part, stage = np.zeros_like(whole), one.stages[0]
-    if len(one.stages) == 1 and measured.is_inner(stage):  # what changes not with it has no part
+    if len(one.stages) == 1 and measured.is_inner(stage):  # else nothing flows through it
         through = measured.flow_through(stage, stage.cotangent)
         off = np.max(np.abs(through.value - one.values[:, through.at]), axis=1)
         part = off <= SAME * np.max(np.abs(one.values), axis=1)
@@ -98,7 +98,7 @@ def _find_rights(measured: MeasuredGradient, one: Products) -> dict[str, Float]:
 
 
 def _list_products(measured: MeasuredGradient) -> Iterator[Products]:
-    """The products that have the shape of the gradient."""
+    """All products that have the shape of the gradient."""
     arrays = _list_arrays(measured)
     for stages in _list_times(measured):
         shapes = [stage.cotangent.shape for stage in stages]
@@ -121,12 +121,12 @@ def _list_products(measured: MeasuredGradient) -> Iterator[Products]:
             yield Products(stages, of_what, names, np.stack(values), spread)
 
 
-def _exchange(
+def _list_wrong_products(
     measured: MeasuredGradient, comparison: Comparison, one: Products, rights: Mapping[str, str]
 ) -> Iterator[Injected]:
-    """The products that are not the right gradient, with what they stand in the place of.
+    """The products that are close to the wrong gradient, with what stands there rightly.
 
-    rights: of which ∂L/∂z each array gives that, but for a factor.
+    rights: for each array, the ∂L/∂z with which it gives the right gradient up to a factor.
     """
     around = _find_rights(measured, one)
     gradients = [np.zeros(measured.value.size), *around.values()][-1] + one.values
@@ -152,7 +152,7 @@ def _exchange(
 
 
 def _list_times(measured: MeasuredGradient) -> Iterator[list[Stage]]:
-    """Each inner stage, and those together that a loop comes to again and again."""
+    """Each inner stage alone, and the stages of the same line in all turns of a loop together."""
     groups: dict[str, list[Stage]] = {}
     for stage in measured.hidden:
         yield [stage]
@@ -165,19 +165,19 @@ def _list_times(measured: MeasuredGradient) -> Iterator[list[Stage]]:
 
 
 def _name_times(measured: MeasuredGradient, stages: Sequence[Stage]) -> str:
-    """What reports call values: one by its own name, those of a loop without their time."""
+    """The name of values in reports; those of a loop are named without their turn."""
     if len(stages) == 1:
         return stages[0].name
     return strip_time(stages[0].name) + " and the output" * (stages[-1] is measured.outputs)
 
 
 def _pull_back(measured: MeasuredGradient, stage: Stage, slope: Callable[[Float], Float]) -> Float:
-    """∂L/∂z of a stage, or of what is below it."""
+    """∂L/∂z of a stage, or of the z below it."""
     return np.asarray(stage.cotangent, dtype=np.float64) * slope(measured.read(stage))
 
 
 def _list_arrays(measured: MeasuredGradient) -> dict[str, Series]:
-    """Inputs and inner values; of a loop those of all its steps, and of the steps beside them."""
+    """The inputs and inner values; those of a loop at all its steps, and shifted by one step."""
     found: dict[str, Series] = {
         name: [np.asarray(x, dtype=np.float64)] for name, x in measured.problem.inputs.items()
     }
@@ -191,7 +191,7 @@ def _list_arrays(measured: MeasuredGradient) -> dict[str, Series]:
 
 
 def shift_in_time(values: list[Float], by: int) -> Series:
-    """The values of the step before or after; zeros where there is none."""
+    """The values of the step before or after, with zeros at the end of the loop."""
     nothing = np.zeros_like(values[0])
     if by < 0:
         return [nothing, *values[:-1]]
@@ -201,9 +201,9 @@ def shift_in_time(values: list[Float], by: int) -> Series:
 def _multiply(
     values: Series, gradients: Series, columns: tuple[bool, bool], shape: Shape
 ) -> Iterator[Float]:
-    """Σ aᵀ δ over time and Σ δᵀ a, as far as they have the shape of the weights.
+    """Σ aᵀ δ over the steps, and its transpose, if they have the shape of the weights.
 
-    columns: whether samples are those of a and of δ, not rows.
+    columns: see LAYOUTS.
     """
     pairs = zip(values, gradients, strict=True)
     terms = [_as_matrix(a, columns[0]).T @ _as_matrix(d, columns[1]) for a, d in pairs]
@@ -221,7 +221,7 @@ def _fit(
 
 
 def _fit_pair(a: Shape, delta: Shape, columns: tuple[bool, bool], shape: Shape) -> bool:
-    """Whether one of them has."""
+    """Whether the product of two such arrays, or its transpose, has the shape of the weights."""
     if not a or len(a) != len(delta) or (any(columns) and len(a) != 2):
         return False
     (rows, left), (others, right) = map(_shape_matrix, (a, delta), columns)
@@ -229,10 +229,10 @@ def _fit_pair(a: Shape, delta: Shape, columns: tuple[bool, bool], shape: Shape) 
 
 
 def _shape_matrix(shape: Shape, columns: bool) -> Shape:
-    """The shape of what `_as_matrix` makes."""
+    """The shape that `_as_matrix` gives an array."""
     return shape[::-1] if columns else (prod(shape[:-1]), shape[-1])
 
 
 def _as_matrix(array: Float, columns: bool) -> Float:
-    """Samples × features."""
+    """An array as samples × features."""
     return array.T if columns else array.reshape(-1, array.shape[-1])

@@ -1,7 +1,7 @@
-"""Faults of a statistic that the backward computes anew, and otherwise than the forward did.
+"""Faults of a mean or variance that the backward computes anew, but not as the forward does.
 
-A mean or a variance of the forward is moved to what such a backward has in its place: the gradient
-there is the one that it gives.
+Such a backward returns the gradient of a forward in which the statistic has the wrong value. So the
+inner value is moved to that value, and the gradient is measured there.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from gradcheck_cli.faults.values import remember
 from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import Stage
 
-LARGEST_SHARE = 0.5  # of the entries of an input: a statistic of it has no more
-# What stands in the place of a statistic v of n numbers.
+LARGEST_SHARE = 0.5  # of the entries of an input; a statistic of it has no more entries
+# What a wrong backward has for a statistic v of n numbers.
 OTHERS: dict[str, Callable[[Float, float], Float]] = {
     "n·{}, a sum for a mean,": lambda v, n: n * v,
     "{}/n, a mean for a sum,": lambda v, n: v / n,
@@ -32,7 +32,7 @@ OTHERS: dict[str, Callable[[Float, float], Float]] = {
 
 
 def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The gradient where a mean, a variance or a norm is what a slip makes of it."""
+    """The gradient with a mean, a variance or a norm that is computed wrongly."""
     for stage in measured.hidden:
         size = np.size(stage.cotangent)
         if stage.move is None or not 0 < size <= LARGEST_SHARE * _largest_input(measured):
@@ -44,7 +44,8 @@ def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Ite
             slopes = take_slopes(measured, moved, {})
             if slopes is None or not agree(measured, moved, slopes):
                 continue
-            # Where a value near it does the same, it decides no more than a mask.
+            # If nearby values give the same gradient, the value acts only through masks, and the
+            # agreement may be chance.
             near = other * (1 + NUDGED) - value
             nudged = _move(measured, stage, f"near {what}", near)
             beside = take_slopes(measured, nudged, {})
@@ -57,7 +58,7 @@ def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Ite
                     values,
                     f"it is the gradient with {what.format(name)} in the place of {stage.name}",
                     choices=float(len(OTHERS) * len(measured.hidden)),
-                    # By which other gradients are looked at.
+                    # Other gradients of the same backward are tried with this stage, too.
                     upstream=(moved, np.asarray(moved.cotangent, dtype=np.float64)),
                     cause="the backward computes this anew, and in another way than the forward: a "
                     "sum for a mean, another count, or one of its terms or powers is missing",
@@ -67,12 +68,12 @@ def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Ite
 
 
 def _largest_input(measured: MeasuredGradient) -> float:
-    """The entries of the largest input, of which a statistic is."""
+    """How many entries the largest input has; a statistic is taken of that."""
     return float(max(x.size for x in measured.problem.inputs.values()))
 
 
 def _move(measured: MeasuredGradient, stage: Stage, what: str, by: Float) -> Stage:
-    """The whole forward, with the outputs of an inner stage moved."""
+    """The whole forward as a stage, with `by` added to the value of an inner stage."""
     problem, move = measured.problem, stage.move
     assert move is not None
 

@@ -1,4 +1,4 @@
-"""Faults of the upstream gradient δ a rule works with: left out, squared, some samples only."""
+"""Faults of the upstream gradient δ of a rule: it is left out, squared, averaged or another one."""
 
 from __future__ import annotations
 
@@ -19,22 +19,20 @@ SUM_CAUSE = (
     "the sum runs over another axis, or what is summed lacks a factor, such as the input that the "
     "upstream gradient is multiplied by"
 )
-# Over the largest entry: a larger one is what saturated units hide, and nobody's upstream gradient.
+# Over the largest entry of δ: a larger solution is only possible behind saturated units, and is not
+# what a backward has.
 LARGEST_SOLVED = 1e4
-MOST_UNKNOWNS = 256  # entries of an upstream gradient that is solved for; fewer than measured ones
+MOST_UNKNOWNS = 256  # entries of an upstream gradient that is solved for; more entries are measured
 
 
 def list_stages(measured: MeasuredGradient) -> Iterator[Stage]:
-    """The stages whose upstream gradient a rule works with, and another may explain what is wrong.
-
-    Not a loss, where it is 1.
-    """
-    return filter(measured.may_have_other_upstream, _list_handed(measured))
+    """The stages at which another upstream gradient may explain the wrong gradient."""
+    return filter(measured.may_have_other_upstream, _list_stages_with_upstream(measured))
 
 
-def _list_handed(measured: MeasuredGradient) -> Iterator[Stage]:
+def _list_stages_with_upstream(measured: MeasuredGradient) -> Iterator[Stage]:
+    """The stages with an upstream gradient that a backward is handed, which a loss is not."""
     for stage in measured.stages:
-        # That of a loss is 1, and is handed to nobody.
         handed = stage.cotangent.size > 1 or np.any(stage.cotangent != 1)
         if handed or measured.problem.stages is not no_stages:
             yield stage
@@ -43,7 +41,10 @@ def _list_handed(measured: MeasuredGradient) -> Iterator[Stage]:
 def _change_upstream(
     measured: MeasuredGradient, change: Change, observation: str, choices: float = 1.0
 ) -> Iterator[Injected]:
-    """The gradient with a changed upstream gradient, in whose words `δ` is its symbol."""
+    """The gradient with a changed upstream gradient, for each stage.
+
+    observation: where it has `δ`, the symbol of the stage is put in.
+    """
     for stage in list_stages(measured):
         yield change_stage(measured, stage, change, observation, choices)
 
@@ -67,29 +68,29 @@ def change_stage(
 
 
 def replace_upstream_by_ones(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Ones in the place of the upstream gradient."""
+    """Ones are used for the upstream gradient."""
 
     def ones(delta: Float) -> Float:
-        """Where a value inside is not used at all, nobody multiplies by anything."""
+        """Zeros of the gradient of an inner value stay: nothing depends on these entries."""
         return np.where((delta != 0) | (not measured.inner), 1.0, 0.0)
 
     yield from _change_upstream(measured, ones, "ones in the place of δ")
 
 
 def square_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The square of the upstream gradient in its place."""
+    """The square of the upstream gradient is used."""
     yield from _change_upstream(measured, np.square, "δ² in the place of δ")
 
 
 def distort_upstream(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The square, the sign or the size of the upstream gradient in its place."""
+    """The square, the sign or the absolute value of the upstream gradient is used."""
     yield from square_upstream(measured)
     yield from _change_upstream(measured, np.sign, "the sign of δ in its place")
     yield from _change_upstream(measured, np.abs, "|δ| in the place of δ")
 
 
 def transpose_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The transpose of the upstream gradient in its place, where it is square."""
+    """The transpose of a square upstream gradient is used."""
     for stage in list_stages(measured):
         shape = stage.cotangent.shape
         if len(shape) == 2 and shape[0] == shape[1] > 1:
@@ -97,7 +98,7 @@ def transpose_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def average_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The upstream gradient replaced by its mean over the samples, or with that subtracted."""
+    """The mean of the upstream gradient over the samples is used, or subtracted from it."""
     for stage, axis, _ in list_sample_axes(measured):
 
         def mean(delta: Float, axis: int = axis) -> Float:
@@ -112,7 +113,7 @@ def average_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def list_sample_axes(measured: MeasuredGradient) -> Iterator[tuple[Stage, int, int]]:
-    """The stages whose upstream gradient has several samples, along which axis, and how many."""
+    """The stages with several samples, with the axis and the number of the samples."""
     for stage in list_stages(measured):
         axis = stage.sample_axis
         if axis is not None and stage.cotangent.shape[axis] > 1:
@@ -133,26 +134,26 @@ def solve_for_upstream(measured: MeasuredGradient, comparison: Comparison) -> It
         if other is None or np.max(np.abs(other)) > LARGEST_SOLVED * np.max(np.abs(delta)):
             continue
         other = other.reshape(delta.shape)
-        told, differ = describe_upstream(stage, delta, other)
+        text, differ = describe_upstream(stage, delta, other)
         if differ:
             yield Injected(
                 measured.contract(stage, other),
-                f"it is the gradient {told}",
+                f"it is the gradient {text}",
                 parameters=delta.size,
                 upstream=(stage, other),
             )
 
 
 def describe_upstream(stage: Stage, delta: Float, other: Float) -> tuple[str, int]:
-    """What an upstream gradient that was solved for stands for, and how many entries differ."""
+    """An upstream gradient that was solved for in words, and how many of its entries differ."""
     solution, differ = describe_solution(other, delta)
     return f"for another upstream gradient than {stage.symbol}: {solution}", differ
 
 
 def sum_upstream(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The sum of the upstream gradient over another axis than that of samples."""
+    """The gradient is the sum of the upstream gradient over another axis than that of samples."""
     if measured.whole and measured.value.size > 1:
-        for stage in _list_handed(measured):
+        for stage in _list_stages_with_upstream(measured):
             for axis, total in _sum_over_axes(stage, measured.shape):
                 if axis != stage.sample_axis:
                     observation = f"it is the sum of {stage.symbol} over axis {axis}"
@@ -167,7 +168,7 @@ def list_upstream_sums(claimed: Any, measured: MeasuredGradient) -> Iterator[tup
 
 
 def _sum_over_axes(stage: Stage, shape: tuple[int, ...]) -> Iterator[tuple[int, Float]]:
-    """The sums of an upstream gradient that have this shape, and over which axis they are."""
+    """The sums of an upstream gradient over one axis that have this shape, each with its axis."""
     delta = np.asarray(stage.cotangent, dtype=np.float64)
     for axis in range(delta.ndim):
         for total in (delta.sum(axis), delta.sum(axis, keepdims=True)):
