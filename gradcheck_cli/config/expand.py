@@ -1,4 +1,4 @@
-"""One config file → its checks: each item of `checks:` inherits the keys above it."""
+"""Expand a config file to its checks: each item of `checks:` inherits the keys above it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gradcheck_cli.config.overrides import Overrides, apply_sets
 from gradcheck_cli.config.schema import CHECKS_KEY, MATRIX_KEY
 from gradcheck_cli.config.yaml_tree import Node
 
-MOST_CHECKS = 10_000  # of a config; more than anyone reads, and some seconds to validate
+MOST_CHECKS = 10_000  # of a config: more than anyone reads, and validated in some seconds
 
 
 def expand(
     root: Node, default_name: str, overrides: Overrides, findings: list[Finding]
 ) -> list[Item]:
-    """The checks of a file, at most MOST_CHECKS of them.
+    """The checks of a file, at most MOST_CHECKS.
 
-    default_name: of a check, where the file gives none.
+    default_name: the name of checks where the file has none.
     """
     items: list[Item] = []
     root = _inherit(root, overrides.defaults)
@@ -42,7 +42,7 @@ def expand(
 
 
 def _list_checks(root: Node, name: str, findings: list[Finding]) -> Iterator[Item]:
-    """The items of `checks`, or the file as a whole, each with its name."""
+    """The items of `checks`, or else the file as a single item, with their names."""
     if not isinstance(root.value, dict) or CHECKS_KEY not in root.value:
         yield Item(root, name)
         return
@@ -64,13 +64,13 @@ def _list_checks(root: Node, name: str, findings: list[Finding]) -> Iterator[Ite
 
 
 def read_name(node: Node) -> str | None:
-    """The name that a mapping gives, if it does."""
+    """The name in a mapping; None if there is none."""
     name = node.child("name")
     return name.value if name is not None and isinstance(name.value, str) else None
 
 
 def _inherit(own: Node, defaults: Node) -> Node:
-    """`own` with the keys of `defaults` it lacks; mappings are merged key by key."""
+    """`own` with the keys of `defaults` that it lacks; nested mappings are merged, too."""
     if not isinstance(own.value, dict) or not isinstance(defaults.value, dict):
         return own
     merged = dict(defaults.value)

@@ -1,4 +1,4 @@
-"""What is wrong with a config, each at its place: as compilers print it, all of it at once."""
+"""Errors of configs with their places, printed as compilers do: all of them at once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gradcheck_cli.text import mask_unprintable, printable
 
 
 class Mark(Struct, frozen=True, order=True):
-    """A place in a config: line and column from 1, and how many characters it spans.
+    """A place in a config: line and column, from 1, and the number of characters there.
 
-    argument: the argument of `--set` that it is a place in; empty: it is in the config.
+    argument: the argument of `--set` that it is a place in; empty: a place in the config.
     """
 
     line: int
@@ -23,13 +23,13 @@ class Mark(Struct, frozen=True, order=True):
 
 
 class Finding(Struct, frozen=True, order=True):
-    """One thing wrong with a config, at a place in it."""
+    """An error of a config at a place in it."""
 
     mark: Mark
     message: str
 
     def render(self, path: str, lines: Sequence[str]) -> str:
-        """The finding as compilers print it: place, sentence, the line and a caret."""
+        """The finding as compilers print it: place and message, then the line with a caret."""
         if self.mark.argument:
             path, lines = SET, self.mark.argument.splitlines()
         place = f"{printable(path)}:{self.mark.line}:{self.mark.column}"
@@ -42,21 +42,22 @@ class Finding(Struct, frozen=True, order=True):
         return f"{text}\n{BAR}{shown}\n{BAR}{' ' * start}^{'~' * (length - 1)}"
 
 
-SET = "--set"  # what stands for the path of a finding in an argument of this option
+SET = "--set"  # the path of a finding in an argument of this option
 
 
 LONGEST_SHOWN_LINE = 100
 
 
-MOST_FINDINGS = 50  # shown of a file; nobody repairs more before the next try
+MOST_FINDINGS = 50  # that are shown for a file: nobody repairs more before the next try
 
 
-# Before a line of a config: if it began a line of the output, it could be a command of a CI server.
+# Stands before lines of configs: at the start of an output line, they could be commands to a CI
+# server.
 BAR = "  | "
 
 
 def _window(line: str, start: int) -> tuple[str, int]:
-    """The part of a long line around `start`, and where `start` is in it."""
+    """The part of a long line around a place, and that place in the part."""
     if len(line) <= LONGEST_SHOWN_LINE:
         return line, start
     left = max(0, min(start - LONGEST_SHOWN_LINE // 2, len(line) - LONGEST_SHOWN_LINE))
@@ -65,9 +66,10 @@ def _window(line: str, start: int) -> tuple[str, int]:
 
 
 class ConfigError(GradcheckError):
-    """Configs that cannot be used: every finding at once, sorted by place.
+    """Configs that cannot be used, with all findings, sorted by place.
 
-    count: of the findings; places: the first of them, each with the path of its config.
+    count: of all findings; places: the first findings of each config, with its path; shown: the
+    text of these.
     """
 
     def __init__(self, path: str, source: str, findings: Iterable[Finding]) -> None:
@@ -82,9 +84,9 @@ class ConfigError(GradcheckError):
 
     @classmethod
     def join(cls, errors: Sequence[GradcheckError]) -> ConfigError:
-        """Several errors as one, file by file; what is the same, once.
+        """Several errors as one, in order and without repetition.
 
-        Errors of other kinds, such as that of a file that cannot be read, have no place.
+        Errors of other kinds, such as for a file that cannot be read, have no place.
         """
         whole = cls("", "", [])
         lines: list[str] = []

@@ -1,4 +1,4 @@
-"""A check of a config file before its keys are read: where it is, and what tells it apart."""
+"""A check of a config file before its keys are validated: its node, its name and its id."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from gradcheck_cli.config.yaml_tree import Node
 
 
 class Item(Struct, frozen=True):
-    """A check of a file: its keys, with inherited ones filled in and every position kept.
+    """A check of a file. node: its keys with their positions, including inherited ones.
 
-    name: its own, or that of the file; axes: `n=8` for each axis of a matrix; seed: where `--seeds`
-    gave it one.
+    name: its own, or that of the file; axes: a text such as `n=8` for each axis of a matrix;
+    seed: from `--seeds`, if given.
     """
 
     node: Node
@@ -28,7 +28,7 @@ class Item(Struct, frozen=True):
 
     @property
     def id_without_seed(self) -> str:
-        """What selects the checks that `--seeds` made of one."""
+        """The id that selects all checks that `--seeds` made of one."""
         return _add_axes(self.name, self.axes)
 
 

@@ -13,7 +13,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def render_config_schema() -> str:
-    """The schema by which editors complete and underline configs."""
+    """The schema with which editors complete configs and mark errors."""
     from gradcheck_cli.config.schema import ConfigFile
     from gradcheck_cli.config.schema_parts import ArrayConfig
 
@@ -21,7 +21,7 @@ def render_config_schema() -> str:
     array = msgspec.json.schema(ArrayConfig)["$defs"]["ArrayConfig"]
     for record in schema["$defs"].values():
         if "inputs" in record["properties"]:
-            # A mapping may also nest arrays, by names of any kind.
+            # Arrays may have any name, and may be nested.
             record["properties"]["inputs"]["additionalProperties"] = {
                 "description": "A shape, inline numbers, a .npy or .csv file, or how it is drawn.",
                 "type": ["array", "string", "number", "object"],

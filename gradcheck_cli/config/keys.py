@@ -1,4 +1,4 @@
-"""How a key of a config is described: what it is for, and what its value may be."""
+"""Describe the keys of a config: their purpose, and which values they may have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradcheck_cli.text import join_words
 
 
 def one_of(*choices: Any, doc: str, or_code: bool = False) -> Meta:
-    """A value out of a list; or_code: or code, such as layers.py:name."""
+    """A value from a list of choices; or_code: or code, such as layers.py:name."""
     schema: dict[str, Any] = {"enum": list(choices)}
     return Meta(
         description=doc,
@@ -25,18 +25,18 @@ def one_of(*choices: Any, doc: str, or_code: bool = False) -> Meta:
 
 
 def key(doc: str, expected: str, **bounds: Any) -> Meta:
-    """A value of the annotated type within bounds."""
+    """A value of the annotated type, within bounds; expected: its description in errors."""
     return Meta(description=doc, extra={"expected": expected}, **bounds)
 
 
 @cache
 def list_hints(kind: type[Struct]) -> dict[str, Any]:
-    """The types of a record's fields, with what `one_of` and `key` say of them."""
+    """The types of the fields of a record, with their descriptions by `one_of` and `key`."""
     return get_type_hints(kind, include_extras=True)
 
 
 def find_meta(hint: Any) -> dict[str, Any]:
-    """What `one_of` or `key` said of a type."""
+    """The description of a type by `one_of` or `key`; empty if it has none."""
     if get_origin(hint) is Annotated:
         for extra in hint.__metadata__:
             if isinstance(extra, Meta) and extra.extra:

@@ -1,11 +1,12 @@
-"""Which keys go together: with each kind of check, and under which other key."""
+"""Tables of the keys that each kind of check may have, and of keys that belong under others."""
 
 from __future__ import annotations
 
 from gradcheck_cli.config.schema import CHECKS_KEY, MATRIX_KEY, CheckConfig
 from gradcheck_cli.config.schema_parts import NumericConfig, ToleranceConfig
 
-# What a check can be of: the key that says so, and the keys that go with it alone.
+# The kinds of checks, by the key that makes a check one, with the other keys that the kind may
+# have. Keys in none of these lists go with all kinds.
 FORM_KEYS = (
     "bias",
     "activation",
@@ -42,8 +43,9 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 
 
-# A YAML file in a directory is taken for a config if one of these stands at its top: keys that
-# other files (workflows, compose files) do not use are enough, so typos elsewhere are still found.
+# A YAML file in a directory counts as a config if it has one of these keys at its top. Keys that
+# workflows, compose files and others use are left out. One key suffices, so that files with a typo
+# in another key still count.
 OWN_KEYS = frozenset(CheckConfig.__struct_fields__) - {
     "version",
     "name",
@@ -51,7 +53,7 @@ OWN_KEYS = frozenset(CheckConfig.__struct_fields__) - {
 } | {CHECKS_KEY, MATRIX_KEY}
 
 
-# Keys that belong under another one, for those who write them at the top.
+# Keys that belong under another key, for errors where they are at the top.
 HOMES = {
     **dict.fromkeys(("n", "N", "M", "X", "x", "W", "b"), "shapes"),
     **dict.fromkeys(NumericConfig.__struct_fields__, "numeric"),
@@ -61,7 +63,8 @@ HOMES = {
 
 
 def name_whole_key(word: str) -> str | None:
-    """The dotted key of a check that this word is, or ends: `step` is numeric.step."""
+    """The dotted key of a check that a word is, or is the end of: for `step`, numeric.step; else
+    None."""
     if word in CheckConfig.__struct_fields__:
         return word
     return f"{HOMES[word]}.{word}" if word in HOMES else None

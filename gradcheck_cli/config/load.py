@@ -1,4 +1,4 @@
-"""Paths on the command line → checks: files, directories in sorted order, or `-` for stdin."""
+"""Load the checks of the paths on a command line: files, folders, or `-` for stdin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gradcheck_cli.text import count_of, name_some, printable
 
 SUFFIXES = (".yaml", ".yml")
 STDIN = "-"
-MOST_NAMES = 9  # of what a file of code holds, in a sentence
+MOST_NAMES = 9  # of functions and classes of a file that a sentence lists
 
 Note = Callable[[str], None]
 
@@ -38,13 +38,13 @@ def load(
     overrides: Overrides = NOTHING_SET,
     exclude: Sequence[str] = (),
 ) -> list[ConfigCheck]:
-    """Every check of every config, in order. `note` is told what is left out.
+    """The checks of all configs, in order; files in a folder are sorted.
 
+    note: takes a sentence about what is left out.
     check_rules: whether a formula that cannot be evaluated is an error of its config.
-    exclude: globs of the names or whole paths of files and folders that are left out of folders.
-
-    Raises UsageError where one path does not exist, cannot be read or holds no config, and
-    ConfigError with the findings of all broken configs and all that cannot be read.
+    exclude: globs of names or absolute paths of files and folders to leave out of folders.
+    Raises UsageError where a path does not exist, cannot be read or holds no config, and
+    ConfigError where configs are broken, or there are several errors, with all of them.
     """
     checks: list[ConfigCheck] = []
     finder = _Finder(exclude)
@@ -56,7 +56,7 @@ def load(
         for path in finder.find(name):
             whole = path if path == STDIN else os.path.abspath(path)
             if whole in paths_read:
-                continue  # named twice, or by a folder, too
+                continue  # it was given twice, or is also in a folder that was given
             paths_read.add(whole)
             try:
                 checks += load_config(path, check_rules, overrides, folders, note)
@@ -78,10 +78,10 @@ def load_config(
     folders: Sequence[Path] = (),
     note: Note = lambda text: None,
 ) -> list[ConfigCheck]:
-    """The checks of one config, as `read_config` says, or of code: `layers.py`, `layers.py:affine`.
+    """The checks of a config, see `read_config`, or of code: `layers.py`, `layers.py:affine`.
 
-    note: is told what is left out of a file of code, as it cannot be read.
-    Raises UsageError, too, where it cannot be read.
+    note: takes a sentence about what is left out of a file of code.
+    Raises UsageError, too, where the file cannot be read.
     """
     if not is_code(path):
         return read_config(_read_text(path), path, check_rules, overrides, folders)
@@ -115,14 +115,14 @@ def read_config(
     overrides: Overrides = NOTHING_SET,
     folders: Sequence[Path] = (),
 ) -> list[ConfigCheck]:
-    """The checks of one config. Raises ConfigError with everything that is wrong with it.
+    """The checks of the text of a config. Raises ConfigError with all errors in it.
 
-    folders: what its arrays may be read from, beside its own.
+    folders: from which its arrays may be read, besides its own.
     """
     findings: list[Finding] = []
     default_name = "stdin" if path == STDIN else printable(Path(path).stem)
     items = expand(parse(text, path), default_name, overrides, findings)
-    _find_repeated_names(items, findings)
+    _report_repeated_names(items, findings)
     alone = len({item.id_without_seed for item in items}) == 1
     values = ValueReader(Path(path).parent, folders)
     checks: list[ConfigCheck] = []
@@ -140,8 +140,8 @@ def read_config(
     return checks
 
 
-def _find_repeated_names(items: Iterable[Item], findings: list[Finding]) -> None:
-    """Say which checks have the id of another."""
+def _report_repeated_names(items: Iterable[Item], findings: list[Finding]) -> None:
+    """Add a finding for each check with the id of another."""
     lines: dict[str, int] = {}
     for item in items:
         if item.id in lines:
@@ -152,7 +152,7 @@ def _find_repeated_names(items: Iterable[Item], findings: list[Finding]) -> None
 
 
 class _Finder:
-    """Finds configs; broken: what cannot be read; skipped: how many YAML files were no configs."""
+    """Finds configs. broken: the errors so far; skipped: how many YAML files are not configs."""
 
     def __init__(self, exclude: Sequence[str]) -> None:
         self.exclude = exclude
@@ -160,7 +160,7 @@ class _Finder:
         self.skipped = 0
 
     def find(self, name: str) -> list[str]:
-        """The paths of the configs that a word of the command line names."""
+        """The paths of the configs that an argument of the command line names."""
         if name == STDIN:
             return [STDIN]
         try:
@@ -179,7 +179,7 @@ class _Finder:
         return self._find_in_folder(name) if is_folder else [name]
 
     def _find_in_folder(self, folder: str) -> list[str]:
-        """The configs below a folder, sorted; that it has none is an error."""
+        """The configs below a folder, sorted; it is an error if there are none."""
         before = len(self.broken)
         configs = [str(path) for path in sorted(self._walk(folder)) if self._is_config(path)]
         if not configs and len(self.broken) == before:
@@ -206,7 +206,7 @@ class _Finder:
         try:
             found = is_config(path, OWN_KEYS)
         except FileNotFoundError:
-            return False  # a link to nothing
+            return False  # a broken link
         except OSError as error:
             self.broken.append(_unreadable(path, error))
             return False
@@ -218,7 +218,7 @@ class _Finder:
 
 
 def is_config(path: Path, keys: Collection[str]) -> bool:
-    """Whether one of these keys stands at the top of a file; in a broken config it still does.
+    """Whether a file has one of these keys at its top; it need not be valid YAML.
 
     Raises OSError where it cannot be read.
     """
@@ -230,12 +230,12 @@ def is_config(path: Path, keys: Collection[str]) -> bool:
 
 
 def is_code(word: str) -> bool:
-    """Whether this is a file of Python, or a name in one: `layers.py`, `layers.py:affine`."""
+    """Whether a word is a Python file or a name in one: `layers.py`, `layers.py:affine`."""
     return re.search(r"\.(py|ipynb)(:|$)", word) is not None
 
 
 def advise_init(path: str) -> str:
-    """How a file of code, or `layers.py:affine` in it, gets a config."""
+    """Advice on how to get a config for a file of code, or for `layers.py:affine`."""
     if ".ipynb" in path:
         return "in a notebook, call gradcheck_cli.check (docs/python.md)"
     if not path.endswith(".py"):

@@ -1,4 +1,4 @@
-"""`matrix` and `--seeds`: one check → a check for every combination of the values of its axes."""
+"""`matrix` and `--seeds`: make a check for every combination of the values of the axes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gradcheck_cli.config.schema import EXCLUDE_KEY, MATRIX_KEY
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.text import suggest
 
-LONGEST_VALUE = 24  # characters of a value in an id; of a longer one, its position stands there
-MOST_AXES = 16  # of a matrix; with two values each, these are more checks than are allowed
-MOST_SUBSETS = 100  # sets of axes in `exclude`, each of which is looked up for every combination
+LONGEST_VALUE = 24  # characters of a value in an id; a longer value is replaced by its position
+MOST_AXES = 16  # of a matrix; with two values each, there are more checks than allowed
+MOST_SUBSETS = 100  # sets of axes in `exclude`; each is looked up for every combination
 _SPECIAL = frozenset("[],= *?")  # characters that mean something in an id or in a glob of ids
 _EXAMPLE = "such as {reduction: [sum, mean], shapes.n: [1, 8]}"
 
 
 class _Axis(Struct, frozen=True):
-    """A dotted key, its place, its values, and what stands for each of them in an id."""
+    """An axis of a matrix: a dotted key with its place, its values, and their labels in ids."""
 
     key: str
     mark: Mark
@@ -34,16 +34,16 @@ class _Axis(Struct, frozen=True):
     labels: Sequence[str]
 
 
-# Combinations that are left out: of some axes, by their keys, the frozen values.
+# The excluded combinations: for the keys of some axes, tuples of frozen values.
 _Excluded = dict[tuple[str, ...], set[tuple[Any, ...]]]
 
 
 def multiply(
     item: Item, overrides: Overrides, most: int, findings: list[Finding]
 ) -> Iterator[Item]:
-    """The checks that a mapping stands for, with what the command line sets.
+    """The checks of an item with a matrix or several seeds, with the overrides applied.
 
-    A matrix of more than `most` checks is a finding.
+    most: the number of checks above which there is a finding instead.
     """
     before, node = len(findings), item.node
     assert isinstance(node.value, dict)
@@ -74,7 +74,7 @@ def multiply(
 
 
 def _pin_axes(axes: Mapping[str, _Axis], overrides: Overrides) -> dict[str, _Axis]:
-    """The axes, with one value alone where `--set` says it; its id stays what it was."""
+    """The axes; one that `--set` sets keeps that value only, with its label in the matrix."""
     pinned = dict(axes)
     for override in overrides.sets:
         if override.key in axes:
@@ -90,7 +90,7 @@ def _pin_axes(axes: Mapping[str, _Axis], overrides: Overrides) -> dict[str, _Axi
 def _combine(
     axes: Mapping[str, _Axis], excluded: _Excluded
 ) -> Iterator[tuple[dict[str, Node], tuple[str, ...]]]:
-    """A value of every axis, by key, and what the id says of them."""
+    """The combinations that are not excluded: a value for each key, and the labels for the id."""
     names = _name_axes(axes)
     frozen = {key: [_freeze(value) for value in axis.values] for key, axis in axes.items()}
     for choice in product(*(range(len(axis.values)) for axis in axes.values())):
@@ -104,7 +104,7 @@ def _combine(
 
 
 def _set_seed(node: Node, seed: int | None, seeds: int, findings: list[Finding]) -> Node:
-    """A combination with a seed of `--seeds`, or with its own."""
+    """A combination with a seed of `--seeds`; None: with its own seed."""
     if seed is None:
         return node
     mark = Mark(1, 1, 1, f"--seeds {seeds}")
@@ -119,7 +119,8 @@ def _without_matrix(node: Node) -> Node:
 
 
 def _read_axes(matrix: Node, most: int, findings: list[Finding]) -> dict[str, _Axis]:
-    """The axes of a matrix, by key; one of more than `most` values is not looked into."""
+    """The axes of a matrix, by key; one with more than `most` values is not searched for repeated
+    ones."""
     if not isinstance(matrix.value, dict):
         message = f"'{MATRIX_KEY}' must be a mapping from keys to lists, {_EXAMPLE}"
         findings.append(Finding(matrix.mark, f"{message}, got {matrix.describe()}"))
@@ -142,7 +143,7 @@ def _read_axes(matrix: Node, most: int, findings: list[Finding]) -> dict[str, _A
             findings.append(Finding(values.mark, message))
             continue
         if len(values.value) <= most:
-            _find_repeated(key, values.value, findings)
+            _report_repeated(key, values.value, findings)
         axes[key] = _Axis(key, mark, values.value, _label_values(values.value))
     if not axes and not findings:
         message = f"'{MATRIX_KEY}' must have an axis or more, {_EXAMPLE}"
@@ -150,8 +151,8 @@ def _read_axes(matrix: Node, most: int, findings: list[Finding]) -> dict[str, _A
     return axes
 
 
-def _find_repeated(key: str, values: Sequence[Node], findings: list[Finding]) -> None:
-    """Say which values an axis has twice."""
+def _report_repeated(key: str, values: Sequence[Node], findings: list[Finding]) -> None:
+    """Add a finding for each value that an axis has twice."""
     seen = set()
     for value in values:
         frozen = _freeze(value)
@@ -162,7 +163,7 @@ def _find_repeated(key: str, values: Sequence[Node], findings: list[Finding]) ->
 
 
 def _read_excluded(matrix: Node, axes: Mapping[str, _Axis], findings: list[Finding]) -> _Excluded:
-    """The combinations that are left out."""
+    """The excluded combinations of a matrix."""
     exclude = matrix.child(EXCLUDE_KEY)
     if exclude is None:
         return {}
@@ -195,7 +196,7 @@ def _read_excluded(matrix: Node, axes: Mapping[str, _Axis], findings: list[Findi
 def _list_seeds(
     node: Node, axes: Mapping[str, _Axis], count: int, findings: list[Finding]
 ) -> list[int | None]:
-    """The seeds of a check, from its own on; None alone stands for its own."""
+    """The seeds of a check: `count` from its own on; [None] for its own only."""
     if count == 1:
         return [None]
     if SEED in axes:
@@ -207,7 +208,7 @@ def _list_seeds(
 
 
 def _name_axes(axes: Mapping[str, _Axis]) -> dict[str, str]:
-    """What axes are called in ids: `n` of `shapes.n`, where no other axis ends so."""
+    """The names of axes in ids: `n` for `shapes.n`, unless another axis ends in `n`, too."""
     last = [key.rpartition(".")[2] for key in axes]
     return {
         key: short if last.count(short) == 1 else key for key, short in zip(axes, last, strict=True)
@@ -215,7 +216,8 @@ def _name_axes(axes: Mapping[str, _Axis]) -> dict[str, str]:
 
 
 def _label_values(values: Sequence[Node]) -> list[str]:
-    """What values are called in ids; the position of those that have no short name of their own."""
+    """The labels of values in ids: a short text, or `#` and the position if there is none or it is
+    not unique."""
     labels = [_label(value) for value in values]
     counts = Counter(labels)
     return [
@@ -225,7 +227,7 @@ def _label_values(values: Sequence[Node]) -> list[str]:
 
 
 def _label(node: Node) -> str:
-    """What a value is called in ids; empty where it has no short name."""
+    """The label of a value in ids; empty if it has no short text."""
     value = node.value
     if isinstance(value, list):
         parts = [_label(item) if not isinstance(item.value, list) else "" for item in value]
@@ -239,7 +241,7 @@ def _label(node: Node) -> str:
 
 
 def _freeze(node: Node) -> Any:
-    """The value of a node as something that can be looked up; equal where the values are."""
+    """The value of a node as a hashable object; equal values give equal objects."""
     if isinstance(node.value, dict):
         return frozenset((key, _freeze(child)) for key, child in node.value.items())
     if isinstance(node.value, list):

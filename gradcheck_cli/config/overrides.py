@@ -1,4 +1,4 @@
-"""`--set KEY=VALUE` and `--seeds K`: what the command line says in the place of a config.
+"""`--set KEY=VALUE` and `--seeds K`: values from the command line that override a config.
 
 Axes of a matrix set dotted keys in the same way.
 """
@@ -16,7 +16,7 @@ from gradcheck_cli.config.schema import CHECKS_KEY, MATRIX_KEY
 from gradcheck_cli.config.yaml_tree import Node, parse
 
 SEED = "inputs.seed"
-# What is about more than one check, and cannot differ between those of a matrix.
+# Keys that concern the whole file, so that they cannot differ between the checks of a matrix.
 WHOLE_FILE_KEYS = ("version", "name", MATRIX_KEY, CHECKS_KEY)
 
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Override(Struct, frozen=True):
-    """One `--set`: a dotted key and its value, with places in the argument."""
+    """A `--set`: a dotted key and its value, with their places in the argument."""
 
     key: str
     mark: Mark
@@ -33,12 +33,12 @@ class Override(Struct, frozen=True):
 
 
 class Overrides(Struct, frozen=True):
-    """What holds for every check of every config.
+    """The values from the command line and the project for every check of every config.
 
-    seeds: with how many seeds each check is run, from its own on; words: the options as they were
-    given, for the command that runs a check again.
+    seeds: the number of seeds with which each check is run, from its own on.
+    words: the options as given, for the command that runs a check again.
     one_seed: the options that undo the seeds of a project in that command.
-    tolerance: by key, of checks whose config does not have it.
+    tolerance: by key, the default for checks whose config does not have the key.
     """
 
     sets: Sequence[Override] = ()
@@ -49,7 +49,7 @@ class Overrides(Struct, frozen=True):
 
     @property
     def defaults(self) -> Node:
-        """What checks inherit, as if it stood at the top of their config."""
+        """The keys that checks inherit, as if they were at the top of their config."""
         nowhere = Mark(1, 1)
         values = {key: Node(value, nowhere) for key, value in self.tolerance.items()}
         keys = dict.fromkeys(values, nowhere)
@@ -66,11 +66,10 @@ def read_overrides(
     seeds: int = 1,
     project: Project | None = None,
 ) -> Overrides:
-    """The overrides that a command line asks for; a later one of the same key wins.
+    """The overrides of a command line; the last one for a key wins.
 
-    project: what its tolerance is by default.
-
-    Raises ConfigError with all that is wrong in the arguments of `--set`.
+    arguments: of `--set`; project: gives the default tolerance.
+    Raises ConfigError with all errors in the arguments.
     """
     given = [*arguments, *[f"{SEED}={seed}"] * (seed is not None)]
     found: dict[str, Override] = {}
@@ -117,7 +116,7 @@ def _read(argument: str) -> Override:
 
 
 def _move(node: Node, here: Callable[[Mark], Mark]) -> Node:
-    """The node with its places in the whole argument."""
+    """The node, with its places in the whole argument in place of those in the value."""
     value = node.value
     if isinstance(value, dict):
         value = {key: _move(child, here) for key, child in value.items()}
@@ -128,7 +127,7 @@ def _move(node: Node, here: Callable[[Mark], Mark]) -> Node:
 
 
 def apply_sets(node: Node, sets: Sequence[Override], findings: list[Finding]) -> Node:
-    """The mapping of a check with what `--set` says; what cannot be set is found."""
+    """The mapping of a check with the overrides; a key that cannot be set is a finding."""
     for override in sets:
         if may_be_set(override.key, override.mark, findings):
             node = set_value(node, override.key, override.node, override.mark, findings)
@@ -136,7 +135,7 @@ def apply_sets(node: Node, sets: Sequence[Override], findings: list[Finding]) ->
 
 
 def may_be_set(key: str, mark: Mark, findings: list[Finding]) -> bool:
-    """Whether a dotted key can be an axis or set from outside; if not, that is found."""
+    """Whether a dotted key can be an axis or be set; if not, this is a finding."""
     first, *rest = key.split(".")
     if first in WHOLE_FILE_KEYS:
         findings.append(Finding(mark, f"'{first}' cannot be set for checks one by one"))
@@ -148,9 +147,9 @@ def may_be_set(key: str, mark: Mark, findings: list[Finding]) -> bool:
 
 
 def set_value(node: Node, key: str, value: Node, mark: Mark, findings: list[Finding]) -> Node:
-    """A mapping with a value at a dotted key; what is missing on the way there is made.
+    """A mapping with a value at a dotted key; mappings that are missing on its path are made.
 
-    What is not a mapping on the way is a finding.
+    A value on the path that is not a mapping is a finding.
     """
     first, _, rest = key.partition(".")
     assert isinstance(node.value, dict)

@@ -1,7 +1,7 @@
-"""`[tool.gradcheck]` in pyproject.toml, or gradcheck.toml: what commands do without being told.
+"""Read `[tool.gradcheck]` of pyproject.toml, or gradcheck.toml: defaults for commands.
 
-It is data of the folder that it is in, as configs are: it gives no leave to run code, and names no
-file outside that folder.
+Like a config, it comes with its folder and is not trusted: it cannot allow code to run, and cannot
+name a file outside that folder.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from gradcheck_cli.errors import UsageError
 from gradcheck_cli.text import suggest
 
 OWN_FILE, SHARED_FILE = "gradcheck.toml", "pyproject.toml"
-MAX_BYTES = 2**20  # of such a file
+MAX_BYTES = 2**20  # of such a file; more is not read
 TABLE = "tool.gradcheck"
-LEAVE = ("allow_code", "allow-code")
+LEAVE = ("allow_code", "allow-code")  # keys that would allow code to run
 
 
 class ProjectTolerance(Struct, frozen=True, forbid_unknown_fields=True):
-    """The tolerance of checks whose config says nothing else."""
+    """The tolerance of checks whose config gives none."""
 
     rtol: Annotated[float, Meta(gt=0, lt=1)] | None = None
     atol: Annotated[float, Meta(ge=0)] | None = None
 
     def list_given(self) -> dict[str, float]:
-        """What is said, by key."""
+        """The values that are given, by key."""
         values = {"rtol": self.rtol, "atol": self.atol}
         return {key: value for key, value in values.items() if value is not None}
 
 
 class Project(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a project says once for all commands; options of the command line come before it.
+    """The defaults of a project for all commands; options of the command line override them.
 
-    paths, select: the configs and the checks of a command that names no config.
-    exclude: globs of files and folders that are left out of folders.
-    seeds, jobs, format, output: as the options. tolerance: of configs that have none.
+    paths, select: the configs and checks of a command that names no config.
+    exclude: globs of files and folders to leave out of folders.
+    seeds, jobs, format, output: see the options. tolerance: of checks whose config gives none.
     """
 
     paths: tuple[str, ...] = ()
@@ -55,10 +55,10 @@ class Project(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def find_project(start: Path) -> Project | None:
-    """What is said in the first folder from `start` upwards that says something, with paths from
-    here; a checkout's root is the last that is looked at.
+    """The project of the nearest folder from `start` upwards that has one, up to the root of a git
+    checkout; None if none has.
 
-    Raises UsageError where that cannot be used.
+    Its paths become relative to the working directory. Raises UsageError where it is not valid.
     """
     for folder in (start, *start.parents):
         for name in (OWN_FILE, SHARED_FILE):
@@ -71,7 +71,7 @@ def find_project(start: Path) -> Project | None:
 
 
 def _read_table(path: Path) -> Mapping[str, Any] | None:
-    """The table of ours in a file, if it has one."""
+    """The table of gradcheck in a file; None if it has none."""
     try:
         if not path.is_file():
             return None
@@ -117,7 +117,7 @@ def _read_project(table: Mapping[str, Any], path: Path) -> Project:
 
 
 def _locate_reports(output: tuple[str, ...], folder: Path, where: str) -> Iterator[str]:
-    """Each FORMAT=PATH with its path from here."""
+    """Each FORMAT=PATH with the path relative to the working directory."""
     for target in output:
         format, equals, name = target.partition("=")
         path = _locate(name, folder, where)
@@ -128,9 +128,9 @@ def _locate_reports(output: tuple[str, ...], folder: Path, where: str) -> Iterat
 
 
 def _locate(name: str, folder: Path, where: str) -> str:
-    """A path of the project, from here."""
+    """A path of the project, relative to the working directory; UsageError if it leads outside."""
     inside = os.path.realpath(folder)
-    path = "" if "\0" in name else os.path.realpath(folder / name)  # no path has a NUL in it
+    path = "" if "\0" in name else os.path.realpath(folder / name)  # realpath raises for a NUL
     fits = path and name != "-" and not os.path.isabs(name)
     if not fits or os.path.commonpath([path, inside]) != inside:
         raise UsageError(f"{where}: '{name}' is not a path inside the folder of this file")
@@ -138,7 +138,7 @@ def _locate(name: str, folder: Path, where: str) -> str:
 
 
 def anchor(pattern: str, folder: Path) -> str:
-    """A glob of names as it is; one of paths, seen from a folder, as one of whole paths."""
+    """A glob of paths relative to a folder as one of absolute paths; a glob of names as it is."""
     pattern = pattern.rstrip("/")
     if "/" not in pattern and os.sep not in pattern:
         return pattern

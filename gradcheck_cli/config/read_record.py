@@ -1,7 +1,4 @@
-"""From a mapping of a config, whose keys and values know their places, to a typed record.
-
-Every error is found at once.
-"""
+"""Read a mapping of a config as a typed record, and find all errors in it, with their places."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from gradcheck_cli.config.schema_parts import ArrayConfig
 from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.text import suggest
 
-# What other programs call a choice of ours.
+# The names of choices in other programs, with ours.
 SYNONYMS = {
     "mse": "squared-error",
     "l2": "squared-error",
@@ -42,10 +39,10 @@ Record = TypeVar("Record", bound=Struct)
 
 
 def read_record(node: Node, kind: type[Record], findings: list[Finding]) -> Record | None:
-    """The record in a mapping node, and findings of what does not fit.
+    """The record of a mapping node; what does not fit is added to the findings.
 
-    Every key is read by itself, and one that does not fit keeps its default, so that one error
-    does not hide another. None where there is no mapping.
+    A key with a wrong value keeps its default, so that one error does not hide others. None if the
+    node is not a mapping.
     """
     if not isinstance(node.value, dict):
         several = "; several checks go under 'checks:'" if isinstance(node.value, list) else ""
@@ -60,7 +57,7 @@ def read_record(node: Node, kind: type[Record], findings: list[Finding]) -> Reco
             belongs = f"; it belongs under '{home}'" if home else ""
             if kind is ArrayConfig and name in DOMAIN_KEYS:
                 belongs = f"; it stands beside inputs, by input: {name}: {{x: …}}"
-            # Looking for near misses takes its time, and nobody sees more findings than these.
+            # Looking for near misses takes a while, and only so many findings are shown.
             few = len(findings) < MOST_FINDINGS
             belongs = belongs or (suggest(name, hints, "the keys are") if few else "")
             message = f"unknown key '{name}'{belongs}"
@@ -80,7 +77,7 @@ def _value(name: str, node: Node, hint: Any, findings: list[Finding]) -> Any:
         return read_record(node, inner, findings)
     containers = [get_origin(part) for part in (inner, *get_args(inner))]
     if inner is Any or type(node.value) in containers:
-        return node.value  # what is in it keeps its places: builders read it
+        return node.value  # of nodes with their places, which builders read
     value = node.plain()
     choices = meta.get("choices")
     if choices is not None:
@@ -102,6 +99,6 @@ def _value(name: str, node: Node, hint: Any, findings: list[Finding]) -> Any:
 
 
 def suggest_choice(word: str, choices: Collection[Any]) -> str:
-    """`; did you mean 'squared-error'?` of mse, or of a near miss."""
+    """The end of an error, `; did you mean 'squared-error'?`, for a synonym or a near miss."""
     meant = SYNONYMS.get(word.lower().replace("_", "-"), "")
     return suggest(meant if meant in choices else word, map(str, choices))

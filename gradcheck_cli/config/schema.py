@@ -1,6 +1,6 @@
-"""What a config may say: typed records, each key with its description and what it expects.
+"""The keys of a config as typed records, each with its description and its valid values.
 
-The same types give the JSON Schema.
+The JSON Schema is made from the same types.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ class ConfigFile(CheckItem, frozen=True, forbid_unknown_fields=True):
 
 
 def documentation(key: str) -> str:
-    """What a key of a check says, and what it may be, in a line."""
+    """The description of a key of a check, and its choices if it has some, in a line."""
     hint = list_hints(CheckConfig)[key]
     doc = next(one.description for one in hint.__metadata__ if isinstance(one, Meta))
     choices = find_meta(hint).get("choices")

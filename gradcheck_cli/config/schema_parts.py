@@ -1,4 +1,4 @@
-"""The mappings that stand under keys of a check: numeric, tolerance, and an array."""
+"""The records of mappings inside a check: numeric, tolerance, and an array."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""YAML with positions: text → a tree whose every node knows its line and column.
+"""Parse YAML to a tree whose nodes know their line and column.
 
-Scalars follow YAML 1.2: 1e-6 is a number, on and no are strings. What is easily misread (010,
-1:30, duplicate keys) or needs no place in a config (aliases, tags) is refused with a reason.
+Scalars follow YAML 1.2: 1e-6 is a number, on and no are strings. What is easily misread, such as
+010, 1:30 and duplicate keys, is refused with a reason, and so are aliases and tags.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from msgspec import Struct, field
 from gradcheck_cli.config.findings import ConfigError, Finding, Mark
 from gradcheck_cli.text import shorten
 
-MAX_BYTES = 4 * 2**20  # of a config; arrays larger than this belong into .npy files
-MAX_DEPTH = 20
-MAX_DIGITS = 40
+MAX_BYTES = 4 * 2**20  # of a config; larger arrays belong in .npy files
+MAX_DEPTH = 20  # of nested lists and mappings
+MAX_DIGITS = 40  # of a whole number
 
 Scalar = str | int | float | bool | None
 
 
 class Node(Struct):
-    """A value of a config and where it stands.
+    """A value of a config and its place, `mark`.
 
     value: a scalar, a list of nodes, or a mapping from keys to nodes.
-    keys: the places of the keys of a mapping; start: the place of a scalar's first character,
-    behind its quote, or None where the text is not the one of the file (block scalars).
-    shared: the keys of a mapping that checks have in common.
+    keys: the places of the keys of a mapping.
+    start: the place of the first character of a scalar, after its quote; None for a block scalar,
+        whose text differs from that in the file.
+    shared: the keys of a mapping that a check inherits, as other checks do.
     """
 
     value: Scalar | list[Node] | dict[str, Node]
@@ -46,7 +47,7 @@ class Node(Struct):
         return self.value
 
     def describe(self) -> str:
-        """The value as an error says it: what it is, and its text where that is short."""
+        """The value in the words of an error: its kind, or its text, shortened."""
         if isinstance(self.value, dict):
             return "a mapping"
         if isinstance(self.value, list):
@@ -85,9 +86,9 @@ def decode(data: bytes, path: str) -> str:
 
 
 def parse(text: str, path: str) -> Node:
-    """The tree of a config's only document.
+    """Parse a config, which must be a single document.
 
-    Raises ConfigError with every finding: what is not YAML, what is refused, an empty file.
+    Raises ConfigError with every finding where it is not YAML, empty, or holds what is refused.
     """
     loader = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
     builder = _Builder()
@@ -137,7 +138,7 @@ def _character_finding(position: int, character: int | str, text: str) -> Findin
 
 
 class _Builder:
-    """Takes the parser's events one by one and builds the tree, without recursion."""
+    """Builds the tree from the events of the parser, without recursion."""
 
     def __init__(self) -> None:
         self.root: Node | None = None
@@ -147,7 +148,7 @@ class _Builder:
         self.documents = 0
         self.done = False
 
-    def find(self, event: Any, message: str) -> None:
+    def report(self, event: Any, message: str) -> None:
         self.findings.append(Finding(_mark(event), message))
 
     def take(self, event: Any) -> None:
@@ -155,10 +156,10 @@ class _Builder:
             case yaml.DocumentStartEvent():
                 self.documents += 1
                 if self.documents > 1:
-                    self.find(event, "a second document; keep one a file, or use 'checks:'")
+                    self.report(event, "a second document; keep one a file, or use 'checks:'")
                     self.done = True
             case yaml.AliasEvent():
-                self.find(event, f"the alias '*{event.anchor}' is refused; write the value out")
+                self.report(event, f"the alias '*{event.anchor}' is refused; write the value out")
                 self.add(Node(None, _mark(event)), event)
             case yaml.ScalarEvent():
                 self.refuse_tag(event)
@@ -175,13 +176,13 @@ class _Builder:
 
     def refuse_tag(self, event: Any) -> None:
         if event.tag is not None:
-            self.find(event, f"the tag '{event.tag}' is refused; a config is plain data")
+            self.report(event, f"the tag '{event.tag}' is refused; a config is plain data")
         if event.anchor is not None:
-            self.find(event, f"the anchor '&{event.anchor}' is refused; write the value out")
+            self.report(event, f"the anchor '&{event.anchor}' is refused; write the value out")
 
     def enter(self, node: Node, event: Any) -> None:
         if len(self.open) >= MAX_DEPTH:
-            self.find(event, f"nested more than {MAX_DEPTH} deep")
+            self.report(event, f"nested more than {MAX_DEPTH} deep")
             self.done = True
             return
         self.add(node, event)
@@ -189,7 +190,7 @@ class _Builder:
         self.key.append(None)
 
     def add(self, node: Node, event: Any) -> None:
-        """Put a node where the parser stands: as the root, an item, a key or a value."""
+        """Add a node at the current position: as the root, an item, a key or a value."""
         if not self.open:
             self.root = node
             return
@@ -207,25 +208,27 @@ class _Builder:
     def add_key(self, event: Any) -> None:
         parent = self.open[-1]
         if not isinstance(event, yaml.ScalarEvent):
-            self.find(event, "a key must be a single word")
+            self.report(event, "a key must be a single word")
             self.done = True
             return
         if event.value in parent.keys:
             first = parent.keys[event.value].line
-            self.find(event, f"the key '{event.value}' stands twice; the first is in line {first}")
+            self.report(
+                event, f"the key '{event.value}' stands twice; the first is in line {first}"
+            )
         parent.keys.setdefault(event.value, _mark(event))
         self.key[-1] = event.value
 
     def scalar(self, event: yaml.ScalarEvent) -> Node:
         mark = _mark(event)
         is_key = bool(self.open) and isinstance(self.open[-1].value, dict) and self.key[-1] is None
-        if event.style or is_key:  # the C parser says '' where the Python one says None
+        if event.style or is_key:  # a plain style is '' in the C parser, None in the Python one
             quoted = event.style in ("'", '"')
             start = Mark(mark.line, mark.column + 1) if quoted else None
             return Node(event.value, mark, start=start)
         value, reason = resolve(event.value)
         if reason:
-            self.find(event, reason)
+            self.report(event, reason)
         return Node(value, mark, start=mark)
 
 
@@ -241,7 +244,8 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 
 
 def resolve(text: str) -> tuple[Scalar, str]:
-    """The value of an unquoted scalar, and why it is refused, if it is (YAML 1.2, core schema)."""
+    """The value of an unquoted scalar by the core schema of YAML 1.2, and the reason if it is
+    refused, else empty."""
     if text in _NULL:
         return None, ""
     if text in _TRUE or text in _FALSE:

@@ -1,4 +1,4 @@
-"""What a config says of an array, of a form as of an own layer: where it comes from, its shape."""
+"""Read an array of a config: the source of its values, and its shape."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from gradcheck_cli.text import format_shape
 
 
 class ValueReader:
-    """Reads the values that configs give, each list and each file once for all checks that have it.
+    """Reads the values of arrays; each list and each file is read once for all checks.
 
-    folder: of the config; file names are relative to it. Files are read from it and from the
-    folders that the user named, and from nowhere else: a link may lead to a secret.
+    folder: of the config; file names are relative to it. named: the folders that the user gave on
+    the command line. Files elsewhere are refused, since a link may lead to a secret.
     """
 
     def __init__(self, folder: Path, named: Sequence[Path] = ()) -> None:
         self.folder = folder
         self._roots = [Path(os.path.realpath(root)) for root in (folder, *named)]
-        # By identity: the checks of a matrix share the nodes that no axis sets.
+        # Nodes by identity: the checks of a matrix share all nodes that no axis sets.
         self._plain: dict[int, tuple[Node, Any]] = {}
         self._inline: dict[int, tuple[Given, Shape]] = {}
         self._files: dict[str, tuple[Given, Shape]] = {}
@@ -48,10 +48,10 @@ class ValueReader:
         return self._plain[id(node)][1]
 
     def read(self, node: Node, expected: str, *, booleans: bool = False) -> tuple[Given, Shape]:
-        """Numbers in a config, or in the file that it names, and their shape.
+        """Read numbers from a config, or from the file that it names; return them and their shape.
 
-        expected: what may stand there, for a text that names no file; booleans: they may, too.
-        Raises ArrayError for what is no array.
+        expected: what is expected, for the error; booleans: whether booleans are allowed.
+        Raises ArrayError where it is not an array.
         """
         if not isinstance(node.value, str):
             values = self.read_plain(node)
@@ -67,7 +67,8 @@ class ValueReader:
         return self._files[path]
 
     def _find_file(self, name: str) -> str:
-        """The path of a file with every link followed. Raises ArrayError where it leads outside."""
+        """The path of a file without links. Raises ArrayError where it is not a regular file, or
+        outside the allowed folders."""
         try:
             path = os.path.realpath(self.folder / name)
         except ValueError as error:  # it holds NUL
@@ -93,11 +94,11 @@ def read_array(
     *,
     booleans: bool = False,
 ) -> tuple[Source, Shape | None] | None:
-    """Where an array comes from and its shape, None where that is not said; or None with findings.
+    """The source of an array and its shape, which is None if not given; None with a finding.
 
-    A mapping says how it is drawn, or holds its shape or its values; a text is a file; numbers are
-    values. sizes: what letters stand for; expected: what may stand there;
-    booleans: they may, too.
+    A mapping gives its distribution, shape or values; a text is the name of a file; a number or
+    nested lists are values.
+    sizes: by letter; expected: what is expected, for errors; booleans: whether they are allowed.
     """
     shape: Shape | None = None
     given: Node | None = node
@@ -120,10 +121,10 @@ def read_array(
     except ArrayError as error:
         findings.append(Finding(given.mark, f"'{name}': {error}"))
         return None
-    return _agree(name, given, source, found, shape, findings)
+    return _check_shape(name, given, source, found, shape, findings)
 
 
-def _agree(
+def _check_shape(
     name: str,
     node: Node,
     source: Given,
@@ -131,7 +132,10 @@ def _agree(
     shape: Shape | None,
     findings: list[Finding],
 ) -> tuple[Given, Shape | None] | None:
-    """The values with their shape, if that is what the config says; a number has any shape."""
+    """The values with their shape; None with a finding if the config gives another shape.
+
+    A single number has the shape that is given.
+    """
     if shape is None or not found or found == shape:
         return source, shape if shape is not None else found
     message = f"'{name}' is {format_shape(found)} here, but {format_shape(shape)} by its shape"
@@ -146,7 +150,7 @@ def _read_drawn(
     sizes: Mapping[str, int],
     findings: list[Finding],
 ) -> Drawn | None:
-    """How an array is drawn; `high` may be a size, or arithmetic of sizes."""
+    """The distribution of an array; `high` may be a size, or arithmetic of sizes."""
     high, mark = record.high, (node.child("high") or node).mark
     if isinstance(high, str):
         try:
@@ -164,7 +168,7 @@ def _read_drawn(
 def read_shape(
     name: str, node: Node, sizes: Mapping[str, int], findings: list[Finding]
 ) -> Shape | None:
-    """The shape that a list of sizes gives: whole numbers and letters of `shapes`."""
+    """The shape of a list of sizes, which are whole numbers or arithmetic of letters."""
     assert isinstance(node.value, list)
     if len(node.value) > MAX_AXES:
         message = f"'{name}' has {len(node.value)} axes; at most {MAX_AXES} are allowed"
@@ -185,7 +189,7 @@ def read_shape(
 def _read_axis(
     name: str, node: Node, sizes: Mapping[str, int], findings: list[Finding]
 ) -> int | None:
-    """One size of a shape: a number, or arithmetic of letters."""
+    """A size of a shape: a number, or arithmetic of letters."""
     if not isinstance(node.value, str):
         return read_size(name, node, findings)
     try:

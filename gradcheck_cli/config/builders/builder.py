@@ -1,4 +1,4 @@
-"""What building any kind of check has in common: findings, sizes, the seed, memory."""
+"""The base of all builders of checks: findings, sizes, the seed, formulas, memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ Miss = Callable[[str], str]
 
 
 class Builder:
-    """The record of a check and the places of its parts, and what was found wrong with it.
+    """Builds a check from its record.
 
-    node, record: of the check; values: reads what it gives of arrays; findings: are added to.
+    node: of the check, with places; record: its keys; values: reads the values of arrays;
+    findings: a list to which errors are added.
     """
 
     def __init__(
@@ -33,8 +34,8 @@ class Builder:
         self.numeric = make_numeric(record.numeric)
         self.sizes: dict[str, int] = {}
 
-    def find(self, mark: Mark, message: str) -> None:
-        """Report something wrong at a place."""
+    def report(self, mark: Mark, message: str) -> None:
+        """Add a finding."""
         self.findings.append(Finding(mark, message))
 
     def mark_of(self, section: str, name: str) -> Mark:
@@ -43,28 +44,28 @@ class Builder:
         return node.keys.get(name, node.mark) if node is not None else self.node.mark
 
     def read_seed(self, node: Node) -> int:
-        """The seed; 0, with a finding, where it is no whole number of 0 or more."""
+        """The seed; 0 with a finding if it is not a whole number of 0 or more."""
         value = node.value
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
             return value
-        self.find(node.mark, f"'seed' must be a whole number of 0 or more, got {node.describe()}")
+        self.report(node.mark, f"'seed' must be a whole number of 0 or more, got {node.describe()}")
         return 0
 
     def read_rules(
         self, backward: Mapping[str, Node], example: str, inputs: Collection[str], miss: Miss
     ) -> dict[str, str]:
-        """The formulas of `backward` by input; numbers are formulas, too.
+        """The formulas of `backward` by input; a number is a formula, too.
 
-        example: of a formula; miss: what is said of an input that is not among `inputs`.
+        example: of a formula, for errors; miss: the error for a name that is not in `inputs`.
         """
         rules = {}
         for name, node in backward.items():
             if name not in inputs:
-                self.find(self.mark_of("backward", name), miss(name))
+                self.report(self.mark_of("backward", name), miss(name))
             elif isinstance(node.value, str | int | float) and not isinstance(node.value, bool):
                 rules[name] = str(node.value)
             else:
-                self.find(
+                self.report(
                     node.mark,
                     f"'{name}' must be a formula, such as '{example}', got {node.describe()}; "
                     "put a formula with commas or colons in quotes",
@@ -72,10 +73,10 @@ class Builder:
         return rules
 
     def check_rules(self, rules: Mapping[str, str], names: Mapping[str, Shape | float]) -> None:
-        """Parse the user's formulas, by input, with the names that they may use.
+        """Parse the user's formulas; one that cannot be evaluated is a finding.
 
-        What cannot be evaluated is found; a formula of the wrong shape is no error of the config:
-        it is a wrong gradient.
+        rules: by input; names: those that formulas may use. A formula whose value has the wrong
+        shape is not an error of the config, but a wrong gradient.
         """
         for name, text in rules.items():
             try:
@@ -83,14 +84,17 @@ class Builder:
             except FormulaError as error:
                 node = self.node.child("backward", name)
                 assert node is not None
-                self.find(mark_inside(node, error), error.message)
+                self.report(mark_inside(node, error), error.message)
 
     def fits(self, sizes: str, need: int, what: str) -> bool:
-        """Whether a check that needs so many bytes fits into memory."""
+        """Whether a check that needs so many bytes fits into memory; if not, this is a finding.
+
+        sizes: the arrays, and what: the work that needs the memory, for the error.
+        """
         if need <= MAX_MEMORY:
             return True
         mark = self.node.keys.get("shapes", self.node.mark)
-        self.find(
+        self.report(
             mark,
             f"{sizes} are too large for memory: {what} takes {_gigabytes(need)}; "
             f"at most {_gigabytes(MAX_MEMORY)} are allowed",
@@ -99,7 +103,7 @@ class Builder:
 
 
 def make_numeric(config: NumericConfig) -> Numeric:
-    """The options of the numeric side that a config gives."""
+    """The options of the numeric gradient in a config."""
     return Numeric(
         order=None if isinstance(config.order, str) else config.order,
         step=None if isinstance(config.step, str) else config.step,
@@ -111,7 +115,7 @@ def make_numeric(config: NumericConfig) -> Numeric:
 
 
 def mark_inside(node: Node, error: FormulaError) -> Mark:
-    """The place of a formula's error in the file."""
+    """The place in the file of an error in a formula."""
     if node.start is None:
         return node.mark
     column = node.start.column + error.offset

@@ -1,6 +1,6 @@
-"""One check of a config: which kind it is of, and what all kinds have in common.
+"""Build a check from its mapping in a config: find its kind, and read what all kinds share.
 
-Everything that can be wrong with a config is found here, before anything runs.
+All errors of a config are found here, before anything runs.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from gradcheck_cli.config.init.template import Draft
 
 
-# The keys of what can be complex, and those under which a rule of the user's stands.
+# One of these keys is needed for complex numbers; and the keys that give a rule of the user's.
 COMPLEX_GIVEN = ("backward", "jacobian", "jvp", "hvp")
 GIVEN_BY = ("backward", "derivative", "layer", "value_and_grad")
 
 
 class ConfigCheck(Struct, frozen=True):
-    """One check of a config, ready to run: no arrays are drawn yet, but all is known to fit.
+    """A check of a config that is valid and ready to run; its arrays are not drawn yet.
 
-    rule_lines: where the config gives a rule of its own, by input.
-    id: its name, with the values that a matrix or `--seeds` gave it behind: `batch[n=8,seed=1]`.
-    draft: what was read of the code, where a check has no config.
-    words: the options that set what is not in the config; select: the id that selects the check
-        with them, None where it is the only one of its config.
+    rule_lines: by input, the line of the config with the user's rule for it.
+    id: its name, followed by the values of a matrix and of `--seeds`: `batch[n=8,seed=1]`.
+    words: options with values that are not in the config, for the command that runs it again;
+        select: the id for `--select` in that command, None if it is the only check of its config.
+    draft: the config that was inferred from code, for a check without a config file.
     """
 
     path: str
@@ -62,7 +62,7 @@ class ConfigCheck(Struct, frozen=True):
 def build(
     node: Node, path: str, values: ValueReader, findings: list[Finding], check_rules: bool
 ) -> ConfigCheck | None:
-    """The check in a mapping node, without its name, or None with findings.
+    """The check of a mapping node, without its name and id; None if there are findings.
 
     values: reads its arrays; check_rules: whether a formula that cannot be evaluated is a finding.
     """
@@ -74,7 +74,7 @@ def build(
     if isinstance(record.jacobian, str) and switch is not None and "form" in node.keys:
         message = f"'jacobian' must be true or false, got {switch.describe()}"
         findings.append(Finding(switch.mark, message))
-    _find_type(node, record, findings)
+    _check_dtype(node, record, findings)
     kind = _kind(node, findings)
     if kind is None or getattr(record, kind) is None:
         return None
@@ -102,10 +102,7 @@ def build(
 
 
 def _with_backward(node: Node, findings: list[Finding]) -> Node:
-    """The check with its `gradient`, as people call that of a function of one number, as backward.
-
-    Its place stays that of the key.
-    """
+    """The check with its `gradient`, another name for `backward`, renamed; its place stays."""
     if not isinstance(node.value, dict) or "gradient" not in node.value or "form" in node.value:
         return node
     if "backward" in node.value:
@@ -122,8 +119,9 @@ def _with_backward(node: Node, findings: list[Finding]) -> Node:
     )
 
 
-def _find_type(node: Node, record: CheckConfig, findings: list[Finding]) -> None:
-    """Complex numbers go with a forward and a backward in code, low precision with own layers."""
+def _check_dtype(node: Node, record: CheckConfig, findings: list[Finding]) -> None:
+    """Add a finding where the dtype does not go with the check: complex numbers need a forward in
+    code with a backward, and low precision a layer of the user's own."""
     code = record.form is None and (record.forward is None or ":" in record.forward)
     fits = {
         COMPLEX: (
@@ -139,7 +137,7 @@ def _find_type(node: Node, record: CheckConfig, findings: list[Finding]) -> None
 
 
 def _rule_lines(node: Node, layer: AnyLayer) -> dict[str, int]:
-    """Where the config gives a rule or names the code of one, by input."""
+    """By input, the line of the config with the rule for it, or with the code of the rule."""
     named = (node.child(key) for key in (*GIVEN_BY, *CLAIMED))
     backward = next((found for found in named if found and found.value is not True), None)
     if backward is None:
@@ -150,7 +148,10 @@ def _rule_lines(node: Node, layer: AnyLayer) -> dict[str, int]:
 
 
 def _kind(node: Node, findings: list[Finding]) -> str | None:
-    """What the check is of, by the key that says so; keys that do not go with it are found."""
+    """The kind of the check, which is the key of KINDS that it has; None with a finding.
+
+    Other keys that do not go with that kind are findings, too.
+    """
     kinds = [kind for kind in KINDS if kind in node.keys]
     if len(kinds) != 1:
         forms = join_words(list(FORMS), "or")

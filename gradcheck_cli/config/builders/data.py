@@ -1,4 +1,4 @@
-"""The inputs and the constants of an own layer: arrays, lists and mappings of them, objects."""
+"""Read the inputs and constants of the user's own layer: arrays, lists, mappings and objects."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
 from gradcheck_cli.text import format_shape, join_words, name_part, suggest
 from gradcheck_cli.usercode.loading import Reference, reference
 
-# W, or where an object keeps it: layers[0].W.
+# A name such as W, or the path of an attribute such as layers[0].W.
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*|\[\d+\])*")
-DIFFERENT = (4, 5, 3, 6, 7, 2, 8, 9)  # so that what is transposed does not fit
+DIFFERENT = (4, 5, 3, 6, 7, 2, 8, 9)  # sizes, all different: a transposed array does not fit
 EXAMPLE = "inputs: {x: [n, N], W: [N, M]}"
 EXPECTED_ARRAY = (
     "a shape such as [n, 3], numbers, a .npy or .csv file, or a mapping such as "
@@ -39,12 +39,12 @@ EXPECTED_ARRAY = (
 
 
 class DataBuilder(Builder):
-    """Reads what the functions of an own layer are handed, and collects what does not fit."""
+    """Reads the arguments of the functions of an own layer, and collects findings."""
 
     def read_data(self) -> Data:
-        """Sizes, inputs and constants; what is wrong with them is found."""
+        """Read sizes, inputs and constants; errors in them are findings."""
         declared = self.read_shapes()
-        self.find_missing_sizes()
+        self.report_missing_sizes()
         seed, inputs = 0, {}
         for name, node in self.record.inputs.items():
             if name == "seed":
@@ -56,12 +56,12 @@ class DataBuilder(Builder):
         constants = {}
         for name, node in self.record.constants.items():
             if name in inputs:
-                self.find(node.mark, f"'{name}' is an input already; a constant has no gradient")
+                self.report(node.mark, f"'{name}' is an input already; a constant has no gradient")
             elif self.is_name(name, node):
                 constants[name] = self.read_constant(name, node, declared.pop(name, None))
         inputs |= {name: ArraySpec(shape, Drawn()) for name, shape in declared.items()}
         if not inputs and not self.findings and not self.is_code:  # a module has its parameters
-            self.find(self.node.mark, f"a layer needs an input with a gradient; write {EXAMPLE}")
+            self.report(self.node.mark, f"a layer needs an input with a gradient; write {EXAMPLE}")
         shared = {name for key in ("inputs", "constants") for name in self.find_shared(key)}
         shapes = {} if self.findings else {name: spec.shape for name, spec in specs(inputs)}
         domains = read_domains(self.node, self.record, shapes, self.findings) if shapes else {}
@@ -78,21 +78,24 @@ class DataBuilder(Builder):
         )
 
     def find_shared(self, key: str) -> Collection[str]:
-        """The inputs, or the constants, that stand above the checks of a file, for all of them."""
+        """The names of inputs or constants that the check inherits from the top of its file.
+
+        key: `inputs` or `constants`.
+        """
         node = self.node.child(key)
         if node is None or not isinstance(node.value, dict):
             return ()
         return node.value if key in self.node.shared else node.shared
 
     def is_name(self, name: str, node: Node) -> bool:
-        """Whether an input can be called so."""
+        """Whether an input can have this name; if not, this is a finding."""
         if _NAME.fullmatch(name):
             return True
-        self.find(node.mark, f"'{name}' is not a name that a function could take")
+        self.report(node.mark, f"'{name}' is not a name that a function could take")
         return False
 
     def read_shapes(self) -> dict[str, Shape]:
-        """Sizes by letter are learned; the shapes of arrays are returned."""
+        """Read `shapes`: store the sizes by letter, and return the shapes of arrays."""
         arrays = {}
         for name, node in self.record.shapes.items():
             if isinstance(node.value, list):
@@ -104,8 +107,9 @@ class DataBuilder(Builder):
         shapes = {name: self.read_shape(name, node) for name, node in arrays.items()}
         return {name: shape for name, shape in shapes.items() if shape is not None}
 
-    def find_missing_sizes(self) -> None:
-        """Say once which sizes the inputs name, where nothing gives any; then they have some."""
+    def report_missing_sizes(self) -> None:
+        """If there is no `shapes`, add one finding for all sizes that inputs name, and give each a
+        value, so that no further errors follow."""
         inputs = self.node.child("inputs")
         if inputs is None or self.record.shapes:
             return
@@ -115,7 +119,7 @@ class DataBuilder(Builder):
             example = ", ".join(f"{name}: {self.sizes[name]}" for name in named)
             what = f"the size{'s' * (len(named) > 1)} {join_words(named)}"
             message = f"nothing gives {what}; write shapes: {{{example}}}"
-            self.find(self.node.keys.get("inputs", inputs.mark), message)
+            self.report(self.node.keys.get("inputs", inputs.mark), message)
 
     def read_shape(self, name: str, node: Node) -> Shape | None:
         """The shape that a list of sizes gives."""
@@ -123,15 +127,20 @@ class DataBuilder(Builder):
 
     @property
     def is_code(self) -> bool:
-        """Whether the layer is Python code, and no formula."""
+        """Whether the layer is Python code and not a formula."""
         forward = self.record.forward
         return forward is None or ":" in forward or self.record.derivative is not None
 
     def read_input(self, name: str, node: Node, declared: Shape | None) -> Any:
-        """An input: an array, or a mapping of them, as a function takes it."""
+        """Read an input: an array, or a list or mapping of inputs.
+
+        declared: the shape that `shapes` gives it, if any.
+        """
         if holds_arrays(node):
             if not self.is_code:
-                self.find(node.mark, f"'{name}' holds several arrays; a formula knows one by name")
+                self.report(
+                    node.mark, f"'{name}' holds several arrays; a formula knows one by name"
+                )
                 return None
             assert isinstance(node.value, dict)
             return as_list(
@@ -149,13 +158,13 @@ class DataBuilder(Builder):
         if is_flat_list(node):
             shape = self.read_shape(name, node)
             spec = None if shape is None else ArraySpec(shape, Drawn())
-            return self.agree(name, node, spec, declared)
+            return self.check_shape(name, node, spec, declared)
         return self.read_array(name, node, declared)
 
     def read_array(
         self, name: str, node: Node, declared: Shape | None, *, booleans: bool = False
     ) -> ArraySpec | None:
-        """An array by its values, a file, or a mapping that says what it is."""
+        """Read an array from its values, a file, or a mapping that describes it."""
         sizes, findings = self.sizes, self.findings
         array = read_array(
             name, node, sizes, self.values, findings, EXPECTED_ARRAY, booleans=booleans
@@ -166,26 +175,26 @@ class DataBuilder(Builder):
         # A single number fills any shape.
         shape = shape or declared or shape
         if shape is None:
-            self.find(node.mark, f"'{name}' needs a shape, such as {{shape: [n, 3]}}")
+            self.report(node.mark, f"'{name}' needs a shape, such as {{shape: [n, 3]}}")
             return None
-        return self.agree(name, node, ArraySpec(shape, source), declared)
+        return self.check_shape(name, node, ArraySpec(shape, source), declared)
 
-    def agree(
+    def check_shape(
         self, name: str, node: Node, spec: ArraySpec | None, declared: Shape | None
     ) -> ArraySpec | None:
-        """The array, if its shape is the one that `shapes` gives, where it gives one."""
+        """The array; None with a finding if its shape is not the one that `shapes` gives."""
         if spec is None or declared is None or declared == spec.shape:
             return spec
-        self.find(
+        self.report(
             node.mark,
             f"'{name}' is {format_shape(spec.shape)} here, but {format_shape(declared)} by shapes",
         )
         return None
 
     def read_constant(self, name: str, node: Node, declared: Shape | None) -> Any:
-        """A constant: an array where its mapping or its file says so; any other value as it is.
+        """Read a constant: an array if a mapping describes it or it is a file, else a plain value.
 
-        The name of a size stands for the size.
+        The name of a size gives the size, and the path of code gives the function it names.
         """
         value = node.value
         file = isinstance(value, str) and value.lower().endswith(ARRAY_FILES)
@@ -209,10 +218,10 @@ class DataBuilder(Builder):
         return self.sizes.get(value, value)
 
     def read_object(self, name: str, value: Mapping[str, Node]) -> CodeValue | None:
-        """A constant that code makes: {call: FILE:NAME, ARGUMENT: VALUE, ...}."""
+        """Read a constant that a call makes: {call: FILE:NAME, ARGUMENT: VALUE, ...}."""
         node = value["call"]
         code = reference(node.value, self.values.folder) if isinstance(node.value, str) else None
-        code = self.find_code(node, code, "'call'")
+        code = self.check_code(node, code, "'call'")
         arguments = {
             key: self.read_constant(name_part(name, key), part, None)
             for key, part in value.items()
@@ -221,24 +230,24 @@ class DataBuilder(Builder):
         return CodeValue(code, arguments, called=True) if code is not None else None
 
     def fits_memory(self, data: Data) -> bool:
-        """Whether a check of these arrays fits into memory; if not, that is found."""
+        """Whether a check of these arrays fits into memory; if not, this is a finding."""
         shapes = {name: spec.shape for name, spec in specs({**data.inputs, **data.constants})}
         entries = sum(self.numeric.entries(size) for _, size in data.gradients)
         need = BYTES_OF_ARRAYS * sum(map(prod, shapes.values())) + BYTES_OF_ENTRIES * entries
         listed = ", ".join(f"{name} of {format_shape(shape)}" for name, shape in shapes.items())
         return self.fits(f"inputs {listed}", need, "checking them")
 
-    def find_code(self, node: Node, code: Reference | None, what: str) -> Reference | None:
-        """The code, if it is some and its file is there; if not, that is found."""
+    def check_code(self, node: Node, code: Reference | None, what: str) -> Reference | None:
+        """The code, if there is some and its file exists; else None with a finding."""
         folder = self.values.folder
         if code is None:
-            self.find(
+            self.report(
                 node.mark,
                 f"{what} must be code, such as layers.py:name or package.module:name, "
                 f"got {node.describe()}",
             )
         elif code.file is not None and not code.file.is_file():
             files = [path.name for path in folder.glob("*.py")] if folder.is_dir() else []
-            self.find(node.mark, f"no such file: '{code.place}'{suggest(code.where, files)}")
+            self.report(node.mark, f"no such file: '{code.place}'{suggest(code.where, files)}")
             return None
         return code

@@ -1,4 +1,4 @@
-"""A config of one of the paper's forms → its layer: sizes solved, formulas parsed, arrays read."""
+"""Build the layer of a form of the paper: find its sizes, read its arrays, parse its formulas."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ EXPECTED_ARRAY = (
 
 
 class FormBuilder(Builder):
-    """Builds one layer and collects what does not fit.
+    """Builds a layer of the paper and collects findings.
 
-    sizes: n, N and M as far as they are known; said_by: which part of the config said so.
+    sizes: n, N and M as far as they are known; given_by: the part of the config that gave each.
     symbols: the symbolic shape of every array.
     """
 
@@ -34,22 +34,22 @@ class FormBuilder(Builder):
         self.form: Form = FORMS[record.form or ""].extend(record.bias, record.activation)
         self.loss: Loss = LOSSES.get(record.loss, LOSSES["squared-error"])
         if record.loss not in LOSSES:
-            self.find(
+            self.report(
                 node.keys["loss"],
                 f"'loss' of a form must be {join_words(list(LOSSES), 'or')}; "
                 "code goes with forward",
             )
-        self.said_by: dict[str, str] = {}
+        self.given_by: dict[str, str] = {}
         self.symbols = {**self.form.shapes, self.loss.target: self.form.output}
 
     def build(self, check_rules: bool) -> Layer | None:
-        """The layer, or None where something was found to be wrong with it."""
+        """The layer; None if there are findings."""
         before = len(self.findings)
         self.read_shapes()
         sources, seed = self.read_inputs()
         missing = [size for size in self.form.sizes if size not in self.sizes]
         if missing and not self.findings:
-            self.find_missing_sizes(missing)
+            self.report_missing_sizes(missing)
         own_rules = self.read_own_rules()
         if missing or len(self.findings) > before:
             return None
@@ -71,13 +71,13 @@ class FormBuilder(Builder):
         return layer
 
     def suggest_array(self, name: str, known: Iterable[str], what: str) -> str:
-        """What may be meant by an array that the form does not have."""
+        """The end of an error about an array that the form does not have: what may be meant."""
         if name == "b" and "b" not in self.form.arrays:
             return "; bias: true adds one"
         return suggest(name, known, what)
 
     def fits_memory(self, layer: Layer) -> bool:
-        """Whether a check of the layer fits into memory; if not, that is found."""
+        """Whether a check of the layer fits into memory; if not, this is a finding."""
         sizes = ", ".join(f"{name}={size}" for name, size in layer.sizes.items())
         what = "checking their Jacobians" if layer.jacobian else "checking them"
         return self.fits(f"sizes {sizes}", layer.bytes(self.numeric), what)
@@ -85,7 +85,7 @@ class FormBuilder(Builder):
     # -- sizes -----------------------------------------------------------------------------
 
     def read_shapes(self) -> None:
-        """Both notations of `shapes`: sizes by letter, and shapes by array."""
+        """Read `shapes`, which gives sizes by letter or shapes by array."""
         for name, node in self.record.shapes.items():
             if name in self.form.sizes:
                 size = read_size(name, node, self.findings)
@@ -94,10 +94,10 @@ class FormBuilder(Builder):
             elif name in self.symbols:
                 self.read_array_shape(name, node)
             else:
-                self.find_unknown_shape(name)
+                self.report_unknown_shape(name)
 
-    def find_unknown_shape(self, name: str) -> None:
-        """Say of a key of `shapes` that the form has no such size or array."""
+    def report_unknown_shape(self, name: str) -> None:
+        """Add a finding for a key of `shapes` that is no size or array of the form."""
         message, known = f"unknown size or array '{name}'", [*self.form.sizes, *self.symbols]
         if ":" in name:
             message, known = f"'{name}' needs a space after the colon", []
@@ -105,10 +105,10 @@ class FormBuilder(Builder):
             message = f"'n' does not belong to form {self.form.name}, which has one sample"
             known = []
         miss = self.suggest_array(name, known, f"{self.form.name} has")
-        self.find(self.mark_of("shapes", name), message + miss)
+        self.report(self.mark_of("shapes", name), message + miss)
 
     def read_array_shape(self, name: str, node: Node) -> None:
-        """The sizes that the shape of an array gives."""
+        """Read the shape of an array under `shapes`, and learn the sizes in it."""
         symbols = self.symbols[name]
         if not isinstance(node.value, list) or len(node.value) != len(symbols):
             got = shorten(str(node.plain())) if isinstance(node.value, list) else node.describe()
@@ -116,41 +116,41 @@ class FormBuilder(Builder):
             if isinstance(node.value, list) and len(node.value) == 1 and "1" in symbols:
                 size = node.value[0].plain()
                 message += f"; write {[1 if symbol == '1' else size for symbol in symbols]}"
-            self.find(node.mark, message)
+            self.report(node.mark, message)
             return
         sizes = [read_size(name, size, self.findings) for size in node.value]
         shape = tuple(size for size in sizes if size is not None)
         if len(shape) == len(sizes):
             self.learn_shape(name, shape, f"{name}: {list(shape)}", node.mark)
 
-    def learn_shape(self, name: str, shape: Shape, said_by: str, mark: Mark) -> None:
-        """Take the sizes that an array's shape tells, or find where it contradicts."""
+    def learn_shape(self, name: str, shape: Shape, given_by: str, mark: Mark) -> None:
+        """Learn the sizes in the shape of an array; a shape that does not fit is a finding."""
         symbols = self.symbols[name]
         wanted = "×".join(symbols)
         if len(shape) != len(symbols):
-            message = f"'{name}' must be {wanted} in form {self.form.name}, got {said_by}"
+            message = f"'{name}' must be {wanted} in form {self.form.name}, got {given_by}"
             if len(shape) == 1 and symbols[0] == "1":
                 message += "; write it as one row, [[1, 2, 3]]"
             elif len(shape) == 1 and symbols[1] == "1":
                 message += "; write it as a column, [[1], [2], [3]]"
-            self.find(mark, message)
+            self.report(mark, message)
             return
         for symbol, size in zip(symbols, shape, strict=True):
             if symbol != "1":
-                self.learn(symbol, size, said_by, mark)
+                self.learn(symbol, size, given_by, mark)
             elif size != 1:
-                self.find(mark, f"'{name}' is {wanted} in form {self.form.name}, but {said_by}")
+                self.report(mark, f"'{name}' is {wanted} in form {self.form.name}, but {given_by}")
 
-    def learn(self, symbol: str, value: int, said_by: str, mark: Mark) -> None:
-        """Take a size, or find where it contradicts what is known of it."""
+    def learn(self, symbol: str, value: int, given_by: str, mark: Mark) -> None:
+        """Learn a size; one that contradicts a known size is a finding."""
         known = self.sizes.setdefault(symbol, value)
-        before = self.said_by.setdefault(symbol, said_by)
+        before = self.given_by.setdefault(symbol, given_by)
         if known != value:
-            message = f"{symbol} is {value} by '{said_by}' but {known} by '{before}'"
-            self.find(mark, f"{message}; make them agree")
+            message = f"{symbol} is {value} by '{given_by}' but {known} by '{before}'"
+            self.report(mark, f"{message}; make them agree")
 
-    def find_missing_sizes(self, missing: list[str]) -> None:
-        """Say which sizes nothing gives."""
+    def report_missing_sizes(self, missing: list[str]) -> None:
+        """Add a finding for the sizes that the config does not give."""
         shapes = self.node.child("shapes")
         mark = self.node.keys.get("shapes") or (shapes or self.node).mark
         example = ", ".join(
@@ -159,7 +159,7 @@ class FormBuilder(Builder):
             if size in self.form.sizes
         )
         names = join_words(missing)
-        self.find(mark, f"shapes must give {names}; write shapes: {{{example}}}")
+        self.report(mark, f"shapes must give {names}; write shapes: {{{example}}}")
 
     # -- inputs ----------------------------------------------------------------------------
 
@@ -168,13 +168,13 @@ class FormBuilder(Builder):
         sources: dict[str, Source] = {}
         seed = 0
         allowed = [*self.form.arrays, self.loss.target]
-        # What is drawn comes last: it may name a size that the shape of another array tells.
+        # Drawn arrays come last: they may use a size that is learned from another array.
         for name, node in sorted(self.record.inputs.items(), key=lambda item: _is_drawn(item[1])):
             if name == "seed":
                 seed = self.read_seed(node)
             elif name not in allowed:
                 miss = self.suggest_array(name, ["seed", *allowed], "inputs may give")
-                self.find(self.mark_of("inputs", name), f"unknown input '{name}'{miss}")
+                self.report(self.mark_of("inputs", name), f"unknown input '{name}'{miss}")
             else:
                 source = self.read_source(name, node)
                 if source is not None:
@@ -182,7 +182,7 @@ class FormBuilder(Builder):
         return sources, seed
 
     def read_source(self, name: str, node: Node) -> Source | None:
-        """Where an array comes from; its shape, where it has one, tells sizes."""
+        """The source of an array; the sizes in its shape are learned, if it has one."""
         array = read_array(name, node, self.sizes, self.values, self.findings, EXPECTED_ARRAY)
         if array is None:
             return None
@@ -195,12 +195,12 @@ class FormBuilder(Builder):
     # -- rules -----------------------------------------------------------------------------
 
     def read_own_rules(self) -> dict[str, str]:
-        """The user's formulas by input, which stand in the place of the paper's rules."""
+        """The user's formulas by input, which replace the paper's rules."""
         backward = self.record.backward
         if isinstance(backward, str):
             node = self.node.child("backward")
             assert node is not None
-            self.find(
+            self.report(
                 node.mark,
                 "'backward' of a form must be a mapping from inputs to formulas, such as "
                 f"{{W: 'X.T @ delta / n'}}, got {node.describe()}",
@@ -210,7 +210,7 @@ class FormBuilder(Builder):
             backward, "X.T @ delta / n", self.form.arrays, self.describe_unknown_input
         )
         if "W" in rules and self.record.gradient_reduction is not None:
-            self.find(
+            self.report(
                 self.node.keys["gradient_reduction"],
                 "gradient_reduction combines the paper's rule for W, but backward gives W a rule "
                 "of its own; leave one out",
@@ -218,7 +218,7 @@ class FormBuilder(Builder):
         return rules
 
     def describe_unknown_input(self, name: str) -> str:
-        """What is said of a rule for an input that the form does not have."""
+        """The error for a rule for an input that the form does not have."""
         miss = self.suggest_array(name.removeprefix("d"), self.form.arrays, "its inputs are")
         if not name.isidentifier():
             miss = "; put a formula with commas or colons in quotes"
@@ -226,5 +226,5 @@ class FormBuilder(Builder):
 
 
 def _is_drawn(node: Node) -> bool:
-    """Whether an array's values and shape are not given."""
+    """Whether a mapping gives neither the values nor the shape of an array."""
     return isinstance(node.value, dict) and node.value.keys().isdisjoint(("shape", "values"))

@@ -1,4 +1,4 @@
-"""Arithmetic of sizes, as in the shape [H*(F+1), 4*M]."""
+"""Evaluate arithmetic of sizes, as in the shape [H*(F+1), 4*M]."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.text import shorten, suggest
 
-LONGEST = 100  # characters: sizes are short, and deep nesting costs stack
-LARGEST_SIZE = 2**63 - 1  # of an axis: what a machine word holds
+LONGEST = 100  # characters of a size: deep nesting would exhaust the stack
+LARGEST_SIZE = 2**63 - 1  # of an axis, the largest machine word
 
 OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
@@ -21,14 +21,14 @@ OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
 
 
 class SizeError(GradcheckError):
-    """Why a text is no size: what follows `the shape of 'x' has`."""
+    """The reason why a text is not a size, to follow `the shape of 'x' has`."""
 
 
 def evaluate_size(text: str, sizes: Mapping[str, int]) -> int:
-    """The whole number that `text` stands for: sizes by name, numbers, + - * // and parentheses.
+    """The value of a text of names of sizes, whole numbers, + - * // and parentheses.
 
-    Raises SizeError for anything else, for a name that is no size (with the near miss), and for
-    what is below 1 or more than a machine word holds.
+    Raises SizeError for anything else, for a name that is not a size (with the near miss), and for
+    a value below 1 or above LARGEST_SIZE.
     """
     try:
         if len(text) > LONGEST:

@@ -1,4 +1,4 @@
-"""What a config says of the slices that a forward falls into: an axis of an input, or two."""
+"""Read the axes along which a forward falls into independent slices, `slices`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ EXPECTED = (
 def read_slices(
     node: Node, shapes: Mapping[str, Shape], findings: list[Finding]
 ) -> dict[str, tuple[int, int]]:
-    """The axis that each input is cut across, by leaf, and that of the output.
+    """For each input, by the name of the array, the axis of its slices and that of the output's.
 
-    shapes: of all inputs by leaf; what does not fit is found.
+    shapes: of all arrays of the inputs, by name. Errors are findings.
     """
     given = node.child("slices")
     found: dict[str, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""What stands under inputs or constants: an array, several, a shape, the names of sizes."""
+"""Tell apart the nodes under inputs and constants: an array, several arrays, or a shape."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _SIZE = re.compile(r"[^\W\d]\w*")
 
 
 def list_parts(mapping: Mapping[str, Node]) -> Iterator[tuple[str | int, Node]]:
-    """The values of a mapping that a function takes; keys that are whole numbers are numbers."""
+    """The items of a mapping that a function takes; keys that are whole numbers become numbers."""
     yield from ((int(key) if key.isdecimal() else key, node) for key, node in mapping.items())
 
 
 def as_list(mapping: dict[str | int, Any]) -> Any:
-    """A mapping from 0, 1, 2 … as a list; any other as it is."""
+    """A mapping with the keys 0, 1, 2 … as a list; any other as it is."""
     numbered = mapping and list(mapping) == list(range(len(mapping)))
     return list(mapping.values()) if numbered else mapping
 
 
 def describes_array(node: Node) -> bool:
-    """Whether a mapping describes an array, and is not one that a function takes."""
+    """Whether a node is a mapping that describes an array, and not one that a function takes."""
     described = {"distribution", "values", "shape"}
     return isinstance(node.value, dict) and not described.isdisjoint(node.value)
 
 
 def list_size_names(node: Node) -> Iterator[str]:
-    """The names in the lists under a node: those of sizes."""
+    """The names of sizes in the lists under a node."""
     value = node.value
     if isinstance(value, dict):
         for part in value.values():
@@ -42,7 +42,7 @@ def list_size_names(node: Node) -> Iterator[str]:
 
 
 def holds_arrays(node: Node) -> bool:
-    """Whether an input is a mapping from names to arrays, and not the description of one."""
+    """Whether an input is a mapping from names to arrays, and not the description of an array."""
     if not isinstance(node.value, dict) or not node.value or describes_array(node):
         return False
     return not any(
@@ -52,9 +52,9 @@ def holds_arrays(node: Node) -> bool:
 
 
 def lists_shapes(node: Node) -> bool:
-    """Whether an input is a list of arrays: of shapes, or of mappings that describe arrays.
+    """Whether an input is a list of arrays, given by shapes or by mappings that describe them.
 
-    Numbers that are no sizes make it one array, as [[0.5, 1], [2, -1]].
+    With numbers that cannot be sizes, as [[0.5, 1], [2, -1]], it is a single array.
     """
     if not isinstance(node.value, list) or is_flat_list(node):
         return False
@@ -62,7 +62,7 @@ def lists_shapes(node: Node) -> bool:
 
 
 def _could_be_shape(node: Node) -> bool:
-    """Whether all that stands in lists here are sizes; a mapping describes an array."""
+    """Whether a node holds only sizes, in lists, and mappings that describe arrays."""
     if isinstance(node.value, list):
         return bool(node.value) and all(_could_be_shape(part) for part in node.value)
     whole = isinstance(node.value, int) and not isinstance(node.value, bool) and node.value > 0
@@ -70,7 +70,7 @@ def _could_be_shape(node: Node) -> bool:
 
 
 def is_flat_list(node: Node) -> bool:
-    """Whether an input is a list without lists in it, which is a shape."""
+    """Whether an input is a list without nested lists or mappings, which is a shape."""
     return isinstance(node.value, list) and not any(
         isinstance(item.value, list | dict) for item in node.value
     )
