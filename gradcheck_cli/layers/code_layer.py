@@ -81,14 +81,14 @@ class CodeLayer(OwnLayer, frozen=True):
 
         Raises UntakenError where a function takes no value of the check's own.
         """
-        from gradcheck_cli.usercode.low_precision import lower_bfloat16
+        from gradcheck_cli.usercode.low_precision import narrow_to_bfloat16
 
         claimed = any(key in CLAIMED for key in functions)
         notes: list[str] = []
         while True:
             try:
                 if self.data.dtype == BFLOAT16 and self._framework_target(functions) is None:
-                    arrays, fixed, optional = map(lower_bfloat16, (arrays, fixed, optional))
+                    arrays, fixed, optional = map(narrow_to_bfloat16, (arrays, fixed, optional))
                 if claimed:
                     made = self._claim(functions, arrays, fixed, optional)
                 else:

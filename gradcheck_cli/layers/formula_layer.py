@@ -99,9 +99,9 @@ class FormulaLayer(OwnLayer, frozen=True):
             change=partial(self.change, 0),
         )
         if self.batched:
-            from gradcheck_cli.usercode.batches import prove
+            from gradcheck_cli.usercode.batches import apply_batched
 
-            problem = prove(problem, self.batched)
+            problem = apply_batched(problem, self.batched)
         if self.data.slices:
             from gradcheck_cli.usercode.slices import claim_slices
 

@@ -125,9 +125,9 @@ class Data(Struct, frozen=True):
         """The problems with their inputs kept in their domains."""
         if not self.domains:
             return list(problems)
-        from gradcheck_cli.usercode.domains import within
+        from gradcheck_cli.usercode.domains import keep_in_domains
 
-        return [within(problem, self.domains) for problem in problems]
+        return [keep_in_domains(problem, self.domains) for problem in problems]
 
     @property
     def numbers(self) -> dict[str, float]:

@@ -43,13 +43,13 @@ def load_code(code: Sequence[Reference]) -> None:
     """
     import numpy.random  # noqa: F401
 
-    from gradcheck_cli.usercode.frameworks import load_framework, loaded, problems  # noqa: F401
+    from gradcheck_cli.usercode.frameworks import list_loaded, load_framework, problems  # noqa: F401
     from gradcheck_cli.usercode.loading import Loader
 
     loader = Loader({})
     for one in code:
         loader.import_module(one)
-    for name in loaded():
+    for name in list_loaded():
         load_framework(name)
 
 

@@ -1,1 +1,1 @@
-"""The user's own code: found, called in the ways people write it, and made a Problem of."""
+"""The user's own code: load it, call it in the ways people write it, and make a `Problem` of it."""

@@ -1,4 +1,4 @@
-"""A forward that returns the function that is its backward: `return y, backward`."""
+"""A forward that returns its backward as a function: `return y, backward`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ def from_closure(
     refusal: CodeError,
     **known: Any,
 ) -> Problem:
-    """The problem of a forward that returns (out, backward), where backward takes the upstream
-    gradient alone; known: as in `from_functions`.
+    """The problem of a forward that returns (out, backward); backward takes the upstream gradient.
 
-    Raises the refusal where it returns no function.
+    known: further arguments of `from_functions`. Raises the refusal where no function is returned.
     """
     returns_function = False
 
@@ -46,5 +45,5 @@ def from_closure(
 
 
 def call_kept(delta: Any, cache: Function) -> Any:
-    """Call the function that the forward returned, which is its backward."""
+    """Call the backward that the forward returned."""
     return cache(delta)

@@ -1,6 +1,6 @@
-"""A problem with complex inputs or outputs as one of real numbers: real and imaginary parts.
+"""Turn a problem with complex inputs or outputs into one of their real and imaginary parts.
 
-L is real: L = Re Σ conj(δ)·y, with δ = ∂L/∂Re y + i ∂L/∂Im y.
+The loss is real: L = Re Σ conj(δ)·y, with δ = ∂L/∂Re y + i ∂L/∂Im y.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Complex = NDArray[np.complexfloating[Any, Any]]
 
-# What a convention makes of the gradient ∂L/∂Re z + i ∂L/∂Im z, and of the upstream gradient.
+# A convention as a function of ∂L/∂Re z + i ∂L/∂Im z, for gradients and upstream gradients alike.
 TORCH, JAX = "torch", "jax"
 CONVENTIONS: Mapping[str, Callable[[Any], Any]] = {TORCH: np.asarray, JAX: np.conj}
 MEANINGS = {TORCH: "∂L/∂Re z + i ∂L/∂Im z", JAX: "∂L/∂Re z − i ∂L/∂Im z"}
@@ -29,10 +29,9 @@ MEANINGS = {TORCH: "∂L/∂Re z + i ∂L/∂Im z", JAX: "∂L/∂Re z − i ∂
 def as_real(problem: Problem, convention: str = TORCH) -> Problem:
     """The problem with the parts of complex numbers along a last axis of two.
 
-    convention: torch, autograd of PyTorch and of TensorFlow, where a gradient points uphill; or
-        jax, of JAX and autograd, where it is the conjugate of that. It holds for the upstream
-        gradient, too.
-    A problem of real numbers comes back as it is.
+    convention: `torch`, that of PyTorch and TensorFlow, where a gradient points uphill; or `jax`,
+        that of JAX and autograd, its conjugate. It holds for the upstream gradient, too.
+    A problem of real numbers is returned as it is.
     """
     names = frozenset(name for name, x in problem.inputs.items() if np.iscomplexobj(x))
     cotangent = problem.cotangent
@@ -81,5 +80,5 @@ def to_parts(z: Any) -> Array:
 
 
 def to_complex(parts: Any) -> Complex:
-    """The complex numbers of these parts."""
+    """Complex numbers from their parts along the last axis."""
     return np.asarray(parts[..., 0] + 1j * parts[..., 1])

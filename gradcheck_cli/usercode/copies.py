@@ -1,4 +1,4 @@
-"""Copies of what the user's functions are handed: every call gets its own."""
+"""Copy the values that the user's functions get, so that every call has its own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gradcheck_cli.usercode.calling.objects import list_parts
 
 
 def copy_deep(value: Any) -> Any:
-    """A deep copy, which shares what cannot be copied: modules, locks, open files, generators.
+    """A deep copy, except that parts which cannot be copied (modules, locks, files) are shared.
 
-    Raises CodeError where that is no remedy.
+    Raises CodeError where a value cannot be copied even so.
     """
     try:
         return copy.deepcopy(value)
-    except Exception:  # of every type, by what refuses to be copied
+    except Exception:  # an object may raise anything when it is copied
         shared = {id(part): part for part in _find_uncopied(value, set())}
     try:
         return copy.deepcopy(value, shared)

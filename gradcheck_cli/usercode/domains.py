@@ -1,7 +1,7 @@
-"""A problem whose inputs live in domains as one whose inputs are free: every point leads into them.
+"""Turn a problem with inputs in domains into one with free inputs, each mapped into its domain.
 
-The forward is differenced along curves that stay in the domain, and the gradient that is claimed is
-projected onto the directions of these: what it says of others can have no effect.
+So the forward is differenced along curves that stay in the domain. Claimed gradients are projected
+onto the tangents of these curves; their other components have no effect.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def constrained(
     constraint: Mapping[str, str] | None = None,
     bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> list[Problem]:
-    """The problems with inputs that differences keep where they are defined.
+    """The problems with inputs that stay in their domains when the forward is differenced.
 
-    constraint: by input, one of symmetric, positive-definite, lower-triangular, orthogonal,
-        simplex and positive: of matrices along the last two axes, of a simplex along the last one.
-        The forward is differenced within that set, and gradients are compared along it.
-    bounds: by input, the least and the largest value of an entry, None where there is none; both
-        belong to the domain. At a bound differences are one-sided.
+    constraint: for each input, one of symmetric, positive-definite, lower-triangular, orthogonal,
+        simplex and positive. Matrices are along the last two axes, a simplex is along the last one.
+        Gradients are compared along the tangents of that set.
+    bounds: for each input, the least and the largest value of its entries, None for no bound; both
+        belong to the domain. At a bound, differences are one-sided.
     Raises CodeError where an input is not in its domain.
 
     Example: check(constrained(from_functions(logdet, logdet_backward, A), {"A": "symmetric"}))
@@ -63,10 +63,10 @@ def constrained(
     for name in domains:
         if name not in names:
             raise CodeError(f"there is no input '{name}'{suggest(name, names, 'the inputs are')}")
-    return [within(problem, domains) for problem in listed]
+    return [keep_in_domains(problem, domains) for problem in listed]
 
 
-def within(problem: Problem, domains: Domains) -> Problem:
+def keep_in_domains(problem: Problem, domains: Domains) -> Problem:
     """The problem with these inputs kept in their domains; others are free.
 
     Raises CodeError where an input is not in its domain, or is complex.
@@ -78,7 +78,7 @@ def within(problem: Problem, domains: Domains) -> Problem:
 
 
 def confine(problem: Problem, geometries: Geometries) -> Problem:
-    """The problem with what its inputs move by, and its gradients, along their domains."""
+    """The problem with inputs that move in their domains, and gradients projected to tangents."""
     inputs = problem.inputs
 
     def backward(arrays: Arrays, cotangent: Any) -> Mapping[str, Any]:
@@ -88,7 +88,7 @@ def confine(problem: Problem, geometries: Geometries) -> Problem:
     points = {name: inputs[name].astype(np.float64) for name in geometries}
     return replace(
         problem,
-        forward=moved_in(problem.forward, inputs, geometries, batched=problem.batched),
+        forward=map_inputs(problem.forward, inputs, geometries, batched=problem.batched),
         backward=backward,
         notes=(*problem.notes, *describe(geometries), *[NOT_CUT] * (problem.locality is not None)),
         locality=None,
@@ -98,9 +98,9 @@ def confine(problem: Problem, geometries: Geometries) -> Problem:
 
 
 def find_geometries(inputs: Arrays, domains: Domains, unfit: frozenset[str]) -> dict[str, Geometry]:
-    """What is known of the domain of every input that has one; what is no input has none.
+    """The geometries of the domains of these inputs; names that are no inputs are skipped.
 
-    unfit: inputs that cannot have one, since they are complex.
+    unfit: inputs that cannot have a domain, since they are complex.
     Raises CodeError where an input is not in its domain.
     """
     found = {}
@@ -118,17 +118,17 @@ def find_geometries(inputs: Arrays, domains: Domains, unfit: frozenset[str]) -> 
 
 
 def describe(geometries: Geometries) -> Iterator[str]:
-    """What a reader should know: how the gradients of these inputs are compared."""
+    """Notes on the domains of inputs, and on how their gradients are compared."""
     for name, geometry in geometries.items():
         yield f"{name} is {geometry.words}, and so is where it is moved to; {geometry.compared}"
 
 
-def moved_in(
+def map_inputs(
     forward: Callable[[Arrays], Any], inputs: Arrays, geometries: Geometries, batched: bool = False
 ) -> Callable[[Arrays], Any]:
-    """A forward as a function of arrays near the inputs, at the points that these lead to.
+    """The forward as a function of free arrays near the inputs, which it maps into the domains.
 
-    batched: one of the inputs may have a leading axis of points.
+    batched: whether one of the arrays may have a leading axis of points.
     """
 
     def at_point(arrays: Arrays) -> Any:
@@ -149,9 +149,9 @@ def moved_in(
 def move_in(
     inputs: Arrays, geometries: Geometries, arrays: Arrays
 ) -> list[tuple[float, dict[str, Array]]]:
-    """Where arrays, near the inputs, lead, as weights and points.
+    """Map free arrays near the inputs into the domains, as weights and points.
 
-    An input that is where it was comes back as the array that was handed over.
+    The forward there is Σ weight · forward(point). An array that equals its input is not mapped.
     """
     ways: list[list[tuple[float, Array]]] = []
     for name, array in arrays.items():
@@ -168,7 +168,7 @@ def move_in(
 
 
 def move_one(geometry: Geometry, x: Array, array: Array) -> list[tuple[float, Array]]:
-    """Where an array near x leads."""
+    """Map a free array near x into the domain of x, as weights and points."""
     here = x.astype(np.float64)
     step = geometry.tangent(here, array.astype(np.float64) - here)
     return [(weight, point.astype(array.dtype)) for weight, point in geometry.move(here, step)]
@@ -177,7 +177,7 @@ def move_one(geometry: Geometry, x: Array, array: Array) -> list[tuple[float, Ar
 def project(
     inputs: Arrays, geometries: Geometries, claimed: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The gradients along the domains; what is no gradient of an input's shape as it is."""
+    """Project the gradients to the tangents of the domains; one of another shape stays as it is."""
     if not isinstance(claimed, Mapping):
         return claimed
     found = dict(claimed)

@@ -1,6 +1,6 @@
-"""`layers.py:affine_forward` or `package.module:name` → the function, class or object it names.
+"""Load the function, class or object that `layers.py:affine_forward` or `module:name` refers to.
 
-Importing runs the user's code: only --allow-code leads here.
+Importing runs the user's code, so this is only called with --allow-code.
 """
 
 from __future__ import annotations
@@ -32,13 +32,16 @@ from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_path, suggest
 from gradcheck_cli.usercode.calling.methods import list_callables
 from gradcheck_cli.usercode.calling.signatures import bind, name_of, read_parameters
-from gradcheck_cli.usercode.frameworks import load_framework, loaded
+from gradcheck_cli.usercode.frameworks import list_loaded, load_framework
 
 _REFERENCE = re.compile(r"(?P<where>[^:]+\.py|[^\W\d][\w.]*):(?P<name>[^\W\d][\w.]*)")
 
 
 class Reference(Struct, frozen=True):
-    """Code that a config names: a file below `folder`, or a module; and what to take from it."""
+    """A reference of a config to code.
+
+    where: a file, relative to `folder`, or a module. name: of something in it, such as `Net.layer`.
+    """
 
     where: str
     name: str
@@ -46,12 +49,12 @@ class Reference(Struct, frozen=True):
 
     @property
     def file(self) -> Path | None:
-        """The file it names; None for a module."""
+        """The file, or None for a module."""
         return self.folder / self.where if self.where.endswith(".py") else None
 
     @property
     def place(self) -> str:
-        """Where the code is, as a reader would open it."""
+        """The path of the file, or the name of the module, for messages."""
         return self.where if self.file is None else format_path(os.path.normpath(self.file))
 
     def __str__(self) -> str:
@@ -60,17 +63,17 @@ class Reference(Struct, frozen=True):
 
 
 def reference(text: str, folder: Path) -> Reference | None:
-    """The code that a text names, or None where it is something else, such as a formula."""
+    """Read a reference; None if the text is something else, such as a formula."""
     found = _REFERENCE.fullmatch(text.strip())
     whole = Path(os.path.abspath(folder))
     return Reference(found["where"], found["name"], whole) if found else None
 
 
 class Loader:
-    """Finds what references name, and makes an object only once for all that name a part of it.
+    """Loads what references name; references to parts of one object share that object.
 
-    values: what constructors and functions that make objects may ask for by name; used: the names
-    of those that were; notes: what a reader should know of how a file was loaded.
+    values: those that constructors, and functions that make objects, get by name. used: the names
+    of those that they got. notes: on how files were loaded.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -80,12 +83,13 @@ class Loader:
         self._made: dict[tuple[str, str], Any] = {}
 
     def load(self, code: Reference, *, makes: bool = False) -> Any:
-        """What the reference names.
+        """Load what a reference names.
 
-        A class is called, with the values its constructor asks for by name; a method is that of the
-        object made so. A torch.autograd.Function is not made, and stands for its methods, too.
-        makes: a function makes the object, too.
-        Raises CodeError for what does not exist, and for what importing it raises.
+        A class is called with the values that its constructor has parameters for, and a method is
+        taken from an object made like this. A torch.autograd.Function is returned as it is, also
+        for a reference to one of its methods.
+        makes: whether a function is called, too, to make the object.
+        Raises CodeError for what does not exist, and for whatever importing or making it raises.
         """
         found: Any = self.import_module(code)
         path = ""
@@ -104,9 +108,9 @@ class Loader:
         return found
 
     def make(self, code: Reference, arguments: Mapping[str, Any]) -> Any:
-        """What the reference names, called with these arguments and the values it asks for.
+        """Call what a reference names with these arguments and the values it has parameters for.
 
-        Raises CodeError where it cannot be called so, and for what it raises.
+        Raises CodeError where it cannot be called like this, and for whatever it raises.
         """
         *before, last = code.name.split(".")
         owner: Any = self.import_module(code)
@@ -130,8 +134,10 @@ class Loader:
             raise CodeError.raised(name_of(function), error) from error
 
     def _settings(self, function: Callable[..., Any]) -> dict[str, None]:
-        """The parameters whose default is a number or a text, so that arrays of their names are no
-        values for them: bias=True."""
+        """The parameters that an array must not be passed to: their default is a plain value.
+
+        bias=True, for example, does not get the array `bias`.
+        """
         with suppress(ValueError, TypeError):
             known = inspect.signature(function).parameters.values()
             plain = [one.name for one in known if isinstance(one.default, bool | int | float | str)]
@@ -139,13 +145,16 @@ class Loader:
         return {}
 
     def import_module(self, code: Reference) -> ModuleType:
-        """The module; a file whose package cannot be imported is loaded by itself, with a note."""
+        """Import the module of a reference.
+
+        A file whose package cannot be imported is loaded by itself, with a note.
+        """
         name = _make_importable(code)
         try:
             with _alone_on_the_command_line(code.place):
                 if code.file is None or "." in name:
                     return importlib.import_module(name)
-                return _from_file(code.file.resolve(), name)
+                return _load_file(code.file.resolve(), name)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -158,13 +167,13 @@ class Loader:
         why = f"{type(error).__name__}: {error}"
         assert code.file is not None
         try:
-            module = _from_file(code.file.resolve(), code.file.stem)
+            module = _load_file(code.file.resolve(), code.file.stem)
         except KeyboardInterrupt:
             raise
         except BaseException as alone:
-            told = CodeError.raised(f"importing {code.where} as {name}", error)
+            message = CodeError.raised(f"importing {code.where} as {name}", error)
             raise CodeError(
-                f"{told}\nby itself, without its package '{package}', it raised "
+                f"{message}\nby itself, without its package '{package}', it raised "
                 f"{type(alone).__name__}: {alone}; install what is missing, or copy the file with "
                 "what it needs into a folder without __init__.py"
             ) from error
@@ -175,7 +184,7 @@ class Loader:
 
 @contextmanager
 def _alone_on_the_command_line(name: str) -> Iterator[None]:
-    """A block in which a script that reads its command line sees its own name, and no options."""
+    """A block in which a script that reads its command line finds only its own name there."""
     words, sys.argv = sys.argv, [name]
     try:
         yield
@@ -184,8 +193,8 @@ def _alone_on_the_command_line(name: str) -> Iterator[None]:
 
 
 def _is_applied(found: Any) -> bool:
-    """Whether this is a class that a framework applies as it is, such as an autograd.Function."""
-    return any(load_framework(name).is_called(found) for name in loaded())
+    """Whether a framework applies this class without making an object, as an autograd.Function."""
+    return any(load_framework(name).is_called(found) for name in list_loaded())
 
 
 def _part(owner: Any, part: str, code: Reference) -> Any:
@@ -197,8 +206,10 @@ def _part(owner: Any, part: str, code: Reference) -> Any:
 
 
 def _make_importable(code: Reference) -> str:
-    """The name by which Python imports the code: the config's folder, the current one and that of
-    the file can be imported from, and a file in a package is a part of that package."""
+    """Add the config's folder, the current one and the file's to Python's path.
+
+    Returns the name by which the code is imported; a file in a package is a part of that package.
+    """
     folders = [str(code.folder.resolve()), str(Path.cwd())]
     name = code.where
     if code.file is not None:
@@ -217,10 +228,10 @@ def _make_importable(code: Reference) -> str:
 
 
 class _SourceLoader(SourceFileLoader):
-    """Reads the text of a module, and neither reads nor writes bytecode.
+    """Compiles a module from its text, and neither reads nor writes bytecode.
 
-    Bytecode knows the time of its source in seconds: of code that changes twice in one, what was
-    written first would be checked.
+    Bytecode records the time of its source in seconds. If code changed twice within one second, the
+    older code would be checked.
     """
 
     def get_code(self, fullname: str) -> CodeType:
@@ -229,16 +240,16 @@ class _SourceLoader(SourceFileLoader):
 
 
 def _list_installed() -> tuple[str, ...]:
-    """The folders in which nobody changes code between two checks: Python's own, and ours."""
+    """The folders of Python and of this package, where code does not change between checks."""
     import sysconfig
 
     return (*map(sysconfig.get_path, ("stdlib", "platstdlib")), str(Path(__file__).parents[1]))
 
 
 def _find_as_text(folders: tuple[str, ...], installed: tuple[str, ...], path: str) -> FileFinder:
-    """A finder of modules that are read as text: of the user's, not of what is installed there.
+    """A finder that compiles the user's modules in these folders from their text.
 
-    Raises ImportError for other paths, which Python's own finders take then.
+    Raises ImportError for other paths and installed code, which Python's own finders then take.
     """
     if not path.startswith(folders) or path.startswith(installed) or "site-packages" in path:
         raise ImportError
@@ -246,8 +257,8 @@ def _find_as_text(folders: tuple[str, ...], installed: tuple[str, ...], path: st
     return FileFinder(path, extensions, (_SourceLoader, SOURCE_SUFFIXES))
 
 
-def _from_file(path: Path, name: str) -> ModuleType:
-    """The module of a file: the same for every reference to it, whatever else has its name."""
+def _load_file(path: Path, name: str) -> ModuleType:
+    """Load a file as a module, once for all references, even if another module has its name."""
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known

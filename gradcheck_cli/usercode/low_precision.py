@@ -1,6 +1,6 @@
-"""bfloat16, which NumPy lacks: arrays are held in float32, and rounded to it.
+"""bfloat16, which NumPy lacks: its numbers are held in float32 arrays.
 
-Functions of NumPy arrays are handed arrays of ml_dtypes; frameworks have a bfloat16 of their own.
+Functions of NumPy arrays get arrays of ml_dtypes.bfloat16; frameworks have their own bfloat16.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 BFLOAT16 = "bfloat16"
-# The bits of float32 that bfloat16 does not have.
+# The bits of a float32 that a bfloat16 does not have.
 _LOST = np.uint32(0xFFFF)
 
 
@@ -29,11 +29,11 @@ def is_bfloat16(value: Any) -> bool:
     """Whether this is an array of ml_dtypes.bfloat16."""
     if not isinstance(value, np.ndarray | np.generic):
         return False
-    return value.dtype.kind == "V" and str(value.dtype) == BFLOAT16  # the name alone takes long
+    return value.dtype.kind == "V" and str(value.dtype) == BFLOAT16  # str(dtype) is slow
 
 
 def round_to_bfloat16(array: Array) -> Array:
-    """The nearest numbers of bfloat16, ties to even, as float32."""
+    """Round to the nearest numbers of bfloat16, ties to even, held in float32."""
     bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     rounded = (bits + np.uint32(0x7FFF) + odd) & ~_LOST
@@ -49,13 +49,13 @@ def to_bfloat16(array: Array) -> Array:
     return np.asarray(array).astype(ml_dtypes.bfloat16)
 
 
-def held(value: Any) -> Any:
-    """A value with the arrays of bfloat16 in it in float32."""
+def widen_bfloat16(value: Any) -> Any:
+    """A value with the arrays of bfloat16 in it converted to float32."""
     return _map_arrays(value, is_bfloat16, lambda array: np.asarray(array, dtype=np.float32))
 
 
-def lower_bfloat16(value: Any) -> Any:
-    """A value with the arrays of floats in it in bfloat16."""
+def narrow_to_bfloat16(value: Any) -> Any:
+    """A value with the arrays of floats in it converted to bfloat16."""
 
     def is_floats(part: Any) -> bool:
         return isinstance(part, np.ndarray | np.generic) and part.dtype.kind == "f"
@@ -64,7 +64,7 @@ def lower_bfloat16(value: Any) -> Any:
 
 
 def _map_arrays(value: Any, fits: Callable[[Any], bool], make: Callable[[Any], Any]) -> Any:
-    """A value with something else in the place of the parts that fit, in its dicts and lists."""
+    """A value with `make` applied to the parts that fit, also in its dicts, tuples and lists."""
     if fits(value):
         return make(value)
     if type(value) is dict:
@@ -75,7 +75,7 @@ def _map_arrays(value: Any, fits: Callable[[Any], bool], make: Callable[[Any], A
 
 
 def holds_bfloat16(value: Any) -> bool:
-    """Whether an array of bfloat16 is in a value."""
+    """Whether a value has an array of bfloat16 in it."""
     if isinstance(value, Mapping):
         return any(map(holds_bfloat16, value.values()))
     return (
@@ -84,9 +84,9 @@ def holds_bfloat16(value: Any) -> bool:
 
 
 def work_in_bfloat16(problem: Problem) -> Problem:
-    """A problem whose inputs are held in float32 as one whose functions work in bfloat16.
+    """The problem with functions that get bfloat16 where they are called with float32.
 
-    Handed float64, they are handed float64.
+    Called with float64, they get float64.
     """
     delta = problem.cotangent
 
@@ -95,12 +95,12 @@ def work_in_bfloat16(problem: Problem) -> Problem:
 
     def forward(arrays: Arrays) -> Any:
         outputs = problem.forward({name: low(array) for name, array in arrays.items()})
-        return held(np.asarray(outputs))
+        return widen_bfloat16(np.asarray(outputs))
 
     def backward(arrays: Arrays, cotangent: Any) -> Mapping[str, Any]:
-        handed = {name: low(array) for name, array in arrays.items()}
-        claimed = problem.backward(handed, low(cotangent))
-        return {name: held(gradient) for name, gradient in claimed.items()}
+        inputs = {name: low(array) for name, array in arrays.items()}
+        claimed = problem.backward(inputs, low(cotangent))
+        return {name: widen_bfloat16(gradient) for name, gradient in claimed.items()}
 
     return replace(
         problem,

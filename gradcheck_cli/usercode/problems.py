@@ -1,4 +1,4 @@
-"""Functions and objects of the user, in the ways people write layers → Problem."""
+"""Make the problems of the user's functions and objects, in the ways people write layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import format_shape
-from gradcheck_cli.usercode.batches import prove
+from gradcheck_cli.usercode.batches import apply_batched
 from gradcheck_cli.usercode.calling.calls import Calls
 from gradcheck_cli.usercode.calling.make_problem import make_problem
 from gradcheck_cli.usercode.calling.methods import find_methods
@@ -62,28 +62,28 @@ def from_functions(
         the order of the forward's parameters, a dict by name or "d" + name, or one array.
     inputs: by name, or in the order of the forward's parameters; nested in dicts and tuples as the
         functions take them. Arrays of floats are differentiated, all else is passed on as it is.
-    constants: what has no gradient, by the names of parameters; optional: more of them, which no
-        function has to take.
-    delta: the upstream gradient, of the output's shape; drawn from `seed` by default.
-    batched: the forward also accepts one of its inputs with a leading axis of K points, and then
-        returns its output with that axis: perturbations are evaluated many at once; "auto": where
-        it does, as two points show.
-    slices: of an input the axis across which it is cut, its first or last one, and of the output:
-        column j of W touches column j of the output alone with {"W": 1}. -1 is the last axis of
-        each; (0, 1): those of the input and of the output. Where probes bear it out, slices of
-        these inputs are evaluated in place of whole forwards.
-    loss: a function of the output that stands between the two: it returns a number, or a number and
-        its gradient, which the backward then takes; the backward is that of the loss. An object
-        with methods for the two does as well.
-    convention: of gradients of complex inputs and outputs: `torch`, ∂L/∂Re z + i ∂L/∂Im z, or
-        `jax`, the conjugate of that. Both parts are checked, along a last axis of two.
-    Raises CodeError where the functions cannot be called so, or raise.
+    constants: values without a gradient, by the names of parameters; optional: more of them, which
+        no function has to take.
+    delta: the upstream gradient, in the output's shape; drawn from `seed` by default.
+    batched: whether the forward also takes one of its inputs with a leading axis of K points, and
+        then returns its output with that axis, so that many points are evaluated at once; "auto":
+        this is tried with two points.
+    slices: for an input, the axis across which it is cut, its first or last one, and that of the
+        output: {"W": 1} says that column j of W affects only column j of the output. -1 is the last
+        axis of each; (0, 1) are those of the input and of the output. If probes confirm it, slices
+        of these inputs are evaluated instead of whole forwards.
+    loss: a function of the output, whose gradient the backward gives. It returns a number, or a
+        number and its gradient, which the backward then takes. It may be an object with methods
+        for the two.
+    convention: of complex gradients: `torch`, ∂L/∂Re z + i ∂L/∂Im z, or `jax`, the conjugate of
+        that. Both parts are checked, along a last axis of two.
+    Raises CodeError where the functions cannot be called like this, or raise.
     """
     inputs, forward, backward = of_arrays(inputs, forward, backward)
     named = name_inputs(inputs, read_parameters(forward))
     source = pair_functions(forward, backward, [*named, *(constants or {})])
     calls = Calls(source, named, constants, optional, bool(batched), loss=loss)
-    found = prove(make_problem(calls, delta, seed, convention), batched)
+    found = apply_batched(make_problem(calls, delta, seed, convention), batched)
     calls.settle_batched(found.batched)
     found = claim_slices(found, slices, calls.output_of_slices)
     make = partial(
@@ -111,8 +111,8 @@ def from_derivative(
 ) -> Problem:
     """The problem of a function that works entry by entry, such as relu, and its derivative f′.
 
-    derivative: takes what the forward takes, and returns f′ in the output's shape: the gradient is
-        that times the upstream gradient.
+    derivative: takes what the forward takes, and returns f′ in the output's shape; the gradient is
+        f′ times the upstream gradient.
     The rest is as in `from_functions`.
     """
     inputs, forward, derivative = of_arrays(inputs, forward, derivative)
@@ -136,9 +136,10 @@ def from_layer(
 ) -> Problem:
     """The problem of an object with methods forward and backward.
 
-    names: those of the two methods, where they are none of `objects.METHODS`.
+    names: those of the two methods, if they are not in `methods.METHODS`.
     inputs: those of forward, and parameters of the layer by name: attributes, or keys of its
-        `params`. Their gradients are read after backward from dW, grad_W, grads["W"] or W.grad.
+        `params`. Gradients of parameters are read after backward from dW, grad_W, grads["W"] or
+        W.grad.
     The rest is as in `from_functions`; every call gets a copy of the object.
     """
     forward, backward = names or find_methods(layer)
@@ -159,9 +160,9 @@ def from_value_and_grad(
 ) -> Problem:
     """The problem of a function that returns a number and its gradients.
 
-    function: returns (value, gradient), (value, *gradients), (value, dict by name) or the last
-        two the other way around. Of a bound
-        method, inputs may be parameters of its object, as in `from_layer`.
+    function: returns (value, gradient), (value, *gradients), (value, dict by name) or (dict by
+        name, value). If it is a bound method, inputs may be parameters of its object, as in
+        `from_layer`.
     The rest is as in `from_functions`.
     """
     name, owner = name_of(function), getattr(function, "__self__", None)
@@ -179,9 +180,9 @@ def from_value_and_grad(
 
 
 def methods_of(forward: Function, backward: Function) -> tuple[Any, tuple[str, str]] | None:
-    """The object that two functions are methods of, with their names; None where they are not.
+    """The object of which two functions are methods, and their names; None if there is none.
 
-    An object that is called may stand for its `__call__`.
+    The forward may be the object itself, which stands for its `__call__`.
     """
     owner = getattr(backward, "__self__", None)
     if owner is None or isinstance(owner, ModuleType | type):
@@ -193,9 +194,9 @@ def methods_of(forward: Function, backward: Function) -> tuple[Any, tuple[str, s
 
 
 def pair_functions(forward: Function, backward: Function, names: Sequence[str]) -> Source:
-    """A pair of functions, or of methods; names: of inputs and constants.
+    """The source of a pair of functions, or of methods; names: of inputs and constants.
 
-    Two methods of an object that holds some of these get copies of it, to set them on.
+    If two methods have an object that holds some of these, each call gets a copy to set them on.
     """
     found = methods_of(forward, backward)
     if found is None:
@@ -208,9 +209,9 @@ def pair_functions(forward: Function, backward: Function, names: Sequence[str]) 
 
 
 def _pair_methods(owner: Any, names: Sequence[str], forward: str, backward: str | None) -> Source:
-    """A pair of methods; without `backward`, one method that returns a value and gradients.
+    """The source of two methods; without `backward`, of one that returns a value and gradients.
 
-    names: of inputs and constants, those of which that are no parameters the object may hold.
+    names: of inputs and constants. Those that are no parameters' names may be set on the object.
     """
     takes = read_parameters(getattr(owner, forward)).names
     held = tuple(name for name in names if name not in takes and find_places(owner, name))
@@ -226,13 +227,13 @@ def _pair_methods(owner: Any, names: Sequence[str], forward: str, backward: str 
         return Pair(function, getattr(fresh, backward), fresh)
 
     def parts(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        """What is set: arrays of lists and dicts one by one, where the object has them so."""
+        """The values to set; arrays of lists and dicts one by one, if the object has them so."""
         for name in held:
             inner = [leaf for leaf in leaves(values[name], name) if at(leaf[0])]
             yield from inner or [(name, values[name])]
 
     def changed(fresh: Any, values: Mapping[str, Any]) -> list[str]:
-        """The parameters that are not what was set."""
+        """The parameters that are no longer what was set."""
         found = [(name, at(name)[0].get(fresh), value) for name, value in parts(values)]
         return [name for name, now, value in found if memory_of(now) != memory_of(value)]
 
@@ -241,13 +242,15 @@ def _pair_methods(owner: Any, names: Sequence[str], forward: str, backward: str 
 
 
 def _prepare(owner: Any, methods: Sequence[str], named: Mapping[str, Any], constants: Any) -> Any:
-    """The object, as one of arrays where it is one of tensors; after a call of its forward, where
-    that makes parameters among the inputs."""
+    """The object with methods of arrays, and with all inputs among its parameters.
+
+    If its forward makes such parameters, it is called once on a copy, which is returned.
+    """
     takes = read_parameters(getattr(owner, methods[0]))
     own = [name for name in named if name not in takes.names]
     count = len(takes.required - {*named, *constants})
     arguments = [name for name in named if name in takes.names or name in own[:count]]
-    with suppress(CodeError):  # what is wrong with the call is said when it is checked
+    with suppress(CodeError):  # the check itself will report what is wrong with the call
         bound = bind(takes, arguments, list(constants))
 
         def call(fresh: Any) -> Any:
@@ -270,7 +273,7 @@ def _prepare(owner: Any, methods: Sequence[str], named: Mapping[str, Any], const
 
 
 def _drop_grown(before: Any, after: Any) -> None:
-    """Take from an object's lists, and those in its dicts, what a call of its forward adds to them.
+    """Drop from the lists of an object, and those in its dicts, what a call of its forward adds.
 
     after: the object after one more call.
     """
@@ -283,7 +286,7 @@ def _drop_grown(before: Any, after: Any) -> None:
 
 
 def split_value(function: Function) -> Function:
-    """A function of value and gradients as a forward whose cache is the gradients."""
+    """A forward that returns the value of such a function, with the gradients as its cache."""
     who = name_of(function)
 
     @functools.wraps(function)
@@ -304,12 +307,12 @@ def split_value(function: Function) -> Function:
 
 
 def _return_cache(cache: Any) -> Any:
-    """The gradients that a function of value and gradients returned."""
+    """The backward of such a function: the cache is the gradients."""
     return cache
 
 
 def of_arrays(inputs: Any, *functions: Function) -> tuple[Any, ...]:
-    """Inputs and the functions of them; where the inputs are tensors, both as of arrays."""
+    """Inputs and functions; if the inputs are tensors, as arrays and functions of arrays."""
     framework = find_tensors(inputs)
     if framework is None:
         return inputs, *functions

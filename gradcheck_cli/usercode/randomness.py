@@ -1,7 +1,7 @@
-"""The state of the random generators that code draws from: the same before every call of it.
+"""Set the random generators that the user's code draws from to the same state before every call.
 
-So a mask that is drawn in the forward is the same at every displaced point. Generators that the
-code makes or hands around itself are its own affair.
+So a mask that the forward draws is the same at every displaced point. Generators that the code
+itself makes or passes around are not touched.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from msgspec import Struct
 
 Result = TypeVar("Result")
 
-PROBES = 3  # calls of a function in which it is looked for what it draws from; one costs some 50 µs
+PROBES = 3  # calls of each function in which all generators are watched; that takes some 50 µs
 SEED = 0
 
 
 class Stream(Struct, frozen=True):
-    """A generator of random numbers that lives longer than a call.
+    """A random generator that exists longer than a call.
 
-    get, put: read and set its state; start: the state before every call; pickled: that as bytes.
+    get, put: read and set its state. start: the state before every call; pickled: the same as
+    bytes.
     """
 
     name: str
@@ -37,14 +38,14 @@ class Stream(Struct, frozen=True):
     pickled: bytes
 
     def was_drawn_from(self) -> bool:
-        """Whether its state is another than that before the call."""
+        """Whether its state differs from that before the call."""
         return pickle.dumps(self.get()) != self.pickled
 
 
 class Randomness:
-    """Calls functions with the same state of every generator that they draw from.
+    """Calls functions with the same state of every generator, and restores the states afterwards.
 
-    drawn: those that were drawn from. The states that were there before are put back.
+    drawn: the generators that were drawn from, by name.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,7 @@ class Randomness:
         self._probes: dict[str, int] = {}
 
     def call(self, who: str, function: Any, work: Callable[[], Result]) -> Result:
-        """What `work` returns, which calls `function`, known as `who`."""
+        """Run `work`, which calls `function`; who: the name of that function."""
         probing = self._probes.get(who, 0) < PROBES
         self._probes[who] = self._probes.get(who, 0) + 1
         streams = list(find_streams(function)) if probing else list(self.drawn.values())
@@ -70,7 +71,7 @@ class Randomness:
 
 
 def find_streams(function: Any) -> Iterator[Stream]:
-    """The global generators, and those that stand in the module of a function."""
+    """The global generators, and those that are variables in the module of a function."""
     yield from _global_streams(sys.modules.get("torch"))
     inner = inspect.unwrap(function) if callable(function) else function
     for name, value in list(getattr(inner, "__globals__", {}).items()):
@@ -78,25 +79,29 @@ def find_streams(function: Any) -> Iterator[Stream]:
             yield _stream_of(name, value)
 
 
-def _stream(name: str, get: Callable[[], Any], put: Callable[[Any], None], start: Any) -> Stream:
+def _make_stream(
+    name: str, get: Callable[[], Any], put: Callable[[Any], None], start: Any
+) -> Stream:
     return Stream(name, get, put, start, pickle.dumps(start))
 
 
 @cache
 def _global_streams(torch: ModuleType | None) -> tuple[Stream, ...]:
-    """Those of Python, numpy and torch, which start alike in every call."""
-    of_numpy = _stream(
+    """The global generators of Python, numpy and torch."""
+    of_numpy = _make_stream(
         "numpy.random",
         lambda: np.random.get_state(legacy=False),
         np.random.set_state,
         np.random.RandomState(SEED).get_state(legacy=False),
     )
-    of_python = _stream("random", random.getstate, random.setstate, random.Random(SEED).getstate())
+    of_python = _make_stream(
+        "random", random.getstate, random.setstate, random.Random(SEED).getstate()
+    )
     return of_python, of_numpy, *([] if torch is None else [_stream_of_torch(torch)])
 
 
 def _stream_of_torch(torch: Any) -> Stream:
-    """The default generator of torch, its states as bytes: equal tensors may differ pickled."""
+    """The default generator of torch; its states are bytes, as equal tensors may differ pickled."""
 
     def get() -> bytes:
         return bytes(torch.get_rng_state().numpy().tobytes())
@@ -105,7 +110,7 @@ def _stream_of_torch(torch: Any) -> Stream:
         torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
     start = torch.Generator().manual_seed(SEED).get_state().numpy().tobytes()
-    return _stream("torch", get, put, start)
+    return _make_stream("torch", get, put, start)
 
 
 def _stream_of(name: str, generator: np.random.Generator) -> Stream:
@@ -114,4 +119,4 @@ def _stream_of(name: str, generator: np.random.Generator) -> Stream:
     def put(state: Any) -> None:
         bits.state = state
 
-    return _stream(f"its generator '{name}'", lambda: bits.state, put, bits.state)
+    return _make_stream(f"its generator '{name}'", lambda: bits.state, put, bits.state)

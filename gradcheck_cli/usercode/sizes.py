@@ -1,4 +1,4 @@
-"""The same problem with shorter arrays: whether a factor follows a size, as 1/n does."""
+"""Make a problem again with shorter arrays, to see whether a factor depends on a size, as 1/n."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck_cli.problem import Problem
 
-LEAST = 2  # of an axis that is cut: with one entry, sums and means coincide
+LEAST = 2  # length of an axis that is cut; with one entry, sums and means would coincide
 
 Make = Callable[[Mapping[str, Any], Mapping[str, Any] | None], Problem]
 
@@ -17,9 +17,10 @@ Make = Callable[[Mapping[str, Any], Mapping[str, Any] | None], Problem]
 def crop_sizes(
     make: Make, inputs: Mapping[str, Any], constants: Mapping[str, Any] | None
 ) -> Callable[[str, float, int], Problem | None]:
-    """What `Problem.change` asks: the problem with every axis of one size a little shorter.
+    """A function for `Problem.change` that makes every axis of one size a little shorter.
 
-    make: the problem of inputs and constants. None where no array has the size, or none is left.
+    make: inputs, constants → their problem. The function returns None where `value` is no size of
+    an array, or where axes would be shorter than LEAST.
     """
 
     def change(name: str, value: float, turn: int) -> Problem | None:
@@ -33,7 +34,7 @@ def crop_sizes(
 
 
 def _crop(value: Any, size: int, other: int) -> Any:
-    """A value with every axis of one size in its arrays cut to another."""
+    """A value with all axes of length `size` in its arrays cut to `other`."""
     if isinstance(value, np.ndarray):
         cut = tuple(slice(other if length == size else None) for length in value.shape)
         return value[cut].copy()

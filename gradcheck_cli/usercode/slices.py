@@ -1,4 +1,4 @@
-"""The claim that a slice of the output depends on one slice of an input alone, and its probes."""
+"""Claim that each slice of the output depends on one slice of an input alone, and probe that."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gradcheck_cli.text import format_shape, suggest
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
 
-# Of an input an axis, counted in the output as in the input, or these two.
+# For an input: an axis of both the input and the output, or the axis of each.
 Cuts = Mapping[str, int | Sequence[int]]
 NOT_CUT: Cuts = {}
 
-ELSEWHERE = 2.0**-6  # of the largest entry: how far from an input its other probe is
-SLACK = 1e3  # times eps, of the largest output: what another order of sums may change
-LEAST_AT_ONCE = 64  # slices that the forward is handed in a call; where it has more, as many
+ELSEWHERE = 2.0**-6  # of the largest entry: the distance of the second probe from the input
+SLACK = 1e3  # eps of the largest output, by which sums in another order may differ
+LEAST_AT_ONCE = 64  # slices in a call of the forward; as many as an input has, if that is more
 
 
 def claim_slices(
     problem: Problem, cuts: Cuts, forward: Callable[[Arrays], Any] | None = None
 ) -> Problem:
-    """The problem, of which slices are evaluated alone where probes allow it; else a note says why.
+    """The problem with slices that are evaluated alone, or with a note on why they cannot be.
 
-    forward: takes inputs of other lengths along these axes; None: that of the problem.
-    Raises CodeError where an input or an axis is none.
+    forward: takes inputs of other lengths along these axes; None: the problem's own forward.
+    Raises CodeError where there is no such input or axis.
     """
     if not cuts:
         return problem
@@ -59,7 +59,7 @@ def claim_slices(
 
 
 def _axes(problem: Problem, name: str, cut: int | Sequence[int]) -> tuple[int, int]:
-    """The axis of an input and that of the output, counted from the front."""
+    """The axes of an input and of the output, counted from the front."""
     if name not in problem.inputs:
         raise CodeError(
             f"slices: there is no input '{name}'{suggest(name, problem.inputs, 'the inputs are')}"
@@ -83,9 +83,9 @@ def _find_contradiction(
     name: str,
     beside: Mapping[str, tuple[int, int]],
 ) -> str:
-    """Why the forward does not fall into the slices of an input; empty where probes find nothing.
+    """Why slices of an input cannot be evaluated alone; empty if the probes find no reason.
 
-    beside: the inputs that are cut with it, and itself.
+    beside: the axes of all inputs that are cut along the same axis of the output, with this one.
     """
     axis, along = beside[name]
     inputs, x = problem.inputs, problem.inputs[name]

@@ -1,6 +1,6 @@
-"""Trees of arrays: dicts, sequences and objects with attributes: W, params.W, x[0].
+"""Trees of arrays: nested dicts, sequences and objects, with leaves such as W, params.W or x[0].
 
-The leaves are arrays of floats; what else there is, is passed on as it is.
+Leaves are arrays of floats; everything else is passed on as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gradcheck_cli.usercode.copies import copy_deep
 
 
 class Attributes(dict[str, Any]):
-    """A dict whose keys are attributes, too: code may want params["W"] or params.W."""
+    """A dict whose keys are attributes, too, so that code may use params["W"] or params.W."""
 
     def __getattr__(self, name: str) -> Any:
         """The value of a key."""
@@ -35,15 +35,14 @@ class Attributes(dict[str, Any]):
 
 
 def with_attributes(value: Any) -> Any:
-    """A value with the dicts in it, and in its lists, as `Attributes`."""
+    """A value with the dicts in it, also those in lists, as `Attributes`."""
     if isinstance(value, dict) and type(value) is dict:
         return Attributes({key: with_attributes(part) for key, part in value.items()})
     return [with_attributes(part) for part in value] if type(value) is list else value
 
 
 def as_mapping(value: Any) -> Any:
-    """An object of named gradients as a dict by these names; all else as it is, a sparse matrix or
-    what else is an array among it."""
+    """Make an object with gradients as attributes a dict; return anything else as it is."""
     array = hasattr(value, "__array__") or hasattr(value, "toarray")
     if array or isinstance(value, Mapping | tuple | list):
         return value
@@ -51,18 +50,18 @@ def as_mapping(value: Any) -> Any:
 
 
 def leaves(value: Any, name: str) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The arrays of floats in a value, by name."""
+    """The arrays of floats in a value, each with its name."""
     if _is_floats(value):
         yield name, np.asarray(value)
     for key, part in _parts(value):
         yield from leaves(part, name_part(name, key))
 
 
-def rebuilt(value: Any, name: str, arrays: Mapping[str, Any]) -> Any:
-    """A value with its leaves taken from `arrays`, and a copy of the rest."""
+def rebuild(value: Any, name: str, arrays: Mapping[str, Any]) -> Any:
+    """Copy a value, with its leaves taken from `arrays`."""
     if name in arrays:
         return arrays[name]
-    parts = {key: rebuilt(part, name_part(name, key), arrays) for key, part in _parts(value)}
+    parts = {key: rebuild(part, name_part(name, key), arrays) for key, part in _parts(value)}
     if isinstance(value, Mapping):
         return Attributes(parts)
     if isinstance(value, tuple | list):
@@ -71,13 +70,15 @@ def rebuilt(value: Any, name: str, arrays: Mapping[str, Any]) -> Any:
         return copy_deep(value)
     made = copy.copy(value) if _is_record(value) else copy_deep(value)
     for key, part in parts.items():
-        object.__setattr__(made, key, part)  # of a frozen dataclass, too
+        object.__setattr__(made, key, part)  # works for a frozen dataclass, too
     return made
 
 
 def gradient_leaves(gradient: Any, value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The gradients of the leaves of a value, from a gradient that is built like it; of a sparse
-    matrix, as a dense one."""
+    """The gradients of the leaves of a value, from a gradient that is nested like it.
+
+    Sparse matrices become dense.
+    """
     if _is_floats(value):
         yield name, gradient.toarray() if hasattr(gradient, "toarray") else gradient
     for key, part in _parts(value):
@@ -118,14 +119,14 @@ def _is_named_tuple(value: Any) -> bool:
 
 
 def _is_record(value: Any) -> bool:
-    """Whether an object is no more than its attributes."""
+    """Whether an object is a plain record of attributes."""
     if isinstance(value, type):
         return False
     return dataclasses.is_dataclass(value) or isinstance(value, SimpleNamespace)
 
 
 def _attributes(value: Any) -> list[str]:
-    """The attributes of a record; of another object, those that are arrays of floats."""
+    """The attributes of a record; of any other object, only those that are arrays of floats."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [field.name for field in dataclasses.fields(value)]
     if isinstance(value, SimpleNamespace):

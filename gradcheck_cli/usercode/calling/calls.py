@@ -52,9 +52,9 @@ from gradcheck_cli.usercode.calling.values import (
 )
 from gradcheck_cli.usercode.complex_numbers import TORCH
 from gradcheck_cli.usercode.copies import copy_deep
-from gradcheck_cli.usercode.low_precision import held, holds_bfloat16
+from gradcheck_cli.usercode.low_precision import holds_bfloat16, widen_bfloat16
 from gradcheck_cli.usercode.randomness import Randomness
-from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuilt, with_attributes
+from gradcheck_cli.usercode.trees import gradient_leaves, leaves, rebuild, with_attributes
 
 # The names, in a `Call`, of the values of a loss between a forward and its backward.
 LOSS, LOSS_GRADIENT = "the loss", "the gradient of the loss"
@@ -83,7 +83,7 @@ class Calls:
     ) -> None:
         self.source = source
         self.in_bfloat16 = holds_bfloat16(inputs)
-        self.inputs = inputs = as_inputs(held(inputs) if self.in_bfloat16 else inputs)
+        self.inputs = inputs = as_inputs(widen_bfloat16(inputs) if self.in_bfloat16 else inputs)
         self.given = list(constants or {})
         self.optional = optional or {}
         constants = {name: with_attributes(value) for name, value in (constants or {}).items()}
@@ -198,7 +198,7 @@ class Calls:
 
     def values(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Values for the functions, by name: inputs with these arrays and copies of constants."""
-        inputs = {name: rebuilt(value, name, arrays) for name, value in self.inputs.items()}
+        inputs = {name: rebuild(value, name, arrays) for name, value in self.inputs.items()}
         return {**copy_deep(self.constants), CONTEXT: Context(), **inputs}
 
     def call_forward(self, arrays: Mapping[str, Any]) -> tuple[Pair, dict[str, Any], Sequence[Any]]:

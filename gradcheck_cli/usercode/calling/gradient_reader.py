@@ -25,7 +25,7 @@ from gradcheck_cli.usercode.calling.kept_gradients import (
 from gradcheck_cli.usercode.calling.objects import memory_of
 from gradcheck_cli.usercode.calling.pairs import Source
 from gradcheck_cli.usercode.calling.values import Array, find_other_claims, is_of_parts
-from gradcheck_cli.usercode.trees import as_mapping, leaves, rebuilt
+from gradcheck_cli.usercode.trees import as_mapping, leaves, rebuild
 
 NOTED = 3  # only in the first calls of a backward, gradients that are not checked are searched for
 
@@ -211,7 +211,7 @@ class GradientReader:
         leaf_gradients = {
             leaf: find_gradient(owner, leaf) for leaf, _ in leaves(self.inputs[name], name)
         }
-        return rebuilt(self.inputs[name], name, leaf_gradients)
+        return rebuild(self.inputs[name], name, leaf_gradients)
 
     def notes(self) -> tuple[str, ...]:
         """Notes on gradients that were not checked, or not found."""

@@ -24,7 +24,7 @@ from gradcheck_cli.usercode.calling.signatures import (
 from gradcheck_cli.usercode.calling.values import Array, as_array
 from gradcheck_cli.usercode.domains import Geometries
 from gradcheck_cli.usercode.problems import pair_functions
-from gradcheck_cli.usercode.trees import gradient_leaves, rebuilt
+from gradcheck_cli.usercode.trees import gradient_leaves, rebuild
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
@@ -117,7 +117,7 @@ class ClaimCalls(Calls):
         """Call the function at these inputs, along these tangents if it takes some."""
         others: dict[str, Any] = {}
         if tangents is not None:
-            parts = {name: rebuilt(x, name, tangents) for name, x in self.inputs.items()}
+            parts = {name: rebuild(x, name, tangents) for name, x in self.inputs.items()}
             point = self.values(arrays)
             others = {TANGENT.format(name): part for name, part in parts.items()}
             others[ALL_INPUTS] = tuple(point[name] for name in self.inputs)

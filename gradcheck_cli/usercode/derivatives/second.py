@@ -26,7 +26,7 @@ from gradcheck_cli.usercode.derivatives.tangents import (
     make_tangent_problems,
     read_outputs,
 )
-from gradcheck_cli.usercode.domains import moved_in, project
+from gradcheck_cli.usercode.domains import map_inputs, project
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
@@ -258,7 +258,7 @@ def difference_forward(claim: Claim) -> Callable[[Arrays], Array]:
     """The gradient as a function of the inputs: differences of the forward with a fixed step."""
     stencil = STENCILS[INNER_ORDER]
     steps = {name: INNER_STEP * entry_scale(x) for name, x in claim.inputs.items()}
-    forward = moved_in(claim.forward, claim.inputs, claim.geometries)
+    forward = map_inputs(claim.forward, claim.inputs, claim.geometries)
 
     def at(arrays: Arrays, name: str, entry: int, by: float) -> tuple[float, float]:
         x = np.array(arrays[name])  # its copy() would be a number if it has no axes

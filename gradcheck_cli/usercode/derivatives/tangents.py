@@ -14,7 +14,7 @@ from gradcheck_cli.problem import Label, Problem
 from gradcheck_cli.text import format_shape
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.derivatives.claims import Claim, as_numbers, read_by_leaf
-from gradcheck_cli.usercode.domains import describe, moved_in, project
+from gradcheck_cli.usercode.domains import describe, map_inputs, project
 
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
@@ -33,7 +33,7 @@ def make_tangent_problems(claim: Claim, seed: int) -> list[Problem]:
     input.
     """
     tangents = draw_tangents(claim, "tangent", seed)
-    forward = moved_in(claim.forward, claim.inputs, claim.geometries)
+    forward = map_inputs(claim.forward, claim.inputs, claim.geometries)
 
     def displace(t: Arrays) -> dict[str, Array]:
         return {

@@ -1,6 +1,6 @@
-"""Functions whose gradient a framework computes: torch, jax and autograd, imported when used.
+"""Functions that a framework differentiates: torch, jax and autograd, imported only when used.
 
-A framework is one file: it recognizes what is its own, and makes a `Differentiable` of it.
+Each framework has one file, which recognizes its functions and makes a `Differentiable` of them.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from gradcheck_cli.errors import CodeError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# In the order in which they are asked; each is the name of the library and of the file here.
+# Names of the libraries and of their files here, in the order in which they are tried.
 FRAMEWORKS = ("torch", "jax", "autograd")
-DEEPEST = 4  # objects, lists and dicts in each other that are searched for tensors
+DEEPEST = 4  # levels of objects, lists and dicts in which tensors are searched for
 
 
-def recognize(target: Any, asked: str | None = None) -> ModuleType | None:
-    """The framework that a function, class or object belongs to; None for plain Python.
+def recognize(target: Any, chosen: str | None = None) -> ModuleType | None:
+    """The adapter of the framework that a function, class or object belongs to; None if to none.
 
-    asked: its name, where the user says it.
-    By what it is, else by the libraries that its module has imported. Raises CodeError where two
-    could be meant, or the one that is asked for is not installed.
+    chosen: the framework's name, if the user gives it. Else its type tells, or else the libraries
+    that its module imports.
+    Raises CodeError where these are two, or where the chosen framework is not installed.
     """
-    if asked is not None:
-        return load_framework(asked)
-    for name in loaded():
+    if chosen is not None:
+        return load_framework(chosen)
+    for name in list_loaded():
         framework = load_framework(name)
         if framework.recognizes(target):
             return framework
@@ -53,19 +53,19 @@ def load_framework(name: str) -> ModuleType:
         ) from error
 
 
-def loaded() -> list[str]:
-    """The frameworks that are imported already: an object can belong to no other."""
+def list_loaded() -> list[str]:
+    """The frameworks that are imported already; no object can belong to another one."""
     return [name for name in FRAMEWORKS if name in sys.modules]
 
 
 def run_eagerly() -> AbstractContextManager[None]:
-    """A block in which no framework compiles what it runs; only jax does that unasked."""
-    return load_framework("jax").run_eagerly() if "jax" in loaded() else nullcontext()
+    """A block in which no framework compiles what it runs; jax alone does that by default."""
+    return load_framework("jax").run_eagerly() if "jax" in list_loaded() else nullcontext()
 
 
 def as_value_like(value: Any, array: NDArray[Any]) -> Any:
-    """An array as what a value is: an array, or a tensor of some framework."""
-    for name in loaded():
+    """An array, converted to a tensor if `value` is a tensor."""
+    for name in list_loaded():
         framework = load_framework(name)
         if framework.is_tensor(value):
             return framework.from_array(array)
@@ -73,8 +73,8 @@ def as_value_like(value: Any, array: NDArray[Any]) -> Any:
 
 
 def to_array(value: Any) -> Any:
-    """A tensor of some framework as an array; all else as it is."""
-    for name in loaded():
+    """A tensor as an array; anything else as it is."""
+    for name in list_loaded():
         framework = load_framework(name)
         if framework.is_tensor(value):
             return framework.to_array(value)
@@ -83,7 +83,7 @@ def to_array(value: Any) -> Any:
 
 def find_tensors(value: Any, deep: int = 0) -> ModuleType | None:
     """The framework of the first tensor in a value, also in the dicts, lists and objects in it."""
-    for name in loaded():
+    for name in list_loaded():
         framework = load_framework(name)
         if framework.is_tensor(value):
             return framework
@@ -95,7 +95,7 @@ def find_tensors(value: Any, deep: int = 0) -> ModuleType | None:
 
 
 def to_arrays(value: Any) -> Any:
-    """A value with the tensors of every framework in it as arrays."""
+    """A value with all tensors in it converted to arrays."""
     array = to_array(value)
     if array is not value:
         return array
@@ -108,7 +108,7 @@ def to_arrays(value: Any) -> Any:
 
 
 def _list_imported(target: Any) -> list[str]:
-    """The frameworks that a function names or, where it names none, that its module imports."""
+    """The frameworks that a function uses by name; if it uses none, those its module imports."""
     while hasattr(target, "func"):  # functools.partial
         target = target.func
     target = getattr(target, "__func__", target)

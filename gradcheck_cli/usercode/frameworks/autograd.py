@@ -30,7 +30,7 @@ def is_called(target: Any) -> bool:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether a value is a box of this framework; its arrays are NumPy's."""
+    """Whether a value is a box, autograd's wrapper of an array; its arrays are NumPy's."""
     return bool(isbox(value))
 
 
@@ -40,11 +40,11 @@ def to_array(tensor: Any) -> Array:
 
 
 def seed(number: int) -> None:
-    """Do nothing: what is drawn is drawn by NumPy, which is seeded where it is called."""
+    """Do nothing: random numbers come from NumPy, whose state is set before every call."""
 
 
 def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
-    """A function as the check sees it. Raises CodeError for a type that autograd lacks."""
+    """Make a `Differentiable` of a function. Raises CodeError for a type that autograd lacks."""
     if dtype == BFLOAT16:
         raise CodeError("autograd has no bfloat16; it has float16, float32 and float64")
     return AutogradFunction(target, dtype)
@@ -82,7 +82,7 @@ class AutogradFunction(Differentiable):
     def gradients(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
     ) -> Mapping[str, Any]:
-        """The same gradients as boxes, which can be differentiated again."""
+        """The gradients of Σ cotangent · output as boxes, which can be differentiated."""
         names = list(tensors)
 
         def loss(arrays: Sequence[Any]) -> Any:

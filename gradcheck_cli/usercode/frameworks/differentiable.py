@@ -1,6 +1,6 @@
-"""A function that a framework differentiates, seen as arrays: what all frameworks have in common.
+"""The common interface of functions that frameworks differentiate.
 
-The numeric side sees arrays alone; the framework's reverse mode is what is checked.
+The numeric side sees only arrays; the framework's reverse mode is what is checked.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ Tensors = Mapping[str, Any]
 class Differentiable(ABC):
     """A function of a framework's tensors.
 
-    name: what reports call it; takes: its parameters.
-    weights: what it holds that has a gradient, by name: the parameters of a module.
-    low: the type of all floats, by name; dtype: that in which NumPy holds them.
-    floats: the type that tensors are made in: `low`, or float64 where inputs are.
-    sizes: of the calls of `map_over`; None where the framework has no such thing; mapper: its name.
+    name: its name in reports. function: what is called. takes: its parameters.
+    weights: arrays with a gradient that it holds itself, by name: the parameters of a module.
+    working_type: the name of the type of all floats; dtype: the NumPy type that holds them.
+    floats: the type in which tensors are made: the working type, or float64 if the inputs are.
+    sizes: the sizes of mapped calls; None if the framework cannot map a function over points.
+    mapper: the name of the framework's function that does.
     """
 
     sizes: Sizes | None = None
@@ -38,33 +39,33 @@ class Differentiable(ABC):
         self.function = target
         self.takes = read_parameters(target)
         self.weights: Mapping[str, Array] = {}
-        self.low = self.floats = dtype
+        self.working_type = self.floats = dtype
         self.dtype = np.dtype("float32" if dtype == BFLOAT16 else dtype)
 
     def follow(self, arrays: Iterable[Array]) -> None:
-        """Make tensors in float64 where a check in low precision hands over float64."""
+        """Make tensors in float64 if one of these arrays is, else in the working type."""
         wide = any(array.dtype == np.float64 for array in arrays)
-        self.floats = "float64" if wide else self.low
+        self.floats = "float64" if wide else self.working_type
 
-    def rounded(self, array: Array) -> Array:
-        """An array of floats as the function is handed it, in the type that holds it."""
+    def round(self, array: Array) -> Array:
+        """An array of floats rounded to the working type, in the NumPy type that holds it."""
         return self.array(self.tensor(array)).astype(self.dtype, copy=False)
 
     @abstractmethod
     def tensor(self, array: Array) -> Any:
-        """An array as a tensor of the framework; whole numbers and booleans stay what they are."""
+        """An array as a tensor of the framework; whole numbers and booleans keep their types."""
 
     @abstractmethod
     def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
-        """Call the function; returns whatever it returns."""
+        """Call the function with values by name, and with these weights in place of its own."""
 
     def call(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call the function with tensors, as it is."""
+        """Call the function directly, with tensors."""
         return self.function(*arguments, **keywords)
 
     @abstractmethod
     def outputs(self, returned: Any) -> list[Any]:
-        """The tensors of floats in what the function returned, in order."""
+        """The tensors of floats in a returned value, in order."""
 
     @abstractmethod
     def array(self, tensor: Any) -> Array:
@@ -74,59 +75,56 @@ class Differentiable(ABC):
     def pull_back(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Array]
     ) -> Mapping[str, Array | None]:
-        """Σ cotangent · ∂output/∂tensor by the framework's reverse mode; None where it gives none.
+        """The gradients of Σ cotangent · output by reverse mode; None where there is none.
 
-        function: maps tensors by name to a list of outputs.
+        function: tensors by name → a list of outputs.
         """
 
     @abstractmethod
     def gradients(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
     ) -> Mapping[str, Any]:
-        """The same as tensors, which can be differentiated again; cotangents are tensors, too."""
+        """The same gradients as tensors that can be differentiated; the cotangents are tensors."""
 
     @abstractmethod
     def zeros_like(self, tensor: Any) -> Any:
         """A tensor of zeros of this shape and type."""
 
     def keeps_nothing(self) -> bool:
-        """Whether nothing that `map_over` hands the function is seen by a later call."""
+        """Whether no call of the function keeps a tensor that a later call could see."""
         return True
 
-    def compiled(self, function: Any, tensors: Tensors) -> Any | None:
-        """The function of tensors by name, compiled; None where that would gain nothing.
+    def compile(self, function: Any, tensors: Tensors) -> Any | None:
+        """Compile a function of tensors by name; None where that would save no time.
 
-        Raises whatever the framework raises that cannot compile it.
+        Raises whatever the framework raises where it cannot compile the function.
         """
         return None
 
     def map_over(self, function: Any, name: str) -> Any:
-        """The function of tensors by name, mapped over a leading axis of one of them.
+        """Map a function of tensors by name over a leading axis of one of them.
 
-        Only of a framework that has `sizes`.
+        It is called only if there are `sizes`.
         """
         raise NotImplementedError
 
     def find_backward_passes(self, function: Any, tensors: Tensors) -> dict[str, dict[int, str]]:
-        """The backward passes of the user's own that each tensor's gradient comes through.
+        """The user's own backward passes that the gradient of each tensor goes through.
 
-        By a number for each place in the graph; none where the framework keeps no graph.
+        Each is named under the number of its node in the graph; there are none without a graph.
         """
         return {}
 
     def is_cut_off(self, gradient: Any) -> bool:
-        """Whether a gradient is seen to have lost what it was computed of."""
+        """Whether a gradient has visibly lost the graph of its computation."""
         return False
 
     def explain(self, error: BaseException) -> str:
-        """What to do about an exception that is about the framework; empty where nothing is known.
-
-        error: what the function raised.
-        """
+        """Advice on what the function raised; empty where there is none."""
         return ""
 
     def prepare(self, call: Call, values: Mapping[str, Any]) -> None:  # noqa: B027
-        """Make what a first call makes, such as weights of lazy modules; most make nothing."""
+        """Make what a function only has after a call, such as the weights of lazy modules."""
 
 
 def floats_in(value: Any) -> list[Array]:
@@ -135,7 +133,7 @@ def floats_in(value: Any) -> list[Array]:
 
 
 def convert(function: Differentiable, value: Any) -> Any:
-    """A value with the arrays in it as tensors."""
+    """A value with the arrays in it converted to tensors."""
     if isinstance(value, np.ndarray):
         return function.tensor(value)
     if isinstance(value, dict):

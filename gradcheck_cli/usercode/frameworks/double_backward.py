@@ -1,4 +1,4 @@
-"""The backward of the backward: what a framework gives where a gradient is differentiated again."""
+"""The double backward: a framework's derivatives of its own gradients."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from gradcheck_cli.usercode.frameworks.differentiable import Tensors
 from gradcheck_cli.usercode.frameworks.framework_problem import FrameworkProblem
 from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
 
-UPSTREAM = "δ"  # the upstream gradient among the inputs; no parameter of anyone's is called so
+UPSTREAM = "δ"  # name of the upstream gradient among the inputs, which no parameter will have
 
 
 class DoubleBackward:
     """The problem of M = Σ v · ∂L/∂inputs, a function of the inputs and of the upstream gradient.
 
-    first: whose backward is differenced; delta: its upstream gradient; v: drawn from seed.
+    first: the problem whose backward is differenced. delta: its upstream gradient. seed: from which
+    v is drawn. cut: the inputs whose gradient has lost its graph.
     """
 
     def __init__(self, first: FrameworkProblem, delta: Array, seed: int) -> None:
@@ -29,19 +30,19 @@ class DoubleBackward:
         self.inputs = {**first.arrays, UPSTREAM: delta}
         self.sizes = tuple(array.size for array in first.arrays.values())
         v = Drawn().array("v", (sum(self.sizes),), seed)
-        self.low = BFLOAT16 if first.function.low == BFLOAT16 else ""
-        v = round_to_bfloat16(v) if self.low else v
+        self.working_type = BFLOAT16 if first.function.working_type == BFLOAT16 else ""
+        v = round_to_bfloat16(v) if self.working_type else v
         self.cotangent = v.astype(np.result_type(*first.arrays.values()))
         self.cut: dict[str, None] = {}
 
     def forward(self, arrays: Mapping[str, Array]) -> Array:
-        """The gradients that the backward gives, as one flat array."""
+        """The gradients of the first backward, as one flat array."""
         inputs = {name: arrays[name] for name in self.first.arrays}
         found = self.first.backward(inputs, arrays[UPSTREAM], fast=True)
         return np.concatenate([gradient.ravel() for gradient in found.values()])
 
     def _gradients(self, tensors: Tensors) -> list[Any]:
-        """The same as tensors that can be differentiated; what is not used has none."""
+        """The same gradients as tensors that can be differentiated; zeros for unused inputs."""
         inputs = {name: tensors[name] for name in self.first.arrays}
         upstream = self.first.split(tensors[UPSTREAM])
         found = self.function.gradients(self.first.run, inputs, upstream)
@@ -54,7 +55,7 @@ class DoubleBackward:
         ]
 
     def backward(self, arrays: Mapping[str, Array], v: Array) -> dict[str, Array]:
-        """The gradients of M that the framework gives."""
+        """The gradients of M by the framework."""
         ends = np.cumsum(self.sizes)[:-1]
         shapes = [array.shape for array in self.first.arrays.values()]
         cotangents = [
@@ -67,7 +68,7 @@ class DoubleBackward:
         }
 
     def notes(self) -> tuple[str, ...]:
-        """Which gradients cannot be differentiated."""
+        """Notes on gradients that cannot be differentiated."""
         return tuple(
             f"the backward of {self.function.name} gives a ∂L/∂{name} that is cut off from what it "
             "was computed of, as by once_differentiable, .detach() or NumPy: its derivatives count "
@@ -76,7 +77,7 @@ class DoubleBackward:
         )
 
     def problem(self) -> Problem:
-        """The problem: a row for every input, and one for the upstream gradient."""
+        """Make the problem, with a row for every input and one for the upstream gradient."""
         name = self.function.name
         return Problem(
             inputs=self.inputs,
@@ -89,5 +90,5 @@ class DoubleBackward:
             },
             late_notes=self.notes,
             parts=self.sizes if len(self.sizes) > 1 else (),
-            working_type=self.low,
+            working_type=self.working_type,
         )

@@ -1,4 +1,4 @@
-"""The problem of a function that a framework differentiates: its own reverse mode is checked."""
+"""The problem of a function that a framework differentiates, whose reverse mode is checked."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ from gradcheck_cli.usercode.calling.values import (
 )
 from gradcheck_cli.usercode.copies import copy_deep
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors, convert
-from gradcheck_cli.usercode.frameworks.stacks import Stacks, agree, probes
+from gradcheck_cli.usercode.frameworks.stacks import Stacks, agree, make_probes
 from gradcheck_cli.usercode.low_precision import BFLOAT16, round_to_bfloat16
-from gradcheck_cli.usercode.trees import leaves, rebuilt
+from gradcheck_cli.usercode.trees import leaves, rebuild
 from gradcheck_cli.usercode.watching.tracing import find_lines
 
 
 class FrameworkProblem:
-    """The problem of a function that a framework differentiates."""
+    """The problem of a function that a framework differentiates.
+
+    inputs: as the function takes them; arrays: the arrays of floats in them and the weights, by
+    leaf. unused: the arrays for which the framework has no gradient. shapes: of the outputs.
+    """
 
     def __init__(
         self,
@@ -51,13 +55,13 @@ class FrameworkProblem:
             leaf: array for name, value in inputs.items() for leaf, array in leaves(value, name)
         }
         self.arrays = {
-            name: function.rounded(array)
+            name: function.round(array)
             for name, array in {**given, **function.weights, **given}.items()
         }
         if not self.arrays:
             raise CodeError(NO_FLOATS)
         self.unused: dict[str, None] = {}
-        # What gives the outputs in the calls of a check: `run`, or the same compiled.
+        # The function that the numeric side calls: `run`, or the same compiled.
         self.fast: Callable[[Tensors], list[Any]] = self.run
         first = call_first(self._evaluate, self.arrays)
         if not first:
@@ -74,8 +78,8 @@ class FrameworkProblem:
                 raise UntakenError(name, f"{self.function.takes} takes no '{name}'")
 
     def _values(self, tensors: Tensors) -> dict[str, Any]:
-        """What the function is handed: its inputs, these tensors in them, and the constants."""
-        given = {name: rebuilt(value, name, tensors) for name, value in self.inputs.items()}
+        """The values for the function, by name: its inputs with these tensors, and constants."""
+        given = {name: rebuild(value, name, tensors) for name, value in self.inputs.items()}
         return {**copy_deep(self.constants), **given}
 
     def run(self, tensors: Tensors) -> list[Any]:
@@ -93,7 +97,7 @@ class FrameworkProblem:
             raise self._describe(error) from error
 
     def _describe(self, error: BaseException) -> CodeError:
-        """What the function raised, with what to do about it."""
+        """The error for what the function raised, with advice."""
         raised = CodeError.raised(self.function.name, error)
         advice = self.function.explain(error)
         return CodeError(f"{raised}\n  {advice}") if advice else raised
@@ -103,21 +107,21 @@ class FrameworkProblem:
         return {name: self.function.tensor(array) for name, array in arrays.items()}
 
     def _evaluate(self, arrays: Mapping[str, Array]) -> list[Array]:
-        # Copies: a function may return a tensor that it fills anew in every call.
+        # Copies, since a function may return a tensor that it overwrites in the next call.
         return [self.function.array(output).copy() for output in self.fast(self._tensors(arrays))]
 
     def _compile(self) -> Callable[[Tensors], list[Any]] | None:
-        """The function compiled, where that gives what it gives by itself, call after call."""
+        """The function compiled, if several calls then give the same outputs; else None."""
         try:
-            compiled = self.function.compiled(self.run, self._tensors(self.arrays))
+            compiled = self.function.compile(self.run, self._tensors(self.arrays))
             if compiled is None:
                 return None
-            pairs = {name: probes(array) for name, array in self.arrays.items()}
+            pairs = {name: make_probes(array) for name, array in self.arrays.items()}
             points = [{name: pair[at] for name, pair in pairs.items()} for at in (0, 1, 0)]
             alone = [self.forward(point) for point in points]
             self.fast = compiled
             found = [self.forward(point) for point in points]
-        except Exception:  # of what cannot be compiled, such as a branch on a value
+        except Exception:  # it cannot be compiled, such as a branch on a value
             return None
         finally:
             self.fast = self.run
@@ -128,7 +132,7 @@ class FrameworkProblem:
         return join_flat(self._evaluate(arrays))
 
     def _map_over(self, name: str) -> Callable[[Mapping[str, Array]], Array]:
-        """The forward of many points of an input at once."""
+        """The forward for many points of one input at once."""
         mapped = self.function.map_over(self.run, name)
 
         def forward(arrays: Mapping[str, Array]) -> Array:
@@ -142,9 +146,9 @@ class FrameworkProblem:
     def backward(
         self, arrays: Mapping[str, Array], cotangent: Array, *, fast: bool = False
     ) -> dict[str, Array]:
-        """The gradients that the framework's reverse mode gives; zero for what is not used.
+        """The gradients by the framework's reverse mode; zeros for unused arrays.
 
-        fast: of the function compiled, where it is.
+        fast: whether the compiled function is differentiated, if there is one.
         """
         function = self.fast if fast else self.run
         found = self.pull_back_arrays(function, arrays, self.split(cotangent))
@@ -155,7 +159,7 @@ class FrameworkProblem:
         }
 
     def split(self, cotangent: Any) -> list[Any]:
-        """The upstream gradient of each output, of a flat one where there are several."""
+        """The upstream gradient of each output, from a flat one if there are several."""
         if len(self.shapes) == 1:
             return [cotangent.reshape(self.shapes[0])]
         return split_flat(cotangent, self.shapes)
@@ -163,7 +167,7 @@ class FrameworkProblem:
     def pull_back_arrays(
         self, function: Any, arrays: Mapping[str, Array], cotangents: Sequence[Array]
     ) -> Mapping[str, Array | None]:
-        """Σ cotangent · ∂output/∂array by reverse mode; what it raises is the user's error."""
+        """The gradients of Σ cotangent · output; what reverse mode raises becomes a CodeError."""
         try:
             return self.function.pull_back(function, self._tensors(arrays), cotangents)
         except (GradcheckError, KeyboardInterrupt):
@@ -172,7 +176,7 @@ class FrameworkProblem:
             raise self._describe(error) from error
 
     def notes(self) -> tuple[str, ...]:
-        """Which inputs the framework gave no gradient for, and which were evaluated in stacks."""
+        """Notes on arrays without a gradient, and on those evaluated at many points at once."""
         unused = [
             f"{self.function.name} does not use {name}: it has no gradient, which counts as zero"
             for name in self.unused
@@ -180,7 +184,7 @@ class FrameworkProblem:
         return (*unused, *(self.stacks.notes(self.function.mapper) if self.stacks else ()))
 
     def problem(self, delta: Array | None, seed: int) -> Problem:
-        """The problem; its cotangent is delta, or 1 for a single number, or drawn from seed."""
+        """Make the problem; its cotangent is delta, else 1 for a single number, else drawn."""
         sizes = tuple(int(np.prod(shape)) for shape in self.shapes)
         shape = self.shapes[0] if len(sizes) == 1 else (sum(sizes),)
         if delta is None:
@@ -188,7 +192,7 @@ class FrameworkProblem:
             drawn = np.ones(shape) if ones else Drawn().array("delta", shape, seed)
             delta = drawn.astype(self.dtype)
         delta = np.asarray(delta).reshape(shape)
-        if self.function.low == BFLOAT16:
+        if self.function.working_type == BFLOAT16:
             delta = round_to_bfloat16(delta)
         stacks = self.stacks
         return Problem(
@@ -199,18 +203,17 @@ class FrameworkProblem:
             labels={name: Label(f"∂L/∂{name}", source=self.function.name) for name in self.arrays},
             late_notes=self.notes,
             parts=sizes if len(sizes) > 1 else (),
-            working_type=BFLOAT16 if self.function.low == BFLOAT16 else "",
+            working_type=BFLOAT16 if self.function.working_type == BFLOAT16 else "",
             origins=partial(self.find_origins, delta),
             backward_passes=self.find_backward_passes,
         )
 
     def find_backward_passes(self) -> dict[str, dict[int, str]]:
-        """The user's own backward passes between outputs and inputs (see `Problem`), by an extra
-        call."""
+        """Call once more, and find the user's own backward passes; see `Problem`."""
         return self.function.find_backward_passes(self.run, self._tensors(self.arrays))
 
     def find_origins(self, delta: Array) -> dict[str, str]:
-        """After which lines of the user's the gradients are there, in an extra call."""
+        """Call once more, and find after which of the user's lines each gradient exists."""
         return find_lines(
             lambda: self.backward(self.arrays, delta), self.backward(self.arrays, delta)
         )

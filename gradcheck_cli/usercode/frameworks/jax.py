@@ -14,7 +14,7 @@ from gradcheck_cli.usercode.calling.signatures import Call
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Tensors
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
-from gradcheck_cli.usercode.low_precision import held
+from gradcheck_cli.usercode.low_precision import widen_bfloat16
 
 LOOPS, JITTED = ("scan", "while", "cond"), ("jit", "pjit")  # operations, by jax's names
 
@@ -30,7 +30,7 @@ def is_called(target: Any) -> bool:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether a value is an array of this framework; a key that is drawn with is none."""
+    """Whether a value is an array of jax; a key for random numbers is none."""
     return isinstance(value, jax.Array) and not jax.dtypes.issubdtype(
         value.dtype, jax.dtypes.prng_key
     )
@@ -38,39 +38,39 @@ def is_tensor(value: Any) -> bool:
 
 def to_array(tensor: Any) -> Array:
     """A jax array as a NumPy array; bfloat16, which NumPy lacks, as float32."""
-    return np.asarray(held(np.asarray(tensor)))
+    return np.asarray(widen_bfloat16(np.asarray(tensor)))
 
 
 def from_array(array: Array) -> Any:
-    """A NumPy array as a jax array of its type, where that is enabled."""
+    """A NumPy array as a jax array of its type, if jax has that enabled."""
     return jax.numpy.asarray(array)
 
 
 def run_eagerly() -> AbstractContextManager[None]:
-    """A block in which nothing is compiled: functions run line by line, on arrays with numbers."""
+    """A block in which nothing is compiled: functions run line by line on arrays with values."""
     eager: AbstractContextManager[None] = jax.disable_jit()
     return eager
 
 
 def seed(number: int) -> None:
-    """Do nothing: jax draws nothing without a key."""
+    """Do nothing: jax draws random numbers only with a key."""
 
 
 def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
-    """A function as the check sees it."""
+    """Make a `Differentiable` of a function."""
     return JaxFunction(target, dtype)
 
 
 class JaxFunction(Differentiable):
     """A function of jax arrays, evaluated in the dtype of the check."""
 
-    # A call is compiled, which takes as long as a thousand calls of a small net.
+    # Compiling a mapped call takes as long as a thousand calls of a small net.
     sizes = Sizes(many=64, few=0, worth=1000)
     mapper = "jax.vmap"
 
     def tensor(self, array: Array) -> Any:
         """An array as a jax array; floats get the dtype of the check, or float64."""
-        array = held(array)
+        array = widen_bfloat16(array)
         kind = getattr(jax.numpy, self.floats) if array.dtype.kind == "f" else None
         with jax.enable_x64(True):
             return jax.numpy.asarray(array, dtype=kind)
@@ -90,7 +90,7 @@ class JaxFunction(Differentiable):
         found = [leaf for leaf in jax.tree.leaves(returned) if hasattr(leaf, "dtype")]
         floats = [leaf for leaf in found if jax.numpy.issubdtype(leaf.dtype, np.floating)]
         for leaf in floats:
-            if self.low == "float64" and leaf.dtype == np.float32:
+            if self.working_type == "float64" and leaf.dtype == np.float32:
                 raise CodeError(
                     f"{self.name} computes in float32 from float64 inputs: it was jitted or its "
                     "constants were made without jax_enable_x64; set the flag before they are "
@@ -112,7 +112,7 @@ class JaxFunction(Differentiable):
     def gradients(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
     ) -> Mapping[str, Any]:
-        """The same gradients as jax arrays, which can be differentiated again."""
+        """The gradients of Σ cotangent · output as jax arrays, which can be differentiated."""
         with jax.enable_x64(True):
             outputs, pull = jax.vjp(function, dict(tensors))
             pairs = zip(cotangents, outputs, strict=True)
@@ -123,9 +123,8 @@ class JaxFunction(Differentiable):
         """An array of zeros."""
         return jax.numpy.zeros_like(tensor)
 
-    def compiled(self, function: Any, tensors: Tensors) -> Any | None:
-        """The function compiled by jax.jit, if it has a loop of jax's, which is else compiled in
-        every call."""
+    def compile(self, function: Any, tensors: Tensors) -> Any | None:
+        """Compile the function by jax.jit, if it has a loop that jax would compile in each call."""
         with jax.enable_x64(True):
             if not any(map(_compiles, jax.make_jaxpr(function)(dict(tensors)).eqns)):
                 return None
@@ -154,7 +153,7 @@ class JaxFunction(Differentiable):
 
 
 def _compiles(equation: Any) -> bool:
-    """Whether an operation is compiled anew in every call; one of a jitted function is kept."""
+    """Whether an operation is compiled again in every call; a jitted function is not."""
     if equation.primitive.name in LOOPS:
         return True
     inner = [] if equation.primitive.name in JITTED else jax.core.jaxprs_in_params(equation.params)

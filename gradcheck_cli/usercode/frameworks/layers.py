@@ -1,4 +1,4 @@
-"""Hand-written layers of a framework's tensors, as layers of arrays."""
+"""Turn hand-written functions and layers of tensors into ones of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from gradcheck_cli.usercode.calling.objects import list_places
 from gradcheck_cli.usercode.copies import copy_deep
 from gradcheck_cli.usercode.frameworks import find_tensors, recognize, to_arrays
 from gradcheck_cli.usercode.frameworks.differentiable import convert, floats_in
-from gradcheck_cli.usercode.trees import leaves, rebuilt
+from gradcheck_cli.usercode.trees import leaves, rebuild
 
 Method = Callable[..., Any]
 
 
 def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Callable[..., Any]:
-    """A framework's function as one of NumPy arrays, for a backward that is written in NumPy.
+    """A framework's function as one of NumPy arrays; plain Python is returned as it is.
 
-    Plain Python comes back as it is; a function in a file of a framework's, which returns arrays
-    where it is handed some, is called with these.
+    A function that is only recognized by its module's imports is first tried with arrays; if it
+    returns arrays, it gets arrays in all calls.
     """
     adapter = recognize(target, framework)
     if adapter is None:
@@ -37,7 +37,7 @@ def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Cal
     def call(*arguments: Any, **keywords: Any) -> Any:
         nonlocal plain
         if plain:
-            with suppress(Exception):  # what a function of tensors raises that is handed arrays
+            with suppress(Exception):  # a function of tensors may raise anything for arrays
                 returned = target(*arguments, **keywords)
                 first = returned[0] if isinstance(returned, tuple | list) else returned
                 if isinstance(first, np.ndarray | np.generic | float):
@@ -53,16 +53,15 @@ def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Cal
 
 
 def arrays_of(inputs: Any) -> Any:
-    """Inputs with the tensors in them as arrays, whose floats are in float64 as in every check of a
-    framework."""
+    """Inputs with their tensors as arrays, and all floats in float64, as frameworks are checked."""
     found = to_arrays(inputs)
-    return rebuilt(found, "", {leaf: x.astype(np.float64) for leaf, x in leaves(found, "")})
+    return rebuild(found, "", {leaf: x.astype(np.float64) for leaf, x in leaves(found, "")})
 
 
 def as_layer_of_arrays(owner: Any, methods: Sequence[str], call: Callable[[Any], Any]) -> Any:
-    """The object; one whose methods take tensors as a copy of it whose methods take arrays.
+    """The object, or a copy whose methods take arrays if its own take tensors.
 
-    call: calls its forward with arrays, to see whether it takes them.
+    call: calls the forward of an object with arrays, to see whether it returns tensors.
     """
     kind, framework = type(owner), _framework_of(owner, methods, call)
     if framework is None:
@@ -80,11 +79,11 @@ def as_layer_of_arrays(owner: Any, methods: Sequence[str], call: Callable[[Any],
 def _framework_of(
     owner: Any, methods: Sequence[str], call: Callable[[Any], Any]
 ) -> ModuleType | None:
-    """The framework whose tensors an object holds, or its forward takes; None of arrays."""
+    """The framework whose tensors an object holds or its forward takes; None if it takes arrays."""
     held = find_tensors(owner)
     if held is not None:
         return held
-    with suppress(CodeError):  # where its module imports two of them
+    with suppress(CodeError):  # its module imports two frameworks
         found = recognize(getattr(owner, methods[0]))
         with suppress(Exception):
             returned = call(copy_deep(owner))
@@ -94,8 +93,10 @@ def _framework_of(
 
 
 def _take_arrays(method: Method, framework: ModuleType) -> Method:
-    """A method of tensors as one that takes and returns arrays, in the type of what it is handed;
-    what hands it tensors, such as another method, gets them."""
+    """A method of tensors as one that takes and returns arrays, and computes in their type.
+
+    Called with tensors, such as by another method, it returns tensors.
+    """
 
     @wraps(method)
     def call(owner: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -116,8 +117,8 @@ def _take_arrays(method: Method, framework: ModuleType) -> Method:
 
 
 def _retype(owner: Any, floats: str) -> None:
-    """Convert the tensors of floats that an object holds, to go with those it is handed."""
+    """Convert the tensors of floats in an object to a type, that of its arguments."""
     for place, array in list_places(owner):
         if array.dtype.kind == "f" and str(array.dtype) != floats:
-            with suppress(CodeError):  # in a tuple
+            with suppress(CodeError):  # a tuple cannot be changed
                 place.set(owner, array.astype(floats))

@@ -1,4 +1,4 @@
-"""A function, module or class of a framework → Problem: its own reverse mode is what is checked."""
+"""Make the problem of a framework's function, module or class, whose reverse mode is checked."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gradcheck_cli.problem import Problem
 from gradcheck_cli.usercode.calling.signatures import name_inputs, name_of, read_parameters
 from gradcheck_cli.usercode.calling.values import Array
 from gradcheck_cli.usercode.closures import from_closure
-from gradcheck_cli.usercode.frameworks import load_framework, loaded, recognize, to_arrays
+from gradcheck_cli.usercode.frameworks import list_loaded, load_framework, recognize, to_arrays
 from gradcheck_cli.usercode.frameworks.double_backward import DoubleBackward
 from gradcheck_cli.usercode.frameworks.framework_problem import FrameworkProblem
 from gradcheck_cli.usercode.loading import Loader, Reference
-from gradcheck_cli.usercode.low_precision import held
+from gradcheck_cli.usercode.low_precision import widen_bfloat16
 from gradcheck_cli.usercode.slices import NOT_CUT, Cuts, claim_slices
 
 
@@ -37,12 +37,12 @@ def from_torch(
     inputs: by name, or in the order of the parameters; arrays or tensors, also nested in dicts,
         lists and tuples. Floats are differentiated; labels and masks are passed on as they are.
         Every parameter of a module is an input, too, by its name, such as fc1.weight.
-    constants: what has no gradient, by the names of parameters.
-    delta: the upstream gradient, of the output's shape; drawn from `seed` by default, 1 where the
-        output is a single number. What the function draws is drawn from `seed` in every call.
-    dtype: what all floats, the parameters of a module among them, are converted to.
-    device: where tensors live, such as cuda; None: torch's default.
-    Raises CodeError where the function cannot be called so, or raises.
+    constants: values without a gradient, by the names of parameters.
+    delta: the upstream gradient, in the output's shape. By default it is 1 for a single number, and
+        else drawn from `seed`, which also seeds the function's own random numbers in every call.
+    dtype: the type of all floats; the parameters of a module are converted to it, too.
+    device: where tensors are, such as cuda; None: torch's default.
+    Raises CodeError where the function cannot be called like this, or raises.
 
     Example: check(from_torch(torch.nn.Linear(3, 2), torch.randn(4, 3)))
     """
@@ -61,8 +61,8 @@ def from_jax(
 ) -> Problem:
     """The problem of a jax function: plain, jitted, custom_vjp or custom_jvp.
 
-    As `from_torch`; inputs may be pytrees. It is evaluated with jax_enable_x64, unless dtype is
-    float32.
+    The arguments are those of `from_torch`; inputs may be pytrees. The function is evaluated with
+    jax_enable_x64.
 
     Example: check(from_jax(jax.nn.softplus, numpy.linspace(-3, 3, 7)))
     """
@@ -81,7 +81,7 @@ def from_autograd(
 ) -> Problem:
     """The problem of a function of autograd.numpy, or of a primitive with defvjp.
 
-    As `from_torch`.
+    The arguments are those of `from_torch`.
 
     Example: check(from_autograd(autograd.numpy.tanh, numpy.linspace(-3, 3, 7)))
     """
@@ -90,11 +90,11 @@ def from_autograd(
 
 
 def double_backward(problem: Problem) -> list[Problem]:
-    """The problem of a framework's function and that of the backward of its backward.
+    """The problem of a framework's function, and that of its double backward.
 
-    The second is that of M = Σ v · ∂L/∂input with a random v: it has a row for every input and one
-    for the upstream gradient δ, and what is differenced is the first backward.
-    Raises CodeError for a problem of another kind.
+    The second checks the gradients of M = Σ v · ∂L/∂input with a random v: one for every input and
+    one for the upstream gradient δ. They are compared with differences of the first backward.
+    Raises CodeError for a problem that is not of a framework's function.
 
     Example: check(double_backward(from_torch(torch.nn.Tanh(), torch.randn(4, 3))))
     """
@@ -119,10 +119,10 @@ def from_framework(
     device: str | None = None,
     slices: Cuts = NOT_CUT,
 ) -> Problem:
-    """The problem of what a framework differentiates, as `from_torch` has it.
+    """The problem of a function that a framework differentiates, with arguments as in `from_torch`.
 
-    optional: constants that the function need not take. framework: which; None: recognized.
-    slices: as in `from_functions`.
+    optional: constants that the function need not take. framework: its name; None: it is
+    recognized. slices: as in `from_functions`.
     Raises CodeError where no framework is recognized.
     """
     adapter = recognize(target, framework)
@@ -139,7 +139,7 @@ def from_framework(
     if "training" in constants and hasattr(target, "train"):
         target.train(bool(constants.pop("training")))
     function = adapter.differentiable(target, dtype, seed, device)
-    named = name_inputs(held(to_arrays(inputs)), function.takes)
+    named = name_inputs(widen_bfloat16(to_arrays(inputs)), function.takes)
     if not isinstance(inputs, Mapping):
         named = {name: np.asarray(one) if np.isscalar(one) else one for name, one in named.items()}
     first = FrameworkProblem(function, named, constants, optional)
@@ -153,13 +153,12 @@ def from_framework(
 
 
 def load_target(code: Reference, loader: Loader, inputs: Mapping[str, Any], seed: int) -> Any:
-    """What a framework is to differentiate.
+    """Load the function or object that a framework differentiates.
 
-    A function that takes none of the inputs makes it; what is drawn in the making is drawn from
-    `seed`.
+    A function that takes none of the inputs is called to make it, with random numbers from `seed`.
     """
     loader.import_module(code)
-    for name in loaded():
+    for name in list_loaded():
         load_framework(name).seed(seed)
     target = loader.load(code)
     if inspect.isfunction(target) and _is_factory(target, inputs, loader.values):
@@ -168,6 +167,6 @@ def load_target(code: Reference, loader: Loader, inputs: Mapping[str, Any], seed
 
 
 def _is_factory(target: Any, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-    """Whether a function makes what is checked: it takes no input, and all it needs is known."""
+    """Whether a function makes what is checked: it takes no input, and its parameters are known."""
     takes = read_parameters(target)
     return takes.required <= set(values) - set(inputs) and not {*takes.names} & {*inputs}

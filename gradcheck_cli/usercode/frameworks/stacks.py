@@ -1,7 +1,7 @@
-"""Many points of one input in one call of a framework's function, as its own vmap has it.
+"""Evaluate many points of one input in one call, by the vmap of a framework.
 
-Probes must bear out that this gives what single calls give. What does not stack (operations in
-place, branches on values, what draws at random) is evaluated point by point.
+This is done only if probes show that it gives the outputs of single calls. Functions that cannot be
+mapped (operations in place, branches on values, random draws) are evaluated point by point.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from gradcheck_cli.usercode.calling.values import Array
 Arrays = Mapping[str, Array]
 Forward = Callable[[Arrays], Array]
 
-# Of the numbers that a call is handed and returns: what a convolution makes between them may be a
-# hundred times as much. Nets of 2,000 to 5,000 parameters are as fast as with twice of it.
+# Of the arguments and outputs of a call; what a convolution makes in between may be a hundred times
+# as much. With twice as many, nets of 2,000 to 5,000 parameters are no faster.
 MOST_BYTES = 2**21
-SLACK = 1e3  # times eps, of the largest output: what another order of sums may change
-NEAR = 2.0**-10  # of the largest entry: how far from an input its other probe is, at most
+SLACK = 1e3  # eps of the largest output, by which sums in another order may differ
+NEAR = 2.0**-10  # of the largest entry: the second probe is no further from the input
 
 
 class Sizes(Struct, frozen=True):
-    """How many points a call of a framework takes; the first of any size may have to be compiled.
+    """How many points a mapped call takes; each size may have to be compiled once.
 
-    many, few: points of a call, even numbers; no few: what is left over is evaluated one by one.
-    worth: points of an input from which on such calls are made.
+    many, few: sizes of calls, even numbers; if few is 0, points that are left over are evaluated
+    one by one. worth: the least number of points of an input for which calls are mapped.
     """
 
     many: int
@@ -37,26 +37,27 @@ class Sizes(Struct, frozen=True):
     worth: int
 
     def fit(self, most: int) -> list[int]:
-        """The sizes of calls of at most so many points, the larger one first."""
+        """The sizes that are at most this many points, the larger one first."""
         sizes = dict.fromkeys([min(self.many, most - most % 2), self.few])
         return [size for size in sizes if 2 <= size <= most]
 
 
 class Stacks:
-    """What stacks of a function's inputs.
+    """Finds out which inputs of a function can be evaluated at many points at once.
 
-    forward: of one point; mapped: makes of the name of an input the forward of many points of it.
+    forward: the function of one point. map_over: the name of an input → the function of many points
+    of it. found: for each input, the inputs of its probes, and its `Stack` if there is one.
     """
 
-    def __init__(self, forward: Forward, mapped: Callable[[str], Forward], sizes: Sizes) -> None:
+    def __init__(self, forward: Forward, map_over: Callable[[str], Forward], sizes: Sizes) -> None:
         self.forward = forward
-        self.mapped = mapped
+        self.map_over = map_over
         self.sizes = sizes
         self.found: dict[str, tuple[Arrays, Stack | None]] = {}
         self.stacked: dict[str, None] = {}
 
     def stack(self, inputs: Arrays, name: str, points: int) -> Stack | None:
-        """See `Stackable`; it is found anew where the inputs are others than they were."""
+        """The way to stack an input, see `Stackable`; it is found again if the inputs change."""
         if points < self.sizes.worth:
             return None
         known = self.found.get(name)
@@ -66,13 +67,13 @@ class Stacks:
         return known[1]
 
     def notes(self, by: str) -> Iterator[str]:
-        """A note on the inputs of which many points were evaluated at once; by: what does that."""
+        """A note on inputs that were evaluated at many points at once; by: the mapper's name."""
         if self.stacked:
             yield f"many points of {join_words([*self.stacked])} were evaluated at once, by {by}"
 
     def _prove(self, inputs: Arrays, name: str) -> Stack | None:
-        """The way to stack an input, if calls of every size give what single calls give."""
-        x, mapped = inputs[name], self.mapped(name)
+        """The way to stack an input, if calls of every size give the outputs of single calls."""
+        x, mapped = inputs[name], self.map_over(name)
 
         def one(point: Array) -> Array:
             return self.forward({**inputs, name: point})
@@ -83,13 +84,13 @@ class Stacks:
         def each(points: Array) -> Array:
             return np.stack([one(point) for point in points])
 
-        pair = probes(x)
+        pair = make_probes(x)
         alone = each(pair)
         numbers = sum(array.size for array in inputs.values()) + alone[0].size
         sizes = self.sizes.fit(MOST_BYTES // (8 * numbers))
         try:
             gaps = [_gap(many, pair, alone, size) for size in sizes]
-        except Exception:  # whatever a framework raises that cannot map this
+        except Exception:  # a framework that cannot map this may raise anything
             return None
         gap = np.max(gaps, axis=0, initial=0.0)
         largest = np.max(np.abs(alone), axis=0)
@@ -104,17 +105,17 @@ class Stacks:
                     many(_pad(part, size))[: len(part)] if size else each(part)
                     for part, size in _cut(points, sizes)
                 ]
-            except Exception:  # at these points, such as where memory ends
+            except Exception:  # it fails at these points, such as for lack of memory
                 return each(points)
             outputs = np.concatenate(parts)
-            # What did not move is where it was, to the last digit.
+            # Outputs that did not move are set to those of single calls, to the last digit.
             return np.where(np.abs(outputs - alone[0]) <= scatter, alone[0], outputs)
 
         return Stack(evaluate, scatter, sizes[0])
 
 
 def agree(one: Array, other: Array) -> bool:
-    """Whether outputs differ by no more than sums that are taken in another order."""
+    """Whether outputs differ by no more than the order of sums can change them."""
     if one.shape != other.shape:
         return False
     largest = float(np.max(np.abs(other), initial=0.0))
@@ -122,30 +123,33 @@ def agree(one: Array, other: Array) -> bool:
 
 
 def _same(one: Arrays, other: Arrays) -> bool:
-    """Whether these are the same inputs, in the same types."""
+    """Whether two sets of inputs have the same numbers and types."""
     return all(
         x.dtype == other[name].dtype and np.array_equal(x, other[name]) for name, x in one.items()
     )
 
 
-def probes(x: Array) -> Array:
-    """An input and a point near it, as (2, *input)."""
+def make_probes(x: Array) -> Array:
+    """An input and a point near it, (2, *input)."""
     peak = float(np.max(np.abs(x), initial=0.0)) or 1.0
     away = np.random.default_rng(0).uniform(0.5, 1.0, x.shape) * NEAR * peak
     return np.stack([x, (x + away).astype(x.dtype)])
 
 
 def _gap(many: Callable[[Array], Array], pair: Array, alone: Array, size: int) -> Array:
-    """How far outputs of two points are from those of single calls, wherever they are in a call.
+    """The largest difference between outputs of a mapped call and of single calls.
 
-    Raises ValueError where these do not have the shape of single ones.
+    The two points of a pair fill the call by turns. Raises ValueError where shapes differ.
     """
     found = many(np.concatenate([pair] * (size // 2)))
     return np.asarray(np.max(np.abs(found - np.concatenate([alone] * (size // 2))), axis=0))
 
 
 def _cut(points: Array, sizes: Sequence[int]) -> Iterator[tuple[Array, int]]:
-    """The points in parts, each with the size of the call that it fills to the half; 0: of none."""
+    """Cut points into parts for calls, each with the size of its call, or 0 for single calls.
+
+    A part fills at least half of its call.
+    """
     start = 0
     while start < len(points):
         left = len(points) - start
@@ -155,6 +159,6 @@ def _cut(points: Array, sizes: Sequence[int]) -> Iterator[tuple[Array, int]]:
 
 
 def _pad(points: Array, size: int) -> Array:
-    """The points, filled up to so many with copies of the last one."""
+    """The points, filled up to `size` with copies of the last one."""
     lacking = size - len(points)
     return np.concatenate([points, np.repeat(points[-1:], lacking, axis=0)]) if lacking else points

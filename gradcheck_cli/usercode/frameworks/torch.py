@@ -17,10 +17,10 @@ from gradcheck_cli.usercode.frameworks.differentiable import Differentiable, Ten
 from gradcheck_cli.usercode.frameworks.stacks import Sizes
 from gradcheck_cli.usercode.frameworks.state import keeps_nothing
 from gradcheck_cli.usercode.frameworks.torch_graph import find_backward_passes, list_nodes
-from gradcheck_cli.usercode.low_precision import held
+from gradcheck_cli.usercode.low_precision import widen_bfloat16
 
-ONCE = "Error"  # the type of the node of a graph that a once_differentiable backward leaves
-KEEPS_NOTHING = (torch.Tensor, torch.dtype, torch.device)  # values that keep nothing of a call
+ONCE = "Error"  # type of the node that a once_differentiable backward leaves in the graph
+KEEPS_NOTHING = (torch.Tensor, torch.dtype, torch.device)  # values that store nothing in a call
 
 
 def recognizes(target: Any) -> bool:
@@ -31,7 +31,7 @@ def recognizes(target: Any) -> bool:
 
 
 def is_called(target: Any) -> bool:
-    """Whether a class is applied as it is, and never made: a torch.autograd.Function."""
+    """Whether a class is applied without making an object of it: a torch.autograd.Function."""
     return isinstance(target, type) and issubclass(target, torch.autograd.Function)
 
 
@@ -53,12 +53,12 @@ def from_array(array: Array) -> Any:
 
 
 def seed(number: int) -> None:
-    """Make what is drawn from here on the same in every run."""
+    """Seed the random numbers from here on."""
     torch.manual_seed(number)
 
 
 def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
-    """A module or a function as the check sees it."""
+    """Make a `Differentiable` of a module or a function."""
     if isinstance(target, torch.nn.Module):
         from gradcheck_cli.usercode.frameworks.torch_module import TorchModule
 
@@ -69,11 +69,11 @@ def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Di
 class TorchFunction(Differentiable):
     """A function of tensors, or a torch.autograd.Function, which is applied.
 
-    dtype: of all floats; seed: what is drawn inside is drawn from it in every call; device: where
-    tensors live, None for the default.
+    dtype: of all floats. seed: of torch's random numbers in every call. device: where tensors are;
+    None: torch's default.
     """
 
-    # A call of vmap takes as long as a dozen plain ones, one of 64 points as long as thirty.
+    # A call by vmap takes as long as a dozen plain ones; with 64 points, as long as thirty.
     sizes = Sizes(many=64, few=8, worth=64)
     mapper = "torch.func.vmap"
 
@@ -86,11 +86,11 @@ class TorchFunction(Differentiable):
 
     def tensor(self, array: Array) -> Any:
         """An array as a tensor; floats get the dtype of the check, or float64."""
-        made = torch.as_tensor(np.array(held(array)), device=self.device)
+        made = torch.as_tensor(np.array(widen_bfloat16(array)), device=self.device)
         return self.convert_floats(made)
 
     def convert_floats(self, tensor: Any) -> Any:
-        """A tensor in the type of the check, where it holds floats."""
+        """A tensor of floats in the type of the check; any other as it is."""
         return tensor.to(getattr(torch, self.floats)) if tensor.is_floating_point() else tensor
 
     def apply(self, call: Call, values: Mapping[str, Any], weights: Tensors) -> Any:
@@ -100,12 +100,12 @@ class TorchFunction(Differentiable):
             return call(self.function, values)
 
     def call(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call the function with tensors, as it is."""
+        """Call the function directly, with tensors."""
         with working_in(self.floats):
             return self.function(*arguments, **keywords)
 
     def restart(self) -> None:
-        """Make what the function draws the same in every call."""
+        """Seed the random numbers again, so that every call draws the same."""
         torch.default_generator.manual_seed(self.seed)
         if self.device is not None and self.device.startswith("cuda"):
             torch.cuda.manual_seed_all(self.seed)
@@ -135,13 +135,13 @@ class TorchFunction(Differentiable):
     def gradients(
         self, function: Any, tensors: Tensors, cotangents: Sequence[Any]
     ) -> Mapping[str, Any]:
-        """The same gradients as tensors with a graph, which can be differentiated again."""
+        """The gradients of Σ cotangent · output with a graph, to be differentiated again."""
         return self._differentiate(function, tensors, cotangents, graph=True)
 
     def _differentiate(
         self, function: Any, leaves: Tensors, cotangents: Sequence[Any], *, graph: bool = False
     ) -> Mapping[str, Any]:
-        # Not by grad_outputs: the first call with them imports SymPy, for 0.8 s in every process.
+        # grad_outputs is not used: its first call imports SymPy, which takes 0.8 s in each process.
         parts = [
             (output * cotangent.to(output.dtype)).sum()
             for output, cotangent in zip(function(leaves), cotangents, strict=True)
@@ -165,11 +165,11 @@ class TorchFunction(Differentiable):
         return find_backward_passes(function(leaves), leaves)
 
     def keeps_nothing(self) -> bool:
-        """Whether a call leaves nothing behind, as far as the text of the function tells."""
+        """Whether a call stores nothing outside, as far as the function's code shows."""
         target = self.function
         owner: Any = getattr(target, "__self__", None)
         if is_called(owner):
-            target = owner.forward  # of an autograd.Function, which is applied
+            target = owner.forward  # `target` is the apply of an autograd.Function
         return keeps_nothing(target, KEEPS_NOTHING)
 
     def map_over(self, function: Any, name: str) -> Any:
@@ -182,21 +182,21 @@ class TorchFunction(Differentiable):
 
         def call(tensors: Tensors) -> Any:
             others = {other: tensor for other, tensor in tensors.items() if other != name}
-            with warnings.catch_warnings():  # of operations that it loops over
+            with warnings.catch_warnings():  # about operations that vmap runs in a loop
                 warnings.simplefilter("ignore")
                 return mapped(tensors[name], others)
 
         return call
 
     def is_cut_off(self, gradient: Any) -> bool:
-        """Whether a gradient has no graph, though the upstream gradient it depends on has one; or
-        one with the node that a once_differentiable backward leaves."""
+        """Whether a gradient has no graph, though the upstream gradient has one, or a graph with
+        the node that a once_differentiable backward leaves."""
         if gradient is None or gradient.grad_fn is None:
             return gradient is not None
         return any(type(node).__name__ == ONCE for node in list_nodes(gradient.grad_fn))
 
     def explain(self, error: BaseException) -> str:
-        """What to do where types do not fit."""
+        """Advice where types do not fit."""
         text = str(error).casefold()
         if "not implemented for 'double'" in text:
             return "this op has no double: set dtype: float32"
@@ -210,9 +210,9 @@ class TorchFunction(Differentiable):
 
 @contextmanager
 def working_in(floats: str) -> Iterator[None]:
-    """A block in which new tensors are of this type, such as the zeros of a first state.
+    """A block in which new tensors, such as the zeros of a first state, have this type.
 
-    It runs on one thread: two only wait for each other where tensors are small.
+    It runs on one thread: with small tensors, several only wait for each other.
     """
     threads, default = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
@@ -225,7 +225,7 @@ def working_in(floats: str) -> Iterator[None]:
 
 
 def _without_context(target: Any) -> Parameters:
-    """What an autograd.Function is applied to: its forward's parameters but for ctx."""
+    """The parameters of an autograd.Function's apply: those of its forward without ctx."""
     takes = read_parameters(target.forward)
     split = target.setup_context is not torch.autograd.Function.setup_context
     positional = takes.positional if split else takes.positional[1:]

@@ -1,4 +1,4 @@
-"""The graph that torch keeps of a forward: its nodes, and the user's own functions among them."""
+"""Walk the graph that torch keeps of a forward, and find the user's own functions in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradcheck_cli.usercode.calling.signatures import name_of
 
 
 def list_nodes(last: Any) -> Iterator[Any]:
-    """The nodes of a graph, from its last one on."""
+    """The nodes of a graph, from the last one back to the leaves."""
     found, ahead = {last}, [last]
     while ahead:
         node = ahead.pop()
@@ -23,9 +23,9 @@ def list_nodes(last: Any) -> Iterator[Any]:
 def find_backward_passes(
     outputs: Sequence[Any], leaves: Mapping[str, Any]
 ) -> dict[str, dict[int, str]]:
-    """The torch.autograd.Functions between the outputs and each leaf, by their place in the graph.
+    """The torch.autograd.Functions between the outputs and each leaf, by the number of their node.
 
-    Source: a node of one has its class as `_forward_cls`, a leaf's node its tensor as `variable`.
+    Such a node has the class as `_forward_cls`; the node of a leaf has its tensor as `variable`.
     """
     passed: dict[str, dict[int, str]] = {name: {} for name in leaves}
     ends = [one.grad_fn for one in outputs if one.grad_fn is not None]
@@ -41,7 +41,7 @@ def find_backward_passes(
 
 
 def _place(function: Any) -> str:
-    """Where the backward of a torch.autograd.Function is written: `Square, net.py:12`."""
+    """Where the backward of a torch.autograd.Function is defined: `Square, net.py:12`."""
     code = getattr(function.backward, "__code__", None)
     if code is None:
         return name_of(function)

@@ -1,4 +1,4 @@
-"""PyTorch modules: parameters that have gradients, buffers that have none."""
+"""PyTorch modules: their parameters have gradients, their buffers have none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gradcheck_cli.usercode.frameworks.torch import (
 
 
 class TorchModule(TorchFunction):
-    """A module: every parameter has a gradient of its own, buffers are constants."""
+    """A module; each of its parameters is an input with a gradient, buffers are constants."""
 
     def __init__(self, target: torch.nn.Module, dtype: str, seed: int, device: str | None) -> None:
         self.module = target.to(device=device, dtype=getattr(torch, dtype))
@@ -41,7 +41,7 @@ class TorchModule(TorchFunction):
         }
 
     def _read_weights(self) -> dict[str, Array]:
-        """The parameters that are trained and not empty; of lazy modules, once they are made."""
+        """The parameters that require a gradient and are not empty, if they are made already."""
         return {
             name: to_array(parameter)
             for name, parameter in self.module.named_parameters()
@@ -49,7 +49,10 @@ class TorchModule(TorchFunction):
         }
 
     def keeps_nothing(self) -> bool:
-        """The same of all parts of the module; what it keeps in itself goes with a copy of it."""
+        """Whether no function of the module stores anything outside of it.
+
+        What it stores in itself is in a copy, see `map_over`.
+        """
         parts = [*self.module.modules()]
         kinds = {kind for part in parts for kind in type(part).__mro__}
         functions = [one for kind in kinds for one in list_functions(kind)]
@@ -57,7 +60,7 @@ class TorchModule(TorchFunction):
         return all(keeps_nothing(function, KEEPS_NOTHING) for function in functions)
 
     def map_over(self, function: Any, name: str) -> Any:
-        """The same with a copy of the module in each call."""
+        """The mapped function, which has a copy of the module in each call."""
         mapped = super().map_over(function, name)
 
         def call(tensors: Tensors) -> Any:
@@ -91,7 +94,7 @@ class TorchModule(TorchFunction):
                 return call(self.module, values)
 
     def _keep_paddings(self, weights: Tensors) -> dict[str, Any]:
-        """The weights of embeddings with a padding, whose row has no gradient, as a constant."""
+        """The weights of embeddings with the row of a padding, which has no gradient, constant."""
         kept = {}
         for name, row in self.paddings.items():
             own = self.tensor(self.weights[name])
@@ -102,9 +105,9 @@ class TorchModule(TorchFunction):
 
 @contextmanager
 def _holding(module: torch.nn.Module, state: Mapping[str, Any]) -> Iterator[None]:
-    """A module that holds these tensors in place of its own, wherever it holds one of them.
+    """A block in which a module has these tensors in place of its own, wherever it has them.
 
-    As torch.func.functional_call does, which takes longer than a small module's own call.
+    torch.func.functional_call does the same, but takes longer than a call of a small module.
     """
     own = [*module.named_parameters(), *module.named_buffers()]
     names = {id(tensor): name for name, tensor in own if name in state}

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from gradcheck_cli import CheckResult, check, from_jacobian, from_torch
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.usercode.low_precision import (
-    held,
-    lower_bfloat16,
+    narrow_to_bfloat16,
     round_to_bfloat16,
     to_bfloat16,
+    widen_bfloat16,
 )
 from tests.support.command import Gradcheck
 
@@ -40,15 +40,15 @@ def backward(delta: Array, x: Array, w: Array) -> tuple[Array, Array]:
 def test_rounding_is_that_of_ml_dtypes(values: list[float]) -> None:
     pytest.importorskip("ml_dtypes")
     array = np.array(values, np.float32)
-    assert np.array_equal(round_to_bfloat16(array), held(to_bfloat16(array)))
+    assert np.array_equal(round_to_bfloat16(array), widen_bfloat16(to_bfloat16(array)))
 
 
 def test_arrays_in_dicts_and_lists_are_lowered_and_held_again() -> None:
     pytest.importorskip("ml_dtypes")
     value: dict[str, Any] = {"a": [np.ones(2), 3], "b": (np.array([1, 2]), "text")}
-    low = lower_bfloat16(value)
+    low = narrow_to_bfloat16(value)
     assert str(low["a"][0].dtype) == "bfloat16"
-    assert held(low)["a"][0].dtype == np.float32
+    assert widen_bfloat16(low)["a"][0].dtype == np.float32
     assert low["b"][0].dtype == value["b"][0].dtype
 
 
