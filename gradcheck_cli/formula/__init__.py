@@ -1,6 +1,6 @@
-"""A safe formula ("X.T @ delta / n") → function.
+"""Parse a formula such as "X.T @ delta / n" into a function, safely.
 
-The text is parsed, every node is checked against a short list, and shapes are worked out before
+Every node is checked against a short list of allowed ones, and all shapes are computed before
 anything is evaluated. There is no `eval`: a formula becomes a tree of plain functions.
 """
 
@@ -20,21 +20,21 @@ from gradcheck_cli.formula.terms import Evaluate, Product, Shape
 
 __all__ = ["FUNCTIONS", "Formula", "Product", "Shape", "parse"]
 
-MAX_LENGTH = 4_000  # characters; a rule that needs more belongs into a Python file
-MAX_KNOWN = 256  # formulas that are kept: many checks of a suite have the same
-MAX_DEPTH = 100  # nested operations; far from Python's own recursion limit
+MAX_LENGTH = 4_000  # characters; a longer rule belongs in a Python file
+MAX_KNOWN = 256  # parsed formulas that are kept, since many checks of a suite have the same ones
+MAX_DEPTH = 100  # nested operations, far below Python's recursion limit
 _LEAVES = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop)  # nodes with nothing below them
 NESTED = f"the formula is nested too deeply, at most {MAX_DEPTH} operations; simplify it"
 
 
 class Formula(Struct, frozen=True):
-    """A checked formula: its text, the shape it gives, its products, and how to evaluate it.
+    """A checked formula: its text, the shape of its result, its products, and its evaluation.
 
-    work, elements: of one evaluation: about how many multiplications it takes the time of, and how
-    many numbers it computes on the way.
+    work: about the time of one evaluation, in multiplications of a matrix product.
+    elements: how many numbers all arrays of an evaluation have together.
 
-    Calling it with a mapping from names to arrays (of the shapes it was checked with, or with
-    further leading axes where its operations allow them) returns a numpy array or scalar.
+    It is called with arrays by name, which have the shapes it was checked with, or further leading
+    axes where its operations allow them. It returns a numpy array or scalar.
     """
 
     text: str
@@ -45,9 +45,9 @@ class Formula(Struct, frozen=True):
     elements: int
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
-        """Evaluate on `values`; floating-point warnings are for the verdict, not for stderr.
+        """Evaluate the formula without floating-point warnings, since the verdict covers those.
 
-        Raises ForwardError where numpy refuses what the checks let through.
+        Raises ForwardError where numpy refuses an operation that passed the checks.
         """
         import numpy as np
 
@@ -59,10 +59,11 @@ class Formula(Struct, frozen=True):
 
 
 def parse(text: str, names: Mapping[str, Shape | float]) -> Formula:
-    """Check `text` against `names` (arrays by shape, sizes by value) and return the formula.
+    """Parse and check a formula.
 
-    Raises FormulaError for anything but arithmetic on these names and the functions of this
-    module, for shapes that do not fit, and for intermediates above the bounds of this module.
+    names: what it may name: arrays by their shape, sizes by their value.
+    Raises FormulaError for anything but arithmetic and FUNCTIONS of these names, for shapes that do
+    not fit, and for results or work above the bounds of `cost`.
     """
     return _parse_once(text, tuple(names.items()))
 
@@ -78,7 +79,7 @@ def _parse_once(text: str, names: tuple[tuple[str, Shape | float], ...]) -> Form
         raise FormulaError(message, text.index("ᵀ"))
     if "#" in text:
         raise FormulaError("a formula has no comments; '#' is not allowed", text.index("#"))
-    # On one line, where Python ends a statement at no line break.
+    # Line breaks become spaces, since Python would end the expression at one.
     source = text.strip().translate(dict.fromkeys(map(ord, "\r\n\x0b\x0c\x85\u2028\u2029"), " "))
     shift = len(text) - len(text.lstrip())
     if not source:
@@ -106,12 +107,12 @@ def _syntax_sentence(error: SyntaxError) -> str:
 
 
 def _place(error: SyntaxError, source: str) -> int:
-    """Where in the formula Python's parser stopped."""
+    """The position in the formula where Python's parser stopped."""
     return max(0, min((error.offset or 1) - 1, len(source) - 1))
 
 
 def _check_depth(tree: ast.AST) -> None:
-    """Refuse deep trees level by level, without recursion."""
+    """Refuse trees that are too deep, going level by level without recursion."""
     level = [tree]
     for _ in range(MAX_DEPTH):
         level = [

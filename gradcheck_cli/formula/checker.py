@@ -1,6 +1,6 @@
-"""Walks a formula once: every node gets a shape and an evaluation, or the formula is refused.
+"""Check every node of a formula: find its shape and its evaluation, or refuse the formula.
 
-Shapes, products and sizes are worked out here, without numpy and without memory.
+This takes neither numpy nor memory for arrays: shapes and costs are computed from names alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gradcheck_cli.formula.habits import advise_function, advise_method, advise_
 from gradcheck_cli.formula.terms import Function, Product, Scalar, Shape, Term
 from gradcheck_cli.text import format_shape, shorten
 
-MAX_NUMBER = 2**63  # whole numbers stay machine-sized, so 9**9**9 ends at once
+MAX_NUMBER = 2**63  # whole numbers stay machine-sized, so that 9**9**9 is refused at once
 
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -38,12 +38,16 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 
 def _as_number(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """A comparison that gives 1.0 and 0.0, which arithmetic goes on with."""
+    """A comparison that gives 1.0 or 0.0, so that arithmetic can follow."""
     return lambda left, right: compare(left, right) * 1.0
 
 
 class Checker:
-    """Walks a formula once: every node becomes a `Term`, or the formula is refused."""
+    """Turns every node of a formula into a `Term`, or refuses the formula.
+
+    source: the text that is parsed; shift: its position in the text of the user.
+    names: arrays by shape, sizes by value. products, cost: those of the nodes so far.
+    """
 
     def __init__(
         self,
@@ -60,10 +64,10 @@ class Checker:
         self.cost = Cost()
 
     def refuse(self, node: ast.AST, message: str) -> FormulaError:
-        """The error, at the node's place in the formula."""
+        """The error for a node, with its position in the formula."""
         offset, length = 0, 1
         if isinstance(node, ast.expr):
-            # ast counts bytes of UTF-8; the caret counts characters.
+            # ast counts bytes of UTF-8, but messages count characters.
             before = self.source.encode()[: node.col_offset]
             upto = self.source.encode()[: node.end_col_offset]
             offset = len(before.decode(errors="ignore"))
@@ -71,7 +75,7 @@ class Checker:
         return FormulaError(message, offset + self.shift, length)
 
     def term(self, node: ast.expr) -> Term:
-        """Check one node and everything below it."""
+        """Check a node and everything below it."""
         match node:
             case ast.Constant(value=bool() | str() | bytes() | complex()):
                 raise self.refuse(node, f"{ast.unparse(node)} is not a real number")
@@ -115,7 +119,7 @@ class Checker:
             raise self.refuse(node, "the number is too large for float64")
         if abs(value) > MAX_NUMBER and isinstance(value, int):
             raise self.refuse(node, "the whole number is too large; at most 2**63 is allowed")
-        # In arrays every number is a float: whole ones wrap around and have no negative powers.
+        # Evaluated as a float: numpy's whole numbers overflow and have no negative powers.
         return Term((), lambda _: float(value), value)
 
     def _name(self, node: ast.expr, name: str) -> Term:
@@ -127,7 +131,7 @@ class Checker:
         return Term(value, operator.itemgetter(name))
 
     def transpose(self, node: ast.expr, inner: Term) -> Term:
-        """The transpose of a matrix; vectors and numbers are their own."""
+        """The transpose of a matrix; a vector or a number stays as it is."""
         if len(inner.shape) > 2:
             raise self.refuse(
                 node, f".T is for matrices; {format_shape(inner.shape)} has {len(inner.shape)} axes"
@@ -157,7 +161,7 @@ class Checker:
     def _fold(
         self, node: ast.BinOp, function: Callable[[Any, Any], Any], left: Scalar, right: Scalar
     ) -> Scalar:
-        """Arithmetic on known numbers, bounded before it is done."""
+        """Compute with known numbers, after checking that the result is not too large."""
         shown = shorten(ast.unparse(node))
         if function is operator.pow and abs(left) > 1:
             bits = math.log2(abs(left)) * abs(right)
@@ -203,7 +207,7 @@ class Checker:
         terms: Sequence[Term],
         cost: int = ARITHMETIC_COST,
     ) -> Term:
-        """An operation entry by entry, with numpy's broadcasting. cost: of an entry."""
+        """An elementwise operation with numpy's broadcasting. cost: of each entry."""
         shape = self._broadcast(node, [term.shape for term in terms])
         self.spend(node, math.prod(shape) * cost)
         if len(terms) == 1:
@@ -229,7 +233,7 @@ class Checker:
         return self.bound(node, tuple(reversed(result)))
 
     def bound(self, node: ast.expr, shape: Shape, work: int = 0) -> Shape:
-        """The shape of a result; refused where no gradient check needs such a one, or the work."""
+        """Count a result of this shape and its work; refuses what is too large."""
         reason = refuse_shape(shape, node)
         if reason:
             raise self.refuse(node, reason)
@@ -237,7 +241,7 @@ class Checker:
         return shape
 
     def spend(self, node: ast.expr, work: int, elements: int = 0) -> None:
-        """Count so much work, and so many entries of arrays; refuse what is too much together."""
+        """Count work and entries of arrays; refuses what is too much together."""
         reason = self.cost.add(work, elements)
         if reason:
             raise self.refuse(node, reason)
@@ -260,7 +264,7 @@ class Checker:
         return function.check(self, node, name)
 
     def whole(self, node: ast.expr, what: str) -> int:
-        """A whole number known beforehand, such as a size or an axis."""
+        """A whole number that is known before evaluation, such as a size or an axis."""
         term = self.term(node)
         if isinstance(term.known, float) and term.known.is_integer():
             return int(term.known)
@@ -269,7 +273,7 @@ class Checker:
         return term.known
 
     def axes(self, node: ast.expr, rank: int) -> tuple[int, ...]:
-        """An axis, or a tuple of them, counted from the front."""
+        """An axis or a tuple of axes, counted from the front."""
         nodes = node.elts if isinstance(node, ast.Tuple) else [node]
         axes: list[int] = []
         for item in nodes:

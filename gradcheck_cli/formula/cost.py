@@ -1,4 +1,4 @@
-"""What a formula may take: entries of arrays, and work, both bounded before it is evaluated."""
+"""The cost of a formula in memory and work, which is bounded before it is evaluated."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from gradcheck_cli.formula.terms import Shape
 from gradcheck_cli.text import format_shape, shorten
 
 MAX_ELEMENTS = 2**25  # of all intermediate arrays together: 256 MiB of float64
-# Of all operations together, in multiplications of a matrix product: half a second of one core.
+# Work is counted in multiplications of a matrix product; so many take half a second on one core.
 MAX_WORK = 2**30
-# What an entry costs, in the same unit: of arithmetic and reductions, which wait for memory, and of
-# functions such as exp; measured on arrays of 10^6 numbers.
+# Work for each entry: of arithmetic and reductions, which wait for memory, and of functions such as
+# exp. Measured with arrays of 10^6 numbers.
 ARITHMETIC_COST, FUNCTION_COST = 4, 32
 MAX_AXES = 16  # numpy allows 64; nothing here needs more
 
 
 class Cost:
-    """What a formula takes so far: entries of all its arrays, and work, as MAX_WORK counts it."""
+    """The entries of all arrays, and the work, of a formula so far."""
 
     def __init__(self) -> None:
         self.elements = 0
         self.work = 0
 
     def add(self, work: int, elements: int) -> str:
-        """Count an operation. Returns why it is too much with all before it; empty if it is not."""
+        """Count an operation; returns why the formula takes too much, or empty if it does not."""
         self.elements += elements
         self.work += work
         if self.elements > MAX_ELEMENTS:
@@ -39,7 +39,7 @@ class Cost:
 
 
 def refuse_shape(shape: Shape, node: ast.expr) -> str:
-    """Why no array may have this shape; empty if one may. node: the formula that makes it."""
+    """Why an array of this shape is refused, or empty. node: the formula that makes the array."""
     if len(shape) > MAX_AXES:
         return f"an array of {len(shape)} axes; at most {MAX_AXES} are allowed"
     if math.prod(shape) > MAX_ELEMENTS or any(size > MAX_ELEMENTS for size in shape):

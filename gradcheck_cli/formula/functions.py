@@ -1,4 +1,4 @@
-"""The functions a formula may call, as a table: how each is written, checked and evaluated."""
+"""The functions that a formula may call, as a table: how each is written, checked and evaluated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gradcheck_cli.text import format_shape
 
 
 def _numpy(name: str) -> Callable[..., Any]:
-    """The numpy function of this name, found at its first call: numpy is slow to import."""
+    """The numpy function of this name; numpy is imported at its first call, since that is slow."""
 
     def call(*arguments: Any, **keywords: Any) -> Any:
         import numpy as np
@@ -66,7 +66,7 @@ def _argument(node: ast.Call, position: int, keyword: str) -> ast.expr | None:
 
 
 def _along(rank: int, axes: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """Axes counted from the back, so that further leading axes leave them in place."""
+    """Axes counted from the back, so that they stay right with further leading axes."""
     return None if axes is None else tuple(axis - rank for axis in axes)
 
 
@@ -75,8 +75,10 @@ def _reduction(
     cost: int = ARITHMETIC_COST,
     copies: int = 0,
 ) -> Callable[[Checker, ast.Call, str], Term]:
-    """The check of a call that reduces axes. cost: of an entry that is reduced; copies: arrays of
-    their shape that are made."""
+    """The check of a function that reduces axes.
+
+    cost: the work for each entry. copies: how many arrays of the same shape it makes inside.
+    """
 
     def check(checker: Checker, node: ast.Call, name: str) -> Term:
         inner = checker.term(node.args[0])
@@ -124,7 +126,7 @@ def _check_softmax(checker: Checker, node: ast.Call, name: str) -> Term:
 
 
 def _check_filled(checker: Checker, node: ast.Call, name: str) -> Term:
-    """ones and zeros: their sizes as arguments or as one tuple."""
+    """Check a call of ones or zeros, whose sizes are arguments or one tuple."""
     items = node.args
     if len(items) == 1 and isinstance(items[0], ast.Tuple):
         items = items[0].elts
@@ -235,9 +237,9 @@ def _einsum_sizes(
     return sizes
 
 
-# Of an exponential that is shifted by a maximum, and summed.
+# Work and inner arrays of an exponential that is shifted by a maximum, and summed.
 SHIFTED_COST, SHIFTED_COPIES = FUNCTION_COST + 4 * ARITHMETIC_COST, 3
-# A general einsum runs about that much slower than a matrix product.
+# How many times slower a general einsum is than a matrix product, about.
 EINSUM_COST = 8
 
 _UNARY = [

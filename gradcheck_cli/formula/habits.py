@@ -1,4 +1,4 @@
-"""What people write out of habit in a formula, and what it is called here."""
+"""Advice for what people write in a formula out of habit, but is not allowed there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UPSTREAM = {"dout", "dy", "dY", "dL", "dz", "dZ", "grad", "grad_output", "upstre
 
 
 def advise_method(inner: ast.expr, method: str, functions: Mapping[str, Function]) -> str:
-    """What to write instead of a call of a method, or of a module's function."""
+    """Advice on a call of a method, or of a module's function."""
     if isinstance(inner, ast.Name) and inner.id in ("np", "numpy"):
         return INSTEAD.get(method, f"write {method}(…), without numpy's name before it")
     if method in INSTEAD:
@@ -32,7 +32,7 @@ def advise_method(inner: ast.expr, method: str, functions: Mapping[str, Function
 
 
 def advise_name(name: str, names: Collection[str], functions: Mapping[str, Function]) -> str:
-    """What to write instead of a name that the formula does not know."""
+    """Advice on a name that the formula does not know."""
     if name in functions:
         return f"'{name}' is a function; call it: {name}(…)"
     advice = f"; the formula knows {', '.join(names)} and functions such as exp(x)"
@@ -46,7 +46,7 @@ def advise_name(name: str, names: Collection[str], functions: Mapping[str, Funct
 
 
 def advise_function(name: str, names: Collection[str], functions: Mapping[str, Function]) -> str:
-    """What to write instead of a call of what is no function."""
+    """Advice on a call of something that is no function."""
     if name in names:
         return f"'{name}' is not a function"
     if name in INSTEAD:

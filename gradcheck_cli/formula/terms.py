@@ -1,4 +1,4 @@
-"""What a checked formula is made of: shapes, products, terms and functions."""
+"""The parts of a checked formula: shapes, products, terms and functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Evaluate = Callable[[Mapping[str, Any]], Any]
 
 
 class Product(Struct, frozen=True):
-    """One matrix product of a formula and the shapes that met in it."""
+    """A matrix product in a formula: its text, and the shapes of its operands and its result."""
 
     text: str
     left: Shape
@@ -22,7 +22,7 @@ class Product(Struct, frozen=True):
 
 
 class Term(Struct, frozen=True):
-    """A checked node: its shape, its value where that is known beforehand, its evaluation."""
+    """A checked node: its shape, its evaluation, and its value if that is known before."""
 
     shape: Shape
     evaluate: Evaluate
@@ -30,9 +30,10 @@ class Term(Struct, frozen=True):
 
 
 class Function(Struct, frozen=True):
-    """A function of the formula language: its arguments and how a call of it is checked.
+    """A function that formulas may call.
 
-    check: takes the checker of the formula, the call and the name.
+    usage: how it is written. least, most: its number of positional arguments. check: (the checker
+    of the formula, the node of the call, the function's name) → its term.
     """
 
     usage: str

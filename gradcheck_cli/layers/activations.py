@@ -1,7 +1,7 @@
-"""Activations f and their derivatives f′, as a table of formulas in z, entry by entry.
+"""Activations f and their derivatives f′, as a table of elementwise formulas in z.
 
-No formula overflows to a wrong value, and none subtracts what saturation makes equal: tanh′ is
-not 1 − tanh², which is 0 from z = 19 on.
+No formula overflows to a wrong value, and none subtracts numbers that saturation makes equal: so
+tanh′ is not written as 1 − tanh², which is 0 from z = 19 on.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from msgspec import Struct
 
 
 class Activation(Struct, frozen=True):
-    """An activation: f(z), f′(z) as a factor that needs no more parentheses, both for people.
+    """An activation.
 
-    by_output: f′ as a formula in y = f(z), where people write it so.
+    value: f(z) as a formula. derivative: f′(z) as one that can be a factor without parentheses.
+    shown, shown_derivative: both as people write them. by_output: f′ as a formula in y = f(z), if
+    people write it so.
     """
 
     name: str
@@ -23,9 +25,9 @@ class Activation(Struct, frozen=True):
     by_output: str = ""
 
 
-# gelu by tanh is z σ(2u), u = √(2/π) (z + 0.044715 z³); source: D. Hendrycks and K. Gimpel,
-# "Gaussian Error Linear Units" (2016). 2u has the factor √(8/π). Beyond z = ±30 one of σ(2u) and
-# σ(−2u) is 0, and must not meet an infinity.
+# gelu by tanh is z σ(2u) with u = √(2/π) (z + 0.044715 z³); source: D. Hendrycks and K. Gimpel,
+# "Gaussian Error Linear Units" (2016). The factor of 2u is √(8/π). Beyond z = ±30, σ(2u) or σ(−2u)
+# is 0, and must not be multiplied by an infinity.
 _ROOT = "1.5957691216057308"
 _2U = f"{_ROOT} * (z + 0.044715 * z**3)"
 _GELU_SLOPE = f"{_ROOT} * (1 + 0.134145 * minimum(z**2, 900))"

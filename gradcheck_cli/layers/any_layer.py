@@ -1,4 +1,4 @@
-"""What a layer of a config is asked, whatever it is made of."""
+"""The interface that all layers have."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from gradcheck_cli.problem import Problem
 
 
 class AnyLayer(Protocol):
-    """What a config describes, before an array is drawn or code is imported."""
+    """A layer as a config describes it; its arrays are not drawn yet, nor is its code imported."""
 
     @property
     def gradients(self) -> Sequence[tuple[str, int]]:
-        """The input that each gradient to be checked is of, and how many entries that input has."""
+        """For each gradient that is checked, its input and the number of its entries."""
 
     @property
     def seed(self) -> int:
-        """The seed that arrays are drawn with."""
+        """The seed from which arrays are drawn."""
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -32,7 +32,7 @@ class AnyLayer(Protocol):
         """The user's code that its problems run."""
 
     def problems(self) -> list[Problem]:
-        """What is to be checked."""
+        """Make the problems that are checked."""
 
     def describe_settings(self) -> dict[str, Any]:
-        """What a report says of it, by the names of its settings."""
+        """The settings of the layer that a report shows, by name."""

@@ -1,4 +1,4 @@
-"""A layer of the user's own in code, which is imported when its problems are asked for."""
+"""A layer that the user wrote in code, which is imported only when its problems are made."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from gradcheck_cli.usercode.loading import Reference
 if TYPE_CHECKING:
     from gradcheck_cli.usercode.loading import Loader
 
-# The keys of a config that name the function of a derivative, beside its forward.
+# The keys of a config that name a function for a derivative other than a backward.
 CLAIMED = ("jacobian", "jvp", "hessian", "hvp")
 
 
 class CodeLayer(OwnLayer, frozen=True):
-    """Forward and backward as Python code.
+    """A layer whose functions are Python code.
 
-    functions: the code by the key of the config that names it: `forward` and `backward`, or `layer`
-    (a class or an object), each with a `loss` between them or not, `forward` and `derivative`,
-    `value_and_grad`, or `forward` alone, of which torch, jax or autograd has the backward;
-    besides, or beside a `forward` alone, any of CLAIMED.
-    in_place: whether the backward may change what it is handed.
+    functions: references by their keys in the config. These are `forward` and `backward`, or
+    `layer` (a class or an object), both perhaps with a `loss`; or `forward` and `derivative`; or
+    `value_and_grad`; or `forward` alone, if torch, jax or autograd differentiates it. Any of
+    CLAIMED may be added to these, or to a plain `forward` alone.
+    batched: whether the forward takes many points at once, see `from_functions`.
+    framework: its name; None: it is recognized. device: where its tensors are; None: its default.
     convention: of complex gradients, torch or jax.
-    double: whether the backward of the framework's backward is checked, too.
-    framework, device: which, and where its tensors live; None: found out, and its default.
+    in_place: whether the backward may change its arguments.
+    double: whether the framework's double backward is checked, too.
     """
 
     functions: Mapping[str, Reference]
@@ -43,7 +44,7 @@ class CodeLayer(OwnLayer, frozen=True):
     double: bool = False
 
     def problems(self) -> list[Problem]:
-        """The check of the gradients. Imports and calls the user's code."""
+        """Import and call the user's code, and make the problems of its derivatives."""
         from gradcheck_cli.usercode.frameworks.problems import load_target
         from gradcheck_cli.usercode.loading import Loader
 
@@ -77,9 +78,9 @@ class CodeLayer(OwnLayer, frozen=True):
     def _make_all(
         self, functions: Mapping[str, Any], arrays: Any, fixed: Any, optional: Any
     ) -> tuple[list[Problem], list[str]]:
-        """The problems, and what is left out of what all checks share as no function takes it.
+        """Make the problems, without shared values that no function takes; returns notes on those.
 
-        Raises UntakenError where a function takes no value of the check's own.
+        Raises UntakenError where no function takes a value of this check alone.
         """
         from gradcheck_cli.usercode.low_precision import narrow_to_bfloat16
 
@@ -104,7 +105,7 @@ class CodeLayer(OwnLayer, frozen=True):
                 )
 
     def _double(self, made: list[Problem]) -> list[Problem]:
-        """The problems, with that of the double backward where it is asked for."""
+        """The problems, and that of the double backward if it is to be checked."""
         if not self.double:
             return made
         from gradcheck_cli.usercode.frameworks.problems import double_backward
@@ -114,9 +115,9 @@ class CodeLayer(OwnLayer, frozen=True):
     def _claim(
         self, functions: Mapping[str, Any], arrays: Any, fixed: Any, optional: Any
     ) -> list[Problem]:
-        """The problems where other derivatives are claimed, after that of the gradients.
+        """The problems of the derivatives in CLAIMED, after that of the gradients if there is one.
 
-        A constant may be taken by one of the functions alone.
+        It is enough that one of the functions takes a constant.
         """
         from gradcheck_cli.usercode.derivatives.problems import derive
         from gradcheck_cli.usercode.frameworks import recognize
@@ -148,7 +149,7 @@ class CodeLayer(OwnLayer, frozen=True):
         return derived if base is None else [base, *derived]
 
     def _make(self, functions: Mapping[str, Any]) -> Callable[..., Problem]:
-        """How a problem is made of the functions, given inputs and constants."""
+        """A function that makes the problem of these functions from inputs and constants."""
         from gradcheck_cli.usercode import problems
         from gradcheck_cli.usercode.frameworks.layers import as_function_of_arrays
 
@@ -159,7 +160,7 @@ class CodeLayer(OwnLayer, frozen=True):
             return self._from_framework(target)
         if "value_and_grad" in functions:
             value_and_grad = functions["value_and_grad"]
-            if not hasattr(value_and_grad, "__self__"):  # a method is one of its object
+            if not hasattr(value_and_grad, "__self__"):  # a method is read from its object
                 value_and_grad = as_function_of_arrays(
                     value_and_grad, self.framework, self.data.dtype
                 )
@@ -191,7 +192,7 @@ class CodeLayer(OwnLayer, frozen=True):
         )
 
     def _framework_target(self, functions: Mapping[str, Any]) -> Any:
-        """What a framework differentiates itself; None where the gradients are by hand."""
+        """The function or object that a framework differentiates; None for a hand-written one."""
         from gradcheck_cli.usercode.calling.methods import has_methods
         from gradcheck_cli.usercode.frameworks import recognize
 
@@ -200,12 +201,12 @@ class CodeLayer(OwnLayer, frozen=True):
             found = recognize(layer, self.framework)
             by_hand = found is not None and not found.recognizes(layer) and has_methods(layer)
             return layer if found is not None and not by_hand else None
-        # The forward and the backward of one autograd.Function are that Function.
+        # Both methods of an autograd.Function are loaded as the Function itself.
         same = list(functions) == ["forward"] or forward is functions.get("backward")
         return forward if same else None
 
     def _from_framework(self, function: Any) -> Callable[..., Problem]:
-        """How a problem is made of what a framework differentiates itself."""
+        """A function that makes the problem of a framework's function from inputs and constants."""
         from gradcheck_cli.usercode.frameworks.problems import from_framework
 
         return partial(
@@ -220,12 +221,12 @@ class CodeLayer(OwnLayer, frozen=True):
 
     @property
     def code(self) -> tuple[Reference, ...]:
-        """The user's code that the problem runs."""
+        """The user's code that the problems run."""
         constants = [value.code for value in code_values(self.data.constants)]
         return (*self.functions.values(), *constants)
 
     def describe_settings(self) -> dict[str, Any]:
-        """What a report says of the layer."""
+        """The settings of the layer that a report shows."""
         names = [printable(str(code)) for code in self.functions.values()]
         alone = list(self.functions) == ["forward"]
         backward = "that of its framework" if alone else join_words(names[1:] or names)
@@ -233,9 +234,9 @@ class CodeLayer(OwnLayer, frozen=True):
 
 
 def _resolve(value: Any, loader: Loader, name: str) -> Any:
-    """A constant with what is in code taken from there.
+    """A constant with the parts that are in the user's code loaded or called.
 
-    Raises CodeError where an object of a class cannot be made of what is known.
+    Raises CodeError where a parameter of a call gets no value.
     """
     if isinstance(value, CodeValue):
         arguments = {key: _resolve(part, loader, key) for key, part in value.arguments.items()}

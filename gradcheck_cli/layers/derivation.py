@@ -1,6 +1,6 @@
-"""`gradcheck explain`: the derivation for one layer, element by element and then as vectors.
+"""`gradcheck explain`: write the derivation for a layer, element by element and then as vectors.
 
-Every product is shown with the layer's own shapes; the paper's equation numbers stand beside it.
+Every product is shown with the layer's shapes, and with its equation number in the paper.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Part = tuple[str, Iterable[str]]  # a title and its lines
 
 
 def explain(name: str, layer: AnyLayer) -> str:
-    """The derivation for a layer, as plain text; of code, what is passed to it.
+    """The derivation for a layer, as plain text; for code, its inputs and what is compared.
 
-    name: the id of its check, which heads the text.
+    name: the id of its check, which is in the first line.
     """
     if isinstance(layer, Layer):
         what, parts = layer.form.equation, _paper(layer)
@@ -62,7 +62,7 @@ def _formulas(layer: FormulaLayer) -> Iterator[Part]:
         yield f"∂L/∂{name}", [f"∂L/∂{name} = {rule}", *checked]
 
 
-# What is claimed, and what it is compared with, by the key of the function.
+# What is compared with what, by the key of the function.
 CHECKED = {
     "backward": "∂L/∂x of every input x with differences of the forward, contracted with δ",
     "jacobian": "∂y/∂x with differences of every output, zeros as well",
@@ -83,12 +83,14 @@ def _code(layer: AnyLayer) -> Iterator[Part]:
     )
     keys = [key for key in layer.functions if key in CLAIMED]
     beside = "backward" in layer.functions or "value_and_grad" in layer.functions
-    told = [] if keys and not beside else [CHECKED["backward"]]
-    told += [CHECKED[key] for key in (*keys, *["double_backward"] * layer.double)]
-    told += [BESIDE[key] for key in keys if beside and key in BESIDE]
+    compared = [] if keys and not beside else [CHECKED["backward"]]
+    compared += [CHECKED[key] for key in (*keys, *["double_backward"] * layer.double)]
+    compared += [BESIDE[key] for key in keys if beside and key in BESIDE]
     if layer.dtype not in (COMPLEX, "float64"):
-        told.append(f"in float64, if the code follows the type of its inputs, and in {layer.dtype}")
-    yield "What is compared", told
+        compared.append(
+            f"in float64, if the code follows the type of its inputs, and in {layer.dtype}"
+        )
+    yield "What is compared", compared
 
 
 def _inputs(data: Data) -> Iterator[str]:
@@ -175,7 +177,7 @@ def _gradient(layer: Layer, rule: Rule) -> Iterator[str]:
 def _check(
     formula: str, names: Mapping[str, Shape | float], wanted: Shape, of: str
 ) -> Iterator[str]:
-    """The products of a rule, and whether its shape is that of its input."""
+    """Lines with the products of a rule, and whether it has the shape of its input."""
     try:
         parsed = parse(formula, names)
     except FormulaError as error:

@@ -1,8 +1,8 @@
 """The paper's layer forms as a table: equation, shapes, forward, backward rules, Jacobians.
 
-Source: Y. Huang, "Vector Derivative For Back Propagation" (2019); `number` is its equation.
-Every expression is a formula (see `formula.py`); vectors stay two-dimensional, as in the paper.
-A bias and an activation, which the paper does not have, make a form out of a form.
+Source: Y. Huang, "Vector Derivative For Back Propagation" (2019); `number` is an equation there.
+Expressions are formulas (see `formula/`), and vectors have two axes, as in the paper. The paper has
+neither bias nor activation; `Form.extend` adds them to a form.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from gradcheck_cli.layers.activations import ACTIVATIONS, NONE, Activation
 
 
 class Rule(Struct, frozen=True):
-    """One analytic derivative: what it is of, its formula, how the paper writes it and where.
+    """An analytic derivative with respect to one input.
 
-    number: None where the paper does not have it.
-    elements: one entry of it, step by step; remark: what a reader of the paper should know.
+    of: the input. formula: the derivative; shown: the same as the paper writes it.
+    number: its equation in the paper; None if the paper does not have it.
+    elements: the derivation of one entry, step by step. remark: for readers of the paper.
     """
 
     of: str
@@ -31,9 +32,10 @@ class Rule(Struct, frozen=True):
 
 
 class Bias(Struct, frozen=True):
-    """What b adds to a form: its shape, itself in the sum of one output, its rule and Jacobian.
+    """What a bias b adds to a form.
 
-    slices: as in a form.
+    element: b in the sum of one output. slices: the axis across which b is cut, as in `Form`.
+    rule, jacobian: ∂L/∂b and ∂z/∂b.
     """
 
     shape: tuple[str, str]
@@ -44,14 +46,16 @@ class Bias(Struct, frozen=True):
 
 
 class Form(Struct, frozen=True):
-    """One layer form. Shapes are symbolic: the sizes n, N, M, or 1.
+    """A layer form. Shapes are symbolic: of the sizes n, N, M, and 1.
 
-    `slices` tells what the paper observes before it differentiates, (10) and its section 4: of each
-    array, the axis across which it and the output can be cut, slice s of the output depending on
-    slice s of the array alone.
-    `sample_axis` is the axis of y that counts samples: 0 where samples are rows, 1 where the one
-    sample is a column. `cotangent` is the upstream gradient's symbol and equation. `forward` gives
-    z, which is y where there is no activation; `jacobians` are those of z.
+    equation: as shown; number: the paper's. arrays: the shapes of the inputs.
+    output, output_name: the shape and the name of y. forward: the formula of z, which is y where
+    there is no activation; forward_elements: one entry of it.
+    slices: for each array, the axis across which it and the output can be cut, so that slice s of
+    the output depends on slice s of the array alone; see the paper, (10) and section 4.
+    sample_axis: the axis of y along samples, 0 if they are rows, 1 if the only one is a column.
+    rules: ∂L/∂input. jacobians: ∂z/∂input. cotangent: the symbol of the upstream gradient, and its
+    equation in the paper. bias: what `with_bias` adds.
     """
 
     name: str
@@ -83,7 +87,7 @@ class Form(Struct, frozen=True):
 
     @property
     def inner_name(self) -> str:
-        """What the activation is applied to: z or, in a batch, Z; y or Y where there is none."""
+        """The name of z: z or, in a batch, Z; that of the output if there is no activation."""
         return self.output_name.translate(_INNER) if self.activation else self.output_name
 
     @property
@@ -98,12 +102,12 @@ class Form(Struct, frozen=True):
         return f"{letter}⊙{self.slope}" if self.activation else letter
 
     def extend(self, bias: bool = False, activation: str = NONE) -> Form:
-        """The form with a bias, with an activation (a key of ACTIVATIONS), or with both."""
+        """Add a bias, an activation (a key of ACTIVATIONS), or both."""
         form = self.with_bias() if bias else self
         return form if activation == NONE else form.with_activation(ACTIVATIONS[activation])
 
     def with_bias(self) -> Form:
-        """The form with b added to every sample."""
+        """The form with b, which is added to every sample."""
         return replace(
             self,
             equation=f"{self.equation} + b",
@@ -117,7 +121,7 @@ class Form(Struct, frozen=True):
         )
 
     def with_activation(self, activation: Activation) -> Form:
-        """The paper's rules with δ ⊙ f′(z), which is ∂L/∂z, in the place of δ."""
+        """The form with y = f(z): in its rules, δ is replaced by ∂L/∂z = δ ⊙ f′(z)."""
         output, inside = self.equation.split(" = ")
         form = replace(
             self,
@@ -127,10 +131,11 @@ class Form(Struct, frozen=True):
         )
         return replace(
             form,
-            forward_elements=_inner(form.forward_elements),
-            rules=tuple(_through(rule, form) for rule in self.rules),
+            forward_elements=_replace_y(form.forward_elements),
+            rules=tuple(_apply_activation(rule, form) for rule in self.rules),
             jacobians=tuple(
-                replace(rule, elements=tuple(map(_inner, rule.elements))) for rule in self.jacobians
+                replace(rule, elements=tuple(map(_replace_y, rule.elements)))
+                for rule in self.jacobians
             ),
         )
 
@@ -138,17 +143,17 @@ class Form(Struct, frozen=True):
 _INNER = str.maketrans("yY", "zZ")
 
 
-def _inner(text: str) -> str:
-    """The text with z_i for y_i, but for ∂L/∂y_i: that of the upstream gradient."""
+def _replace_y(text: str) -> str:
+    """The text with z_i for y_i, except in ∂L/∂y_i, the upstream gradient."""
     return re.sub(r"(?<!L/∂)([yY])_", lambda match: f"{match[1].translate(_INNER)}_", text)
 
 
-def _through(rule: Rule, form: Form) -> Rule:
-    """A rule with δ ⊙ f′(z) for δ: its formula, as it is shown, and every step of an entry."""
+def _apply_activation(rule: Rule, form: Form) -> Rule:
+    """Replace δ by δ ⊙ f′(z) in the formula, the shown formula and the steps of a rule."""
     assert form.activation is not None
     letter, factor = form.cotangent[0][0], f"delta * {form.activation.derivative}"
     slope = rf"{form.activation.name}′({form.inner_name}_\1)"
-    steps = [_inner(step) for step in rule.elements]
+    steps = [_replace_y(step) for step in rule.elements]
     steps = [re.sub(r"\(?∂L/∂y_(\w+)\)?", rf"(∂L/∂y_\1) {slope}", step) for step in steps]
     steps = [re.sub(r"Δ_(\w+)", rf"Δ_\1 {slope}", step) for step in steps]
     of_sample = f"(δ⊙{form.activation.name}′(z))"

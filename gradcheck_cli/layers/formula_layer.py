@@ -1,4 +1,4 @@
-"""A layer of the user's own as formulas: numbers and text, of which the work is counted before."""
+"""A layer that the user wrote in formulas; its cost is known before it is evaluated."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ from gradcheck_cli.usercode.loading import Reference
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Arrays
 
-# Calls of the forward that a check of formulas makes: for an entry that is measured, for a gradient
-# in random directions with the search for what is wrong, and besides; and of a rule.
+# How often a check calls the forward: for each measured entry, for each gradient in random
+# directions (with the search for what is wrong), and otherwise; and how often it calls a rule.
 CALLS_OF_ENTRY, CALLS_OF_DIRECTIONS, CALLS_BESIDES, CALLS_OF_RULE = 30, 300, 10, 8
-# Numbers that are held for every output: points on both sides, their differences and their noise.
+# Numbers that are kept for each output: values on both sides, their differences and their noise.
 NUMBERS_OF_OUTPUT = 24
 
 
 class FormulaLayer(OwnLayer, frozen=True):
-    """Forward and backward as formulas. rules: ∂L/∂input by input, which may name delta and y."""
+    """A layer whose functions are formulas.
+
+    forward: of the inputs. rules: ∂L/∂input, by input, which may also name delta and y.
+    batched: whether the forward takes many points at once, see `from_functions`.
+    """
 
     forward: str
     rules: Mapping[str, str]
@@ -35,7 +39,7 @@ class FormulaLayer(OwnLayer, frozen=True):
 
     @property
     def names(self) -> dict[str, Shape | float]:
-        """What the forward may name: arrays by shape, numbers by value."""
+        """The names that the forward may use: arrays by shape, numbers by value."""
         data = self.data
         inputs = {name: spec.shape for name, spec in data.inputs.items()}
         arrays = {name: c.shape for name, c in data.constants.items() if isinstance(c, ArraySpec)}
@@ -44,18 +48,18 @@ class FormulaLayer(OwnLayer, frozen=True):
 
     @property
     def rule_names(self) -> dict[str, Shape | float]:
-        """What a rule may name besides: the output y and the upstream gradient delta."""
+        """The names that a rule may use: those, the output y and the upstream gradient delta."""
         shape = parse(self.forward, self.names).shape
         return {"y": shape, **dict.fromkeys(UPSTREAM_NAMES, shape), **self.names}
 
     def count_calls(self, numeric: Numeric) -> int:
-        """About how often a check calls the forward."""
+        """Estimate how often a check calls the forward."""
         entries = [numeric.entries(size) for _, size in self.gradients]
         calls = [CALLS_OF_ENTRY * count if count else CALLS_OF_DIRECTIONS for count in entries]
         return sum(calls) + CALLS_BESIDES
 
     def work(self, numeric: Numeric) -> int:
-        """About how many multiplications a check takes the time of; the rules call y again."""
+        """Estimate the work of a check, see `Formula`; for every rule, y is computed again."""
         forward, names = parse(self.forward, self.names), self.rule_names
         rules = sum(parse(text, names).work for text in self.rules.values())
         calls = self.count_calls(numeric)
@@ -63,12 +67,12 @@ class FormulaLayer(OwnLayer, frozen=True):
 
     @property
     def bytes(self) -> int:
-        """About the memory of one evaluation, and of what is kept of its outputs."""
+        """Estimate the memory of one evaluation and of what is kept for its outputs."""
         forward = parse(self.forward, self.names)
         return 8 * (forward.elements + NUMBERS_OF_OUTPUT * prod(forward.shape))
 
     def problems(self) -> list[Problem]:
-        """The check of the gradients."""
+        """Make the problem of the gradients."""
         import numpy as np
 
         forward, known = parse(self.forward, self.names), self.rule_names
@@ -110,9 +114,9 @@ class FormulaLayer(OwnLayer, frozen=True):
 
     @property
     def code(self) -> tuple[Reference, ...]:
-        """No code of the user's."""
+        """None: formulas run no code of the user's."""
         return ()
 
     def describe_settings(self) -> dict[str, Any]:
-        """What a report says of the layer."""
+        """The settings of the layer that a report shows."""
         return {"forward": printable(self.forward), "backward": "formulas"}

@@ -1,7 +1,7 @@
-"""Per-sample losses ℓ and their derivative ∂ℓ/∂y, as a table of formulas.
+"""Per-sample losses ℓ and their derivatives ∂ℓ/∂y, as a table of formulas.
 
-In each formula y holds one sample a row (n×M); the loss sums over a row's M outputs, which leaves
-n losses. The second array of a loss (its target) has the shape of the layer's output.
+In each formula, the rows of y (n×M) are samples; a loss is summed over the M outputs of a sample,
+which gives n losses. The second array of a loss, its target, has the shape of the layer's output.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from msgspec import Struct
 
 
 class Loss(Struct, frozen=True):
-    """A loss: ℓ per sample, ∂ℓ/∂y, its target's name and how the target is drawn by default.
+    """A loss.
 
-    sums: whether ℓ is a sum over the outputs of a sample, each term of one output alone.
+    value, delta: ℓ per sample and ∂ℓ/∂y, as formulas. shown: ℓ as people write it.
+    target: the name of its second array; draw: the distribution of that by default.
+    sums: whether ℓ is a sum of terms that depend on one output each.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What people take for ∂L/∂z = δ ⊙ f′(z) below an activation, by what they got wrong."""
+"""Wrong versions of ∂L/∂z = δ ⊙ f′(z) below an activation that people write, by their mistake."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from gradcheck_cli.layers.activations import ACTIVATIONS, Activation
 if TYPE_CHECKING:
     from gradcheck_cli.problem import Array
 
-# The keys of `Stage.mistaken`; that of another activation's derivative ends with its name.
+# The keys of `Stage.mistaken`; after ANOTHER follows the name of the other activation.
 MISSING, AT_OUTPUT, OPPOSITE = "f′ missing", "f′ at the output", "f′ at −z"
 FUNCTION, TWICE, BY_INPUT = "f for f′", "f′ twice", "f′ by y, at z"
 AT_UPSTREAM = "f′ at the upstream gradient"
 ANOTHER = "f′ of "
-LATER = "in its place "  # a later gradient; the key ends with what reports call that
-DIAGONAL = "the diagonal of f′ alone"  # of a function in which each output depends on many inputs
+LATER = "in its place "  # another gradient of the chain; its name in reports follows
+DIAGONAL = "the diagonal of f′ alone"  # for functions whose outputs depend on many inputs each
 
 
 def mistake_slope(activation: Activation, z: Array, y: Array, delta: Array) -> dict[str, Array]:
-    """The wrong ∂L/∂z, by key. delta: ∂L/∂y, of the shape of z and of y = f(z)."""
+    """The wrong versions of ∂L/∂z, by key. delta: ∂L/∂y; it, z and y = f(z) have one shape."""
 
     def slope_at(at: Array, of: Activation = activation) -> Any:
         return evaluate_at(of.derivative, z=at)
@@ -42,10 +42,10 @@ def mistake_slope(activation: Activation, z: Array, y: Array, delta: Array) -> d
 
 
 def mistake_softmax(y: Array, delta: Array) -> dict[str, Array]:
-    """The wrong ∂L/∂z of y = softmax(z), whose right one is y ⊙ (δ − Σ δ y)."""
+    """The wrong versions of ∂L/∂z for y = softmax(z); the right one is y ⊙ (δ − Σ δ y)."""
     return {MISSING: delta, FUNCTION: delta * y, DIAGONAL: delta * y * (1 - y)}
 
 
 def evaluate_at(formula: str, **arrays: Array) -> Any:
-    """A formula of an activation, with z or y an array."""
+    """Evaluate a formula of an activation with an array for z or y."""
     return parse(formula, {name: array.shape for name, array in arrays.items()})(arrays)

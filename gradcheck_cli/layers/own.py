@@ -1,4 +1,4 @@
-"""The inputs and constants of a layer of the user's own, drawn when they are asked for."""
+"""Layers that the user wrote, with their inputs and constants, which are drawn when needed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from gradcheck_cli.usercode.loading import Reference
 class CodeValue(Struct, frozen=True):
     """A constant that is in the user's code.
 
-    code: a function, a class of which an object is made, or what else stands there; called: it is
-    called with the arguments, and the values that it asks for by name.
+    code: a function, a class of which an object is made, or any other value.
+    called: whether it is called with the arguments and the values that it has parameters for.
     """
 
     code: Reference
@@ -28,24 +28,25 @@ class CodeValue(Struct, frozen=True):
     called: bool = False
 
 
-# Types of arrays that the forms do not have; complex128 is that of inputs alone.
+# Types of arrays that the paper's layers do not have. Only inputs can be complex128.
 FLOAT16, BFLOAT16, COMPLEX = "float16", "bfloat16", "complex128"
-# What arrays of floats are held in, where it is another type: constants beside complex inputs, and
-# what NumPy lacks.
+# Types in which arrays are held instead: constants if inputs are complex, and NumPy's lack of
+# bfloat16.
 HELD_IN = {COMPLEX: "float64", BFLOAT16: "float32"}
-# What a constant is multiplied by, and a size gets more, turn by turn, to see what changes with it.
+# To see what depends on a constant or a size, it is changed in three turns: constants are
+# multiplied by the first, and sizes increased or decreased by the others.
 OTHER_CONSTANTS, MORE, LESS = (1.25, 0.75, 1.75), (1, 2, 3), (-1, -2, -3)
-AS_SIZE = 1  # the turn in which a constant that is a whole number is changed with the axes like it
+AS_SIZE = 1  # the turn in which a constant whole number is changed like a size, with equal axes
 
 
 class Data(Struct, frozen=True):
-    """What an own layer works on.
+    """The inputs, constants and sizes of an own layer.
 
-    inputs: what is differentiated: array specs, alone or in mappings; constants: these, and any
-        other value as it is; sizes: the letters of shapes, which functions may ask for by name.
-    shared: the inputs and constants that all checks of a file have, which a check may leave.
-    domains: of the inputs that live in one, by leaf; what is drawn is drawn there.
-    slices: of the inputs that are cut, by leaf: the axis of each and that of the output.
+    inputs: array specs, alone or in mappings, which are differentiated. constants: array specs and
+        any other values. sizes: the letters of shapes, which functions may have parameters for.
+    shared: the inputs and constants of all checks of a file, which a check need not use.
+    domains: of the inputs that have one, by leaf; drawn arrays are drawn in their domain.
+    slices: of the inputs that are cut, by leaf: the axis of the input and that of the output.
     """
 
     inputs: Mapping[str, Any]
@@ -58,18 +59,19 @@ class Data(Struct, frozen=True):
     slices: Mapping[str, tuple[int, int]] = {}
 
     def make_inputs(self) -> dict[str, Any]:
-        """The inputs, drawn or given, all of them floats."""
+        """Make the inputs, drawn or given, with floats."""
         return {name: self._make(name, value, floats=True) for name, value in self.inputs.items()}
 
     def make_constants(self) -> dict[str, Any]:
-        """The constants, with their arrays made."""
+        """Make the constants."""
         return {name: self._make(name, value) for name, value in self.constants.items()}
 
     def with_other(self, name: str, value: float, turn: int) -> Data | None:
-        """The data where a constant of this name, or else the size of this value, is another.
+        """The data with another value of a constant, or of the size that has this value.
 
-        turn: which of several others. A size is more only where all arrays that have it are drawn.
-        None where it cannot be: an axis of one, or of two that are given.
+        name: of the constant or the size. turn: which of several changes. A size is increased if
+        all arrays with it are drawn, and else decreased. Returns None where it has no other value:
+        no axis has the size, or it would be less than 2.
         """
         constant = self.constants.get(name)
         if isinstance(constant, float):
@@ -111,10 +113,10 @@ class Data(Struct, frozen=True):
             return [self._make(name_part(name, key), part, floats=floats) for key, part in parts]
         if isinstance(value, CodeValue):
             return replace(value, arguments=self._make(name, dict(value.arguments)))
-        return deepcopy(value)  # checks share it, and code may change what it is handed
+        return deepcopy(value)  # checks share it, and code may change its arguments
 
     def _draw_inside(self, name: str, spec: ArraySpec) -> Any:
-        """An array that is drawn, in its domain."""
+        """Draw an array in its domain."""
         from gradcheck_cli.arrays.domains import geometry_of
 
         drawn = spec.array(name, self.seed, "float64", floats=True)
@@ -122,7 +124,7 @@ class Data(Struct, frozen=True):
         return geometry_of(self.domains[name]).draw(drawn).astype(kind)
 
     def confine(self, problems: Sequence[Problem]) -> list[Problem]:
-        """The problems with their inputs kept in their domains."""
+        """The problems with inputs kept in their domains."""
         if not self.domains:
             return list(problems)
         from gradcheck_cli.usercode.domains import keep_in_domains
@@ -142,12 +144,12 @@ class Data(Struct, frozen=True):
 
     @property
     def gradients(self) -> list[tuple[str, int]]:
-        """The arrays that have a gradient, and how many entries each has."""
+        """The inputs that have a gradient, by leaf, and the number of entries of each."""
         return [(name, prod(spec.shape)) for name, spec in specs(self.inputs)]
 
 
 def _resize(value: Any, size: int, other: int) -> Any:
-    """A value with every axis of one size in its arrays, and whole numbers like it, another."""
+    """A value with `other` instead of `size`, in the axes of its arrays and as a whole number."""
     if isinstance(value, ArraySpec):
         return value.resize(size, other)
     if isinstance(value, Mapping):
@@ -160,7 +162,7 @@ def _resize(value: Any, size: int, other: int) -> Any:
 
 
 def specs(values: Mapping[str, Any]) -> Iterator[tuple[str, ArraySpec]]:
-    """The array specs in a mapping of values, by name: W, params.W."""
+    """The array specs in a mapping, also nested ones, by name: W, params.W."""
     for name, value in values.items():
         if isinstance(value, ArraySpec):
             yield name, value
@@ -172,7 +174,7 @@ def specs(values: Mapping[str, Any]) -> Iterator[tuple[str, ArraySpec]]:
 
 
 def code_values(value: Any) -> Iterator[CodeValue]:
-    """The constants in a value that are in the user's code."""
+    """The `CodeValue`s in a value."""
     if isinstance(value, CodeValue):
         yield value
         value = value.arguments
@@ -182,18 +184,18 @@ def code_values(value: Any) -> Iterator[CodeValue]:
 
 
 class OwnLayer(Struct, frozen=True):
-    """What layers of the user's own have in common: the arrays and values they work on."""
+    """A layer that the user wrote, with its data."""
 
     data: Data
 
     @property
     def gradients(self) -> list[tuple[str, int]]:
-        """The inputs that have a gradient, and how many entries each has."""
+        """The inputs that have a gradient, and the number of entries of each."""
         return self.data.gradients
 
     @property
     def seed(self) -> int:
-        """The seed that arrays are drawn with."""
+        """The seed from which arrays are drawn."""
         return self.data.seed
 
     @property
@@ -207,10 +209,10 @@ class OwnLayer(Struct, frozen=True):
         return self.data.dtype
 
     def problems(self) -> list[Problem]:
-        """What is to be checked."""
+        """Make the problems that are checked."""
         raise NotImplementedError
 
     def change(self, place: int, name: str, value: float, turn: int) -> Problem | None:
-        """The problem at this place where a size or a constant is another, as `Problem.change`."""
+        """Make the problem at `place` with another size or constant, see `Problem.change`."""
         other = self.data.with_other(name, value, turn)
         return None if other is None else replace(self, data=other).problems()[place]

@@ -1,4 +1,4 @@
-"""A layer of the paper: form, loss, reduction, sizes and where its arrays come from."""
+"""A layer of the paper: its form, loss, reduction, sizes and the sources of its arrays."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ if TYPE_CHECKING:
 REDUCTIONS = ("sum", "mean")
 DELTAS = ("total", "per-sample")
 DTYPES = ("float64", "float32")
-# A check holds some copies of its arrays, and some twenty numbers for every entry it measures.
+# A check holds three copies of its arrays, and some 25 numbers for every entry it measures.
 BYTES_OF_ARRAYS, BYTES_OF_ENTRIES = 3 * 8, 25 * 8
-# How a rule may write the upstream gradient: plain, or as the paper and the reports print it.
+# Names of the upstream gradient in rules; the paper and the reports write δ and Δ.
 UPSTREAM_NAMES = ("delta", "δ", "Δ")
 
 
 class Layer(Struct, frozen=True, dict=True):
-    """What a config says of one of the paper's layers; numbers and text, no arrays yet.
+    """A layer of the paper as a config describes it, before its arrays are made.
 
-    delta: what Δ holds, ∂L/∂Y (`total`, the paper's (39)) or ∂ℓ_i/∂y_i (`per-sample`).
-    gradient_reduction: how per-sample gradients of W and b are combined; None: as calculus asks.
-    own_rules: formulas that replace the paper's rule, by input.
+    reduction: sum or mean of the losses. delta: whether Δ is ∂L/∂Y (`total`, the paper's (39)) or
+    holds ∂ℓ_i/∂y_i (`per-sample`).
+    gradient_reduction: how per-sample gradients of W and b are combined; None: the right way.
+    own_rules: formulas that replace the paper's rules, by input.
+    jacobian: whether Jacobians are checked, too. sources: of arrays, by name.
     """
 
     form: Form
@@ -50,7 +52,7 @@ class Layer(Struct, frozen=True, dict=True):
     dtype: str = "float64"
 
     def shape(self, name: str) -> Shape:
-        """The shape of an array of the layer: an input, the output, or the loss's target."""
+        """The shape of an array of the layer: of an input, the output, or the loss's target."""
         return self._shapes.get(name, self._shapes[self.form.output_name])
 
     @cached_property
@@ -63,12 +65,12 @@ class Layer(Struct, frozen=True, dict=True):
 
     @property
     def samples(self) -> int:
-        """How many samples the layer has: n, which is 1 for a single vector."""
+        """The number of samples n, which is 1 for a single vector."""
         return self.sizes.get("n", 1)
 
     @cached_property
     def names(self) -> dict[str, Shape | int]:
-        """What a rule of this layer may name: the form's arrays by shape, sizes by value."""
+        """The names that a rule of this layer may use: arrays by shape, sizes by value."""
         arrays = {name: self.shape(name) for name in self.form.shapes}
         output = self.shape(self.form.output_name)
         sizes = {"n": self.samples, "N": self.sizes["N"], "M": self.sizes["M"]}
@@ -77,16 +79,16 @@ class Layer(Struct, frozen=True, dict=True):
 
     @property
     def inner_names(self) -> tuple[str, ...]:
-        """What a rule may call the activation's argument: z, and Z in a batch; () without one."""
+        """The names of the activation's argument in rules: z, and Z in a batch; () without one."""
         return ("z", self.form.inner_name) if self.form.activation else ()
 
     @property
     def divides(self) -> dict[str, bool]:
-        """Which of the paper's rules get a 1/n, by input.
+        """Whether the paper's rule for each input needs a factor 1/n.
 
-        Δ per sample lacks the 1/n of a mean loss, so ∂L/∂X needs it; the per-sample gradients of W
-        are averaged where `gradient_reduction` (or calculus) says so, and b is a row of W whose x
-        is 1. Source: the paper, after (48).
+        A Δ per sample lacks the 1/n of a mean loss, so ∂L/∂X needs it. For W and b,
+        `gradient_reduction` may say whether per-sample gradients are averaged; b is like a row of W
+        whose x is 1. Source: the paper, after (48).
         """
         lacking = self.reduction == "mean" and self.delta == "per-sample"
         averaged = self.gradient_reduction == "mean" if self.gradient_reduction else lacking
@@ -94,7 +96,7 @@ class Layer(Struct, frozen=True, dict=True):
         return {rule.of: averaged if rule.of in weights else lacking for rule in self.form.rules}
 
     def rule(self, rule: Rule) -> tuple[str, Label]:
-        """The formula checked for an input, and what a report calls it."""
+        """The formula that is checked in place of a rule of the form, and its label in reports."""
         gradient = f"∂L/∂{rule.of}"
         if rule.of in self.own_rules:
             formula = self.own_rules[rule.of]
@@ -105,17 +107,17 @@ class Layer(Struct, frozen=True, dict=True):
 
     @property
     def gradients(self) -> list[tuple[str, int]]:
-        """The inputs that have a gradient, Jacobians after them, and how many entries each has."""
+        """The inputs, and again for Jacobians if these are checked, with the number of entries."""
         inputs = [(name, prod(self.shape(name))) for name in self.form.arrays]
         return inputs * 2 if self.jacobian else inputs
 
     @property
     def code(self) -> tuple[()]:
-        """No code of the user's."""
+        """None: the paper's layers run no code of the user's."""
         return ()
 
     def problems(self) -> list[Problem]:
-        """The gradient check of the layer and, where asked for, that of its Jacobians."""
+        """Make the problem of the gradients and, if `jacobian`, that of the Jacobians."""
         from gradcheck_cli.layers.paper_gradients import make_gradient_problem
         from gradcheck_cli.layers.paper_jacobians import make_jacobian_problem
 
@@ -123,7 +125,7 @@ class Layer(Struct, frozen=True, dict=True):
         return [*made, make_jacobian_problem(self)] if self.jacobian else made
 
     def describe_settings(self) -> dict[str, Any]:
-        """What a report says of the layer."""
+        """The settings of the layer that a report shows."""
         return {
             "form": self.form.name,
             "equation": self.form.equation,
@@ -136,8 +138,8 @@ class Layer(Struct, frozen=True, dict=True):
         }
 
     def bytes(self, numeric: Numeric) -> int:
-        """About the memory of a check: the layer's arrays, and of every entry of a gradient, or
-        of a Jacobian where they are asked for, what the numeric side keeps of it."""
+        """Estimate the memory of a check: for the layer's arrays, and for every measured entry of
+        its gradients or Jacobians."""
         arrays = sum(prod(self.shape(name)) for name in self.form.shapes)
         entries = sum(numeric.entries(prod(self.shape(name))) for name in self.form.arrays)
         if self.jacobian:
@@ -146,7 +148,7 @@ class Layer(Struct, frozen=True, dict=True):
 
 
 def make_arrays(layer: Layer) -> tuple[Arrays, Array]:
-    """The inputs of the layer and the target of its loss, drawn or given, in its dtype."""
+    """Make the inputs of the layer and the target of its loss, drawn or given, in its dtype."""
 
     def make(name: str, default: Drawn) -> Array:
         spec = ArraySpec(layer.shape(name), layer.sources.get(name, default))

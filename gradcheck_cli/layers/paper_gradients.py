@@ -1,5 +1,7 @@
-"""A layer of the paper → Problem: the outputs are the losses of the samples, and the reduction is
-the cotangent, ones for `sum`, ones/n for `mean`.
+"""Make the problem of the gradients of a layer of the paper.
+
+The outputs are the losses of the samples, and the cotangent is their reduction: ones for `sum`,
+ones/n for `mean`.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ ONE_SAMPLE = "n = 1: sum and mean coincide, so no 1/n can go wrong here"
 
 
 class Evaluation(Struct, frozen=True):
-    """The formulas of a layer, parsed, and the target of its loss: what its functions evaluate.
+    """A layer with its parsed formulas and the target of its loss.
 
-    linear: z of the inputs; activation: y of z, None where y is z.
-    loss, derivative: ℓ_i of y and the target, and ∂ℓ_i/∂y_i; samples stand in rows there.
-    rules: the rule of every input, of all that `Layer.names` lists.
+    linear: z as a function of the inputs. activation: y as one of z; None if y is z.
+    loss, derivative: ℓ_i and ∂ℓ_i/∂y_i as functions of y and the target, whose rows are samples.
+    rules: the rule of every input, a function of the values that `Layer.names` lists.
     """
 
     layer: Layer
@@ -41,7 +43,7 @@ class Evaluation(Struct, frozen=True):
     rules: Mapping[str, Formula]
 
     def outputs(self, inputs: Arrays) -> dict[str, Any]:
-        """z and y of the inputs, by every name that a rule may use for them."""
+        """z and y, by every name that a rule may use for them."""
         z = self.linear(inputs)
         y = self.activate(z)
         inner = dict.fromkeys(self.layer.inner_names, z)
@@ -54,25 +56,25 @@ class Evaluation(Struct, frozen=True):
         return self.activation(dict.fromkeys(self.layer.inner_names, z))
 
     def losses(self, inputs: Arrays) -> Any:
-        """ℓ_i, the loss of every sample."""
+        """The loss ℓ_i of every sample."""
         return self.loss(self.in_rows(self.outputs(inputs)["y"], self.target))
 
     def losses_of_slices(self, z: Any, cut: Callable[[Any], Any]) -> Any:
-        """The losses of some slices of z; `cut` takes the same slices of the target."""
+        """The losses for some slices of z; `cut` takes the same slices of the target."""
         return self.loss(self.in_rows(self.activate(z), cut(self.target)))
 
     def in_rows(self, y: Any, target: Any) -> dict[str, Any]:
-        """The arguments of the loss: a sample that is a column is turned into a row."""
+        """The arguments of the loss, with samples as rows even where the only one is a column."""
         form = self.layer.form
         return {"y": _in_rows(form, y), self.layer.loss.target: _in_rows(form, target)}
 
     def upstream(self, y: Any, weights: Any) -> Any:
-        """∂L/∂y, of the shape of y, for L = Σ weights_i · ℓ_i."""
+        """∂L/∂y in the shape of y, for L = Σ weights_i · ℓ_i."""
         derivative = self.derivative(self.in_rows(y, self.target))
         return _in_rows(self.layer.form, weights[:, None] * derivative)
 
     def backward(self, inputs: Arrays, cotangent: Any) -> dict[str, Any]:
-        """The gradients that the rules claim; Δ holds what the layer's `delta` says."""
+        """The gradients that the rules claim; Δ is total or per sample, as the layer says."""
         import numpy as np
 
         known = {**inputs, **self.outputs(inputs), self.layer.loss.target: self.target}
@@ -99,12 +101,12 @@ def make_evaluation(layer: Layer, target: Array) -> Evaluation:
 
 
 def _in_rows(form: Form, array: Any) -> Any:
-    """An array of outputs with a sample in every row; where samples are columns, its transpose."""
+    """Outputs with samples as rows: the transpose if samples are columns."""
     return array.swapaxes(-1, -2) if form.sample_axis == 1 else array
 
 
 def make_gradient_problem(layer: Layer) -> Problem:
-    """The check of ∂L/∂x, ∂L/∂W and ∂L/∂b: the outputs are the losses, the cotangent reduces."""
+    """Make the problem of ∂L/∂x, ∂L/∂W and ∂L/∂b."""
     import numpy as np
 
     inputs, target = make_arrays(layer)
@@ -134,7 +136,7 @@ def make_gradient_problem(layer: Layer) -> Problem:
 
 
 def _resize(layer: Layer, name: str, value: float, turn: int) -> Problem | None:
-    """The check where a size of the layer is another; None where arrays are given, not drawn."""
+    """Make the problem with a larger size; None if arrays are given, or it is no size."""
     drawn = all(isinstance(source, Drawn) for source in layer.sources.values())
     if name not in layer.sizes or not drawn:
         return None
@@ -143,7 +145,7 @@ def _resize(layer: Layer, name: str, value: float, turn: int) -> Problem | None:
 
 
 def _list_stages(evaluation: Evaluation, reduction: Array, inputs: Arrays) -> list[Stage]:
-    """y with its ∂L/∂y and, below an activation, z with its ∂L/∂z = ∂L/∂y ⊙ f′(z)."""
+    """The stages of the forward: y with ∂L/∂y and, if there is an activation, z with ∂L/∂z."""
     form, known = evaluation.layer.form, evaluation.outputs(inputs)
     delta = evaluation.upstream(known["y"], reduction)
     axis = 0 if "n" in form.sizes else None

@@ -1,4 +1,4 @@
-"""The Jacobians of a layer of the paper → Problem: the outputs are those of the layer."""
+"""Make the problem of the Jacobians of a layer of the paper, whose outputs are the layer's own."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class _Jacobians(Struct, frozen=True):
-    """The forward and the Jacobians of a layer, with vectors that are flat.
+    """The forward and the Jacobians of a layer, with vectors of one axis.
 
-    A Jacobian is outputs × inputs (2, 3), so x, b and y of a single sample have one axis here;
-    the paper's formulas give them two.
-    axis: the axis of length 1 of such vectors; vectors: the inputs that are; rules: ∂z/∂input.
-    slope: f′(z), of which each entry of ∂y is that many times its entry of ∂z; None without one.
+    A Jacobian is outputs × inputs, the paper's (2) and (3). So x, b and y of a single sample have
+    one axis here, though they have two in the paper's formulas.
+    axis: the axis of length 1 that such vectors have there. vectors: the inputs that are such.
+    rules: ∂z/∂input. slope: f′(z), the factor of ∂z in ∂y; None if there is no activation.
     """
 
     evaluation: Evaluation
@@ -33,7 +33,7 @@ class _Jacobians(Struct, frozen=True):
     slope: Formula | None
 
     def with_axis(self, inputs: Arrays) -> dict[str, Any]:
-        """The inputs as the formulas take them, in two dimensions."""
+        """The inputs as the formulas take them, with two axes."""
         import numpy as np
 
         return {
@@ -42,15 +42,15 @@ class _Jacobians(Struct, frozen=True):
         }
 
     def flat(self, output: Any) -> Any:
-        """An output, or a vector among the inputs, without its axis of length 1."""
+        """An output or a vector among the inputs with one axis."""
         return output.squeeze(self.axis) if self.vectors else output
 
     def forward(self, inputs: Arrays) -> Any:
-        """y, flat for a single sample."""
+        """y, with one axis for a single sample."""
         return self.flat(self.evaluation.outputs(self.with_axis(inputs))["y"])
 
     def backward(self, inputs: Arrays, cotangent: Any) -> dict[str, Any]:
-        """∂y/∂input for every input; there is no cotangent."""
+        """∂y/∂input for every input; the cotangent is None."""
         known = self.with_axis(inputs)
         jacobians = {name: rule(known) for name, rule in self.rules.items()}
         if self.slope is None:
@@ -63,7 +63,7 @@ class _Jacobians(Struct, frozen=True):
 
 
 def make_jacobian_problem(layer: Layer) -> Problem:
-    """The check of ∂y/∂x, ∂y/∂W and ∂y/∂b."""
+    """Make the problem of ∂y/∂x, ∂y/∂W and ∂y/∂b."""
     form, names = layer.form, layer.names
     inputs, target = make_arrays(layer)
     vectors = () if "n" in form.sizes else tuple(name for name in inputs if name != "W")
@@ -84,7 +84,7 @@ def make_jacobian_problem(layer: Layer) -> Problem:
 
 
 def _jacobian_label(form: Form, rule: Rule) -> Label:
-    """∂y/∂x as it is shown: rows of ∂z/∂x times f′(z), or its entries, where those are shown."""
+    """The label of ∂y/∂x: f′(z) times the shown ∂z/∂x, which may be a matrix or one entry."""
     shown = rule.shown
     if form.activation and shown.startswith("1("):
         shown = f"{form.slope[:-1]}_{'ak' if 'n' in form.sizes else 'k'}) {shown}"
