@@ -18,7 +18,7 @@ class Rung(Struct, frozen=True):
         cotangents).
     steepness: Σ |c|·move over the step, (entries, cotangents), where the move of an output is the
         larger of its changes on the two sides.
-    floor: a steepness below this look like zero: the noise around x, over the step.
+    floor: a steepness below this looks like zero: the noise around x, over the step.
     moved: which outputs an entry moves, (entries, outputs).
     """
 
