@@ -1,8 +1,9 @@
-"""The catalogue of faults: each is found in a wrong gradient, and put into a right one.
+"""The catalogue of faults, which are put into right gradients and looked for in wrong ones.
 
-A fault is a row here, and a function from the right gradient to the wrong one: `inject`. Where
-numbers in it are solved for, another is shown the wrong gradient, too: `suspect`. The order is that
-in which they are tried: those that need no more measuring come first. CONTRIBUTING.md adds one.
+A fault is a row here with a function from the right gradient to wrong ones, `inject`. If the fault
+has numbers to fit, a second function is given the wrong gradient as well, `suspect`. Faults are
+tried in this order; those that need no further measurements come first. CONTRIBUTING.md shows how
+to add one.
 """
 
 from __future__ import annotations

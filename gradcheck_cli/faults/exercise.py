@@ -1,7 +1,7 @@
 """How much of the forward's Jacobian the inputs of a check exercise.
 
-What is zero here and not at other inputs, as below a unit that is off, leaves the gradient zero
-whatever the rule has there: such a part of a rule is not checked.
+Where an entry of the Jacobian is zero here but not at other inputs, such as below a unit that is
+off, the gradient does not depend on what the rule has there: that part of it is not checked.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from gradcheck_cli.result import Exercise
 
 Mask = NDArray[np.bool_]
 
-MOVED = 2.0**-10  # of the typical entry: by how much one is moved to see which outputs it changes
-ROUNDING = 1e-14  # of the largest output: a smaller change is rounding
+MOVED = 2.0**-10  # of the typical entry: a move of one to see which outputs change
+ROUNDING = 1e-14  # over the largest output: a smaller change is rounding
 
 
 def measure_exercise(
     gradients: Sequence[MeasuredGradient], others: Sequence[Problem]
 ) -> Iterator[Exercise]:
-    """Of each input, how many entries of the Jacobian that can be nonzero are so here.
+    """For each input, how many of the Jacobian's entries that can be nonzero are nonzero here.
 
-    others: the same problem at other inputs; an entry that is zero at all of them counts for none.
+    others: the same problem at other inputs; an entry that is zero at all of them is not counted.
     """
     for measured in gradients if all(map(_is_free, gradients)) else ():
         found = [_find_nonzero(measured, other.inputs) for other in others]
@@ -39,20 +39,20 @@ def measure_exercise(
 
 
 def _is_free(measured: MeasuredGradient) -> bool:
-    """Whether a gradient is that of a forward of the user's, whose inputs may be any."""
+    """Whether the forward is the user's own, and its inputs are not confined to a domain."""
     problem = measured.problem
     known = problem.stages is no_stages and problem.identity is None and not problem.domains
     return known and bool(measured.declared)
 
 
 def _find_nonzero(measured: MeasuredGradient, inputs: Mapping[str, Any]) -> Mask | None:
-    """Which entries of the Jacobian are not zero at other inputs; None where that is not known.
+    """Which entries of the Jacobian are nonzero at other inputs; None if the forward fails there.
 
-    One call an entry tells: an output changes, or not a digit of it does.
+    An entry of the input takes one call: an output either changes, or none of its digits do.
     """
     forward, x = measured.declared[0].forward, inputs[measured.name]
     at = measured.measure_jacobian(measured.declared[0]).at
-    with suppress(Exception):  # whatever the user's forward raises at inputs of ours
+    with suppress(Exception):  # the user's forward may fail at other inputs
         outputs = np.ravel(forward(inputs))
         least = ROUNDING * np.max(np.abs(outputs), initial=0.0)
         found = np.zeros((outputs.size, len(at)), dtype=bool)
@@ -67,7 +67,7 @@ def _find_nonzero(measured: MeasuredGradient, inputs: Mapping[str, Any]) -> Mask
 
 
 def _count(measured: MeasuredGradient, elsewhere: Mask, draws: int) -> Exercise:
-    """elsewhere: which entries of the Jacobian are not zero at other inputs, of which `draws`."""
+    """Compare the entries of the Jacobian that are nonzero here and at `draws` other inputs."""
     jacobian = measured.measure_jacobian(measured.declared[0])
     here = np.abs(jacobian.value) > 2 * jacobian.uncertainty
     idle = np.zeros(measured.value.size, dtype=bool)

@@ -1,4 +1,4 @@
-"""What a factor is called: a plain number, n or 1/n, a size, a constant, a power, a product."""
+"""Name a factor: as a plain number, n or 1/n, a size, a constant, a power or a product."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gradcheck_cli.measure.comparison import Float
 from gradcheck_cli.problem import Problem
 from gradcheck_cli.text import join_words
 
-# Relative; a factor has a name only if it is known better: the names of small sizes lie dense.
+# Relative; a factor that is known less precisely gets no name: names of small sizes lie dense.
 NAMED_PRECISION = 1e-4
-PLAIN_PRECISION = 1e-2  # that of plain numbers, which lie far apart
-# Numbers that people write, whatever the sizes are; so they come before the names of sizes.
+PLAIN_PRECISION = 1e-2  # the same for plain numbers, which lie far apart
+# Numbers that people write whatever the sizes are; they are preferred to the names of sizes.
 PLAIN = {
     "−1": -1.0,
     **{str(number): float(number) for number in (2, 3, 4)},
@@ -27,13 +27,13 @@ PLAIN = {
     "2/3": 2 / 3,
     "3/2": 3 / 2,
 }
-EXPONENTS = (2.0, -2.0, 0.5, -0.5)  # of a size or a constant, that factors are named by
-LARGEST_NUMBER = 1e50  # a factor is named after; its powers up to 3 and their products are finite
-MOST_NAMES = 3  # of a factor, and of what it may be besides
+EXPONENTS = (2.0, -2.0, 0.5, -0.5)  # exponents of a size or a constant that are names of factors
+LARGEST_NUMBER = 1e50  # that names a factor, so that products of its powers up to 3 are finite
+MOST_NAMES = 3  # of a factor, and as many alternative ones
 
 
 class Kind(IntEnum):
-    """Kinds of names of a factor, the likeliest first; a factor is called by one kind alone."""
+    """Kinds of names, the likeliest first; the names of a factor are all of one kind."""
 
     PLAIN = 1
     SAMPLES = 2
@@ -44,10 +44,9 @@ class Kind(IntEnum):
 
 
 class Factor(Struct, frozen=True):
-    """A factor, relatively known to `precision`, and its names; () where it has none.
+    """A factor, its relative precision, and its names, if it has any.
 
-    also: other names that the factor has at the sizes and constants of this check, by coincidence
-    or not.
+    also: names that have the same value in this check, which may be a coincidence.
     """
 
     value: float
@@ -57,19 +56,19 @@ class Factor(Struct, frozen=True):
 
     @property
     def parameters(self) -> int:
-        """How many parameters it is: none, if it is one of those that people write."""
+        """How many fitted parameters it counts as: 0 with a name or a round value, else 1."""
         return int(not self.names and not self.is_round)
 
     @property
     def choices(self) -> float:
-        """Of about how many factors with a name, or with two digits, it is one."""
+        """About how many other factors with a name, or with two digits, it could have been."""
         if self.parameters:
             return 1.0
         return float(len(PLAIN)) if set(self.names) & set(PLAIN) else 200.0
 
     @property
     def is_round(self) -> bool:
-        """Whether it has two digits at most, as numbers that people write have."""
+        """Whether it has at most two digits, like numbers that people write."""
         gap = abs(float(f"{self.value:.1e}") - self.value)
         return self.precision < NAMED_PRECISION and gap <= max(self.precision, 1e-12) * abs(
             self.value
@@ -87,13 +86,13 @@ class Factor(Struct, frozen=True):
         return " = ".join(dict.fromkeys((shown, *self.names))) + also
 
     def is_called(self, name: str) -> bool:
-        """Whether the factor may be called by this name."""
+        """Whether the factor has this name, perhaps by coincidence."""
         return name in self.names or name in self.also
 
 
 def list_numbers(problem: Problem, norms: Mapping[str, float]) -> dict[str, float]:
-    """What a factor may be called by: sizes and constants, inputs of one number, lengths of axes
-    that have no other name, and norms."""
+    """The numbers that factors may be named by: sizes, constants, inputs of one number, lengths of
+    axes without another name, and norms."""
     scalars = {name: x.item() for name, x in problem.inputs.items() if x.size == 1}
     named = _keep_usable({**problem.numbers, **scalars})
     known = set(named.values())
@@ -118,9 +117,9 @@ def name_factor(
 ) -> Factor:
     """The factor with its names.
 
-    precision: relative; numbers: sizes and constants by name. A plain number and one of n or 1/n
-    may be sizes by coincidence, which are named besides.
-    constants_first: whether a constant is likelier than a size, as of the weight of a term.
+    precision: relative; numbers: sizes and constants by name. A plain number may be a size by
+    coincidence; then the size is an alternative name.
+    constants_first: whether a constant is likelier than a size, as for the weight of a term.
     """
     if precision > PLAIN_PRECISION:
         return Factor(value, (), precision)
@@ -144,7 +143,7 @@ def name_factor(
     return Factor(value, tuple(best), precision, tuple(also[:MOST_NAMES]))
 
 
-@lru_cache(maxsize=8)  # of the sizes and constants of a check, and where some of them are others
+@lru_cache(maxsize=8)  # for the numbers of a check, and of those that confirm its names
 def _tabulate_names(
     numbers: tuple[tuple[str, float], ...],
 ) -> tuple[list[tuple[Kind, str]], Float]:
@@ -181,7 +180,7 @@ def _list_names(numbers: Mapping[str, float]) -> Iterator[tuple[Kind, str, float
 
 
 def values_of_names(numbers: Mapping[str, float]) -> dict[str, float]:
-    """The value of every name that a factor may have, where sizes and constants are these."""
+    """The value of every name that a factor may have, by these sizes and constants."""
     return {name: value for _, name, value in _list_names(numbers)}
 
 

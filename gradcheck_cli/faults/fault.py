@@ -1,4 +1,4 @@
-"""A fault: a way to get a right gradient wrong, which can be put into one and found in one."""
+"""A fault: a way to get a gradient wrong, put into right gradients and found in wrong ones."""
 
 from __future__ import annotations
 
@@ -20,18 +20,16 @@ class Injected(Struct, frozen=True):
     values: the faulty gradient; observation: the fault in words, with its parameters.
     same: why the fault changes nothing in this check, if it does not; empty if it does.
     parameters: how many of its parameters were fitted to the analytic gradient.
-    choices: how many other faults of its kind could have been tried.
-    grain: how far apart the values are that an entry can have, as of rounded ones: an agreement is
-    no better evidence than that is small beside the entry.
-    discrete: whether the gradient takes few values where its parameters are near these, so that an
-    agreement may be chance.
-    by: the factor, of a fault that is nothing but a factor; named: the factors that the observation
-    has the text of.
-    upstream: the stage and the upstream gradient there that it is the gradient for: other gradients
-    of the same backward may be for it, too.
-    part: what is left out or weighted, which is the same at other inputs, but where another mask
-    does it.
-    cause, next_step: instead of the fault's own, where the parameters say more.
+    choices: how many similar faults could have been tried in its place.
+    grain: the distance of the values that an entry can have, if it is rounded; the smaller it is
+    beside the entry, the more an agreement says.
+    discrete: whether nearby parameters give the same gradient, so that an agreement may be chance.
+    by: the factor, if the fault is nothing else. named: the factors in the text of the observation.
+    upstream: the stage, and the wrong upstream gradient there, if that is the fault: it may explain
+    other gradients of the same backward, too.
+    part: the part that is left out or weighted, in words. It is the same part at other inputs,
+    unless the fault is really a mask that depends on them.
+    cause, next_step: replace those of the catalogue, unless empty.
     """
 
     values: Values
@@ -52,15 +50,14 @@ class Injected(Struct, frozen=True):
 class Fault(Struct, frozen=True):
     """A row of the catalogue.
 
-    code, title: what reports call it. cause: how it usually happens; next_step: what to look at.
-    example: of it, in a formula or in Python. remedy: what a blind check needs to see it.
-    inject: the faults of this kind that are put into a right gradient.
-    suspect: those that may be in a wrong gradient; None: the same.
-    describe: what is said of a wrong gradient where no fault gives every entry.
-    costly: whether gradients are measured at other inputs for it.
-    inside: whether it may be at a stage inside the forward; one of the result alone is not looked
-    for there again.
-    alone: whether it is never combined with a factor, with which it would explain too much.
+    code, title: its names in reports. cause: how it usually happens; next_step: what to look at.
+    example: one in a formula or in Python. remedy: the inputs with which a blind check sees it.
+    inject: lists the faults of this kind in a right gradient.
+    suspect: lists those that may be in a wrong gradient; None: those of `inject`.
+    describe: a sentence on the pattern of the errors, for when no fault explains all entries.
+    costly: whether it needs gradients at other inputs.
+    inside: whether it may be at a stage inside the forward; one of the result only cannot.
+    alone: whether it is never combined with a factor, since together they would explain too much.
     """
 
     code: Code

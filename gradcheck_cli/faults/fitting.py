@@ -1,4 +1,4 @@
-"""Which factor, or which sum of parts, gives a wrong gradient, by weighted least squares."""
+"""Fit a factor, or the weights of a sum of parts, to a wrong gradient by weighted least squares."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gradcheck_cli.text import join_words
 # Singular values below this share of the largest leave weights undetermined: measured parts are
 # known to about so many digits.
 SMALLEST_SINGULAR_VALUE = 1e-10
-SMALLEST_MOVE = 1e-6  # relative to the largest entry: by how much one that is solved for differs
-MOST_PLACES = 8  # entries that differ, that are listed
+SMALLEST_MOVE = 1e-6  # over the largest entry: a solved entry that differs by less is the same
+MOST_PLACES = 8  # entries that differ are listed up to this number
 
 
 def fit_factor(analytic: Float, explained: Float, allowed: Float) -> tuple[float, float]:
     """The c that fits analytic = c · explained best, and its relative precision.
 
-    allowed: how far each entry may be off. Without an entry that tells, c is 0 and its precision
+    allowed: how far each entry may be off. If no entry determines c, it is 0 and its precision
     infinite.
     """
     with np.errstate(all="ignore"):
@@ -42,7 +42,7 @@ def fit_factor(analytic: Float, explained: Float, allowed: Float) -> tuple[float
 def fit_part(
     comparison: Comparison, part: Values, rest: Values | None = None
 ) -> tuple[float, float]:
-    """The c with which c · part, and a rest, give the analytic gradient best; and its precision."""
+    """The c that fits analytic = c · part + rest best, and its relative precision."""
     target = comparison.analytic.ravel()[part.at]
     allowed = comparison.allowed.ravel()[part.at] + part.uncertainty
     if rest is not None:
@@ -53,7 +53,7 @@ def fit_part(
 def fit_weights(
     parts: Float, comparison: Comparison, at: NDArray[np.intp], target: Float
 ) -> Float | None:
-    """The weights with which parts add up to a target, or None where entries leave them open.
+    """The weights with which parts add up to a target; None if the entries do not determine them.
 
     parts: parts × entries, of the entries at the flat positions `at`; target: of all measured
     entries. Each entry counts in units of the error it is allowed.
@@ -62,7 +62,7 @@ def fit_weights(
 
 
 def solve_weights(parts: Float, allowed: Float, target: Float) -> Float | None:
-    """The weights with which parts, parts × entries, add up to a target; None if left open."""
+    """The weights with which parts, parts × entries, add up to a target; None if undetermined."""
     with np.errstate(all="ignore"):
         weight = 1.0 / allowed
         matrix, wanted = (parts * weight).T, target * weight

@@ -1,4 +1,4 @@
-"""Activations that the outputs of the user's own layer may be those of."""
+"""Activations that can be guessed from their outputs alone, since they are invertible."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Change = Callable[[Float], Float]
 
 
 class InvertibleActivation(Struct, frozen=True):
-    """An activation y = f(z) that outputs y tell everything about.
+    """An activation y = f(z) whose z and f′(z) follow from y.
 
-    contains: which outputs it can have; value: f; inverse: f⁻¹; slope_by_output: f′(z) by y.
+    contains: which outputs are possible; value: f; inverse: f⁻¹; slope_by_output: y → f′(z).
     """
 
     name: str
@@ -41,7 +41,7 @@ ACTIVATIONS = (
 
 
 def list_inner_stages(stage: Stage, inputs: Any) -> Iterator[Stage]:
-    """What is below an activation, if the outputs are those of one: z = f⁻¹(y)."""
+    """The stages z = f⁻¹(y) below the activations that a stage with outputs y may be."""
     with np.errstate(all="ignore"):
         y = np.asarray(stage.forward(inputs), dtype=np.float64)
         if y.shape != stage.cotangent.shape or y.size < 2:

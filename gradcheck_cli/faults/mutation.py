@@ -1,4 +1,4 @@
-"""What a check could catch: faults are put into its right gradients, and judged as it would."""
+"""Find out which faults a check would catch: put them into its right gradients and compare."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from gradcheck_cli.numeric.gradient import NumericGradient
 from gradcheck_cli.problem import Problem, Stage, no_stages
 from gradcheck_cli.result import Exercise, Mutant, MutantStatus
 
-# Relative to the largest entry: a fault changes nothing where both gradients are known this well
-# and differ by less than that, and by less than some roundings of float64.
+# Over the largest entry: a fault changes nothing if both gradients are known to EQUAL_PRECISION,
+# and differ by no more than their uncertainties and ROUNDING, some eps of float64.
 EQUAL_PRECISION, ROUNDING = 1e-8, 1e-15
-# Of other inputs: an entry of a Jacobian that is zero at all of them is taken for zero everywhere.
-# A unit that is off for half of all inputs is missed once in 64 times.
+# How many other inputs are drawn. An entry of a Jacobian that is zero at all of them is taken for
+# zero everywhere, which is wrong once in 64 times for a unit that is off at half of all inputs.
 DRAWS = 6
-LARGEST_UNCERTAINTY = 0.1  # over the steepest slope; above, nothing is known of the gradient
+LARGEST_UNCERTAINTY = 0.1  # over the steepest slope; above that the gradient is not known
 
 Measure = Callable[[Problem, str], NumericGradient]
 
@@ -34,8 +34,8 @@ Measure = Callable[[Problem, str], NumericGradient]
 def mutate(
     problem: Problem, measure: Measure, allowance: Allowance
 ) -> tuple[list[Mutant], list[Exercise]]:
-    """Every fault that applies to a gradient, and whether a check with this tolerance sees it; and
-    how much of the forward's Jacobian its inputs exercise.
+    """Every fault that applies to a gradient, with whether a check with this tolerance would catch
+    it; and how much of the forward's Jacobian its inputs exercise.
 
     measure: the numeric gradient of an input of a problem.
     """
@@ -64,18 +64,18 @@ def mutate(
 def _is_unchanged_there(
     fault: Fault, place: int, of: Callable[[str], MeasuredGradient], name: str
 ) -> bool | None:
-    """Whether the fault at this place among those of its kind leaves a gradient as it is.
+    """Whether the fault at this place among those of its kind does not change a gradient.
 
-    None where it does not apply, or where that is not known.
+    None if it does not apply, or that is not known.
     """
-    with suppress(Exception):  # whatever the user's forward raises near inputs of ours
+    with suppress(Exception):  # the user's forward may fail near other inputs
         injected = _inject(fault, of(name))
         return _is_unchanged(injected[place], of(name)) if place < len(injected) else None
     return None
 
 
 def _measure_once(problem: Problem, measure: Measure) -> Callable[[str], MeasuredGradient]:
-    """The right gradients of a problem by name, measured once."""
+    """A function from the name of an input to its right gradient, which it measures once."""
 
     @cache
     def measured(name: str) -> NumericGradient:
@@ -85,9 +85,9 @@ def _measure_once(problem: Problem, measure: Measure) -> Callable[[str], Measure
 
 
 def _redraw(problem: Problem, seed: int) -> Iterator[Problem]:
-    """The problem at other inputs nearby, which keep to the domain of its forward, and at any.
+    """The problem at inputs nearby, where the forward is probably defined, and at any inputs.
 
-    The second has an upstream gradient of its own, too, whatever the loss is.
+    The second one has another upstream gradient, too, which does not come from the loss.
     """
     drawn = np.random.default_rng(seed)
     sizes = {
@@ -118,8 +118,8 @@ def _redraw(problem: Problem, seed: int) -> Iterator[Problem]:
 
 
 def _inject(fault: Fault, measured: MeasuredGradient) -> list[Injected]:
-    """The faults of a kind in a right gradient."""
-    # Code of the user that runs in the check may still fail with other inputs.
+    """The faults of one kind in a right gradient."""
+    # The user's code may fail at other inputs, though it did not at those of the check.
     with suppress(GradcheckError):
         return list(fault.inject(measured)) if fault.inject is not None else []
     return []
@@ -128,7 +128,7 @@ def _inject(fault: Fault, measured: MeasuredGradient) -> list[Injected]:
 def _judge(
     fault: Fault, injected: Injected, measured: MeasuredGradient, allowance: Allowance
 ) -> Mutant:
-    """An entry is seen to be wrong where it is further off than both uncertainties explain."""
+    """The mutant of a fault, which is caught if an entry is off by more than is allowed."""
     values = injected.values
     right = measured.right.take(values.at)
     numeric = right.value
@@ -138,7 +138,7 @@ def _judge(
         size = np.maximum(np.abs(values.value), np.abs(numeric))
         both = right.uncertainty + values.uncertainty
         unseen = allowance.error(values.value, numeric, both)
-        # What is not finite is refused before it is compared.
+        # A check refuses gradients that are not finite.
         overflows = not np.isfinite(values.value[known]).all()
         caught = overflows or bool(np.any((error > unseen)[known]))
         relative = largest(np.where(size > 0, error / size, 0.0)[known])
@@ -156,7 +156,7 @@ def _judge(
 
 
 def _is_unchanged(injected: Injected, measured: MeasuredGradient) -> bool:
-    """Whether a fault leaves a gradient as it is, by all that is known of both."""
+    """Whether a fault does not change a gradient, as far as both are known."""
     if _is_unresolved(measured):
         return False
     values = injected.values
@@ -171,7 +171,7 @@ def _is_unchanged(injected: Injected, measured: MeasuredGradient) -> bool:
 def _explain_survivor(
     fault: Fault, injected: Injected, measured: MeasuredGradient, relative: float
 ) -> tuple[str, str]:
-    """Why a fault is not seen, and what would show it."""
+    """Why a check does not catch a fault, and with what inputs it would."""
     gradient = measured.label.gradient
     if _is_unresolved(measured):
         observation = (
@@ -195,6 +195,6 @@ def _explain_survivor(
 
 
 def _is_unresolved(measured: MeasuredGradient) -> bool:
-    """Whether the uncertainty is as large as anything that could be seen."""
+    """Whether the gradient is so uncertain that no fault in it could be seen."""
     peak = max(largest(np.abs(measured.value)), measured.gradient.steepest)
     return not largest(measured.uncertainty) <= LARGEST_UNCERTAINTY * peak and peak > 0

@@ -1,7 +1,7 @@
-"""The gradient at other inputs, and what two slopes there rule out before it is measured.
+"""Measure the gradient at other inputs, for rules that use another array than they should.
 
-A rule that works with another array than it should gives the gradient at other inputs. To measure
-some entries of it takes a few dozen forwards, to see that it cannot be the wrong one takes three.
+To measure some of its entries takes a few dozen forwards. To see that it is not the wrong gradient
+takes only three, since two slopes along random directions refute it.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from gradcheck_cli.problem import Stage
 
 Inputs = Mapping[str, NDArray[Any]]
 
-DIRECTIONS = 2  # one slope fits any gradient but for a factor
-# In units of a slope's step, over the slope: within so many the ratios of slopes to claims are the
-# same. Truncation is about one, and a kink that is crossed by chance moves few of many terms.
+DIRECTIONS = 2  # with one slope, some multiple of any gradient would fit
+# The ratios of slopes to claims count as equal if their relative difference is less than so many
+# steps. Truncation is about one step; a kink that is crossed changes a few of many terms.
 SAME_RATIO = 512.0
-STEP = 0.125  # of the cube root of ε, which is best on two sides: one side bends more
-ROUNDINGS = 2.0  # of all outputs, which a sum of them and what they are made of may be off by
-NUDGED = 1e-4  # of an input: how far it is moved to see whether the gradient moves, too
+STEP = 0.125  # of the cube root of eps, the best central step: a one-sided one must be shorter
+ROUNDINGS = 2.0  # by how many eps of all outputs their sum may be off
+NUDGED = 1e-4  # of an entry: a move of an input to see whether the gradient changes, too
 
 
 def is_defined(forward: Callable[[Any], Any], inputs: Mapping[str, Any]) -> bool:
-    """Whether the user's forward takes inputs that the user did not give."""
+    """Whether the user's forward is finite at inputs that the user did not give."""
     with suppress(Exception):
         return bool(np.isfinite(np.asarray(forward(dict(inputs)))).all())
     return False
@@ -44,8 +44,8 @@ def use_inputs(
 ) -> Iterator[Injected]:
     """The gradient with these inputs in the place of the problem's.
 
-    Nothing where the forward does not take them, or where the gradient does not depend on them:
-    then no rule for it uses them.
+    Yields nothing if the forward fails there, or if the gradient does not depend on these inputs,
+    since then no rule for it uses them.
     """
     for stage in measured.stages:
         if measured.claimed is not None and not _may_fit(measured, stage, changed):
@@ -63,15 +63,15 @@ def use_inputs(
 
 
 def measure_gradient_at(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Values | None:
-    """A few entries of the gradient with the same upstream gradient at other inputs.
+    """A few entries of the gradient at other inputs, for the same upstream gradient.
 
-    None where the forward does not take these inputs.
+    None if the forward fails at these inputs.
     """
     return _measure_at(measured, stage, stage.cotangent, changed, measured.entries_elsewhere)
 
 
 def measure_jacobian_at(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> Values | None:
-    """The Jacobian where some inputs are others; None where the forward does not take them."""
+    """The Jacobian at other inputs; None if the forward fails there."""
     return _measure_at(measured, stage, None, changed, measured.measure_jacobian(stage).at)
 
 
@@ -85,7 +85,7 @@ def _measure_at(
     def measure() -> Values | None:
         inputs = {**measured.problem.inputs, **changed}
         if measured.effort.is_left and is_defined(stage.forward, inputs):
-            with suppress(Exception):  # whatever the user's forward raises near them
+            with suppress(Exception):  # the user's forward may fail near them
                 return measured.measure_at(stage, cotangent, inputs, at)
         return None
 
@@ -101,10 +101,10 @@ def take_slopes(
     *,
     central: bool = False,
 ) -> Values | None:
-    """The slopes of L along so many random directions at other inputs, by a forward each and one.
+    """The slopes of L along random directions at other inputs, with their uncertainties.
 
-    central: by two each, which gives ten digits for six. None where the forward does not take the
-    inputs, or no calls are left.
+    count: how many; they take one forward each, and one in common. central: two forwards for each,
+    for ten digits and not six. None if the forward fails there, or no calls are left.
     """
     found: list[tuple[float, float]] = []
     for way in range(count):
@@ -120,14 +120,14 @@ def take_slopes(
 def _take_slope(
     measured: MeasuredGradient, stage: Stage, changed: Inputs, way: int, central: bool
 ) -> tuple[float, float] | None:
-    """The slope along one of the directions, and how far rounding may move it."""
+    """The slope along one of the directions, and how far off it may be by rounding."""
     inputs = {**measured.problem.inputs, **changed}
     x, delta = inputs[measured.name], np.asarray(stage.cotangent, dtype=np.float64)
     along, forward = draw_directions(measured)[way], measured.count_calls(stage)
     step = _step(measured) / (STEP if central else 1.0)
     if not measured.effort.is_left:
         return None
-    with suppress(Exception):  # what code of the user raises at other inputs
+    with suppress(Exception):  # the user's code may fail at other inputs
         points = [(x + by * along).astype(x.dtype) for by in (step, -step if central else 0.0)]
         terms = [delta * np.asarray(forward({**inputs, measured.name: one})) for one in points]
         slope = float(np.sum(terms[0]) - np.sum(terms[1])) / (2 * step if central else step)
@@ -137,7 +137,7 @@ def _take_slope(
 
 
 def draw_directions(measured: MeasuredGradient) -> Float:
-    """Random moves of all entries that are known and smooth, each no further than its scale."""
+    """Random moves of all entries that are known and at no kink, each within its scale."""
 
     def draw() -> Float:
         x = measured.x
@@ -154,8 +154,8 @@ def draw_directions(measured: MeasuredGradient) -> Float:
 
 
 def claim_slopes(measured: MeasuredGradient, stage: Stage) -> Float:
-    """The slopes along the same directions by what of the wrong gradient flows through a stage, and
-    by its transpose if it has one: (1 or 2, directions)."""
+    """The slopes along the same directions that the wrong gradient claims, and that its transpose
+    claims if it has one: (1 or 2, directions). Only the part through a stage is counted."""
 
     def claim() -> Float:
         assert measured.claimed is not None
@@ -172,8 +172,8 @@ def claim_slopes(measured: MeasuredGradient, stage: Stage) -> Float:
 
 
 def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
-    """Whether the gradient changes with these inputs, and may be the wrong one but for a factor."""
-    # One slope tells whether anything changes, two what.
+    """Whether the gradient changes with these inputs, and may be the wrong one up to a factor."""
+    # One slope shows whether the gradient changes at all, and two whether it is the wrong one.
     before, first = (take_slopes(measured, stage, inputs, 1) for inputs in ({}, changed))
     if before is None or first is None or not first.differs_from(before):
         return False
@@ -182,10 +182,10 @@ def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
 
 
 def agree(measured: MeasuredGradient, stage: Stage, slopes: Values) -> bool:
-    """Whether slopes may be the wrong gradient's, but for a factor."""
+    """Whether slopes may be those of the wrong gradient, up to a factor."""
     found, claims = slopes.value, claim_slopes(measured, stage)
     lost = 2 * slopes.uncertainty
-    if np.all(np.abs(found) <= lost):  # no factor makes a gradient of rounding
+    if np.all(np.abs(found) <= lost):  # all is rounding, so the claims must be, too
         return bool(np.any(np.all(np.abs(claims) <= lost, axis=1)))
     crossed = np.abs(found * claims[:, ::-1]).sum(axis=1)
     gap = np.abs(found[0] * claims[:, 1] - found[1] * claims[:, 0])
@@ -194,8 +194,8 @@ def agree(measured: MeasuredGradient, stage: Stage, slopes: Values) -> bool:
 
 
 def _jumps(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
-    """Whether the gradient is the same where these inputs are a little different, as by masks."""
-    broadcast = measured.x.size < np.size(stage.cotangent)  # as a bias
+    """Whether the gradient is the same at slightly different inputs, as if they only set masks."""
+    broadcast = measured.x.size < np.size(stage.cotangent)  # such as a bias
     others = {name: x for name, x in changed.items() if name != measured.name or broadcast}
     if not others:
         return False
@@ -205,14 +205,14 @@ def _jumps(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
 
 
 def _nudge(measured: MeasuredGradient, inputs: Inputs) -> dict[str, NDArray[Any]]:
-    """These inputs, a little different; zeros by a share of what the problem has in their place."""
+    """These inputs, slightly moved; zeros move by a share of the problem's own inputs."""
     zeros = {name: measured.problem.inputs[name] for name, x in inputs.items() if not x.any()}
     moved = {name: x - measured.problem.inputs[name] for name, x in _grade(zeros, NUDGED).items()}
     return {**_grade(inputs, NUDGED), **moved}
 
 
 def _grade(inputs: Inputs, by: float) -> dict[str, NDArray[Any]]:
-    """These inputs, every entry larger by another share: from `by` to twice that."""
+    """These inputs with every entry larger by another share, from `by` to twice that."""
     return {
         name: (x * (1 + by * np.linspace(1.0, 2.0, x.size).reshape(x.shape))).astype(x.dtype)
         for name, x in inputs.items()
@@ -220,7 +220,7 @@ def _grade(inputs: Inputs, by: float) -> dict[str, NDArray[Any]]:
 
 
 def _step(measured: MeasuredGradient) -> float:
-    """Of the slopes, in units of the scale."""
+    """The step of the slopes, in units of the scale."""
     return STEP * float(np.cbrt(np.finfo(measured.x.dtype).eps))
 
 

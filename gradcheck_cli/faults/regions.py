@@ -1,4 +1,4 @@
-"""Where wrong entries are: as a region of the gradient, in words, and as a small picture."""
+"""Where wrong entries are: as a region of the gradient, in words, and as a picture of errors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.result import ErrorMap
 from gradcheck_cli.text import join_words
 
-MOST_LISTED = 6  # indices of an axis that are listed one by one
-LARGEST_SHARE = 0.9  # of the wrong entries: slices that hold so many hold most of them
-MAP_ROWS, MAP_COLUMNS = 16, 40  # of the picture; larger gradients are pooled
-MOST_PANELS, PANEL_ROWS = 16, 48  # of three or more axes: panels, and rows of all of them
+MOST_LISTED = 6  # indices along an axis that are listed one by one
+LARGEST_SHARE = 0.9  # of the wrong entries: slices with so many hold most of them
+MAP_ROWS, MAP_COLUMNS = 16, 40  # of the picture; a cell of it is the maximum of several entries
+MOST_PANELS, PANEL_ROWS = 16, 48  # with three or more axes: panels, and rows of all panels
 
 
 class Region(Struct, frozen=True):
-    """A part of an array: along some axes some indices."""
+    """A part of an array: the entries with some indices along some axes."""
 
     along: tuple[tuple[int, tuple[int, ...]], ...]
 
@@ -31,11 +31,11 @@ class Region(Struct, frozen=True):
 
     @property
     def choices(self) -> float:
-        """About how many regions of its size there are to choose from."""
+        """About how many other regions of its size there are."""
         return float(2.0 ** min(300, sum(len(indices) for _, indices in self.along)))
 
     def mask(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Whether an entry is in it."""
+        """Which entries are in the region."""
         inside = np.ones(shape, dtype=bool)
         for axis, indices in self.along:
             chosen = np.isin(np.arange(shape[axis]), indices)
@@ -80,9 +80,9 @@ def describe_numbers(numbers: tuple[int, ...]) -> str:
 
 
 def list_entries(mask: NDArray[np.bool_], otherwise: str = "") -> str:
-    """The entries of a mask: as a region where they fill one, of a vector by their numbers.
+    """The entries of a mask in words: as a region if they fill one, or as the indices of a vector.
 
-    otherwise: what others are called, in place of `the 5 wrong entries`.
+    otherwise: the words for all other masks; empty: `the 5 wrong entries`.
     """
     region = find_region(mask)
     if region is not None and np.array_equal(region.mask(mask.shape), mask):
@@ -93,9 +93,9 @@ def list_entries(mask: NDArray[np.bool_], otherwise: str = "") -> str:
 
 
 def find_region(wrong: NDArray[np.bool_]) -> Region | None:
-    """The smallest part that holds all that is wrong; None where that is everything or nothing.
+    """The smallest region with all wrong entries; None if that is everything or nothing.
 
-    Slices along one axis are preferred to a block that is not much smaller, and not all wrong.
+    Slices along one axis are preferred to a block, unless that is much smaller or all wrong.
     """
     if not wrong.any() or wrong.ndim == 0:
         return None
@@ -137,7 +137,7 @@ def describe_location(comparison: Comparison, whole: bool) -> str:
 
 
 def _describe_most(wrong: NDArray[np.bool_], count: int) -> str:
-    """A few slices that hold most of what is wrong, where they are mostly wrong."""
+    """A few slices that hold most of the wrong entries, in words; empty if there are none."""
     for axis in range(wrong.ndim):
         others = tuple(other for other in range(wrong.ndim) if other != axis)
         counts = wrong.sum(axis=others)
@@ -152,7 +152,7 @@ def _describe_most(wrong: NDArray[np.bool_], count: int) -> str:
 
 
 def _describe_triangle(wrong: NDArray[np.bool_]) -> str:
-    """The diagonal, and the sides of it."""
+    """Wrong entries that are just the diagonal of a matrix or a side of it; else empty."""
     if wrong.ndim != 2 or wrong.shape[0] != wrong.shape[1] or len(wrong) < 2:
         return ""
     rows, columns = np.indices(wrong.shape)
@@ -170,10 +170,10 @@ def _describe_triangle(wrong: NDArray[np.bool_]) -> str:
 
 
 def map_errors(comparison: Comparison, whole: bool) -> ErrorMap | None:
-    """The relative errors as a picture: the last axis across, all others down, pooled by maximum;
-    of three or more axes in panels, where they are few.
+    """The relative errors as a picture, with the last axis across and all others down.
 
-    None of a sample of entries, and where fewer than four entries are.
+    Large gradients are pooled by maximum, and those with three or more axes have a panel for each
+    matrix if these are few. None for a sample of entries, or for fewer than four entries.
     """
     wrong = comparison.wrong
     if not whole or wrong.size < 4 or not wrong.any():
@@ -195,7 +195,7 @@ def map_errors(comparison: Comparison, whole: bool) -> ErrorMap | None:
 
 
 def _pool(panel: Float, down: int, across: int) -> Iterator[tuple[float | None, ...]]:
-    """The rows of a panel, each cell the largest error of so many entries."""
+    """The rows of a panel; each cell is the largest error of down × across entries."""
     for row in range(0, panel.shape[0], down):
         yield tuple(
             _round_exponent(float(np.max(panel[row : row + down, column : column + across])))

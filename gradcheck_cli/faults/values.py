@@ -1,4 +1,4 @@
-"""Entries of a gradient with their uncertainties, and what measuring them takes."""
+"""Entries of a gradient with their uncertainties, and the count of forwards that they take."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.measure.comparison import Float
 
-CALLS_AN_ENTRY = 4.0  # of a slope by five points, where the first two steps are near enough
-# Outputs of a forward that are kept, 4 MB of them at most, if they are no larger than the inputs.
+CALLS_AN_ENTRY = 4.0  # forwards for one entry, if the first two steps of the ladder agree
+# Calls whose outputs are kept, and the bytes of inputs up to which they are: 4 MB of keys at most.
 MOST_KEPT, MOST_BYTES = 2**8, 2**14
 
 
 class Effort(Struct):
-    """Counts the calls of the forward that diagnoses make.
+    """Counts the forwards that diagnoses call.
 
-    most: after so many, nothing more is measured at other inputs. kept: what was found for one
-    gradient, and is the same for others.
+    most: after so many, nothing more is measured at other inputs. kept: results for one gradient
+    that others share.
     """
 
     calls: int = 0
@@ -31,16 +31,16 @@ class Effort(Struct):
 
     @property
     def left(self) -> float:
-        """The calls that may still be made."""
+        """How many forwards may still be called."""
         return self.most - self.calls
 
     @property
     def is_left(self) -> bool:
-        """Whether more may be measured at other inputs."""
+        """Whether anything more may be measured at other inputs."""
         return self.left >= 0
 
     def affords(self, entries: int) -> bool:
-        """Whether the slopes of so many entries may still be measured."""
+        """Whether there are forwards left to measure so many entries."""
         return CALLS_AN_ENTRY * entries <= self.left
 
     def count(self, forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,12 +54,12 @@ class Effort(Struct):
 
 
 def remember(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """The forward, which at the inputs of one of the last calls is not called again."""
+    """The forward with the outputs of its last calls kept, so that it is not called twice."""
     known: dict[bytes, Any] = {}
 
     def call(inputs: Mapping[str, Any]) -> Any:
         key = b"".join(x.tobytes() for x in inputs.values())
-        if len(key) > MOST_BYTES or sys.gettrace() is not None:  # who watches it has it run
+        if len(key) > MOST_BYTES or sys.gettrace() is not None:  # a tracer needs the call
             return forward(inputs)
         if key not in known:
             if len(known) == MOST_KEPT:
@@ -92,20 +92,20 @@ class Values(Struct, frozen=True, dict=True):
 
     @property
     def is_zero(self) -> bool:
-        """Whether no entry differs from zero by more than it is unsure."""
+        """Whether no entry differs from zero by more than its uncertainty."""
         return bool(np.all(np.abs(self.value) <= self.uncertainty))
 
     @cached_property
     def reach(self) -> Float:
-        """Of a Jacobian: what each entry of a gradient is for cotangents of ±1, at most."""
+        """For a Jacobian: the largest value of each entry of the gradient for cotangents of ±1."""
         return np.asarray(np.abs(self.value).sum(axis=0))
 
     def take(self, at: NDArray[np.intp]) -> Values:
-        """Those at some of the positions, of all entries that were measured."""
+        """The entries at these positions; this must hold all entries that were measured."""
         return Values(self.value[at], self.uncertainty[at], at)
 
     def contract(self, cotangent: Float, precision: float = 0.0) -> Values:
-        """Of a Jacobian, whose value is outputs × entries: its gradient for a flat cotangent.
+        """For a Jacobian, outputs × entries: the gradient for a flat cotangent.
 
         precision: how far the cotangent may be off, over its largest entry.
         """
@@ -116,7 +116,7 @@ class Values(Struct, frozen=True, dict=True):
         return Values(cotangent @ self.value, uncertainty, self.at)
 
     def differs_from(self, other: Values) -> bool:
-        """Whether two gradients differ by more than their uncertainties, at entries of both."""
+        """Whether two gradients differ by more than their uncertainties at entries of both."""
         if np.array_equal(self.at, other.at):
             unsure = self.uncertainty + other.uncertainty
             return bool(np.any(np.abs(self.value - other.value) > 2 * unsure))
@@ -126,7 +126,7 @@ class Values(Struct, frozen=True, dict=True):
 
 
 def spread_uncertainty(weights: Float, uncertainty: Float) -> Float:
-    """Σ |w|·u, in which an infinite u counts only where w is not zero."""
+    """Σ |w|·u, where an infinite u counts only if its w is not zero."""
     spread = np.abs(weights) @ uncertainty
     if np.isfinite(spread).all():
         return np.asarray(spread)
@@ -136,5 +136,5 @@ def spread_uncertainty(weights: Float, uncertainty: Float) -> Float:
 
 
 def spread_evenly(size: int, most: float) -> NDArray[np.intp]:
-    """At most so many positions, spread evenly over so many; one at least."""
+    """At most `most` positions, spread evenly over `size`; one at least."""
     return np.unique(np.linspace(0, size - 1, max(1, int(min(size, most)))).astype(np.intp))

@@ -1,4 +1,4 @@
-"""Faults of complex gradients: a conjugate that is missing, in one of the places it belongs."""
+"""Faults of complex gradients: a conjugate is missing in one of the places where it belongs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gradcheck_cli.faults.values import Values
 
 
 def conjugate(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The conjugate of the gradient, the gradient for that of δ, and both: as of real numbers."""
+    """The gradient, δ or both are conjugated, as in rules for real numbers."""
     problem = measured.problem
     if measured.name not in problem.complex_inputs or not measured.whole:
         return
@@ -21,13 +21,13 @@ def conjugate(measured: MeasuredGradient) -> Iterator[Injected]:
         yield _conjugate_jacobian(measured)
         return
     right = measured.whole_values(measured.value, measured.uncertainty)
-    yield Injected(_turn(right), "it is the complex conjugate of the numeric gradient")
+    yield Injected(_conjugate(right), "it is the complex conjugate of the numeric gradient")
     if not problem.complex_outputs or problem.cotangent is None or not measured.declared:
         return
     delta = np.asarray(problem.cotangent) * np.array([1.0, -1.0])
     other = measured.contract(measured.declared[0], delta)
     yield Injected(
-        _turn(other),
+        _conjugate(other),
         "it is the gradient with the other factor in the place of its conjugate",
         choices=2,
     )
@@ -48,6 +48,6 @@ def _conjugate_jacobian(measured: MeasuredGradient) -> Injected:
     )
 
 
-def _turn(values: Values) -> Values:
-    """The complex conjugate: imaginary parts stand at odd positions."""
+def _conjugate(values: Values) -> Values:
+    """The complex conjugate; imaginary parts are at odd positions."""
     return replace(values, value=np.where(values.at % 2, -values.value, values.value))

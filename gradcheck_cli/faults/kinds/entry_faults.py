@@ -1,4 +1,4 @@
-"""Faults of entries: a few that are wrong, all of them clipped, rounded, in float32 or noisy."""
+"""Faults of entries: a few are wrong, or all are clipped, rounded, in float32 or noisy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import Comparison, Float, largest
 from gradcheck_cli.text import join_words
 
-TYPICAL_ERROR = 0.01  # relative: of the mutants with one wrong entry, and with noise
-DECIMALS = range(9)  # to which entries may be rounded; more are below what a check resolves
+TYPICAL_ERROR = 0.01  # relative, of mutants with one wrong entry or with noise
+DECIMALS = range(9)  # to which entries may be rounded; a check does not resolve more
 # The root mean square of relative errors that float32 leaves: from a tenth of a rounding (2⁻²⁵,
 # where one of several terms is rounded) to some ten roundings.
 FLOAT32_ERRORS = (3e-9, 5e-7)
-CONSTANT_RATIO = 2.0  # of the largest to the smallest of errors that are a constant, not noise
-LEAST_OF_EACH_SIGN = 0.2  # the share among errors that go up and down at random, about a half each
+CONSTANT_RATIO = 2.0  # errors whose largest is less than this times the smallest are a constant
+LEAST_OF_EACH_SIGN = 0.2  # the least share of each sign among random errors; about half is usual
 MOST_LISTED = 3  # wrong entries that are listed one by one
 # Errors are noise if each is at most this share of its entry, if there are this many of them, and
 # if the largest is at most so many medians (of a normal distribution it is 6 among 10,000).
@@ -27,7 +27,7 @@ LARGEST_NOISE, LEAST_NOISY, LONGEST_TAIL = 0.05, 8, 8.0
 
 
 def perturb_entry(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The largest entry off by one percent."""
+    """The largest entry is off by one percent."""
     value = measured.value.copy()
     position = int(np.argmax(np.abs(np.where(np.isfinite(value), value, 0.0))))
     value.ravel()[position] *= 1 + TYPICAL_ERROR
@@ -38,7 +38,7 @@ def perturb_entry(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def describe_few_entries(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """List the wrong entries, where they are few among many right ones; else empty."""
+    """List the wrong entries, if they are few among many right ones; else empty."""
     flat = np.flatnonzero(comparison.wrong)
     if not 0 < len(flat) <= MOST_LISTED or 2 * len(flat) >= comparison.wrong.size:
         return ""
@@ -54,12 +54,12 @@ def describe_few_entries(measured: MeasuredGradient, comparison: Comparison) -> 
 
 
 def clip(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Every entry cut off at half of the largest."""
+    """Entries are cut off at half of the largest."""
     yield _clip_at(measured, float(np.max(np.abs(measured.value), initial=0.0)) / 2, 0)
 
 
 def fit_clip(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """Every entry cut off at the largest analytic one."""
+    """Entries are cut off at the largest analytic one."""
     limit = float(np.max(np.abs(comparison.analytic), initial=0.0))
     cut = comparison.analytic[np.abs(comparison.analytic) == limit]
     if len(cut) > 1 and (len(cut) < comparison.analytic.size or _has_both_signs(cut)):
@@ -75,14 +75,14 @@ def _clip_at(measured: MeasuredGradient, limit: float, parameters: int) -> Injec
 
 
 def round_entries(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Three decimals of the largest entry kept."""
+    """Entries are rounded to three digits of the largest."""
     largest = float(np.max(np.abs(measured.value), initial=0.0))
     if np.isfinite(largest) and largest > 0:
         yield _round_to(measured, 2 - int(np.floor(log10(largest))))
 
 
 def fit_decimals(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """As many decimals as all analytic entries have."""
+    """Entries are rounded to the decimals that all analytic ones have."""
     for decimals in DECIMALS:
         if np.array_equal(comparison.analytic, np.round(comparison.analytic, decimals)):
             yield _round_to(measured, decimals)
@@ -104,7 +104,7 @@ def _round_to(measured: MeasuredGradient, decimals: int) -> Injected:
 
 
 def round_to_float32(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Entries rounded to float32, in a check of float64."""
+    """Entries are rounded to float32 in a check of float64."""
     if measured.x.dtype == np.float64:
         with np.errstate(all="ignore"):
             value = measured.value.astype(np.float32).astype(np.float64)
@@ -114,7 +114,7 @@ def round_to_float32(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def describe_float32(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """Describe a float32 inside a float64 backward; empty where nothing shows one."""
+    """A sentence if errors or values show float32 in a backward of float64; else empty."""
     if measured.x.dtype != np.float64:
         return ""
     a = comparison.analytic
@@ -140,13 +140,13 @@ def _has_both_signs(errors: Float) -> bool:
 
 
 def _list_relative_errors(measured: MeasuredGradient, comparison: Comparison) -> Float:
-    """Of all entries that are smooth and not zero."""
+    """The relative errors of all entries that are not zero and at no kink."""
     some = comparison.smooth & (measured.value != 0) & np.isfinite(measured.value)
     return np.asarray((comparison.analytic[some] - measured.value[some]) / measured.value[some])
 
 
 def add_noise(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Noise of one percent on every entry."""
+    """Every entry has noise of one percent."""
     noise = np.random.default_rng(measured.value.size).standard_normal(measured.shape)
     yield Injected(
         measured.whole_values(measured.value * (1 + TYPICAL_ERROR * noise), measured.uncertainty),
@@ -155,7 +155,7 @@ def add_noise(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def describe_noise(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """Describe relative errors that look like normal noise; empty where they do not."""
+    """A sentence if the relative errors look like normal noise; else empty."""
     relative = _list_relative_errors(measured, comparison)
     if len(relative) < LEAST_NOISY or comparison.wrong.sum() < 0.9 * len(relative):
         return ""

@@ -1,4 +1,4 @@
-"""Faults of what is multiplied entry by entry: a Jacobian's diagonal, * for @, log θ for θ."""
+"""Faults of products entry by entry: only a Jacobian's diagonal, * for @, θ for log θ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gradcheck_cli.problem import no_stages
 
 
 def keep_diagonal(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The diagonal of the Jacobian only, where it is square and has more."""
+    """Only the diagonal of a square Jacobian is used."""
     for stage in measured.declared if measured.problem.stages is no_stages else ():
         if stage.cotangent.shape != measured.x.shape or measured.x.size < 2 or not measured.whole:
             continue
@@ -32,7 +32,7 @@ def keep_diagonal(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def multiply_elementwise(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The product, entry by entry, of an input and the upstream gradient."""
+    """The gradient is the product, entry by entry, of an input and the upstream gradient."""
     for stage in measured.stages:
         delta = np.asarray(stage.cotangent, dtype=np.float64)
         for name, x in measured.other_inputs.items():
@@ -42,14 +42,14 @@ def multiply_elementwise(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def multiply_by_exponential(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The gradient for log θ in the place of that for θ = exp(log θ): a factor exp(θ)."""
+    """The gradient lacks or has a factor exp(x), as if by a change between θ and log θ."""
     x = np.asarray(measured.gradient.of(measured.x), dtype=np.float64)
     if x.shape == measured.shape and x.size > 1:
         yield from _multiply(measured, np.exp(x), f"exp({measured.name})")
 
 
 def change_parameter(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The factors that a change between θ and log θ brings or lacks."""
+    """The gradient lacks or has one of the factors of a change between θ and log θ."""
     yield from multiply_by_exponential(measured)
     x = np.asarray(measured.gradient.of(measured.x), dtype=np.float64)
     if x.shape == measured.shape and x.size > 1:
@@ -59,7 +59,7 @@ def change_parameter(measured: MeasuredGradient, comparison: Comparison) -> Iter
 
 
 def _multiply(measured: MeasuredGradient, by: Float, name: str) -> Iterator[Injected]:
-    """The gradient times an array of its shape, entry by entry, where that is finite."""
+    """The gradient times an array of its shape, entry by entry, if that is finite."""
     if np.isfinite(by).all():
         yield Injected(
             measured.right * by.ravel(),

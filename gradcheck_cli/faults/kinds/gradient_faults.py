@@ -1,4 +1,4 @@
-"""Faults of the whole gradient: a factor, a transpose, zeros, an index, another's place."""
+"""Faults of the whole gradient: a factor, a transpose, zeros, an index, another's gradient."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from gradcheck_cli.faults.fitting import fit_factor
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.measure.comparison import Allowance, Comparison, Float, agrees
 
-MOST_AXES = 4  # of which all orders are tried
-SMALL, MOSTLY = 1e-3, 0.5  # a difference, over the largest entry, and of how many entries
-LEAST_SIDE = 3  # of a matrix whose triangles are more than an entry
+MOST_AXES = 4  # all orders of so many axes are tried
+# A small error, over the largest entry, and the share of entries that must be wrong.
+SMALL, MOSTLY = 1e-3, 0.5
+LEAST_SIDE = 3  # of a matrix, so that its triangles are more than one entry
 
 
 def scale_by_usual_factors(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The usual factors: the sign, 2, 1/2 and, with samples, n and 1/n."""
+    """The gradient has a usual factor: −1, 2, 1/2 and, with samples, n and 1/n."""
     for value, name in ((-1.0, "−1"), (2.0, "2"), (0.5, "1/2")):
         yield scale(measured, Factor(value, (name,)))
     if measured.samples:
@@ -29,7 +30,7 @@ def scale_by_usual_factors(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def fit_scale(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The factor between the two gradients."""
+    """The gradient has a factor that is fitted."""
     value, precision = fit_factor(comparison.analytic, measured.value, comparison.allowed)
     if value != 0.0:
         yield scale(measured, name_factor(value, precision, measured.numbers))
@@ -52,7 +53,7 @@ def scale(measured: MeasuredGradient, by: Factor) -> Injected:
 
 
 def _find_cause(by: Factor, samples: str) -> str:
-    """The usual cause, which for the number of samples is another than for other sizes."""
+    """The usual cause of a factor, by its name."""
     name = by.names[0] if by.names else ""
     if name == "−1":
         return "a sign is lost, often that of a difference: (t − y) for (y − t)"
@@ -83,7 +84,7 @@ def _find_next_step(by: Factor) -> str:
 
 
 def describe_small_difference(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """Say how small a difference is that most entries have; empty where it is not."""
+    """A sentence if most entries are wrong, but only by a little; else empty."""
     if comparison.wrong.mean() < MOSTLY or comparison.wrong.sum() < LEAST_SIDE:
         return ""
     with np.errstate(all="ignore"):
@@ -96,12 +97,12 @@ def describe_small_difference(measured: MeasuredGradient, comparison: Comparison
 
 
 def zero_all(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Nothing but zeros."""
+    """All entries are zero."""
     yield Injected(measured.whole_values(np.zeros(measured.shape)), "every entry is zero")
 
 
 def sum_entries(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Every entry the sum or the mean of all, as of a scalar that is broadcast."""
+    """Every entry is the sum or the mean of all entries, as if a scalar is broadcast."""
     value, uncertainty = measured.value, float(np.sum(measured.uncertainty))
     if measured.whole and value.size > 1:
         for what, by in (("sum", 1.0), ("mean", 1.0 / value.size)):
@@ -112,7 +113,7 @@ def sum_entries(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def sum_another(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The gradient of another input, summed over an axis."""
+    """It is the gradient of another input, summed over an axis."""
     for name, x in measured.other_inputs.items() if measured.whole else ():
         for axis, size in enumerate(x.shape):
             kept = [
@@ -137,7 +138,7 @@ def _sum_shape(shape: tuple[int, ...], axis: int, keep: bool) -> tuple[int, ...]
 
 
 def swap_gradients(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The gradients of other inputs."""
+    """It is the gradient of another input."""
     for name, x in measured.other_inputs.items():
         if x.shape == measured.x.shape and measured.whole:
             other = measured.measure(name)
@@ -153,7 +154,7 @@ def swap_gradients(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def transpose(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The transpose of a square matrix."""
+    """The gradient, a square matrix, is transposed."""
     value = measured.value
     if measured.is_square:
         yield Injected(
@@ -166,7 +167,7 @@ def transpose(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def permute_axes(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The transpose, and any order of the axes that leaves the shape."""
+    """The axes are in another order that leaves the shape as it is."""
     yield from transpose(measured)
     if measured.whole and 2 < measured.value.ndim <= MOST_AXES:
         for axes in permutations(range(measured.value.ndim)):
@@ -180,7 +181,7 @@ def permute_axes(measured: MeasuredGradient, comparison: Comparison) -> Iterator
 
 
 def swap_index(measured: MeasuredGradient) -> Iterator[Injected]:
-    """One index in the place of the other: m_ii or m_jj for m_ij, (35) as it is printed."""
+    """One index is used for the other: m_ii or m_jj for m_ij, the misprint of (35)."""
     value = measured.value
     if not measured.is_square:
         return
@@ -196,13 +197,13 @@ def swap_index(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def keep_triangle(measured: MeasuredGradient) -> Iterator[Injected]:
-    """One triangle of a square matrix, and a diagonal that is counted twice."""
+    """Only one triangle of a square matrix is left, or its diagonal is counted twice."""
     candidates = list(_list_triangles(measured))
     yield from candidates[:1] + candidates[2:3]
 
 
 def fit_triangle(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """What is made of a symmetric matrix that is stored or summed by one triangle."""
+    """The mistakes for a symmetric matrix of which one triangle is stored or summed."""
     yield from _list_triangles(measured)
 
 
@@ -212,7 +213,7 @@ def _list_triangles(measured: MeasuredGradient) -> Iterator[Injected]:
         return
     eye, below, ones = np.eye(len(value)), np.tri(len(value), k=-1), np.ones(shape)
     above, nothing = below.T, np.zeros(shape)
-    # What becomes of G, and the weights of G and of Gᵀ in it.
+    # The observation, and the weights of the entries of G and of Gᵀ in the wrong gradient.
     kinds: list[tuple[str, Float, Float]] = [
         ("its entries above the diagonal are zero", eye + below, nothing),
         ("its entries below the diagonal are zero", eye + above, nothing),

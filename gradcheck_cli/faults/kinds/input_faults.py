@@ -1,4 +1,4 @@
-"""Faults of the arrays a rule works with: transposed, left out, from before or after an update."""
+"""Faults of inputs in a rule: one is transposed, left out, or from before or after an update."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import ELSEWHERE, Stage
 
 TYPICAL_RATE = 0.01  # the learning rate in mutants
-MOST_UNKNOWNS = 32  # entries of an input that is solved for; the gradient is measured for each
+MOST_UNKNOWNS = 32  # entries of an input that is solved for; each takes a gradient
 RATE_PRECISION, MOST_ITERATIONS = 1e-6, 6  # of Newton's method for the rate of an update
-SAME_RATES = 4.0  # times the smaller of the rates that two slopes give: the larger one of a step
-PROBING_RATE = 1e-4  # at which the effect of an update is measured; small beside the rates in use
+SAME_RATES = 4.0  # if two slopes give rates whose ratio is larger, there was no update
+PROBING_RATE = 1e-4  # of an update whose effect is measured; small beside the rates in use
 
 TWICE = "is counted twice, or a factor is missing beside it that is 1/2 here, such as 1/√4"
 
 
 def transpose_input(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Another input, a square matrix, in the place of its transpose."""
+    """Another input, a square matrix, is used for its transpose."""
     for name, x in measured.other_inputs.items():
         if x.ndim == 2 and x.shape[0] == x.shape[1] > 1:
             same = f"{name} is symmetric" if np.array_equal(x, x.T) else ""
@@ -44,7 +44,7 @@ def transpose_input(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def leave_out_input(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Zeros in the place of an input, which is added; ones in that of another, which multiplies."""
+    """An input is left out: zeros are used for one that is added, ones for one that multiplies."""
     for name, x in _list_added(measured):
         same = f"{name} is 0 everywhere" if not x.any() else ""
         observation = f"it is the gradient for {name} = 0 everywhere"
@@ -63,7 +63,7 @@ def leave_out_input(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def _list_added(measured: MeasuredGradient) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The other inputs; the input itself, too, where it is broadcast, as a bias."""
+    """The other inputs, and the input itself if it is broadcast, as a bias is."""
     yield from measured.other_inputs.items()
     cotangent = measured.problem.cotangent
     if cotangent is not None and measured.x.size < cotangent.size:
@@ -71,7 +71,7 @@ def _list_added(measured: MeasuredGradient) -> Iterator[tuple[str, NDArray[Any]]
 
 
 def negate_input(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Minus an input, and twice an input, in its place."""
+    """An input has another sign, or is counted twice."""
     for name, x in _list_added(measured):
         for by, what, cause in ((-1, "−", "has another sign"), (2, "2·", TWICE)):
             observation = f"it is the gradient for {what}{name} in the place of {name}"
@@ -86,7 +86,7 @@ def negate_input(measured: MeasuredGradient) -> Iterator[Injected]:
 def transpose_or_reverse_input(
     measured: MeasuredGradient, comparison: Comparison
 ) -> Iterator[Injected]:
-    """Another input transposed, or reversed along an axis, or along both of an image."""
+    """Another input is transposed, or reversed along an axis or along both of an image."""
     yield from transpose_input(measured)
     for name, x in measured.other_inputs.items():
         axes = [(axis,) for axis in range(x.ndim) if x.shape[axis] > 1]
@@ -98,7 +98,7 @@ def transpose_or_reverse_input(
 
 
 def use_earlier_input(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Inputs from an earlier call: those of a call nearby, which every check makes first."""
+    """An input comes from an earlier call; every check first calls the forward at nearby inputs."""
     if measured.problem.cotangent is None:
         return
     for name, x in measured.problem.inputs.items():
@@ -109,13 +109,13 @@ def use_earlier_input(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def update_input(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Another input after a step of gradient descent."""
+    """Another input is used after a step of gradient descent."""
     for name in measured.other_inputs:
         yield from _step_input(measured, name, Factor(TYPICAL_RATE, ()))
 
 
 def fit_update(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """Another input after a step of gradient descent, of a size that is solved for."""
+    """Another input is used after a step of gradient descent whose rate is solved for."""
     for name, x in measured.other_inputs.items():
         step = measured.measure(name).value
         for stage in measured.stages if step.shape == x.shape and step.any() else ():
@@ -125,10 +125,10 @@ def fit_update(measured: MeasuredGradient, comparison: Comparison) -> Iterator[I
 
 
 def _fit_rate(measured: MeasuredGradient, stage: Stage, name: str, step: Float) -> float | None:
-    """The size of a step of another input that gives the analytic gradient, by Newton's method.
+    """The rate of an update of another input that explains the analytic gradient; None without one.
 
-    It goes by two slopes, and their derivative at the start, which is near enough for the rates in
-    use.
+    By Newton's method for two slopes, with their derivative at the start, which is close enough at
+    the rates in use.
     """
     x, claims = measured.problem.inputs[name], claim_slopes(measured, stage)[0]
 
@@ -171,7 +171,7 @@ def _step_input(measured: MeasuredGradient, name: str, rate: Factor) -> Iterator
 
 
 def find_other_input(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """Another sign or twice another input in its place, or one that is solved for."""
+    """An input has another sign, is counted twice, or is another array that is solved for."""
     yield from negate_input(measured)
     yield from solve_for_input(measured, comparison)
 
@@ -179,7 +179,7 @@ def find_other_input(measured: MeasuredGradient, comparison: Comparison) -> Iter
 def solve_for_input(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
     """Solve for another input with which the rule would give the analytic gradient.
 
-    The gradient is taken for linear in it, as it is in bilinear layers; the solution is measured.
+    The gradient must be affine in it, as in bilinear layers; that at the solution is measured.
     """
     at = measured.entries_elsewhere
     for name, x in measured.other_inputs.items():
@@ -204,7 +204,7 @@ def solve_for_input(measured: MeasuredGradient, comparison: Comparison) -> Itera
 
 
 def _is_affine(measured: MeasuredGradient, stage: Stage, name: str, x: NDArray[Any]) -> bool:
-    """Whether the gradient depends on another input, and two slopes of it do so in proportion."""
+    """Whether the gradient depends on another input, and is affine in it as two slopes show."""
     move = (np.sqrt(np.mean(x * x)) or 1.0) * np.linspace(1.0, 2.0, x.size).reshape(x.shape)
     slopes = [
         take_slopes(measured, stage, {name: (x + by * move).astype(x.dtype)}) for by in (0, 1, 2)
@@ -219,7 +219,7 @@ def _is_affine(measured: MeasuredGradient, stage: Stage, name: str, x: NDArray[A
 def _measure_response(
     measured: MeasuredGradient, stage: Stage, name: str, x: NDArray[Any]
 ) -> Float:
-    """∂gradient/∂(another input), entries × entries; empty where it is unknown."""
+    """∂gradient/∂(another input), entries of both; empty if the forward fails somewhere."""
     parts: list[Float] = []
     for index in range(x.size):
         moved = x.copy()

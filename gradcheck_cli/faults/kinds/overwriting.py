@@ -1,4 +1,4 @@
-"""Faults of sums that overwrite: where windows overlap, or an index is repeated, one term stays."""
+"""Faults of sums whose terms overwrite each other, as at overlapping windows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gradcheck_cli.measure.comparison import Float
 
 
 def overwrite_terms(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Each entry the term of the last output, or of the first, that it has a part in; or all the
-    terms of one place of the outputs.
+    """Each entry is the term of the last or first output that depends on it, not the sum of all; or
+    all entries are the terms of one place of the outputs.
 
-    Where axes of the outputs count samples or channels, as of a convolution, the outputs of a place
+    If some axes of the outputs are samples or channels, as in a convolution, all outputs of a place
     are one term.
     """
     for stage in measured.declared:
@@ -53,7 +53,7 @@ def overwrite_terms(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def _group_axes(dimensions: int) -> Iterator[tuple[int, ...]]:
-    """The axes whose outputs may be one term: none, each or, of images, every two."""
+    """The axes whose outputs may be one term: none, one or, with four axes, two."""
     yield ()
     if dimensions > 2:
         for count in (1, 2) if dimensions > 3 else (1,):
@@ -61,10 +61,11 @@ def _group_axes(dimensions: int) -> Iterator[tuple[int, ...]]:
 
 
 class Terms:
-    """What each output adds to each entry of a gradient: Jacobian and upstream gradient.
+    """The term that each output adds to each entry of a gradient: its Jacobian times δ.
 
-    value, spread, there: outputs × entries, with all axes of the outputs; there: whether an output
-    depends on the entry at all.
+    value, spread (its uncertainty) and there (whether the output depends on the entry at all) are
+    outputs × entries, with all axes of the outputs. are_copies: whether each output depends on at
+    most one entry.
     """
 
     def __init__(self, jacobian: Values, delta: Float) -> None:
@@ -79,12 +80,11 @@ class Terms:
         self.are_copies = bool(np.all(np.count_nonzero(jacobian.value, axis=1) <= 1))
 
     def keep_one(self, summed: tuple[int, ...], pick: int, *, copies: bool) -> Values | None:
-        """The gradient of one term an entry, the first or the last that is not zero.
+        """The gradient with one term for each entry, the first or the last that is not zero.
 
-        summed: axes whose outputs are one term. copies: whether every output depends on one entry
-        alone, and belongs to one array of outputs.
-        None where no entry has more than one term, and where all have as many and outputs are no
-        copies: outputs are left out, then.
+        summed: axes whose outputs are one term. copies: whether outputs are copies of entries, all
+        in one array. None if no entry has more than one term; also if all have as many and outputs
+        are no copies, since that would mean that outputs are left out.
         """
         there = self.there.any(axis=summed) if summed else self.there
         there = there.reshape(-1, len(self.at))
@@ -98,12 +98,12 @@ class Terms:
         return self._take(summed, (places, np.arange(len(self.at))), there.any(axis=0))
 
     def keep_place(self, summed: tuple[int, ...], pick: int) -> Values | None:
-        """The gradient of the terms of the last place, or of the first; None if it is the only."""
+        """The gradient of the terms of the first or last place; None if there is only one place."""
         count = self.value[..., 0].size // int(np.prod([self.value.shape[k] for k in summed]))
         return self._take(summed, pick, True) if count > 1 else None
 
     def _take(self, summed: tuple[int, ...], which: Any, some: Any) -> Values:
-        """Some of the terms of all places; zeros where there are none."""
+        """The terms at some places, with zeros at entries that have none."""
         value, spread = (
             np.where(some, array.sum(axis=summed).reshape(-1, len(self.at))[which], 0.0)
             for array in (self.value, self.spread)

@@ -1,4 +1,4 @@
-"""Faults of one part of a gradient: rows, a block or masked entries that are zero, or scaled."""
+"""Faults of a part of a gradient: rows, a block or masked entries are zero, or have a factor."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from gradcheck_cli.faults.regions import Region, describe_indices, find_region
 from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 
-# Of a slice that is never written: its zeros, and their share elsewhere.
+# A slice that was never written has at least LEAST_ZEROS zeros, and the rest at most this share.
 LEAST_ZEROS, MOST_OTHER_ZEROS = 4, 0.1
 MASK_CAUSE = (
     "a mask, or one branch of a derivative by cases, is wrong where {}: a comparison is too strict "
     "or reversed, or a slope of this branch is missing"
 )
-LEAST_MASKED = 3  # wrong entries that are called those of a mask; fewer are so by chance
+LEAST_MASKED = 3  # wrong entries that show a mask; fewer may fit one by chance
 
 
 def zero_parts(measured: MeasuredGradient) -> Iterator[Injected]:
-    """A row, a column and a block left at zero."""
+    """A row, a column or a block is left at zero."""
     if not measured.whole or measured.value.size < 2:
         return
     shape = measured.shape
@@ -40,7 +40,7 @@ def zero_parts(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def fit_part_scale(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """A factor, or zeros, in a part of the gradient; in all wrong entries, wherever they are."""
+    """A region of the gradient, or all wrong entries together, have a factor or are zero."""
     count, mask = int(comparison.wrong.sum()), _find_mask(measured, comparison.wrong)
     if mask:
         by = fit_part_factor(measured, comparison, comparison.wrong)
@@ -58,7 +58,7 @@ def fit_part_scale(measured: MeasuredGradient, comparison: Comparison) -> Iterat
 def _scale_entries(
     measured: MeasuredGradient, comparison: Comparison, by: Factor, mask: str
 ) -> Injected:
-    """A factor in all wrong entries; mask: what these have in common, if that is known."""
+    """All wrong entries have a factor; mask: a condition that just these meet, if there is one."""
     count = int(comparison.wrong.sum())
     observation = f"the {count} wrong entries are all {_describe_factor(by)}, the rest is right"
     return Injected(
@@ -72,7 +72,7 @@ def _scale_entries(
 
 
 def _find_mask(measured: MeasuredGradient, wrong: NDArray[np.bool_]) -> str:
-    """What all wrong entries of the input have in common, and no other; empty without such."""
+    """A condition on the input that holds just at the wrong entries; empty if there is none."""
     x = measured.x
     if x.shape != wrong.shape or not LEAST_MASKED <= wrong.sum() < wrong.size:
         return ""
@@ -91,7 +91,7 @@ def _find_mask(measured: MeasuredGradient, wrong: NDArray[np.bool_]) -> str:
 def fit_part_factor(
     measured: MeasuredGradient, comparison: Comparison, inside: NDArray[np.bool_]
 ) -> Factor:
-    """The factor between the two gradients in a part of them."""
+    """The factor between the analytic and the numeric gradient in a part of them."""
     value, precision = fit_factor(
         comparison.analytic[inside], measured.value[inside], comparison.allowed[inside]
     )
@@ -99,7 +99,7 @@ def fit_part_factor(
 
 
 def describe_zero_slices(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """Name slices of exact zeros in a gradient that is wrong elsewhere, too; else empty."""
+    """Name the slices of exact zeros, if the gradient is wrong elsewhere, too; else empty."""
     analytic, wrong = comparison.analytic, comparison.wrong
     if not measured.whole or analytic.ndim < 2:
         return ""

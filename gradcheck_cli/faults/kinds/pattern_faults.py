@@ -1,4 +1,4 @@
-"""Faults of where a gradient is zero: another pattern or mask; two sides that contradict."""
+"""Faults of the pattern of zeros, such as a wrong mask, and of identities that do not hold."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from gradcheck_cli.faults.regions import list_entries
 from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.text import count_of, join_words
 
-LEAST_ADDED = 2  # entries that should be zero, of a gradient without a mask
-LEAST_RIGHT = 2  # entries that are right and not zero, of a gradient with another mask
+LEAST_ADDED = 2  # entries that should be zero, if none is zero that should not be
+LEAST_RIGHT = 2  # right entries that are not zero; with fewer, a wrong mask is not clear
 MOST_LISTED = 3  # positions that are listed one by one
-FAR_POINTS = 4  # at which a forward that is flat here must move; any of them nearly always does
-LARGEST_EXPONENT = 300  # of the number of patterns that could have been tried, as a float
+FAR_POINTS = 4  # tried to see a flat forward change farther off; one is nearly always enough
+LARGEST_EXPONENT = 300  # of 10, so that the number of possible patterns is a float
 
 
 def drop_nonzero(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The first nonzero of a Jacobian that has zeros, too, dropped."""
+    """The first nonzero of a Jacobian that has zeros, too, is dropped."""
     if measured.problem.cotangent is not None:
         return
     nonzero = np.flatnonzero(_nonzero(measured).ravel())
@@ -32,7 +32,7 @@ def drop_nonzero(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def fit_pattern(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The Jacobian with zeros wherever the analytic one is wrong and zero."""
+    """The Jacobian in which nonzeros are missing: those that are wrong and zero."""
     if measured.problem.cotangent is not None:
         return
     wrong = comparison.wrong & (comparison.analytic == 0)
@@ -42,7 +42,7 @@ def fit_pattern(measured: MeasuredGradient, comparison: Comparison) -> Iterator[
 
 
 def describe_pattern(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """Where a Jacobian is zero and should not be, or the other way around, if that is all."""
+    """Which nonzeros of a Jacobian are missing or too many; empty if something else is wrong."""
     if measured.problem.cotangent is not None:
         return ""
     wrong, nonzero = comparison.wrong, _nonzero(measured)
@@ -55,7 +55,7 @@ def describe_pattern(measured: MeasuredGradient, comparison: Comparison) -> str:
 
 
 def exchange_zeros(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The first entry that is not zero made zero, and the first that is zero made another one."""
+    """The first nonzero entry becomes zero, and the first zero becomes nonzero."""
     zero, nonzero = np.flatnonzero(measured.value == 0), np.flatnonzero(_nonzero(measured).ravel())
     if measured.problem.cotangent is not None and len(zero) and len(nonzero) > 1:
         value = measured.value.copy()
@@ -67,8 +67,10 @@ def exchange_zeros(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def describe_mask(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """Say that every wrong entry is zero on one of the two sides, some on each, or two or more by
-    difference quotients alone; empty otherwise."""
+    """Which entries should be zero, and which should not, if that is all that is wrong.
+
+    Empty otherwise, or if too few entries show that it is a mask.
+    """
     wrong = comparison.wrong
     missing = wrong & (comparison.analytic == 0) & _nonzero(measured)
     added = wrong & (comparison.analytic != 0) & ~_nonzero(measured)
@@ -84,15 +86,14 @@ def describe_mask(measured: MeasuredGradient, comparison: Comparison) -> str:
 
 
 def describe_flat(measured: MeasuredGradient) -> str:
-    """That the forward is constant around the input, where nothing but zeros was measured and it
-    moves farther off; else empty."""
+    """A sentence if the forward is constant around the input, but not farther off; else empty."""
     if not measured.whole or np.any(np.abs(measured.value) > measured.uncertainty):
         return ""
     problem, rng = measured.problem, np.random.default_rng(0)
     scale = float(np.max(np.abs(measured.x), initial=0.0)) or 1.0
     here = problem.forward(dict(problem.inputs))
     for _ in range(FAR_POINTS):
-        with suppress(Exception):  # of code that takes no such input
+        with suppress(Exception):  # the user's code may fail there
             far = measured.x + scale * rng.standard_normal(measured.x.shape)
             if not np.array_equal(problem.forward({**problem.inputs, measured.name: far}), here):
                 return (
@@ -103,7 +104,7 @@ def describe_flat(measured: MeasuredGradient) -> str:
 
 
 def flatten_by_columns(measured: MeasuredGradient) -> Iterator[Injected]:
-    """A Jacobian whose outputs, inputs or both were flattened by columns, and are read by rows."""
+    """The outputs or inputs of a Jacobian were flattened by columns, but are read by rows."""
     if measured.problem.cotangent is not None or not measured.whole:
         return
     axes = measured.x.ndim
@@ -130,12 +131,12 @@ def flatten_by_columns(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def _by_columns(shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """The flat position by rows of what stands in every place by columns."""
+    """For each place in the order by columns, the flat position by rows."""
     return np.arange(int(np.prod(shape))).reshape(shape).ravel(order="F")
 
 
 def describe_contradiction(measured: MeasuredGradient, comparison: Comparison) -> str:
-    """By how much the two sides of an identity differ, and where."""
+    """How the two sides of an identity differ most, and where."""
     position = int(np.argmax(comparison.error))
     index = list(measured.gradient.index(position))
     at = f" at {index}" if comparison.error.size > 1 else ""
@@ -149,7 +150,7 @@ def _nonzero(measured: MeasuredGradient) -> NDArray[np.bool_]:
 
 
 def _without(measured: MeasuredGradient, at: NDArray[np.intp]) -> Injected:
-    """The Jacobian without these nonzeros."""
+    """The Jacobian with these nonzeros set to zero."""
     value = measured.value.copy()
     value.ravel()[at] = 0.0
     dropped = np.zeros(value.shape, dtype=bool)
@@ -163,7 +164,7 @@ def _without(measured: MeasuredGradient, at: NDArray[np.intp]) -> Injected:
 
 
 def _fills_slice(analytic: Float, numeric: Float) -> bool:
-    """Whether a row or column is zero where it has several nonzeros, which says more."""
+    """Whether a slice with several nonzeros is all zero; then that is the better diagnosis."""
     for axis in range(analytic.ndim):
         others = tuple(other for other in range(analytic.ndim) if other != axis)
         several = np.sum(numeric != 0, axis=others) > 1

@@ -1,4 +1,4 @@
-"""Gradients of another shape than their input: transposed, not summed, summed too far."""
+"""Faults that change the shape of a gradient: it is transposed, not summed, or summed too far."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gradcheck_cli.text import format_shape, join_words
 
 
 def match_shape_fault(measured: MeasuredGradient, claimed: Any, allowance: Allowance) -> Diagnosis:
-    """What became of a gradient that has another shape than its input."""
+    """The diagnosis of a gradient that has another shape than its input."""
     array = np.asarray(claimed, dtype=np.float64)
     observation = f"it is {format_shape(array.shape)}, and its values are not the gradient's"
     for code, words, candidate, numeric in _list_candidates(measured, array):
@@ -45,7 +45,7 @@ def match_shape_fault(measured: MeasuredGradient, claimed: Any, allowance: Allow
 
 
 def _is_telling(comparison: Comparison) -> bool:
-    """Whether there are values that could tell a gradient from another."""
+    """Whether an agreement would say something: all is finite, and not all is zero."""
     return bool(np.isfinite(comparison.error).all() and comparison.analytic.any())
 
 
@@ -56,7 +56,7 @@ def _agrees(comparison: Comparison) -> bool:
 def _list_candidates(
     measured: MeasuredGradient, array: Float
 ) -> Iterator[tuple[Code, str, Float, NumericGradient]]:
-    """What an array of another shape may be: a code, words, and what to compare with what."""
+    """What an array of another shape may be: a code, words, and two gradients to compare."""
     gradient = measured.gradient
     shape = measured.shape if measured.whole else measured.gradient.shape
     if array.ndim > 1 and array.T.shape == shape:
@@ -101,7 +101,7 @@ def _list_candidates(
 def _list_jacobians(
     measured: MeasuredGradient, array: Float
 ) -> Iterator[tuple[Code, str, Float, NumericGradient]]:
-    """A Jacobian with the inputs first, or its diagonal without the zeros around."""
+    """The array may be a Jacobian with the inputs first, or only the diagonal of one."""
     gradient, axes = measured.gradient, measured.x.ndim
     if measured.problem.cotangent is not None or not measured.whole:
         return
@@ -126,7 +126,7 @@ def _describe_axes(axes: Sequence[int]) -> str:
 def _replace_values(
     measured: MeasuredGradient, value: Float, uncertainty: Float
 ) -> NumericGradient:
-    """Something that follows from the numeric gradient, in its place."""
+    """The numeric gradient with other values, such as its sum over an axis."""
     nothing = np.zeros(np.shape(value), dtype=bool)
     return replace(
         measured.gradient,

@@ -1,4 +1,4 @@
-"""Faults of which samples and outputs a gradient counts, and in which order."""
+"""Faults of samples and outputs: some are not counted, or samples are in another order."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gradcheck_cli.faults.regions import describe_numbers
 from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import Stage
 
-MOST_SWAPPED = 12  # samples of which all pairs are tried in each other's place: 66 candidates
-MOST_PARTS = 64  # samples or outputs whose weights are solved for; each is a column to solve
-WEIGHT_PRECISION = 1e-4  # how far a solved weight may be from 0 or 1
+MOST_SWAPPED = 12  # samples among which every pair is swapped: 66 candidates
+MOST_PARTS = 64  # samples or outputs whose weights are solved for; each is an unknown
+WEIGHT_PRECISION = 1e-4  # how far a solved weight may be from 0 or 1, by uncertainty
 
 
 def leave_out_samples(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The first sample only, and all but the last."""
+    """Only the first sample counts, or all but the last."""
     for stage, axis, size in list_sample_axes(measured):
         first = np.zeros(size)
         first[0] = 1.0
@@ -33,7 +33,7 @@ def leave_out_samples(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def fit_samples(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """Solve for the samples that a wrong gradient counts; where entries are too few, try some."""
+    """Solve for the samples that a wrong gradient counts; with too few entries, try some."""
     for stage, axis, _ in list_sample_axes(measured):
         shares = _fit_shares(measured, comparison, stage, axis)
         if shares is None:
@@ -43,7 +43,7 @@ def fit_samples(measured: MeasuredGradient, comparison: Comparison) -> Iterator[
 
 
 def leave_out_outputs(measured: MeasuredGradient) -> Iterator[Injected]:
-    """All outputs but the last; of several outputs that are joined, all but each."""
+    """The last output does not count, or one of several outputs that are joined in one."""
     yield from _leave_out_joined_outputs(measured)
     for stage, axis in list(_list_output_axes(measured))[-1:]:
         shares = np.ones(stage.cotangent.shape[axis])
@@ -52,7 +52,7 @@ def leave_out_outputs(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def fit_outputs(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """Solve for the outputs that a wrong gradient counts; where entries are too few, try some."""
+    """Solve for the outputs that a wrong gradient counts; with too few entries, try some."""
     yield from _leave_out_joined_outputs(measured)
     for stage, axis in _list_output_axes(measured):
         shares = _fit_shares(measured, comparison, stage, axis)
@@ -66,7 +66,7 @@ def fit_outputs(measured: MeasuredGradient, comparison: Comparison) -> Iterator[
 
 
 def _leave_out_joined_outputs(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The gradient without each of several outputs that are joined in one."""
+    """One of several outputs that are joined in one does not count."""
     for stage in measured.declared[:1]:
         ends = np.cumsum(measured.problem.parts)
         for place, end in enumerate(ends):
@@ -89,7 +89,7 @@ def _weight_slices(
 ) -> Injected:
     """The gradient for δ with its slices along an axis weighted by 0 or 1.
 
-    choices: how many such weights were tried; 0 where they were solved for, among all there are.
+    choices: how many such weights were tried; 0: they were solved for, so all are possible.
     """
     shape = [1] * stage.cotangent.ndim
     shape[axis] = len(shares)
@@ -109,7 +109,7 @@ def _weight_slices(
 def _fit_shares(
     measured: MeasuredGradient, comparison: Comparison, stage: Stage, axis: int
 ) -> Float | None:
-    """The weight, 0 or 1, of each slice of δ along an axis; None where no such weights fit."""
+    """The weight, 0 or 1, of each slice of δ along an axis; None if no such weights fit."""
     size = stage.cotangent.shape[axis]
     jacobian = measured.measure_jacobian(stage)
     if not size <= min(MOST_PARTS, len(jacobian.at) - 1):
@@ -123,7 +123,7 @@ def _fit_shares(
     weights = fit_weights(np.stack(parts), comparison, jacobian.at, target)
     if weights is None or not np.any(weights):
         return None
-    # A factor common to all weights is fitted afterwards.
+    # A common factor is fitted later, so weights are taken relative to the largest.
     shares = weights / weights[np.argmax(np.abs(weights))]
     whole = np.round(shares)
     if np.max(np.abs(shares - whole)) > WEIGHT_PRECISION or not set(whole) <= {0.0, 1.0}:
@@ -132,7 +132,7 @@ def _fit_shares(
 
 
 def reorder_samples(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Samples reversed, and shifted by one."""
+    """Samples are reversed, or shifted by one."""
     for stage, axis, size in list_sample_axes(measured):
         yield _reorder(measured, stage, axis, np.arange(size)[::-1], "in reversed order")
         if size > 2:
@@ -140,7 +140,7 @@ def reorder_samples(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def search_sample_order(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """Samples reversed, shifted, and any two in each other's place."""
+    """Samples are reversed or shifted, or two are swapped."""
     for stage, axis, size in list_sample_axes(measured):
         every = np.arange(size)
         yield _reorder(measured, stage, axis, every[::-1], "in reversed order")

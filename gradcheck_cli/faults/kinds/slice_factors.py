@@ -1,4 +1,4 @@
-"""Faults of slices of a gradient that have factors of their own, as of an index with repeats."""
+"""Faults in which slices of a gradient have different factors, as by a repeated index."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gradcheck_cli.faults.regions import Region, describe_indices
 from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.text import join_words
 
-MOST_FACTORS = 4  # of slices that are listed
-NEAR_ONE = 1e-3  # a factor so near is that of an epsilon
-LEAST_SIDE = 3  # of a matrix whose rows and columns can be told apart
-NO_SPREAD = 1e-6  # of factors, over that of all: they are one
+MOST_FACTORS = 4  # different factors that are listed
+NEAR_ONE = 1e-3  # a factor that differs from 1 by less comes from an epsilon
+LEAST_SIDE = 3  # of a matrix in which factors of rows and of columns can be told apart
+NO_SPREAD = 1e-6  # factors with a smaller spread than this share of the whole are equal
 
 
 def scale_slices(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Rows that are 1, ½ and ⅓ of what they should be, as where a repeated index overwrites."""
+    """Rows are 1, ½ or ⅓ of what they should be, as if a repeated index overwrites."""
     size = measured.shape[0] if measured.whole and measured.shape else 0
     if 2 < size < measured.value.size:
         counts = (1, 2, 3)
@@ -32,7 +32,7 @@ def scale_slices(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def fit_slice_factors(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """A factor for every wrong slice along an axis, where they have more than one."""
+    """Wrong slices along an axis have factors, which are not all the same."""
     yield from _multiply_by_arrays(measured)
     for axis, size in enumerate(measured.shape if measured.whole else ()):
         if not 1 < size <= MOST_SLICES or measured.value.size == size:
@@ -48,7 +48,7 @@ def fit_slice_factors(measured: MeasuredGradient, comparison: Comparison) -> Ite
 
 
 def _multiply_by_arrays(measured: MeasuredGradient) -> Iterator[Injected]:
-    """The gradient times an array that has a number for each row or column, or over it."""
+    """The gradient is multiplied or divided by an array with a number for each row or column."""
     arrays = dict(_list_arrays(measured)) if measured.whole else {}
     for name, a in arrays.items():
         if not (1 < a.size < measured.value.size and _fits(a.shape, measured.shape)):
@@ -71,14 +71,14 @@ def _list_arrays(measured: MeasuredGradient) -> Iterator[tuple[str, Float]]:
 
 
 def _fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
-    """Whether an array of this shape is repeated where it is multiplied by one of the other."""
+    """Whether an array of the first shape broadcasts to the second."""
     with suppress(ValueError):
         return np.broadcast_shapes(shape, whole) == whole
     return False
 
 
 def _fit_rows_and_columns(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """A factor of each row times one of each column, as of weights along the wrong axis."""
+    """Each row and each column has a factor, as by weights along the wrong axis."""
     shape = measured.shape
     if not measured.whole or len(shape) != 2 or min(shape) < LEAST_SIDE or max(shape) > MOST_SLICES:
         return
@@ -89,11 +89,11 @@ def _fit_rows_and_columns(measured: MeasuredGradient, comparison: Comparison) ->
     if not (np.isfinite(rows).all() and np.isfinite(columns).all()):
         return
     if np.ptp(rows) <= NO_SPREAD * np.ptp(ratio) or np.ptp(columns) <= NO_SPREAD * np.ptp(ratio):
-        return  # of rows or of columns alone
+        return  # only rows, or only columns, have factors
     with np.errstate(all="ignore"):
         strengths = np.linalg.svd(np.nan_to_num(measured.value), compute_uv=False)
     if strengths[1] <= NO_SPREAD * strengths[0]:
-        return  # of an outer product, every other outer product is such
+        return  # from an outer product, factors lead to every other outer product
     by = np.outer(rows, columns)
     yield Injected(
         measured.right * np.broadcast_to(by, measured.shape).ravel(),
@@ -108,7 +108,7 @@ def _fit_rows_and_columns(measured: MeasuredGradient, comparison: Comparison) ->
 def _scale_slices(
     measured: MeasuredGradient, axis: int, factors: Sequence[Factor | None]
 ) -> Injected:
-    """Slices along an axis times their factors, where they have one."""
+    """Slices along an axis are multiplied by their factors; None: 1."""
     shape = [1] * len(measured.shape)
     shape[axis] = len(factors)
     by = np.array([1.0 if factor is None else factor.value for factor in factors]).reshape(shape)
@@ -140,7 +140,7 @@ def _list_factors(shape: tuple[int, ...], axis: int, factors: Sequence[Factor | 
 
 
 def _find_slice_cause(factors: Sequence[Factor]) -> str:
-    """The usual cause of these factors: of one over whole numbers, repeats that overwrite."""
+    """The usual cause of these factors: an epsilon if they are near 1, repeats if they are 1/k."""
     if all(abs(factor.value - 1.0) < NEAR_ONE for factor in factors):
         return (
             "a small constant, such as an epsilon, stands in one of forward and backward alone, "

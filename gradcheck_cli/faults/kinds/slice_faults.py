@@ -15,12 +15,12 @@ from gradcheck_cli.faults.values import Values
 from gradcheck_cli.measure.comparison import Comparison
 from gradcheck_cli.text import join_words
 
-LONGEST_SHIFT = 2  # of a padding that is cut off elsewhere
+LONGEST_SHIFT = 2  # of a gradient by a padding that is cut off in the wrong place
 MOST_SLICES = 128  # along an axis; every slice is compared with every other
 
 
 def shift_slices(measured: MeasuredGradient) -> Iterator[Injected]:
-    """Slices shifted by one, and the first one where the second belongs."""
+    """Slices are shifted by one, or the second one is a copy of the first."""
     if not measured.whole:
         return
     for axis, size in enumerate(measured.shape):
@@ -33,8 +33,8 @@ def shift_slices(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def fit_slice_sources(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """Slices of the numeric gradient, along an axis, in another order or more than once."""
-    # Where all that is wrong should be zero, a mask is missing, and nothing comes from elsewhere.
+    """Slices along an axis are in another order, or some are copies of others."""
+    # If all wrong entries should be zero, a mask is missing, and nothing comes from elsewhere.
     if not measured.whole or not measured.value[comparison.wrong].any():
         return
     for axis, size in enumerate(measured.shape):
@@ -47,9 +47,9 @@ def fit_slice_sources(measured: MeasuredGradient, comparison: Comparison) -> Ite
 
 
 def _shift_without_edges(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The gradient shifted along its last axes, as of an image whose padding is cut off elsewhere.
+    """The gradient is shifted along its last axes, as if a padding is cut off in the wrong place.
 
-    What comes in at the edges is from outside, and is left open.
+    What comes in at the edges is not known, and is not compared.
     """
     shape, places = measured.shape, np.arange(measured.value.size).reshape(measured.shape)
     axes = [axis for axis in range(len(shape))[-2:] if shape[axis] > LONGEST_SHIFT]
@@ -86,7 +86,7 @@ def _shift_without_edges(measured: MeasuredGradient, comparison: Comparison) -> 
 
 
 def _reorder_entries(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """The entries of the gradient in another order, by which they are the analytic ones."""
+    """The entries of the gradient are all there, but in another order."""
     analytic, value = comparison.analytic.ravel(), measured.value.ravel()
     sources = np.empty(value.size, dtype=np.intp)
     sources[np.argsort(analytic)] = np.argsort(value)
@@ -108,7 +108,8 @@ def _reorder_entries(measured: MeasuredGradient, comparison: Comparison) -> Iter
 def _find_sources(
     comparison: Comparison, measured: MeasuredGradient, axis: int
 ) -> NDArray[np.intp] | None:
-    """Which slice of the numeric gradient every slice of the analytic one is; its own if it can."""
+    """For each analytic slice, the numeric slice that it is equal to, its own if possible; None if
+    some slice is equal to none."""
     analytic, value, allowed = (
         np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
         for array in (

@@ -15,14 +15,14 @@ from gradcheck_cli.faults.measured_gradient import MeasuredGradient
 from gradcheck_cli.faults.regions import list_entries
 from gradcheck_cli.measure.comparison import Comparison
 
-LEAST_ENTRIES = 3  # of a gradient in which a term is looked for: its weight takes one of them
-LEAST_TERM = 1e-3  # over the largest entry: a regulariser that adds less is none
-WEIGHT_PRECISION = 1e-12  # of the weights of a gradient and a term in it, fitted together
+LEAST_ENTRIES = 3  # in a gradient where a term is looked for; its weight takes one as evidence
+LEAST_TERM = 1e-3  # over the largest entry: a regulariser adds more than that
+WEIGHT_PRECISION = 1e-12  # relative, of weights of a gradient and a term, fitted together
 TYPICAL_PENALTY = 0.01  # the weight of the regulariser in mutants
 
 
 def add_penalty(measured: MeasuredGradient) -> Iterator[Injected]:
-    """One percent of the input itself added."""
+    """One percent of the input itself is added."""
     if measured.value.size == measured.gradient.of(measured.x).size:
         yield _add_term(
             measured, measured.x, f" · {measured.name}", Factor(TYPICAL_PENALTY, ()), extra=True
@@ -30,7 +30,7 @@ def add_penalty(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def fit_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """A multiple of the input, of its sign, of the upstream gradient, or a constant added."""
+    """A multiple of the input, of its sign or of the upstream gradient, or a constant, is added."""
     signs = np.sign(measured.x)
     penalties = [(measured.x, f" · {measured.name}")]
     if np.ptp(signs) > 0:  # else it is a constant
@@ -49,7 +49,7 @@ def fit_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Inj
         if weight != 0.0:
             size = name_factor(abs(weight), precision, measured.numbers, constants_first=True)
             yield _add_term(measured, array, term, size, extra=weight > 0)
-    # A penalty is made of the input; a missing mask would pass for a part of δ that is added.
+    # Only penalties may be partial: with δ as the term, every missing mask would fit.
     for array, term in penalties:
         yield from _fit_partial_term(measured, comparison, array, term)
     yield from _fit_factor_and_term(measured, comparison)
@@ -58,7 +58,7 @@ def fit_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Inj
 def _fit_partial_term(
     measured: MeasuredGradient, comparison: Comparison, array: NDArray[Any], term: str
 ) -> Iterator[Injected]:
-    """The term in the wrong entries alone, as of a penalty on a part of a vector."""
+    """The term is added in the wrong entries alone, as by a penalty on a part of a vector."""
     x, wrong = measured.gradient.of(np.asarray(array)), comparison.wrong
     if not LEAST_ENTRIES <= wrong.sum() < wrong.size:
         return
@@ -82,7 +82,7 @@ def _fit_partial_term(
 
 
 def _fit_factor_and_term(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Injected]:
-    """A factor and a multiple of the input, as where a mean is taken of one of them alone."""
+    """The gradient has a factor, and a multiple of the input is added, as if one lacks its 1/n."""
     x = measured.gradient.of(measured.x)
     if x.shape != measured.shape or x.size <= LEAST_ENTRIES:
         return
@@ -92,7 +92,7 @@ def _fit_factor_and_term(measured: MeasuredGradient, comparison: Comparison) -> 
         return
     of_each = np.abs(weights) * [np.max(np.abs(measured.value)), np.max(np.abs(x))]
     if np.min(of_each) < LEAST_TERM * np.max(of_each):
-        return  # an epsilon, and no regulariser; or the input alone, and no gradient
+        return  # too small for a regulariser, or almost no gradient is left
     of_gradient, of_input = (
         name_factor(float(weight), WEIGHT_PRECISION, measured.numbers) for weight in weights
     )
@@ -128,7 +128,7 @@ def _add_term(
 
 
 def _is_upstream(term: str) -> bool:
-    """Whether what is added is the upstream gradient."""
+    """Whether a term is the upstream gradient."""
     return term.strip(" ·") in ("δ", "Δ", "the upstream gradient")
 
 
