@@ -27,8 +27,8 @@ from gradcheck_cli.config.init.syntax import find_method, list_returned_gradient
 from gradcheck_cli.config.kinds import KINDS
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.text import suggest
-from gradcheck_cli.usercode.calling.conventions import is_upstream
 from gradcheck_cli.usercode.calling.methods import METHODS
+from gradcheck_cli.usercode.calling.names import is_upstream
 
 FRAMEWORKS = ("torch", "jax", "autograd")
 

@@ -23,7 +23,6 @@ from gradcheck_cli.config.init.inference.values import (
 )
 from gradcheck_cli.config.init.names import is_bias, is_weight
 from gradcheck_cli.config.init.syntax import Function, find_method
-from gradcheck_cli.usercode.calling.conventions import RATES
 from gradcheck_cli.usercode.calling.gradients import (
     GRADIENT_LIKE,
     PARAMETER_HOLDERS,
@@ -31,6 +30,7 @@ from gradcheck_cli.usercode.calling.gradients import (
     list_gradient_names,
     names_gradient,
 )
+from gradcheck_cli.usercode.calling.names import RATES
 
 ARRAY_TEXT = re.compile(r"(?<!shape: )(\[[^\[\]]*\])")  # a shape, also in a list of them
 

@@ -57,8 +57,8 @@ from gradcheck_cli.config.init.syntax import (
     parameter_defaults,
     parameter_names,
 )
-from gradcheck_cli.usercode.calling.conventions import is_cache, is_upstream
 from gradcheck_cli.usercode.calling.gradients import list_gradient_names
+from gradcheck_cli.usercode.calling.names import is_cache, is_upstream
 
 LAYERS = 3  # the number of sizes in a list of the sizes of layers, with that of the input
 # A sum over the first axis.

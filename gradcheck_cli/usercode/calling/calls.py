@@ -22,12 +22,11 @@ from gradcheck_cli.usercode.calling.conventions import (
     UPSTREAM,
     BackwardCall,
     bind_backward,
-    is_cache,
-    is_upstream,
 )
 from gradcheck_cli.usercode.calling.gradient_reader import GradientReader
 from gradcheck_cli.usercode.calling.independence import Independence
 from gradcheck_cli.usercode.calling.losses import as_loss, bind_loss, method_of
+from gradcheck_cli.usercode.calling.names import is_cache, is_upstream
 from gradcheck_cli.usercode.calling.objects import find_output, list_arrays
 from gradcheck_cli.usercode.calling.pairs import Function, Pair, Source, call_function, locate_code
 from gradcheck_cli.usercode.calling.signatures import (
@@ -317,18 +316,18 @@ class Calls:
         if self.loss is not None and LOSS_GRADIENT in values:
             cotangent = cotangent * values[LOSS_GRADIENT]
         values |= {UPSTREAM.format(place): part for place, part in enumerate(self.split(cotangent))}
-        kept = values[CACHE] if CACHE in self.backward_call.call.used else None
-        before = [(array, array.copy()) for _, array in leaves(kept, CACHE)]
-        passed = {name: values[name] for name in self.backward_call.call.used if name in values}
+        call = self.backward_call.call
+        kept = values[CACHE] if CACHE in call.used else None
+        inputs = {id(array) for array in arrays.values()}
+        cached = [array for _, array in leaves(kept, CACHE) if id(array) not in inputs]
+        before = [array.copy() for array in cached]
+        passed = {name: values[name] for name in call.used if name in values}
         passed = {**read_defaults(pair.backward), **passed}
         snapshot = Snapshot(pair.owner, passed, self.reader.noting)
-        claimed = self.call_code(
-            pair.backward, self.source.backward, self.backward_call.call, values
-        )
-        inputs = [id(array) for array in arrays.values()]
-        self.changes_cache = any(
-            id(array) not in inputs and not np.array_equal(array, copied, equal_nan=True)
-            for array, copied in before
+        claimed = self.call_code(pair.backward, self.source.backward, call, values)
+        self.changes_cache = not all(
+            np.array_equal(array, copied, equal_nan=True)
+            for array, copied in zip(cached, before, strict=True)
         )
         changed, updated = snapshot.find_changed(), snapshot.undo_updates()
         found = self.reader.read(claimed, pair.owner, self.forward_call.used, updated, changed)

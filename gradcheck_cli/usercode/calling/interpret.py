@@ -14,9 +14,10 @@ import numpy as np
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.text import format_shape, join_words
 from gradcheck_cli.usercode.calling.calls import Calls
-from gradcheck_cli.usercode.calling.conventions import KEPT, UPSTREAM, is_upstream
+from gradcheck_cli.usercode.calling.conventions import KEPT, UPSTREAM
 from gradcheck_cli.usercode.calling.gradients import shape_of
 from gradcheck_cli.usercode.calling.losses import find_losses_beside
+from gradcheck_cli.usercode.calling.names import is_upstream
 from gradcheck_cli.usercode.calling.readings import fits_forward, read_as_upstream, replace_upstream
 from gradcheck_cli.usercode.calling.signatures import name_of, read_parameters
 

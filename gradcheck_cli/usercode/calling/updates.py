@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.usercode.calling.conventions import RATES
+from gradcheck_cli.usercode.calling.names import RATES
 from gradcheck_cli.usercode.calling.objects import list_arrays, memory_of
 
 
