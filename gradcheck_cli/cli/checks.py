@@ -1,4 +1,4 @@
-"""`run` and `mutate`, each from top to bottom: read, build, measure, compare, diagnose, report."""
+"""The commands `run` and `mutate`, from top to bottom: read configs, run checks, write reports."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ def run_command(**given: Unpack[of.GivenToRun]) -> int:
 
 
 def run_once(given: of.GivenToRun, watch: Watch | None = None) -> int:
-    """Read, run, report; the exit code. watch: chooses the checks that a change touches."""
+    """Read the configs, run the checks and write the report; return the exit code.
+
+    watch: chooses the checks that a change affects.
+    """
     screen = Screen(
         verbose=given["verbose"], durations=given["durations"], statistics=given["statistics"]
     )
@@ -114,9 +117,9 @@ def run_and_report(
     exit_first: bool = False,
     mutants: bool = False,
 ) -> tuple[SuiteReport, int]:
-    """Run the checks and write their report everywhere; the report, and the exit code.
+    """Run the checks and write their report everywhere; return the report and the exit code.
 
-    mutants: it is of the faults that the checks would catch, and so is the code.
+    mutants: whether both are about the faults that the checks would catch.
     """
     with open_reports(given, screen, mutants=mutants) as reports, open_executor(given) as executor:
         with show_progress(given["quiet"], find_faster(checks)) as progress:
@@ -137,7 +140,7 @@ def run_and_report(
 
 
 def read_checks(given: of.Given, *, last: bool = False) -> list[ConfigCheck]:
-    """The checks that a command line chooses; last: of those that failed last, if any did."""
+    """The checks that a command line chooses; last: only those that failed last time, if any."""
     from gradcheck_cli.config.load import load
     from gradcheck_cli.config.overrides import read_overrides
 
@@ -166,7 +169,7 @@ def format_listing(check: ConfigCheck) -> str:
 
 @contextmanager
 def open_executor(given: of.Given) -> Iterator[Executor]:
-    """What runs the checks: a cluster, some processes, or this one."""
+    """The executor that runs the checks: a cluster, several processes, or this process."""
     if given["dask"] is not None:
         from gradcheck_cli.processes.dask import connect
 

@@ -1,4 +1,4 @@
-"""What the shell completes behind `gradcheck`: commands and options (by click), configs and ids."""
+"""Shell completion: commands and options, which click completes, and configs and ids of checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from click.shell_completion import (
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 PROGRAM = "gradcheck"
-VARIABLE = "_GRADCHECK_COMPLETE"  # what click's scripts set when they ask for candidates
+VARIABLE = "_GRADCHECK_COMPLETE"  # the variable that click's scripts set to ask for candidates
 
 
 _POWERSHELL = """\
@@ -38,17 +38,17 @@ Register-ArgumentCompleter -Native -CommandName %(prog_name)s -ScriptBlock {
     }
 }
 """
-_PLAIN = re.compile(r"[\w./\\:=*+-]+")  # what PowerShell takes for one word as it is
+_PLAIN = re.compile(r"[\w./\\:=*+-]+")  # texts that PowerShell reads as a word without quotes
 
 
 class PowerShellComplete(ShellComplete):
-    """Completion for PowerShell, which click knows nothing of; files are left to the shell."""
+    """Completion for PowerShell, which click does not support; the shell completes files itself."""
 
     name = "powershell"
     source_template = _POWERSHELL
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one that is not complete, and that one."""
+        """The complete words of the command line, and the incomplete one."""
         args = split_arg_string(os.environ["COMP_WORDS"])[1:]
         incomplete = "".join(split_arg_string(os.environ["COMP_CWORD"])[:1])
         if incomplete and args and args[-1] == incomplete:
@@ -56,7 +56,7 @@ class PowerShellComplete(ShellComplete):
         return args, incomplete
 
     def format_completion(self, item: CompletionItem) -> str:
-        """The value, a tab, and what is shown beside it, which must not be empty."""
+        """The value, a tab, and the help to show beside it, which must not be empty."""
         value = str(item.value)
         quoted = value if _PLAIN.fullmatch(value) else "'" + value.replace("'", "''") + "'"
         return f"{quoted}\t{' '.join((item.help or value).split())}"
@@ -66,17 +66,17 @@ add_completion_class(PowerShellComplete)
 
 
 def script(shell: str) -> str:
-    """What the shell must read to complete; `gradcheck completion SHELL` prints it."""
+    """The script that sets up completion in a shell; `gradcheck completion SHELL` prints it."""
     made = get_completion_class(shell)
     assert made is not None
-    # The command is run by the script itself, so none is needed here.
+    # The script runs the command by its name, so an empty one will do here.
     text = made(click.Command(PROGRAM), {}, PROGRAM, VARIABLE).source()
     # Candidates come as type,value; click's script for fish cuts a value at its own commas.
     return text.replace('string split ","', 'string split -m 1 ","')
 
 
 def answer(command: click.Command) -> bool:
-    """Whether a shell asked for candidates; then they are printed."""
+    """If a shell asks for candidates, print them; return whether it did."""
     asked = os.environ.get(VARIABLE)
     if not asked:
         return False
@@ -87,7 +87,7 @@ def answer(command: click.Command) -> bool:
 def complete_configs(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """YAML and Python files, and folders; of the only folder that fits, what is in it."""
+    """The YAML and Python files and folders that fit; for a single folder, also its contents."""
     found = _paths(incomplete)
     if len(found) == 1 and found[0].endswith(os.sep):
         found += _paths(found[0])
@@ -114,13 +114,13 @@ def _paths(start: str) -> list[str]:
 def complete_ids(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The ids of the checks in the configs of the command line, or in those of this folder."""
+    """The ids of the checks in the configs of the command line, or of the working directory."""
     from gradcheck_cli.config.load import SUFFIXES, load
     from gradcheck_cli.errors import GradcheckError
 
-    # Behind an option without its value, click has not parsed the arguments.
+    # After an option without its value, click has not parsed the arguments.
     words = split_arg_string(os.environ.get("COMP_WORDS", ""))[2:]
-    # Files and folders only: a pipe would be waited for.
+    # Files and folders only: reading a pipe would block.
     named = [word for word in words if os.path.isfile(word) or os.path.isdir(word)]
     here = (path for path in sorted(Path().iterdir()) if path.suffix in SUFFIXES)
     paths = named or [str(path) for path in here if path.is_file()]
@@ -129,6 +129,6 @@ def complete_ids(
         try:
             for check in load([path], lambda text: None, check_rules=False):
                 found += [check.name, check.id]
-        except GradcheckError:  # a broken config has nothing to offer, and this is no place to say
+        except GradcheckError:  # a broken config has no ids, and errors cannot be shown here
             continue
     return [CompletionItem(id) for id in dict.fromkeys(found) if id.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""Commands about configs that run nothing: validate, explain, schema, completion."""
+"""The commands that run no checks: validate, explain, schema, completion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gradcheck_cli.text import count_of, printable
 if TYPE_CHECKING:
     from gradcheck_cli.config.builders.check import ConfigCheck
 
-# What has a schema: the module and the function that render it, imported when asked for.
+# The schemas that can be printed: the module and the function that render each, imported on demand.
 SCHEMAS = {
     "config": ("config.json_schema", "render_config_schema"),
     "report": ("reporters.json_schema", "render_report_schema"),
@@ -105,7 +105,7 @@ def load_checks(
     check_rules: bool = True,
     exclude: tuple[str, ...] = (),
 ) -> list[ConfigCheck]:
-    """All checks of the configs; --help does without what reads them."""
+    """All checks of the configs; imports their loader only here, so that --help is fast."""
     from gradcheck_cli.config.load import load
     from gradcheck_cli.config.overrides import read_overrides
 

@@ -1,12 +1,12 @@
-"""What is written in place of ∂ and Δ where the encoding of a stream does not have them."""
+"""Replace characters such as ∂ and Δ where the encoding of a stream does not have them."""
 
 from __future__ import annotations
 
 import codecs
 import unicodedata
 
-ERRORS = "gradcheck-ascii"  # the name under which codecs know it
-# A sign for a sign wherever tables have it, so that columns stay straight.
+ERRORS = "gradcheck-ascii"  # the name of this error handler in codecs
+# Characters that tables use have a single character in their place, so that columns stay aligned.
 ASCII = {
     **{"∂": "d", "δ": "d", "Δ": "D", "ᵀ": "T", "ℓ": "l", "′": "'", "·": ".", "×": "x"},
     **{"−": "-", "–": "-", "…": "~", "─": "-", "╌": "-", "│": "|", "┊": ":", "┤": "+"},
@@ -18,7 +18,7 @@ ASCII = {
 
 
 def register() -> None:
-    """Let streams name ERRORS as what they do with a character that they cannot encode."""
+    """Register ERRORS, the error handler for characters that a stream cannot encode."""
     codecs.register_error(ERRORS, _replace)
 
 
@@ -30,6 +30,6 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def to_ascii(character: str) -> str:
-    """A character in ASCII; `?` where nothing is like it."""
+    """The replacement of a character in ASCII; `?` if there is none."""
     plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
     return ASCII.get(character) or plain or "?"

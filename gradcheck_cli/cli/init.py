@@ -1,4 +1,4 @@
-"""`init`: writes a first config."""
+"""The command `init`: write a first config."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STDOUT = "-"
 DEFAULT = "gradcheck.yaml"
-# What is said of the shapes in a config of code.
+# The note about the shapes in a config of code.
 SHAPES_READ = ", with shapes as they are read; --allow-code tries them"
 SHAPES_TRIED = ", with shapes that the code takes"
 SHAPES_DOUBTED = f"{SHAPES_TRIED}, but its gradients fit others: see whether they are those meant"
@@ -89,7 +89,7 @@ def init_command(
 
 
 def _split_words(words: tuple[str, ...]) -> tuple[str | None, str]:
-    """The code that the first word names, if it does, and the path."""
+    """The code in the first word, or None, and the path of the config."""
     from gradcheck_cli.config.load import advise_init, is_code
 
     code = words[0] if words and ".py:" in words[0] else None
@@ -103,7 +103,7 @@ def _split_words(words: tuple[str, ...]) -> tuple[str | None, str]:
 
 
 def _try_shapes(draft: Draft, path: str, timeout: float) -> tuple[str, str]:
-    """The config with shapes that the code takes, or as it is read, and what is said of them."""
+    """The text of the config, with shapes that the code accepts if some are found, and a note."""
     from gradcheck_cli.run.try_shapes import try_shapes
 
     try:
@@ -116,7 +116,7 @@ def _try_shapes(draft: Draft, path: str, timeout: float) -> tuple[str, str]:
 
 
 def _save(path: Path, text: str, force: bool) -> None:
-    """Write a new file; one that is there only if its owner says so."""
+    """Write a file; an existing one only with `force`, or if the user confirms."""
     if (path.exists() or path.is_symlink()) and not force:
         asked = sys.stdin is not None and sys.stdin.isatty()
         if not asked or not click.confirm(f"overwrite '{path}'?", err=True):

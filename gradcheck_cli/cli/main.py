@@ -1,4 +1,4 @@
-"""The console script: from a command line to an exit code, whatever happens in between."""
+"""The console script: run a command line and exit with its code, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ from gradcheck_cli.errors import GradcheckError, TerminatedError, describe_inter
 from gradcheck_cli.report import ExitCode
 from gradcheck_cli.text import printable_lines, suggest
 
-# The commands that a project has a say in, and the options whose defaults it gives.
+# The commands that use the project, and the options whose defaults it gives.
 PROJECT_OPTIONS = {
     "run": ("exclude", "seeds", "jobs", "format", "output"),
     "mutate": ("exclude", "seeds", "jobs"),
     "validate": ("exclude",),
     "steps": ("exclude",),
 }
-# One thread each: importing numpy with two costs twice the CPU, and these products are small.
+# Variables with the number of threads of BLAS libraries, which are set to 1: importing numpy with
+# two threads takes twice the CPU, and the products of most checks are too small to gain by it.
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 class Commands(click.Group):
-    """The commands; what is none of them gets the way to the one that was meant."""
+    """The commands; the error for an unknown one suggests the command that may be meant."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command of a word, as in click, with a hint where there is no such command."""
+        """The command that a word names, as in click; the error suggests one if there is none."""
         word = args[0]
         if self.get_command(ctx, word) is None and not word.startswith("-"):
             ctx.fail(f"no command '{word}'{suggest_command(word, self.list_commands(ctx))}")
@@ -56,7 +57,8 @@ class Commands(click.Group):
 
 
 def suggest_command(word: str, commands: Sequence[str]) -> str:
-    """What was meant by a word that is no command: one that takes this path, or a near miss."""
+    """The end of an error for a word that is not a command: `gradcheck run` for a path, else a
+    near miss."""
     from gradcheck_cli.config.load import SUFFIXES, is_code
 
     if word.endswith(SUFFIXES) or is_code(word) or os.path.exists(word):
@@ -65,7 +67,8 @@ def suggest_command(word: str, commands: Sequence[str]) -> str:
 
 
 def advise_set(error: click.ClickException) -> click.ClickException:
-    """Say how a key of a config is set, to who took it for an option: `--reduction mean`."""
+    """The error; for an option that is a key of a config, such as `--reduction mean`, one that says
+    how to set the key."""
     if isinstance(error, click.NoSuchOption):
         from gradcheck_cli.config.kinds import name_whole_key
 
@@ -114,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=encoding.ERRORS)
     code = exit_code(arguments)
-    # What is imported has nothing to say at its end, and saying it takes a seventh of a short run.
+    # Exit without finalising the interpreter, which takes a seventh of a short run; nothing that is
+    # imported needs it.
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
@@ -122,19 +126,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def read_project(words: Sequence[str]) -> Project | None:
-    """What the project says of commands that read configs, if it says anything."""
+    """The project, for a command that reads configs; None where there is none, or for help."""
     asks_for_help = not {"-h", "--help"}.isdisjoint(words)
     if asks_for_help or (words and words[0] not in PROJECT_OPTIONS):
         return None
     try:
         here = Path.cwd()
-    except OSError:  # it was deleted
+    except OSError:  # the working directory was deleted
         return None
     return find_project(here)
 
 
 def list_defaults(project: Project | None) -> dict[str, dict[str, Any]]:
-    """The defaults of options by command, as the project has them."""
+    """The defaults of options that the project gives, by command."""
     if project is None:
         return {}
     return {
@@ -144,12 +148,12 @@ def list_defaults(project: Project | None) -> dict[str, dict[str, Any]]:
 
 
 def exit_code(arguments: Sequence[str] | None) -> int:
-    """The code of a command, whatever happens in it; no exception of ours goes further."""
+    """Run a command; its exit code, whatever happens in it: no exception is raised."""
     try:
         if completion.answer(cli):
             return ExitCode.OK
         words = sys.argv[1:] if arguments is None else list(arguments)
-        # Not cli.main, which would turn a closed pipe into exit code 1.
+        # cli.main of click is not used: it exits with 1 for a closed pipe.
         project = read_project(words)
         if project is not None and not words:
             words = ["run"]

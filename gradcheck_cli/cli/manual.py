@@ -1,4 +1,4 @@
-"""The manual page of the command, in roff, from the same texts as its help."""
+"""The command `man`: the manual page in roff, from the texts of the help."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gradcheck_cli.cli.streams import write
 from gradcheck_cli.report import ExitCode
 
 NAME = "gradcheck"
-_BLOCK = "\b"  # begins a paragraph that click does not wrap
+_BLOCK = "\b"  # marks a paragraph that click does not wrap
 
 
 @click.command(name="man", short_help="Print the manual page of all commands, in roff.")
@@ -27,7 +27,7 @@ def man_command(context: click.Context) -> int:
 
 
 def render_manual(program: click.Command, context: click.Context) -> str:
-    """The page of a group of commands: its help, a section a command, the exit codes."""
+    """The page of a group of commands: its help, a section for each command, the exit codes."""
     assert isinstance(program, click.Group)
     lines = [
         f'.TH {NAME.upper()} 1 "" "{NAME} {__version__}"',
@@ -47,13 +47,13 @@ def render_manual(program: click.Command, context: click.Context) -> str:
 
 
 def _describe_command(command: click.Command, context: click.Context) -> Iterator[str]:
-    """A command: how it is called, what it does, its options."""
+    """The lines of a command: its usage, its help and its options."""
     usage = " ".join(command.collect_usage_pieces(context))
     yield f'.SS "{_escape(f"{NAME} {command.name} {usage}")}"'
     yield from _write_text(command.help or "")
     for parameter in command.params:
         record = parameter.get_help_record(context)
-        if record is not None and record[1]:  # arguments say nothing that the usage does not
+        if record is not None and record[1]:  # arguments have no help; the usage has them
             yield from (".TP", f".B {_escape(record[0])}", _escape(record[1]))
 
 
@@ -69,6 +69,6 @@ def _write_text(help: str) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    """Text that roff prints as it is."""
+    """The text with everything escaped that has a meaning in roff."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped

@@ -1,4 +1,4 @@
-"""What the texts of options mean: numbers, times, shards, outputs."""
+"""Parse the values of options: numbers, times, shards and outputs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from gradcheck_cli.processes.thread_map import count_cores
 from gradcheck_cli.text import suggest
 
 UNITS = {"s": 1, "m": 60, "h": 3600}  # of times, in seconds
-MOST_DIGITS = 18  # of a count
-LONGEST_TIMEOUT = 10.0**6  # s, which is eleven days; timers of the system end not far above
+MOST_DIGITS = 18  # of a whole number
+# Seconds, which are eleven days; timers of the system take little more.
+LONGEST_TIMEOUT = 10.0**6
 
 
 def read_jobs(text: str) -> int:
-    """How many processes `--jobs` asks for."""
+    """The number of processes for `--jobs`: a number, or auto for the number of cores."""
     if text == "auto":
         return count_cores()
     jobs = read_whole(text)
@@ -24,7 +25,7 @@ def read_jobs(text: str) -> int:
 
 
 def read_whole(text: str) -> int | None:
-    """The whole number that a text of at most MOST_DIGITS digits is; None of any other text."""
+    """The whole number of a text of at most MOST_DIGITS digits; None for any other text."""
     return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
@@ -43,14 +44,14 @@ def read_seconds(text: str | None) -> float | None:
 
 
 def bound_timeout(seconds: float) -> float:
-    """The seconds, if a timer can take them; NaN, which click lets through, it cannot."""
+    """The seconds; BadParameter if they are too many for a timer, or NaN, which click accepts."""
     if not seconds <= LONGEST_TIMEOUT:
         raise click.BadParameter(f"{seconds:g} is no time: give seconds, at most 1,000,000")
     return seconds
 
 
 def read_shard(text: str | None) -> tuple[int, int] | None:
-    """The part and the number of parts that a text such as `2/4` names."""
+    """The part and the number of parts of a text such as `2/4`."""
     if text is None:
         return None
     which, slash, count = text.partition("/")
@@ -74,9 +75,10 @@ def read_output(text: str, formats: tuple[str, ...]) -> tuple[str, str]:
 def choose_configs(
     context: click.Context, parameter: click.Parameter, configs: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The configs of the command line; without any, those of the project, which `select` narrows.
+    """The configs of the command line; if there are none, the paths of the project, whose `select`
+    then is the default of the option.
 
-    The argument is eager, so that this comes before the options are read.
+    The argument is eager, so that this runs before the options are parsed.
     """
     project = context.find_object(Project)
     if configs:

@@ -1,4 +1,4 @@
-"""The options that commands share, and what their texts mean."""
+"""The options that commands share."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class GivenToRun(Given):
 
 
 def options(*several: Callable[[Function], Function]) -> Callable[[Function], Function]:
-    """Several options as one decorator, shown in this order."""
+    """A decorator that adds several options; the help lists them in this order."""
 
     def decorate(function: Function) -> Function:
         for option in reversed(several):

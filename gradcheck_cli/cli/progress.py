@@ -1,4 +1,4 @@
-"""What stderr says while a run takes long: a bar at a terminal, and once what would be faster."""
+"""Show the progress of a long run on stderr: a bar at a terminal, and advice on a slow check."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from gradcheck_cli.text import printable
 
 SILENT_SECONDS = 1.0  # a run shorter than this shows no bar
-NARROW, WIDE = 60, 100  # columns below which there is no bar, and a short one
-REDRAW_SECONDS = 0.1  # between two drawings: a redraw takes a millisecond
-SLOW_SECONDS = 10.0  # of one check: from then on it is worth a line what would be faster
+NARROW, WIDE = 60, 100  # columns of the terminal: below NARROW no bar, below WIDE a short one
+REDRAW_SECONDS = 0.1  # between two drawings, each of which takes a millisecond
+SLOW_SECONDS = 10.0  # a check that takes longer gets a line of advice on what would be faster
 
 
 class Bar:
-    """Is told how many entries are done, of how many; draws with rich when that takes long."""
+    """A progress bar of measured entries, drawn with rich once a run takes long."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -24,7 +24,8 @@ class Bar:
         self.bar: Any = None
 
     def __call__(self, done: int, total: int, at_work: str = "", failed: int = 0) -> None:
-        """Show that `done` of `total` entries are done, the check at work, and how many failed."""
+        """Show that `done` of `total` entries are done, the running check, and the number that
+        failed."""
         if self.bar is None:
             if done == total or time.perf_counter() - self.started < SILENT_SECONDS:
                 return
@@ -41,12 +42,12 @@ class Bar:
             self.bar.refresh()
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if self.bar is not None:
             self.bar.stop()
 
     def _rate(self, done: int) -> str:
-        """Entries in a second, so far."""
+        """The number of entries per second so far."""
         return f"{done / max(1e-9, time.perf_counter() - self.started):,.0f}"
 
     def _start(self, total: int) -> tuple[Any, Any]:
@@ -81,9 +82,9 @@ class Bar:
 
 
 class Progress:
-    """Is told how far a run is, shows it, and says once of a slow check what would be faster.
+    """Shows how far a run is, and prints once what would make a slow check faster.
 
-    bar: shows it, at a terminal. faster: what that is, by check. tell: writes a line.
+    bar: None to show none. faster: the advice, by the id of the check. tell: prints a line.
     """
 
     def __init__(
@@ -92,26 +93,26 @@ class Progress:
         self.bar = bar
         self.faster = faster
         self.tell = tell
-        self.told = False
+        self.advised = False
         self.at_work = ""
         self.since = time.perf_counter()
-        self.left = ""  # what an interrupted run has besides the checks that are done
+        self.left = ""  # for an interrupted run: the entries measured for unfinished checks
 
     def __call__(
         self, done: int, total: int, at_work: str = "", failed: int = 0, unfinished: int = 0
     ) -> None:
-        """So many entries are done, of so many; the last are those of checks that are not done."""
+        """Note that `done` of `total` entries are done, `unfinished` of them of running checks."""
         if self.bar is not None:
             self.bar(done, total, at_work, failed)
         if at_work != self.at_work:
             self.at_work, self.since = at_work, time.perf_counter()
         slow = time.perf_counter() - self.since > SLOW_SECONDS
-        if slow and not self.told and at_work in self.faster:
-            self.told = True
+        if slow and not self.advised and at_work in self.faster:
+            self.advised = True
             self.tell(self.faster[at_work])
         self.left = f", {done:,} of {total:,} entries measured" if unfinished else ""
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if self.bar is not None:
             self.bar.close()

@@ -1,4 +1,7 @@
-"""Reports in files, `-o FORMAT=PATH`: tried before anything runs, written whole or not at all."""
+"""Write reports to files, `-o FORMAT=PATH`; the paths are tested before any check runs.
+
+A report is written to a file beside its path, which then replaces it: it is complete or not there.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,21 @@ from gradcheck_cli.errors import UsageError
 from gradcheck_cli.report import SuiteReport
 from gradcheck_cli.reporters import Screen, render
 
-# What stands for a descriptor of this process, as in `-o json=>(jq …)`; opening it as a file would
-# begin at the start of what stdout has written.
+# Paths of descriptors of this process, as in `-o json=>(jq …)`. They are not opened by their path:
+# writing would start at the beginning, and overwrite what stdout has written.
 _DESCRIPTOR = re.compile(r"/dev/(?:stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
 _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
 class ReportFiles:
-    """The files that a report goes to; made by `open_report_files`."""
+    """The files to which a report is written; made by `open_report_files`."""
 
     def __init__(self, files: list[tuple[str, Path, Path | None]]) -> None:
-        # format, path, and the file beside it that takes its place; None for devices and pipes.
+        # The format, the path, and the file that will replace it; None for devices and pipes.
         self.files = files
 
     def write(self, report: SuiteReport, screen: Screen, mutants: bool) -> bool:
-        """Write the report to every file; what fails is told. Whether all of it was written."""
+        """Write the report to every file, with a note on each failure; whether all worked."""
         written = True
         for format, path, beside in self.files:
             try:
@@ -41,8 +44,8 @@ class ReportFiles:
             except OSError as error:
                 note(f"error: cannot write the report '{path}': {error.strerror or error}")
                 written = False
-                _remove(beside)  # what is in it takes the room that other reports need
-            except Exception as error:  # of ours; the other reports are written all the same
+                _remove(beside)  # a full disk may have room for the other reports then
+            except Exception as error:  # an internal error; other reports are still written
                 note(f"internal error: no {format} report: {type(error).__name__}: {error}")
                 written = False
         return written
@@ -52,9 +55,9 @@ class ReportFiles:
 def open_report_files(
     targets: Sequence[tuple[str, str]], configs: Sequence[str]
 ) -> Iterator[ReportFiles]:
-    """The files of these formats and paths, each known to be writable; their folders are made.
+    """The files of these formats and paths, tested to be writable; missing folders are made.
 
-    Raises UsageError where a file cannot be written, stands twice, or is or may be a config.
+    Raises UsageError where a file cannot be written, is given twice, or is or may be a config.
     """
     from gradcheck_cli.config.load import SUFFIXES
 
@@ -78,14 +81,13 @@ def open_report_files(
 
 
 def _resolve(name: str) -> Path:
-    """The file that a name leads to; devices and pipes keep their names, which work where others do
-    not."""
+    """The path of a file without links; devices and pipes keep their names, which always work."""
     special = os.path.exists(name) and not os.path.isfile(name)
     return Path(name if special or _descriptor(name) is not None else os.path.realpath(name))
 
 
 def _descriptor(name: str) -> int | None:
-    """The descriptor that a path stands for."""
+    """The number of the descriptor that a path stands for; None if it is a file."""
     found = _DESCRIPTOR.fullmatch(name)
     if found is None:
         return None
@@ -112,7 +114,8 @@ def _same(path: Path, config: str) -> bool:
 
 
 def _beside(path: Path, name: str) -> Path | None:
-    """An empty file in the same folder; None where the path is no regular file."""
+    """Make an empty file in the same folder, to replace the path; None if that is not a regular
+    file. Raises UsageError where the path cannot be written."""
     if name == "-":
         raise UsageError("'-' is no file; --format says what is written to stdout")
     try:
@@ -139,7 +142,7 @@ def _beside(path: Path, name: str) -> Path | None:
 
 
 def _mode(path: Path) -> int:
-    """The permissions of the file that is replaced, or those of a new one."""
+    """The permissions of the file that will be replaced, or those of a new file."""
     with suppress(OSError):
         return path.stat().st_mode & 0o777
     mask = os.umask(0)

@@ -1,4 +1,4 @@
-"""Where the report of a run goes: stdout, files (`-o`), the summary of a step on GitHub."""
+"""Write the report of a run to stdout, to files (`-o`) and to the step summary on GitHub."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 
 class Reports:
-    """The reports of one run, as a command line asks for them; made by `open_reports`.
+    """Writes the reports that a command line asks for; made by `open_reports`.
 
-    screen: how much they say. mutants: they are of the faults that checks would catch.
+    screen: how detailed they are. mutants: whether they are about the faults that the checks would
+    catch.
     """
 
     def __init__(self, given: Given, screen: Screen, files: ReportFiles, mutants: bool) -> None:
@@ -41,16 +42,16 @@ class Reports:
         self.written: int = ExitCode.OK  # whether every line could be written
 
     def add(self, check: CheckReport) -> None:
-        """A check is done: in lines of JSON it is written at once."""
+        """Take the report of a finished check; if the format is JSONL, write it at once."""
         if self.in_lines:
             from gradcheck_cli.reporters.jsonl import render_check
 
             self.written = self.written or write(render_check(check), ExitCode.OK)
 
     def write(self, report: SuiteReport, left: str = "") -> int:
-        """Write the report everywhere; the exit code, which says so if that could not be done.
+        """Write the report everywhere; return the exit code, which is not OK if writing failed.
 
-        left: what an interrupted run has besides the checks that are done.
+        left: the end of the note on an interrupted run, about its unfinished checks.
         """
         code = report.exit_code
         if not self.files.write(report, self.screen, self.mutants) and code == ExitCode.OK:
@@ -80,9 +81,10 @@ class Reports:
 
 @contextmanager
 def open_reports(given: Given, screen: Screen, *, mutants: bool) -> Iterator[Reports]:
-    """The reports of a run; every file is known to be writable before anything runs.
+    """Open the reports of a run, before any check runs; from here on, signals are held back until
+    `raise_on_signals`.
 
-    Raises UsageError where one is not. From here on signals wait for `raise_on_signals`.
+    Raises UsageError where a file cannot be written.
     """
     defer_signals()
     with open_report_files(given["output"], given["configs"]) as files:
@@ -90,14 +92,14 @@ def open_reports(given: Given, screen: Screen, *, mutants: bool) -> Iterator[Rep
 
 
 def note_code_not_run(checks: Sequence[ConfigCheck], allow_code: bool) -> None:
-    """Say which code would have been run, and what to add, where checks of code may not run."""
+    """If code may not run, print which code was not run, and how to allow it."""
     if not allow_code and (code := choose.describe_code(checks)):
         note(code)
 
 
 @contextmanager
 def annotate_errors(format: str) -> Iterator[None]:
-    """Where GitHub reads stdout, errors of configs are annotations, too."""
+    """With the format for GitHub, also write errors of configs as annotations."""
     try:
         yield
     except ConfigError as error:
@@ -109,7 +111,7 @@ def annotate_errors(format: str) -> Iterator[None]:
 
 
 def write_step_summary(report: SuiteReport) -> None:
-    """Add the report in Markdown to the summary of the step of a GitHub workflow, if in one."""
+    """In a step of a GitHub workflow, append the report in Markdown to its summary."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return

@@ -1,4 +1,4 @@
-"""`steps`: why a step is chosen."""
+"""The command `steps`: show why a step is chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing to stdout, the report, and stderr, notes: also where they are closed, full or a pipe."""
+"""Write reports to stdout and notes to stderr, also where these are closed, full or a pipe."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ COLORS = ("auto", "always", "never")
 
 
 def write(text: str, code: int) -> int:
-    """Write to stdout and return `code`, or NOTHING_CHECKED if it is OK and nothing can be written.
+    """Write to stdout and return `code`; NOTHING_CHECKED in place of OK if writing fails.
 
-    A reader that closed the pipe had enough, no more.
+    A pipe that its reader has closed is not a failure.
     """
     try:
         if sys.stdout is None:
@@ -36,16 +36,16 @@ def write(text: str, code: int) -> int:
 
 
 def silence_stdout() -> None:
-    """Send what is still buffered nowhere, so that Python's own flush at exit stays silent."""
+    """Discard what is still buffered for stdout, so that the flush at exit prints no error."""
     if sys.stdout is not None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
 
 
 def note(text: str, before: str = "") -> None:
-    """A line for the person at the terminal, on stderr, and what stands before it.
+    """Print a note to the user on stderr; before: lines to print above it.
 
-    A stderr that is closed or full changes no exit code.
+    A stderr that is closed or full does not change the exit code.
     """
     if sys.stderr is not None:
         try:
@@ -56,7 +56,7 @@ def note(text: str, before: str = "") -> None:
 
 
 def _break_lines(text: str) -> str:
-    """The text, its lines broken between words where a terminal would break them anywhere."""
+    """The text with long lines broken between words, if stderr is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         return text
     import shutil
@@ -76,7 +76,7 @@ def _break_lines(text: str) -> str:
 
 
 def tell(error: GradcheckError) -> int:
-    """Say why nothing was checked; the exit code of that."""
+    """Print the reason why nothing was checked; return the exit code."""
     if isinstance(error, ConfigError):
         count = f"{error.count:,} error{'' if error.count == 1 else 's'}"
         note(f"{count}; nothing was checked", before=str(error))
@@ -86,7 +86,7 @@ def tell(error: GradcheckError) -> int:
 
 
 def silence(text: str) -> None:
-    """Drop a note: what `--quiet` uses in place of `note`."""
+    """Drop a note: used in place of `note` with `--quiet`."""
 
 
 def on_terminal() -> bool:
@@ -95,8 +95,8 @@ def on_terminal() -> bool:
 
 
 def terminal_width() -> int | None:
-    """The width of the terminal in columns, as COLUMNS or the terminal says; None without a
-    terminal."""
+    """The width of the terminal in columns, from COLUMNS or the terminal; None if stdout is not
+    one."""
     if not on_terminal():
         return None
     import shutil
@@ -105,7 +105,8 @@ def terminal_width() -> int | None:
 
 
 def wants_color(asked: str) -> bool:
-    """Whether to write colours: as `--color` says, else NO_COLOR, FORCE_COLOR and the terminal."""
+    """Whether to write colours, decided by `--color`, NO_COLOR, FORCE_COLOR and the terminal, in
+    this order."""
     if asked != "auto":
         return asked == "always"
     if os.environ.get("NO_COLOR"):
@@ -117,9 +118,9 @@ def wants_color(asked: str) -> bool:
 
 @contextmanager
 def show_progress(quiet: int = 0, faster: Mapping[str, str] | None = None) -> Iterator[Progress]:
-    """A progress bar on stderr, for runs of more than a second at a terminal.
+    """Show a progress bar on stderr for runs of more than a second at a terminal.
 
-    faster: what would be, for checks by their id; it is told once, also where no bar is shown.
+    faster: advice for slow checks, by id; one is printed once, even where no bar is shown.
     """
     shown = not quiet and sys.stderr is not None and sys.stderr.isatty()
     progress = Progress(Bar() if shown else None, faster or {}, silence if quiet else note)

@@ -1,4 +1,4 @@
-"""`--watch`: after a run, wait until files change, and run the checks that a change touches."""
+"""`--watch`: after a run, wait until files change, and run the affected checks again."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 CODE, ARRAYS = (".py",), (".npy", ".csv")
 WATCHED = (*SUFFIXES, *CODE, *ARRAYS)
 SIGNALS = (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED)
-MOST_FILES = 3  # that a line names
-LOOK = 100  # ms between two looks at signals
-STEP = 50  # ms without another change after which a change is whole, as of an editor that saves
+MOST_FILES = 3  # that a note lists
+LOOK = 100  # ms between two looks for signals
+STEP = 50  # ms without another change until a change is complete: editors save in several steps
 
 Changed = set[Path]  # files, as absolute paths without links
 
 
 class Watch:
-    """What was run, where its files are, and what of it a change touches; made for one command.
+    """Watches the files of a run and chooses the checks that a change affects.
 
-    paths: of the command line. Raises UsageError for stdin, and without watchfiles.
+    paths: of the command line. Raises UsageError for stdin, and if watchfiles is not installed.
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
@@ -47,11 +47,11 @@ class Watch:
         self._named = [Path(path).resolve() for path in paths]
         self._files = set(self._named)
         self._folders: set[Path] = set()
-        self._changed: Changed | None = None  # None: all is to be run
+        self._changed: Changed | None = None  # None: run all checks
         self._failed: set[tuple[str, str]] = set()  # path and id of checks
 
     def choose(self, checks: Sequence[ConfigCheck]) -> list[ConfigCheck]:
-        """The checks that the last change touches."""
+        """The checks that the last change affects; all at the first run."""
         code = [one for check in checks for one in check.layer.code]
         self._files |= {Path(check.path).resolve() for check in checks}
         self._files |= {one.file.resolve() for one in code if one.file is not None}
@@ -65,7 +65,7 @@ class Watch:
         return touched
 
     def keep(self, reports: Sequence[CheckReport]) -> None:
-        """Remember how these came out, and say how many others did not, when they were last run."""
+        """Remember which of these failed, and print how many others failed when last run."""
         run = {(report.path, report.id) for report in reports}
         self._failed -= run
         if self._failed:
@@ -74,12 +74,12 @@ class Watch:
         self._failed |= {(report.path, report.id) for report in bad}
 
     def repeat(self, run: Callable[[], int]) -> int:
-        """Run now and after every change, until a signal ends it; returns the exit code."""
+        """Run now and after every change, until a signal; return the last exit code."""
         while True:
             started, seen = time.time(), self._changed
             try:
                 code, seen = run(), set()
-            except GradcheckError as error:  # as a config has while it is written
+            except GradcheckError as error:  # such as a config that is not finished
                 code = tell(error)
             changed = Changed() if code in SIGNALS else self._wait_for_change(started)
             if not changed:
@@ -89,7 +89,7 @@ class Watch:
             self._changed = None if seen is None else seen | changed
 
     def _wait_for_change(self, started: float) -> Changed:
-        """The files that have changed since the last run started, or else that change next."""
+        """The files that have changed since the run started; if none, wait for the next change."""
         folders = {path if path.is_dir() else path.parent for path in self._files} | self._folders
         there = sorted(path for path in folders if path.is_dir())
         deep = any(path.is_dir() for path in self._named)
@@ -100,13 +100,13 @@ class Watch:
                 changes = self._wait(
                     *there, recursive=deep, step=STEP, rust_timeout=LOOK, yield_on_timeout=True
                 )
-                found = _keep_watched(next(changes))  # from here on it misses nothing
+                found = _keep_watched(next(changes))  # no change is missed from here on
                 found |= set(list_newer(there, started))
                 if not found:
                     note("waiting for changes; Ctrl-C ends it")
                 while not found:
                     found = _keep_watched(next(changes))
-            except KeyboardInterrupt:  # of watchfiles, for any signal
+            except KeyboardInterrupt:  # watchfiles raises it for any signal
                 raise_signal()
                 raise
         return found
@@ -117,8 +117,9 @@ def _keep_watched(changes: Iterable[tuple[int, str]]) -> Changed:
 
 
 def list_newer(folders: Iterable[Path], started: float) -> Iterator[Path]:
-    """The configs and the code in these folders that were written after a time, in seconds since
-    1970. No arrays: the run may have written those.
+    """The configs and code in these folders that were written after a time, in seconds since 1970.
+
+    Arrays do not count, since the run may have written them.
     """
     for folder in folders:
         with suppress(OSError):
@@ -128,8 +129,8 @@ def list_newer(folders: Iterable[Path], started: float) -> Iterator[Path]:
 
 
 def touches(changed: Changed, check: ConfigCheck) -> bool:
-    """Whether a check may come out in another way: its config, its code or what that may import, or
-    an array below the folder of the config has changed.
+    """Whether a change may affect a check: its config changed, or a Python file below the folder of
+    its code, or an array below the folder of its config.
     """
     config = Path(check.path).resolve()
     folders = [one.folder.resolve() for one in check.layer.code]
