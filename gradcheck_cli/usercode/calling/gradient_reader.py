@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.text import join_words
 from gradcheck_cli.usercode.calling.gradients import (
     gradient_of,
     name_gradients,
@@ -212,47 +211,6 @@ class GradientReader:
             leaf: find_gradient(owner, leaf) for leaf, _ in leaves(self.inputs[name], name)
         }
         return rebuild(self.inputs[name], name, leaf_gradients)
-
-    def notes(self) -> tuple[str, ...]:
-        """Notes on gradients that were not checked, or not found."""
-        notes = tuple(
-            f"∂L/∂{name} is not checked: {name} is no array of floats among the inputs"
-            for name in self.unchecked
-        )
-        notes += tuple(
-            f"{self.source.backward} returned {key}, which is the gradient of no input: it is not "
-            "checked"
-            for key in self.unused_keys
-        )
-        notes += tuple(
-            f"{self.source.backward} leaves {name}, of the shape of {parameter}, which is no "
-            "input: it is not checked"
-            for name, parameter in self.beside.items()
-        )
-        notes += tuple(
-            f"{self.source.backward} returns ∂L/∂{name}, and leaves another one in its object: "
-            "what it returns is checked"
-            for name in self.kept_others
-        )
-        if self.updated:
-            notes += (
-                f"{self.source.backward} updates {join_words(list(self.updated))}: the gradient is "
-                "what it takes away, over the learning rate",
-            )
-        if self.extra_values:
-            last = (
-                "the last value"
-                if self.extra_values == 1
-                else f"the last {self.extra_values} values"
-            )
-            notes += (f"{self.source.backward} returns more than gradients: {last} left out",)
-        return notes + tuple(
-            f"{self.source.backward} leaves no ∂L/∂{name} as d{last}, grads['{last}'] or "
-            f"{last}.grad; like a gradient, the object has {join_words(attributes)}"
-            for name, attributes in self.missing.items()
-            for last in [name.rpartition(".")[2]]
-            if attributes
-        )
 
 
 def _names_any(gradients: Mapping[Any, Any], names: Sequence[str]) -> bool:

@@ -46,44 +46,49 @@ def find_gradient(owner: Any, name: str) -> Any:
     """
     *before, last = read_path(name)
     if isinstance(last, int) and before and isinstance(before[-1], str):
-        inner = Place(tuple(before[:-1])).get(owner)
-        common = GRADIENT_HOLDERS if before[-1] in PARAMETER_HOLDERS else ()
-        lists = [look_up(inner, holder) for holder in (*common, *list_gradient_names(before[-1]))]
-        found = (look_up(one, last) for one in lists if isinstance(one, list | tuple))
-        gradient = next((one for one in found if one is not None), None)
+        gradient = _find_in_lists(Place(tuple(before[:-1])).get(owner), before[-1], last)
         if gradient is not None or before[-1] in PARAMETER_HOLDERS:
             return gradient
-    found = _gradient_in(Place(tuple(before)).get(owner), last)
-    return _gradient_in(Place(tuple(before[:-1])).get(owner), last) if found is None else found
+    found = _find_beside(Place(tuple(before)).get(owner), last)
+    return _find_beside(Place(tuple(before[:-1])).get(owner), last) if found is None else found
 
 
-def _gradient_in(owner: Any, name: Any) -> Any:
+def _find_in_lists(owner: Any, name: str, index: int) -> Any:
+    """The gradient of an element of the list `name`, in a list of gradients beside it."""
+    common = GRADIENT_HOLDERS if name in PARAMETER_HOLDERS else ()
+    lists = [look_up(owner, holder) for holder in (*common, *list_gradient_names(name))]
+    found = (look_up(one, index) for one in lists if isinstance(one, list | tuple))
+    return next((one for one in found if one is not None), None)
+
+
+def _find_beside(owner: Any, name: Any) -> Any:
     """The gradient of a parameter of this object, not of objects in it, or of a list's element."""
     if not isinstance(name, str):
         return look_up(look_up(owner, name), "grad")
+    ways = (_find_by_name, _find_by_shape, _find_attribute)
+    found = (find(owner, name) for find in ways)
+    return next((gradient for gradient in found if gradient is not None), None)
+
+
+def _find_by_name(owner: Any, name: str) -> Any:
+    """The gradient that an object, or a dict in it, has under a usual name.
+
+    A dict that is called like gradients may have it under the parameter's own name.
+    """
     kept = {key: part for key, part in list_parts(owner) if isinstance(part, dict)}
     holders = ((key, look_up(owner, key)) for key in GRADIENT_HOLDERS)
     common = {key: holder for key, holder in holders if holder is not None}
     for key, holder in {"": owner, **common, **kept}.items():
         alike = isinstance(holder, dict) and GRADIENT_LIKE.search(str(key))
-        for gradient in (
-            look_up(holder, one) for one in (*list_gradient_names(name), *[name] * bool(alike))
-        ):
-            if gradient is not None:
-                return gradient
-    named = _gradient_by_shape(owner, name)
-    if named is not None:
-        return named
-    if name in GRADIENT_HOLDERS:
-        return None
-    for path in ((name,), *((holder, name) for holder in PARAMETER_HOLDERS)):
-        gradient = look_up(Place(path).get(owner), "grad")
-        if gradient is not None and not callable(gradient):
+        names = (*list_gradient_names(name), *[name] * bool(alike))
+        found = (look_up(holder, one) for one in names)
+        gradient = next((one for one in found if one is not None), None)
+        if gradient is not None:
             return gradient
     return None
 
 
-def _gradient_by_shape(owner: Any, name: str) -> Any:
+def _find_by_shape(owner: Any, name: str) -> Any:
     """An array of the parameter's shape that has a rarer name of its gradient, or just `grad`."""
     parameter = look_up(owner, name)
     kept = dict(getattr(owner, "__dict__", {})) if isinstance(parameter, np.ndarray) else {}
@@ -95,6 +100,17 @@ def _gradient_by_shape(owner: Any, name: str) -> Any:
     found = [key for key in fitting if names_gradient(key, name)]
     alone = [key for key in fitting if key in GRADIENT_HOLDERS]
     return kept[(found or alone)[0]] if found or alone else None
+
+
+def _find_attribute(owner: Any, name: str) -> Any:
+    """The attribute `grad` of a parameter, which may be in the params of the object."""
+    if name in GRADIENT_HOLDERS:
+        return None
+    for path in ((name,), *((holder, name) for holder in PARAMETER_HOLDERS)):
+        gradient = look_up(Place(path).get(owner), "grad")
+        if gradient is not None and not callable(gradient):
+            return gradient
+    return None
 
 
 def list_unchecked_parameters(

@@ -57,7 +57,7 @@ class SeenArray(Struct):
 
 
 class LineTracer:
-    """Counts the calls of the user's functions and their lines, and stops at the wanted ones."""
+    """Counts the calls of the user's functions and their lines, and calls `look` at wanted ones."""
 
     def __init__(self) -> None:
         self.calls = 0
