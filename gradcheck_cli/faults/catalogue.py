@@ -46,16 +46,19 @@ Suspect = Callable[[MeasuredGradient, Comparison], Iterable[Injected]]
 def _chain(
     *functions: Callable[[MeasuredGradient], Iterable[Injected]],
 ) -> Callable[[MeasuredGradient], list[Injected]]:
+    """Make one injection that lists the faults of several."""
     return lambda measured: list(chain.from_iterable(function(measured) for function in functions))
 
 
 def _without_comparison(
     *functions: Callable[[MeasuredGradient], Iterable[Injected]],
 ) -> Callable[[MeasuredGradient, Comparison], list[Injected]]:
+    """Make a suspect of injections, which do not need the wrong gradient."""
     return lambda measured, _: _chain(*functions)(measured)
 
 
 def _either(*functions: Suspect) -> Suspect:
+    """Make one suspect that lists the faults of several."""
     return lambda measured, comparison: chain.from_iterable(
         function(measured, comparison) for function in functions
     )

@@ -1,4 +1,4 @@
-"""`gradcheck explain GC103`: what the catalogue has on a fault, spelled out."""
+"""The text of `gradcheck explain GC103`: the entry of a fault in the catalogue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def is_fault_code(word: str) -> bool:
 
 
 def explain_fault(code: str) -> str:
-    """What the catalogue has on a fault. Raises UsageError for a code that it does not have."""
+    """The entry of a fault in the catalogue as text. Raises UsageError for an unknown code."""
     from gradcheck_cli.faults.catalogue import FAULTS
 
     fault = FAULTS.get(code.upper())

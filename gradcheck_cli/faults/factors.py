@@ -105,6 +105,7 @@ def list_numbers(problem: Problem, norms: Mapping[str, float]) -> dict[str, floa
 
 
 def _keep_usable(numbers: Mapping[str, float]) -> dict[str, float]:
+    """The numbers that are neither too large nor too small to name a factor."""
     return {
         name: float(number)
         for name, number in numbers.items()

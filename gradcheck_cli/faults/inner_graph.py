@@ -148,6 +148,7 @@ def find_graph(measured: MeasuredGradient) -> Graph | None:
 
 
 def _measure_graph(measured: MeasuredGradient) -> Graph | None:
+    """Measure the graph of inner values; None if they have too many entries, or none is known."""
     problem = measured.problem
     inner = [stage for stage in measured.hidden if stage.respond is not None]
     if problem.cotangent is None or sum(np.size(one.cotangent) for one in inner) > MOST_ENTRIES:

@@ -58,6 +58,8 @@ def list_inner_stages(stage: Stage, inputs: Any) -> Iterator[Stage]:
 
 
 def _invert_after(forward: Callable[[Any], Any], inverse: Change) -> Callable[[Any], Any]:
+    """The forward with f⁻¹ applied to its outputs."""
+
     def below(inputs: Any) -> Any:
         with np.errstate(all="ignore"):
             return inverse(np.asarray(forward(inputs), dtype=np.float64))

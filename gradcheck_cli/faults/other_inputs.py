@@ -82,6 +82,8 @@ def _measure_at(
     changed: Inputs,
     at: NDArray[np.intp],
 ) -> Values | None:
+    """The gradient or Jacobian of a stage at other inputs, measured once; None if that fails."""
+
     def measure() -> Values | None:
         inputs = {**measured.problem.inputs, **changed}
         if measured.effort.is_left and is_defined(stage.forward, inputs):

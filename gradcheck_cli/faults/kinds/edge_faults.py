@@ -161,10 +161,12 @@ def _list_sloped_edges(
 
 
 def _times(factor: float) -> Change:
+    """An edge hands back a multiple of what it should."""
     return lambda edge, gradient: factor * (edge.T @ gradient)
 
 
 def _multiply(factor: Float) -> Change:
+    """An edge hands back ∂L/∂later times an array, entry by entry."""
     return lambda _, gradient: factor * gradient
 
 
@@ -190,6 +192,7 @@ def _without(slope: Float) -> Change:
 
 
 def _inject(graph: Graph, gradient: Float, observation: str, choices: float = 1.0) -> Injected:
+    """A gradient of the graph with a fault in it, with its uncertainty."""
     spread = np.full(
         len(graph.at), max(PRECISION, SHARE * graph.precision) * largest(np.abs(gradient))
     )

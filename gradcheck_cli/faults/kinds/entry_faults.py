@@ -67,6 +67,7 @@ def fit_clip(measured: MeasuredGradient, comparison: Comparison) -> Iterator[Inj
 
 
 def _clip_at(measured: MeasuredGradient, limit: float, parameters: int) -> Injected:
+    """The gradient with its entries cut off at ±limit."""
     return Injected(
         measured.whole_values(np.clip(measured.value, -limit, limit), measured.uncertainty),
         f"its entries are cut off at ±{limit:.6g}",
@@ -90,6 +91,7 @@ def fit_decimals(measured: MeasuredGradient, comparison: Comparison) -> Iterator
 
 
 def _round_to(measured: MeasuredGradient, decimals: int) -> Injected:
+    """The gradient with its entries rounded to some decimals."""
     low, high = (
         np.round(measured.value + sign * measured.uncertainty, decimals) for sign in (-1.0, 1.0)
     )

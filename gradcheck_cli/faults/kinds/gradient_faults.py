@@ -75,6 +75,7 @@ def _find_cause(by: Factor, samples: str) -> str:
 
 
 def _find_next_step(by: Factor) -> str:
+    """What to look at, by the name of a factor; empty without one."""
     if not by.names:
         return ""
     name = by.names[0]
@@ -208,6 +209,7 @@ def fit_triangle(measured: MeasuredGradient, comparison: Comparison) -> Iterator
 
 
 def _list_triangles(measured: MeasuredGradient) -> Iterator[Injected]:
+    """The gradients in which triangles or the diagonal of a square matrix are counted wrongly."""
     value, shape = measured.value, measured.shape
     if not measured.is_square or len(value) < LEAST_SIDE:
         return

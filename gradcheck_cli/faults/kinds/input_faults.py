@@ -160,6 +160,7 @@ def _distance(one: Float, other: Float) -> float:
 
 
 def _step_input(measured: MeasuredGradient, name: str, rate: Factor) -> Iterator[Injected]:
+    """Another input is used after a step of gradient descent of this rate."""
     step, x = measured.measure(name).value, measured.problem.inputs[name]
     if step.shape == x.shape and step.any() and np.isfinite(rate.value) and rate.value > 0:
         size = float(f"{rate.value:.1e}") if rate.is_round else rate.value

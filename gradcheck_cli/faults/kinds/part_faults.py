@@ -124,6 +124,7 @@ def _scale_where(measured: MeasuredGradient, inside: NDArray[np.bool_], by: Fact
 
 
 def _scale_region(measured: MeasuredGradient, region: Region, by: Factor) -> Injected:
+    """The gradient with a factor in a region."""
     inside, where = region.mask(measured.shape), region.describe(measured.shape)
     verb = "are" if region.many else "is"
     zero = by.value == 0.0 and not measured.value[inside].any()

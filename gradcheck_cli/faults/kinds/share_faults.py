@@ -77,6 +77,7 @@ def _leave_out_joined_outputs(measured: MeasuredGradient) -> Iterator[Injected]:
 
 
 def _list_output_axes(measured: MeasuredGradient) -> Iterator[tuple[Stage, int]]:
+    """The stages with several outputs along an axis other than that of samples, with that axis."""
     for stage in list_stages(measured):
         shape = stage.cotangent.shape
         for axis in range(len(shape)):
@@ -159,6 +160,7 @@ def search_sample_order(measured: MeasuredGradient, comparison: Comparison) -> I
 def _reorder(
     measured: MeasuredGradient, stage: Stage, axis: int, order: NDArray[np.intp], observation: str
 ) -> Injected:
+    """The gradient for δ with its samples in another order."""
     choices = float(len(order) ** 2)
     return change_stage(
         measured,

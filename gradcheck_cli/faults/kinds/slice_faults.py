@@ -129,6 +129,7 @@ def _find_sources(
 
 
 def _take_slices(measured: MeasuredGradient, axis: int, sources: NDArray[np.intp]) -> Injected:
+    """The gradient whose slices along an axis are those of other indices."""
     value, size = np.take(measured.value, sources, axis), len(sources)
     words = name_slices(axis, measured.shape)
     every = np.arange(size)

@@ -111,6 +111,7 @@ def _fit_factor_and_term(measured: MeasuredGradient, comparison: Comparison) -> 
 def _add_term(
     measured: MeasuredGradient, array: NDArray[Any], term: str, size: Factor, *, extra: bool
 ) -> Injected:
+    """The gradient with a multiple of an array added, or with it left out."""
     x = np.broadcast_to(measured.gradient.of(array), measured.shape).astype(np.float64)
     weight = size.value if extra else -size.value
     return Injected(
@@ -133,6 +134,7 @@ def _is_upstream(term: str) -> bool:
 
 
 def _find_cause(term: str, extra: bool) -> str:
+    """The usual cause of a term that is too much or missing."""
     if not term:
         return (
             "a constant is added to every entry: an epsilon, or a mean that is subtracted is "
