@@ -62,7 +62,7 @@ class Reference(Struct, frozen=True):
         return f"{self.where}:{self.name}"
 
 
-def reference(text: str, folder: Path) -> Reference | None:
+def read_reference(text: str, folder: Path) -> Reference | None:
     """Read a reference; None if the text is something else, such as a formula."""
     found = _REFERENCE.fullmatch(text.strip())
     whole = Path(os.path.abspath(folder))
@@ -194,7 +194,7 @@ def _alone_on_the_command_line(name: str) -> Iterator[None]:
 
 def _is_applied(found: Any) -> bool:
     """Whether a framework applies this class without making an object, as an autograd.Function."""
-    return any(load_framework(name).is_called(found) for name in list_loaded())
+    return any(load_framework(name).is_applied(found) for name in list_loaded())
 
 
 def _part(owner: Any, part: str, code: Reference) -> Any:

@@ -26,7 +26,7 @@ from gradcheck_cli.config.yaml_tree import Node
 from gradcheck_cli.layers.own import CodeValue, Data, specs
 from gradcheck_cli.layers.paper import BYTES_OF_ARRAYS, BYTES_OF_ENTRIES
 from gradcheck_cli.text import format_shape, join_words, name_part, suggest
-from gradcheck_cli.usercode.loading import Reference, reference
+from gradcheck_cli.usercode.loading import Reference, read_reference
 
 # A name such as W, or the path of an attribute such as layers[0].W.
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*|\[\d+\])*")
@@ -212,7 +212,7 @@ class DataBuilder(Builder):
             return [self.read_constant(name_part(name, key), part, None) for key, part in items]
         if not isinstance(value, str):
             return self.values.read_plain(node)
-        code = reference(value, self.values.folder) if self.is_code else None
+        code = read_reference(value, self.values.folder) if self.is_code else None
         if code is not None and code.file is not None and code.file.is_file():
             return CodeValue(code)
         return self.sizes.get(value, value)
@@ -220,7 +220,9 @@ class DataBuilder(Builder):
     def read_object(self, name: str, value: Mapping[str, Node]) -> CodeValue | None:
         """Read a constant that a call makes: {call: FILE:NAME, ARGUMENT: VALUE, ...}."""
         node = value["call"]
-        code = reference(node.value, self.values.folder) if isinstance(node.value, str) else None
+        code = (
+            read_reference(node.value, self.values.folder) if isinstance(node.value, str) else None
+        )
         code = self.check_code(node, code, "'call'")
         arguments = {
             key: self.read_constant(name_part(name, key), part, None)

@@ -14,7 +14,7 @@ from gradcheck_cli.layers.formula_layer import FormulaLayer
 from gradcheck_cli.layers.own import Data
 from gradcheck_cli.options import AUTO, DIRECTIONS
 from gradcheck_cli.text import shorten, suggest
-from gradcheck_cli.usercode.loading import Reference, reference
+from gradcheck_cli.usercode.loading import Reference, read_reference
 
 # The work of a check of formulas, in multiplications of matrix products: half a minute of a core.
 MOST_WORK = 2**36
@@ -103,7 +103,7 @@ class OwnBuilder(DataBuilder):
         """The code that a key names; None with a finding if its file does not exist."""
         node, folder = self.node.child(key), self.values.folder
         assert node is not None
-        code = reference(text, folder)
+        code = read_reference(text, folder)
         return self.check_code(node, code, f"'{key}'")
 
     # -- formulas --------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def recognizes(target: Any) -> bool:
     )
 
 
-def is_called(target: Any) -> bool:
+def is_applied(target: Any) -> bool:
     """Whether a class is applied as it is, and never made."""
     return False
 
@@ -43,7 +43,7 @@ def seed(number: int) -> None:
     """Do nothing: random numbers come from NumPy, whose state is set before every call."""
 
 
-def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
+def make_differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
     """Make a `Differentiable` of a function. Raises CodeError for a type that autograd lacks."""
     if dtype == BFLOAT16:
         raise CodeError("autograd has no bfloat16; it has float16, float32 and float64")
@@ -61,7 +61,7 @@ class AutogradFunction(Differentiable):
         """Call the function."""
         return call(self.function, values)
 
-    def outputs(self, returned: Any) -> list[Any]:
+    def list_outputs(self, returned: Any) -> list[Any]:
         """The arrays of floats in a value, a tuple or a dict."""
         if isinstance(returned, dict):
             returned = list(returned.values())

@@ -64,7 +64,7 @@ class Differentiable(ABC):
         return self.function(*arguments, **keywords)
 
     @abstractmethod
-    def outputs(self, returned: Any) -> list[Any]:
+    def list_outputs(self, returned: Any) -> list[Any]:
         """The tensors of floats in a returned value, in order."""
 
     @abstractmethod

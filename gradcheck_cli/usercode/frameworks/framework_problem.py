@@ -90,7 +90,7 @@ class FrameworkProblem:
         }
         weights = {name: tensors[name] for name in self.function.weights}
         try:
-            return self.function.outputs(self.function.apply(self.call, values, weights))
+            return self.function.list_outputs(self.function.apply(self.call, values, weights))
         except (GradcheckError, KeyboardInterrupt):
             raise
         except BaseException as error:

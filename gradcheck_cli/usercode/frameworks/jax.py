@@ -24,7 +24,7 @@ def recognizes(target: Any) -> bool:
     return type(target).__module__.partition(".")[0] in ("jax", "jaxlib")
 
 
-def is_called(target: Any) -> bool:
+def is_applied(target: Any) -> bool:
     """Whether a class is applied as it is, and never made."""
     return False
 
@@ -56,7 +56,7 @@ def seed(number: int) -> None:
     """Do nothing: jax draws random numbers only with a key."""
 
 
-def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
+def make_differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
     """Make a `Differentiable` of a function."""
     return JaxFunction(target, dtype)
 
@@ -85,7 +85,7 @@ class JaxFunction(Differentiable):
         with jax.enable_x64(True):
             return self.function(*arguments, **keywords)
 
-    def outputs(self, returned: Any) -> list[Any]:
+    def list_outputs(self, returned: Any) -> list[Any]:
         """The arrays of floats in a pytree."""
         found = [leaf for leaf in jax.tree.leaves(returned) if hasattr(leaf, "dtype")]
         floats = [leaf for leaf in found if jax.numpy.issubdtype(leaf.dtype, np.floating)]

@@ -30,7 +30,7 @@ def as_function_of_arrays(target: Any, framework: str | None, dtype: str) -> Cal
     adapter = recognize(target, framework)
     if adapter is None:
         return target  # type: ignore[no-any-return]
-    function = adapter.differentiable(target, dtype, 0, None)
+    function = adapter.make_differentiable(target, dtype, 0, None)
     plain = framework is None and not adapter.recognizes(target)
 
     @wraps(target if hasattr(target, "__name__") else target.forward)
@@ -104,7 +104,7 @@ def _take_arrays(method: Method, framework: ModuleType) -> Method:
         given = (*arguments, *keywords.values())
         if find_tensors(given) is not None:
             return method(owner, *arguments, **keywords)
-        function = framework.differentiable(method, "float64", 0, None)
+        function = framework.make_differentiable(method, "float64", 0, None)
         arrays = [array for value in given for array in floats_in(value)]
         function.follow(arrays)
         if arrays:

@@ -138,7 +138,7 @@ def from_framework(
     constants = dict(to_arrays(constants or {}))
     if "training" in constants and hasattr(target, "train"):
         target.train(bool(constants.pop("training")))
-    function = adapter.differentiable(target, dtype, seed, device)
+    function = adapter.make_differentiable(target, dtype, seed, device)
     named = name_inputs(widen_bfloat16(to_arrays(inputs)), function.takes)
     if not isinstance(inputs, Mapping):
         named = {name: np.asarray(one) if np.isscalar(one) else one for name, one in named.items()}

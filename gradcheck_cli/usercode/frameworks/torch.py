@@ -30,7 +30,7 @@ def recognizes(target: Any) -> bool:
     return isinstance(target, torch.nn.Module | torch.jit.ScriptFunction)
 
 
-def is_called(target: Any) -> bool:
+def is_applied(target: Any) -> bool:
     """Whether a class is applied without making an object of it: a torch.autograd.Function."""
     return isinstance(target, type) and issubclass(target, torch.autograd.Function)
 
@@ -57,7 +57,7 @@ def seed(number: int) -> None:
     torch.manual_seed(number)
 
 
-def differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
+def make_differentiable(target: Any, dtype: str, seed: int, device: str | None) -> Differentiable:
     """Make a `Differentiable` of a module or a function."""
     if isinstance(target, torch.nn.Module):
         from gradcheck_cli.usercode.frameworks.torch_module import TorchModule
@@ -79,7 +79,7 @@ class TorchFunction(Differentiable):
 
     def __init__(self, target: Any, dtype: str, seed: int, device: str | None) -> None:
         super().__init__(target, dtype)
-        if is_called(target):
+        if is_applied(target):
             self.function, self.takes = target.apply, _without_context(target)
         self.seed = seed
         self.device = device
@@ -110,7 +110,7 @@ class TorchFunction(Differentiable):
         if self.device is not None and self.device.startswith("cuda"):
             torch.cuda.manual_seed_all(self.seed)
 
-    def outputs(self, returned: Any) -> list[Any]:
+    def list_outputs(self, returned: Any) -> list[Any]:
         """The tensors of floats in a tensor, a tuple, a dict or an object of them."""
         found = pytree.tree_leaves(
             getattr(returned, "__dict__", returned) if _is_record(returned) else returned
@@ -168,7 +168,7 @@ class TorchFunction(Differentiable):
         """Whether a call stores nothing outside, as far as the function's code shows."""
         target = self.function
         owner: Any = getattr(target, "__self__", None)
-        if is_called(owner):
+        if is_applied(owner):
             target = owner.forward  # `target` is the apply of an autograd.Function
         return keeps_nothing(target, KEEPS_NOTHING)
 

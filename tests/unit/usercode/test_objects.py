@@ -11,7 +11,7 @@ import pytest
 from gradcheck_cli import Verdict, check, from_functions, from_layer
 from gradcheck_cli.errors import CodeError
 from gradcheck_cli.problem import Problem
-from gradcheck_cli.usercode.loading import Loader, reference
+from gradcheck_cli.usercode.loading import Loader, read_reference
 
 Array = Any  # objects of users have no types
 
@@ -354,7 +354,7 @@ def test_a_class_without_a_constructor_is_handed_no_sizes(tmp_path: Path) -> Non
         " def __init__(self, **refused):\n  assert not refused\n"
         "class Act(Base):\n forward = backward = lambda self, x: x\n"
     )
-    code = reference("act.py:Act", tmp_path)
+    code = read_reference("act.py:Act", tmp_path)
     assert code is not None
     assert type(Loader({"n": 3}).load(code)).__name__ == "Act"
 
