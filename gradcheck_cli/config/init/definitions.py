@@ -225,7 +225,7 @@ def find_backward(tree: ast.Module, name: str) -> str | None:
         *(f"{method}{end}" for end in ENDS),
         *(f"{start}{method}" for start in STARTS),
     ]
-    others = {*takes} - {method} - find_rules(tree)  # those are of what they are told to be of
+    others = {*takes} - {method} - find_rules(tree)  # a rule belongs to the function it is set for
     named = [guess for guess in guesses if guess in others]
     found = (named or _find_alike(functions, method))[:1]
     return f"{owner}{dot}{found[0]}" if found else None

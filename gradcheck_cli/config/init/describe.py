@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from gradcheck_cli.config.init.classes import classes_of
 from gradcheck_cli.config.init.infer_inputs import Described, InputInference
@@ -72,46 +72,60 @@ def describe_class(
     maker: a function that returns the object, in place of the constructor.
     """
     known = classes_of(tree)
-    taken = find_method(made, method, known)
-    constructor = find_method(made, "__init__", known)
-    empty = ast.parse(f"def {method}(self): pass").body[0]
-    assert isinstance(empty, ast.FunctionDef)
-    other = find_method(made, backward, known)
-    inference = InputInference(tree, taken or empty, loss, other, text=made)
-    owner, settings = inference.make(made, maker or constructor)
-    before = _copy_object(owner).fields  # without what the forward keeps
+    forward = find_method(made, method, known) or ast.parse(f"def {method}(self): pass").body[0]
+    assert isinstance(forward, ast.FunctionDef)
+    rule = find_method(made, backward, known)
+    inference = InputInference(tree, forward, loss, rule, text=made)
+    owner, settings = inference.make(made, maker or find_method(made, "__init__", known))
+    before = _copy_object(owner)
     inference.follow(owner)
     inference.shorten_windows(settings)
-    kept = Value(OBJECT, fields=before)
-    late = [
-        key
-        for key in before
-        if (key in PARAMETER_HOLDERS and owner.fields[key].kind == RECORD)
-        or _is_made_late(key, owner, before)
-    ]
-    kept.fields |= {key: owner.fields[key] for key in late}
-    described = inference.describe([other] if other is not None else [])
-    every = {id(one): (path, one) for path, one in [*_weights_of(kept, made)][::-1]}
-    weights = dict([*every.values()][::-1]) if own_gradients else {}  # each by its first name
-    if (loss and weights) or (other is not None and covers_own_weights_only(other, weights)):
-        left = {
-            name: Given(ARRAY_TEXT.sub(r"{shape: \1}", one.text), one.guess)
-            for name, one in described.inputs.items()
-        }
-        described = Described({}, {**left, **described.constants}, described.sizes)
+    trained = _drop_cached(owner, before)
+    described = inference.describe([rule] if rule is not None else [])
+    weights = _name_weights(trained, made) if own_gradients else {}
+    if (loss and weights) or (rule is not None and covers_own_weights_only(rule, weights)):
+        described = _make_constants(described)
     inputs = {
         **described.inputs,
-        **{path: inference.giver.array(one) for path, one in weights.items()},
+        **{path: inference.writer.write_shape(one) for path, one in weights.items()},
     }
     others = {name: one for name, one in settings.items() if name not in inputs}
     constants = dict(inference.constants_of(others)) | dict(described.constants)
     return Described(inputs, constants, dict(inference.sizes.values))
 
 
-def _is_made_late(key: str, owner: Value, before: Mapping[str, Value]) -> bool:
-    """Whether an attribute that the constructor leaves None is a weight after the forward."""
-    called = is_weight(key) or is_bias(key)
-    return called and before[key].kind is None and owner.fields[key].kind == ARRAY
+def _drop_cached(owner: Value, before: Value) -> Value:
+    """An object without the attributes that its forward stores for its backward.
+
+    owner: after the forward; before: its copy from before it. Weights that only the forward makes,
+    where the constructor has left None or an empty dict, are kept.
+    """
+
+    def is_made_late(key: str) -> bool:
+        attribute = owner.fields[key]
+        if key in PARAMETER_HOLDERS and attribute.kind == RECORD:
+            return True
+        named = is_weight(key) or is_bias(key)
+        return named and before.fields[key].kind is None and attribute.kind == ARRAY
+
+    late = {key: owner.fields[key] for key in filter(is_made_late, before.fields)}
+    return Value(OBJECT, fields={**before.fields, **late})
+
+
+def _name_weights(owner: Value, made: ast.ClassDef) -> dict[str, Value]:
+    """The arrays of an object with a gradient, by path; an array with several by the first."""
+    weights = reversed([*_weights_of(owner, made)])
+    found = {id(weight): (path, weight) for path, weight in weights}
+    return dict(reversed(found.values()))
+
+
+def _make_constants(described: Described) -> Described:
+    """The description with all inputs made constants."""
+    constants = {
+        name: Given(ARRAY_TEXT.sub(r"{shape: \1}", given.text), given.guess)
+        for name, given in described.inputs.items()
+    }
+    return Described({}, {**constants, **described.constants}, described.sizes)
 
 
 def _copy_object(value: Value, known: dict[int, Value] | None = None) -> Value:

@@ -14,7 +14,7 @@ from gradcheck_cli.config.init.inference.axes import settle_sums, unify_all
 from gradcheck_cli.config.init.inference.givens import (
     SETTING,
     Given,
-    Giver,
+    GivenWriter,
     is_fixed,
     is_setting,
 )
@@ -96,7 +96,7 @@ class InputInference:
         self.loss = loss
         self.defaults = parameter_defaults(function)
         self.sizes = Sizes(parameter_names(function))
-        self.giver = Giver(self.sizes)
+        self.writer = GivenWriter(self.sizes)
         self.interpreter = Interpreter(tree, self.sizes.allocate)
         beside = [] if rule in (None, function) else [rule]
         text = text or ast.Module([function, *beside], [])
@@ -203,7 +203,9 @@ class InputInference:
             if value.kind is None and not is_setting(value):
                 continue
             fixed = value.kind == ARRAY and value.axes is not None
-            given = self.giver.fixed(name, value) if fixed else self.giver.given(name, value)
+            given = (
+                self.writer.write_constant(name, value) if fixed else self.writer.write(name, value)
+            )
             if given is not None:
                 yield name, given
 
@@ -236,27 +238,29 @@ class InputInference:
                 continue
             if name in self.defaults and not self.is_label(name) and not has_gradient(name, rule):
                 continue
-            given = self.giver.given(name, value)
+            given = self.writer.write(name, value)
             if given is None:
                 continue
             if name in without or given.text == SETTING or is_fixed(name, value):
-                constants[name] = self.fixed(name, value)
+                constants[name] = self.write_constant(name, value)
             else:
                 several = value.kind == ITEMS and re.search(rf"{SETTING}|\[\]", given.text)
                 inputs[name] = Given(f"[{len(value.fields)}]", guess=True) if several else given
         for part in (inputs, constants):
             documented = [name for name in part if self.values[name].is_documented]
             part |= {name: replace(part[name], documented=True) for name in documented}
-        constants |= {name: self.fixed(name, value) for name, value in extra.items()}
+        constants |= {name: self.write_constant(name, value) for name, value in extra.items()}
         if self.output.kind == OBJECT and self.output.text:  # a function that makes a module
             taken = plain_parameter("x")
             apply(self.output, taken, self.sizes.allocate)
-            inputs["x"] = self.giver.array(taken if taken.axes else self.giver.guessed("x"))
+            inputs["x"] = self.writer.write_shape(
+                taken if taken.axes else self.writer.guess_array("x")
+            )
         return Described(inputs, constants, dict(self.sizes.values))
 
-    def fixed(self, name: str, value: Value) -> Given:
+    def write_constant(self, name: str, value: Value) -> Given:
         """What a config gives for a value without a gradient; labels of a softmax are one-hot."""
-        given = self.giver.fixed(name, value)
+        given = self.writer.write_constant(name, value)
         text = ast.unparse(self.parameters.text)
         if (
             is_mask(name)
@@ -268,7 +272,7 @@ class InputInference:
             return replace(given, text=kept)
         columns = is_labels(name) and value.rank == 2 and value.classes is None
         if columns and re.search(r"softmax|exp\(.*\bsum\(", text, re.DOTALL | re.IGNORECASE):
-            shape = self.giver.array(value).text
+            shape = self.writer.write_shape(value).text
             return Given(f"{{distribution: one-hot, shape: {shape}}}", given.guess)
         return given
 

@@ -88,9 +88,9 @@ def unify(left: Axis, right: Axis) -> None:
     if one.is_sum and other.is_sum:
         for term in (*one.open_needs, *other.open_needs):
             term.equal.append((one, other))
-    for fixed, reckoned in ((one, other), (other, one)):
-        if fixed.value is not None and reckoned.value is None and not reckoned.open:
-            _solve(reckoned, fixed.value)
+    for fixed, computed in ((one, other), (other, one)):
+        if fixed.value is not None and computed.value is None and not computed.open:
+            _solve(computed, fixed.value)
     kept, joined = (other, one) if one.open and not other.open else (one, other)
     if joined.open and joined not in kept.open_needs * (not kept.open):
         kept.name = kept.name or joined.name
@@ -101,21 +101,21 @@ def unify(left: Axis, right: Axis) -> None:
         joined.same = kept
 
 
-def _solve(reckoned: Axis, wanted: int) -> None:
+def _solve(computed: Axis, wanted: int) -> None:
     """Give the open axes behind a computed axis the size at which that axis has the wanted size.
 
     This finds the image that fits a network with a layer of fixed size: all open axes get the same
     size. If none does it, they stay open.
     """
-    if reckoned.base is not None and reckoned.base.root.open:
-        reckoned.base.root.value = max(1, wanted - reckoned.offset)
+    if computed.base is not None and computed.base.root.open:
+        computed.base.root.value = max(1, wanted - computed.offset)
         return
-    needs = list(dict.fromkeys(reckoned.open_needs))
+    needs = list(dict.fromkeys(computed.open_needs))
     for size in range(1, LARGEST + 1) if needs else ():
         for axis in needs:
             axis.value = size
         with suppress(ValueError, ZeroDivisionError):
-            if reckoned.size(lambda axis: 1) == wanted:
+            if computed.size(lambda axis: 1) == wanted:
                 return
     for axis in needs:
         axis.value = None

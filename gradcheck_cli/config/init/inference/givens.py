@@ -32,13 +32,13 @@ class Given(Struct, frozen=True):
     documented: bool = False
 
 
-class Giver:
+class GivenWriter:
     """Writes what is known of values as YAML; sizes: chooses the sizes in their shapes."""
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
 
-    def given(self, name: str, value: Value) -> Given | None:
+    def write(self, name: str, value: Value) -> Given | None:
         """What a config gives for a value; None for an object or a function, and for a size that
         has the name of the parameter: the config gives it under `shapes`."""
         if value.kind == SIZE and value.axis is not None:
@@ -47,12 +47,12 @@ class Giver:
         if value.kind == NUMBER or is_setting(value):
             return Given(NUMBERS.get(name, SETTING))
         if value.kind == RECORD:
-            parts = ", ".join(f"{key}: {self.part(one)}" for key, one in value.fields.items())
+            parts = ", ".join(f"{key}: {self.write_part(one)}" for key, one in value.fields.items())
             return Given(
                 "{" + parts + "}", any(self.is_guess(one) for one in value.fields.values())
             )
         if value.kind == ITEMS:
-            parts = ", ".join(self.part(one) for one in value.fields.values())
+            parts = ", ".join(self.write_part(one) for one in value.fields.values())
             return Given(
                 "[" + parts + "]", any(self.is_guess(one) for one in value.fields.values())
             )
@@ -60,46 +60,50 @@ class Giver:
             return None
         if value.last is not None:
             value.as_array(value.guessed_rank)
-        given = self.array(value if value.axes is not None else self.guessed(name, value.summed))
+        given = self.write_shape(
+            value if value.axes is not None else self.guess_array(name, value.summed)
+        )
         if value.positive:
             return Given(f"{{shape: {given.text}, {POSITIVE}}}", value.axes is None)
         return Given(given.text, value.axes is None)
 
-    def part(self, value: Value) -> str:
+    def write_part(self, value: Value) -> str:
         """What a config gives for a part of a record or an item of a list."""
         number = NUMBERS.get(value.name, "")
         whole = number.isdigit() and len(value.name) > 2  # stride, pad, kernel_size
         if number and (whole or value.kind in (NUMBER, SIZE)):
             return number
-        given = self.given(value.name, value)
+        given = self.write(value.name, value)
         return value.name if given is None else given.text
 
     def is_guess(self, value: Value) -> bool:
         """Whether a value is an array of unknown shape."""
         return value.kind in (None, ARRAY) and value.axes is None
 
-    def array(self, value: Value) -> Given:
+    def write_shape(self, value: Value) -> Given:
         """The shape of an array as YAML."""
         return Given(self.sizes.shape(value.axes or []))
 
-    def guessed(self, name: str, summed: bool = False) -> Value:
+    def guess_array(self, name: str, summed: bool = False) -> Value:
         """An array with the shape that arrays of this name usually have; summed: see Value."""
         shape = SHAPES.get(name.casefold().rstrip("0123456789"), ("N",) if summed else ("n", "N"))
         return Value(ARRAY, axes=[self.sizes.named(one) for one in shape])
 
-    def fixed(self, name: str, value: Value) -> Given:
+    def write_constant(self, name: str, value: Value) -> Given:
         """What a config gives for a value without a gradient: whole numbers for labels and indices,
         a mask of 0 and 1, a number for a setting; else an array that is drawn."""
         parts = value.fields.values()
         if value.kind == ITEMS and parts and all(one.kind == ARRAY for one in parts):
-            return Given("[" + ", ".join(self.fixed(one.name, one).text for one in parts) + "]")
+            return Given(
+                "[" + ", ".join(self.write_constant(one.name, one).text for one in parts) + "]"
+            )
         if value.kind in (SIZE, NUMBER, RECORD, ITEMS):
-            given = self.given(name, value)
+            given = self.write(name, value)
             return given or Given(SETTING)
         numbers = value.kind is None and value.meets_numbers
         if is_setting(value) or (numbers and not is_labels(name)):
             return Given(NUMBERS.get(name, SETTING))
-        array = value if value.axes is not None else self.guessed(name)
+        array = value if value.axes is not None else self.guess_array(name)
         shape = self.sizes.shape(array.axes or [])
         if _is_mask(name, value) or numbers:  # labels of y log p + (1 − y) log(1 − p) are 0 or 1
             return Given(f"{{distribution: mask, shape: {shape}}}", value.axes is None)
