@@ -68,6 +68,8 @@ class Calls:
     outputs: those of the first call. elementwise: whether the backward claims a derivative entry by
     entry, instead of a gradient. location: where the code of the gradients is, for messages.
     errors: what the forward raised at displaced points. notes: for the reader of the report.
+    replaced: inputs that the object no longer had, after a forward, as they were set.
+    changes_cache: whether the last backward changed an array of its cache.
     """
 
     def __init__(

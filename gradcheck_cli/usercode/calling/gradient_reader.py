@@ -33,7 +33,7 @@ class GradientReader:
     """Reads the gradients that a backward claims, and notes those that no input has.
 
     inputs: as the functions take them; arrays: the arrays of floats in them, by leaf.
-    made: the arrays in the object before its forward. held: the inputs that are set on the object.
+    initial: the arrays in the object before its forward. held: the inputs set on the object.
     leaf_names: W for the leaf params.W. reads: how many times gradients were read.
 
     The other fields are for notes. unchecked: what has a gradient and is no input; unused_keys: of
@@ -48,12 +48,12 @@ class GradientReader:
         source: Source,
         inputs: Mapping[str, Any],
         arrays: Mapping[str, Array],
-        made: Mapping[str, Any],
+        initial: Mapping[str, Any],
     ) -> None:
         self.source = source
         self.inputs = inputs
         self.arrays = arrays
-        self.made = made
+        self.initial = initial
         self.held = [name for name in source.held if name in inputs]
         self.leaf_names = [leaf.rpartition(".")[2] for leaf in arrays]  # W of params.W
         self.unchecked: dict[str, None] = {}
@@ -115,7 +115,7 @@ class GradientReader:
         """Note the gradients, returned or kept by the object, of what is no input."""
         others = find_other_claims(claimed, order, set(self.inputs) - set(names))
         if owner is not None:
-            own = list_unchecked_parameters(owner, [*self.inputs, *self.arrays], self.made)
+            own = list_unchecked_parameters(owner, [*self.inputs, *self.arrays], self.initial)
             others = [*others, *own]
         self.unchecked |= dict.fromkeys(others)
         if isinstance(claimed, Mapping):
@@ -182,7 +182,7 @@ class GradientReader:
         noted = (find_gradient(owner, name) for name in self.unchecked)
         known = {memory_of(one) for one in (*read, *noted)}
         others = {name: one for name, one in changed.items() if memory_of(one) not in known}
-        self.beside |= match_changed_arrays(owner, [*names, *self.unchecked], self.made, others)
+        self.beside |= match_changed_arrays(owner, [*names, *self.unchecked], self.initial, others)
 
     def _drop_extra_values(
         self, claimed: tuple[Any, ...], names: Sequence[str], order: Sequence[str]

@@ -114,18 +114,18 @@ def _find_attribute(owner: Any, name: str) -> Any:
 
 
 def list_unchecked_parameters(
-    owner: Any, inputs: Collection[str], made: Collection[str]
+    owner: Any, inputs: Collection[str], initial: Collection[str]
 ) -> list[str]:
     """The parameters of an object, and of objects in it, that have a gradient and are no inputs.
 
-    made: the arrays it had before its forward; what the forward adds to a dict is no parameter.
+    initial: the arrays it had before its forward; what the forward adds to a dict is no parameter.
     """
     found: dict[str, None] = {}
     checked = _memory_of_inputs(owner, inputs)
     numbers = (((key,), part) for key, part in list_parts(owner) if isinstance(part, float))
     for path, array in [*walk_arrays(owner), *numbers]:
         name = write_path(drop_holders(path))
-        kept = name not in made and isinstance(Place(path[:-1]).get(owner), dict)
+        kept = name not in initial and isinstance(Place(path[:-1]).get(owner), dict)
         known = memory_of(array) in checked or name in inputs or kept
         if name and not known and not set(path) & set(GRADIENT_HOLDERS):
             gradient = find_gradient(owner, name)
@@ -137,18 +137,18 @@ def list_unchecked_parameters(
 
 
 def match_changed_arrays(
-    owner: Any, inputs: Collection[str], made: Mapping[str, Any], changed: Mapping[str, Any]
+    owner: Any, inputs: Collection[str], initial: Mapping[str, Any], changed: Mapping[str, Any]
 ) -> dict[str, str]:
     """Match changed arrays to parameters of the same shape that are no inputs, whatever the names.
 
-    made: the arrays of the object before its forward, where parameters are searched for.
+    initial: the arrays of the object before its forward, where parameters are searched for.
     changed: those that the backward added or changed, without the gradients that were read.
     """
     checked = _memory_of_inputs(owner, inputs)
     now = list_arrays(owner)
     free = {
         name: array.shape
-        for name, array in made.items()
+        for name, array in initial.items()
         if name not in inputs and name not in changed and memory_of(now.get(name)) not in checked
     }
     found = {}
