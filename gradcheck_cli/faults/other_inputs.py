@@ -54,11 +54,15 @@ def use_inputs(
         if values is None:
             continue
         if not measured.differs_from(values):
-            probe = measure_gradient_at(measured, stage, _grade(changed, 1.0)) if same else None
+            probe = (
+                measure_gradient_at(measured, stage, _scale_unevenly(changed, 1.0))
+                if same
+                else None
+            )
             if probe is None or not measured.differs_from(probe):
                 continue
         values = measured.add_around(stage, values)
-        discrete = measured.claimed is not None and _jumps(measured, stage, changed)
+        discrete = measured.claimed is not None and _acts_by_masks(measured, stage, changed)
         yield Injected(values, observation, same=same, parameters=parameters, discrete=discrete)
 
 
@@ -180,10 +184,10 @@ def _may_fit(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
     if before is None or first is None or not first.differs_from(before):
         return False
     slopes = take_slopes(measured, stage, changed)
-    return slopes is not None and agree(measured, stage, slopes)
+    return slopes is not None and agree_with_claim(measured, stage, slopes)
 
 
-def agree(measured: MeasuredGradient, stage: Stage, slopes: Values) -> bool:
+def agree_with_claim(measured: MeasuredGradient, stage: Stage, slopes: Values) -> bool:
     """Whether slopes may be those of the wrong gradient, up to a factor."""
     found, claims = slopes.value, claim_slopes(measured, stage)
     lost = 2 * slopes.uncertainty
@@ -195,7 +199,7 @@ def agree(measured: MeasuredGradient, stage: Stage, slopes: Values) -> bool:
     return bool(np.any(gap <= SAME_RATIO * _step(measured) * crossed + unsure))
 
 
-def _jumps(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
+def _acts_by_masks(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
     """Whether the gradient is the same at slightly different inputs, as if they only set masks."""
     broadcast = measured.x.size < np.size(stage.cotangent)  # such as a bias
     others = {name: x for name, x in changed.items() if name != measured.name or broadcast}
@@ -209,11 +213,14 @@ def _jumps(measured: MeasuredGradient, stage: Stage, changed: Inputs) -> bool:
 def _nudge(measured: MeasuredGradient, inputs: Inputs) -> dict[str, NDArray[Any]]:
     """These inputs, slightly moved; zeros move by a share of the problem's own inputs."""
     zeros = {name: measured.problem.inputs[name] for name, x in inputs.items() if not x.any()}
-    moved = {name: x - measured.problem.inputs[name] for name, x in _grade(zeros, NUDGED).items()}
-    return {**_grade(inputs, NUDGED), **moved}
+    moved = {
+        name: x - measured.problem.inputs[name]
+        for name, x in _scale_unevenly(zeros, NUDGED).items()
+    }
+    return {**_scale_unevenly(inputs, NUDGED), **moved}
 
 
-def _grade(inputs: Inputs, by: float) -> dict[str, NDArray[Any]]:
+def _scale_unevenly(inputs: Inputs, by: float) -> dict[str, NDArray[Any]]:
     """These inputs with every entry larger by another share, from `by` to twice that."""
     return {
         name: (x * (1 + by * np.linspace(1.0, 2.0, x.size).reshape(x.shape))).astype(x.dtype)

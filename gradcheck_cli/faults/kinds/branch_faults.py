@@ -40,7 +40,7 @@ def fit_branches(measured: MeasuredGradient, comparison: Comparison) -> Iterator
                 observation = f"it is the part of the gradient that flows {names} alone"
                 yield Injected(through, observation, choices=float(len(groups)))
             if not is_refuted_by_few_entries(through, comparison, rest):
-                yield _weigh(measured, comparison, through, rest, names, len(groups))
+                yield _scale_branches(measured, comparison, through, rest, names, len(groups))
 
 
 def _list_branches(measured: MeasuredGradient) -> Iterator[Branch]:
@@ -52,7 +52,7 @@ def _list_branches(measured: MeasuredGradient) -> Iterator[Branch]:
             yield stage.name, through
 
 
-def _weigh(
+def _scale_branches(
     measured: MeasuredGradient,
     comparison: Comparison,
     through: Values,

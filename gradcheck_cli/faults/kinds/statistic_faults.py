@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.faults.fault import Injected
 from gradcheck_cli.faults.measured_gradient import MeasuredGradient
-from gradcheck_cli.faults.other_inputs import NUDGED, agree, measure_gradient_at, take_slopes
+from gradcheck_cli.faults.other_inputs import (
+    NUDGED,
+    agree_with_claim,
+    measure_gradient_at,
+    take_slopes,
+)
 from gradcheck_cli.faults.values import remember
 from gradcheck_cli.measure.comparison import Comparison, Float
 from gradcheck_cli.problem import Stage
@@ -42,7 +47,7 @@ def change_statistics(measured: MeasuredGradient, comparison: Comparison) -> Ite
             other = change(value, _largest_input(measured) / size)
             moved = _move(measured, stage, what, other - value)
             slopes = take_slopes(measured, moved, {})
-            if slopes is None or not agree(measured, moved, slopes):
+            if slopes is None or not agree_with_claim(measured, moved, slopes):
                 continue
             # If nearby values give the same gradient, the value acts only through masks, and the
             # agreement may be chance.
