@@ -19,8 +19,8 @@ from gradcheck_cli.config.init.definitions import (
     find_rules,
     gives_gradients,
     has_own_rule,
-    is_loss_of_several,
     is_of_framework,
+    may_return_gradients,
     read_file,
 )
 from gradcheck_cli.config.init.names import GRADIENT, uses_gradients
@@ -52,7 +52,7 @@ def list_losses(path: str) -> list[str]:
     gradients."""
     tree = read_file(f"{path}:")[2]
     functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
-    return [node.name for node in functions if is_loss_of_several(node)]
+    return [node.name for node in functions if may_return_gradients(node)]
 
 
 def list_left_out(path: str, names: Sequence[str]) -> list[str]:
@@ -80,7 +80,7 @@ def _is_gradient(node: ast.stmt) -> bool:
     if not isinstance(node, ast.FunctionDef) or uses_gradients(node.name):
         return False
     called = bool(GRADIENT.search(node.name)) and not _is_abstract(node)
-    return called or is_loss_of_several(node)
+    return called or may_return_gradients(node)
 
 
 def _is_checkable_class(tree: ast.Module, made: ast.ClassDef) -> bool:

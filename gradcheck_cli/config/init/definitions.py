@@ -64,7 +64,7 @@ def refuse_deep(where: str) -> Iterator[None]:
         raise UsageError(f"'{where}' is nested too deep to be read") from error
 
 
-@lru_cache(maxsize=2)  # a forward and its backward may stand in two files
+@lru_cache(maxsize=2)  # a forward and its backward may be in two files
 def _parse(source: bytes) -> ast.Module:
     """The syntax tree of a file; kept, since the file is read again for every name in it."""
     return ast.parse(source)
@@ -94,30 +94,33 @@ def find_kind(tree: ast.Module, found: Definition, name: str) -> str:
         return "value_and_grad"
     if find_made_class(tree, found) is not None:
         return "layer"
-    return "value_and_grad" if is_loss_of_several(found) else "forward"
+    return "value_and_grad" if may_return_gradients(found) else "forward"
 
 
 def complete_name(tree: ast.Module, found: Definition, name: str) -> str:
-    """The name of a class with that of the method to check, if this is a single loss; else the
-    name as it is.
-
-    The method returns a loss with its gradients in a class without a backward; or it is a loss
-    beside the forward, and the backward takes the same parameters as the loss.
-    """
-    methods = [node for node in found.body if isinstance(node, ast.FunctionDef)]
+    """The name of a class, with that of the method to check if this is a loss; see
+    `_list_loss_methods`. Any other name as it is."""
     if not isinstance(found, ast.ClassDef) or "." in name:
         return name
-    paired = find_methods(tree, found)
-    if paired is None and not is_of_framework(tree, found, name):
-        losses = [one.name for one in methods if any(map(gives_gradients, ast.walk(one)))]
-    else:
-        takes = {one.name: parameter_names(one) for one in methods}
-        backward = takes.get(paired[1], []) if paired else []
-        labelled = any(map(is_labels, backward)) and not any(map(is_upstream, backward))
-        losses = [
-            one for one, names in takes.items() if labelled and is_loss(one) and names == backward
-        ]
+    losses = _list_loss_methods(tree, found, name)
     return f"{name}.{losses[0]}" if len(losses) == 1 else name
+
+
+def _list_loss_methods(tree: ast.Module, made: ast.ClassDef, name: str) -> list[str]:
+    """The methods of a class that are losses to check.
+
+    In a class without a backward, they are those that return a loss with its gradients. In one
+    whose backward takes labels and no upstream gradient, those that take the same parameters.
+    """
+    methods = [node for node in made.body if isinstance(node, ast.FunctionDef)]
+    pair = find_methods(tree, made)
+    if pair is None and not is_of_framework(tree, made, name):
+        return [one.name for one in methods if any(map(gives_gradients, ast.walk(one)))]
+    takes = {one.name: parameter_names(one) for one in methods}
+    backward = takes.get(pair[1], []) if pair else []
+    if not any(map(is_labels, backward)) or any(map(is_upstream, backward)):
+        return []
+    return [one for one, names in takes.items() if is_loss(one) and names == backward]
 
 
 def gives_gradients(node: ast.AST) -> bool:
@@ -135,7 +138,7 @@ def gives_gradients(node: ast.AST) -> bool:
     return is_loss(first) or reversed_order or gradients
 
 
-def is_loss_of_several(function: ast.FunctionDef) -> bool:
+def may_return_gradients(function: ast.FunctionDef) -> bool:
     """Whether a function has the name of a loss and returns more values, which may be gradients."""
     several = (
         isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and node.value.elts[1:]

@@ -36,7 +36,7 @@ from gradcheck_cli.config.init.inference.values import (
     SIZE,
     Value,
     number,
-    row,
+    sequence,
 )
 from gradcheck_cli.config.init.names import (
     NUMBERS,
@@ -141,7 +141,7 @@ class InputInference:
         behind = list(returned.fields.values())[1:] if several else []
         self.cache = behind[-1] if behind else Value()
         if self.loss:
-            self.returned = row(*behind)
+            self.returned = sequence(*behind)
             match_gradients(self.values, self.owner, scope, Value())
 
     def tie_states(self) -> None:

@@ -389,7 +389,7 @@ def _rename(described: Described, old: str, new: str) -> Described:
 
 
 def _drop_sizes(described: Described, kept: Collection[str] = ()) -> Described:
-    """The same without sizes that no shape names, except those in `kept`."""
+    """The same shapes without unused sizes, except those in `kept`."""
     text = " ".join(given.text for _, given in _list_givens(described))
     named = {*re.findall(r"\w+", text), *kept}
     return replace(described, sizes={k: v for k, v in described.sizes.items() if k in named})

@@ -9,7 +9,15 @@ from typing import Any
 
 from gradcheck_cli.config.init.inference.axes import Axis, lengthen, unify_all
 from gradcheck_cli.config.init.inference.operations import Allocate, broadcast, multiply_matrices
-from gradcheck_cli.config.init.inference.values import ITEMS, NUMBER, SIZE, Value, number, row, size
+from gradcheck_cli.config.init.inference.values import (
+    ITEMS,
+    NUMBER,
+    SIZE,
+    Value,
+    number,
+    sequence,
+    size,
+)
 
 OPERATIONS: dict[type[ast.operator], Any] = {
     ast.Add: operator.add,
@@ -25,7 +33,7 @@ def combine(op: ast.operator, left: Value, right: Value, allocate: Allocate) -> 
     if isinstance(op, ast.MatMult):
         return multiply_matrices(left, right)
     if isinstance(op, ast.Add) and left.kind == right.kind == ITEMS:
-        return row(*left.fields.values(), *right.fields.values())
+        return sequence(*left.fields.values(), *right.fields.values())
     operate = OPERATIONS.get(type(op))
     kinds = {left.kind, right.kind}
     if operate is None or not kinds <= {None, SIZE, NUMBER}:

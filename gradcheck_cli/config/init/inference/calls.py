@@ -16,7 +16,7 @@ from gradcheck_cli.config.init.inference.values import (
     RECORD,
     Value,
     array,
-    row,
+    sequence,
 )
 from gradcheck_cli.config.init.syntax import find_method
 
@@ -160,7 +160,7 @@ def _bind(
         values.insert(0, owner)
     inner = {**inner, **dict(zip(names, values, strict=False))}
     if target.args.vararg is not None:
-        inner[target.args.vararg.arg] = row(*values[len(names) :])
+        inner[target.args.vararg.arg] = sequence(*values[len(names) :])
     inner |= {one.arg: interpreter.evaluate(one.value, scope) for one in node.keywords if one.arg}
     defaults = dict(zip(names[::-1], target.args.defaults[::-1], strict=False))
     missing = {

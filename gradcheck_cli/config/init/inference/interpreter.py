@@ -26,7 +26,7 @@ from gradcheck_cli.config.init.inference.values import (
     function,
     note_name,
     number,
-    row,
+    sequence,
     size,
 )
 from gradcheck_cli.config.init.syntax import find_method
@@ -206,7 +206,7 @@ class Interpreter:
                 plain = [(key.value, one) for key, one in named if isinstance(key, ast.Constant)]
                 return Value(RECORD, fields={key: self.evaluate(one, scope) for key, one in plain})
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
-                return row(*self.evaluate_parts(parts, scope))
+                return sequence(*self.evaluate_parts(parts, scope))
             case (
                 ast.ListComp(elt=item, generators=[first, *_])
                 | ast.GeneratorExp(elt=item, generators=[first, *_])
@@ -216,7 +216,7 @@ class Interpreter:
                     inner = dict(scope)
                     self.assign(first.target, one, inner)
                     items.append(self.evaluate(item, inner))
-                return row(*items)
+                return sequence(*items)
         return Value()
 
     def evaluate_parts(self, parts: Sequence[ast.expr], scope: Scope) -> Iterator[Value]:

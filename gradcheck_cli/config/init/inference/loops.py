@@ -12,7 +12,7 @@ from gradcheck_cli.config.init.inference.values import (
     Value,
     array,
     number,
-    row,
+    sequence,
 )
 from gradcheck_cli.config.init.names import is_samples
 
@@ -42,11 +42,12 @@ def list_items(interpreter: Interpreter, over: ast.expr, scope: Scope) -> list[V
             return list_items(interpreter, inner, scope)
         case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]):
             return [
-                row(number(k), one) for k, one in enumerate(list_items(interpreter, inner, scope))
+                sequence(number(k), one)
+                for k, one in enumerate(list_items(interpreter, inner, scope))
             ]
         case ast.Call(func=ast.Name(id="zip"), args=parts):
             lists = [list_items(interpreter, part, scope) for part in parts]
-            return [row(*one) for one in zip(*lists, strict=False)]
+            return [sequence(*one) for one in zip(*lists, strict=False)]
     return _items_of(interpreter.evaluate(over, scope))
 
 

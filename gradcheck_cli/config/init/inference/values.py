@@ -169,6 +169,6 @@ def function(node: ast.AST, owner: Value | None = None) -> Value:
     return Value(FUNCTION, node=(node, owner))
 
 
-def row(*parts: Value) -> Value:
+def sequence(*parts: Value) -> Value:
     """A tuple or a list of these values."""
     return Value(ITEMS, fields=dict(enumerate(parts)))
