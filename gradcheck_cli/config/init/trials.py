@@ -22,7 +22,7 @@ from gradcheck_cli.config.init.names import NUMBERS, is_bias, is_labels
 # took 1 to 26.
 MOST_TRIALS = 1500
 # Further trials after the first shapes that fit, in search of more general ones. With 50 in place
-# of 100, one of these eleven functions gets other shapes; with 300, none does.
+# of 100, two of these eleven functions get other shapes; with 300, none does.
 MOST_BEYOND = 100
 # Further trials around shapes that fit. With 100 in place of 40, none of 69 files, right ones and
 # ones with a planted error, gets other shapes.
