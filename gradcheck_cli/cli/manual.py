@@ -42,7 +42,7 @@ def render_manual(program: click.Command, context: click.Context) -> str:
         ".SH COMMANDS",
     ]
     for name, command in program.commands.items():
-        lines += _describe_command(command, click.Context(command, info_name=name))
+        lines += _describe_command(command, click.Context(command, context, name))
     return "\n".join([*lines, ".SH EXIT STATUS", *_write_text(program.epilog or "")]) + "\n"
 
 

@@ -57,6 +57,8 @@ def test_the_manual_page_is_that_of_the_help(
     """It is installed with the package; `man` finds it beside the command."""
     assert exit_code(["man"]) == 0
     golden(ROOT / "docs" / "gradcheck.1", capsys.readouterr().out)
+    assert exit_code(["validate", "--help"]) == 0
+    assert "-h, --help" in capsys.readouterr().out  # click keeps the option that it made first
 
 
 SUITE = """\
