@@ -126,7 +126,7 @@ class Pilots:
         least_noise = FEW_QUOTIENTS_FACTOR * np.max(best.first_noise, axis=1) / FARTHER
         size = np.max(np.abs(first.value[0]), axis=1)
         largest = np.max(size, where=np.isfinite(size), initial=self.largest)
-        hopeful = least_noise <= np.minimum(PROVEN * size, RESOLVED * largest)
+        hopeful = least_noise <= _proving_uncertainty(size, largest)
         moved, still = np.flatnonzero(moves & hopeful), np.flatnonzero(~moves)
         if len(moved):
             factor = self._try(differences, entries, moved, step[moved], first.of(moved), best)
@@ -178,11 +178,15 @@ class Pilots:
             self._try(differences, entries, rows, step, differences.rung(at, step), best)
 
     def _enough(self, cells: Float) -> Float:
-        """The uncertainty that proves each entry; see PROVEN. It also updates `largest`."""
+        """The uncertainty that proves each entry. It also updates `largest`."""
         size, least = np.abs(cells[0, 0]), np.abs(cells[0, 0]) - cells[1, 0]
         self.largest = float(np.max(least, where=np.isfinite(least), initial=self.largest))
-        size = np.max(size, axis=1)
-        return np.asarray(np.minimum(PROVEN * size, RESOLVED * self.largest))
+        return _proving_uncertainty(np.max(size, axis=1), self.largest)
+
+
+def _proving_uncertainty(size: Float, largest: float) -> Float:
+    """The uncertainty that proves entries of this size, beside the largest one; see PROVEN."""
+    return np.asarray(np.minimum(PROVEN * size, RESOLVED * largest))
 
 
 def _two_steps(
