@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -164,12 +165,18 @@ MISTAKES = {
 }
 
 
+def write_mistakes(folder: Path, text: str, mistakes: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Write a file for each mistake, named like what it is in; what to run of each."""
+    for name, (right, wrong) in mistakes.items():
+        assert right in text
+        (folder / f"{name}.py").write_text(text.replace(right, wrong))
+    return [f"{name}.py:{name}" for name in mistakes]
+
+
 def test_a_mistake_in_every_style_is_found_without_a_config(tmp_path: Path) -> None:
     text = (DATA / "styles.py").read_text()
-    for name, (right, wrong) in MISTAKES.items():
-        assert right in text
-        (tmp_path / f"{name}.py").write_text(text.replace(right, wrong))
-    done = run_here(*RUN, *(f"{name}.py:{name}" for name in MISTAKES), cwd=tmp_path)
+    mistaken = write_mistakes(tmp_path, text, MISTAKES)
+    done = run_here(*RUN, *mistaken, cwd=tmp_path)
     assert outcomes(done) == dict.fromkeys(MISTAKES, "wrong")
 
 
@@ -190,12 +197,10 @@ GUESSED = {
 def test_what_parameters_are_is_told_by_gradients_where_the_text_does_not(tmp_path: Path) -> None:
     text = (DATA / "guessed.py").read_text()
     (tmp_path / "right.py").write_text(text)
-    for name, (right, wrong) in GUESSED.items():
-        assert right in text
-        (tmp_path / f"{name}.py").write_text(text.replace(right, wrong))
+    mistaken = write_mistakes(tmp_path, text, GUESSED)
     done = run_here(*RUN, *(f"right.py:{name}" for name in GUESSED), cwd=tmp_path)
     assert outcomes(done) == dict.fromkeys(GUESSED, "ok")
-    done = run_here(*RUN, *(f"{name}.py:{name}" for name in GUESSED), cwd=tmp_path)
+    done = run_here(*RUN, *mistaken, cwd=tmp_path)
     assert outcomes(done) == dict.fromkeys(GUESSED, "wrong")
 
 
@@ -216,13 +221,11 @@ FUNCTIONS = {
 def test_functions_are_found_by_their_names_and_their_shapes_by_trying(tmp_path: Path) -> None:
     text = (DATA / "functions.py").read_text()
     (tmp_path / "right.py").write_text(text)
-    for name, (right, wrong) in FUNCTIONS.items():
-        assert right in text
-        (tmp_path / f"{name}.py").write_text(text.replace(right, wrong))
+    mistaken = write_mistakes(tmp_path, text, FUNCTIONS)
     done = run_here(*RUN, "right.py", cwd=tmp_path)
     assert outcomes(done) == {**dict.fromkeys(FUNCTIONS, "ok"), "choice": "error"}
     assert "right with others: inputs: {a: [N]}" in done.stdout  # a mean over one output, or all
-    done = run_here(*RUN, *(f"{name}.py:{name}" for name in FUNCTIONS), cwd=tmp_path)
+    done = run_here(*RUN, *mistaken, cwd=tmp_path)
     assert outcomes(done) == dict.fromkeys(FUNCTIONS, "wrong")
 
 
